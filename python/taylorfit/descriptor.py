@@ -1,0 +1,107 @@
+"""Descriptor setups: which functions describe the surroundings of a species, and their statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CHEBYSHEV = "chebyshev"
+BEHLER2011 = "behler2011"
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptorStatistics:
+    """Statistics of the raw descriptor values over all atoms of one species."""
+
+    n_evaluated: int
+    """Number of atoms."""
+    minimum: np.ndarray
+    """(n_feature,)"""
+    maximum: np.ndarray
+    """(n_feature,)"""
+    mean: np.ndarray
+    """(n_feature,)"""
+    mean_square: np.ndarray
+    """(n_feature,) raw second moment ⟨G²⟩ (ænet calls it `cov`)."""
+
+    @classmethod
+    def empty(cls, n_feature: int) -> DescriptorStatistics:
+        """Statistics of a species that has not occurred (all zero, as ænet writes it)."""
+        zero = np.zeros(n_feature)
+        return cls(0, zero, zero, zero, zero)
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptorSetup:
+    """One `*.fingerprint.stp`: the descriptor of one central species, as ænet stores it.
+
+    The function table is ænet's own, so that setup blocks of binary files round-trip.
+    """
+
+    species: str
+    """Central species."""
+    environment: tuple[str, ...]
+    """Neighbour species in the order of the ENV block (it defines the Chebyshev weights)."""
+    basis: str
+    """`Chebyshev` or `Behler2011`, spelled as in the file."""
+    function: np.ndarray
+    """(n_feature,) int32: 0 for Chebyshev, 1..5 for G1..G5, in file order."""
+    parameters: np.ndarray
+    """(n_feature, 4) float64.  Chebyshev: row 0 = radial Rc (Å), radial N, angular Rc (Å),
+    angular N, other rows zero.  Behler: G1 (Rc), G2 (Rc, Rs, eta), G3 (Rc, kappa),
+    G4 and G5 (Rc, lambda, zeta, eta)."""
+    neighbours: np.ndarray
+    """(n_feature, 2) int32: type2 and type3 as 1-based index into `environment`, 0 if unused."""
+    r_min: float
+    """Smallest distance expected, Å (only stored; nothing depends on it)."""
+    r_cut: float
+    """Largest cutoff of all functions, Å."""
+    description: str = ""
+    """Text of the DESCR block as ænet stores it (lines ended by `$$`)."""
+    statistics: DescriptorStatistics | None = None
+    """From the training set; None for a setup file."""
+
+    @property
+    def kind(self) -> str:
+        """`CHEBYSHEV` or `BEHLER2011`."""
+        return self.basis.strip().lower()
+
+    @property
+    def n_feature(self) -> int:
+        """Length of the descriptor."""
+        return len(self.function)
+
+
+def chebyshev_length(n_environment: int, radial_order: int, angular_order: int) -> int:
+    """Length of a Chebyshev descriptor: doubled (weighted part) for two or more species."""
+    return (radial_order + angular_order + 2) * (1 if n_environment == 1 else 2)
+
+
+def chebyshev_setup(
+    species: str,
+    environment: tuple[str, ...],
+    *,
+    radial_cutoff: float,
+    radial_order: int,
+    angular_cutoff: float = 0.0,
+    angular_order: int = 0,
+    r_min: float = 1.0,
+    description: str = "",
+    basis: str = "Chebyshev",
+) -> DescriptorSetup:
+    """Return the Chebyshev descriptor setup of Artrith, Urban and Ceder (2017), cutoffs in Å."""
+    n_feature = chebyshev_length(len(environment), radial_order, angular_order)
+    parameters = np.zeros((n_feature, 4))
+    parameters[0] = radial_cutoff, radial_order, angular_cutoff, angular_order
+    return DescriptorSetup(
+        species=species,
+        environment=tuple(environment),
+        basis=basis,
+        function=np.zeros(n_feature, dtype=np.int32),
+        parameters=parameters,
+        neighbours=np.zeros((n_feature, 2), dtype=np.int32),
+        r_min=r_min,
+        r_cut=max(radial_cutoff, angular_cutoff),
+        description=description,
+    )

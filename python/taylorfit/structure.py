@@ -1,0 +1,94 @@
+"""The atomic structure: what every reader returns and everything else consumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Atoms, cell, and (where known) reference energy, forces and stress.
+
+    Lengths in Å, energies in eV, forces in eV/Å, stress in eV/Å³ (ASE's sign: negative
+    under compression).  Arrays are C-contiguous float64 and must not be modified.
+    """
+
+    symbols: tuple[str, ...]
+    """Chemical symbol of each atom, at most two characters."""
+    positions: np.ndarray
+    """(n_atom, 3) Cartesian positions, as in the file (not wrapped)."""
+    cell: np.ndarray = field(default_factory=lambda: np.zeros((3, 3)))
+    """(3, 3) lattice vectors as rows; zero rows where there is none."""
+    pbc: tuple[bool, bool, bool] = (False, False, False)
+    """Periodic along each lattice vector?"""
+    energy: float | None = None
+    """Total energy, eV."""
+    forces: np.ndarray | None = None
+    """(n_atom, 3) forces, eV/Å, never changed by constraints."""
+    stress: np.ndarray | None = None
+    """(3, 3) stress, eV/Å³."""
+    cohesive_energy: float | None = None
+    """Cohesive energy, eV, where the file states it; beats `energy` when non-zero (ænet)."""
+    name: str = ""
+    """File name, with `#<frame>` appended (from 0) for files of several frames."""
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "symbols", tuple(self.symbols))
+        set_(self, "positions", _array(self.positions, (len(self.symbols), 3), "positions", self.name))
+        set_(self, "cell", _array(self.cell, (3, 3), "cell", self.name))
+        set_(self, "pbc", tuple(bool(p) for p in self.pbc))
+        if self.forces is not None:
+            set_(self, "forces", _array(self.forces, (len(self.symbols), 3), "forces", self.name))
+        if self.stress is not None:
+            set_(self, "stress", _array(self.stress, (3, 3), "stress", self.name))
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.symbols)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in Å³; only meaningful when periodic in all directions."""
+        return float(abs(np.linalg.det(self.cell)))
+
+    def species_index(self, species: tuple[str, ...]) -> np.ndarray:
+        """(n_atom,) int32 index of each atom's species in `species`, from 0.
+
+        Raises
+        ------
+        InputError
+            if an atom's species is not in `species`.
+        """
+        lookup = {symbol: index for index, symbol in enumerate(species)}
+        try:
+            return np.array([lookup[symbol] for symbol in self.symbols], dtype=np.int32)
+        except KeyError as error:
+            raise InputError(
+                "unknown species", file=self.name, value=error.args[0],
+                expected=f"one of {' '.join(species)}",
+            ) from None
+
+    def reference_energy(self, atomic_energies: dict[str, float]) -> float | None:
+        """Energy relative to the isolated atoms, eV, as ænet trains it.
+
+        A non-zero cohesive energy in the file is used as it is; otherwise the total
+        energy minus the sum of `atomic_energies`.  None if the file has neither.
+        """
+        if self.cohesive_energy:
+            return self.cohesive_energy
+        if self.energy is None:
+            return None
+        return self.energy - sum(atomic_energies[symbol] for symbol in self.symbols)
+
+
+def _array(values: np.ndarray, shape: tuple[int, ...], what: str, name: str) -> np.ndarray:
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if array.shape != shape:
+        raise InputError(f"{what} have shape {array.shape}", file=name or None, expected=f"{shape}")
+    return array
