@@ -1,0 +1,157 @@
+"""Output files that are either complete or not there at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import InputError
+
+_MODES = ("w", "wb")
+
+
+def check_writable(path: str | PathLike[str], overwrite: bool = True) -> None:
+    """Check that `path` could be written; meant for the time before long work starts.
+
+    Raises
+    ------
+    InputError
+        if it exists and `overwrite` is false, if it is a directory, or if its directory
+        does not exist or does not permit writing.
+    """
+    path = Path(path)
+    if "\0" in os.fspath(path):
+        raise InputError("cannot be written", file=path, expected="a file name without NUL bytes")
+    try:
+        # A dangling symbolic link counts as absent: its target will be created.
+        if path.is_dir():
+            raise InputError("cannot be written", file=path, value="a directory", expected="a file name")
+        if path.exists():
+            if not overwrite:
+                raise _exists(path)
+            if not path.is_file():
+                return
+        directory = _target(path).parent
+        if not directory.is_dir():
+            raise InputError(
+                "cannot be written: its directory does not exist", file=path,
+                value=directory, expected="an existing directory",
+            )
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise InputError(
+                "cannot be written: no permission to write into its directory", file=path,
+                value=directory, expected="a writable directory",
+            )
+    except OSError as error:
+        raise _translated(path, error) from error
+
+
+@contextmanager
+def atomic_write(
+    path: str | PathLike[str], mode: str = "w", *, overwrite: bool = True
+) -> Iterator[IO[Any]]:
+    """Open a temporary file that becomes `path` when the block ends without exception.
+
+    The temporary file lies in the same directory, is flushed to the disk and renamed at
+    the end, and is removed on any exception, so an interrupted run leaves an existing
+    `path` as it was.  A symbolic link is followed, the permissions of a replaced file are
+    kept, and a device or pipe (`/dev/stdout`) is written directly.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    mode
+        `"w"` (text, UTF-8, `\\n` line ends) or `"wb"`.
+    overwrite
+        Replace an existing file?
+
+    Raises
+    ------
+    InputError
+        if the file exists and `overwrite` is false, or if it cannot be written (directory
+        missing or read-only, disk full, ...).
+    """
+    if mode not in _MODES:
+        raise ValueError(f"mode must be one of {_MODES}, not {mode!r}")
+    path = Path(path)
+    check_writable(path, overwrite)
+    if path.exists() and not path.is_file():
+        # Renaming over a device or pipe would replace it by a plain file.
+        try:
+            with _open(path, mode) as file:
+                yield file
+        except OSError as error:
+            _raise_if_ours(error, path, path)
+        return
+
+    target = _target(path)
+    # Names may have 255 bytes at most, and the temporary one must not be longer than that.
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
+    try:
+        with _open(temporary, mode + "x") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _put_in_place(temporary, target, path, overwrite)
+    except OSError as error:
+        _raise_if_ours(error, path, temporary)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _open(path: Path, mode: str) -> IO[Any]:
+    mode = mode.replace("wx", "x").replace("wbx", "xb")
+    if "b" in mode:
+        return open(path, mode)
+    return open(path, mode, encoding="utf-8", newline="\n")
+
+
+def _put_in_place(temporary: Path, target: Path, path: Path, overwrite: bool) -> None:
+    """Give the finished `temporary` its name, and make that survive a power cut."""
+    if overwrite:
+        with suppress(OSError):
+            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        os.replace(temporary, target)
+    else:
+        # A link, unlike a renaming, fails if another run made the file in the meantime.
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise _exists(path) from None
+        except OSError:
+            if target.exists():
+                raise _exists(path) from None
+            os.replace(temporary, target)
+    with suppress(OSError):
+        directory = os.open(target.parent, os.O_RDONLY)  # fails on Windows, which needs none
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _target(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _exists(path: Path) -> InputError:
+    return InputError("output exists", file=path, expected="another name, or --force")
+
+
+def _translated(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot be written: {error.strerror or error}", file=path)
+
+
+def _raise_if_ours(error: OSError, path: Path, opened: Path) -> None:
+    """Translate an error of our own file; one that names another file is not ours."""
+    if error.filename is not None and os.fspath(error.filename) != os.fspath(opened):
+        raise error
+    raise _translated(path, error) from error
