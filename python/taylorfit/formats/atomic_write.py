@@ -35,7 +35,7 @@ def check_writable(path: str | PathLike[str], overwrite: bool = True) -> None:
         if path.exists():
             if not overwrite:
                 raise _exists(path)
-            if not path.is_file():
+            if _is_stream(path):
                 return
         directory = _target(path).parent
         if not directory.is_dir():
@@ -82,7 +82,7 @@ def atomic_write(
         raise ValueError(f"mode must be one of {_MODES}, not {mode!r}")
     path = Path(path)
     check_writable(path, overwrite)
-    if path.exists() and not path.is_file():
+    if _is_stream(path):
         # Renaming over a device or pipe would replace it by a plain file.
         try:
             with _open(path, mode) as file:
@@ -136,6 +136,13 @@ def _put_in_place(temporary: Path, target: Path, path: Path, overwrite: bool) ->
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _is_stream(path: Path) -> bool:
+    """Tell devices and pipes; `/dev/stdout` is one even where it is redirected to a file."""
+    if path.parent in (Path("/dev"), Path("/dev/fd")) or path.parts[:2] == ("/", "proc"):
+        return True
+    return path.exists() and not path.is_file()
 
 
 def _target(path: Path) -> Path:
