@@ -32,6 +32,46 @@ class DescriptorStatistics:
         return cls(0, zero, zero, zero, zero)
 
 
+class RunningStatistics:
+    """Statistics of the descriptor values of one species, collected batch by batch.
+
+    Means are merged as weighted averages, so that their error does not grow with the
+    number of atoms as that of one long sum would.
+    """
+
+    def __init__(self, n_feature: int) -> None:
+        self.n_evaluated = 0
+        self._minimum = np.full(n_feature, np.inf)
+        self._maximum = np.full(n_feature, -np.inf)
+        self._mean = np.zeros(n_feature)
+        self._mean_square = np.zeros(n_feature)
+
+    def add(self, values: np.ndarray) -> None:
+        """Add a batch of descriptors, (..., n_feature)."""
+        values = values.reshape(-1, values.shape[-1])
+        n = len(values)
+        if n == 0:
+            return
+        self.n_evaluated += n
+        fraction = n / self.n_evaluated
+        np.minimum(self._minimum, values.min(axis=0), out=self._minimum)
+        np.maximum(self._maximum, values.max(axis=0), out=self._maximum)
+        self._mean += (values.sum(axis=0) / n - self._mean) * fraction
+        self._mean_square += (np.einsum("ij,ij->j", values, values) / n - self._mean_square) * fraction
+
+    def result(self) -> DescriptorStatistics:
+        """Return the statistics so far."""
+        if self.n_evaluated == 0:
+            return DescriptorStatistics.empty(len(self._mean))
+        return DescriptorStatistics(
+            self.n_evaluated,
+            self._minimum.copy(),
+            self._maximum.copy(),
+            self._mean.copy(),
+            self._mean_square.copy(),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class DescriptorSetup:
     """One `*.fingerprint.stp`: the descriptor of one central species, as ænet stores it.
