@@ -1,0 +1,166 @@
+"""Examples that ship with taylorfit, and how to copy them out."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example: a sub-package that holds input files and archives of structures."""
+
+    package: str
+    """Name of the sub-package."""
+    summary: str
+    """One line for `--list`."""
+    input_files: tuple[str, ...]
+    """Copied as they are."""
+    archives: tuple[str, ...]
+    """Unpacked."""
+    commands: tuple[str, ...]
+    """What to run in the folder, in this order."""
+
+
+EXAMPLES: dict[str, Example] = {
+    "water-cluster": Example(
+        package="water_cluster",
+        summary="(H2O)6 with GFN1-xTB energies and forces: 471 structures, 200 to check against",
+        input_files=(
+            "README.md",
+            "O.fingerprint.stp",
+            "H.fingerprint.stp",
+            "generate.in",
+            "train-energy.in",
+            "train-taylor.in",
+            "predict.in",
+        ),
+        archives=("train.tar.xz", "validation.tar.xz"),
+        commands=(
+            "python -m taylorfit generate generate.in",
+            "python -m taylorfit train train-energy.in",
+            "python -m taylorfit train train-taylor.in",
+            "python -m taylorfit predict predict.in",
+        ),
+    ),
+}
+
+
+def example_files(name: str) -> dict[str, bytes]:
+    """Return path (relative, with `/`) and content of every file of the example `name`.
+
+    Raises
+    ------
+    InputError
+        if there is no such example.
+    """
+    example = _example(name)
+    folder = files(f"{__name__}.{example.package}")
+    content = {file: (folder / file).read_bytes() for file in example.input_files}
+    for archive in example.archives:
+        content |= _unpack((folder / archive).read_bytes(), archive)
+    return content
+
+
+def copy_example(name: str, target: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+    """Copy the example `name` into the folder `target` and return the files written, sorted.
+
+    Parameters
+    ----------
+    name
+        A key of `EXAMPLES`.
+    target
+        Folder; made if it is not there.
+    overwrite
+        Replace files of the example that are there already.  Other files are left alone.
+
+    Raises
+    ------
+    InputError
+        if there is no such example, if `target` holds part of it and `overwrite` is False, or
+        if `target` cannot be written.  Nothing is left half-done then.
+    """
+    content = example_files(name)
+    target = Path(target)
+    # Folders count as a whole: a strange structure in xsf/ would be taken into the training set.
+    first_parts = sorted({PurePosixPath(path).parts[0] for path in content})
+    if target.exists() and not target.is_dir():
+        raise InputError("not a folder", file=target)
+    if not overwrite:
+        for part in first_parts:
+            if os.path.lexists(target / part):
+                raise InputError(
+                    "exists already", file=target / part, expected="another folder, or --force to overwrite"
+                )
+    new_folders = [folder for folder in (target, *target.parents) if not folder.exists()]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        _write_all(content, target)
+    except BaseException as error:
+        for folder in new_folders:
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+        if isinstance(error, OSError):
+            raise InputError(f"cannot be written ({error.strerror})", file=target) from error
+        raise
+    return sorted(target / path for path in content)
+
+
+def _example(name: str) -> Example:
+    try:
+        return EXAMPLES[name]
+    except KeyError:
+        raise InputError("no such example", value=name, expected=" or ".join(sorted(EXAMPLES))) from None
+
+
+def _unpack(archive: bytes, name: str) -> dict[str, bytes]:
+    """Return path and content of the files in a .tar.xz, which may hold nothing but plain files."""
+    content: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:xz") as tar:
+        for member in tar:
+            path = PurePosixPath(member.name)
+            stream = tar.extractfile(member) if member.isreg() else None
+            if stream is None or path.is_absolute() or ".." in path.parts:
+                raise InputError("unsafe member of an archive", file=name, value=member.name, expected="a plain file")
+            content[str(path)] = stream.read()
+    return content
+
+
+def _write_all(content: dict[str, bytes], target: Path) -> None:
+    """Write everything beside its place first, then move it there: what fails, fails before."""
+    staging = Path(tempfile.mkdtemp(prefix=".taylorfit-example-", dir=target))
+    added: list[Path] = []
+    try:
+        for path, text in content.items():
+            staged = staging / path
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            staged.write_bytes(text)
+        for path in content:
+            final = target / path
+            try:
+                added += [folder for folder in reversed(final.parents) if folder != target and not folder.exists()]
+                final.parent.mkdir(parents=True, exist_ok=True)
+                if not final.exists():
+                    added.append(final)
+                os.replace(staging / path, final)
+            except OSError as error:
+                raise InputError(f"cannot be written ({error.strerror})", file=final) from error
+    except BaseException:
+        for place in reversed(added):
+            if place.is_dir():
+                place.rmdir()
+            else:
+                place.unlink(missing_ok=True)
+        raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
