@@ -245,3 +245,9 @@ def encode_text(value: str, length: int | None = None) -> bytes:
     """Return `value` as bytes, padded with blanks or cut to `length` if that is given."""
     payload = value.encode("utf-8", "surrogateescape")
     return payload if length is None else payload[:length].ljust(length)
+
+
+def printable(text: str, limit: int = 80) -> str:
+    """Return text from a file as it may stand in a message: no control characters, not too long."""
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

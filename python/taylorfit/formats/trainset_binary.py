@@ -14,7 +14,7 @@ import numpy as np
 from ..descriptor import DescriptorSetup
 from ..errors import FormatError
 from ..trainset import TrainingSet
-from .records import RecordReader
+from .records import RecordReader, printable
 from .setup_block import read_setup_block, read_species
 from .trainset_layout import ATOM_SIZE, HEAD_SIZE, StructureLayout, all_finite, peek_counts, peek_layout
 from .trainset_writer import TrainsetWriter, write_trainset
@@ -137,7 +137,7 @@ def _explain(reader: RecordReader, n_species: int, n_features: dict[int, int]) -
     """Read a bad structure record by record, and return (or raise) the reason why it is bad."""
     start = reader.position
     name_length = reader.integer("length of a structure name", 0)
-    name = reader.text("structure name", name_length)
+    name = printable(reader.text("structure name", name_length))
     at = reader.position
     n_atom, n_species_in = reader.integers(f"number of atoms in {name}", 2)
     if n_atom < 1:
@@ -238,11 +238,11 @@ def _check_values(training_set: TrainingSet, path: str) -> None:
         if not all_finite(array):
             bad = int(np.argwhere(~np.isfinite(array))[0][0])
             structure = bad if first is None else int(np.searchsorted(first, bad, side="right")) - 1
-            raise FormatError(f"a {what} of {t.names[structure]} is not finite", file=path)
+            raise FormatError(f"a {what} of {printable(t.names[structure])} is not finite", file=path)
     wrong = (t.n_species_in < 1) | (t.n_species_in > len(t.species))
     if wrong.any():
         bad = int(wrong.argmax())
         raise FormatError(
-            f"number of species in {t.names[bad]}", file=path, value=int(t.n_species_in[bad]),
+            f"number of species in {printable(t.names[bad])}", file=path, value=int(t.n_species_in[bad]),
             expected=f"1 to {len(t.species)}",
         )

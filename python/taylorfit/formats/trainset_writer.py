@@ -21,7 +21,7 @@ from ..descriptor import DescriptorSetup, RunningStatistics
 from ..errors import InputError
 from ..trainset import TrainingSet
 from .atomic_write import atomic_write
-from .records import RecordWriter, encode_text
+from .records import RecordWriter, encode_text, printable
 from .setup_block import write_setup_block, write_species
 from .trainset_layout import StructureLayout, all_finite
 
@@ -242,7 +242,7 @@ class TrainsetWriter:
         self, names: Sequence[str], atom_species: np.ndarray, arrays: tuple[np.ndarray, ...]
     ) -> None:
         n, n_atom = len(names), len(atom_species)
-        where = names[0] if n else "structure"
+        where = printable(names[0]) if n else "structure"
         if n_atom == 0 or atom_species.min() < 0 or atom_species.max() >= len(self.species):
             raise InputError(f"{where}: no atoms, or an unknown species", file=self.path)
         n_value = int(self._n_features[atom_species].sum())
@@ -254,7 +254,7 @@ class TrainsetWriter:
                 )
             if not all_finite(array):
                 bad = int(np.argwhere(~np.isfinite(array))[0][0])
-                raise InputError(f"{names[bad]}: {what} are not finite", file=self.path)
+                raise InputError(f"{printable(names[bad])}: {what} are not finite", file=self.path)
 
     def _layout(self, name_length: int, atom_species: np.ndarray) -> StructureLayout:
         key = (name_length, atom_species.tobytes())
