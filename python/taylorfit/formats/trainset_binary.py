@@ -47,7 +47,10 @@ def read_trainset(path: str | PathLike[str]) -> TrainingSet:
         species = read_species(reader, "species", n_species)
         atomic_energies = reader.reals("atomic energies", n_species)
         normalised = reader.logical("normalised")
+        scale_at = reader.position
         scale = reader.real("energy scale")
+        if scale == 0.0:
+            raise reader.error("energy scale", scale_at, value=scale, expected="a number other than zero")
         shift = reader.real("energy shift")
         if n_structure > reader.remaining // (HEAD_SIZE + ATOM_SIZE):
             raise reader.error(
@@ -105,6 +108,7 @@ def _scan(reader: RecordReader, n_structure: int, n_species: int) -> tuple[list[
                     raise _explain(reader, n_species, n_features)
                 if len(layouts) > _MAX_LAYOUTS:
                     layouts.clear()
+                    layouts[layout.name_length, layout.n_atom] = known
                 known.insert(0, layout)
                 del known[_RECENT:]
             count, guess = 1, 1
