@@ -1,0 +1,375 @@
+!> What Python sees of structures, descriptors and potentials: flat arrays in, flat arrays out.
+!>
+!> Every procedure checks the sizes of its arrays, because nobody else does, and reports failure through
+!> its last two arguments, which the wrapper turns into an exception.  NumPy owns all arrays.
+module tf_api_structures
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, raise, report, error_size, error_value
+   use tf_cutoff, only : cosine_cutoff
+   use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
+   use tf_descriptor, only : descriptor_type, new_descriptors, descriptor_work_type, new_descriptor_work, &
+      descriptor_gradient, check_species
+   use tf_network, only : new_networks
+   use tf_structures, only : describe_structure, potential_type, evaluate_structure
+   use tf_signals, only : interrupted
+!$ use omp_lib, only : omp_get_thread_num
+   implicit none
+   private
+   public :: cutoff, neighbours, describe, descriptor_derivative, evaluate
+
+contains
+
+   !> \brief Cosine cutoff function and its derivative (1/Å) at distances r (Å).
+   subroutine cutoff(r, r_cut, fc, dfc_dr, ierr, errmsg)
+      real(wp), intent(in) :: r(:)
+      real(wp), intent(in) :: r_cut
+      real(wp), intent(inout) :: fc(:)
+      real(wp), intent(inout) :: dfc_dr(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      if (size(fc) /= size(r) .or. size(dfc_dr) /= size(r)) then
+         call raise(error, error_size, "arrays of the cutoff function differ in size")
+      else
+         call cosine_cutoff(size(r), r, r_cut, fc, dfc_dr)
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine cutoff
+
+   !> \brief Neighbours of all atoms: `n_pairs` is always set, the arrays only if they are long enough.
+   subroutine neighbours(position, cell, periodic, reach, first, atom, vector, n_pairs, ierr, errmsg)
+      real(wp), intent(in) :: position(:, :)
+      real(wp), intent(in) :: cell(:, :)
+      integer, intent(in) :: periodic(:)
+      real(wp), intent(in) :: reach
+      integer(i8), intent(inout) :: first(:)
+      integer, intent(inout) :: atom(:)
+      real(wp), intent(inout) :: vector(:, :)
+      integer(i8), intent(out) :: n_pairs
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(neighbour_list_type) :: list
+      integer :: i, g
+      integer(i8) :: k
+      n_pairs = 0
+      if (size(position, 1) /= 3 .or. any(shape(cell) /= 3) .or. size(periodic) /= 3 .or. &
+         size(first) /= size(position, 2) + 1 .or. size(vector, 1) /= 3 .or. size(vector, 2) /= size(atom)) &
+         call raise(error, error_size, "arrays of the neighbour list have the wrong size")
+      if (.not. (reach > 0.0_wp)) call raise(error, error_value, "the cutoff must be positive")
+      if (.not. allocated(error)) call build_neighbour_list(position, cell, periodic /= 0, reach, list, error)
+      if (.not. allocated(error)) then
+         first = list%first
+         n_pairs = list%first(list%n_atoms + 1)
+         if (size(atom) >= n_pairs) then
+            do i = 1, list%n_atoms
+               do k = list%first(i) + 1, list%first(i + 1)
+                  g = list%ghost(k)
+                  atom(k) = list%atom(g)
+                  vector(:, k) = list%position(:, list%atom(g)) + list%shift(:, g) - list%position(:, i)
+               end do
+            end do
+         end if
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine neighbours
+
+   !> \brief Descriptors of a batch of structures, each in one or more displaced copies.
+   subroutine describe(basis, n_function, parameters, environment, first_atom, position, cell, periodic, &
+         species, n_copies, displacement, n_threads, values, placed, failed, ierr, errmsg)
+      integer, intent(in) :: basis(:)
+      integer, intent(in) :: n_function(:)
+      real(wp), intent(in) :: parameters(:, :)
+      integer, intent(in) :: environment(:, :)
+      integer, intent(in) :: first_atom(:)
+      real(wp), intent(in) :: position(:, :)
+      real(wp), intent(in) :: cell(:, :, :)
+      integer, intent(in) :: periodic(:, :)
+      integer, intent(in) :: species(:)
+      integer, intent(in) :: n_copies(:)
+      real(wp), intent(in) :: displacement(:, :)
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout) :: values(:)
+      real(wp), intent(inout) :: placed(:, :)
+      integer, intent(out) :: failed
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error, error_here
+      type(descriptor_type), allocatable :: descriptors(:)
+      integer(i8), allocatable :: copy_offset(:), value_offset(:)
+      integer, allocatable :: n_values(:)
+      integer :: s, n_s, inner, n, thread, outer
+      logical :: stopped, stop_now
+
+      failed = 0
+      stopped = .false.
+      n_s = size(n_copies)
+      call new_descriptors(basis, n_function, parameters, environment, descriptors, error)
+      call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
+      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
+      if (.not. allocated(error)) then
+         allocate (copy_offset(n_s + 1), value_offset(n_s + 1), n_values(n_s))
+         copy_offset(1) = 0
+         value_offset(1) = 0
+         do s = 1, n_s
+            n = first_atom(s + 1) - first_atom(s)
+            n_values(s) = sum(descriptors(species(first_atom(s) + 1:first_atom(s + 1)))%n_feature)
+            copy_offset(s + 1) = copy_offset(s) + int(n, i8)*n_copies(s)
+            value_offset(s + 1) = value_offset(s) + int(n_values(s), i8)*n_copies(s)
+         end do
+         if (any(n_copies < 0) .or. any(shape(displacement, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
+            any(shape(placed, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
+            size(values, kind=i8) /= value_offset(n_s + 1)) &
+            call raise(error, error_size, "arrays of the displaced copies have the wrong size")
+      end if
+      if (.not. allocated(error)) then
+         ! Many structures: one thread each; few: all threads on each
+         outer = merge(n_threads, 1, n_s >= 2*n_threads)
+         inner = merge(1, n_threads, n_s >= 2*n_threads)
+         !$omp parallel do num_threads(outer) if(outer > 1) schedule(dynamic) default(shared) &
+         !$omp private(error_here, thread, stop_now)
+         do s = 1, n_s
+            !$omp atomic read
+            stop_now = stopped
+            if (stop_now) cycle
+            call describe_one(s, error_here)
+            if (allocated(error_here)) then
+               !$omp critical (tf_api_describe)
+               if (failed == 0 .or. s < failed) then
+                  failed = s
+                  error = error_here
+               end if
+               !$omp end critical (tf_api_describe)
+               deallocate (error_here)
+            end if
+            thread = 0
+            !$ thread = omp_get_thread_num()
+            if (thread == 0) then
+               if (interrupted()) then
+                  !$omp atomic write
+                  stopped = .true.
+               end if
+            end if
+         end do
+         !$omp end parallel do
+      end if
+      call report(error, ierr, errmsg)
+
+   contains
+
+      subroutine describe_one(s, error)
+         integer, intent(in) :: s
+         type(error_type), allocatable, intent(inout) :: error
+         integer, allocatable :: first_value(:)
+         integer :: a, n, i
+         integer(i8) :: c0, c1, v0, v1
+         a = first_atom(s)
+         n = first_atom(s + 1) - a
+         allocate (first_value(n + 1))
+         first_value(1) = 0
+         do i = 1, n
+            first_value(i + 1) = first_value(i) + descriptors(species(a + i))%n_feature
+         end do
+         c0 = copy_offset(s)
+         c1 = copy_offset(s + 1)
+         v0 = value_offset(s)
+         v1 = value_offset(s + 1)
+         call describe_shaped(n, n_copies(s), n_values(s), a, cell(:, :, s), periodic(:, s) /= 0, &
+            displacement(:, c0 + 1:c1), first_value, values(v0 + 1:v1), placed(:, c0 + 1:c1), error)
+      end subroutine describe_one
+
+      subroutine describe_shaped(n, n_c, n_v, a, lattice, is_periodic, shift, first_value, value, place, error)
+         integer, intent(in) :: n, n_c, n_v, a, first_value(n + 1)
+         real(wp), intent(in) :: lattice(3, 3), shift(3, n, n_c)
+         logical, intent(in) :: is_periodic(3)
+         real(wp), intent(inout) :: value(n_v, n_c), place(3, n, n_c)
+         type(error_type), allocatable, intent(inout) :: error
+         call describe_structure(descriptors, position(:, a + 1:a + n), lattice, is_periodic, &
+            species(a + 1:a + n), shift, inner, first_value, value, place, error)
+      end subroutine describe_shaped
+
+   end subroutine describe
+
+   !> \brief Derivative of Σ_f g_f G_f of one atom with respect to all positions (1/Å).
+   subroutine descriptor_derivative(basis, n_function, parameters, environment, position, cell, periodic, &
+         species, atom, g, derivative, ierr, errmsg)
+      integer, intent(in) :: basis(:)
+      integer, intent(in) :: n_function(:)
+      real(wp), intent(in) :: parameters(:, :)
+      integer, intent(in) :: environment(:, :)
+      real(wp), intent(in) :: position(:, :)
+      real(wp), intent(in) :: cell(:, :)
+      integer, intent(in) :: periodic(:)
+      integer, intent(in) :: species(:)
+      integer, intent(in) :: atom
+      real(wp), intent(in) :: g(:)
+      real(wp), intent(inout) :: derivative(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(descriptor_type), allocatable :: descriptors(:)
+      type(descriptor_work_type) :: work
+      type(neighbour_list_type) :: list
+      real(wp), allocatable :: ghosts(:, :)
+      integer, allocatable :: species_here(:)
+      real(wp), allocatable :: g_here(:)
+      integer :: k, j
+      call new_descriptors(basis, n_function, parameters, environment, descriptors, error)
+      if (size(position, 1) /= 3 .or. any(shape(cell) /= 3) .or. size(periodic) /= 3 .or. &
+         size(species) /= size(position, 2) .or. any(shape(derivative) /= shape(position)) .or. &
+         atom < 1 .or. atom > size(species)) call raise(error, error_size, "structure arrays have the wrong size")
+      if (.not. allocated(error)) call check_species(descriptors, species, error)
+      if (.not. allocated(error)) then
+         if (size(g) /= descriptors(species(atom))%n_feature) &
+            call raise(error, error_size, "one factor per descriptor value is needed")
+      end if
+      if (.not. allocated(error)) call build_neighbour_list(position, cell, periodic /= 0, &
+         descriptors(species(atom))%cutoff, list, error)
+      if (.not. allocated(error)) then
+         allocate (ghosts(list%n_ghosts, 3))
+         call place_ghosts(list, list%position, ghosts)
+         call new_descriptor_work(descriptors, list%n_most, work)
+         species_here = species
+         g_here = g
+         call descriptor_gradient(descriptors, list, atom, list%position, ghosts, species_here, g_here, work, error)
+      end if
+      if (.not. allocated(error)) then
+         derivative = 0.0_wp
+         do k = 1, work%around%n
+            j = work%around%atom(k)
+            derivative(1, j) = derivative(1, j) + work%around%gx(k)
+            derivative(2, j) = derivative(2, j) + work%around%gy(k)
+            derivative(3, j) = derivative(3, j) + work%around%gz(k)
+            derivative(1, atom) = derivative(1, atom) - work%around%gx(k)
+            derivative(2, atom) = derivative(2, atom) - work%around%gy(k)
+            derivative(3, atom) = derivative(3, atom) - work%around%gz(k)
+         end do
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine descriptor_derivative
+
+   !> \brief Energies, forces and strain derivatives of a batch of structures from a potential.
+   subroutine evaluate(basis, n_function, parameters, environment, n_layers, n_nodes, codes, weights, &
+         feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, first_atom, position, cell, &
+         periodic, species, with_forces, n_threads, atomic_energy, force, strain, values, failed, ierr, errmsg)
+      integer, intent(in) :: basis(:)
+      integer, intent(in) :: n_function(:)
+      real(wp), intent(in) :: parameters(:, :)
+      integer, intent(in) :: environment(:, :)
+      integer, intent(in) :: n_layers(:)
+      integer, intent(in) :: n_nodes(:)
+      integer, intent(in) :: codes(:)
+      real(wp), intent(in) :: weights(:)
+      real(wp), intent(in) :: feature_shift(:, :)
+      real(wp), intent(in) :: feature_factor(:, :)
+      real(wp), intent(in) :: energy_scale(:)
+      real(wp), intent(in) :: energy_shift(:)
+      real(wp), intent(in) :: energy_atomic(:)
+      integer, intent(in) :: first_atom(:)
+      real(wp), intent(in) :: position(:, :)
+      real(wp), intent(in) :: cell(:, :, :)
+      integer, intent(in) :: periodic(:, :)
+      integer, intent(in) :: species(:)
+      integer, intent(in) :: with_forces
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout) :: atomic_energy(:)
+      real(wp), intent(inout) :: force(:, :)
+      real(wp), intent(inout) :: strain(:, :, :)
+      real(wp), intent(inout) :: values(:, :)
+      integer, intent(out) :: failed
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error, error_here
+      type(potential_type) :: potential
+      integer :: n_s, n_weights, s, a, b, outer, inner, thread, n_t
+      logical :: stopped, stop_now
+
+      failed = 0
+      stopped = .false.
+      n_s = size(cell, 3)
+      n_t = size(basis)
+      call new_descriptors(basis, n_function, parameters, environment, potential%descriptors, error)
+      if (.not. allocated(error)) call new_networks(n_layers, n_nodes, codes, potential%networks, n_weights, error)
+      call check_batch(n_s, n_t, first_atom, position, cell, periodic, species, error)
+      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
+      if (.not. allocated(error)) then
+         if (size(n_layers) /= n_t .or. size(weights) /= n_weights .or. size(energy_scale) /= n_t .or. &
+            size(energy_shift) /= n_t .or. size(energy_atomic) /= n_t .or. size(feature_shift, 2) /= n_t .or. &
+            any(shape(feature_factor) /= shape(feature_shift))) then
+            call raise(error, error_size, "arrays of the potential do not match the number of species")
+         else if (any(potential%descriptors%n_feature > size(feature_shift, 1))) then
+            call raise(error, error_size, "the standardisation does not cover the descriptor")
+         end if
+      end if
+      if (.not. allocated(error)) then
+         do s = 1, n_t
+            if (potential%networks(s)%n_nodes(1) /= potential%descriptors(s)%n_feature) &
+               call raise(error, error_size, "a network does not have as many inputs as its descriptor has values")
+         end do
+      end if
+      if (size(atomic_energy) /= size(species) .or. any(shape(force) /= [3, size(species)]) .or. &
+         any(shape(strain) /= [3, 3, n_s]) .or. size(values, 1) /= size(feature_shift, 1) .or. &
+         (size(values, 2) /= 0 .and. size(values, 2) /= size(species))) &
+         call raise(error, error_size, "arrays for the results have the wrong size")
+      if (.not. allocated(error)) then
+         potential%weights = weights
+         potential%feature_shift = feature_shift
+         potential%feature_factor = feature_factor
+         potential%energy_scale = energy_scale
+         potential%energy_shift = energy_shift
+         potential%energy_atomic = energy_atomic
+         potential%cutoff = maxval(potential%descriptors%cutoff)
+         outer = merge(n_threads, 1, n_s >= 2*n_threads)
+         inner = merge(1, n_threads, n_s >= 2*n_threads)
+         !$omp parallel do num_threads(outer) if(outer > 1) schedule(dynamic) default(shared) &
+         !$omp private(error_here, thread, stop_now, a, b)
+         do s = 1, n_s
+            !$omp atomic read
+            stop_now = stopped
+            if (stop_now) cycle
+            a = first_atom(s) + 1
+            b = first_atom(s + 1)
+            call evaluate_structure(potential, position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, &
+               species(a:b), with_forces /= 0, inner, atomic_energy(a:b), force(:, a:b), strain(:, :, s), &
+               values(:, merge(a, 1, size(values, 2) > 0):merge(b, 0, size(values, 2) > 0)), error_here)
+            if (allocated(error_here)) then
+               !$omp critical (tf_api_evaluate)
+               if (failed == 0 .or. s < failed) then
+                  failed = s
+                  error = error_here
+               end if
+               !$omp end critical (tf_api_evaluate)
+               deallocate (error_here)
+            end if
+            thread = 0
+            !$ thread = omp_get_thread_num()
+            if (thread == 0) then
+               if (interrupted()) then
+                  !$omp atomic write
+                  stopped = .true.
+               end if
+            end if
+         end do
+         !$omp end parallel do
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine evaluate
+
+   !> Check the arrays that describe a batch of structures
+   subroutine check_batch(n_structures, n_species, first_atom, position, cell, periodic, species, error)
+      integer, intent(in) :: n_structures, n_species
+      integer, intent(in) :: first_atom(:), periodic(:, :), species(:)
+      real(wp), intent(in) :: position(:, :), cell(:, :, :)
+      type(error_type), allocatable, intent(inout) :: error
+      if (size(first_atom) /= n_structures + 1 .or. any(shape(cell) /= [3, 3, n_structures]) .or. &
+         any(shape(periodic) /= [3, n_structures]) .or. any(shape(position) /= [3, size(species)])) then
+         call raise(error, error_size, "arrays of the structures do not match")
+      else if (first_atom(1) /= 0 .or. first_atom(n_structures + 1) /= size(species) .or. &
+         any(first_atom(2:) < first_atom(:n_structures))) then
+         call raise(error, error_size, "atom ranges of the structures do not cover the atoms")
+      else if (any(species < 1) .or. any(species > n_species)) then
+         call raise(error, error_value, "a species index is out of range")
+      end if
+   end subroutine check_batch
+
+end module tf_api_structures

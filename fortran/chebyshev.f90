@@ -1,0 +1,359 @@
+!> Chebyshev descriptor (N. Artrith, A. Urban, G. Ceder, Phys. Rev. B 96, 014112 (2017)).
+!>
+!> Radial c_n = Σ_j f_c(r_j) T_n(2 r_j/R_r - 1) and angular a_m = Σ_{j<k} f_c(r_j) f_c(r_k) T_m(cos θ_jk);
+!> for two or more environment species both again with every neighbour weighted by its species' s_j.
+!> Order of the values: c, a, c weighted, a weighted (ænet).
+module tf_chebyshev
+   use tf_kinds, only : wp, padded
+   use tf_cutoff, only : cosine_cutoff, cosine_cutoff_values
+   use tf_moments, only : moment_tables_type, new_moment_tables, angular_sums, angular_gradient, &
+      n_moments, max_angular_order
+   use tf_surroundings, only : surroundings_type
+   use tf_error, only : error_type, raise, error_value
+   implicit none
+   private
+   public :: chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, chebyshev_work_type, &
+      new_chebyshev_work
+
+   integer, parameter :: max_radial_order = 400
+   ! Orders per pass over the neighbours
+   integer, parameter :: orders = 4
+
+   !> Parameters of one central species
+   type :: chebyshev_type
+      real(wp) :: radial_cut = 0.0_wp, angular_cut = 0.0_wp
+      integer :: radial_order = 0, angular_order = 0
+      !> Two or more environment species: also the weighted half
+      logical :: weighted = .false.
+      !> (0:n_species) weight of each species; 0 for padding
+      real(wp), allocatable :: weight(:)
+      type(moment_tables_type) :: tables
+      integer :: n_feature = 0
+   end type chebyshev_type
+
+   !> Scratch for one thread
+   type :: chebyshev_work_type
+      real(wp), allocatable :: f(:), df(:), s(:), t(:, :), angular(:, :), scratch(:, :), moments(:, :, :)
+      integer, allocatable :: at(:)
+      !> Neighbours inside the angular cutoff, padded
+      integer :: n_angular = 0
+   end type chebyshev_work_type
+
+contains
+
+   subroutine new_chebyshev(parameters, environment, chebyshev, error)
+      !> Radial cutoff (Å) and order, angular cutoff (Å) and order
+      real(wp), intent(in) :: parameters(4)
+      !> (n_species) place of each species in the ENV list, 0 if absent
+      integer, intent(in) :: environment(:)
+      type(chebyshev_type), intent(out) :: chebyshev
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, t
+      chebyshev%radial_cut = parameters(1)
+      chebyshev%angular_cut = parameters(3)
+      if (.not. (chebyshev%radial_cut >= 0.0_wp) .or. .not. (chebyshev%angular_cut >= 0.0_wp) .or. &
+         .not. (maxval(parameters([1, 3])) > 0.0_wp) .or. .not. (maxval(parameters([1, 3])) < 1.0e4_wp)) then
+         call raise(error, error_value, "Chebyshev cutoffs must be non-negative and one of them positive")
+         return
+      end if
+      if (.not. (abs(parameters(2) - 0.5_wp*max_radial_order) <= 0.5_wp*max_radial_order) .or. &
+         .not. (abs(parameters(4) - 0.5_wp*max_angular_order) <= 0.5_wp*max_angular_order)) then
+         call raise(error, error_value, "Chebyshev orders must lie between 0 and 400 (radial) and 0 and 60 (angular)")
+         return
+      end if
+      chebyshev%radial_order = nint(parameters(2))
+      chebyshev%angular_order = nint(parameters(4))
+      n = maxval(environment)
+      chebyshev%weighted = n > 1
+      allocate (chebyshev%weight(0:size(environment)), source=0.0_wp)
+      if (chebyshev%weighted) then
+         do t = 1, size(environment)
+            if (environment(t) > 0) chebyshev%weight(t) = species_weight(environment(t), n)
+         end do
+      end if
+      call new_moment_tables(chebyshev%angular_order, chebyshev%tables)
+      chebyshev%n_feature = (chebyshev%radial_order + chebyshev%angular_order + 2)*merge(2, 1, n > 1)
+   end subroutine new_chebyshev
+
+   !> Weights are the integers from -⌊n/2⌋, without 0 if n is even
+   pure real(wp) function species_weight(place, n)
+      integer, intent(in) :: place, n
+      integer :: s
+      s = place - 1 - n/2
+      if (mod(n, 2) == 0 .and. s >= 0) s = s + 1
+      species_weight = real(s, wp)
+   end function species_weight
+
+   !> Scratch for up to n_most neighbours and angular orders up to the given one
+   subroutine new_chebyshev_work(n_most, angular_order, work)
+      integer, intent(in) :: n_most, angular_order
+      type(chebyshev_work_type), intent(out) :: work
+      integer :: n
+      n = max(padded(n_most), padded(1))
+      allocate (work%f(n), work%df(n), work%s(n), work%t(n, 8), work%angular(n, 10), work%scratch(n, 10), work%at(n + 1))
+      allocate (work%moments(2, n_moments(angular_order), 2))
+   end subroutine new_chebyshev_work
+
+   !> Values of the descriptor of one atom
+   subroutine chebyshev_values(chebyshev, around, work, values)
+      type(chebyshev_type), intent(in) :: chebyshev
+      type(surroundings_type), intent(in) :: around
+      type(chebyshev_work_type), intent(inout) :: work
+      real(wp), intent(out) :: values(chebyshev%n_feature)
+      integer :: n_r, n_a, n, half, j
+      n_r = chebyshev%radial_order + 1
+      n_a = chebyshev%angular_order + 1
+      half = merge(chebyshev%n_feature/2, 0, chebyshev%weighted)
+      n = around%n_padded
+      values = 0.0_wp
+      if (n == 0) return
+      do j = 1, n
+         work%s(j) = chebyshev%weight(around%species(j))
+      end do
+      if (chebyshev%radial_cut > 0.0_wp) then
+         call cosine_cutoff_values(n, around%r, chebyshev%radial_cut, work%f)
+         call radial_sums(n, n_r, around%r, chebyshev%radial_cut, work%f, work%s, chebyshev%weighted, work%t, &
+            values(1:n_r), values(half + 1:half + n_r))
+      end if
+      if (chebyshev%angular_cut <= 0.0_wp) return
+      call select_angular(chebyshev, around, work)
+      n = work%n_angular
+      if (n == 0) return
+      call cosine_cutoff_values(n, work%angular(1, 4), chebyshev%angular_cut, work%angular(1, 5))
+      call angular_sums(chebyshev%tables, n, work%angular(:n, 1), work%angular(:n, 2), work%angular(:n, 3), &
+         work%angular(:n, 5), work%angular(:n, 6), chebyshev%weighted, work%scratch, work%moments(:, :, 1), &
+         work%moments(:, :, 2), values(n_r + 1:n_r + n_a), &
+         values(half + n_r + 1:half + n_r + n_a))
+   end subroutine chebyshev_values
+
+   !> Derivative of Σ_f g_f G_f with respect to the vectors to the neighbours, added to around%gx, gy, gz
+   subroutine chebyshev_gradient(chebyshev, g, around, work)
+      type(chebyshev_type), intent(in) :: chebyshev
+      !> Factor of each descriptor value
+      real(wp), intent(in) :: g(chebyshev%n_feature)
+      type(surroundings_type), intent(inout) :: around
+      type(chebyshev_work_type), intent(inout) :: work
+      real(wp) :: slope, along, a_plain(0:chebyshev%angular_order), a_weighted(0:chebyshev%angular_order)
+      integer :: n_r, n_a, n, half, j, k
+      n_r = chebyshev%radial_order + 1
+      n_a = chebyshev%angular_order + 1
+      half = merge(chebyshev%n_feature/2, 0, chebyshev%weighted)
+      n = around%n_padded
+      if (n == 0) return
+      do j = 1, n
+         work%s(j) = chebyshev%weight(around%species(j))
+      end do
+      if (chebyshev%radial_cut > 0.0_wp) then
+         call cosine_cutoff(n, around%r, chebyshev%radial_cut, work%f, work%df)
+         call radial_slopes(n, n_r, around%r, chebyshev%radial_cut, work%f, work%df, work%s, chebyshev%weighted, &
+            g(1:n_r), g(half + 1:half + n_r), work%t)
+         !$omp simd private(slope)
+         do j = 1, n
+            slope = work%t(j, 8)/around%r(j)
+            around%gx(j) = around%gx(j) + slope*around%x(j)
+            around%gy(j) = around%gy(j) + slope*around%y(j)
+            around%gz(j) = around%gz(j) + slope*around%z(j)
+         end do
+      end if
+      if (chebyshev%angular_cut <= 0.0_wp) return
+      call select_angular(chebyshev, around, work)
+      n = work%n_angular
+      if (n == 0) return
+      associate (ang => work%angular)
+      call cosine_cutoff(n, ang(1, 4), chebyshev%angular_cut, ang(1, 5), work%df)
+      call angular_sums(chebyshev%tables, n, ang(:n, 1), ang(:n, 2), ang(:n, 3), ang(:n, 5), ang(:n, 6), &
+         chebyshev%weighted, work%scratch, work%moments(:, :, 1), work%moments(:, :, 2), a_plain, a_weighted)
+      call angular_gradient(chebyshev%tables, n, ang(:n, 1), ang(:n, 2), ang(:n, 3), ang(:n, 5), ang(:n, 6), &
+         chebyshev%weighted, work%scratch, work%moments(:, :, 1), work%moments(:, :, 2), &
+         g(n_r + 1:n_r + n_a), g(half + n_r + 1:half + n_r + n_a), ang(1, 7), ang(1, 8), ang(1, 9), ang(1, 10))
+      do j = 1, n
+         k = work%at(j)
+         if (k == 0) cycle
+         ! Only the part of the derivative across the bond turns the unit vector
+         along = ang(j, 8)*ang(j, 1) + ang(j, 9)*ang(j, 2) + ang(j, 10)*ang(j, 3)
+         slope = ang(j, 7)*work%df(j)
+         around%gx(k) = around%gx(k) + slope*ang(j, 1) + (ang(j, 8) - along*ang(j, 1))/ang(j, 4)
+         around%gy(k) = around%gy(k) + slope*ang(j, 2) + (ang(j, 9) - along*ang(j, 2))/ang(j, 4)
+         around%gz(k) = around%gz(k) + slope*ang(j, 3) + (ang(j, 10) - along*ang(j, 3))/ang(j, 4)
+      end do
+      end associate
+   end subroutine chebyshev_gradient
+
+   !> Collect unit vectors (columns 1..3), distance (4), and weight (6) of the neighbours inside the angular cutoff
+   subroutine select_angular(chebyshev, around, work)
+      type(chebyshev_type), intent(in) :: chebyshev
+      type(surroundings_type), intent(in) :: around
+      type(chebyshev_work_type), intent(inout) :: work
+      integer :: j, k, n
+      real(wp) :: inverse
+      n = 0
+      do j = 1, around%n
+         work%at(n + 1) = j
+         n = n + merge(1, 0, around%r(j) < chebyshev%angular_cut)
+      end do
+      do j = 1, n
+         k = work%at(j)
+         inverse = 1.0_wp/around%r(k)
+         work%angular(j, 1) = around%x(k)*inverse
+         work%angular(j, 2) = around%y(k)*inverse
+         work%angular(j, 3) = around%z(k)*inverse
+         work%angular(j, 4) = around%r(k)
+         work%angular(j, 6) = work%s(k)
+      end do
+      work%n_angular = padded(n)
+      do j = n + 1, work%n_angular
+         work%at(j) = 0
+         work%angular(j, 1:3) = [1.0_wp, 0.0_wp, 0.0_wp]
+         work%angular(j, 4) = 2.0_wp*chebyshev%angular_cut  ! outside: the cutoff function is zero
+         work%angular(j, 6) = 0.0_wp
+      end do
+   end subroutine select_angular
+
+   !> c_n = Σ_j f_j T_n(x_j), n = 0 … n_r - 1, plain and weighted with s_j; x = 2r/r_cut - 1
+   pure subroutine radial_sums(n, n_r, r, r_cut, f, s, weighted, t, c, c_weighted)
+      integer, intent(in) :: n, n_r
+      real(wp), intent(in) :: r(n), r_cut, f(n), s(n)
+      logical, intent(in) :: weighted
+      !> (n, 8) scratch
+      real(wp), intent(inout) :: t(n, 8)
+      real(wp), intent(out) :: c(n_r)
+      real(wp), intent(inout) :: c_weighted(n_r)
+      real(wp) :: a(orders), b(orders), a1, a2, a3, a4, b1, b2, b3, b4, t1, t2, t3, t4, x2
+      integer :: j, k, m
+      ! Columns: 2x, and f·T of the two orders before the current four; T_{-n} = T_n starts the recurrence
+      !$omp simd
+      do j = 1, n
+         t(j, 1) = 4.0_wp*min(r(j)/r_cut, 1.0_wp) - 2.0_wp
+         t(j, 2) = 0.5_wp*f(j)*t(j, 1)
+         t(j, 3) = t(j, 1)*t(j, 2) - f(j)
+      end do
+      do k = 0, n_r - 1, orders
+         a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
+         b1 = 0.0_wp; b2 = 0.0_wp; b3 = 0.0_wp; b4 = 0.0_wp
+         if (weighted) then
+            !$omp simd reduction(+:a1, a2, a3, a4, b1, b2, b3, b4) private(t1, t2, t3, t4, x2)
+            do j = 1, n
+               x2 = t(j, 1)
+               t1 = x2*t(j, 2) - t(j, 3)
+               t2 = x2*t1 - t(j, 2)
+               t3 = x2*t2 - t1
+               t4 = x2*t3 - t2
+               t(j, 3) = t3
+               t(j, 2) = t4
+               a1 = a1 + t1
+               a2 = a2 + t2
+               a3 = a3 + t3
+               a4 = a4 + t4
+               b1 = b1 + s(j)*t1
+               b2 = b2 + s(j)*t2
+               b3 = b3 + s(j)*t3
+               b4 = b4 + s(j)*t4
+            end do
+         else
+            !$omp simd reduction(+:a1, a2, a3, a4) private(t1, t2, t3, t4, x2)
+            do j = 1, n
+               x2 = t(j, 1)
+               t1 = x2*t(j, 2) - t(j, 3)
+               t2 = x2*t1 - t(j, 2)
+               t3 = x2*t2 - t1
+               t4 = x2*t3 - t2
+               t(j, 3) = t3
+               t(j, 2) = t4
+               a1 = a1 + t1
+               a2 = a2 + t2
+               a3 = a3 + t3
+               a4 = a4 + t4
+            end do
+         end if
+         a = [a1, a2, a3, a4]
+         m = min(orders, n_r - k)
+         c(k + 1:k + m) = a(:m)
+         if (.not. weighted) cycle
+         b = [b1, b2, b3, b4]
+         c_weighted(k + 1:k + m) = b(:m)
+      end do
+   end subroutine radial_sums
+
+   !> t(:,8) = d/dr of f_j Σ_n (g_n + s_j g^w_n) T_n(x_j)
+   pure subroutine radial_slopes(n, n_r, r, r_cut, f, df, s, weighted, g, g_weighted, t)
+      integer, intent(in) :: n, n_r
+      real(wp), intent(in) :: r(n), r_cut, f(n), df(n), s(n)
+      logical, intent(in) :: weighted
+      real(wp), intent(in) :: g(n_r), g_weighted(n_r)
+      real(wp), intent(inout) :: t(n, 8)
+      real(wp) :: p(orders, (n_r - 1)/orders + 1), p_w(orders, (n_r - 1)/orders + 1)
+      real(wp) :: d(orders, (n_r - 1)/orders + 1), d_w(orders, (n_r - 1)/orders + 1)
+      real(wp) :: t1, t2, t3, t4, x2
+      integer :: j, k
+      call series(g, p, d)
+      ! Columns: 2x, T of the last two orders, Σ p T, Σ d T, and the weighted ones
+      !$omp simd
+      do j = 1, n
+         t(j, 1) = 4.0_wp*min(r(j)/r_cut, 1.0_wp) - 2.0_wp
+         t(j, 2) = 0.5_wp*t(j, 1)
+         t(j, 3) = t(j, 1)*t(j, 2) - 1.0_wp
+         t(j, 4) = 0.0_wp
+         t(j, 5) = 0.0_wp
+         t(j, 6) = 0.0_wp
+         t(j, 7) = 0.0_wp
+      end do
+      if (weighted) then
+         call series(g_weighted, p_w, d_w)
+         do k = 1, size(p, 2)
+            !$omp simd private(t1, t2, t3, t4, x2)
+            do j = 1, n
+               x2 = t(j, 1)
+               t1 = x2*t(j, 2) - t(j, 3)
+               t2 = x2*t1 - t(j, 2)
+               t3 = x2*t2 - t1
+               t4 = x2*t3 - t2
+               t(j, 3) = t3
+               t(j, 2) = t4
+               t(j, 4) = t(j, 4) + p(1, k)*t1 + p(2, k)*t2 + p(3, k)*t3 + p(4, k)*t4
+               t(j, 5) = t(j, 5) + d(1, k)*t1 + d(2, k)*t2 + d(3, k)*t3 + d(4, k)*t4
+               t(j, 6) = t(j, 6) + p_w(1, k)*t1 + p_w(2, k)*t2 + p_w(3, k)*t3 + p_w(4, k)*t4
+               t(j, 7) = t(j, 7) + d_w(1, k)*t1 + d_w(2, k)*t2 + d_w(3, k)*t3 + d_w(4, k)*t4
+            end do
+         end do
+      else
+         do k = 1, size(p, 2)
+            !$omp simd private(t1, t2, t3, t4, x2)
+            do j = 1, n
+               x2 = t(j, 1)
+               t1 = x2*t(j, 2) - t(j, 3)
+               t2 = x2*t1 - t(j, 2)
+               t3 = x2*t2 - t1
+               t4 = x2*t3 - t2
+               t(j, 3) = t3
+               t(j, 2) = t4
+               t(j, 4) = t(j, 4) + p(1, k)*t1 + p(2, k)*t2 + p(3, k)*t3 + p(4, k)*t4
+               t(j, 5) = t(j, 5) + d(1, k)*t1 + d(2, k)*t2 + d(3, k)*t3 + d(4, k)*t4
+            end do
+         end do
+      end if
+      !$omp simd
+      do j = 1, n
+         t(j, 8) = df(j)*(t(j, 4) + s(j)*t(j, 6)) + (2.0_wp/r_cut)*f(j)*(t(j, 5) + s(j)*t(j, 7))
+      end do
+
+   contains
+
+      !> Coefficients of the series Σ g_n T_n and of its derivative with respect to x, padded with zeros:
+      !> d_{n-1} = d_{n+1} + 2n g_n, d_0 halved
+      pure subroutine series(g, p, d)
+         real(wp), intent(in) :: g(n_r)
+         real(wp), intent(out) :: p(orders*((n_r - 1)/orders + 1)), d(orders*((n_r - 1)/orders + 1))
+         integer :: n
+         p = 0.0_wp
+         d = 0.0_wp
+         p(:n_r) = g
+         do n = n_r - 1, 1, -1
+            d(n) = 2.0_wp*n*g(n + 1)
+            if (n + 2 <= n_r) d(n) = d(n) + d(n + 2)
+         end do
+         d(1) = 0.5_wp*d(1)
+      end subroutine series
+
+   end subroutine radial_slopes
+
+end module tf_chebyshev

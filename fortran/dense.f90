@@ -1,0 +1,174 @@
+!> Small dense products over a panel of atoms, the atoms in the vector lanes.
+!>
+!> A panel x(n_q, n) holds one quantity of n_q atoms per column, n_q a multiple of `lanes`.  The weights
+!> are few and go into registers, so each of these loops runs close to the machine's peak.
+module tf_dense
+   use tf_kinds, only : wp
+   implicit none
+   private
+   public :: add_product, add_outer_product, add_column_sums
+
+   ! Tile sizes: 5 outputs by 4 inputs keep 20 weights in registers
+   integer, parameter :: tile_out = 5, tile_in = 4
+
+contains
+
+   !> z(q,p) = z(q,p) + Σ_k x(q,k) w(p,k)
+   pure subroutine add_product(n_q, n_in, n_out, x, w, z)
+      integer, intent(in) :: n_q, n_in, n_out
+      !> Input panel
+      real(wp), intent(in) :: x(n_q, n_in)
+      !> Weights
+      real(wp), intent(in) :: w(n_out, n_in)
+      !> Output panel
+      real(wp), intent(inout) :: z(n_q, n_out)
+      integer :: p, k, q, p_last, k_last
+      p_last = n_out - mod(n_out, tile_out)
+      k_last = n_in - mod(n_in, tile_in)
+      do p = 1, p_last, tile_out
+         do k = 1, k_last, tile_in
+            !$omp simd
+            do q = 1, n_q
+               z(q, p) = z(q, p) + x(q, k)*w(p, k) + x(q, k + 1)*w(p, k + 1) &
+                  + x(q, k + 2)*w(p, k + 2) + x(q, k + 3)*w(p, k + 3)
+               z(q, p + 1) = z(q, p + 1) + x(q, k)*w(p + 1, k) + x(q, k + 1)*w(p + 1, k + 1) &
+                  + x(q, k + 2)*w(p + 1, k + 2) + x(q, k + 3)*w(p + 1, k + 3)
+               z(q, p + 2) = z(q, p + 2) + x(q, k)*w(p + 2, k) + x(q, k + 1)*w(p + 2, k + 1) &
+                  + x(q, k + 2)*w(p + 2, k + 2) + x(q, k + 3)*w(p + 2, k + 3)
+               z(q, p + 3) = z(q, p + 3) + x(q, k)*w(p + 3, k) + x(q, k + 1)*w(p + 3, k + 1) &
+                  + x(q, k + 2)*w(p + 3, k + 2) + x(q, k + 3)*w(p + 3, k + 3)
+               z(q, p + 4) = z(q, p + 4) + x(q, k)*w(p + 4, k) + x(q, k + 1)*w(p + 4, k + 1) &
+                  + x(q, k + 2)*w(p + 4, k + 2) + x(q, k + 3)*w(p + 4, k + 3)
+            end do
+         end do
+         do k = k_last + 1, n_in
+            !$omp simd
+            do q = 1, n_q
+               z(q, p) = z(q, p) + x(q, k)*w(p, k)
+               z(q, p + 1) = z(q, p + 1) + x(q, k)*w(p + 1, k)
+               z(q, p + 2) = z(q, p + 2) + x(q, k)*w(p + 2, k)
+               z(q, p + 3) = z(q, p + 3) + x(q, k)*w(p + 3, k)
+               z(q, p + 4) = z(q, p + 4) + x(q, k)*w(p + 4, k)
+            end do
+         end do
+      end do
+      do p = p_last + 1, n_out
+         do k = 1, k_last, tile_in
+            !$omp simd
+            do q = 1, n_q
+               z(q, p) = z(q, p) + x(q, k)*w(p, k) + x(q, k + 1)*w(p, k + 1) &
+                  + x(q, k + 2)*w(p, k + 2) + x(q, k + 3)*w(p, k + 3)
+            end do
+         end do
+         do k = k_last + 1, n_in
+            !$omp simd
+            do q = 1, n_q
+               z(q, p) = z(q, p) + x(q, k)*w(p, k)
+            end do
+         end do
+      end do
+   end subroutine add_product
+
+   !> g(p,k) = g(p,k) + Σ_q d(q,p) x(q,k)
+   pure subroutine add_outer_product(n_q, n_in, n_out, x, d, g)
+      integer, intent(in) :: n_q, n_in, n_out
+      !> Input panel
+      real(wp), intent(in) :: x(n_q, n_in)
+      !> Derivatives with respect to the outputs
+      real(wp), intent(in) :: d(n_q, n_out)
+      !> Derivatives with respect to the weights
+      real(wp), intent(inout) :: g(n_out, n_in)
+      real(wp) :: a1, a2, a3, a4, a5, b1, b2, b3, b4, b5
+      integer :: p, k, q, p_last, k_last
+      p_last = n_out - mod(n_out, tile_out)
+      k_last = n_in - mod(n_in, 2)
+      do p = 1, p_last, tile_out
+         do k = 1, k_last, 2
+            a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp; a5 = 0.0_wp
+            b1 = 0.0_wp; b2 = 0.0_wp; b3 = 0.0_wp; b4 = 0.0_wp; b5 = 0.0_wp
+            !$omp simd reduction(+:a1, a2, a3, a4, a5, b1, b2, b3, b4, b5)
+            do q = 1, n_q
+               a1 = a1 + x(q, k)*d(q, p)
+               a2 = a2 + x(q, k)*d(q, p + 1)
+               a3 = a3 + x(q, k)*d(q, p + 2)
+               a4 = a4 + x(q, k)*d(q, p + 3)
+               a5 = a5 + x(q, k)*d(q, p + 4)
+               b1 = b1 + x(q, k + 1)*d(q, p)
+               b2 = b2 + x(q, k + 1)*d(q, p + 1)
+               b3 = b3 + x(q, k + 1)*d(q, p + 2)
+               b4 = b4 + x(q, k + 1)*d(q, p + 3)
+               b5 = b5 + x(q, k + 1)*d(q, p + 4)
+            end do
+            g(p, k) = g(p, k) + a1
+            g(p + 1, k) = g(p + 1, k) + a2
+            g(p + 2, k) = g(p + 2, k) + a3
+            g(p + 3, k) = g(p + 3, k) + a4
+            g(p + 4, k) = g(p + 4, k) + a5
+            g(p, k + 1) = g(p, k + 1) + b1
+            g(p + 1, k + 1) = g(p + 1, k + 1) + b2
+            g(p + 2, k + 1) = g(p + 2, k + 1) + b3
+            g(p + 3, k + 1) = g(p + 3, k + 1) + b4
+            g(p + 4, k + 1) = g(p + 4, k + 1) + b5
+         end do
+         do k = k_last + 1, n_in
+            a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp; a5 = 0.0_wp
+            !$omp simd reduction(+:a1, a2, a3, a4, a5)
+            do q = 1, n_q
+               a1 = a1 + x(q, k)*d(q, p)
+               a2 = a2 + x(q, k)*d(q, p + 1)
+               a3 = a3 + x(q, k)*d(q, p + 2)
+               a4 = a4 + x(q, k)*d(q, p + 3)
+               a5 = a5 + x(q, k)*d(q, p + 4)
+            end do
+            g(p, k) = g(p, k) + a1
+            g(p + 1, k) = g(p + 1, k) + a2
+            g(p + 2, k) = g(p + 2, k) + a3
+            g(p + 3, k) = g(p + 3, k) + a4
+            g(p + 4, k) = g(p + 4, k) + a5
+         end do
+      end do
+      do p = p_last + 1, n_out
+         k_last = n_in - mod(n_in, tile_in)
+         do k = 1, k_last, tile_in
+            a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
+            !$omp simd reduction(+:a1, a2, a3, a4)
+            do q = 1, n_q
+               a1 = a1 + x(q, k)*d(q, p)
+               a2 = a2 + x(q, k + 1)*d(q, p)
+               a3 = a3 + x(q, k + 2)*d(q, p)
+               a4 = a4 + x(q, k + 3)*d(q, p)
+            end do
+            g(p, k) = g(p, k) + a1
+            g(p, k + 1) = g(p, k + 1) + a2
+            g(p, k + 2) = g(p, k + 2) + a3
+            g(p, k + 3) = g(p, k + 3) + a4
+         end do
+         do k = k_last + 1, n_in
+            a1 = 0.0_wp
+            !$omp simd reduction(+:a1)
+            do q = 1, n_q
+               a1 = a1 + x(q, k)*d(q, p)
+            end do
+            g(p, k) = g(p, k) + a1
+         end do
+      end do
+   end subroutine add_outer_product
+
+   !> s(p) = s(p) + Σ_q d(q,p)
+   pure subroutine add_column_sums(n_q, n_out, d, s)
+      integer, intent(in) :: n_q, n_out
+      real(wp), intent(in) :: d(n_q, n_out)
+      real(wp), intent(inout) :: s(n_out)
+      real(wp) :: a
+      integer :: p, q
+      do p = 1, n_out
+         a = 0.0_wp
+         !$omp simd reduction(+:a)
+         do q = 1, n_q
+            a = a + d(q, p)
+         end do
+         s(p) = s(p) + a
+      end do
+   end subroutine add_column_sums
+
+end module tf_dense

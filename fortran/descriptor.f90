@@ -1,0 +1,164 @@
+!> Descriptors of all species: one place that knows which kinds there are.
+module tf_descriptor
+   use tf_kinds, only : wp
+   use tf_surroundings, only : surroundings_type, new_surroundings, gather
+   use tf_chebyshev, only : chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, &
+      chebyshev_work_type, new_chebyshev_work
+   use tf_neighbours, only : neighbour_list_type
+   use tf_error, only : error_type, raise, error_size, error_value, error_species
+   implicit none
+   private
+   public :: descriptor_type, descriptor_work_type, new_descriptors, new_descriptor_work, &
+      descriptor_values, descriptor_gradient, check_species
+   public :: basis_chebyshev
+
+   integer, parameter :: basis_chebyshev = 1
+
+   !> Descriptor of one central species
+   type :: descriptor_type
+      integer :: basis = 0
+      integer :: n_feature = 0
+      !> Largest cutoff, Å
+      real(wp) :: cutoff = 0.0_wp
+      !> (n_species) may a neighbour be of this species?
+      logical, allocatable :: knows(:)
+      type(chebyshev_type) :: chebyshev
+   end type descriptor_type
+
+   !> Scratch for one thread, large enough for every species
+   type :: descriptor_work_type
+      type(surroundings_type) :: around
+      type(chebyshev_work_type) :: chebyshev
+   end type descriptor_work_type
+
+contains
+
+   !> Build the descriptors of all species from ænet's flat function tables
+   subroutine new_descriptors(basis, n_function, parameters, environment, descriptors, error)
+      !> (n_species) kind of descriptor
+      integer, intent(in) :: basis(:)
+      !> (n_species) length of each function table
+      integer, intent(in) :: n_function(:)
+      !> (4, total) parameters of the functions, species after species
+      real(wp), intent(in) :: parameters(:, :)
+      !> (n_species, n_species) place of neighbour species (first index) in the ENV list, 0 if absent
+      integer, intent(in) :: environment(:, :)
+      type(descriptor_type), allocatable, intent(out) :: descriptors(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: t, start, n_species
+      n_species = size(basis)
+      if (size(n_function) /= n_species .or. any(shape(environment) /= n_species) .or. &
+         any(n_function < 1) .or. size(parameters, 1) /= 4 .or. sum(n_function) /= size(parameters, 2)) then
+         call raise(error, error_size, "descriptor tables do not match the number of species")
+         return
+      end if
+      allocate (descriptors(n_species))
+      start = 0
+      do t = 1, n_species
+         associate (d => descriptors(t))
+         d%basis = basis(t)
+         if (maxval(environment(:, t)) < 1) then
+            call raise(error, error_value, "a descriptor has no environment species")
+            return
+         end if
+         d%knows = environment(:, t) > 0 .or. maxval(environment(:, t)) == 1
+         select case (basis(t))
+         case (basis_chebyshev)
+            call new_chebyshev(parameters(:, start + 1), environment(:, t), d%chebyshev, error)
+            if (allocated(error)) return
+            d%n_feature = d%chebyshev%n_feature
+            d%cutoff = max(d%chebyshev%radial_cut, d%chebyshev%angular_cut)
+            if (d%n_feature /= n_function(t)) call raise(error, error_size, &
+               "the length of a Chebyshev descriptor does not follow from its orders")
+         case default
+            call raise(error, error_value, "unknown kind of descriptor")
+         end select
+         end associate
+         if (allocated(error)) return
+         start = start + n_function(t)
+      end do
+   end subroutine new_descriptors
+
+   !> Scratch for structures with up to n_most neighbours per atom
+   subroutine new_descriptor_work(descriptors, n_most, work)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      integer, intent(in) :: n_most
+      type(descriptor_work_type), intent(out) :: work
+      integer :: t, order
+      call new_surroundings(n_most, work%around)
+      order = 0
+      do t = 1, size(descriptors)
+         order = max(order, descriptors(t)%chebyshev%angular_order)
+      end do
+      call new_chebyshev_work(n_most, order, work%chebyshev)
+   end subroutine new_descriptor_work
+
+   !> Refuse a structure with a neighbour species that a descriptor cannot handle
+   subroutine check_species(descriptors, species, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      !> (n_atoms)
+      integer, intent(in) :: species(:)
+      type(error_type), allocatable, intent(inout) :: error
+      logical :: present_(size(descriptors))
+      integer :: t, u
+      character(len=120) :: text
+      if (any(species < 1) .or. any(species > size(descriptors))) then
+         call raise(error, error_species, "a species index is out of range")
+         return
+      end if
+      do t = 1, size(descriptors)
+         present_(t) = any(species == t)
+      end do
+      do t = 1, size(descriptors)
+         if (.not. present_(t)) cycle
+         do u = 1, size(descriptors)
+            if (.not. present_(u) .or. descriptors(t)%knows(u)) cycle
+            write (text, '(a,i0,a,i0)') "the environment of species ", t, " does not include species ", u
+            call raise(error, error_species, trim(text))
+            return
+         end do
+      end do
+   end subroutine check_species
+
+   !> Descriptor of atom i
+   subroutine descriptor_values(descriptors, list, i, position, ghost_position, species, work, values, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      type(neighbour_list_type), intent(in) :: list
+      integer, intent(in) :: i
+      !> (3, n_atoms) and (n_ghosts, 3), Å
+      real(wp), intent(in), contiguous :: position(:, :), ghost_position(:, :)
+      integer, intent(in), contiguous :: species(:)
+      type(descriptor_work_type), intent(inout) :: work
+      real(wp), intent(out), contiguous :: values(:)
+      type(error_type), allocatable, intent(inout) :: error
+      call gather(list, i, position, ghost_position, species, work%around, error)
+      if (allocated(error)) return
+      select case (descriptors(species(i))%basis)
+      case (basis_chebyshev)
+         call chebyshev_values(descriptors(species(i))%chebyshev, work%around, work%chebyshev, values)
+      end select
+   end subroutine descriptor_values
+
+   !> Derivative of Σ_f g_f G_f of atom i with respect to the vectors to its neighbours: work%around%gx, gy, gz
+   subroutine descriptor_gradient(descriptors, list, i, position, ghost_position, species, g, work, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      type(neighbour_list_type), intent(in) :: list
+      integer, intent(in) :: i
+      real(wp), intent(in), contiguous :: position(:, :), ghost_position(:, :)
+      integer, intent(in), contiguous :: species(:)
+      !> Factor of each descriptor value
+      real(wp), intent(in), contiguous :: g(:)
+      type(descriptor_work_type), intent(inout) :: work
+      type(error_type), allocatable, intent(inout) :: error
+      call gather(list, i, position, ghost_position, species, work%around, error)
+      if (allocated(error)) return
+      work%around%gx(:work%around%n_padded) = 0.0_wp
+      work%around%gy(:work%around%n_padded) = 0.0_wp
+      work%around%gz(:work%around%n_padded) = 0.0_wp
+      select case (descriptors(species(i))%basis)
+      case (basis_chebyshev)
+         call chebyshev_gradient(descriptors(species(i))%chebyshev, g, work%around, work%chebyshev)
+      end select
+   end subroutine descriptor_gradient
+
+end module tf_descriptor

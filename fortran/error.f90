@@ -1,0 +1,45 @@
+!> Errors as values: the engine never stops, the boundary turns these into Python exceptions.
+module tf_error
+   implicit none
+   private
+   public :: error_type, raise, report
+   public :: error_size, error_value, error_geometry, error_species, error_memory
+
+   !> An error: its kind and one line of text; unallocated means success
+   type :: error_type
+      integer :: code = 0
+      character(len=:), allocatable :: message
+   end type error_type
+
+   integer, parameter :: error_size = 1      !< an array has the wrong size
+   integer, parameter :: error_value = 2     !< an argument has an impossible value
+   integer, parameter :: error_geometry = 3  !< atoms coincide, cell is singular, positions not finite
+   integer, parameter :: error_species = 4   !< a species that the descriptor does not know
+   integer, parameter :: error_memory = 5    !< a caller's buffer is too small
+
+contains
+
+   !> Set `error`; an earlier error is kept, it is closer to the cause
+   subroutine raise(error, code, message)
+      type(error_type), allocatable, intent(inout) :: error
+      integer, intent(in) :: code
+      character(len=*), intent(in) :: message
+      if (allocated(error)) return
+      allocate (error)
+      error%code = code
+      error%message = message
+   end subroutine raise
+
+   !> Flatten an error for the Python boundary: code 0 is success
+   subroutine report(error, ierr, errmsg)
+      type(error_type), allocatable, intent(in) :: error
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      ierr = 0
+      errmsg = ""
+      if (.not. allocated(error)) return
+      ierr = error%code
+      errmsg = error%message
+   end subroutine report
+
+end module tf_error

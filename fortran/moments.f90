@@ -1,0 +1,287 @@
+!> Angular sums through spherical moments, linear in the number of neighbours.
+!>
+!> Σ_{j<k} f_j f_k T_m(cos θ_jk) = ½[Σ_l t_ml Σ_{jk} f_j f_k P_l(cos θ_jk) - Σ_j f_j²], since T_m(1) = 1
+!> and T_m = Σ_l t_ml P_l.  The addition theorem splits P_l(û_j·û_k) = Σ_μ N_lμ Q_lμ(z_j) Q_lμ(z_k)
+!> Re[(x_j + i y_j)^μ (x_k - i y_k)^μ], N_lμ = (2 - δ_μ0)(l - μ)!/(l + μ)!, Q_lμ = d^μ P_l/dz^μ, so the
+!> double sum is Σ_μ N_lμ (A_lμ² + B_lμ²) with the moments A + iB = Σ_j f_j Q_lμ(z_j)(x_j + i y_j)^μ.
+module tf_moments
+   use tf_kinds, only : wp
+   implicit none
+   private
+   public :: moment_tables_type, new_moment_tables, angular_sums, angular_gradient, n_moments, max_angular_order
+
+   !> Beyond this the normalisation (l - μ)!/(l + μ)! leaves the range of double precision
+   integer, parameter :: max_angular_order = 60
+
+   !> Constants for all orders up to `order`
+   type :: moment_tables_type
+      integer :: order = -1
+      !> (l, m) coefficients of T_m in Legendre polynomials P_l
+      real(wp), allocatable :: legendre(:, :)
+      !> (l, μ) factor N_lμ
+      real(wp), allocatable :: norm(:, :)
+   end type moment_tables_type
+
+contains
+
+   !> Number of (l, μ) pairs with 0 <= μ <= l <= order
+   pure integer function n_moments(order)
+      integer, intent(in) :: order
+      n_moments = (order + 1)*(order + 2)/2
+   end function n_moments
+
+   pure subroutine new_moment_tables(order, tables)
+      integer, intent(in) :: order
+      type(moment_tables_type), intent(out) :: tables
+      integer :: l, m, mu
+      tables%order = order
+      allocate (tables%legendre(0:order, 0:order), tables%norm(0:order, 0:order))
+      tables%legendre = 0.0_wp
+      tables%norm = 0.0_wp
+      tables%legendre(0, 0) = 1.0_wp
+      if (order >= 1) tables%legendre(1, 1) = 1.0_wp
+      ! T_{m+1} = 2x T_m - T_{m-1}; x P_l = ((l+1) P_{l+1} + l P_{l-1})/(2l+1)
+      do m = 1, order - 1
+         do l = 0, m
+            tables%legendre(l + 1, m + 1) = tables%legendre(l + 1, m + 1) &
+               + 2.0_wp*(l + 1)/(2*l + 1)*tables%legendre(l, m)
+            if (l > 0) tables%legendre(l - 1, m + 1) = tables%legendre(l - 1, m + 1) &
+               + 2.0_wp*l/(2*l + 1)*tables%legendre(l, m)
+         end do
+         tables%legendre(:, m + 1) = tables%legendre(:, m + 1) - tables%legendre(:, m - 1)
+      end do
+      do l = 0, order
+         tables%norm(l, 0) = 1.0_wp
+         do mu = 1, l
+            tables%norm(l, mu) = tables%norm(l, mu - 1)/(real(l + mu, wp)*(l - mu + 1))
+            if (mu == 1) tables%norm(l, mu) = 2.0_wp*tables%norm(l, mu)
+         end do
+      end do
+   end subroutine new_moment_tables
+
+   !> Values a_m = Σ_{j<k} f_j f_k T_m(cos θ_jk) and the weighted ones with f_j s_j in place of f_j
+   pure subroutine angular_sums(tables, n, x, y, z, f, s, weighted, work, plain_moment, weighted_moment, a, a_weighted)
+      type(moment_tables_type), intent(in) :: tables
+      !> Neighbours, padded to a multiple of `lanes` with f = 0
+      integer, intent(in) :: n
+      !> Unit vectors
+      real(wp), intent(in) :: x(n), y(n), z(n)
+      !> Cutoff function and weight of each neighbour
+      real(wp), intent(in) :: f(n), s(n)
+      !> Are the weighted sums wanted?
+      logical, intent(in) :: weighted
+      !> (n, 5) scratch
+      real(wp), intent(inout) :: work(n, 5)
+      !> (2, n_moments) moments A and B, for l fastest within μ; the second only if weighted
+      real(wp), intent(out) :: plain_moment(2, n_moments(tables%order))
+      real(wp), intent(out) :: weighted_moment(2, n_moments(tables%order))
+      real(wp), intent(out) :: a(0:tables%order)
+      !> Untouched unless weighted
+      real(wp), intent(inout) :: a_weighted(0:tables%order)
+      real(wp) :: self, self_weighted, power(0:tables%order), power_weighted(0:tables%order)
+      integer :: l, mu, k, j
+      real(wp) :: t, q_start
+
+      ! Columns: f·Re(x+iy)^μ, f·Im(x+iy)^μ, Q_{l-1}, Q_l
+      work(:, 1) = f
+      work(:, 2) = 0.0_wp
+      power = 0.0_wp
+      power_weighted = 0.0_wp
+      q_start = 1.0_wp
+      k = 0
+      do mu = 0, tables%order
+         if (mu > 0) then
+            q_start = q_start*(2*mu - 1)
+            !$omp simd private(t)
+            do j = 1, n
+               t = work(j, 1)*x(j) - work(j, 2)*y(j)
+               work(j, 2) = work(j, 1)*y(j) + work(j, 2)*x(j)
+               work(j, 1) = t
+            end do
+         end if
+         work(:, 3) = 0.0_wp
+         work(:, 4) = q_start
+         do l = mu, tables%order
+            k = k + 1
+            if (l > mu) call next_legendre(n, l, mu, z, work(:, 3), work(:, 4))
+            if (weighted) then
+               call four_sums(n, work(:, 4), work(:, 1), work(:, 2), s, plain_moment(:, k), weighted_moment(:, k))
+               power_weighted(l) = power_weighted(l) + tables%norm(l, mu)*sum(weighted_moment(:, k)**2)
+            else
+               call two_sums(n, work(:, 4), work(:, 1), work(:, 2), plain_moment(:, k))
+            end if
+            power(l) = power(l) + tables%norm(l, mu)*sum(plain_moment(:, k)**2)
+         end do
+      end do
+      self = 0.0_wp
+      self_weighted = 0.0_wp
+      !$omp simd reduction(+:self, self_weighted)
+      do j = 1, n
+         self = self + f(j)**2
+         self_weighted = self_weighted + (f(j)*s(j))**2
+      end do
+      a = 0.5_wp*(matmul(power, tables%legendre) - self)
+      if (weighted) a_weighted = 0.5_wp*(matmul(power_weighted, tables%legendre) - self_weighted)
+   end subroutine angular_sums
+
+   !> Derivative of Σ_m (g_m a_m + g^w_m a^w_m) with respect to each neighbour's f and unit vector
+   pure subroutine angular_gradient(tables, n, x, y, z, f, s, weighted, work, plain_moment, weighted_moment, &
+         g, g_weighted, df, dx, dy, dz)
+      type(moment_tables_type), intent(in) :: tables
+      integer, intent(in) :: n
+      real(wp), intent(in) :: x(n), y(n), z(n), f(n), s(n)
+      logical, intent(in) :: weighted
+      !> (n, 10) scratch
+      real(wp), intent(inout) :: work(n, 10)
+      !> From `angular_sums`
+      real(wp), intent(in) :: plain_moment(2, n_moments(tables%order))
+      real(wp), intent(in) :: weighted_moment(2, n_moments(tables%order))
+      real(wp), intent(in) :: g(0:tables%order), g_weighted(0:tables%order)
+      !> Derivative with respect to f, and with respect to the unit vector (not yet projected)
+      real(wp), intent(out) :: df(n), dx(n), dy(n), dz(n)
+      real(wp) :: p(0:tables%order), p_weighted(0:tables%order), q_start
+      real(wp) :: b(4), b_below(4), t, self, self_weighted, kr, ki, lr, li
+      integer :: l, mu, k, k_below, j
+
+      p = matmul(tables%legendre, g)
+      p_weighted = 0.0_wp
+      if (weighted) p_weighted = matmul(tables%legendre, g_weighted)
+      self = sum(g)
+      self_weighted = 0.0_wp
+      if (weighted) self_weighted = sum(g_weighted)
+
+      ! Columns 1, 2: Re and Im of (x+iy)^μ; 3, 4: of (x+iy)^(μ-1); 5, 6: Q_{l-1}, Q_l;
+      ! 7, 8: Σ_l b_lμ Q_lμ for A and B; 9, 10: Σ_l b_lμ-1 Q_lμ
+      work(:, 1) = 1.0_wp
+      work(:, 2:4) = 0.0_wp
+      df = -(self + self_weighted*s**2)*f
+      dx = 0.0_wp
+      dy = 0.0_wp
+      dz = 0.0_wp
+      q_start = 1.0_wp
+      k = 0
+      do mu = 0, tables%order
+         if (mu > 0) then
+            q_start = q_start*(2*mu - 1)
+            !$omp simd private(t)
+            do j = 1, n
+               work(j, 3) = work(j, 1)
+               work(j, 4) = work(j, 2)
+               t = work(j, 1)*x(j) - work(j, 2)*y(j)
+               work(j, 2) = work(j, 1)*y(j) + work(j, 2)*x(j)
+               work(j, 1) = t
+            end do
+         end if
+         work(:, 5) = 0.0_wp
+         work(:, 6) = q_start
+         work(:, 7:8) = 0.0_wp
+         if (mu > 0) k_below = k - (tables%order - mu + 1)
+         work(:, 9:10) = 0.0_wp
+         do l = mu, tables%order
+            k = k + 1
+            if (l > mu) call next_legendre(n, l, mu, z, work(:, 5), work(:, 6))
+            b(1:2) = p(l)*tables%norm(l, mu)*plain_moment(:, k)
+            b(3:4) = 0.0_wp
+            if (weighted) b(3:4) = p_weighted(l)*tables%norm(l, mu)*weighted_moment(:, k)
+            ! dQ_lμ-1/dz = Q_lμ: this order also serves the z derivative of the one below
+            b_below = 0.0_wp
+            if (mu > 0) then
+               k_below = k_below + 1
+               b_below(1:2) = p(l)*tables%norm(l, mu - 1)*plain_moment(:, k_below)
+               if (weighted) b_below(3:4) = p_weighted(l)*tables%norm(l, mu - 1)*weighted_moment(:, k_below)
+            end if
+            if (weighted) then
+               !$omp simd
+               do j = 1, n
+                  work(j, 7) = work(j, 7) + (b(1) + s(j)*b(3))*work(j, 6)
+                  work(j, 8) = work(j, 8) + (b(2) + s(j)*b(4))*work(j, 6)
+                  work(j, 9) = work(j, 9) + (b_below(1) + s(j)*b_below(3))*work(j, 6)
+                  work(j, 10) = work(j, 10) + (b_below(2) + s(j)*b_below(4))*work(j, 6)
+               end do
+            else
+               !$omp simd
+               do j = 1, n
+                  work(j, 7) = work(j, 7) + b(1)*work(j, 6)
+                  work(j, 8) = work(j, 8) + b(2)*work(j, 6)
+                  work(j, 9) = work(j, 9) + b_below(1)*work(j, 6)
+                  work(j, 10) = work(j, 10) + b_below(2)*work(j, 6)
+               end do
+            end if
+         end do
+         !$omp simd private(kr, ki, lr, li)
+         do j = 1, n
+            kr = work(j, 7)
+            ki = work(j, 8)
+            lr = work(j, 9)
+            li = work(j, 10)
+            df(j) = df(j) + kr*work(j, 1) + ki*work(j, 2)
+            dx(j) = dx(j) + mu*(kr*work(j, 3) + ki*work(j, 4))
+            dy(j) = dy(j) + mu*(ki*work(j, 3) - kr*work(j, 4))
+            dz(j) = dz(j) + lr*work(j, 3) + li*work(j, 4)
+         end do
+      end do
+      !$omp simd
+      do j = 1, n
+         dx(j) = f(j)*dx(j)
+         dy(j) = f(j)*dy(j)
+         dz(j) = f(j)*dz(j)
+      end do
+   end subroutine angular_gradient
+
+   !> Q_{l-1}, Q_l from Q_{l-2}, Q_{l-1}: (l - μ) Q_l = (2l - 1) z Q_{l-1} - (l + μ - 1) Q_{l-2}
+   pure subroutine next_legendre(n, l, mu, z, before, now)
+      integer, intent(in) :: n, l, mu
+      real(wp), intent(in) :: z(n)
+      real(wp), intent(inout) :: before(n), now(n)
+      real(wp) :: c1, c2, t
+      integer :: j
+      c1 = real(2*l - 1, wp)/(l - mu)
+      c2 = real(l + mu - 1, wp)/(l - mu)
+      !$omp simd private(t)
+      do j = 1, n
+         t = c1*z(j)*now(j) - c2*before(j)
+         before(j) = now(j)
+         now(j) = t
+      end do
+   end subroutine next_legendre
+
+   pure subroutine two_sums(n, q, re, im, plain)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: q(n), re(n), im(n)
+      real(wp), intent(out) :: plain(2)
+      real(wp) :: a, b
+      integer :: j
+      a = 0.0_wp
+      b = 0.0_wp
+      !$omp simd reduction(+:a, b)
+      do j = 1, n
+         a = a + q(j)*re(j)
+         b = b + q(j)*im(j)
+      end do
+      plain = [a, b]
+   end subroutine two_sums
+
+   pure subroutine four_sums(n, q, re, im, s, plain, weighted)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: q(n), re(n), im(n), s(n)
+      real(wp), intent(out) :: plain(2), weighted(2)
+      real(wp) :: a, b, c, d, qa, qb
+      integer :: j
+      a = 0.0_wp
+      b = 0.0_wp
+      c = 0.0_wp
+      d = 0.0_wp
+      !$omp simd reduction(+:a, b, c, d) private(qa, qb)
+      do j = 1, n
+         qa = q(j)*re(j)
+         qb = q(j)*im(j)
+         a = a + qa
+         b = b + qb
+         c = c + s(j)*qa
+         d = d + s(j)*qb
+      end do
+      plain = [a, b]
+      weighted = [c, d]
+   end subroutine four_sums
+
+end module tf_moments

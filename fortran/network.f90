@@ -1,0 +1,190 @@
+!> Feed-forward networks: packed weights in ænet's order, evaluated over panels of atoms.
+module tf_network
+   use tf_kinds, only : wp
+   use tf_activation, only : activate, n_activation
+   use tf_dense, only : add_product, add_outer_product, add_column_sums
+   use tf_error, only : error_type, raise, error_value, error_size
+   implicit none
+   private
+   public :: network_type, new_networks, forward, backward_to_weights, backward_to_inputs
+
+   !> Layout of one network; weights and scratch belong to the caller
+   type :: network_type
+      !> Layers, input and output included
+      integer :: n_layers = 0
+      !> Nodes of each layer, without bias
+      integer, allocatable :: n_nodes(:)
+      !> Activation code of layers 2 … n_layers, stored at the index of the layer
+      integer, allocatable :: activation(:)
+      !> Weights of the step l → l+1 start behind this many weights; (n_out, n_in + 1), bias last column
+      integer, allocatable :: weight_offset(:)
+      !> Scratch columns of layer l start behind this many columns
+      integer, allocatable :: node_offset(:)
+      integer :: n_weights = 0
+      !> Nodes of all layers after the input: columns of scratch
+      integer :: n_columns = 0
+      !> Where this network's weights start in the vector of all weights
+      integer :: first_weight = 1
+   end type network_type
+
+contains
+
+   !> Build the layouts of all species from flat arrays
+   subroutine new_networks(n_layers, n_nodes, activation, networks, n_weights, error)
+      !> Layers of each species' network, input and output included
+      integer, intent(in) :: n_layers(:)
+      !> Nodes per layer, species after species
+      integer, intent(in) :: n_nodes(:)
+      !> Activation codes per layer (the one of an input layer is ignored), species after species
+      integer, intent(in) :: activation(:)
+      type(network_type), allocatable, intent(out) :: networks(:)
+      !> Weights of all networks together
+      integer, intent(out) :: n_weights
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: t, l, n, start
+      n_weights = 0
+      if (size(n_nodes) /= sum(n_layers) .or. size(activation) /= sum(n_layers)) then
+         call raise(error, error_size, "layer arrays do not match the number of layers")
+         return
+      end if
+      if (any(n_layers < 2) .or. any(n_nodes < 1)) then
+         call raise(error, error_value, "a network needs at least two layers of at least one node")
+         return
+      end if
+      if (any(activation < 0) .or. any(activation >= n_activation)) then
+         call raise(error, error_value, "unknown activation function")
+         return
+      end if
+      allocate (networks(size(n_layers)))
+      start = 0
+      do t = 1, size(n_layers)
+         n = n_layers(t)
+         associate (net => networks(t))
+            net%n_layers = n
+            net%n_nodes = n_nodes(start + 1:start + n)
+            net%activation = activation(start + 1:start + n)
+            allocate (net%weight_offset(n), source=0)
+            allocate (net%node_offset(n), source=0)
+            do l = 1, n - 1
+               net%weight_offset(l + 1) = net%weight_offset(l) + (net%n_nodes(l) + 1)*net%n_nodes(l + 1)
+               if (l > 1) net%node_offset(l + 1) = net%node_offset(l) + net%n_nodes(l)
+            end do
+            net%n_weights = net%weight_offset(n)
+            net%n_columns = sum(net%n_nodes(2:))
+            net%first_weight = n_weights + 1
+            n_weights = n_weights + net%n_weights
+         end associate
+         start = start + n
+         if (networks(t)%n_nodes(n) /= 1) call raise(error, error_value, "the output layer must have one node")
+      end do
+   end subroutine new_networks
+
+   !> Values and slopes of all layers for a panel of n_q atoms
+   pure subroutine forward(net, n_q, x, weights, value, slope)
+      type(network_type), intent(in) :: net
+      integer, intent(in) :: n_q
+      !> Descriptors, standardised
+      real(wp), intent(in) :: x(n_q, net%n_nodes(1))
+      real(wp), intent(in) :: weights(net%n_weights)
+      !> Values of all layers after the input; the last column is the output
+      real(wp), intent(out) :: value(n_q, net%n_columns)
+      !> Derivative of each value with respect to its argument
+      real(wp), intent(out) :: slope(n_q, net%n_columns)
+      integer :: l, p, n_in, n_out, w, c
+      do l = 1, net%n_layers - 1
+         n_in = net%n_nodes(l)
+         n_out = net%n_nodes(l + 1)
+         w = net%weight_offset(l)
+         c = net%node_offset(l + 1)
+         do p = 1, n_out
+            value(:, c + p) = weights(w + n_in*n_out + p)
+         end do
+         if (l == 1) then
+            call add_product(n_q, n_in, n_out, x, weights(w + 1), value(1, c + 1))
+         else
+            call add_product(n_q, n_in, n_out, value(1, net%node_offset(l) + 1), weights(w + 1), &
+               value(1, c + 1))
+         end if
+         call activate(net%activation(l + 1), n_q*n_out, value(1, c + 1), slope(1, c + 1))
+      end do
+   end subroutine forward
+
+   !> Add the derivative of Σ_q seed(q)·output(q) with respect to the weights to `gradient`
+   pure subroutine backward_to_weights(net, n_q, x, weights, seed, value, slope, gradient)
+      type(network_type), intent(in) :: net
+      integer, intent(in) :: n_q
+      real(wp), intent(in) :: x(n_q, net%n_nodes(1))
+      real(wp), intent(in) :: weights(net%n_weights)
+      !> Derivative of the loss with respect to each atom's output
+      real(wp), intent(in) :: seed(n_q)
+      !> From `forward`
+      real(wp), intent(in) :: value(n_q, net%n_columns)
+      !> From `forward`; overwritten with the derivatives with respect to the arguments
+      real(wp), intent(inout) :: slope(n_q, net%n_columns)
+      real(wp), intent(inout) :: gradient(net%n_weights)
+      integer :: l, n_in, n_out, w, c
+      c = net%node_offset(net%n_layers) + 1
+      slope(:, c) = slope(:, c)*seed
+      do l = net%n_layers - 1, 1, -1
+         n_in = net%n_nodes(l)
+         n_out = net%n_nodes(l + 1)
+         w = net%weight_offset(l)
+         c = net%node_offset(l + 1)
+         if (l > 1) then
+            call add_outer_product(n_q, n_in, n_out, value(1, net%node_offset(l) + 1), slope(1, c + 1), &
+               gradient(w + 1))
+         else
+            call add_outer_product(n_q, n_in, n_out, x, slope(1, c + 1), gradient(w + 1))
+         end if
+         call add_column_sums(n_q, n_out, slope(1, c + 1), gradient(w + n_in*n_out + 1))
+         if (l > 1) call pass_back(n_q, n_in, n_out, weights(w + 1), slope(1, c + 1), &
+            slope(1, net%node_offset(l) + 1))
+      end do
+   end subroutine backward_to_weights
+
+   !> Derivative of each atom's output with respect to its inputs
+   pure subroutine backward_to_inputs(net, n_q, weights, slope, derivative)
+      type(network_type), intent(in) :: net
+      integer, intent(in) :: n_q
+      real(wp), intent(in) :: weights(net%n_weights)
+      !> From `forward`; overwritten with the derivatives with respect to the arguments
+      real(wp), intent(inout) :: slope(n_q, net%n_columns)
+      real(wp), intent(out) :: derivative(n_q, net%n_nodes(1))
+      integer :: l, n_in, n_out, w, c
+      do l = net%n_layers - 1, 1, -1
+         n_in = net%n_nodes(l)
+         n_out = net%n_nodes(l + 1)
+         w = net%weight_offset(l)
+         c = net%node_offset(l + 1)
+         if (l > 1) then
+            call pass_back(n_q, n_in, n_out, weights(w + 1), slope(1, c + 1), &
+               slope(1, net%node_offset(l) + 1))
+         else
+            derivative = 1.0_wp
+            call pass_back(n_q, n_in, n_out, weights(w + 1), slope(1, c + 1), derivative)
+         end if
+      end do
+   end subroutine backward_to_inputs
+
+   !> below(q,k) = below(q,k) · Σ_p above(q,p) w(p,k)
+   pure subroutine pass_back(n_q, n_in, n_out, w, above, below)
+      integer, intent(in) :: n_q, n_in, n_out
+      real(wp), intent(in) :: w(n_out, n_in)
+      real(wp), intent(in) :: above(n_q, n_out)
+      real(wp), intent(inout) :: below(n_q, n_in)
+      real(wp) :: w_turned(n_in, n_out)
+      real(wp) :: product(n_q, n_in)
+      integer :: k
+      if (n_out == 1) then
+         do k = 1, n_in
+            below(:, k) = below(:, k)*(w(1, k)*above(:, 1))
+         end do
+         return
+      end if
+      w_turned = transpose(w)
+      product = 0.0_wp
+      call add_product(n_q, n_out, n_in, above, w_turned, product)
+      below = below*product
+   end subroutine pass_back
+
+end module tf_network

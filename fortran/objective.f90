@@ -1,0 +1,207 @@
+!> Energy loss and its weight gradient over a packed data set.
+!>
+!> The pack is a sequence of fixed blocks of whole structures.  In a block the atoms of each species
+!> form one panel; a structure's atoms are one contiguous run in it.  Blocks are joined to a fixed
+!> number of chunks whose partial sums are added in fixed order: the result does not depend on the
+!> number of threads.
+module tf_objective
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, raise, error_size
+   use tf_network, only : network_type, forward, backward_to_weights
+   use tf_signals, only : interrupted
+!$ use omp_lib, only : omp_get_thread_num
+   implicit none
+   private
+   public :: pack_type, check_pack, evaluate_energy_loss
+
+   integer, parameter :: max_chunks = 128
+
+   !> How a packed data set is laid out; the arrays belong to the caller
+   type :: pack_type
+      integer :: n_species = 0, n_blocks = 0, n_structures = 0
+      !> Values in all panels together
+      integer(i8) :: n_features = 0
+      !> (n_species, n_blocks) panel starts behind this many values
+      integer(i8), pointer, contiguous :: panel_offset(:, :) => null()
+      !> (n_species, n_blocks) atoms per panel, padded to a multiple of `lanes`
+      integer, pointer, contiguous :: panel_width(:, :) => null()
+      !> (n_blocks + 1) structures of block b are first(b) + 1 … first(b + 1)
+      integer, pointer, contiguous :: block_first(:) => null()
+      !> (n_species, n_structures) atoms of a structure stand behind this many atoms of its panel
+      integer, pointer, contiguous :: atom_offset(:, :) => null()
+      !> (n_species, n_structures) how many they are
+      integer, pointer, contiguous :: atom_count(:, :) => null()
+   end type pack_type
+
+contains
+
+   !> Refuse a pack whose index arrays point outside its arrays
+   subroutine check_pack(pack, networks, error)
+      type(pack_type), intent(in) :: pack
+      type(network_type), intent(in) :: networks(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: b, t
+      integer(i8) :: last
+      if (size(networks) /= pack%n_species) call raise(error, error_size, "one network per species is needed")
+      if (size(pack%block_first) /= pack%n_blocks + 1 .or. size(pack%panel_width, 2) /= pack%n_blocks .or. &
+         size(pack%panel_width, 1) /= pack%n_species .or. size(pack%atom_offset, 1) /= pack%n_species .or. &
+         any(shape(pack%atom_count) /= shape(pack%atom_offset))) &
+         call raise(error, error_size, "index arrays of the packed data set do not match")
+      if (allocated(error)) return
+      if (pack%block_first(1) /= 0 .or. pack%block_first(pack%n_blocks + 1) /= pack%n_structures) &
+         call raise(error, error_size, "blocks of the packed data set do not cover its structures")
+      do b = 1, pack%n_blocks
+         if (allocated(error)) return
+         if (pack%block_first(b + 1) < pack%block_first(b)) then
+            call raise(error, error_size, "blocks of the packed data set are out of order")
+            return
+         end if
+         do t = 1, pack%n_species
+            last = pack%panel_offset(t, b) + int(pack%panel_width(t, b), i8)*networks(t)%n_nodes(1)
+            if (pack%panel_offset(t, b) < 0 .or. pack%panel_width(t, b) < 0 .or. last > pack%n_features) &
+               call raise(error, error_size, "a panel of the packed data set reaches beyond its features")
+            if (any(pack%atom_offset(t, pack%block_first(b) + 1:pack%block_first(b + 1)) < 0) .or. &
+               any(pack%atom_count(t, pack%block_first(b) + 1:pack%block_first(b + 1)) < 0) .or. &
+               any(pack%atom_offset(t, pack%block_first(b) + 1:pack%block_first(b + 1)) + &
+                   pack%atom_count(t, pack%block_first(b) + 1:pack%block_first(b + 1)) > pack%panel_width(t, b))) &
+               call raise(error, error_size, "a structure of the packed data set reaches beyond its panel")
+         end do
+      end do
+   end subroutine check_pack
+
+   !> L = ½ Σ_s weight_s (factor_s (E_ref,s − E_s))² with E_s the sum of the network outputs of structure s,
+   !> and its gradient (ænet: factor = 1/number of atoms; eq. 3 of Cooper et al. 2020: factor = 1)
+   subroutine evaluate_energy_loss(pack, features, networks, weights, energy_ref, factor, structure_weight, &
+         with_gradient, n_threads, energy, loss, gradient, stopped)
+      type(pack_type), intent(in) :: pack
+      !> All panels, one after the other
+      real(wp), intent(in) :: features(pack%n_features)
+      type(network_type), intent(in) :: networks(:)
+      !> Weights of all networks
+      real(wp), intent(in), contiguous :: weights(:)
+      !> (n_structures) reference energies, in the units of the network outputs
+      real(wp), intent(in) :: energy_ref(:)
+      !> (n_structures) see above
+      real(wp), intent(in) :: factor(:), structure_weight(:)
+      logical, intent(in) :: with_gradient
+      integer, intent(in) :: n_threads
+      !> (n_structures) energies of the networks
+      real(wp), intent(out) :: energy(:)
+      real(wp), intent(out) :: loss
+      !> Derivative of the loss with respect to the weights; untouched without gradient
+      real(wp), intent(inout) :: gradient(:)
+      !> The user pressed Ctrl-C; the results are incomplete
+      logical, intent(out) :: stopped
+      real(wp), allocatable :: part(:, :), loss_part(:), value(:), slope(:), seed(:)
+      integer, allocatable :: scratch(:)
+      integer :: n_chunks, c, b, t, n_scratch, widest, thread
+      logical :: stop_now
+
+      n_chunks = min(pack%n_blocks, max_chunks)
+      allocate (scratch(pack%n_species + 1))
+      scratch(1) = 0
+      widest = 0
+      do t = 1, pack%n_species
+         n_scratch = 0
+         if (pack%n_blocks > 0) n_scratch = maxval(pack%panel_width(t, :))
+         widest = max(widest, n_scratch)
+         scratch(t + 1) = scratch(t) + n_scratch*networks(t)%n_columns
+      end do
+      allocate (loss_part(n_chunks), source=0.0_wp)
+      allocate (part(merge(size(weights), 0, with_gradient), n_chunks))
+      stopped = .false.
+
+      !$omp parallel num_threads(n_threads) default(shared) private(c, b, value, slope, seed, thread, stop_now)
+      allocate (value(scratch(pack%n_species + 1)), slope(scratch(pack%n_species + 1)), seed(widest))
+      thread = 0
+      !$ thread = omp_get_thread_num()
+      !$omp do schedule(dynamic)
+      do c = 1, n_chunks
+         !$omp atomic read
+         stop_now = stopped
+         if (.not. stop_now) then
+            if (with_gradient) part(:, c) = 0.0_wp
+            do b = chunk_start(c), chunk_start(c + 1) - 1
+               call evaluate_block(b, part(:, c), loss_part(c), value, slope, seed)
+            end do
+            ! The calling thread is the one Python delivers Ctrl-C to
+            if (thread == 0) then
+               if (interrupted()) then
+                  !$omp atomic write
+                  stopped = .true.
+               end if
+            end if
+         end if
+      end do
+      !$omp end do
+      !$omp end parallel
+
+      loss = 0.0_wp
+      if (stopped) return
+      do c = 1, n_chunks
+         loss = loss + loss_part(c)
+      end do
+      if (.not. with_gradient) return
+      gradient = 0.0_wp
+      do c = 1, n_chunks
+         gradient = gradient + part(:, c)
+      end do
+
+   contains
+
+      !> First block of chunk c
+      pure integer function chunk_start(c)
+         integer, intent(in) :: c
+         chunk_start = 1 + int(int(c - 1, i8)*pack%n_blocks/n_chunks)
+      end function chunk_start
+
+      subroutine evaluate_block(b, gradient_part, loss_sum, value, slope, seed)
+         integer, intent(in) :: b
+         real(wp), intent(inout), contiguous :: gradient_part(:)
+         real(wp), intent(inout) :: loss_sum
+         real(wp), intent(inout), contiguous :: value(:), slope(:), seed(:)
+         integer :: t, s, q, n_q, first, last, output
+         integer(i8) :: x
+         real(wp) :: residual
+         first = pack%block_first(b) + 1
+         last = pack%block_first(b + 1)
+         energy(first:last) = 0.0_wp
+         do t = 1, pack%n_species
+            n_q = pack%panel_width(t, b)
+            if (n_q == 0) cycle
+            x = pack%panel_offset(t, b) + 1
+            associate (net => networks(t))
+               call forward(net, n_q, features(x), weights(net%first_weight:), &
+                  value(scratch(t) + 1:), slope(scratch(t) + 1:))
+               output = scratch(t) + n_q*(net%n_columns - 1)
+            end associate
+            do s = first, last
+               q = output + pack%atom_offset(t, s)
+               energy(s) = energy(s) + sum(value(q + 1:q + pack%atom_count(t, s)))
+            end do
+         end do
+         do s = first, last
+            residual = factor(s)*(energy_ref(s) - energy(s))
+            loss_sum = loss_sum + 0.5_wp*structure_weight(s)*residual**2
+         end do
+         if (.not. with_gradient) return
+         do t = 1, pack%n_species
+            n_q = pack%panel_width(t, b)
+            if (n_q == 0) cycle
+            seed(:n_q) = 0.0_wp
+            do s = first, last
+               q = pack%atom_offset(t, s)
+               seed(q + 1:q + pack%atom_count(t, s)) = &
+                  -structure_weight(s)*factor(s)**2*(energy_ref(s) - energy(s))
+            end do
+            x = pack%panel_offset(t, b) + 1
+            associate (net => networks(t))
+               call backward_to_weights(net, n_q, features(x), weights(net%first_weight:), seed, &
+                  value(scratch(t) + 1:), slope(scratch(t) + 1:), gradient_part(net%first_weight:))
+            end associate
+         end do
+      end subroutine evaluate_block
+
+   end subroutine evaluate_energy_loss
+
+end module tf_objective

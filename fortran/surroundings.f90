@@ -1,0 +1,85 @@
+!> The neighbours of one atom as plain arrays: what every descriptor works on.
+module tf_surroundings
+   use tf_kinds, only : wp, i8, padded
+   use tf_constants, only : closest_distance
+   use tf_neighbours, only : neighbour_list_type
+   use tf_error, only : error_type, raise, error_geometry
+   implicit none
+   private
+   public :: surroundings_type, new_surroundings, gather
+
+   !> Neighbours of one atom; arrays are padded to a multiple of `lanes` with far-away entries
+   type :: surroundings_type
+      !> Neighbours, and the padded number
+      integer :: n = 0, n_padded = 0
+      !> Vectors to the neighbours and distances, Å
+      real(wp), allocatable :: x(:), y(:), z(:), r(:)
+      !> Species of each neighbour; 0 for padding
+      integer, allocatable :: species(:)
+      !> Atom of which each neighbour is an image; 0 for padding
+      integer, allocatable :: atom(:)
+      !> Derivative of a scalar with respect to the vectors x, y, z, where one was asked for
+      real(wp), allocatable :: gx(:), gy(:), gz(:)
+   end type surroundings_type
+
+contains
+
+   !> Room for up to n_most neighbours
+   subroutine new_surroundings(n_most, around)
+      integer, intent(in) :: n_most
+      type(surroundings_type), intent(out) :: around
+      integer :: n
+      n = max(padded(n_most), padded(1))
+      allocate (around%x(n), around%y(n), around%z(n), around%r(n), around%species(n), around%atom(n))
+      allocate (around%gx(n), around%gy(n), around%gz(n))
+   end subroutine new_surroundings
+
+   !> Collect the neighbours of atom i
+   subroutine gather(list, i, position, ghost_position, species, around, error)
+      type(neighbour_list_type), intent(in) :: list
+      integer, intent(in) :: i
+      !> (3, n_atoms) and (n_ghosts, 3), Å
+      real(wp), intent(in), contiguous :: position(:, :), ghost_position(:, :)
+      !> (n_atoms)
+      integer, intent(in), contiguous :: species(:)
+      type(surroundings_type), intent(inout) :: around
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp), parameter :: far = 1.0e6_wp
+      real(wp) :: x0, y0, z0, nearest
+      integer :: k, g, n
+      integer(i8) :: start
+      character(len=80) :: text
+      start = list%first(i)
+      n = int(list%first(i + 1) - start)
+      x0 = position(1, i)
+      y0 = position(2, i)
+      z0 = position(3, i)
+      do k = 1, n
+         g = list%ghost(start + k)
+         around%x(k) = ghost_position(g, 1) - x0
+         around%y(k) = ghost_position(g, 2) - y0
+         around%z(k) = ghost_position(g, 3) - z0
+         around%atom(k) = list%atom(g)
+         around%species(k) = species(list%atom(g))
+      end do
+      around%n = n
+      around%n_padded = padded(n)
+      around%x(n + 1:around%n_padded) = far
+      around%y(n + 1:around%n_padded) = 0.0_wp
+      around%z(n + 1:around%n_padded) = 0.0_wp
+      around%atom(n + 1:around%n_padded) = 0
+      around%species(n + 1:around%n_padded) = 0
+      nearest = far
+      !$omp simd reduction(min:nearest)
+      do k = 1, around%n_padded
+         around%r(k) = sqrt(around%x(k)**2 + around%y(k)**2 + around%z(k)**2)
+         nearest = min(nearest, around%r(k))
+      end do
+      if (nearest < closest_distance) then
+         k = minloc(around%r(:n), dim=1)
+         write (text, '(a,i0,a,i0,a)') "atoms ", i, " and ", around%atom(k), " (or images of them) coincide"
+         call raise(error, error_geometry, trim(text))
+      end if
+   end subroutine gather
+
+end module tf_surroundings

@@ -1,0 +1,43 @@
+"""Build step: wrap the tf_api_* modules for Python with f90wrap and f2py.
+
+Usage: wrap.py OUTPUT_DIRECTORY KIND_MAP SOURCE...
+
+Writes f90wrap_<source>.f90 for each source, _engine.py and _extmodule.c.  f2py only writes
+C code; compiling is meson's job.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run f90wrap and f2py in the output directory."""
+    output, kind_map, *sources = (Path(argument).resolve() for argument in sys.argv[1:])
+    os.chdir(output)
+    # Copies with bare names: otherwise the docstrings quote the paths of the build machine
+    for file in (kind_map, *sources):
+        shutil.copy(file, output)
+    names = [source.name for source in sources]
+    run(
+        "-m", "f90wrap", "-m", "_engine", "--f90-mod-name", "taylorfit._ext", "-k", kind_map.name,
+        "--auto-raise-error", "ierr,errmsg", "--return-decoded", "--py-max-line-length", "120", *names,
+    )
+    wrapped = [f"f90wrap_{name}" for name in names]
+    for name in wrapped:
+        # Releases Python's global lock during the call
+        text = Path(name).read_text()
+        Path(name).write_text(text.replace("implicit none\n", "implicit none\n    !f2py threadsafe\n"))
+    run("-m", "numpy.f2py", *wrapped, "-m", "_ext", "--lower", "--f2cmap", ".f2py_f2cmap")
+
+
+def run(*arguments: str) -> None:
+    """Run a Python module; show its output only if it fails."""
+    result = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(arguments)}\n{result.stdout}\n{result.stderr}")
+
+
+main()
