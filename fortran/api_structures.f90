@@ -76,7 +76,7 @@ contains
 
    !> \brief Descriptors of a batch of structures, each in one or more displaced copies.
    subroutine describe(basis, n_function, parameters, environment, first_atom, position, cell, periodic, &
-         species, n_copies, displacement, n_threads, values, placed, failed, ierr, errmsg)
+         species, n_copies, displacement, n_threads, values, placed, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
       real(wp), intent(in) :: parameters(:, :)
@@ -91,10 +91,10 @@ contains
       integer, intent(in) :: n_threads
       real(wp), intent(inout) :: values(:)
       real(wp), intent(inout) :: placed(:, :)
-      integer, intent(out) :: failed
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
+      integer :: failed
       type(descriptor_type), allocatable :: descriptors(:)
       integer(i8), allocatable :: copy_offset(:), value_offset(:)
       integer, allocatable :: n_values(:)
@@ -153,7 +153,7 @@ contains
          end do
          !$omp end parallel do
       end if
-      call report(error, ierr, errmsg)
+      call report(error, ierr, errmsg, failed)
 
    contains
 
@@ -251,7 +251,7 @@ contains
    !> \brief Energies, forces and strain derivatives of a batch of structures from a potential.
    subroutine evaluate(basis, n_function, parameters, environment, n_layers, n_nodes, codes, weights, &
          feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, first_atom, position, cell, &
-         periodic, species, with_forces, n_threads, atomic_energy, force, strain, values, failed, ierr, errmsg)
+         periodic, species, with_forces, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
       real(wp), intent(in) :: parameters(:, :)
@@ -276,10 +276,10 @@ contains
       real(wp), intent(inout) :: force(:, :)
       real(wp), intent(inout) :: strain(:, :, :)
       real(wp), intent(inout) :: values(:, :)
-      integer, intent(out) :: failed
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
+      integer :: failed
       type(potential_type) :: potential
       integer :: n_s, n_weights, s, a, b, outer, inner, thread, n_t
       logical :: stopped, stop_now
@@ -352,7 +352,7 @@ contains
          end do
          !$omp end parallel do
       end if
-      call report(error, ierr, errmsg)
+      call report(error, ierr, errmsg, failed)
    end subroutine evaluate
 
    !> Check the arrays that describe a batch of structures

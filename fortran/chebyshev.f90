@@ -33,7 +33,7 @@ module tf_chebyshev
 
    !> Scratch for one thread
    type :: chebyshev_work_type
-      real(wp), allocatable :: f(:), df(:), s(:), t(:, :), angular(:, :), scratch(:, :), moments(:, :, :)
+      real(wp), allocatable :: f(:), df(:), s(:), slope(:), t(:, :), angular(:, :), scratch(:, :), moments(:, :, :)
       integer, allocatable :: at(:)
       !> Neighbours inside the angular cutoff, padded
       integer :: n_angular = 0
@@ -90,7 +90,7 @@ contains
       type(chebyshev_work_type), intent(out) :: work
       integer :: n
       n = max(padded(n_most), padded(1))
-      allocate (work%f(n), work%df(n), work%s(n), work%t(n, 8), work%angular(n, 10), work%scratch(n, 10), work%at(n + 1))
+      allocate (work%f(n), work%df(n), work%s(n), work%slope(n), work%t(n, 7), work%angular(n, 10), work%scratch(n, 10), work%at(n + 1))
       allocate (work%moments(2, n_moments(angular_order), 2))
    end subroutine new_chebyshev_work
 
@@ -146,10 +146,10 @@ contains
       if (chebyshev%radial_cut > 0.0_wp) then
          call cosine_cutoff(n, around%r, chebyshev%radial_cut, work%f, work%df)
          call radial_slopes(n, n_r, around%r, chebyshev%radial_cut, work%f, work%df, work%s, chebyshev%weighted, &
-            g(1:n_r), g(half + 1:half + n_r), work%t)
+            g(1:n_r), g(half + 1:half + n_r), work%t, work%slope)
          !$omp simd private(slope)
          do j = 1, n
-            slope = work%t(j, 8)/around%r(j)
+            slope = work%slope(j)/around%r(j)
             around%gx(j) = around%gx(j) + slope*around%x(j)
             around%gy(j) = around%gy(j) + slope*around%y(j)
             around%gz(j) = around%gz(j) + slope*around%z(j)
@@ -214,8 +214,8 @@ contains
       integer, intent(in) :: n, n_r
       real(wp), intent(in) :: r(n), r_cut, f(n), s(n)
       logical, intent(in) :: weighted
-      !> (n, 8) scratch
-      real(wp), intent(inout) :: t(n, 8)
+      !> Scratch
+      real(wp), intent(inout) :: t(n, 3)
       real(wp), intent(out) :: c(n_r)
       real(wp), intent(inout) :: c_weighted(n_r)
       real(wp) :: a(orders), b(orders), a1, a2, a3, a4, b1, b2, b3, b4, t1, t2, t3, t4, x2
@@ -274,13 +274,15 @@ contains
       end do
    end subroutine radial_sums
 
-   !> t(:,8) = d/dr of f_j Σ_n (g_n + s_j g^w_n) T_n(x_j)
-   pure subroutine radial_slopes(n, n_r, r, r_cut, f, df, s, weighted, g, g_weighted, t)
+   !> slope_j = d/dr of f_j Σ_n (g_n + s_j g^w_n) T_n(x_j)
+   pure subroutine radial_slopes(n, n_r, r, r_cut, f, df, s, weighted, g, g_weighted, t, slope)
       integer, intent(in) :: n, n_r
       real(wp), intent(in) :: r(n), r_cut, f(n), df(n), s(n)
       logical, intent(in) :: weighted
       real(wp), intent(in) :: g(n_r), g_weighted(n_r)
-      real(wp), intent(inout) :: t(n, 8)
+      !> Scratch
+      real(wp), intent(inout) :: t(n, 7)
+      real(wp), intent(out) :: slope(n)
       real(wp) :: p(orders, (n_r - 1)/orders + 1), p_w(orders, (n_r - 1)/orders + 1)
       real(wp) :: d(orders, (n_r - 1)/orders + 1), d_w(orders, (n_r - 1)/orders + 1)
       real(wp) :: t1, t2, t3, t4, x2
@@ -333,7 +335,7 @@ contains
       end if
       !$omp simd
       do j = 1, n
-         t(j, 8) = df(j)*(t(j, 4) + s(j)*t(j, 6)) + (2.0_wp/r_cut)*f(j)*(t(j, 5) + s(j)*t(j, 7))
+         slope(j) = df(j)*(t(j, 4) + s(j)*t(j, 6)) + (2.0_wp/r_cut)*f(j)*(t(j, 5) + s(j)*t(j, 7))
       end do
 
    contains

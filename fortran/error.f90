@@ -30,16 +30,19 @@ contains
       error%message = message
    end subroutine raise
 
-   !> Flatten an error for the Python boundary: code 0 is success
-   subroutine report(error, ierr, errmsg)
+   !> Flatten an error for the Python boundary: code 0 is success; `item` is the structure it is about, if any
+   subroutine report(error, ierr, errmsg, item)
       type(error_type), allocatable, intent(in) :: error
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
+      integer, intent(in), optional :: item
       ierr = 0
       errmsg = ""
       if (.not. allocated(error)) return
       ierr = error%code
       errmsg = error%message
+      if (.not. present(item)) return
+      if (item > 0) write (errmsg, '(a,i0,2a)') "#", item, " ", error%message
    end subroutine report
 
 end module tf_error
