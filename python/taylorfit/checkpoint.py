@@ -1,0 +1,62 @@
+"""Checkpoints of a training: one file, complete or not there, that a later run can continue."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from .errors import FormatError, InputError
+from .formats.atomic_write import atomic_write
+
+VERSION = 1
+
+
+def checkpoint_path(train_input: str | PathLike[str]) -> Path:
+    """Where the checkpoint of a train.in is: beside the networks, named after the input file."""
+    return Path(Path(train_input).stem + ".checkpoint.npz")
+
+
+def fingerprint(*arrays: np.ndarray, text: str = "") -> str:
+    """Hash of what a run depends on: data, split, architecture, loss; not of its length."""
+    digest = hashlib.sha256(text.encode())
+    for array in arrays:
+        digest.update(str((array.shape, array.dtype)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: str | PathLike[str], arrays: dict[str, np.ndarray], identity: str) -> None:
+    """Write the arrays under a temporary name and rename the file."""
+    with atomic_write(path, "wb") as stream:
+        np.savez(stream, version=np.array(VERSION), identity=np.array(identity), **arrays)
+
+
+def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.ndarray]:
+    """Read the arrays of a checkpoint.
+
+    Raises
+    ------
+    InputError
+        if there is none, or it belongs to other data, networks or settings.
+    FormatError
+        if the file is damaged.
+    """
+    if not Path(path).exists():
+        raise InputError("there is no checkpoint to resume from", file=path, expected="a run that was interrupted")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        version, found = int(arrays.pop("version")), str(arrays.pop("identity"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise FormatError(f"is not a checkpoint or is damaged ({error})", file=path,
+                          expected="a file written by train") from None
+    if version != VERSION:
+        raise FormatError("checkpoint of another version", file=path, value=version, expected=str(VERSION))
+    if found != identity:
+        raise InputError("the checkpoint belongs to other data, networks, seed, loss or method", file=path,
+                         expected="the same train.in (ITERATIONS, PATIENCE, THREADS and VALIDATION may differ)")
+    return arrays

@@ -1,0 +1,98 @@
+"""The command line: parse → run → report; one line on stderr and exit code 2 for a user's error."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import TaylorfitError
+from .formats.atomic_write import atomic_write, check_writable
+
+COMMANDS = {
+    "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
+    "train": "train ANN potentials on energies, with or without Taylor copies",
+    "predict": "energies, forces and stress from potentials, and errors against references",
+    "example": "copy a ready-to-run example",
+}
+"""Command → one line of help; its module in `commands` has add_arguments(parser) and run(arguments)."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(argv)
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.report:
+            check_writable(arguments.report)
+        report = _module(arguments.command).run(arguments)
+        if arguments.report:
+            with atomic_write(arguments.report) as stream:
+                json.dump({"command": arguments.command, "version": __version__, **report}, stream, indent=1,
+                          default=_plain, allow_nan=True)
+                stream.write("\n")
+        sys.stdout.flush()
+        return int(report.get("exit_code", 0))
+    except TaylorfitError as error:
+        _complain(error, arguments.traceback)
+        return error.exit_code
+    except MemoryError as error:
+        _complain(TaylorfitError("not enough memory for this data set"), arguments.traceback, error)
+        return TaylorfitError.exit_code
+    except KeyboardInterrupt:
+        print("\ntaylorfit: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        _complain(TaylorfitError(f"{error.filename or 'output'}: {error.strerror or error}"), arguments.traceback, error)
+        return TaylorfitError.exit_code
+
+
+def _module(command: str) -> object:
+    return importlib.import_module(f".commands.{command}", __package__)
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="taylorfit", description="Train ANN interatomic potentials on energies and forces (ænet-compatible).",
+        epilog="Example: python -m taylorfit example water-cluster demo && cd demo && "
+               "python -m taylorfit generate generate.in",
+    )
+    parser.add_argument("--version", action="version", version=f"taylorfit {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command, line in COMMANDS.items():
+        sub = subparsers.add_parser(command, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
+        # Only the module of the command that runs is imported: start-up stays short
+        if command in argv:
+            module = _module(command)
+            sub.description = getattr(module, "DESCRIPTION", line)
+            module.add_arguments(sub)
+        sub.add_argument("--report", metavar="FILE.json", help="also write what is printed as JSON")
+        sub.add_argument("--traceback", action="store_true", help="show where an error arose in the program")
+    return parser
+
+
+def _complain(error: TaylorfitError, with_traceback: bool, cause: BaseException | None = None) -> None:
+    if with_traceback:
+        traceback.print_exception(cause or error)
+    sys.stdout.flush()
+    print(f"taylorfit: {error}", file=sys.stderr)
+
+
+def _plain(value: object) -> object:
+    """NumPy values as JSON."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

@@ -1,0 +1,173 @@
+"""`python -m taylorfit generate`: training sets from structures, with or without Taylor copies."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import datacheck
+from ..engine import DescriptorTables, available_threads
+from ..errors import InputError
+from ..formats.atomic_write import atomic_write, check_writable
+from ..formats.generate_input import GenerateInput, TaylorOptions, describe_keywords, read_generate_input
+from ..formats.setup_file import read_setup
+from ..formats.structure_files import expand_patterns, read_structures
+from ..formats.trainset_binary import TrainsetWriter
+from ..generation import Outputs, check_xsf_directory, write_training_sets
+from ..progress import duration, progress
+from ..structure import Structure
+from ..taylor.displacements import CartesianDisplacements, DisplacementPlan, RandomDisplacements
+from ..taylor.selection import SelectionRules, count_skipped, select_all
+
+LARGE_DELTA = 0.3
+"""Displacements (Å) beyond this are no small step any more: a warning."""
+
+DESCRIPTION = f"""\
+Compute descriptors of all structures and write an ænet training-set file. With a block
+
+  DERIVATIVES
+  method=taylor delta=0.008 fraction=22 disp_all=1 N_max=100000 outfile=water.taylor.train
+
+also displaced copies, whose energies follow from the forces by first-order Taylor
+expansion (Cooper, Kästner, Urban, Artrith 2020). Energies in eV, lengths in Å.
+
+Example: python -m taylorfit generate generate.in
+
+Keywords of generate.in:
+{describe_keywords()}
+
+Keys of the report: structures (written), copies, skipped (structures without copies, by
+reason), dropped (on request), atoms (copies counted), seconds, output, taylor_output,
+energy_mean/min/max (eV/atom, relative to the atomic energies), check (the data check).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("input", metavar="generate.in", help="ænet-style input file")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
+    parser.add_argument("--write-xsf", metavar="DIR", help="also write the copies as XSF files into this folder")
+    parser.add_argument("--drop", metavar="KINDS", default="",
+                        help="leave out structures with these findings of the data check, comma-separated: "
+                             + ", ".join(sorted(set(datacheck.KINDS) - {"units", "atomic-energies"})))
+    parser.add_argument("--force", action="store_true", help="replace output files that exist")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Generate the training sets; return the report."""
+    start = time.perf_counter()
+    settings = read_generate_input(arguments.input)
+    taylor = settings.derivatives
+    if settings.forces or (taylor is not None and taylor.method != "taylor"):
+        raise InputError("descriptor derivatives (FORCES) are not there yet", file=arguments.input,
+                         expected="no FORCES; Taylor copies by DERIVATIVES method=taylor")
+    taylor_output = taylor.outfile if taylor is not None and taylor.outfile else None
+    if taylor_output == settings.output:
+        taylor_output = None
+    for path in filter(None, (settings.output, taylor_output)):
+        check_writable(path, overwrite=arguments.force)
+    xsf_directory = check_xsf_directory(arguments.write_xsf) if arguments.write_xsf else None
+    threads = arguments.threads or available_threads()
+
+    tables = DescriptorTables.from_setups(
+        settings.species, [read_setup(settings.setups[symbol]) for symbol in settings.species])
+    for symbol, setup in zip(settings.species, tables.setups):
+        print(f"{symbol:2s} {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
+              f"environment {' '.join(setup.environment)}, from {settings.setups[symbol]}")
+
+    structures = _read(settings, arguments.input)
+    report = datacheck.check_structures(structures, settings.atomic_energies)
+    print(f"\nData check of {len(structures)} structures:")
+    for line in report.lines():
+        print(f"  {line}")
+    kinds = [kind for kind in arguments.drop.replace(",", " ").split() if kind]
+    kept = datacheck.drop(structures, report, kinds) if kinds else structures
+    if not kept:
+        raise InputError("no structures are left", file=arguments.input, expected="at least one structure")
+    if len(kept) < len(structures):
+        print(f"  dropped on request: {len(structures) - len(kept)} structures")
+
+    plan, skipped = (None, {}) if taylor is None else _plan(kept, taylor)
+    with ExitStack() as stack:
+        def writer(path: str) -> TrainsetWriter:
+            return stack.enter_context(TrainsetWriter(
+                path, settings.species, [energy for _, energy in settings.types], tables.setups,
+                overwrite=arguments.force))
+
+        parents = writer(settings.output)
+        separate = taylor_output is not None and plan is not None and plan.total > 0
+        copies = writer(taylor_output) if separate else parents
+        update = stack.enter_context(progress("generate", len(kept)))
+        counts = write_training_sets(
+            kept, plan, tables, settings.atomic_energies, Outputs(parents, copies, xsf_directory),
+            threads=threads, advance=update)
+
+    per_atom = np.array([s.reference_energy(settings.atomic_energies) / s.n_atoms for s in kept])
+    seconds = time.perf_counter() - start
+    print(f"\n{settings.output}: {counts.structures} structures" + ("" if separate or not counts.copies else
+                                                                  f" and {counts.copies} Taylor copies"))
+    if separate:
+        print(f"{taylor_output}: {counts.copies} Taylor copies")
+    if xsf_directory is not None:
+        print(f"{xsf_directory}/: {counts.copies} Taylor copies as XSF")
+    print(f"energies relative to the atoms: mean {per_atom.mean():.6f}, min {per_atom.min():.6f}, "
+          f"max {per_atom.max():.6f} eV/atom")
+    print(f"{counts.atoms} atoms in {duration(seconds)}")
+    if settings.timing:
+        with atomic_write("generate.time") as stream:
+            stream.write(f"# total time (s)  atoms  microseconds per atom\n{seconds:.3f} {counts.atoms} "
+                         f"{1e6 * seconds / counts.atoms:.3f}\n")
+    return {
+        "structures": counts.structures, "copies": counts.copies, "skipped": skipped,
+        "dropped": len(structures) - len(kept), "atoms": counts.atoms, "seconds": seconds,
+        "output": settings.output, "taylor_output": taylor_output if separate else None,
+        "energy_mean": per_atom.mean(), "energy_min": per_atom.min(), "energy_max": per_atom.max(),
+        "check": report.as_dict(),
+    }
+
+
+def _read(settings: GenerateInput, input_file: str) -> list[Structure]:
+    """Read all structures, with progress."""
+    paths = expand_patterns([(entry.path, entry.line) for entry in settings.files], listed_in=input_file)
+    structures: list[Structure] = []
+    with progress("read", len(paths), "files") as update:
+        for done, path in enumerate(paths, start=1):
+            for structure in read_structures(path, require_energy=True):
+                # Unknown species are found here, before any work is done
+                structure.species_index(settings.species)
+                structures.append(structure)
+            update(done)
+    return structures
+
+
+def _plan(structures: list[Structure], options: TaylorOptions) -> tuple[DisplacementPlan, dict[str, int]]:
+    """Choose atoms and displacements, and say what is planned."""
+    unknown = sorted(set(options.delta_species) - {symbol for s in structures for symbol in s.symbols})
+    if unknown:
+        raise InputError("delta_<species> for a species that does not occur", value=" ".join(unknown))
+    for delta in (options.delta, *options.delta_species.values()):
+        if delta > LARGE_DELTA:
+            print(f"warning: displacements of up to {delta:g} Å are far beyond first order (typical: 0.005 to 0.04 Å)")
+    rules = SelectionRules(
+        species=options.species, atoms=options.atoms, force_min=options.forcemin, force_max=options.forcemax,
+        **({} if options.skip is None else {"stationary_force": options.skip}))
+    selections = select_all(structures, rules)
+    kind = RandomDisplacements if options.strategy == "random" else CartesianDisplacements
+    strategy = kind(delta=options.delta, fraction=options.fraction, max_copies=options.n_max,
+                    species_delta=options.delta_species, seed=options.seed)
+    plan = strategy.plan(selections)
+    skipped = {reason.value: n for reason, n in count_skipped(selections).items() if n}
+    per_species = "".join(f", {symbol} {delta:g} Å" for symbol, delta in options.delta_species.items())
+    print(f"\nTaylor copies: strategy {strategy.name} ({'B' if options.strategy == 'random' else 'A'}), "
+          f"up to {options.delta:g} Å{per_species}, seed {options.seed}: {plan.total} copies of "
+          f"{int((plan.n_copies > 0).sum())} structures")
+    if plan.total < plan.n_wanted:
+        print(f"  N_max={options.n_max} caps the number of copies ({plan.n_wanted} wanted)")
+    for reason, n in skipped.items():
+        print(f"  {n} structures get no copies: {reason}")
+    return plan, skipped

@@ -1,0 +1,154 @@
+"""`python -m taylorfit predict`: energies, forces and stress, and errors where there is a reference."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from ..analysis import ERROR_KEYS, batches, error_lines, errors_of
+from ..engine import Evaluation, PotentialTables, available_threads, evaluate
+from ..errors import InputError
+from ..formats.predict_input import PredictInput, describe_keywords, read_predict_input
+from ..formats.structure_files import expand_patterns, read_structures
+from ..prediction import atomic_energies, check_covered, potentials_by_species, read_potentials
+from ..progress import progress
+from ..structure import Structure
+
+DESCRIPTION = f"""\
+Evaluate potentials (ænet's binary .nn files) for structures.
+
+Examples: python -m taylorfit predict predict.in
+          python -m taylorfit predict --potential O.nn H.nn -- cluster.xsf
+
+Keywords of predict.in:
+{describe_keywords()}
+
+Keys of the report: structures (list of file, energy, energy_ref: total energies in eV, cohesive_energy in eV,
+forces in eV/Å or null, stress 3×3 in eV/Å³ or null, atomic_energies in eV) and errors:
+""" + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("files", nargs="*", metavar="FILE",
+                        help="predict.in, or (with --potential) structure files; after predict.in: structures "
+                             "instead of those it lists")
+    parser.add_argument("--potential", nargs="+", metavar="NN", help="potential files, one per species")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate, print, and return the report."""
+    settings, networks, entries, listed_in = _settings(arguments)
+    potentials = read_potentials(networks)
+    tables = PotentialTables.from_potentials(potentials)
+    energies = atomic_energies(potentials)
+    threads = arguments.threads or available_threads()
+
+    structures: list[Structure] = []
+    for path in expand_patterns(entries, listed_in=listed_in):
+        for structure in read_structures(path):
+            check_covered(structure.symbols, potentials, structure.name)
+            structures.append(structure)
+    # References with forces want forces compared; otherwise the input file decides
+    with_forces = settings.forces or any(structure.forces is not None for structure in structures)
+
+    if settings.verbosity != "low":
+        for potential in potentials:
+            layers = "-".join(map(str, potential.network.layer_sizes))
+            print(f"{potential.species:2s} network {layers}, {potential.setup.basis} cutoff {potential.setup.r_cut:g} Å, "
+                  f"trained on {potential.info.file}, from {networks[potential.species]}")
+        print()
+    evaluations: list[Evaluation] = []
+    with progress("predict", len(structures)) as update:
+        for part in batches(structures):
+            evaluations += evaluate(part, tables, forces=with_forces, threads=threads)
+            update(len(evaluations))
+
+    rows = []
+    quiet = settings.verbosity == "low" or (len(structures) > 20 and settings.verbosity != "high")
+    for structure, evaluation in zip(structures, evaluations):
+        row = _row(structure, evaluation, energies)
+        rows.append(row)
+        _print_structure(structure, row, settings, with_tables=not quiet)
+    errors = errors_of(structures, evaluations, energies)
+    lines = error_lines(errors)
+    if lines:
+        print("\nErrors against the reference in the files:")
+        for line in lines:
+            print(f"  {line}")
+    return {"structures": rows, "errors": errors.as_dict()}
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, str], list[Any], str | None]:
+    """Settings, potential file per species, and structure files, from the input file or the command line."""
+    if arguments.potential:
+        if not arguments.files:
+            raise InputError("no structure files named", expected="predict --potential O.nn H.nn -- FILE…")
+        networks = potentials_by_species(arguments.potential)
+        settings = PredictInput(types=tuple(networks), networks=networks, files=tuple(arguments.files), forces=True)
+        return settings, networks, list(arguments.files), None
+    if not arguments.files:
+        raise InputError("no input file named", expected="predict predict.in, or predict --potential NN… -- FILE…")
+    input_file, *instead = arguments.files
+    settings = read_predict_input(input_file)
+    if settings.relax is not None:
+        raise InputError("RELAX is not there yet", file=input_file, expected="no RELAX block")
+    # A second argument overrides FILES, as in ænet
+    entries = instead or [(entry.path, entry.line) for entry in settings.files]
+    if not entries:
+        raise InputError("no structures named", file=input_file, expected="a FILES block")
+    networks = {symbol: settings.networks[symbol] for symbol in settings.types}
+    return settings, networks, entries, None if instead else input_file
+
+
+def _row(structure: Structure, evaluation: Evaluation, energies: dict[str, float]) -> dict[str, Any]:
+    isolated = sum(energies[symbol] for symbol in structure.symbols)
+    reference = structure.reference_energy(energies)
+    stress = None
+    if evaluation.strain_derivative is not None and all(structure.pbc):
+        stress = evaluation.strain_derivative / structure.volume
+    return {
+        "file": structure.name,
+        "energy": evaluation.energy,
+        "energy_ref": None if reference is None else reference + isolated,
+        "cohesive_energy": evaluation.energy - isolated,
+        "forces": evaluation.forces,
+        "stress": stress,
+        "atomic_energies": evaluation.atomic_energies,
+    }
+
+
+def _print_structure(structure: Structure, row: dict[str, Any], settings: PredictInput, with_tables: bool) -> None:
+    """Print what ænet prints of a structure, with units."""
+    reference = "" if row["energy_ref"] is None else f"  reference {row['energy_ref']:.8f} eV"
+    print(f"{structure.name}: {structure.n_atoms} atoms, total energy {row['energy']:.8f} eV, "
+          f"cohesive energy {row['cohesive_energy']:.8f} eV{reference}")
+    if not with_tables:
+        return
+    forces = row["forces"] if settings.forces else None
+    header = "  atom        x           y           z (Å)"
+    if forces is not None:
+        header += "          Fx          Fy          Fz (eV/Å)"
+    if settings.print_atomic_energies:
+        header += "   E_atom (eV)"
+    print(header)
+    for i, symbol in enumerate(structure.symbols):
+        line = f"  {symbol:2s}" + "".join(f"{x:12.6f}" for x in structure.positions[i])
+        if forces is not None:
+            line += "   " + "".join(f"{x:12.6f}" for x in forces[i])
+        if settings.print_atomic_energies:
+            line += f"   {row['atomic_energies'][i]:14.6f}"
+        print(line)
+    if forces is not None and structure.n_atoms:
+        norms = np.linalg.norm(forces, axis=1)
+        mean = forces.mean(axis=0)
+        print(f"  mean force {mean[0]:.6f} {mean[1]:.6f} {mean[2]:.6f} eV/Å, rms |F| "
+              f"{np.sqrt((norms**2).mean()):.6f} eV/Å, largest |F| {norms.max():.6f} eV/Å (atom {norms.argmax() + 1})")
+    if row["stress"] is not None and settings.forces:
+        s = row["stress"]
+        print(f"  stress xx {s[0, 0]:.8f} yy {s[1, 1]:.8f} zz {s[2, 2]:.8f} "
+              f"yz {s[1, 2]:.8f} xz {s[0, 2]:.8f} xy {s[0, 1]:.8f} eV/Å³")
+    print()

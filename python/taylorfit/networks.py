@@ -1,0 +1,99 @@
+"""The networks a training starts from, and the potentials it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .dataset import KEPT_ENERGY, Scaling
+from .errors import InputError
+from .formats.network_binary import read_potential, write_potential
+from .formats.train_input import NetworkSpec
+from .network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from .trainset import TrainingSet
+
+
+def starting_networks(
+    specs: Sequence[NetworkSpec], training_set: TrainingSet, rng: np.random.Generator, fresh: bool = False
+) -> tuple[list[Network], list[str]]:
+    """Return one network per species in TYPES order, and notes on where they come from.
+
+    A potential file that exists is the starting point (ænet), unless `fresh`; otherwise the
+    network is made with random weights.
+
+    Raises
+    ------
+    InputError
+        if networks and species of the training set do not match, or a file does not fit.
+    """
+    by_symbol = {spec.symbol: spec for spec in specs}
+    for symbol in sorted(set(training_set.species) ^ set(by_symbol)):
+        what = ("no network for a species of the training set" if symbol in training_set.species
+                else "a network for a species that the training set does not have")
+        raise InputError(what, value=symbol, expected="one network for each of " + " ".join(training_set.species))
+    networks, notes = [], []
+    for symbol, setup in zip(training_set.species, training_set.setups or ()):
+        spec = by_symbol[symbol]
+        if Path(spec.file).exists() and not fresh:
+            potential = read_potential(spec.file)
+            if potential.species != symbol or potential.setup.n_feature != setup.n_feature:
+                raise InputError(
+                    "the existing potential does not fit the training set", file=spec.file,
+                    value=f"{potential.species} with {potential.setup.n_feature} inputs",
+                    expected=f"{symbol} with {setup.n_feature} inputs (or remove it, or use --fresh)")
+            network = potential.network
+            wanted = spec.hidden and tuple(n for n, _ in spec.hidden)
+            if wanted and wanted != network.layer_sizes[1:-1]:
+                notes.append(f"warning: {spec.file} has hidden layers {_text(network.layer_sizes[1:-1])}; "
+                             f"{_text(wanted)} of the input file is ignored")
+            notes.append(f"{symbol:2s} {_text(network.layer_sizes)}, continued from {spec.file}")
+        elif spec.hidden is None:
+            raise InputError("the potential file does not exist and no layers are given", file=spec.file,
+                             expected=f"{symbol} FILE 2 10:tanh 10:tanh")
+        else:
+            layers = (setup.n_feature, *(n for n, _ in spec.hidden), 1)
+            codes = (*(ACTIVATIONS.index(name) for _, name in spec.hidden), 0)
+            network = Network.random(layers, codes, rng)
+            names = " ".join(f"{n}:{name}" for n, name in spec.hidden) or "linear"
+            notes.append(f"{symbol:2s} {_text(layers)} ({names}), {network.n_weights} weights, random → {spec.file}")
+        networks.append(network)
+    return networks, notes
+
+
+def potentials_from(
+    weights: np.ndarray, networks: Sequence[Network], training_set: TrainingSet, file: str, scaling: Scaling
+) -> list[Potential]:
+    """Potentials with the given weights (all species one after the other), ready to be written.
+
+    The energy range is that of the scaled data set, as ænet records it.
+    """
+    energies = scaling.energies(training_set) / training_set.n_atoms
+    kept = energies <= KEPT_ENERGY
+    info = TrainingSetInfo(
+        file=file, normalised=True, scale=scaling.energy_scale, shift=scaling.energy_shift,
+        species=training_set.species, atomic_energies=tuple(map(float, training_set.atomic_energies)),
+        n_atoms=int(training_set.n_atoms[kept].sum()), n_structures=int(kept.sum()),
+        energy_min=float(energies[kept].min()), energy_max=float(energies[kept].max()),
+        energy_mean=float(energies[kept].mean()),
+    )
+    potentials, start = [], 0
+    for network, setup in zip(networks, training_set.setups):
+        part = weights[start:start + network.n_weights]
+        start += network.n_weights
+        potentials.append(Potential(replace(network, weights=part.copy()), setup, info))
+    return potentials
+
+
+def write_potentials(potentials: Sequence[Potential], specs: Sequence[NetworkSpec], suffix: str = "") -> list[str]:
+    """Write each potential to the file of its species, with a suffix; return the paths."""
+    files = {spec.symbol: spec.file + suffix for spec in specs}
+    for potential in potentials:
+        write_potential(files[potential.species], potential)
+    return [files[potential.species] for potential in potentials]
+
+
+def _text(layers: Sequence[int]) -> str:
+    return "-".join(map(str, layers))
