@@ -31,7 +31,7 @@ def check_writable(path: str | PathLike[str], overwrite: bool = True) -> None:
     try:
         # A dangling symbolic link counts as absent: its target will be created.
         if path.is_dir():
-            raise InputError("cannot be written", file=path, value="a directory", expected="a file name")
+            raise InputError("is a directory", file=path, expected="the name of a file to write")
         if path.exists():
             if not overwrite:
                 raise _exists(path)

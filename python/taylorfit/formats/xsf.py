@@ -205,7 +205,8 @@ def _atoms(
     """Return symbols and (n_atom, 3 or 6) positions and forces of the atom lines `rows`."""
     if len(rows[-1]) < 4:
         # First, because a file cut in its last line would look like forces on some atoms.
-        _checked_atom(rows[-1], 4, len(rows) - 1, start, name)
+        number = next(i for i, row in enumerate(rows) if len(row) < 4 or not is_symbol(row[0][:2]))
+        _checked_atom(rows[number], 4, number, start, name)
     n_columns = 7 if len(rows[-1]) >= 7 else 4
     symbols = tuple([row[0][:2] for row in rows])
     try:

@@ -102,7 +102,8 @@ class Sections:
             )
         if self.cell is None and self.declared:
             self.fail(
-                self.declared_line, f"{self.declared} without PRIMVEC (ænet would read a molecule)",
+                self.declared_line,
+                f"{self.declared} without PRIMVEC (ænet would read a molecule)",
                 expected="PRIMVEC and three lattice vectors",
             )
 
@@ -117,7 +118,8 @@ class Sections:
             self.fail(index, f"{phrase} has no number", value=line.strip(), expected=expected)
         value = fortran_number(words[0])
         if value is None:
-            self.fail(index, f"{phrase} {number_complaint(words[0])}", value=words[0], expected=expected)
+            complaint = number_complaint(words[0])
+            self.fail(index, f"{phrase} {complaint}", value=words[0], expected=expected)
         if len(words) > 1 and words[1].strip("()[];").lower() in _FOREIGN_UNITS:
             self.fail(
                 index, f"{phrase} is not in eV", value=words[1],

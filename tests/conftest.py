@@ -1,0 +1,28 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Modules that several tests share lie beside this file, which importlib mode does not put on
+# the path.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+
+def shared_directory() -> Path:
+    """Return where reference data live: `TAYLORFIT_SHARED`, else `../shared` of the repository."""
+    return Path(os.environ.get("TAYLORFIT_SHARED") or REPOSITORY.parent / "shared")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Directory of the reference data (`golden/`, `data/`); skips the test if absent."""
+    directory = shared_directory()
+    if not (directory / "golden").is_dir():
+        pytest.skip(f"reference data not found: {directory} (set TAYLORFIT_SHARED)")
+    return directory
