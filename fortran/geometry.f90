@@ -27,7 +27,7 @@ contains
       logical, intent(in) :: periodic(3)
       type(box_type), intent(out) :: box
       type(error_type), allocatable, intent(inout) :: error
-      real(wp) :: volume, edge, v(3, 3)
+      real(wp) :: volume, bulk, v(3, 3)
       integer :: k, a, b
       v = cell
       box%periodic = periodic
@@ -44,8 +44,9 @@ contains
       end select
       box%vectors = v
       volume = dot_product(v(:, 1), cross(v(:, 2), v(:, 3)))
-      edge = maxval([(norm2(v(:, k)), k=1, 3)])
-      if (.not. (abs(volume) > 1.0e-10_wp*edge**3) .or. .not. (edge <= huge(edge))) then
+      ! What the volume would be if the vectors were perpendicular
+      bulk = norm2(v(:, 1))*norm2(v(:, 2))*norm2(v(:, 3))
+      if (.not. (abs(volume) > 1.0e-10_wp*bulk) .or. .not. (bulk <= huge(bulk))) then
          call raise(error, error_geometry, "the lattice vectors are linearly dependent or not finite")
          return
       end if

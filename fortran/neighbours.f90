@@ -5,11 +5,16 @@
 !> a structure reuse it after moving the ghosts.
 module tf_neighbours
    use tf_kinds, only : wp, i8
-   use tf_error, only : error_type, raise, error_geometry
+   use tf_error, only : error_type, raise, error_geometry, error_value
    use tf_geometry, only : box_type, new_box, wrap
    implicit none
    private
    public :: neighbour_list_type, build_neighbour_list, place_ghosts
+
+   !> Positions and cutoffs beyond these (Å) are an error in the data
+   real(wp), parameter :: farthest_position = 1.0e9_wp, longest_reach = 1.0e5_wp
+   !> Images of one structure: beyond this its cell is far thinner than any atom; below it memory suffices
+   real(wp), parameter :: most_images = 2.0e7_wp, most_images_per_atom = 1.0e3_wp
 
    !> Neighbours of all atoms of a structure
    type :: neighbour_list_type
@@ -44,8 +49,12 @@ contains
       real(wp), allocatable :: coordinate(:, :)
 
       list%n_atoms = size(position, 2)
-      if (.not. all(abs(position) <= huge(1.0_wp))) then
-         call raise(error, error_geometry, "a position is not finite")
+      if (.not. all(abs(position) <= farthest_position)) then
+         call raise(error, error_geometry, "a position is not finite, or absurdly far from the origin")
+         return
+      end if
+      if (.not. (reach >= 0.0_wp .and. reach <= longest_reach)) then
+         call raise(error, error_value, "the cutoff is not finite, or absurdly large")
          return
       end if
       call new_box(cell, periodic, box, error)
@@ -63,9 +72,8 @@ contains
       real(wp), allocatable, intent(out) :: coordinate(:, :)
       type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: c(:, :)
-      real(wp) :: margin(3)
-      integer :: i, k, n, a1, a2, a3, low(3), high(3)
-      integer(i8) :: total
+      real(wp) :: margin(3), images
+      integer :: i, k, n, total, a1, a2, a3, low(3), high(3)
       n = list%n_atoms
       allocate (list%position(3, n), c(3, n))
       do i = 1, n
@@ -73,15 +81,20 @@ contains
       end do
       ! A hair more than the reach, so that rounding loses no one
       margin = reach/box%height*(1.0_wp + 1.0e-9_wp) + 1.0e-9_wp
-      total = 0
-      do i = 1, n
-         call range_of_images(c(:, i), low, high)
-         total = total + product(int(high - low + 1, i8))
-      end do
-      if (total > int(huge(1), i8)/8) then
+      images = 0.0_wp
+      if (any(box%periodic .and. .not. margin < most_images)) then
+         images = huge(images)
+      else
+         do i = 1, n
+            call range_of_images(c(:, i), low, high)
+            images = images + product(real(high - low + 1, wp))
+         end do
+      end if
+      if (images > min(most_images + most_images_per_atom*n, 0.1_wp*huge(1))) then
          call raise(error, error_geometry, "the cell is too thin or the cutoff too large: too many periodic images")
          return
       end if
+      total = nint(images)
       allocate (list%atom(total), list%shift(3, total), coordinate(3, total))
       k = 0
       do i = 1, n

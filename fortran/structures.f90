@@ -1,7 +1,7 @@
 !> Whole structures: descriptors of displaced copies; energies, forces and virial from a potential.
 module tf_structures
    use tf_kinds, only : wp, i8, padded
-   use tf_error, only : error_type
+   use tf_error, only : error_type, raise, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_values, &
       descriptor_gradient, check_species
@@ -64,6 +64,10 @@ contains
       do t = 1, size(descriptors)
          if (any(species == t)) reach = max(reach, descriptors(t)%cutoff)
       end do
+      if (.not. all(abs(displacement) <= huge(1.0_wp))) then
+         call raise(error, error_value, "a displacement is not finite")
+         return
+      end if
       ! Two atoms may approach each other by twice the largest displacement
       if (n_atoms > 0 .and. n_copies > 0) reach = reach + 2.0_wp*sqrt(maxval(sum(displacement**2, dim=1)))
       call build_neighbour_list(position, cell, periodic, reach, list, error)
