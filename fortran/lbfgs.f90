@@ -4,7 +4,7 @@
 !> is in plain arrays of the caller, so that a checkpoint is a copy of them.
 module tf_lbfgs
    use tf_kinds, only : wp
-   use tf_line_search, only : start_search, continue_search, n_search_state
+   use tf_line_search, only : start_search, continue_search, n_search_state, longest_step
    implicit none
    private
    public :: lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
@@ -117,7 +117,11 @@ contains
             slope_here = -dot_product(g_here, g_here)
          end if
          first = 1.0_wp
-         if (integers(i_stored) == 0) first = min(1.0_wp, 1.0_wp/sqrt(-slope_here))
+         if (integers(i_stored) == 0) then
+            ! A step of length one, as in L-BFGS-B; after a restart no longer than the gradient
+            first = min(1.0_wp/sqrt(-slope_here), longest_step)
+            if (integers(i_restarts) > 0) first = min(1.0_wp, first)
+         end if
          call start_search(f_here, slope_here, first, reals(1:n_search_state))
          reals(r_f) = f_here
          reals(r_step) = first

@@ -7,12 +7,13 @@ module tf_line_search
    use tf_kinds, only : wp
    implicit none
    private
-   public :: start_search, continue_search, n_search_state
+   public :: start_search, continue_search, n_search_state, longest_step
 
    ! Sufficient decrease, curvature, relative width of the interval at which the search gives up:
    ! the values L-BFGS-B 3.0 (and so ænet) uses
    real(wp), parameter :: decrease = 1.0e-3_wp, curvature = 0.9_wp, narrow = 0.1_wp
    real(wp), parameter :: shrink = 0.66_wp, extrapolate_least = 1.1_wp, extrapolate_most = 4.0_wp
+   !> No step is longer than this many times the direction
    real(wp), parameter :: longest_step = 1.0e10_wp
 
    !> Length of the state array
