@@ -8,7 +8,7 @@ module tf_api_structures
    use tf_cutoff, only : cosine_cutoff
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, new_descriptors, descriptor_work_type, new_descriptor_work, &
-      descriptor_gradient, check_species
+      descriptor_scratch_type, new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species
    use tf_network, only : new_networks
    use tf_structures, only : describe_structure, potential_type, evaluate_structure
    use tf_signals, only : interrupted
@@ -209,10 +209,11 @@ contains
       type(error_type), allocatable :: error
       type(descriptor_type), allocatable :: descriptors(:)
       type(descriptor_work_type) :: work
+      type(descriptor_scratch_type) :: scratch
       type(neighbour_list_type) :: list
       real(wp), allocatable :: ghosts(:, :)
       integer, allocatable :: species_here(:)
-      real(wp), allocatable :: g_here(:)
+      real(wp), allocatable :: g_here(:), values(:)
       integer :: k, j
       call new_descriptors(basis, n_function, parameters, environment, descriptors, error)
       if (size(position, 1) /= 3 .or. any(shape(cell) /= 3) .or. size(periodic) /= 3 .or. &
@@ -231,8 +232,12 @@ contains
          call new_descriptor_work(descriptors, list%n_most, work)
          species_here = species
          g_here = g
-         call descriptor_gradient(descriptors, list, atom, list%position, ghosts, species_here, g_here, work, error)
+         call new_descriptor_scratch(list%n_most, scratch)
+         allocate (values(size(g)))
+         call descriptor_values(descriptors, list, atom, list%position, ghosts, species_here, .true., work, scratch, &
+            values, error)
       end if
+      if (.not. allocated(error)) call descriptor_gradient(descriptors, species(atom), g_here, work, scratch)
       if (.not. allocated(error)) then
          derivative = 0.0_wp
          do k = 1, work%around%n

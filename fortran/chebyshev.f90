@@ -12,8 +12,8 @@ module tf_chebyshev
    use tf_error, only : error_type, raise, error_value
    implicit none
    private
-   public :: chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, chebyshev_work_type, &
-      new_chebyshev_work
+   public :: chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient
+   public :: chebyshev_work_type, new_chebyshev_work, chebyshev_scratch_type, new_chebyshev_scratch
 
    integer, parameter :: max_radial_order = 400
    ! Orders per pass over the neighbours
@@ -31,13 +31,24 @@ module tf_chebyshev
       integer :: n_feature = 0
    end type chebyshev_type
 
-   !> Scratch for one thread
+   !> What the values of one atom leave behind for its gradient
    type :: chebyshev_work_type
-      real(wp), allocatable :: f(:), df(:), s(:), slope(:), t(:, :), angular(:, :), scratch(:, :), moments(:, :, :)
-      integer, allocatable :: at(:)
+      !> Radial cutoff function, its derivative (1/Å), and weight of each neighbour
+      real(wp), allocatable :: f(:), df(:), s(:)
       !> Neighbours inside the angular cutoff, padded
       integer :: n_angular = 0
+      !> Which neighbours they are; 0 for padding
+      integer, allocatable :: at(:)
+      !> Their unit vectors (columns 1..3), distance (4), cutoff function (5), its derivative (6), weight (7)
+      real(wp), allocatable :: angular(:, :)
+      !> (2, n_moments, 2) plain and weighted moments
+      real(wp), allocatable :: moments(:, :, :)
    end type chebyshev_work_type
+
+   !> Scratch for one thread
+   type :: chebyshev_scratch_type
+      real(wp), allocatable :: t(:, :), moments(:, :), slope(:), derivative(:, :)
+   end type chebyshev_scratch_type
 
 contains
 
@@ -84,21 +95,32 @@ contains
       species_weight = real(s, wp)
    end function species_weight
 
-   !> Scratch for up to n_most neighbours and angular orders up to the given one
+   !> Room for up to n_most neighbours and angular orders up to the given one
    subroutine new_chebyshev_work(n_most, angular_order, work)
       integer, intent(in) :: n_most, angular_order
       type(chebyshev_work_type), intent(out) :: work
       integer :: n
       n = max(padded(n_most), padded(1))
-      allocate (work%f(n), work%df(n), work%s(n), work%slope(n), work%t(n, 7), work%angular(n, 10), work%scratch(n, 10), work%at(n + 1))
+      allocate (work%f(n), work%df(n), work%s(n), work%angular(n, 7), work%at(n + 1))
       allocate (work%moments(2, n_moments(angular_order), 2))
    end subroutine new_chebyshev_work
 
+   subroutine new_chebyshev_scratch(n_most, scratch)
+      integer, intent(in) :: n_most
+      type(chebyshev_scratch_type), intent(out) :: scratch
+      integer :: n
+      n = max(padded(n_most), padded(1))
+      allocate (scratch%t(n, 7), scratch%moments(n, 10), scratch%slope(n), scratch%derivative(n, 4))
+   end subroutine new_chebyshev_scratch
+
    !> Values of the descriptor of one atom
-   subroutine chebyshev_values(chebyshev, around, work, values)
+   subroutine chebyshev_values(chebyshev, around, with_slopes, work, scratch, values)
       type(chebyshev_type), intent(in) :: chebyshev
       type(surroundings_type), intent(in) :: around
+      !> Will the gradient be asked for?
+      logical, intent(in) :: with_slopes
       type(chebyshev_work_type), intent(inout) :: work
+      type(chebyshev_scratch_type), intent(inout) :: scratch
       real(wp), intent(out) :: values(chebyshev%n_feature)
       integer :: n_r, n_a, n, half, j
       n_r = chebyshev%radial_order + 1
@@ -106,80 +128,84 @@ contains
       half = merge(chebyshev%n_feature/2, 0, chebyshev%weighted)
       n = around%n_padded
       values = 0.0_wp
+      work%n_angular = 0
       if (n == 0) return
       do j = 1, n
          work%s(j) = chebyshev%weight(around%species(j))
       end do
       if (chebyshev%radial_cut > 0.0_wp) then
-         call cosine_cutoff_values(n, around%r, chebyshev%radial_cut, work%f)
-         call radial_sums(n, n_r, around%r, chebyshev%radial_cut, work%f, work%s, chebyshev%weighted, work%t, &
+         if (with_slopes) then
+            call cosine_cutoff(n, around%r, chebyshev%radial_cut, work%f, work%df)
+         else
+            call cosine_cutoff_values(n, around%r, chebyshev%radial_cut, work%f)
+         end if
+         call radial_sums(n, n_r, around%r, chebyshev%radial_cut, work%f, work%s, chebyshev%weighted, scratch%t, &
             values(1:n_r), values(half + 1:half + n_r))
       end if
       if (chebyshev%angular_cut <= 0.0_wp) return
       call select_angular(chebyshev, around, work)
       n = work%n_angular
       if (n == 0) return
-      call cosine_cutoff_values(n, work%angular(1, 4), chebyshev%angular_cut, work%angular(1, 5))
-      call angular_sums(chebyshev%tables, n, work%angular(:n, 1), work%angular(:n, 2), work%angular(:n, 3), &
-         work%angular(:n, 5), work%angular(:n, 6), chebyshev%weighted, work%scratch, work%moments(:, :, 1), &
-         work%moments(:, :, 2), values(n_r + 1:n_r + n_a), &
-         values(half + n_r + 1:half + n_r + n_a))
+      associate (ang => work%angular)
+      if (with_slopes) then
+         call cosine_cutoff(n, ang(1, 4), chebyshev%angular_cut, ang(1, 5), ang(1, 6))
+      else
+         call cosine_cutoff_values(n, ang(1, 4), chebyshev%angular_cut, ang(1, 5))
+      end if
+      call angular_sums(chebyshev%tables, n, ang(1, 1), ang(1, 2), ang(1, 3), ang(1, 5), ang(1, 7), &
+         chebyshev%weighted, scratch%moments, work%moments(:, :, 1), work%moments(:, :, 2), &
+         values(n_r + 1:n_r + n_a), values(half + n_r + 1:half + n_r + n_a))
+      end associate
    end subroutine chebyshev_values
 
-   !> Derivative of Σ_f g_f G_f with respect to the vectors to the neighbours, added to around%gx, gy, gz
-   subroutine chebyshev_gradient(chebyshev, g, around, work)
+   !> Derivative of Σ_f g_f G_f with respect to the vectors to the neighbours, added to around%gx, gy, gz;
+   !> `chebyshev_values` with slopes comes first
+   subroutine chebyshev_gradient(chebyshev, g, around, work, scratch)
       type(chebyshev_type), intent(in) :: chebyshev
       !> Factor of each descriptor value
       real(wp), intent(in) :: g(chebyshev%n_feature)
       type(surroundings_type), intent(inout) :: around
-      type(chebyshev_work_type), intent(inout) :: work
-      real(wp) :: slope, along, a_plain(0:chebyshev%angular_order), a_weighted(0:chebyshev%angular_order)
+      type(chebyshev_work_type), intent(in) :: work
+      type(chebyshev_scratch_type), intent(inout) :: scratch
+      real(wp) :: slope, along, inverse
       integer :: n_r, n_a, n, half, j, k
       n_r = chebyshev%radial_order + 1
       n_a = chebyshev%angular_order + 1
       half = merge(chebyshev%n_feature/2, 0, chebyshev%weighted)
       n = around%n_padded
       if (n == 0) return
-      do j = 1, n
-         work%s(j) = chebyshev%weight(around%species(j))
-      end do
       if (chebyshev%radial_cut > 0.0_wp) then
-         call cosine_cutoff(n, around%r, chebyshev%radial_cut, work%f, work%df)
          call radial_slopes(n, n_r, around%r, chebyshev%radial_cut, work%f, work%df, work%s, chebyshev%weighted, &
-            g(1:n_r), g(half + 1:half + n_r), work%t, work%slope)
+            g(1:n_r), g(half + 1:half + n_r), scratch%t, scratch%slope)
          !$omp simd private(slope)
          do j = 1, n
-            slope = work%slope(j)/around%r(j)
+            slope = scratch%slope(j)/around%r(j)
             around%gx(j) = around%gx(j) + slope*around%x(j)
             around%gy(j) = around%gy(j) + slope*around%y(j)
             around%gz(j) = around%gz(j) + slope*around%z(j)
          end do
       end if
-      if (chebyshev%angular_cut <= 0.0_wp) return
-      call select_angular(chebyshev, around, work)
       n = work%n_angular
       if (n == 0) return
-      associate (ang => work%angular)
-      call cosine_cutoff(n, ang(1, 4), chebyshev%angular_cut, ang(1, 5), work%df)
-      call angular_sums(chebyshev%tables, n, ang(:n, 1), ang(:n, 2), ang(:n, 3), ang(:n, 5), ang(:n, 6), &
-         chebyshev%weighted, work%scratch, work%moments(:, :, 1), work%moments(:, :, 2), a_plain, a_weighted)
-      call angular_gradient(chebyshev%tables, n, ang(:n, 1), ang(:n, 2), ang(:n, 3), ang(:n, 5), ang(:n, 6), &
-         chebyshev%weighted, work%scratch, work%moments(:, :, 1), work%moments(:, :, 2), &
-         g(n_r + 1:n_r + n_a), g(half + n_r + 1:half + n_r + n_a), ang(1, 7), ang(1, 8), ang(1, 9), ang(1, 10))
+      associate (ang => work%angular, d => scratch%derivative)
+      call angular_gradient(chebyshev%tables, n, ang(1, 1), ang(1, 2), ang(1, 3), ang(1, 5), ang(1, 7), &
+         chebyshev%weighted, scratch%moments, work%moments(:, :, 1), work%moments(:, :, 2), &
+         g(n_r + 1:n_r + n_a), g(half + n_r + 1:half + n_r + n_a), d(1, 1), d(1, 2), d(1, 3), d(1, 4))
       do j = 1, n
          k = work%at(j)
-         if (k == 0) cycle
+         if (k == 0) exit
          ! Only the part of the derivative across the bond turns the unit vector
-         along = ang(j, 8)*ang(j, 1) + ang(j, 9)*ang(j, 2) + ang(j, 10)*ang(j, 3)
-         slope = ang(j, 7)*work%df(j)
-         around%gx(k) = around%gx(k) + slope*ang(j, 1) + (ang(j, 8) - along*ang(j, 1))/ang(j, 4)
-         around%gy(k) = around%gy(k) + slope*ang(j, 2) + (ang(j, 9) - along*ang(j, 2))/ang(j, 4)
-         around%gz(k) = around%gz(k) + slope*ang(j, 3) + (ang(j, 10) - along*ang(j, 3))/ang(j, 4)
+         inverse = 1.0_wp/ang(j, 4)
+         along = d(j, 2)*ang(j, 1) + d(j, 3)*ang(j, 2) + d(j, 4)*ang(j, 3)
+         slope = d(j, 1)*ang(j, 6) - along*inverse
+         around%gx(k) = around%gx(k) + slope*ang(j, 1) + d(j, 2)*inverse
+         around%gy(k) = around%gy(k) + slope*ang(j, 2) + d(j, 3)*inverse
+         around%gz(k) = around%gz(k) + slope*ang(j, 3) + d(j, 4)*inverse
       end do
       end associate
    end subroutine chebyshev_gradient
 
-   !> Collect unit vectors (columns 1..3), distance (4), and weight (6) of the neighbours inside the angular cutoff
+   !> Collect the neighbours inside the angular cutoff
    subroutine select_angular(chebyshev, around, work)
       type(chebyshev_type), intent(in) :: chebyshev
       type(surroundings_type), intent(in) :: around
@@ -198,14 +224,14 @@ contains
          work%angular(j, 2) = around%y(k)*inverse
          work%angular(j, 3) = around%z(k)*inverse
          work%angular(j, 4) = around%r(k)
-         work%angular(j, 6) = work%s(k)
+         work%angular(j, 7) = work%s(k)
       end do
       work%n_angular = padded(n)
       do j = n + 1, work%n_angular
          work%at(j) = 0
          work%angular(j, 1:3) = [1.0_wp, 0.0_wp, 0.0_wp]
          work%angular(j, 4) = 2.0_wp*chebyshev%angular_cut  ! outside: the cutoff function is zero
-         work%angular(j, 6) = 0.0_wp
+         work%angular(j, 7) = 0.0_wp
       end do
    end subroutine select_angular
 

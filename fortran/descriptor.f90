@@ -3,13 +3,13 @@ module tf_descriptor
    use tf_kinds, only : wp
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
    use tf_chebyshev, only : chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, &
-      chebyshev_work_type, new_chebyshev_work
+      chebyshev_work_type, new_chebyshev_work, chebyshev_scratch_type, new_chebyshev_scratch
    use tf_neighbours, only : neighbour_list_type
    use tf_error, only : error_type, raise, error_size, error_value, error_species
    implicit none
    private
-   public :: descriptor_type, descriptor_work_type, new_descriptors, new_descriptor_work, &
-      descriptor_values, descriptor_gradient, check_species
+   public :: descriptor_type, new_descriptors, check_species, descriptor_values, descriptor_gradient
+   public :: descriptor_work_type, new_descriptor_work, descriptor_scratch_type, new_descriptor_scratch
    public :: basis_chebyshev
 
    integer, parameter :: basis_chebyshev = 1
@@ -25,11 +25,16 @@ module tf_descriptor
       type(chebyshev_type) :: chebyshev
    end type descriptor_type
 
-   !> Scratch for one thread, large enough for every species
+   !> Neighbours of one atom, and what its values leave behind for its gradient; large enough for every species
    type :: descriptor_work_type
       type(surroundings_type) :: around
       type(chebyshev_work_type) :: chebyshev
    end type descriptor_work_type
+
+   !> Scratch for one thread
+   type :: descriptor_scratch_type
+      type(chebyshev_scratch_type) :: chebyshev
+   end type descriptor_scratch_type
 
 contains
 
@@ -79,7 +84,7 @@ contains
       end do
    end subroutine new_descriptors
 
-   !> Scratch for structures with up to n_most neighbours per atom
+   !> Room for one atom with up to n_most neighbours
    subroutine new_descriptor_work(descriptors, n_most, work)
       type(descriptor_type), intent(in) :: descriptors(:)
       integer, intent(in) :: n_most
@@ -92,6 +97,13 @@ contains
       end do
       call new_chebyshev_work(n_most, order, work%chebyshev)
    end subroutine new_descriptor_work
+
+   !> Scratch for atoms with up to n_most neighbours
+   subroutine new_descriptor_scratch(n_most, scratch)
+      integer, intent(in) :: n_most
+      type(descriptor_scratch_type), intent(out) :: scratch
+      call new_chebyshev_scratch(n_most, scratch%chebyshev)
+   end subroutine new_descriptor_scratch
 
    !> Refuse a structure with a neighbour species that a descriptor cannot handle
    subroutine check_species(descriptors, species, error)
@@ -121,43 +133,44 @@ contains
    end subroutine check_species
 
    !> Descriptor of atom i
-   subroutine descriptor_values(descriptors, list, i, position, ghost_position, species, work, values, error)
+   subroutine descriptor_values(descriptors, list, i, position, ghost_position, species, with_slopes, work, scratch, &
+         values, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       type(neighbour_list_type), intent(in) :: list
       integer, intent(in) :: i
       !> (3, n_atoms) and (n_ghosts, 3), Å
       real(wp), intent(in), contiguous :: position(:, :), ghost_position(:, :)
       integer, intent(in), contiguous :: species(:)
+      !> Will the gradient be asked for?
+      logical, intent(in) :: with_slopes
       type(descriptor_work_type), intent(inout) :: work
+      type(descriptor_scratch_type), intent(inout) :: scratch
       real(wp), intent(out), contiguous :: values(:)
       type(error_type), allocatable, intent(inout) :: error
       call gather(list, i, position, ghost_position, species, work%around, error)
       if (allocated(error)) return
       select case (descriptors(species(i))%basis)
       case (basis_chebyshev)
-         call chebyshev_values(descriptors(species(i))%chebyshev, work%around, work%chebyshev, values)
+         call chebyshev_values(descriptors(species(i))%chebyshev, work%around, with_slopes, work%chebyshev, &
+            scratch%chebyshev, values)
       end select
    end subroutine descriptor_values
 
-   !> Derivative of Σ_f g_f G_f of atom i with respect to the vectors to its neighbours: work%around%gx, gy, gz
-   subroutine descriptor_gradient(descriptors, list, i, position, ghost_position, species, g, work, error)
+   !> Derivative of Σ_f g_f G_f of an atom of species t with respect to the vectors to its neighbours, in
+   !> work%around%gx, gy, gz; `descriptor_values` with slopes comes first
+   subroutine descriptor_gradient(descriptors, t, g, work, scratch)
       type(descriptor_type), intent(in) :: descriptors(:)
-      type(neighbour_list_type), intent(in) :: list
-      integer, intent(in) :: i
-      real(wp), intent(in), contiguous :: position(:, :), ghost_position(:, :)
-      integer, intent(in), contiguous :: species(:)
+      integer, intent(in) :: t
       !> Factor of each descriptor value
       real(wp), intent(in), contiguous :: g(:)
       type(descriptor_work_type), intent(inout) :: work
-      type(error_type), allocatable, intent(inout) :: error
-      call gather(list, i, position, ghost_position, species, work%around, error)
-      if (allocated(error)) return
+      type(descriptor_scratch_type), intent(inout) :: scratch
       work%around%gx(:work%around%n_padded) = 0.0_wp
       work%around%gy(:work%around%n_padded) = 0.0_wp
       work%around%gz(:work%around%n_padded) = 0.0_wp
-      select case (descriptors(species(i))%basis)
+      select case (descriptors(t)%basis)
       case (basis_chebyshev)
-         call chebyshev_gradient(descriptors(species(i))%chebyshev, g, work%around, work%chebyshev)
+         call chebyshev_gradient(descriptors(t)%chebyshev, g, work%around, work%chebyshev, scratch%chebyshev)
       end select
    end subroutine descriptor_gradient
 

@@ -4,7 +4,7 @@ module tf_structures
    use tf_error, only : error_type, raise, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_values, &
-      descriptor_gradient, check_species
+      descriptor_gradient, descriptor_scratch_type, new_descriptor_scratch, check_species
    use tf_network, only : network_type, forward, backward_to_inputs
    implicit none
    private
@@ -52,6 +52,7 @@ contains
       type(neighbour_list_type) :: list
       real(wp), allocatable :: ghosts(:, :, :)
       type(descriptor_work_type) :: work
+      type(descriptor_scratch_type) :: scratch
       type(error_type), allocatable :: error_here
       integer :: n_atoms, n_copies, task, i, c, t
       real(wp) :: reach
@@ -76,15 +77,16 @@ contains
          placed(:, :, c) = list%position + displacement(:, :, c)
       end do
 
-      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(work, ghosts, error_here, task, i, c)
+      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(work, scratch, ghosts, error_here, task, i, c)
       call new_descriptor_work(descriptors, list%n_most, work)
+      call new_descriptor_scratch(list%n_most, scratch)
       allocate (ghosts(list%n_ghosts, 3, 1))
       if (n_copies >= n_threads) then
          !$omp do schedule(dynamic)
          do c = 1, n_copies
             call place_ghosts(list, placed(:, :, c), ghosts(:, :, 1))
             do i = 1, n_atoms
-               call descriptor_values(descriptors, list, i, placed(:, :, c), ghosts(:, :, 1), species, work, &
+               call descriptor_values(descriptors, list, i, placed(:, :, c), ghosts(:, :, 1), species, .false., work, scratch, &
                   values(first_value(i) + 1:first_value(i + 1), c), error_here)
             end do
          end do
@@ -94,7 +96,7 @@ contains
             call place_ghosts(list, placed(:, :, c), ghosts(:, :, 1))
             !$omp do schedule(dynamic, 8)
             do i = 1, n_atoms
-               call descriptor_values(descriptors, list, i, placed(:, :, c), ghosts(:, :, 1), species, work, &
+               call descriptor_values(descriptors, list, i, placed(:, :, c), ghosts(:, :, 1), species, .false., work, scratch, &
                   values(first_value(i) + 1:first_value(i + 1), c), error_here)
             end do
             !$omp end do
@@ -192,11 +194,16 @@ contains
          integer, intent(in) :: c
          real(wp), intent(inout) :: force_sum(:, :), strain_sum(3, 3)
          type(error_type), allocatable, intent(inout) :: error
-         type(descriptor_work_type) :: work
+         type(descriptor_work_type), allocatable :: work(:)
+         type(descriptor_scratch_type) :: scratch
          real(wp), allocatable :: g(:)
          real(wp), allocatable :: panel(:), value(:), slope(:), derivative(:)
          integer :: b, first, n, n_q, n_f
-         call new_descriptor_work(potential%descriptors, list%n_most, work)
+         allocate (work(merge(block_atoms, 1, with_forces)))
+         do n = 1, size(work)
+            call new_descriptor_work(potential%descriptors, list%n_most, work(n))
+         end do
+         call new_descriptor_scratch(list%n_most, scratch)
          n_f = size(potential%feature_shift, 1)
          allocate (g(n_f), panel(block_atoms*n_f), derivative(block_atoms*n_f))
          n = maxval([(potential%networks(b)%n_columns, b=1, size(potential%networks))])
@@ -206,17 +213,18 @@ contains
             n = block_first(b + 1) - first
             n_q = padded(n)
             call evaluate_block(potential%networks(block_species(b)), block_species(b), &
-               potential%descriptors(block_species(b))%n_feature, first, n, n_q, work, g, panel, value, slope, &
+               potential%descriptors(block_species(b))%n_feature, first, n, n_q, work, scratch, g, panel, value, slope, &
                derivative, force_sum, strain_sum, error)
             if (allocated(error)) return
          end do
       end subroutine evaluate_chunk
 
-      subroutine evaluate_block(net, t, n_f, first, n, n_q, work, g, panel, value, slope, derivative, &
+      subroutine evaluate_block(net, t, n_f, first, n, n_q, work, scratch, g, panel, value, slope, derivative, &
             force_sum, strain_sum, error)
          type(network_type), intent(in) :: net
          integer, intent(in) :: t, n_f, first, n, n_q
-         type(descriptor_work_type), intent(inout) :: work
+         type(descriptor_work_type), intent(inout) :: work(:)
+         type(descriptor_scratch_type), intent(inout) :: scratch
          real(wp), intent(inout) :: g(n_f)
          real(wp), intent(inout) :: panel(n_q, n_f), value(n_q, net%n_columns), slope(n_q, net%n_columns), &
             derivative(n_q, n_f)
@@ -227,7 +235,8 @@ contains
          panel = 0.0_wp
          do q = 1, n
             i = order(first + q - 1)
-            call descriptor_values(potential%descriptors, list, i, list%position, ghosts, species, work, g, error)
+            call descriptor_values(potential%descriptors, list, i, list%position, ghosts, species, with_forces, &
+               work(merge(q, 1, with_forces)), scratch, g, error)
             if (allocated(error)) return
             panel(q, :) = (g - potential%feature_shift(:n_f, t))*potential%feature_factor(:n_f, t)
             if (keep) values(:n_f, i) = panel(q, :)
@@ -242,9 +251,8 @@ contains
          do q = 1, n
             i = order(first + q - 1)
             g = derivative(q, :)*potential%feature_factor(:n_f, t)/potential%energy_scale(t)
-            call descriptor_gradient(potential%descriptors, list, i, list%position, ghosts, species, g, work, error)
-            if (allocated(error)) return
-            associate (a => work%around)
+            call descriptor_gradient(potential%descriptors, t, g, work(q), scratch)
+            associate (a => work(q)%around)
                own = 0.0_wp
                turn = 0.0_wp
                do k = 1, a%n

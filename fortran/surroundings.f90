@@ -59,8 +59,10 @@ contains
          around%x(k) = ghost_position(g, 1) - x0
          around%y(k) = ghost_position(g, 2) - y0
          around%z(k) = ghost_position(g, 3) - z0
-         around%atom(k) = list%atom(g)
-         around%species(k) = species(list%atom(g))
+      end do
+      do k = 1, n
+         around%atom(k) = list%atom(list%ghost(start + k))
+         around%species(k) = species(around%atom(k))
       end do
       around%n = n
       around%n_padded = padded(n)

@@ -1,0 +1,166 @@
+"""Speed of the engine: energy gradient, descriptors, forces, and memory of training.
+
+Run with ``make bench`` or ``python tests/bench/bench_engine.py``.  Every figure is the minimum
+and the median of several repeats in one run; the machine may be noisy, so compare within a run.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from taylorfit import engine
+from taylorfit.dataset import PackedDataset
+from taylorfit.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
+from taylorfit.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from taylorfit.structure import Structure
+
+TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
+CUTOFFS = {"6.5/3.0, orders 18/4": (6.5, 18, 3.0, 4), "8.0/6.5, orders 16/4": (8.0, 16, 6.5, 4)}
+AENET = {"gradient": 70.0, "6.5/3.0, orders 18/4": (70.0, 120.0), "8.0/6.5, orders 16/4": (700.0, 750.0)}
+"""The real ænet, µs per atom (issue text, for orientation): descriptors and forces."""
+
+
+def repeat(function: Callable[[], object], seconds: float = 2.0, least: int = 5) -> tuple[float, float]:
+    """Minimum and median time of a call, s."""
+    function()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < least or time.perf_counter() < end:
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times), statistics.median(times)
+
+
+def liquid(n_side: int, seed: int = 0, density: float = 0.1) -> Structure:
+    """A jittered lattice of two species with the number density of water (atoms/Å³)."""
+    rng = np.random.default_rng(seed)
+    edge = (1.0 / density) ** (1 / 3)
+    grid = np.stack(np.meshgrid(*[np.arange(n_side)] * 3, indexing="ij"), -1).reshape(-1, 3) * edge
+    positions = grid + rng.uniform(-0.4, 0.4, grid.shape)
+    symbols = tuple(rng.permutation(["O"] * (len(grid) // 3) + ["H"] * (len(grid) - len(grid) // 3)))
+    return Structure(symbols=symbols, positions=positions, cell=np.eye(3) * edge * n_side, pbc=(True,) * 3)
+
+
+def setups(parameters: tuple[float, int, float, int]) -> list[DescriptorSetup]:
+    """Chebyshev setups of O and H."""
+    r, n, a, m = parameters
+    return [chebyshev_setup(s, ("O", "H"), radial_cutoff=r, radial_order=n, angular_cutoff=a, angular_order=m)
+            for s in ("O", "H")]
+
+
+def random_pack(n_atoms: int, n_feature: int, atoms: int = 16, block: int = 512) -> PackedDataset:
+    """A one-species data set of random features."""
+    per_block, n_blocks = block // atoms, n_atoms // block
+    n = per_block * n_blocks
+    rng = np.random.default_rng(1)
+    return PackedDataset(
+        features=rng.standard_normal(n_blocks * block * n_feature),
+        panel_offset=(np.arange(n_blocks, dtype=np.int64) * block * n_feature)[:, None],
+        panel_width=np.full((n_blocks, 1), block, dtype=np.int32),
+        block_first=(np.arange(n_blocks + 1) * per_block).astype(np.int32),
+        atom_offset=(np.arange(n, dtype=np.int32) % per_block * atoms)[:, None].astype(np.int32),
+        atom_count=np.full((n, 1), atoms, dtype=np.int32),
+        energy=rng.standard_normal(n), is_copy=np.zeros(n, dtype=bool), names=[""] * n)
+
+
+def bench_gradient() -> None:
+    """Energy gradient per atom and epoch, beside the matrix products alone."""
+    layers = (48, 10, 10, 1)
+    network = Network.random(layers, (TANH, TANH, LINEAR), np.random.default_rng(0))
+    tables = engine.NetworkTables.from_networks([network])
+    pack = random_pack(204800, layers[0])
+    n = int(pack.n_atoms.sum())
+    gradient = np.zeros(tables.n_weights)
+    ones = np.full(pack.n_structures, 1 / 16)
+    flops = 2 * sum(2 * a * b for a, b in zip(layers, layers[1:])) + 2 * sum(
+        a * b for a, b in zip(layers[1:], layers[2:]))
+    x = np.asfortranarray(np.random.default_rng(0).standard_normal((512, 48)))
+    w = np.random.default_rng(0).standard_normal((10, 48))
+    products = 50
+    print(f"energy gradient, 48-10-10-1, {n} atoms, {pack.features.nbytes / 1e6:.0f} MB of features, "
+          f"{flops / 1e3:.2f} kflop per atom")
+    for threads in (1, 2):
+        best, median = repeat(lambda: engine.energy_loss(
+            *pack.arguments(), tables, network.weights, pack.energy, ones, np.ones_like(ones), gradient, threads))
+        peak, _ = repeat(lambda: engine.panel_products(x, w, products), 0.5)
+        rate = products * 2 * 2 * 512 * 48 * 10 / peak / 1e9
+        own = flops * n / best / 1e9
+        print(f"  {threads} thread(s): {1e6 * best / n:.4f} µs per atom and epoch (median {1e6 * median / n:.4f}), "
+              f"{own:.1f} GFlop/s = {own / (rate * threads):.2f} of the blocked products' {rate:.1f} per thread; "
+              f"ænet/this {AENET['gradient'] / (1e6 * best / n):.0f}")
+
+
+def bench_structures() -> None:
+    """Descriptors and forces per atom."""
+    structure = liquid(6)
+    n = structure.n_atoms
+    rng = np.random.default_rng(0)
+    for title, parameters in CUTOFFS.items():
+        own = setups(parameters)
+        tables = engine.DescriptorTables.from_setups(("O", "H"), own)
+        first, _, _ = engine.neighbours(structure, parameters[0])
+        copies = 24
+        shifts = [rng.uniform(-0.005, 0.005, (copies, n, 3))]
+        width = own[0].n_feature
+        statistics_ = DescriptorStatistics(1, np.zeros(width), np.ones(width), np.zeros(width), np.full(width, 100.0))
+        info = TrainingSetInfo("", True, 1.0, 0.0, ("O", "H"), (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
+        potentials = engine.PotentialTables.from_potentials([
+            Potential(Network.random((width, 10, 10, 1), (TANH, TANH, LINEAR), rng),
+                      DescriptorSetup(**{**setup.__dict__, "statistics": statistics_}), info) for setup in own])
+        print(f"cutoffs {title}: {n} atoms, {first[-1] / n:.0f} neighbours each")
+        for threads in (1, 2):
+            single = repeat(lambda: engine.describe([structure], tables, threads=threads))
+            many = repeat(lambda: engine.describe([structure], tables, shifts, threads=threads))
+            force = repeat(lambda: engine.evaluate([structure], potentials, threads=threads))
+            d, f = AENET[title]
+            print(f"  {threads} thread(s), µs per atom: descriptors {1e6 * single[0] / n:.2f} "
+                  f"(median {1e6 * single[1] / n:.2f}), of 24 Taylor copies {1e6 * many[0] / n / copies:.2f} "
+                  f"({1e6 * many[1] / n / copies:.2f}), energies and forces {1e6 * force[0] / n:.2f} "
+                  f"({1e6 * force[1] / n:.2f});  ænet/this {d / (1e6 * single[0] / n):.0f} and {f / (1e6 * force[0] / n):.0f}")
+
+
+def bench_linearity() -> None:
+    """Time per atom of energies and forces against the size of the system."""
+    own = setups(CUTOFFS["6.5/3.0, orders 18/4"])
+    tables = engine.DescriptorTables.from_setups(("O", "H"), own)
+    parts = []
+    for side in (6, 12, 24):
+        structure = liquid(side)
+        best, _ = repeat(lambda: engine.describe([structure], tables, threads=1), 1.0, 2)
+        parts.append(f"{structure.n_atoms} atoms {1e6 * best / structure.n_atoms:.2f}")
+    print("descriptors, µs per atom, 1 thread: " + ", ".join(parts))
+
+
+def bench_memory() -> None:
+    """Peak memory of gradient evaluations against the size of the packed data (in a fresh process)."""
+    script = (
+        "import sys, resource, numpy as np; sys.path.insert(0, sys.argv[1]); import bench_engine as b\n"
+        "from taylorfit import engine; from taylorfit.network import Network\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "pack = b.random_pack(409600, 48); n = pack.n_structures\n"
+        "w = Network.random((48, 10, 10, 1), (1, 1, 0), np.random.default_rng(0))\n"
+        "t = engine.NetworkTables.from_networks([w]); o = np.ones(n)\n"
+        "packed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "engine.energy_loss(*pack.arguments(), t, w.weights, pack.energy, o, o, np.zeros(t.n_weights), 2)\n"
+        "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(f'memory: features {pack.features.nbytes/1e6:.0f} MB, process before {before/1e3:.0f} MB, "
+        "with the packed data {packed/1e3:.0f} MB, after the gradient {after/1e3:.0f} MB')\n")
+    folder = __file__.rpartition("/")[0] or "."
+    print(subprocess.run([sys.executable, "-c", script, folder], check=True, capture_output=True, text=True).stdout, end="")
+
+
+if __name__ == "__main__":
+    print(f"taylorfit engine {engine.build_name()}, {engine.available_threads()} cores available")
+    bench_gradient()
+    bench_structures()
+    bench_linearity()
+    bench_memory()
+    print(f"peak memory of this benchmark {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
