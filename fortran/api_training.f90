@@ -5,13 +5,14 @@ module tf_api_training
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, report, error_size, error_value
    use tf_activation, only : activate, n_activation
+   use tf_blas, only : dgemm, blas_name
    use tf_dense, only : add_product, add_outer_product
    use tf_network, only : network_type, new_networks
    use tf_objective, only : pack_type, check_pack, evaluate_energy_loss
    use tf_lbfgs, only : lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
    implicit none
    private
-   public :: activation, panel_products, energy_loss, lbfgs_sizes, lbfgs
+   public :: activation, panel_products, blas_product, blas_library, energy_loss, lbfgs_sizes, lbfgs
 
 contains
 
@@ -50,6 +51,34 @@ contains
       end if
       call report(error, ierr, errmsg)
    end subroutine panel_products
+
+   !> \brief c = a b, `repeats` times by BLAS: for tests and, as the peak to compare with, the benchmark.
+   subroutine blas_product(a, b, c, repeats, ierr, errmsg)
+      real(wp), intent(in) :: a(:, :)
+      real(wp), intent(in) :: b(:, :)
+      real(wp), intent(inout) :: c(:, :)
+      integer, intent(in) :: repeats
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      integer :: i, m, n, k
+      m = size(a, 1)
+      k = size(a, 2)
+      n = size(b, 2)
+      if (size(b, 1) /= k .or. any(shape(c) /= [m, n])) call raise(error, error_size, "matrix shapes do not match")
+      if (.not. allocated(error)) then
+         do i = 1, repeats
+            call dgemm("N", "N", m, n, k, 1.0_wp, a, max(1, m), b, max(1, k), 0.0_wp, c, max(1, m))
+         end do
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine blas_product
+
+   !> \brief Which BLAS the engine was built with.
+   function blas_library() result(name)
+      character(len=40) :: name
+      name = blas_name
+   end function blas_library
 
    !> \brief Energy loss over a packed data set and, if asked for, its weight gradient.
    subroutine energy_loss(features, panel_offset, panel_width, block_first, atom_offset, atom_count, n_layers, &
