@@ -11,6 +11,7 @@ from ..network import ACTIVATIONS, Network, Potential, TrainingSetInfo
 from .atomic_write import atomic_write
 from .records import RecordReader, RecordWriter
 from .setup_block import read_setup_block, read_species, write_setup_block, write_species
+from .text_records import TextRecordReader, TextRecordWriter
 
 FILE_NAME_LENGTH = 1024
 
@@ -27,22 +28,27 @@ def read_potential(path: str | PathLike[str]) -> Potential:
         if the file cannot be opened.
     """
     with RecordReader(path) as reader:
-        network = _read_network(reader)
-        at = reader.position
-        setup = read_setup_block(reader)
-        if setup.n_feature != network.layer_sizes[0]:
-            raise reader.error(
-                f"setup of {setup.species} has {setup.n_feature} functions", at,
-                expected=f"{network.layer_sizes[0]}, the number of network inputs",
-            )
-        at = reader.position
-        info = _read_info(reader)
-        if setup.species not in info.species:
-            raise reader.error(
-                "species of the training set", at, value=" ".join(info.species),
-                expected=f"{setup.species} among them",
-            )
-        reader.end()
+        return read_potential_records(reader)
+
+
+def read_potential_records(reader: RecordReader | TextRecordReader) -> Potential:
+    """Read the records of a potential file, binary or text, to its end; see `read_potential`."""
+    network = _read_network(reader)
+    at = reader.position
+    setup = read_setup_block(reader)
+    if setup.n_feature != network.layer_sizes[0]:
+        raise reader.error(
+            f"setup of {setup.species} has {setup.n_feature} functions", at,
+            expected=f"{network.layer_sizes[0]}, the number of network inputs",
+        )
+    at = reader.position
+    info = _read_info(reader)
+    if setup.species not in info.species:
+        raise reader.error(
+            "species of the training set", at, value=" ".join(info.species),
+            expected=f"{setup.species} among them",
+        )
+    reader.end()
     return Potential(network, setup, info)
 
 
@@ -54,6 +60,13 @@ def write_potential(path: str | PathLike[str], potential: Potential) -> None:
     InputError
         if a weight is not finite, or the network does not fit the setup.
     """
+    check_potential(path, potential)
+    with atomic_write(path, "wb") as stream:
+        write_potential_records(RecordWriter(stream), potential)
+
+
+def check_potential(path: str | PathLike[str], potential: Potential) -> None:
+    """Raise an InputError, about the file `path`, for a potential that must not be written."""
     network, setup = potential.network, potential.setup
     problem = None
     if len(network.weights) != network.n_weights:
@@ -64,14 +77,16 @@ def write_potential(path: str | PathLike[str], potential: Potential) -> None:
         problem = f"{network.layer_sizes[0]} inputs for a descriptor of {setup.n_feature} values"
     if problem:
         raise InputError(f"potential of {setup.species} is not written: {problem}", file=path)
-    with atomic_write(path, "wb") as stream:
-        writer = RecordWriter(stream)
-        _write_network(writer, network)
-        write_setup_block(writer, setup)
-        _write_info(writer, potential.info)
 
 
-def _read_network(reader: RecordReader) -> Network:
+def write_potential_records(writer: RecordWriter | TextRecordWriter, potential: Potential) -> None:
+    """Write the records of a potential file."""
+    _write_network(writer, potential.network)
+    write_setup_block(writer, potential.setup)
+    _write_info(writer, potential.info)
+
+
+def _read_network(reader: RecordReader | TextRecordReader) -> Network:
     n_layer = reader.integer("number of layers", 2)
     largest = reader.integer("size of the largest layer", 1)
     n_weight = reader.integer("number of weights", 2)
@@ -107,7 +122,7 @@ def _read_network(reader: RecordReader) -> Network:
     return Network(layers, activations, reader.reals("weights", n_weight))
 
 
-def _write_network(writer: RecordWriter, network: Network) -> None:
+def _write_network(writer: RecordWriter | TextRecordWriter, network: Network) -> None:
     layers = network.layer_sizes
     weight_offsets, value_offsets = _offsets(layers)
     writer.integers(len(layers))
@@ -130,7 +145,7 @@ def _offsets(layers: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]
     return tuple(weights), tuple(values)
 
 
-def _read_info(reader: RecordReader) -> TrainingSetInfo:
+def _read_info(reader: RecordReader | TextRecordReader) -> TrainingSetInfo:
     file = reader.text("training-set file name", FILE_NAME_LENGTH)
     normalised = reader.logical("training set normalised")
     at = reader.position
@@ -160,9 +175,9 @@ def _read_info(reader: RecordReader) -> TrainingSetInfo:
     )
 
 
-def _write_info(writer: RecordWriter, info: TrainingSetInfo) -> None:
+def _write_info(writer: RecordWriter | TextRecordWriter, info: TrainingSetInfo) -> None:
     writer.text(info.file, FILE_NAME_LENGTH)
-    writer.integers(int(info.normalised))
+    writer.logical(info.normalised)
     writer.reals(info.scale)
     writer.reals(info.shift)
     writer.integers(len(info.species))

@@ -223,9 +223,17 @@ class RecordWriter:
         parts = [np.asarray(value, dtype=REAL).ravel() for value in values]
         self.write(np.concatenate(parts).tobytes())
 
+    def logical(self, value: bool) -> None:
+        """Write one record of a logical (int32 0 or 1)."""
+        self.integers(int(value))
+
     def text(self, value: str, length: int) -> None:
         """Write one record of `length` characters, padded with blanks or cut."""
         self.write(encode_text(value, length))
+
+    def note(self, value: str, length: int) -> None:
+        """Write a free text in a record of `length` characters."""
+        self.text(value, length)
 
     def texts(self, values: Sequence[str], length: int) -> None:
         """Write one record of several strings of `length` characters each."""

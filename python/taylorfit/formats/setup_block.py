@@ -16,6 +16,7 @@ from ..descriptor import (
 )
 from ..errors import InputError
 from .records import RecordReader, RecordWriter, encode_text
+from .text_records import TextRecordReader, TextRecordWriter
 
 DESCRIPTION_LENGTH = 1024
 BASIS_LENGTH = 100
@@ -24,7 +25,7 @@ N_PARAMETER = 4
 """Parameter slots of one function."""
 
 
-def read_setup_block(reader: RecordReader, where: str = "setup") -> DescriptorSetup:
+def read_setup_block(reader: RecordReader | TextRecordReader, where: str = "setup") -> DescriptorSetup:
     """Read the 17 records of a setup block.
 
     Parameters
@@ -79,7 +80,7 @@ def read_setup_block(reader: RecordReader, where: str = "setup") -> DescriptorSe
     return setup
 
 
-def write_setup_block(writer: RecordWriter, setup: DescriptorSetup) -> None:
+def write_setup_block(writer: RecordWriter | TextRecordWriter, setup: DescriptorSetup) -> None:
     """Write the 17 records of a setup block; a setup without statistics gets zeros (ænet).
 
     Raises
@@ -89,8 +90,9 @@ def write_setup_block(writer: RecordWriter, setup: DescriptorSetup) -> None:
     """
     n = setup.n_feature
     statistics = setup.statistics or DescriptorStatistics.empty(n)
-    writer.text(setup.description, DESCRIPTION_LENGTH)
-    write_species(writer, (setup.species,))
+    writer.note(setup.description, DESCRIPTION_LENGTH)
+    check_species_names((setup.species,))
+    writer.text(setup.species, SPECIES_LENGTH)
     writer.integers(len(setup.environment))
     write_species(writer, setup.environment)
     writer.reals(setup.r_min)
@@ -108,7 +110,7 @@ def write_setup_block(writer: RecordWriter, setup: DescriptorSetup) -> None:
     writer.reals(statistics.mean_square)
 
 
-def read_species(reader: RecordReader, what: str, count: int) -> tuple[str, ...]:
+def read_species(reader: RecordReader | TextRecordReader, what: str, count: int) -> tuple[str, ...]:
     """Read a record of `count` species names; empty and repeated names are refused."""
     at = reader.position
     names = reader.texts(what, count, SPECIES_LENGTH)
@@ -120,15 +122,20 @@ def read_species(reader: RecordReader, what: str, count: int) -> tuple[str, ...]
     return names
 
 
-def write_species(writer: RecordWriter, names: tuple[str, ...]) -> None:
+def write_species(writer: RecordWriter | TextRecordWriter, names: tuple[str, ...]) -> None:
     """Write a record of species names, two characters each."""
-    for name in names:
-        if not 0 < len(encode_text(name)) <= SPECIES_LENGTH:
-            raise InputError("species name", value=name, expected="one or two characters")
+    check_species_names(names)
     writer.texts(names, SPECIES_LENGTH)
 
 
-def _read_statistics(reader: RecordReader, n: int, where: str) -> DescriptorStatistics:
+def check_species_names(names: tuple[str, ...]) -> None:
+    """Raise an InputError for a name that does not fit."""
+    for name in names:
+        if not 0 < len(encode_text(name)) <= SPECIES_LENGTH:
+            raise InputError("species name", value=name, expected="one or two characters")
+
+
+def _read_statistics(reader: RecordReader | TextRecordReader, n: int, where: str) -> DescriptorStatistics:
     return DescriptorStatistics(
         n_evaluated=reader.integer(f"number of atoms in the statistics of {where}", 0),
         minimum=reader.reals(f"smallest descriptor values in {where}", n),

@@ -16,6 +16,7 @@ from ..errors import FormatError
 from ..trainset import TrainingSet
 from .records import RecordReader, printable
 from .setup_block import read_setup_block, read_species
+from .text_records import TextRecordReader
 from .trainset_layout import ATOM_SIZE, HEAD_SIZE, StructureLayout, all_finite, peek_counts, peek_layout
 from .trainset_writer import TrainsetWriter, write_trainset
 
@@ -63,7 +64,7 @@ def read_trainset(path: str | PathLike[str]) -> TrainingSet:
         if reader.integer("number of atoms in the footer") != n_atom:
             raise reader.error("number of atoms in the footer contradicts the structures", at, expected=str(n_atom))
         energy_mean, energy_min, energy_max = map(float, reader.reals("energy range", 3, finite=False))
-        setups = _read_setups(reader, species, n_features) if reader.logical("has setups") else None
+        setups = read_setups(reader, species, n_features) if reader.logical("has setups") else None
         reader.end()
         content = _load(reader, segments)
     training_set = TrainingSet(
@@ -78,7 +79,7 @@ def read_trainset(path: str | PathLike[str]) -> TrainingSet:
         setups=setups,
         **content,
     )
-    _check_values(training_set, reader.path)
+    check_values(training_set, reader.path)
     return training_set
 
 
@@ -160,9 +161,13 @@ def _explain(reader: RecordReader, n_species: int, n_features: dict[int, int]) -
     return reader.error(f"structure {name} is malformed", start)
 
 
-def _read_setups(
-    reader: RecordReader, species: tuple[str, ...], n_features: dict[int, int]
+def read_setups(
+    reader: RecordReader | TextRecordReader, species: tuple[str, ...], n_features: dict[int, int]
 ) -> tuple[DescriptorSetup, ...]:
+    """Read the setups in the footer, one for each species.
+
+    `n_features` holds the descriptor length of each species that occurs.
+    """
     setups = []
     for index, symbol in enumerate(species):
         reader.integer(f"species of setup {index + 1}", index + 1, index + 1)
@@ -230,7 +235,7 @@ def _names(characters: np.ndarray) -> list[str]:
     return [payload[i * length : (i + 1) * length].decode("utf-8", "surrogateescape") for i in range(n)]
 
 
-def _check_values(training_set: TrainingSet, path: str) -> None:
+def check_values(training_set: TrainingSet, path: str) -> None:
     """Refuse numbers that are not finite, and name their structure."""
     t = training_set
     for what, array, first in (
