@@ -40,32 +40,33 @@ contains
       type(pack_type), intent(in) :: pack
       type(network_type), intent(in) :: networks(:)
       type(error_type), allocatable, intent(inout) :: error
-      integer :: b, t
-      integer(i8) :: last
+      integer :: b, t, low, high
       if (size(networks) /= pack%n_species) call raise(error, error_size, "one network per species is needed")
       if (size(pack%block_first) /= pack%n_blocks + 1 .or. size(pack%panel_width, 2) /= pack%n_blocks .or. &
          size(pack%panel_width, 1) /= pack%n_species .or. size(pack%atom_offset, 1) /= pack%n_species .or. &
          any(shape(pack%atom_count) /= shape(pack%atom_offset))) &
          call raise(error, error_size, "index arrays of the packed data set do not match")
       if (allocated(error)) return
-      if (pack%block_first(1) /= 0 .or. pack%block_first(pack%n_blocks + 1) /= pack%n_structures) &
-         call raise(error, error_size, "blocks of the packed data set do not cover its structures")
+      associate (first => pack%block_first, n => pack%n_blocks)
+         if (first(1) /= 0 .or. first(n + 1) /= pack%n_structures .or. any(first(2:) < first(:n))) &
+            call raise(error, error_size, "blocks of the packed data set do not cover its structures in order")
+      end associate
+      if (allocated(error)) return
       do b = 1, pack%n_blocks
-         if (allocated(error)) return
-         if (pack%block_first(b + 1) < pack%block_first(b)) then
-            call raise(error, error_size, "blocks of the packed data set are out of order")
-            return
-         end if
+         low = pack%block_first(b) + 1
+         high = pack%block_first(b + 1)
          do t = 1, pack%n_species
-            last = pack%panel_offset(t, b) + int(pack%panel_width(t, b), i8)*networks(t)%n_nodes(1)
-            if (pack%panel_offset(t, b) < 0 .or. pack%panel_width(t, b) < 0 .or. last > pack%n_features) &
-               call raise(error, error_size, "a panel of the packed data set reaches beyond its features")
-            if (any(pack%atom_offset(t, pack%block_first(b) + 1:pack%block_first(b + 1)) < 0) .or. &
-               any(pack%atom_count(t, pack%block_first(b) + 1:pack%block_first(b + 1)) < 0) .or. &
-               any(pack%atom_offset(t, pack%block_first(b) + 1:pack%block_first(b + 1)) + &
-                   pack%atom_count(t, pack%block_first(b) + 1:pack%block_first(b + 1)) > pack%panel_width(t, b))) &
-               call raise(error, error_size, "a structure of the packed data set reaches beyond its panel")
+            ! Differences, because sums of wild numbers overflow
+            associate (start => pack%panel_offset(t, b), width => pack%panel_width(t, b), &
+               offset => pack%atom_offset(t, low:high), count => pack%atom_count(t, low:high))
+               if (start < 0 .or. width < 0 .or. &
+                  start > pack%n_features - int(max(width, 0), i8)*networks(t)%n_nodes(1)) &
+                  call raise(error, error_size, "a panel of the packed data set reaches beyond its features")
+               if (any(offset < 0) .or. any(count < 0) .or. any(offset > width - max(count, 0))) &
+                  call raise(error, error_size, "a structure of the packed data set reaches beyond its panel")
+            end associate
          end do
+         if (allocated(error)) return
       end do
    end subroutine check_pack
 
