@@ -81,6 +81,7 @@ def _load() -> tuple[object, str]:
 _engine, _build_name = _load()
 _structures = _engine.tf_api_structures
 _training = _engine.tf_api_training
+_derivatives = _engine.tf_api_derivatives
 
 
 def build_name() -> str:
@@ -367,6 +368,27 @@ def descriptor_derivative(
         np.ascontiguousarray(factors, dtype=np.float64), derivative.T, names=[structure.name],
     )
     return derivative
+
+
+def fill_descriptor_derivatives(
+    structure: Structure, tables: DescriptorTables, reach: float, start: int, stop: int,
+    own: np.ndarray, image: np.ndarray, threads: int = 0,
+) -> None:
+    """Fill the derivatives of the descriptors of atoms start … stop − 1; see `engine_derivatives`.
+
+    Parameters
+    ----------
+    reach
+        Neighbours are those of `neighbours` for this distance, Å; at least the largest cutoff.
+    own, image
+        Flat; atom after atom (3, n_feature) and (3, n_feature, n_neighbour), 1/Å.
+    """
+    index = tables.check(structure)
+    _call(
+        _derivatives.descriptor_derivatives, *tables.arguments(), structure.positions.T, structure.cell.T,
+        _integers(structure.pbc), _integers(index + 1), float(reach), start + 1, stop, _threads(threads),
+        own, image, names=[structure.name],
+    )
 
 
 # --- potentials ---------------------------------------------------------------------------------
