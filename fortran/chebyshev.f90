@@ -210,30 +210,44 @@ contains
       type(chebyshev_type), intent(in) :: chebyshev
       type(surroundings_type), intent(in) :: around
       type(chebyshev_work_type), intent(inout) :: work
-      integer :: j, k, n
-      real(wp) :: inverse
+      integer :: j, n
       n = 0
       do j = 1, around%n
          work%at(n + 1) = j
          n = n + merge(1, 0, around%r(j) < chebyshev%angular_cut)
       end do
-      do j = 1, n
-         k = work%at(j)
-         inverse = 1.0_wp/around%r(k)
-         work%angular(j, 1) = around%x(k)*inverse
-         work%angular(j, 2) = around%y(k)*inverse
-         work%angular(j, 3) = around%z(k)*inverse
-         work%angular(j, 4) = around%r(k)
-         work%angular(j, 7) = work%s(k)
-      end do
+      call take_unit_vectors(n, size(around%x), work%at, around%x, around%y, around%z, around%r, work%s, &
+         size(work%angular, 1), work%angular)
       work%n_angular = padded(n)
       do j = n + 1, work%n_angular
          work%at(j) = 0
-         work%angular(j, 1:3) = [1.0_wp, 0.0_wp, 0.0_wp]
+         work%angular(j, 1) = 1.0_wp
+         work%angular(j, 2) = 0.0_wp
+         work%angular(j, 3) = 0.0_wp
          work%angular(j, 4) = 2.0_wp*chebyshev%angular_cut  ! outside: the cutoff function is zero
          work%angular(j, 7) = 0.0_wp
       end do
    end subroutine select_angular
+
+   !> Unit vectors, distance, and weight of the n neighbours listed in `at`
+   pure subroutine take_unit_vectors(n, n_all, at, x, y, z, r, s, n_row, angular)
+      integer, intent(in) :: n, n_all, n_row
+      integer, intent(in) :: at(n)
+      real(wp), intent(in) :: x(n_all), y(n_all), z(n_all), r(n_all), s(n_all)
+      real(wp), intent(inout) :: angular(n_row, 7)
+      real(wp) :: inverse
+      integer :: j, k
+      !$omp simd private(k, inverse)
+      do j = 1, n
+         k = at(j)
+         inverse = 1.0_wp/r(k)
+         angular(j, 1) = x(k)*inverse
+         angular(j, 2) = y(k)*inverse
+         angular(j, 3) = z(k)*inverse
+         angular(j, 4) = r(k)
+         angular(j, 7) = s(k)
+      end do
+   end subroutine take_unit_vectors
 
    !> c_n = Σ_j f_j T_n(x_j), n = 0 … n_r - 1, plain and weighted with s_j; x = 2r/r_cut - 1
    pure subroutine radial_sums(n, n_r, r, r_cut, f, s, weighted, t, c, c_weighted)

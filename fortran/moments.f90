@@ -105,12 +105,14 @@ contains
             k = k + 1
             if (l > mu) call next_legendre(n, l, mu, z, work(:, 3), work(:, 4))
             if (weighted) then
-               call four_sums(n, work(:, 4), work(:, 1), work(:, 2), s, plain_moment(:, k), weighted_moment(:, k))
-               power_weighted(l) = power_weighted(l) + tables%norm(l, mu)*sum(weighted_moment(:, k)**2)
+               call four_sums(n, work(:, 4), work(:, 1), work(:, 2), s, plain_moment(1, k), plain_moment(2, k), &
+                  weighted_moment(1, k), weighted_moment(2, k))
+               power_weighted(l) = power_weighted(l) &
+                  + tables%norm(l, mu)*(weighted_moment(1, k)**2 + weighted_moment(2, k)**2)
             else
-               call two_sums(n, work(:, 4), work(:, 1), work(:, 2), plain_moment(:, k))
+               call two_sums(n, work(:, 4), work(:, 1), work(:, 2), plain_moment(1, k), plain_moment(2, k))
             end if
-            power(l) = power(l) + tables%norm(l, mu)*sum(plain_moment(:, k)**2)
+            power(l) = power(l) + tables%norm(l, mu)*(plain_moment(1, k)**2 + plain_moment(2, k)**2)
          end do
       end do
       self = 0.0_wp
@@ -245,43 +247,48 @@ contains
       end do
    end subroutine next_legendre
 
-   pure subroutine two_sums(n, q, re, im, plain)
+   !> Σ_j q_j (re_j, im_j)
+   pure subroutine two_sums(n, q, re, im, a, b)
       integer, intent(in) :: n
       real(wp), intent(in) :: q(n), re(n), im(n)
-      real(wp), intent(out) :: plain(2)
-      real(wp) :: a, b
+      real(wp), intent(out) :: a, b
+      real(wp) :: sa, sb
       integer :: j
-      a = 0.0_wp
-      b = 0.0_wp
-      !$omp simd reduction(+:a, b)
+      sa = 0.0_wp
+      sb = 0.0_wp
+      !$omp simd reduction(+:sa, sb)
       do j = 1, n
-         a = a + q(j)*re(j)
-         b = b + q(j)*im(j)
+         sa = sa + q(j)*re(j)
+         sb = sb + q(j)*im(j)
       end do
-      plain = [a, b]
+      a = sa
+      b = sb
    end subroutine two_sums
 
-   pure subroutine four_sums(n, q, re, im, s, plain, weighted)
+   !> Σ_j q_j (re_j, im_j), and the same weighted with s_j
+   pure subroutine four_sums(n, q, re, im, s, a, b, a_weighted, b_weighted)
       integer, intent(in) :: n
       real(wp), intent(in) :: q(n), re(n), im(n), s(n)
-      real(wp), intent(out) :: plain(2), weighted(2)
-      real(wp) :: a, b, c, d, qa, qb
+      real(wp), intent(out) :: a, b, a_weighted, b_weighted
+      real(wp) :: sa, sb, sc, sd, qa, qb
       integer :: j
-      a = 0.0_wp
-      b = 0.0_wp
-      c = 0.0_wp
-      d = 0.0_wp
-      !$omp simd reduction(+:a, b, c, d) private(qa, qb)
+      sa = 0.0_wp
+      sb = 0.0_wp
+      sc = 0.0_wp
+      sd = 0.0_wp
+      !$omp simd reduction(+:sa, sb, sc, sd) private(qa, qb)
       do j = 1, n
          qa = q(j)*re(j)
          qb = q(j)*im(j)
-         a = a + qa
-         b = b + qb
-         c = c + s(j)*qa
-         d = d + s(j)*qb
+         sa = sa + qa
+         sb = sb + qb
+         sc = sc + s(j)*qa
+         sd = sd + s(j)*qb
       end do
-      plain = [a, b]
-      weighted = [c, d]
+      a = sa
+      b = sb
+      a_weighted = sc
+      b_weighted = sd
    end subroutine four_sums
 
 end module tf_moments

@@ -45,8 +45,8 @@ contains
       type(surroundings_type), intent(inout) :: around
       type(error_type), allocatable, intent(inout) :: error
       real(wp), parameter :: far = 1.0e6_wp
-      real(wp) :: x0, y0, z0, nearest
-      integer :: k, g, n
+      real(wp) :: x0, y0, z0
+      integer :: k, g, n, too_close
       integer(i8) :: start
       character(len=80) :: text
       start = list%first(i)
@@ -71,17 +71,27 @@ contains
       around%z(n + 1:around%n_padded) = 0.0_wp
       around%atom(n + 1:around%n_padded) = 0
       around%species(n + 1:around%n_padded) = 0
-      nearest = far
-      !$omp simd reduction(min:nearest)
-      do k = 1, around%n_padded
-         around%r(k) = sqrt(around%x(k)**2 + around%y(k)**2 + around%z(k)**2)
-         nearest = min(nearest, around%r(k))
-      end do
-      if (nearest < closest_distance) then
+      call measure(around%n_padded, around%x, around%y, around%z, around%r, too_close)
+      if (too_close > 0) then
          k = minloc(around%r(:n), dim=1)
          write (text, '(a,i0,a,i0,a)') "atoms ", i, " and ", around%atom(k), " (or images of them) coincide"
          call raise(error, error_geometry, trim(text))
       end if
    end subroutine gather
+
+   !> Distances, and how many are impossibly short
+   pure subroutine measure(n, x, y, z, r, too_close)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: x(n), y(n), z(n)
+      real(wp), intent(out) :: r(n)
+      integer, intent(out) :: too_close
+      integer :: k
+      too_close = 0
+      !$omp simd reduction(+:too_close)
+      do k = 1, n
+         r(k) = sqrt(x(k)**2 + y(k)**2 + z(k)**2)
+         too_close = too_close + merge(1, 0, r(k) < closest_distance)
+      end do
+   end subroutine measure
 
 end module tf_surroundings
