@@ -1,0 +1,272 @@
+!> Energies of chosen structures and their derivatives with respect to the weights.
+!>
+!> The chosen structures' columns are gathered from the panels of the pack into one small panel per
+!> species; the kernels are those of the full loss.  What a structure or a mini-batch gives depends
+!> neither on its neighbours in the pack nor on the number of threads.
+module tf_jacobian
+   use tf_kinds, only : wp, i8, padded
+   use tf_network, only : network_type, forward, backward_to_weights
+   use tf_objective, only : pack_type
+!$ use omp_lib, only : omp_get_thread_num
+   implicit none
+   private
+   public :: panel_type, forward_chosen, backward_chosen, chosen_energies, evaluate_jacobian, batch_gradient
+
+   !> A mini-batch is cut into pieces of at least so many atoms, whose gradients are added in order
+   integer, parameter :: piece_atoms = 256
+
+   !> Panels of chosen structures, and what the forward pass leaves for the backward pass
+   type :: panel_type
+      !> (n_species) padded atoms; where descriptors and scratch of a species start (behind so many numbers)
+      integer, allocatable :: width(:), x_offset(:), scratch_offset(:)
+      real(wp), allocatable :: x(:), value(:), slope(:), seed(:)
+   end type panel_type
+
+contains
+
+   !> Network energies of chosen structures, from one panel per species that the backward pass needs again
+   subroutine forward_chosen(pack, features, networks, weights, chosen, panel, energy)
+      type(pack_type), intent(in) :: pack
+      real(wp), intent(in) :: features(pack%n_features)
+      type(network_type), intent(in) :: networks(:)
+      real(wp), intent(in), contiguous :: weights(:)
+      !> Structure numbers, from 1
+      integer, intent(in) :: chosen(:)
+      !> Reused from call to call, so that small batches do not allocate
+      type(panel_type), intent(inout) :: panel
+      !> (size(chosen)) in units of the network outputs
+      real(wp), intent(out) :: energy(:)
+      integer :: t, k, q, output
+      call gather(pack, features, networks, chosen, panel)
+      energy = 0.0_wp
+      do t = 1, pack%n_species
+         if (panel%width(t) == 0) cycle
+         associate (net => networks(t), n_q => panel%width(t), s => panel%scratch_offset(t))
+            call forward(net, n_q, panel%x(panel%x_offset(t) + 1:), weights(net%first_weight:), &
+               panel%value(s + 1:), panel%slope(s + 1:))
+            output = s + n_q*(net%n_columns - 1)
+         end associate
+         do k = 1, size(chosen)
+            q = pack%atom_count(t, chosen(k))
+            energy(k) = energy(k) + sum(panel%value(output + 1:output + q))
+            output = output + q
+         end do
+      end do
+   end subroutine forward_chosen
+
+   !> Add Σ_k factor(k) dE_k/dw of the structures of the last `forward_chosen` to `gradient`
+   subroutine backward_chosen(pack, networks, weights, chosen, factor, panel, gradient)
+      type(pack_type), intent(in) :: pack
+      type(network_type), intent(in) :: networks(:)
+      real(wp), intent(in), contiguous :: weights(:)
+      integer, intent(in) :: chosen(:)
+      !> (size(chosen))
+      real(wp), intent(in) :: factor(:)
+      !> Its slopes are overwritten: one backward pass for each forward pass
+      type(panel_type), intent(inout) :: panel
+      !> (n_weights)
+      real(wp), intent(inout), contiguous :: gradient(:)
+      integer :: t, k, q, n
+      do t = 1, pack%n_species
+         if (panel%width(t) == 0) cycle
+         q = 0
+         do k = 1, size(chosen)
+            n = pack%atom_count(t, chosen(k))
+            panel%seed(q + 1:q + n) = factor(k)
+            q = q + n
+         end do
+         panel%seed(q + 1:panel%width(t)) = 0.0_wp
+         associate (net => networks(t), n_q => panel%width(t), s => panel%scratch_offset(t))
+            call backward_to_weights(net, n_q, panel%x(panel%x_offset(t) + 1:), weights(net%first_weight:), &
+               panel%seed, panel%value(s + 1:), panel%slope(s + 1:), gradient(net%first_weight:))
+         end associate
+      end do
+   end subroutine backward_chosen
+
+   !> Network energies of chosen structures
+   subroutine chosen_energies(pack, features, networks, weights, chosen, n_threads, energy)
+      type(pack_type), intent(in) :: pack
+      real(wp), intent(in) :: features(pack%n_features)
+      type(network_type), intent(in) :: networks(:)
+      real(wp), intent(in), contiguous :: weights(:)
+      integer, intent(in) :: chosen(:)
+      integer, intent(in) :: n_threads
+      !> (size(chosen))
+      real(wp), intent(out) :: energy(:)
+      type(panel_type) :: panel(n_threads)
+      integer, allocatable :: first(:)
+      integer :: p, i
+      call cut(pack, chosen, first)
+      !$omp parallel do num_threads(n_threads) if (size(first) > 2) schedule(dynamic) default(shared) private(i)
+      do p = 1, size(first) - 1
+         i = this_thread()
+         call forward_chosen(pack, features, networks, weights, chosen(first(p):first(p + 1) - 1), panel(i), &
+            energy(first(p):first(p + 1) - 1))
+      end do
+      !$omp end parallel do
+   end subroutine chosen_energies
+
+   !> Network energies of chosen structures and their derivatives with respect to all weights
+   subroutine evaluate_jacobian(pack, features, networks, weights, chosen, n_threads, energy, jacobian)
+      type(pack_type), intent(in) :: pack
+      real(wp), intent(in) :: features(pack%n_features)
+      type(network_type), intent(in) :: networks(:)
+      real(wp), intent(in), contiguous :: weights(:)
+      integer, intent(in) :: chosen(:)
+      integer, intent(in) :: n_threads
+      !> (size(chosen))
+      real(wp), intent(out) :: energy(:)
+      !> (n_weights, size(chosen)) dE_k/dw
+      real(wp), intent(out), contiguous :: jacobian(:, :)
+      type(panel_type) :: panel(n_threads)
+      integer :: k, i
+      !$omp parallel do num_threads(n_threads) if (size(chosen) > 1) schedule(dynamic, 8) default(shared) private(i)
+      do k = 1, size(chosen)
+         i = this_thread()
+         call forward_chosen(pack, features, networks, weights, chosen(k:k), panel(i), energy(k:k))
+         jacobian(:, k) = 0.0_wp
+         call backward_chosen(pack, networks, weights, chosen(k:k), [1.0_wp], panel(i), jacobian(:, k))
+      end do
+      !$omp end parallel do
+   end subroutine evaluate_jacobian
+
+   !> Gradient of L = ½ Σ_k weight_k (factor_k (E_ref,k − E_k))² over chosen structures
+   subroutine batch_gradient(pack, features, networks, weights, chosen, energy_ref, factor, structure_weight, &
+         n_threads, gradient)
+      type(pack_type), intent(in) :: pack
+      real(wp), intent(in) :: features(pack%n_features)
+      type(network_type), intent(in) :: networks(:)
+      real(wp), intent(in), contiguous :: weights(:)
+      !> Structure numbers; one that occurs twice counts twice
+      integer, intent(in) :: chosen(:)
+      !> (n_structures of the pack) as in the full loss
+      real(wp), intent(in) :: energy_ref(:), factor(:), structure_weight(:)
+      integer, intent(in) :: n_threads
+      !> (n_weights)
+      real(wp), intent(out), contiguous :: gradient(:)
+      type(panel_type) :: panel(n_threads)
+      integer, allocatable :: first(:)
+      real(wp), allocatable :: part(:, :), energy(:)
+      integer :: p, i, n_pieces
+      call cut(pack, chosen, first)
+      n_pieces = size(first) - 1
+      allocate (part(size(weights), n_pieces), energy(size(chosen)))
+      !$omp parallel do num_threads(n_threads) if (n_pieces > 1) schedule(dynamic) default(shared) private(i)
+      do p = 1, n_pieces
+         i = this_thread()
+         associate (piece => chosen(first(p):first(p + 1) - 1), e => energy(first(p):first(p + 1) - 1))
+            call forward_chosen(pack, features, networks, weights, piece, panel(i), e)
+            e = -structure_weight(piece)*factor(piece)**2*(energy_ref(piece) - e)
+            part(:, p) = 0.0_wp
+            call backward_chosen(pack, networks, weights, piece, e, panel(i), part(:, p))
+         end associate
+      end do
+      !$omp end parallel do
+      gradient = 0.0_wp
+      do p = 1, n_pieces
+         gradient = gradient + part(:, p)
+      end do
+   end subroutine batch_gradient
+
+   !> Cut chosen structures into pieces first(p) … first(p + 1) - 1 of at least `piece_atoms` atoms (the last: any)
+   pure subroutine cut(pack, chosen, first)
+      type(pack_type), intent(in) :: pack
+      integer, intent(in) :: chosen(:)
+      integer, allocatable, intent(out) :: first(:)
+      integer :: start(size(chosen) + 1), k, n_pieces, atoms
+      n_pieces = 0
+      atoms = piece_atoms
+      do k = 1, size(chosen)
+         if (atoms >= piece_atoms) then
+            n_pieces = n_pieces + 1
+            start(n_pieces) = k
+            atoms = 0
+         end if
+         atoms = atoms + sum(pack%atom_count(:, chosen(k)))
+      end do
+      start(n_pieces + 1) = size(chosen) + 1
+      first = start(:n_pieces + 1)
+   end subroutine cut
+
+   !> Copy the chosen structures' descriptors into one panel per species; padding is zero
+   subroutine gather(pack, features, networks, chosen, panel)
+      type(pack_type), intent(in) :: pack
+      real(wp), intent(in) :: features(pack%n_features)
+      type(network_type), intent(in) :: networks(:)
+      integer, intent(in) :: chosen(:)
+      type(panel_type), intent(inout) :: panel
+      integer :: t, k, s, b, f, n, q, n_x, n_scratch, widest
+      integer(i8) :: from
+      if (.not. allocated(panel%width)) then
+         allocate (panel%width(pack%n_species), panel%x_offset(pack%n_species), panel%scratch_offset(pack%n_species))
+         allocate (panel%x(0), panel%value(0), panel%slope(0), panel%seed(0))
+      end if
+      n_x = 0
+      n_scratch = 0
+      widest = 0
+      do t = 1, pack%n_species
+         panel%width(t) = padded(sum(pack%atom_count(t, chosen)))
+         panel%x_offset(t) = n_x
+         panel%scratch_offset(t) = n_scratch
+         n_x = n_x + panel%width(t)*networks(t)%n_nodes(1)
+         n_scratch = n_scratch + panel%width(t)*networks(t)%n_columns
+         widest = max(widest, panel%width(t))
+      end do
+      call reserve(panel%x, n_x)
+      call reserve(panel%value, n_scratch)
+      call reserve(panel%slope, n_scratch)
+      call reserve(panel%seed, widest)
+      do t = 1, pack%n_species
+         q = panel%x_offset(t)
+         do k = 1, size(chosen)
+            s = chosen(k)
+            n = pack%atom_count(t, s)
+            if (n == 0) cycle
+            b = block_of(pack, s)
+            from = pack%panel_offset(t, b) + pack%atom_offset(t, s)
+            do f = 0, networks(t)%n_nodes(1) - 1
+               panel%x(q + f*panel%width(t) + 1:q + f*panel%width(t) + n) = &
+                  features(from + int(f, i8)*pack%panel_width(t, b) + 1:from + int(f, i8)*pack%panel_width(t, b) + n)
+            end do
+            q = q + n
+         end do
+         n = panel%x_offset(t) + panel%width(t) - q
+         do f = 0, networks(t)%n_nodes(1) - 1
+            panel%x(q + f*panel%width(t) + 1:q + f*panel%width(t) + n) = 0.0_wp
+         end do
+      end do
+   end subroutine gather
+
+   !> Number of the calling thread, from 1
+   integer function this_thread()
+      this_thread = 1
+      !$ this_thread = omp_get_thread_num() + 1
+   end function this_thread
+
+   !> The block that holds structure s, by bisection
+   pure integer function block_of(pack, s) result(low)
+      type(pack_type), intent(in) :: pack
+      integer, intent(in) :: s
+      integer :: high, middle
+      low = 1
+      high = pack%n_blocks
+      do while (low < high)
+         middle = (low + high)/2
+         if (s > pack%block_first(middle + 1)) then
+            low = middle + 1
+         else
+            high = middle
+         end if
+      end do
+   end function block_of
+
+   !> Make room for n numbers; what was there is lost
+   pure subroutine reserve(array, n)
+      real(wp), allocatable, intent(inout) :: array(:)
+      integer, intent(in) :: n
+      if (size(array) >= n) return
+      deallocate (array)
+      allocate (array(n))
+   end subroutine reserve
+
+end module tf_jacobian

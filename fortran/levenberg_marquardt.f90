@@ -1,0 +1,95 @@
+!> Damped least-squares step of Levenberg and Marquardt.
+!>
+!> For residuals r_s = y_s − f_s(w) and J = df/dw (n_weights × n_residuals) the step δ solves
+!> (J Jᵀ + λ 1) δ = J r.  With fewer residuals than weights the same δ is J (Jᵀ J + λ 1)⁻¹ r, so that the
+!> smaller of the two matrices is factorised (Marquardt, J. SIAM 11, 431 (1963)).
+module tf_levenberg_marquardt
+   use tf_kinds, only : wp
+   use tf_blas, only : dgemm, dpotrf, dpotrs
+   implicit none
+   private
+   public :: normal_matrix, damped_step
+
+   !> Columns of the normal matrix that one thread computes at a time
+   integer, parameter :: strip = 96
+
+contains
+
+   !> Jᵀ J or J Jᵀ, whichever is smaller: its lower triangle; the same bits for any number of threads
+   subroutine normal_matrix(jacobian, n_threads, normal)
+      !> (n_weights, n_residuals)
+      real(wp), intent(in), contiguous :: jacobian(:, :)
+      integer, intent(in) :: n_threads
+      !> (n, n) with n the smaller extent of the Jacobian
+      real(wp), intent(inout) :: normal(:, :)
+      if (size(jacobian, 2) < size(jacobian, 1)) then
+         call square(jacobian, n_threads, normal)
+      else
+         call square(transpose(jacobian), n_threads, normal)
+      end if
+   end subroutine normal_matrix
+
+   !> Lower triangle of aᵀ a, strip by strip
+   subroutine square(a, n_threads, c)
+      real(wp), intent(in), contiguous :: a(:, :)
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout) :: c(:, :)
+      real(wp), allocatable :: part(:, :)
+      integer :: k, n, first, last
+      k = size(a, 1)
+      n = size(a, 2)
+      !$omp parallel do num_threads(n_threads) if (n > strip) schedule(dynamic) default(shared) private(last, part)
+      do first = 1, n, strip
+         last = min(first + strip - 1, n)
+         allocate (part(n - first + 1, last - first + 1))
+         call dgemm("T", "N", n - first + 1, last - first + 1, k, 1.0_wp, a(:, first:), k, a(:, first:), k, &
+            0.0_wp, part, n - first + 1)
+         c(first:, first:last) = part
+         deallocate (part)
+      end do
+      !$omp end parallel do
+   end subroutine square
+
+   !> The step δ for one damping λ
+   subroutine damped_step(jacobian, residual, normal, damping, step, solved)
+      !> (n_weights, n_residuals)
+      real(wp), intent(in), contiguous :: jacobian(:, :)
+      !> (n_residuals) reference minus prediction
+      real(wp), intent(in) :: residual(:)
+      !> From `normal_matrix`
+      real(wp), intent(in) :: normal(:, :)
+      real(wp), intent(in) :: damping
+      !> (n_weights) to be added to the weights; zero if not solved
+      real(wp), intent(out) :: step(:)
+      !> False if the damped matrix is not positive definite to rounding: more damping is needed
+      logical, intent(out) :: solved
+      real(wp), allocatable :: factor(:, :), x(:, :)
+      integer :: i, n, info
+      n = size(normal, 1)
+      allocate (factor(n, n), source=normal)
+      allocate (x(n, 1))
+      do i = 1, n
+         factor(i, i) = factor(i, i) + damping
+      end do
+      step = 0.0_wp
+      call dpotrf("L", n, factor, n, info)
+      solved = info == 0
+      if (.not. solved) return
+      if (size(jacobian, 2) < size(jacobian, 1)) then
+         x(:, 1) = residual
+         call dpotrs("L", n, 1, factor, n, x, n, info)
+         do i = 1, size(jacobian, 2)
+            step = step + jacobian(:, i)*x(i, 1)
+         end do
+      else
+         x = 0.0_wp
+         do i = 1, size(jacobian, 2)
+            x(:, 1) = x(:, 1) + jacobian(:, i)*residual(i)
+         end do
+         call dpotrs("L", n, 1, factor, n, x, n, info)
+         step = x(:, 1)
+      end if
+      solved = info == 0 .and. all(abs(step) <= huge(1.0_wp))
+   end subroutine damped_step
+
+end module tf_levenberg_marquardt
