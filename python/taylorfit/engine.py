@@ -207,28 +207,31 @@ class DescriptorTables:
     """(n_species, n_species) Fortran order: place of the first index in the ENV list of the second"""
 
     @classmethod
-    def from_setups(cls, species: Sequence[str], setups: Sequence[DescriptorSetup]) -> DescriptorTables:
-        """Flatten `setups`, one per entry of `species` in the same order.
+    def from_setups(
+        cls, species: Sequence[str], setups: Sequence[DescriptorSetup], files: Sequence[str] | None = None
+    ) -> DescriptorTables:
+        """Flatten `setups`, one per entry of `species` in the same order; `files` are named in errors.
 
         Raises
         ------
         InputError
             if a setup is of the wrong species or of a kind that is not implemented.
         """
-        for symbol, setup in zip(species, setups, strict=True):
+        where = [None] * len(setups) if files is None else files
+        for symbol, setup, file in zip(species, setups, where, strict=True):
             if setup.species != symbol:
-                raise InputError(f"the setup for {symbol} describes another species", value=setup.species,
-                                 expected=symbol)
+                raise InputError(f"the setup for {symbol} describes another species", file=file,
+                                 value=setup.species, expected=symbol)
             if setup.kind not in _BASIS:
                 what = "is not there yet" if setup.kind == BEHLER2011 else "is unknown"
-                raise InputError(f"descriptor {setup.basis} of species {symbol} {what}", expected="Chebyshev")
+                raise InputError(f"descriptor {setup.basis} of species {symbol} {what}", file=file, expected="Chebyshev")
         environment = np.zeros((len(species), len(species)), dtype=np.int32, order="F")
         for t, setup in enumerate(setups):
             outside = [symbol for symbol in setup.environment if symbol not in species]
             # Weights follow from the length of the ENV list, so a name may not simply be left out
             if outside:
                 raise InputError(f"ENV of the setup for {setup.species} names a species that is not in TYPES",
-                                 value=" ".join(outside), expected=" ".join(species))
+                                 file=where[t], value=" ".join(outside), expected=" ".join(species))
             for place, symbol in enumerate(setup.environment, start=1):
                 environment[species.index(symbol), t] = place
         return cls(
