@@ -9,10 +9,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from . import __version__
-from .errors import TaylorfitError
+from .errors import InputError, TaylorfitError
 from .formats.atomic_write import atomic_write, check_writable
+from .formats.input_words import suggestion
 
 COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
@@ -29,9 +32,11 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(argv)
-    arguments = parser.parse_args(argv)
+    with_traceback = "--traceback" in argv
     try:
+        arguments = _parser(argv).parse_args(argv)
+        if getattr(arguments, "threads", None) is not None and arguments.threads < 0:
+            raise InputError("--threads is negative", value=arguments.threads, expected="a number, 0 for all cores")
         if arguments.report:
             check_writable(arguments.report)
         report = _module(arguments.command).run(arguments)
@@ -43,20 +48,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return int(report.get("exit_code", 0))
     except TaylorfitError as error:
-        _complain(error, arguments.traceback)
+        _complain(error, with_traceback)
         return error.exit_code
     except MemoryError as error:
-        _complain(TaylorfitError("not enough memory for this data set"), arguments.traceback, error)
+        _complain(TaylorfitError("not enough memory for this data set"), with_traceback, error)
         return TaylorfitError.exit_code
     except KeyboardInterrupt:
         print("\ntaylorfit: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
     except OSError as error:
-        _complain(TaylorfitError(f"{error.filename or 'output'}: {error.strerror or error}"), arguments.traceback, error)
+        _complain(TaylorfitError(f"{error.filename or 'output'}: {error.strerror or error}"), with_traceback, error)
         return TaylorfitError.exit_code
 
 
@@ -64,19 +69,29 @@ def _module(command: str) -> object:
     return importlib.import_module(f".commands.{command}", __package__)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    command = next((word for word in argv if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        raise InputError("unknown command", value=command, expected=suggestion(command, COMMANDS))
+    parser = _Parser(
         prog="taylorfit", description="Train ANN interatomic potentials on energies and forces (ænet-compatible).",
         epilog="Example: python -m taylorfit example water-cluster demo && cd demo && "
                "python -m taylorfit generate generate.in",
     )
     parser.add_argument("--version", action="version", version=f"taylorfit {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command, line in COMMANDS.items():
-        sub = subparsers.add_parser(command, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, line in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
         # Only the module of the command that runs is imported: start-up stays short
-        if command in argv:
-            module = _module(command)
+        if name == command:
+            module = _module(name)
             sub.description = getattr(module, "DESCRIPTION", line)
             module.add_arguments(sub)
         sub.add_argument("--report", metavar="FILE.json", help="also write what is printed as JSON")
@@ -87,8 +102,17 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 def _complain(error: TaylorfitError, with_traceback: bool, cause: BaseException | None = None) -> None:
     if with_traceback:
         traceback.print_exception(cause or error)
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
     print(f"taylorfit: {error}", file=sys.stderr)
+
+
+def _discard_output() -> None:
+    """Forget what standard output still holds: Python would try to write it once more at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(value: object) -> object:
