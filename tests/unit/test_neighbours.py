@@ -102,6 +102,18 @@ def test_atoms_on_the_faces_of_the_cell_are_found_once(fraction: float) -> None:
     assert_same_neighbours(structure, 6.0)
 
 
+@pytest.mark.parametrize("fraction", [0.0, 1.0e-5, 0.5, 0.99999, 1.0 - 1.0e-15])
+@pytest.mark.parametrize("multiple", [1, 2, 3])
+def test_images_just_inside_the_cutoff_are_found_from_both_ends_of_the_cell(fraction: float, multiple: int) -> None:
+    """The outermost image lies 1e-5 Å inside the cutoff, straight along each lattice vector."""
+    structure = Structure(symbols=("Si",), positions=np.full((1, 3), 5.0 * fraction), cell=CUBIC, pbc=(True,) * 3)
+    vectors = engine.neighbours(structure, 5.0 * multiple + 1.0e-5)[2]
+    for axis in range(3):
+        along = np.sort(vectors[np.delete(np.abs(vectors) < 1e-9, axis, axis=1).all(axis=1), axis])
+        expected = 5.0 * np.array([k for k in range(-multiple, multiple + 1) if k])
+        np.testing.assert_allclose(along, expected, rtol=0.0, atol=1e-12)
+
+
 @pytest.mark.parametrize("distance", [20.0, 1.0e4, 5.0e8])
 def test_clusters_far_apart_do_not_see_each_other(distance: float) -> None:
     cluster = random_structure(np.random.default_rng(5), 6, CUBIC, (False,) * 3)
