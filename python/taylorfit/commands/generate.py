@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import datacheck
+from ..derivative_generation import choose_structures, write_derivatives
 from ..engine import DescriptorTables, available_threads
 from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
@@ -34,7 +35,9 @@ Compute descriptors of all structures and write an ænet training-set file. With
   method=taylor delta=0.008 fraction=22 disp_all=1 N_max=100000 outfile=water.taylor.train
 
 also displaced copies, whose energies follow from the forces by first-order Taylor
-expansion (Cooper, Kästner, Urban, Artrith 2020). Energies in eV, lengths in Å.
+expansion (Cooper, Kästner, Urban, Artrith 2020). Energies in eV, lengths in Å. With
+FORCES, or a block DERIVATIVES with method=analytical, the derivatives of the descriptors
+of FORCESPERCENT of the structures go into OUTPUT.forces, for ænet-PyTorch.
 
 Example: python -m taylorfit generate generate.in
 
@@ -43,7 +46,8 @@ Keywords of generate.in:
 
 Keys of the report: structures (written), copies, skipped (structures without copies, by
 reason), dropped (on request), atoms (copies counted), seconds, output, taylor_output,
-energy_mean/min/max (eV/atom, relative to the atomic energies), check (the data check).
+derivatives_output (FORCES), n_with_derivatives (structures), energy_mean/min/max (eV/atom,
+relative to the atomic energies), check (the data check).
 """
 
 
@@ -63,13 +67,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     start = time.perf_counter()
     settings = read_generate_input(arguments.input)
     taylor = settings.derivatives
-    if settings.forces or (taylor is not None and taylor.method != "taylor"):
-        raise InputError("descriptor derivatives (FORCES) are not there yet", file=arguments.input,
-                         expected="no FORCES; Taylor copies by DERIVATIVES method=taylor")
+    seed = taylor.seed if taylor is not None else 1
+    with_derivatives = settings.forces
+    if taylor is not None and taylor.method == "analytical":
+        # aenet-python's other word for FORCES: no copies
+        with_derivatives, taylor = True, None
+    derivatives_output = f"{settings.output}.forces" if with_derivatives else None
     taylor_output = taylor.outfile if taylor is not None and taylor.outfile else None
     if taylor_output == settings.output:
         taylor_output = None
-    for path in filter(None, (settings.output, taylor_output)):
+    for path in filter(None, (settings.output, taylor_output, derivatives_output)):
         check_writable(path, overwrite=arguments.force)
     xsf_directory = check_xsf_directory(arguments.write_xsf) if arguments.write_xsf else None
     threads = arguments.threads or available_threads()
@@ -106,6 +113,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         counts = write_training_sets(
             kept, plan, tables, settings.atomic_energies, Outputs(parents, copies, xsf_directory),
             threads=threads, advance=update)
+    n_derivatives = 0
+    if derivatives_output is not None:
+        n_derivatives = _write_derivatives(derivatives_output, kept, None if separate else plan, tables, settings, seed,
+                                           threads, arguments.force)
 
     per_atom = np.array([s.reference_energy(settings.atomic_energies) / s.n_atoms for s in kept])
     seconds = time.perf_counter() - start
@@ -126,9 +137,23 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "structures": counts.structures, "copies": counts.copies, "skipped": skipped,
         "dropped": len(structures) - len(kept), "atoms": counts.atoms, "seconds": seconds,
         "output": settings.output, "taylor_output": taylor_output if separate else None,
+        "derivatives_output": derivatives_output, "n_with_derivatives": n_derivatives,
         "energy_mean": per_atom.mean(), "energy_min": per_atom.min(), "energy_max": per_atom.max(),
         "check": report.as_dict(),
     }
+
+
+def _write_derivatives(
+    path: str, structures: list[Structure], plan: DisplacementPlan | None, tables: DescriptorTables,
+    settings: GenerateInput, seed: int, threads: int, overwrite: bool,
+) -> int:
+    """Write the descriptor derivatives; return the number of structures that have them."""
+    chosen = choose_structures(len(structures), settings.forces_percent, seed)
+    with progress("derivatives", len(structures)) as update:
+        n_values = write_derivatives(path, structures, chosen, tables, plan, threads=threads, overwrite=overwrite,
+                                     advance=update)
+    print(f"\n{path}: descriptor derivatives of {int(chosen.sum())} structures, {8e-6 * n_values:.1f} MB")
+    return int(chosen.sum())
 
 
 def _read(settings: GenerateInput, input_file: str) -> list[Structure]:

@@ -67,6 +67,8 @@ class DerivativesWriter:
     def __init__(self, path: str | PathLike[str], n_structures: int, *, overwrite: bool = True) -> None:
         self.path = fspath(path)
         self.n_structures = n_structures
+        self.n_values = 0
+        """Derivatives written so far."""
         self._n_added = 0
         self._largest = 0
         self._context = atomic_write(path, "wb", overwrite=overwrite)
@@ -133,6 +135,7 @@ class DerivativesWriter:
         self._writer.reals(np.ascontiguousarray(atom.own.T))
         self._writer.reals(np.ascontiguousarray(atom.images.T))
         self._largest = max(self._largest, n_neighbours)
+        self.n_values += atom.own.size + atom.images.size
 
 
 def _read_structure(reader: RecordReader, number: int) -> StructureDerivatives:
