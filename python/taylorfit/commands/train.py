@@ -186,8 +186,10 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
     every = 1 if settings.verbosity == "high" else max(1, n // TABLE_ROWS)
     quiet = settings.verbosity == "low"
     if not quiet:
-        print("\n        |-----------TRAIN----------|  |-----------TEST-----------|   eV/atom")
-        print(" epoch          MAE         RMSE            MAE         RMSE")
+        extra = ("  |--VALIDATION: E RMSE, F MAE, mean |F − F_ref|--|" if problem.validation else "")
+        print(f"\n        |-----TRAIN (eV/atom)------|  |------TEST (eV/atom)------|{extra}")
+        print(" epoch          MAE         RMSE            MAE         RMSE"
+              + ("         eV/atom       eV/Å    eV/Å" if problem.validation else ""))
     interrupted = False
     first = state.next_epoch
     saved = first - 1
@@ -196,7 +198,7 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
         with progress("train", n, "epochs", quiet=quiet) as update:
             for epoch in training.run(n, settings.patience):
                 if not quiet and (epoch.epoch % every == 0 or epoch.epoch == n):
-                    print(_epoch_line(epoch), flush=True)
+                    print(_epoch_line(epoch, state.validation), flush=True)
                     shown = epoch.epoch
                 update(epoch.epoch, f"train {1e3 * epoch.train_rmse:.2f}, test {1e3 * epoch.test_rmse:.2f} meV/atom"
                        + _force_note(state.validation))
@@ -216,15 +218,22 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
             raise
         print(f"\ninterrupted after epoch {state.history[-1].epoch}")
     if state.history and state.history[-1].epoch != shown and not quiet:
-        print(_epoch_line(state.history[-1]))
+        print(_epoch_line(state.history[-1], state.validation))
     if settings.checkpoint and state.history:
         save_checkpoint(checkpoint, training.arrays(), identity)
     return interrupted
 
 
-def _epoch_line(epoch: Epoch) -> str:
-    return (f"{epoch.epoch:6d} {epoch.train_mae:12.6E} {epoch.train_rmse:12.6E}   "
+def _epoch_line(epoch: Epoch, validation: list[tuple[int, Errors]]) -> str:
+    """A line of the table in ænet's layout; validation errors where this epoch has them."""
+    line = (f"{epoch.epoch:6d} {epoch.train_mae:12.6E} {epoch.train_rmse:12.6E}   "
             f"{epoch.test_mae:12.6E} {epoch.test_rmse:12.6E} <")
+    if not validation or validation[-1][0] != epoch.epoch:
+        return line
+    errors = validation[-1][1]
+    energy = "" if errors.energy_rmse is None else f"   {errors.energy_rmse:12.6E}"
+    forces = "" if errors.force_mae is None else f"    {errors.force_mae:.4f}  {errors.force_error_norm_mean:.4f}"
+    return line + energy + forces
 
 
 def _force_note(validation: list[tuple[int, Errors]]) -> str:
