@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..examples import EXAMPLES, copy_example
+from ..examples import EXAMPLES, Example, copy_example, is_copy
+from ..examples.comparison import comparison_lines, run_example
 
 HELP = "copy an example, ready to run, into a folder"
 
 DESCRIPTION = """\
 Copy an example, structures and input files, into a folder and say what to run there.
+With --run, run it as well and compare its trainings; a folder that holds the example
+already is then used as it is, with your changes to the input files.
 
-Keys of the report: example, directory, files (paths written), commands; with --list:
-examples (list of name, summary).
+Example: python -m taylorfit example water-cluster demo --run
+
+Keys of the report: example, directory, files (paths written), commands; with --run:
+reports (input file without ending: report of that step); with --list: examples (list of
+name, summary).
 """
 
 
@@ -24,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("name", nargs="?", metavar="NAME", help=f"which example: {', '.join(sorted(EXAMPLES))}")
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="folder to copy it to; made if missing")
+    parser.add_argument("--run", action="store_true", help="run it and print a table of errors; replaces earlier results")
     parser.add_argument("--list", action="store_true", help="list the examples and stop")
     parser.add_argument("--force", action="store_true", help="replace files of the example that are there already")
 
@@ -39,17 +46,49 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.directory is None:
         raise InputError("no folder named", expected=f"example {arguments.name} DIR")
     directory: Path = arguments.directory
-    written = copy_example(arguments.name, directory, overwrite=arguments.force)
-    commands = EXAMPLES[arguments.name].commands
-    _print_files(directory, written)
-    print("\nNext:")
-    for command in (f"cd {shlex.quote(str(directory))}", *commands):
-        print(f"  {command}")
-    return {
+    if arguments.run and not arguments.force and is_copy(arguments.name, directory):
+        written = []
+        print(f"{directory} holds the example: running it as it is, earlier results are replaced")
+    else:
+        written = copy_example(arguments.name, directory, overwrite=arguments.force)
+        _print_files(directory, written)
+    example = EXAMPLES[arguments.name]
+    report = {
         "example": arguments.name,
         "directory": str(directory),
         "files": [str(path) for path in written],
-        "commands": list(commands),
+        "commands": list(example.commands),
+    }
+    if arguments.run:
+        return report | _run(example, directory)
+    print("\nNext:")
+    for command in (f"cd {shlex.quote(str(directory))}", *example.commands):
+        print(f"  {command}")
+    return report
+
+
+def _run(example: Example, directory: Path) -> dict[str, Any]:
+    """Run the example and print the comparison of its trainings; return reports and exit code."""
+    outcome = run_example(example, directory)
+    if outcome.exit_code == 0:
+        trainings = {title: outcome.reports[Path(file).stem] for title, file in example.trainings}
+        print()
+        for line in comparison_lines(trainings):
+            print(line)
+        print(f"\nFiles in {directory.resolve()}:")
+        for what, names in _files_of(example, outcome.reports).items():
+            print(f"  {what:34s} {names}")
+    return {"reports": outcome.reports, "exit_code": outcome.exit_code}
+
+
+def _files_of(example: Example, reports: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What a reader may want to open, by title."""
+    files = {f"potentials of the {title}": " ".join(reports[Path(file).stem]["potentials"])
+             for title, file in example.trainings}
+    return files | {
+        "their last epochs": "the same with .last",
+        "reports of all steps": " ".join(f"{name}.json" for name in reports),
+        "predictions, every structure": "predict.out",
     }
 
 

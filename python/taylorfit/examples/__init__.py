@@ -26,8 +26,15 @@ class Example:
     """Copied as they are."""
     archives: tuple[str, ...]
     """Unpacked."""
-    commands: tuple[str, ...]
-    """What to run in the folder, in this order."""
+    steps: tuple[tuple[str, str], ...]
+    """Command and input file: what to run in the folder, in this order."""
+    trainings: tuple[tuple[str, str], ...] = ()
+    """What is compared: title, and the input file of the training."""
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The steps as typed into a shell."""
+        return tuple(f"python -m taylorfit {command} {file}" for command, file in self.steps)
 
 
 EXAMPLES: dict[str, Example] = {
@@ -44,12 +51,13 @@ EXAMPLES: dict[str, Example] = {
             "predict.in",
         ),
         archives=("train.tar.xz", "validation.tar.xz"),
-        commands=(
-            "python -m taylorfit generate generate.in",
-            "python -m taylorfit train train-energy.in",
-            "python -m taylorfit train train-taylor.in",
-            "python -m taylorfit predict predict.in",
+        steps=(
+            ("generate", "generate.in"),
+            ("train", "train-energy.in"),
+            ("train", "train-taylor.in"),
+            ("predict", "predict.in"),
         ),
+        trainings=(("energy training", "train-energy.in"), ("Taylor training", "train-taylor.in")),
     ),
 }
 
@@ -114,6 +122,17 @@ def copy_example(name: str, target: str | os.PathLike[str], *, overwrite: bool =
             raise InputError(f"cannot be written ({error.strerror})", file=target) from error
         raise
     return sorted(target / path for path in content)
+
+
+def is_copy(name: str, target: str | os.PathLike[str]) -> bool:
+    """Whether the folder `target` holds every file of the example `name`, changed or not.
+
+    Raises
+    ------
+    InputError
+        if there is no such example.
+    """
+    return all((Path(target) / path).is_file() for path in example_files(name))
 
 
 def _example(name: str) -> Example:

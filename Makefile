@@ -1,0 +1,43 @@
+# taylorfit from a fresh clone: `make run`, `make test`, `make bench`; `make help` says more.
+# Needs Python >= 3.10; .ci/setup gets gfortran and the venv module by apt where it can.
+
+EXAMPLE = build/water-cluster
+ARGS =
+VENV = .venv
+SOURCES := pyproject.toml meson.build meson.options \
+	$(shell find fortran python -type f -not -path '*/__pycache__/*' 2>/dev/null)
+
+.PHONY: help install run test bench clean
+
+help:
+	@echo "make run      set up and run the example: energy training beside Taylor training (about two minutes)"
+	@echo "              files in $(EXAMPLE)/; a second run keeps the input files there and replaces the results"
+	@echo "make test     set up and run all tests (options for pytest: make test ARGS='-k xsf')"
+	@echo "make bench    set up and run the benchmarks in tests/bench/"
+	@echo "make install  set up only: gfortran if missing, $(VENV)/, taylorfit inside"
+	@echo "make clean    remove $(VENV)/ and build/, results of the example included"
+
+install: $(VENV)/taylorfit.stamp
+
+$(VENV)/taylorfit.stamp: $(SOURCES) .ci/setup
+	@.ci/setup $(VENV)
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/taylorfit.stamp
+	@.ci/setup $(VENV) test
+	@touch $@
+
+run: $(VENV)/taylorfit.stamp
+	@$(VENV)/bin/python -m taylorfit example water-cluster $(EXAMPLE) --run
+	@echo "Try more: cd $(EXAMPLE), edit train-taylor.in or generate.in, then make run, or README.md there"
+
+test: $(VENV)/test.stamp
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+bench: $(VENV)/test.stamp
+	@failed=; for file in tests/bench/bench_*.py; do \
+		echo "=== $$file"; $(VENV)/bin/python $$file || failed="$$failed $$file"; done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+clean:
+	rm -rf $(VENV) build

@@ -1,0 +1,112 @@
+"""Run an example from beginning to end and compare its trainings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import TaylorfitError
+from . import Example
+
+ROWS: tuple[tuple[str, str, float, str], ...] = (
+    ("energy MAE, meV/atom", "energy_mae", 1e3, ".2f"),
+    ("energy RMSE, meV/atom", "energy_rmse", 1e3, ".2f"),
+    ("force MAE, eV/Å per component", "force_mae", 1.0, ".3f"),
+    ("force RMSE, eV/Å per component", "force_rmse", 1.0, ".3f"),
+    ("mean |F − F_ref|, eV/Å", "force_error_norm_mean", 1.0, ".3f"),
+    ("mean angle of F and F_ref, degrees", "angle_error_mean", 1.0, ".1f"),
+)
+"""Title, key of the report, factor to the unit of the title, format."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Reports of all steps of an example that ran."""
+
+    reports: dict[str, dict[str, Any]]
+    """Input file without its ending → report."""
+    exit_code: int = 0
+    """Of the step that failed, or zero."""
+
+
+def run_example(example: Example, directory: Path) -> Outcome:
+    """Run the steps of `example` in `directory`, replacing what an earlier run left there.
+
+    Each step writes its report beside its input file.  What `predict` prints (every structure)
+    goes to a file of its own.
+    """
+    reports: dict[str, dict[str, Any]] = {}
+    with _working_directory(directory):
+        for command, input_file in example.steps:
+            name = Path(input_file).stem
+            again = {"generate": ["--force"], "train": ["--fresh"]}.get(command, [])
+            print(f"\n=== taylorfit {command} {input_file}", flush=True)
+            code = _run([command, input_file, *again, "--report", f"{name}.json"],
+                        output=f"{name}.out" if command == "predict" else None)
+            if code != 0:
+                return Outcome(reports, code)
+            reports[name] = json.loads(Path(f"{name}.json").read_text(encoding="utf-8"))
+    return Outcome(reports)
+
+
+def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The errors of several trainings side by side, as text.
+
+    Parameters
+    ----------
+    trainings
+        Title of a column → report of `train`.
+
+    Raises
+    ------
+    TaylorfitError
+        if a training had no validation structures.
+    """
+    for title, report in trainings.items():
+        if not report.get("validation"):
+            raise TaylorfitError(f"no validation structures in the {title}", expected="VALIDATION in train.in")
+    n = next(iter(trainings.values()))["validation"]["n_structures"]
+    labels = [f"errors on {n} validation structures", "weights of epoch", *(row[0] for row in ROWS),
+              "structures + copies trained on", "ms per epoch"]
+    width = max(map(len, labels))
+    lines = [f"{'':{width}}" + "".join(f"  {title:^21}" for title in trainings),
+             f"{labels[0]:{width}}" + f"  {'best test':>10} {'last':>10}" * len(trainings)]
+    lines.append("-" * len(lines[-1]))
+
+    def line(label: str, cells: list[str]) -> str:
+        return f"{label:{width}}" + "".join(f"  {a:>10} {b:>10}" for a, b in zip(cells[::2], cells[1::2]))
+
+    reports = list(trainings.values())
+    lines.append(line(labels[1], [str(n) for r in reports for n in (r["best_epoch"], r["epochs"][-1]["epoch"])]))
+    for label, key, factor, form in ROWS:
+        values = [r[which].get(key) for r in reports for which in ("validation", "validation_last")]
+        if any(value is not None for value in values):
+            lines.append(line(label, ["-" if value is None else format(factor * value, form) for value in values]))
+    lines.append(line(labels[-2], [c for r in reports for c in ("", f"{r['n_train']} + {r['n_copies']}")]))
+    lines.append(line(labels[-1], [c for r in reports for c in ("", f"{1e3 * r['seconds_per_epoch']:.1f}")]))
+    return lines
+
+
+def _run(argv: list[str], output: str | None) -> int:
+    """Run a command of taylorfit in this process; its standard output goes to the file `output`, if named."""
+    from ..cli import main  # it imports the commands, which import this
+
+    if output is None:
+        return main(argv)
+    with open(output, "w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
+        return main(argv)
+
+
+@contextlib.contextmanager
+def _working_directory(directory: Path) -> Iterator[None]:
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
