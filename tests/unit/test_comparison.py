@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from taylorfit import cli
-from taylorfit.errors import TaylorfitError
+from taylorfit.errors import InputError
 from taylorfit.examples import EXAMPLES, copy_example
 from taylorfit.examples.comparison import ROWS, comparison_lines
 
@@ -37,7 +37,7 @@ def test_table() -> None:
 def test_table_without_forces_or_validation() -> None:
     lines = comparison_lines({"a": report(1, 0.1, None)})
     assert not any("eV/Å" in line for line in lines)
-    with pytest.raises(TaylorfitError, match="VALIDATION"):
+    with pytest.raises(InputError, match="VALIDATION"):
         comparison_lines({"a": {**report(1, 0.1, None), "validation": None}})
 
 

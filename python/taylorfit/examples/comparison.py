@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import TaylorfitError
+from ..errors import InputError
 from . import Example
 
 ROWS: tuple[tuple[str, str, float, str], ...] = (
@@ -64,12 +64,12 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     Raises
     ------
-    TaylorfitError
+    InputError
         if a training had no validation structures.
     """
     for title, report in trainings.items():
         if not report.get("validation"):
-            raise TaylorfitError(f"no validation structures in the {title}", expected="VALIDATION in train.in")
+            raise InputError(f"no validation structures in the {title}", expected="VALIDATION in train.in")
     n = next(iter(trainings.values()))["validation"]["n_structures"]
     labels = [f"errors on {n} validation structures", "weights of epoch", *(row[0] for row in ROWS),
               "structures + copies trained on", "ms per epoch"]
