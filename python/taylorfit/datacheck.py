@@ -30,7 +30,9 @@ KINDS = {
 NOTES = frozenset({"near-duplicate", "near-zero-forces", "missing-forces", "net-force"})
 """Kinds that are worth knowing but no sign of an error."""
 
-_NOT_DROPPABLE = frozenset({"units", "atomic-energies"})
+DROPPABLE = tuple(kind for kind in KINDS if kind not in ("units", "atomic-energies"))
+"""Kinds that concern single structures, which can be left out for them."""
+
 _NEAR_DUPLICATE = 0.01  # Å; about the δ_max of Taylor copies, which say as much as such a structure
 _NET_FORCE = 0.005  # eV/Å per atom; SCAN at a low cutoff has 0.008, converged DFT below 0.001
 _FORCE_FACTOR = 6.0  # × median of the largest |F|; 3.7 occurs in MD at 800 K, 10 and more in clashes
@@ -180,6 +182,22 @@ def check_structures(
     return DataReport(len(structures), n_forces, n_near, tuple(units), shortest, net_force, tuple(found))
 
 
+def droppable(kinds: Collection[str]) -> list[str]:
+    """Return `kinds`, having checked that structures can be dropped for each of them.
+
+    Raises
+    ------
+    InputError
+        if a kind is unknown or does not concern single structures.
+    """
+    for kind in kinds:
+        if kind not in DROPPABLE:
+            raise InputError(
+                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(DROPPABLE)
+            )
+    return list(kinds)
+
+
 def drop(structures: Sequence[Structure], report: DataReport, kinds: Collection[str]) -> list[Structure]:
     """Return the structures without those that have a finding of one of `kinds`.
 
@@ -190,12 +208,7 @@ def drop(structures: Sequence[Structure], report: DataReport, kinds: Collection[
     InputError
         if a kind is unknown or does not concern single structures, or if the report is of other data.
     """
-    droppable = [kind for kind in KINDS if kind not in _NOT_DROPPABLE]
-    for kind in kinds:
-        if kind not in droppable:
-            raise InputError(
-                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(droppable)
-            )
+    kinds = droppable(kinds)
     if report.n_structures != len(structures):
         raise InputError(
             "the report is of other data", value=len(structures), expected=f"{report.n_structures} structures"

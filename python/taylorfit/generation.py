@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 
 from .engine import DescriptorTables, describe
 from .errors import InputError
+from .formats.atomic_write import check_writable
 from .formats.trainset_binary import TrainsetWriter
 from .formats.xsf import write_xsf
 from .structure import Structure
@@ -23,6 +26,88 @@ BATCH_ATOMS = 16384
 ISOLATED_MARGIN = 1.0e-6
 """ænet stores isolated structures relative to their bounding box, this far (Å) from its corner."""
 
+_LONGEST_STEM = 150  # characters; names of files may have 255 bytes
+
+
+class XsfCopies:
+    """A folder of Taylor copies as XSF files, for any other energy trainer; a context manager.
+
+    The folder is made at the start of the ``with`` block.  If that ends with an exception, the
+    files written so far are removed again, and so is the folder if it was not there before.
+    """
+
+    def __init__(self, directory: str | PathLike[str]) -> None:
+        self._directory = Path(directory)
+        self._written: list[Path] = []
+        self._stems: set[str] = set()
+        self._is_new = False
+
+    def __enter__(self) -> XsfCopies:
+        check_xsf_directory(self._directory)
+        self._is_new = not self._directory.exists()
+        self._directory.mkdir(exist_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        if kind is None:
+            return
+        with suppress(OSError):
+            for path in self._written:
+                path.unlink(missing_ok=True)
+            if self._is_new:
+                self._directory.rmdir()
+
+    def write(self, structure: Structure, names: Sequence[str], displacements: np.ndarray,
+              energy_changes: np.ndarray) -> None:
+        """Write the copies of one structure: (n_copy, n_atom, 3) displacements in Å, (n_copy,) eV."""
+        stem = self._stem(structure.name)
+        for number, (name, displacement, change) in enumerate(zip(names, displacements, energy_changes)):
+            copy = Structure(
+                symbols=structure.symbols, positions=structure.positions + displacement, cell=structure.cell,
+                pbc=structure.pbc, forces=structure.forces,
+                energy=None if structure.energy is None else structure.energy + change,
+                cohesive_energy=structure.cohesive_energy + change if structure.cohesive_energy else None,
+                name=name,
+            )
+            path = self._directory / f"{stem}-taylor-{number:04d}.xsf"
+            self._written.append(path)
+            write_xsf(path, copy, comments=[
+                f"first-order Taylor copy {name}", "energy expanded to first order; forces are those of the parent",
+            ])
+
+    def _stem(self, name: str) -> str:
+        """A flat file name for a structure, from the end of its path and its frame; used only once."""
+        path, _, frame = name.rpartition("#") if name.rpartition("#")[2].isdigit() else (name, "", "")
+        plain = re.sub(r"[^\w.+-]+", "_", path.removesuffix(".xsf")).strip("._")[-_LONGEST_STEM:]
+        wanted = stem = (plain or "structure") + (f"_{int(frame):06d}" if frame else "")
+        again = 1
+        while stem in self._stems:
+            again += 1
+            stem = f"{wanted}_again{again}"
+        self._stems.add(stem)
+        return stem
+
+
+def check_xsf_directory(directory: str | PathLike[str]) -> None:
+    """Refuse a folder for XSF copies that holds files or could not be made.
+
+    Raises
+    ------
+    InputError
+        saying why.
+    """
+    path = Path(directory)
+    if not path.is_dir():
+        check_writable(path, overwrite=False)
+        return
+    try:
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot be used for XSF copies ({error.strerror})", file=path) from None
+    if occupied:
+        raise InputError("is not empty", file=path, expected="an empty or new folder for the XSF copies")
+    check_writable(path / "copy.xsf")
+
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
@@ -31,7 +116,7 @@ class Outputs:
     parents: TrainsetWriter
     copies: TrainsetWriter
     """The same writer when copies are to stand in the same file."""
-    xsf_directory: Path | None = None
+    xsf_copies: XsfCopies | None = None
     """Also write the copies as XSF files here."""
 
 
@@ -98,8 +183,8 @@ def write_training_sets(
                 np.broadcast_to(forces, moved.shape), values[1:],
             )
             n_copies += len(moved)
-            if outputs.xsf_directory is not None:
-                _write_copies(outputs.xsf_directory, structure, names, moved, energies - energy)
+            if outputs.xsf_copies is not None:
+                outputs.xsf_copies.write(structure, names, moved, energies - energy)
         advance(n_structures)
     return GenerationCounts(n_structures, n_copies, n_atoms)
 
@@ -124,47 +209,3 @@ def _displacements(structure: Structure, plan: DisplacementPlan | None, s: int) 
     if plan is None or plan.n_copies[s] == 0:
         return itself
     return np.concatenate([itself, plan.displacements(s)])
-
-
-def _write_copies(directory: Path, structure: Structure, names: Sequence[str], displacements: np.ndarray,
-                  energy_changes: np.ndarray) -> None:
-    """Write copies as XSF files that any energy trainer can use."""
-    stem = _file_stem(structure.name)
-    for name, displacement, change in zip(names, displacements, energy_changes):
-        number = name.rpartition("#")[2].split(":")[2]
-        copy = Structure(
-            symbols=structure.symbols, positions=structure.positions + displacement, cell=structure.cell,
-            pbc=structure.pbc, forces=structure.forces,
-            energy=None if structure.energy is None else structure.energy + change,
-            cohesive_energy=structure.cohesive_energy + change if structure.cohesive_energy else None,
-            name=name,
-        )
-        write_xsf(directory / f"{stem}-taylor-{number}.xsf", copy, comments=[
-            f"first-order Taylor copy {name}", "energy expanded to first order; forces are those of the parent",
-        ])
-
-
-def _file_stem(name: str) -> str:
-    """A flat file name for a structure, from its path and frame."""
-    path, _, frame = name.rpartition("#") if name.rpartition("#")[2].isdigit() else (name, "", "")
-    stem = path.removesuffix(".xsf").lstrip("./").replace("/", "_").replace(" ", "_")
-    return f"{stem}_{int(frame):06d}" if frame else stem
-
-
-def check_xsf_directory(directory: str | PathLike[str]) -> Path:
-    """Make the folder for XSF copies; refuse one that already holds files.
-
-    Raises
-    ------
-    InputError
-        if it exists and is not empty, or cannot be made.
-    """
-    path = Path(directory)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
-    except OSError as error:
-        raise InputError(f"cannot be used for XSF copies ({error.strerror})", file=path) from None
-    if occupied:
-        raise InputError("is not empty", file=path, expected="an empty or new folder for the XSF copies")
-    return path

@@ -15,7 +15,7 @@ def read_potentials(files: Mapping[str, str]) -> list[Potential]:
     Raises
     ------
     InputError
-        if a file holds the potential of another species.
+        if a file holds the potential of another species, or a species it knows has none.
     """
     potentials = []
     for symbol, path in files.items():
@@ -23,6 +23,10 @@ def read_potentials(files: Mapping[str, str]) -> list[Potential]:
         if potential.species != symbol:
             raise InputError("holds the potential of another species", file=path, value=potential.species,
                              expected=symbol)
+        for neighbour in potential.setup.environment:
+            if neighbour not in files:
+                raise InputError(f"the potential for {symbol} knows a neighbour without a potential", file=path,
+                                 value=neighbour, expected=f"a potential for {neighbour} as well")
         potentials.append(potential)
     return potentials
 
@@ -53,18 +57,3 @@ def atomic_energies(potentials: Sequence[Potential]) -> dict[str, float]:
             raise InputError(f"the potential for {potential.species} does not state its atomic energy")
         energies[potential.species] = own[potential.species]
     return energies
-
-
-def check_covered(symbols: Iterable[str], potentials: Sequence[Potential], name: str) -> None:
-    """Refuse a structure with a species that has no potential.
-
-    Raises
-    ------
-    InputError
-        naming the structure and the species.
-    """
-    covered = [potential.species for potential in potentials]
-    missing = sorted(set(symbols) - set(covered))
-    if missing:
-        raise InputError("no potential for a species of this structure", file=name or None,
-                         value=" ".join(missing), expected="one of " + " ".join(covered))

@@ -17,9 +17,9 @@ from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.generate_input import GenerateInput, TaylorOptions, describe_keywords, read_generate_input
 from ..formats.setup_file import read_setup
-from ..formats.structure_files import expand_patterns, read_structures
+from ..formats.structure_files import expand_patterns, read_structures, require_species
 from ..formats.trainset_binary import TrainsetWriter
-from ..generation import Outputs, check_xsf_directory, write_training_sets
+from ..generation import Outputs, XsfCopies, check_xsf_directory, write_training_sets
 from ..progress import duration, progress
 from ..structure import Structure
 from ..taylor.displacements import CartesianDisplacements, DisplacementPlan, RandomDisplacements
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write-xsf", metavar="DIR", help="also write the copies as XSF files into this folder")
     parser.add_argument("--drop", metavar="KINDS", default="",
                         help="leave out structures with these findings of the data check, comma-separated: "
-                             + ", ".join(sorted(set(datacheck.KINDS) - {"units", "atomic-energies"})))
+                             + ", ".join(datacheck.DROPPABLE))
     parser.add_argument("--force", action="store_true", help="replace output files that exist")
 
 
@@ -78,21 +78,26 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         taylor_output = None
     for path in filter(None, (settings.output, taylor_output, derivatives_output)):
         check_writable(path, overwrite=arguments.force)
-    xsf_directory = check_xsf_directory(arguments.write_xsf) if arguments.write_xsf else None
+    if arguments.write_xsf:
+        if taylor is None:
+            raise InputError("--write-xsf without Taylor copies", file=arguments.input, value=arguments.write_xsf,
+                             expected="a block DERIVATIVES with method=taylor")
+        check_xsf_directory(arguments.write_xsf)
+    kinds = datacheck.droppable(arguments.drop.replace(",", " ").split())
     threads = arguments.threads or available_threads()
 
     tables = DescriptorTables.from_setups(
-        settings.species, [read_setup(settings.setups[symbol]) for symbol in settings.species])
+        settings.species, [read_setup(settings.setups[symbol]) for symbol in settings.species],
+        [settings.setups[symbol] for symbol in settings.species])
     for symbol, setup in zip(settings.species, tables.setups):
         print(f"{symbol:2s} {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
               f"environment {' '.join(setup.environment)}, from {settings.setups[symbol]}")
 
-    structures = _read(settings, arguments.input)
+    structures = _read(settings, arguments.input, require_energy="missing-energy" not in kinds)
     report = datacheck.check_structures(structures, settings.atomic_energies)
     print(f"\nData check of {len(structures)} structures:")
     for line in report.lines():
         print(f"  {line}")
-    kinds = [kind for kind in arguments.drop.replace(",", " ").split() if kind]
     kept = datacheck.drop(structures, report, kinds) if kinds else structures
     if not kept:
         raise InputError("no structures are left", file=arguments.input, expected="at least one structure")
@@ -109,9 +114,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         parents = writer(settings.output)
         separate = taylor_output is not None and plan is not None and plan.total > 0
         copies = writer(taylor_output) if separate else parents
+        xsf_copies = stack.enter_context(XsfCopies(arguments.write_xsf)) if arguments.write_xsf else None
         update = stack.enter_context(progress("generate", len(kept)))
         counts = write_training_sets(
-            kept, plan, tables, settings.atomic_energies, Outputs(parents, copies, xsf_directory),
+            kept, plan, tables, settings.atomic_energies, Outputs(parents, copies, xsf_copies),
             threads=threads, advance=update)
     n_derivatives = 0
     if derivatives_output is not None:
@@ -124,8 +130,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                                                                   f" and {counts.copies} Taylor copies"))
     if separate:
         print(f"{taylor_output}: {counts.copies} Taylor copies")
-    if xsf_directory is not None:
-        print(f"{xsf_directory}/: {counts.copies} Taylor copies as XSF")
+    if arguments.write_xsf:
+        print(f"{arguments.write_xsf}: {counts.copies} Taylor copies as XSF files")
     print(f"energies relative to the atoms: mean {per_atom.mean():.6f}, min {per_atom.min():.6f}, "
           f"max {per_atom.max():.6f} eV/atom")
     print(f"{counts.atoms} atoms in {duration(seconds)}")
@@ -156,15 +162,15 @@ def _write_derivatives(
     return int(chosen.sum())
 
 
-def _read(settings: GenerateInput, input_file: str) -> list[Structure]:
+def _read(settings: GenerateInput, input_file: str, require_energy: bool) -> list[Structure]:
     """Read all structures, with progress."""
     paths = expand_patterns([(entry.path, entry.line) for entry in settings.files], listed_in=input_file)
     structures: list[Structure] = []
     with progress("read", len(paths), "files") as update:
         for done, path in enumerate(paths, start=1):
-            for structure in read_structures(path, require_energy=True):
+            for structure in read_structures(path, require_energy=require_energy):
                 # Unknown species are found here, before any work is done
-                structure.species_index(settings.species)
+                require_species(structure, settings.species)
                 structures.append(structure)
             update(done)
     return structures

@@ -11,8 +11,8 @@ from ..analysis import ERROR_KEYS, batches, error_lines, errors_of
 from ..engine import Evaluation, PotentialTables, available_threads, evaluate
 from ..errors import InputError
 from ..formats.predict_input import PredictInput, describe_keywords, read_predict_input
-from ..formats.structure_files import expand_patterns, read_structures
-from ..prediction import atomic_energies, check_covered, potentials_by_species, read_potentials
+from ..formats.structure_files import expand_patterns, read_structures, require_species
+from ..prediction import atomic_energies, potentials_by_species, read_potentials
 from ..progress import progress
 from ..structure import Structure
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     structures: list[Structure] = []
     for path in expand_patterns(entries, listed_in=listed_in):
         for structure in read_structures(path):
-            check_covered(structure.symbols, potentials, structure.name)
+            require_species(structure, tuple(networks), "no potential for a species of this structure")
             structures.append(structure)
     # References with forces want forces compared; otherwise the input file decides
     with_forces = settings.forces or any(structure.forces is not None for structure in structures)

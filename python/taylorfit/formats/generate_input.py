@@ -65,7 +65,7 @@ class TaylorOptions:
         for length in (self.delta, *self.delta_species.values()):
             name = "delta" if length == self.delta else "delta_species"
             require(0 < length < math.inf, name, "delta not positive", length, "Å > 0")
-        require(0 <= self.fraction < math.inf, "fraction", "fraction negative", self.fraction, "≥ 0")
+        require(0 < self.fraction < math.inf, "fraction", "fraction not positive", self.fraction, "copies per structure > 0")
         require(self.n_max >= 0, "n_max", "N_max negative", self.n_max, "≥ 0")
         require(self.seed >= 0, "seed", "seed negative", self.seed, "≥ 0")
         require(self.forcemin >= 0, "forcemin", "forcemin negative", self.forcemin, "eV/Å ≥ 0")

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import InputError
 from ..structure import Structure
 from .plain_text import read_bytes
-from .xsf import parse_xsf
+from .xsf import line_of_symbol, parse_xsf
 
 Entry = str | tuple[str, int]
 """A path or pattern, alone or with the number of the line it stands in."""
@@ -169,6 +169,32 @@ def read_structure_files(
             require_forces=require_forces,
             force_consistent=force_consistent,
         )
+
+
+def require_species(
+    structure: Structure, species: Sequence[str], message: str = "unknown species"
+) -> None:
+    """Refuse a structure with atoms of other species.
+
+    Raises
+    ------
+    InputError
+        naming the first such species, and its line where the file is an XSF file.
+    """
+    for symbol in structure.symbols:
+        if symbol not in species:
+            raise InputError(
+                message, file=structure.name or None, line=_line_of_symbol(structure.name, symbol),
+                value=symbol, expected=f"one of {' '.join(species)}",
+            )
+
+
+def _line_of_symbol(name: str, symbol: str) -> int | None:
+    """Find the first atom of a species in an XSF file once more, for an error message."""
+    try:
+        return line_of_symbol(read_bytes(name), name, symbol) if os.path.isfile(name) and _is_xsf(name) else None
+    except InputError:
+        return None
 
 
 def _is_xsf(name: str) -> bool:

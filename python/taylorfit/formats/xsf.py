@@ -104,6 +104,19 @@ def parse_xsf(
     )
 
 
+def line_of_symbol(content: bytes, name: str, symbol: str) -> int | None:
+    """Return the line, from 1, of the first atom with `symbol` in a file that `parse_xsf` accepts."""
+    lines = decode_lines(content, name)
+    start = Sections(name).read_sections(lines, 0)
+    for number, line in enumerate(lines[start:] if start is not None else (), start=(start or 0) + 1):
+        words = line.split()
+        if not words:
+            break
+        if words[0][:2] == symbol:
+            return number
+    return None
+
+
 def write_xsf(
     path: str | PathLike[str],
     structure: Structure,
