@@ -74,8 +74,8 @@ class Scaling:
     """eV/atom"""
 
     @classmethod
-    def of(cls, training_set: TrainingSet, max_energy: float | None = None) -> Scaling:
-        """The scaling ænet uses: statistics and energy range of the training-set file.
+    def of(cls, training_set: TrainingSet, max_energy: float | None = None, file: str | None = None) -> Scaling:
+        """The scaling ænet uses: statistics and energy range of the training-set file, named `file` in errors.
 
         Raises
         ------
@@ -83,13 +83,13 @@ class Scaling:
             if the file has no setups, or its energies do not differ.
         """
         if training_set.setups is None:
-            raise InputError("the training set has no descriptor setups, so it cannot be standardised",
+            raise InputError("the training set has no descriptor setups, so it cannot be standardised", file=file,
                              expected="a file written by generate")
         if training_set.normalised:
             n = [setup.n_feature for setup in training_set.setups]
             return cls(tuple(map(np.zeros, n)), tuple(map(np.ones, n)), training_set.scale, training_set.shift)
         pairs = [standardisation(setup.statistics) for setup in training_set.setups]
-        scale, shift = energy_scaling(training_set.energy_min, training_set.energy_max, max_energy)
+        scale, shift = energy_scaling(training_set.energy_min, training_set.energy_max, max_energy, file)
         return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), scale, shift)
 
     def energies(self, training_set: TrainingSet) -> np.ndarray:
@@ -114,12 +114,13 @@ class Split:
 
 
 def split_parents(
-    sources: Sequence[TrainingSet], scaling: Scaling, test_percent: float, rng: np.random.Generator
+    sources: Sequence[TrainingSet], scaling: Scaling, test_percent: float, rng: np.random.Generator,
+    files: Sequence[str] | None = None,
 ) -> Split:
     """Split the reference structures of ``sources[0]`` into train and test; copies follow their parent.
 
     Copies may stand in any of the files.  As in ænet, the number of training structures is
-    ceil((1 − p/100)·N).
+    ceil((1 − p/100)·N).  `files` are the names of the sources, for errors.
 
     Raises
     ------
@@ -127,6 +128,7 @@ def split_parents(
         if a copy names a parent that is not in the first file, or nothing is left to train on.
     """
     main = sources[0]
+    where = [None] * len(sources) if files is None else files
     copies: dict[str, list[tuple[int, int]]] = {}
     parents: list[int] = []
     for k, source in enumerate(sources):
@@ -137,19 +139,20 @@ def split_parents(
             elif k == 0:
                 parents.append(s)
             else:
-                raise InputError("TAYLORSET holds a structure that is no Taylor copy", value=name,
+                raise InputError("TAYLORSET holds a structure that is no Taylor copy", file=where[k], value=name,
                                  expected="copies written by generate")
     known = {main.names[s] for s in parents}
     orphans = sorted(set(copies) - known)
     if orphans:
-        raise InputError("a Taylor copy names a parent that is not in TRAININGSET", value=orphans[0],
+        raise InputError("a Taylor copy names a parent that is not in TRAININGSET",
+                         file=where[copies[orphans[0]][0][0]], value=orphans[0],
                          expected="TRAININGSET and TAYLORSET of one generate run")
     per_atom = scaling.energies(main) / main.n_atoms
     kept = [s for s in parents if per_atom[s] <= KEPT_ENERGY]
     # The tiny subtraction keeps rounding from turning e.g. 0.9·60 = 54.000…01 into 55
     n_train = int(np.ceil((1.0 - test_percent / 100.0) * len(kept) - 1.0e-9))
     if n_train < 1:
-        raise InputError("no structures to train on", value=len(kept), expected="at least one")
+        raise InputError("no structures to train on", file=where[0], value=len(kept), expected="at least one")
     test = set(rng.choice(len(kept), len(kept) - n_train, replace=False).tolist())
     train: list[tuple[int, int]] = []
     for index, s in enumerate(kept):

@@ -17,12 +17,14 @@ from .trainset import TrainingSet
 
 
 def starting_networks(
-    specs: Sequence[NetworkSpec], training_set: TrainingSet, rng: np.random.Generator, fresh: bool = False
+    specs: Sequence[NetworkSpec], training_set: TrainingSet, rng: np.random.Generator, fresh: bool = False,
+    resume: bool = False, listed_in: str | None = None,
 ) -> tuple[list[Network], list[str]]:
     """Return one network per species in TYPES order, and notes on where they come from.
 
     A potential file that exists is the starting point (ænet), unless `fresh`; otherwise the
-    network is made with random weights.
+    network is made with random weights.  To `resume` only the layers matter: the weights come
+    from a checkpoint.  `listed_in` is the file that `specs` stand in, for errors.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def starting_networks(
     for symbol in sorted(set(training_set.species) ^ set(by_symbol)):
         what = ("no network for a species of the training set" if symbol in training_set.species
                 else "a network for a species that the training set does not have")
-        raise InputError(what, value=symbol, expected="one network for each of " + " ".join(training_set.species))
+        raise InputError(what, file=listed_in, value=symbol, expected="one network for each of " + " ".join(training_set.species))
     networks, notes = [], []
     for symbol, setup in zip(training_set.species, training_set.setups or ()):
         spec = by_symbol[symbol]
@@ -49,7 +51,8 @@ def starting_networks(
             if wanted and wanted != network.layer_sizes[1:-1]:
                 notes.append(f"warning: {spec.file} has hidden layers {_text(network.layer_sizes[1:-1])}; "
                              f"{_text(wanted)} of the input file is ignored")
-            notes.append(f"{symbol:2s} {_text(network.layer_sizes)}, continued from {spec.file}")
+            notes.append(f"{symbol:2s} {_text(network.layer_sizes)}, "
+                         + (f"from the checkpoint → {spec.file}" if resume else f"continued from {spec.file}"))
         elif spec.hidden is None:
             raise InputError("the potential file does not exist and no layers are given", file=spec.file,
                              expected=f"{symbol} FILE 2 10:tanh 10:tanh")
@@ -58,7 +61,8 @@ def starting_networks(
             codes = (*(ACTIVATIONS.index(name) for _, name in spec.hidden), 0)
             network = Network.random(layers, codes, rng)
             names = " ".join(f"{n}:{name}" for n, name in spec.hidden) or "linear"
-            notes.append(f"{symbol:2s} {_text(layers)} ({names}), {network.n_weights} weights, random → {spec.file}")
+            notes.append(f"{symbol:2s} {_text(layers)} ({names}), {network.n_weights} weights, "
+                         f"{'from the checkpoint' if resume else 'random'} → {spec.file}")
         networks.append(network)
     return networks, notes
 

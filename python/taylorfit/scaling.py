@@ -25,7 +25,9 @@ def standardisation(statistics: DescriptorStatistics) -> tuple[np.ndarray, np.nd
     return statistics.mean, factor
 
 
-def energy_scaling(energy_min: float, energy_max: float, max_energy: float | None = None) -> tuple[float, float]:
+def energy_scaling(
+    energy_min: float, energy_max: float, max_energy: float | None = None, file: str | None = None
+) -> tuple[float, float]:
     """Return scale and shift that map energies per atom (eV) to [−1, 1], as ænet does.
 
     Parameters
@@ -34,6 +36,8 @@ def energy_scaling(energy_min: float, energy_max: float, max_energy: float | Non
         Range of the energies per atom over all structures, train and test, eV.
     max_energy
         MAXENERGY: structures above it are dropped, so the interval ends there.
+    file
+        Training set, for the error.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def energy_scaling(energy_min: float, energy_max: float, max_energy: float | Non
     top = energy_max if max_energy is None else min(energy_max, max_energy)
     if not top > energy_min:
         raise InputError(
-            "the energies per atom do not differ, so they cannot be scaled",
+            "the energies per atom do not differ, so they cannot be scaled", file=file,
             value=f"{energy_min:.8g} … {top:.8g} eV/atom", expected="at least two different energies per atom",
         )
     return 2.0 / (top - energy_min), 0.5 * (top + energy_min)

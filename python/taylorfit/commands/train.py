@@ -17,7 +17,7 @@ from ..engine import Lbfgs, NetworkTables, PotentialTables, available_threads, b
 from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.energies_file import write_energies
-from ..formats.structure_files import read_structure_files
+from ..formats.structure_files import read_structure_files, require_species
 from ..formats.train_input import TrainInput, describe_keywords, read_train_input
 from ..formats.trainset_binary import read_trainset
 from ..network import Network
@@ -87,7 +87,8 @@ class Problem:
         """What a checkpoint must agree with."""
         s = self.settings
         return fingerprint(
-            self.train.features, self.train.energy, np.zeros(0) if self.test is None else self.test.features,
+            self.train.features, self.train.energy,
+            *(() if self.test is None else (self.test.features, self.test.energy)),
             text=repr((s.loss, s.copyweight, s.method, s.seed, [n.layer_sizes + n.activations for n in self.networks],
                        self.train.names, [] if self.test is None else self.test.names)))
 
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     checkpoint = checkpoint_path(arguments.input)
     if settings.checkpoint:
         check_writable(checkpoint)
-    problem = _prepare(settings, threads, fresh=arguments.fresh or arguments.resume)
+    problem = _prepare(settings, arguments.input, threads, fresh=arguments.fresh, resume=arguments.resume)
     identity = problem.identity()
 
     tables = NetworkTables.from_networks(problem.networks)
@@ -124,7 +125,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return _finish(training, problem, interrupted, checkpoint)
 
 
-def _prepare(settings: TrainInput, threads: int, fresh: bool) -> Problem:
+def _prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, resume: bool) -> Problem:
     """Read, split, normalise, and say what will be trained."""
     start = time.perf_counter()
     files = [settings.trainingset, *settings.taylorset]
@@ -133,15 +134,19 @@ def _prepare(settings: TrainInput, threads: int, fresh: bool) -> Problem:
     main = sources[0]
     for file, source in zip(files, sources):
         _check_same_setups(file, main, source)
-    scaling = Scaling.of(main, settings.maxenergy if np.isfinite(settings.maxenergy) else None)
-    split = split_parents(sources, scaling, settings.testpercent, np.random.default_rng([settings.seed, 1]))
-    networks, notes = starting_networks(settings.networks, main, np.random.default_rng([settings.seed, 2]), fresh)
+    if settings.maxenergy <= main.energy_min:
+        raise InputError("MAXENERGY drops every structure", file=input_file, value=settings.maxenergy,
+                         expected=f"more than {main.energy_min:.6f} eV/atom, the lowest energy of {files[0]}")
+    scaling = Scaling.of(main, settings.maxenergy if np.isfinite(settings.maxenergy) else None, file=files[0])
+    split = split_parents(sources, scaling, settings.testpercent, np.random.default_rng([settings.seed, 1]), files)
+    networks, notes = starting_networks(settings.networks, main, np.random.default_rng([settings.seed, 2]), fresh,
+                                        resume, listed_in=input_file)
     train = pack(sources, split.train, scaling)
     test = pack(sources, split.test, scaling) if split.test else None
     validation = list(read_structure_files([(entry.path, entry.line) for entry in settings.validation],
-                                           require_energy=True)) if settings.validation else []
+                                           listed_in=input_file, require_energy=True)) if settings.validation else []
     for structure in validation:
-        structure.species_index(main.species)
+        require_species(structure, main.species)
     problem = Problem(settings, threads, main, split, scaling, train, test, networks, validation)
 
     print(f"training set {', '.join(files)}: species {' '.join(main.species)}")
