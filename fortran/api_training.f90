@@ -8,7 +8,7 @@ module tf_api_training
    use tf_blas, only : dgemm, blas_name
    use tf_dense, only : add_product, add_outer_product
    use tf_network, only : network_type, new_networks
-   use tf_objective, only : pack_type, check_pack, evaluate_energy_loss
+   use tf_objective, only : pack_type, check_pack, check_groups, evaluate_energy_loss
    use tf_lbfgs, only : lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
    implicit none
    private
@@ -82,7 +82,7 @@ contains
 
    !> \brief Energy loss over a packed data set and, if asked for, its weight gradient.
    subroutine energy_loss(features, panel_offset, panel_width, block_first, atom_offset, atom_count, n_layers, &
-         n_nodes, codes, weights, energy_ref, factor, structure_weight, with_gradient, n_threads, energy, &
+         n_nodes, codes, weights, energy_ref, factor, structure_weight, group, with_gradient, n_threads, energy, &
          gradient, loss, ierr, errmsg)
       real(wp), intent(in) :: features(:)
       integer(i8), intent(in), target :: panel_offset(:, :)
@@ -97,6 +97,7 @@ contains
       real(wp), intent(in) :: energy_ref(:)
       real(wp), intent(in) :: factor(:)
       real(wp), intent(in) :: structure_weight(:)
+      integer, intent(in) :: group(:)
       integer, intent(in) :: with_gradient
       integer, intent(in) :: n_threads
       real(wp), intent(inout) :: energy(:)
@@ -123,13 +124,14 @@ contains
          pack%atom_count => atom_count
          call check_pack(pack, networks, error)
          if (size(weights) /= n_weights .or. size(energy_ref) /= pack%n_structures .or. &
-            size(factor) /= pack%n_structures .or. size(structure_weight) /= pack%n_structures .or. &
+            size(factor) /= pack%n_structures .or. size(structure_weight) /= pack%n_structures .or. size(group) /= pack%n_structures .or. &
             size(energy) /= pack%n_structures .or. (with_gradient /= 0 .and. size(gradient) /= n_weights)) &
             call raise(error, error_size, "arrays of the loss have the wrong size")
+         if (.not. allocated(error)) call check_groups(pack, group, error)
          if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       end if
       if (.not. allocated(error)) call evaluate_energy_loss(pack, features, networks, weights, energy_ref, &
-         factor, structure_weight, with_gradient /= 0, n_threads, energy, loss, gradient, stopped)
+         factor, structure_weight, group, with_gradient /= 0, n_threads, energy, loss, gradient, stopped)
       call report(error, ierr, errmsg)
    end subroutine energy_loss
 

@@ -6,13 +6,13 @@
 !> number of threads.
 module tf_objective
    use tf_kinds, only : wp, i8
-   use tf_error, only : error_type, raise, error_size
+   use tf_error, only : error_type, raise, error_size, error_value
    use tf_network, only : network_type, forward, backward_to_weights
    use tf_signals, only : interrupted
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: pack_type, check_pack, evaluate_energy_loss
+   public :: pack_type, check_pack, check_groups, evaluate_energy_loss
 
    integer, parameter :: max_chunks = 128
 
@@ -70,10 +70,37 @@ contains
       end do
    end subroutine check_pack
 
-   !> L = ½ Σ_s weight_s (factor_s (E_ref,s − E_s))² with E_s the sum of the network outputs of structure s,
-   !> and its gradient (ænet: factor = 1/number of atoms; eq. 3 of Cooper et al. 2020: factor = 1)
+   !> Refuse groups that are torn apart by block borders or by other structures
+   subroutine check_groups(pack, group, error)
+      type(pack_type), intent(in) :: pack
+      integer, intent(in) :: group(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: b, s, last
+      last = 0
+      do b = 1, pack%n_blocks
+         do s = pack%block_first(b) + 1, pack%block_first(b + 1)
+            if (group(s) == 0) cycle
+            if (group(s) < last .or. (group(s) == last .and. (s == pack%block_first(b) + 1))) then
+               call raise(error, error_value, "a group of copies is not in one block")
+               return
+            end if
+            if (group(s) == last) then
+               if (group(s - 1) /= last) then
+                  call raise(error, error_value, "the copies of a group are not consecutive")
+                  return
+               end if
+            end if
+            last = group(s)
+         end do
+      end do
+   end subroutine check_groups
+
+   !> L = ½ Σ_s weight_s r_s² and its gradient, r_s = factor_s (E_ref,s − E_s), E_s the sum of the network
+   !> outputs of structure s (ænet: factor = 1/number of atoms; eq. 3 of Cooper et al. 2020: factor = 1).
+   !> Structures of one group count with r_s - mean of r over the group instead: what all copies of a parent
+   !> have in common, above all the truncation bias of their Taylor energies, drops out.
    subroutine evaluate_energy_loss(pack, features, networks, weights, energy_ref, factor, structure_weight, &
-         with_gradient, n_threads, energy, loss, gradient, stopped)
+         group, with_gradient, n_threads, energy, loss, gradient, stopped)
       type(pack_type), intent(in) :: pack
       !> All panels, one after the other
       real(wp), intent(in) :: features(pack%n_features)
@@ -84,6 +111,8 @@ contains
       real(wp), intent(in) :: energy_ref(:)
       !> (n_structures) see above
       real(wp), intent(in) :: factor(:), structure_weight(:)
+      !> (n_structures) 0, or the number of the group; the members of a group are consecutive and in one block
+      integer, intent(in) :: group(:)
       logical, intent(in) :: with_gradient
       integer, intent(in) :: n_threads
       !> (n_structures) energies of the networks
@@ -93,7 +122,7 @@ contains
       real(wp), intent(inout) :: gradient(:)
       !> The user pressed Ctrl-C; the results are incomplete
       logical, intent(out) :: stopped
-      real(wp), allocatable :: part(:, :), loss_part(:), value(:), slope(:), seed(:)
+      real(wp), allocatable :: part(:, :), loss_part(:), value(:), slope(:), seed(:), residual(:)
       integer, allocatable :: scratch(:)
       integer :: n_chunks, c, b, t, n_scratch, widest, thread
       logical :: stop_now
@@ -109,6 +138,7 @@ contains
          scratch(t + 1) = scratch(t) + n_scratch*networks(t)%n_columns
       end do
       allocate (loss_part(n_chunks), source=0.0_wp)
+      allocate (residual(pack%n_structures))
       allocate (part(merge(size(weights), 0, with_gradient), n_chunks))
       stopped = .false.
 
@@ -163,7 +193,6 @@ contains
          real(wp), intent(inout), contiguous :: value(:), slope(:), seed(:)
          integer :: t, s, q, n_q, first, last, output
          integer(i8) :: x
-         real(wp) :: residual
          first = pack%block_first(b) + 1
          last = pack%block_first(b + 1)
          energy(first:last) = 0.0_wp
@@ -181,9 +210,10 @@ contains
                energy(s) = energy(s) + sum(value(q + 1:q + pack%atom_count(t, s)))
             end do
          end do
+         residual(first:last) = factor(first:last)*(energy_ref(first:last) - energy(first:last))
+         call centre_groups(group(first:last), residual(first:last))
          do s = first, last
-            residual = factor(s)*(energy_ref(s) - energy(s))
-            loss_sum = loss_sum + 0.5_wp*structure_weight(s)*residual**2
+            loss_sum = loss_sum + 0.5_wp*structure_weight(s)*residual(s)**2
          end do
          if (.not. with_gradient) return
          do t = 1, pack%n_species
@@ -192,8 +222,7 @@ contains
             seed(:n_q) = 0.0_wp
             do s = first, last
                q = pack%atom_offset(t, s)
-               seed(q + 1:q + pack%atom_count(t, s)) = &
-                  -structure_weight(s)*factor(s)**2*(energy_ref(s) - energy(s))
+               seed(q + 1:q + pack%atom_count(t, s)) = -structure_weight(s)*factor(s)*residual(s)
             end do
             x = pack%panel_offset(t, b) + 1
             associate (net => networks(t))
@@ -204,5 +233,26 @@ contains
       end subroutine evaluate_block
 
    end subroutine evaluate_energy_loss
+
+   !> Subtract from the residuals of each group their mean.  The mean needs no term of its own in the
+   !> gradient: the centred residuals of a group sum to zero (weight and factor are the same within it).
+   pure subroutine centre_groups(group, residual)
+      integer, intent(in) :: group(:)
+      real(wp), intent(inout) :: residual(:)
+      integer :: first, last, n
+      n = size(group)
+      first = 1
+      do while (first <= n)
+         last = first
+         if (group(first) /= 0) then
+            do while (last < n)
+               if (group(last + 1) /= group(first)) exit
+               last = last + 1
+            end do
+            residual(first:last) = residual(first:last) - sum(residual(first:last))/(last - first + 1)
+         end if
+         first = last + 1
+      end do
+   end subroutine centre_groups
 
 end module tf_objective

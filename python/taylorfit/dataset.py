@@ -46,6 +46,10 @@ class PackedDataset:
     is_copy: np.ndarray
     """(n_structure,) bool: a Taylor copy, not a reference structure"""
     names: list[str]
+    group: np.ndarray
+    """(n_structure,) int32: number of the parent, from 1, for a copy; 0 for a reference structure"""
+    displacement_square: np.ndarray
+    """(n_structure,) mean square displacement component of a copy, ⟨δ_x²⟩, Å²; 0 for a reference structure"""
 
     @property
     def n_structures(self) -> int:
@@ -172,6 +176,7 @@ def pack(
     picks: Sequence[tuple[int, int]],
     scaling: Scaling,
     block_atoms: int = BLOCK_ATOMS,
+    whole_groups: bool = False,
 ) -> PackedDataset:
     """Lay out structures for the engine.
 
@@ -180,11 +185,13 @@ def pack(
     sources
         training sets with the same species and descriptors
     picks
-        (training set, structure) in the order wanted
+        (training set, structure) in the order wanted; copies follow their parent
     scaling
         applied to descriptors and energies here, once
     block_atoms
         a block is closed when it holds at least so many atoms
+    whole_groups
+        keep a parent and its copies in one block, however large
     """
     n_species = len(sources[0].species)
     n_feature = [len(shift) for shift in scaling.feature_shift]
@@ -195,11 +202,15 @@ def pack(
         atoms = source.atom_species[source.first_atom[s]:source.first_atom[s + 1]]
         count[p] = np.bincount(atoms, minlength=n_species)
 
+    names = [sources[k].names[s] for k, s in picks]
+    is_copy = np.array([parse_copy_name(name) is not None for name in names], dtype=bool)
+    group = np.where(is_copy, np.cumsum(~is_copy), 0).astype(np.int32)
     block_first = [0]
     atoms_here = 0
     for p, n in enumerate(count.sum(axis=1).tolist()):
         atoms_here += n
-        if atoms_here >= block_atoms or p == n_structures - 1:
+        torn = whole_groups and p + 1 < n_structures and is_copy[p + 1]
+        if (atoms_here >= block_atoms and not torn) or p == n_structures - 1:
             block_first.append(p + 1)
             atoms_here = 0
     first = np.array(block_first, dtype=np.int32)
@@ -231,7 +242,6 @@ def pack(
                                                        * scaling.feature_factor[t]).T
                 column += len(rows)
     scaled = [scaling.energies(source) for source in sources]
-    names = [sources[k].names[s] for k, s in picks]
     return PackedDataset(
         features=features,
         panel_offset=panel_offset,
@@ -240,9 +250,31 @@ def pack(
         atom_offset=offset,
         atom_count=count,
         energy=np.array([scaled[k][s] for k, s in picks], dtype=np.float64),
-        is_copy=np.array([parse_copy_name(name) is not None for name in names], dtype=bool),
+        is_copy=is_copy,
         names=names,
+        group=group,
+        displacement_square=_displacement_squares(sources, picks, is_copy),
     )
+
+
+def _displacement_squares(
+    sources: Sequence[TrainingSet], picks: Sequence[tuple[int, int]], is_copy: np.ndarray
+) -> np.ndarray:
+    """(n_structure,) ⟨δ_x²⟩ of each copy, Å², from its positions and those of the parent before it.
+
+    A common shift is no displacement: ænet stores isolated structures relative to their bounding box.
+    """
+    squares = np.zeros(len(picks))
+    parent = np.zeros((0, 3))
+    for p, (k, s) in enumerate(picks):
+        source = sources[k]
+        positions = source.positions[source.first_atom[s]:source.first_atom[s + 1]]
+        if not is_copy[p]:
+            parent = positions
+            continue
+        moved = positions - parent
+        squares[p] = ((moved - moved.mean(axis=0)) ** 2).mean()
+    return squares
 
 
 def _runs(picks: Sequence[tuple[int, int]]) -> list[tuple[int, np.ndarray]]:

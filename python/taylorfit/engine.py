@@ -546,10 +546,13 @@ def energy_loss(
     structure_weight: np.ndarray,
     gradient: np.ndarray | None,
     threads: int,
+    group: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray]:
     """Return ½ Σ weight·(factor·(E_ref − E))² and the energies (n_structure,); fill `gradient` if given.
 
-    The arrays are those of `dataset.PackedDataset`.  The same result for any number of threads.
+    The arrays are those of `dataset.PackedDataset`.  Structures of one `group` (n_structure,) int32, not 0,
+    consecutive and in one block, count with their residual minus the mean residual of the group.  The
+    same result for any number of threads.
 
     Raises
     ------
@@ -559,7 +562,8 @@ def energy_loss(
     energy = np.empty(len(energy_ref))
     loss = _call(
         _training.energy_loss, features, panel_offset.T, panel_width.T, block_first, atom_offset.T, atom_count.T,
-        *networks.arguments(), weights, energy_ref, factor, structure_weight, int(gradient is not None),
+        *networks.arguments(), weights, energy_ref, factor, structure_weight,
+        np.zeros(len(energy_ref), dtype=np.int32) if group is None else group, int(gradient is not None),
         _threads(threads), energy, np.empty(0) if gradient is None else gradient,
     )
     return float(loss), energy

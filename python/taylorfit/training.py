@@ -37,6 +37,7 @@ class EnergyLoss:
         n_atoms = data.n_atoms.astype(np.float64)
         self._factor = 1.0 / n_atoms if loss == LOSS_AENET else np.ones_like(n_atoms)
         self._weight = np.where(data.is_copy, copy_weight, 1.0)
+        self._group: np.ndarray | None = None
         self._per_atom = 1.0 / (energy_scale * n_atoms)
         self.gradient = np.zeros(networks.n_weights)
 
@@ -44,9 +45,33 @@ class EnergyLoss:
         """Return the loss and the energy errors E_ref − E of all structures, eV/atom; fill `gradient`."""
         loss, energy = energy_loss(
             *self.data.arguments(), self.networks, weights, self.data.energy, self._factor, self._weight,
-            self.gradient if with_gradient else None, self.threads,
+            self.gradient if with_gradient else None, self.threads, self._group,
         )
         return loss, (self.data.energy - energy) * self._per_atom
+
+
+class CentredTaylorLoss(EnergyLoss):
+    """Group-centred Taylor loss: L = ½ Σ_p r_p² + ½ Σ_p w_p Σ_c (r_c − r̄_p)², r = ΔE/n_atoms.
+
+    p runs over the reference structures, c over the copies of p, r̄_p is the mean over these.
+    w_p = β n_atoms/(3 a ⟨δ_x²⟩) makes the second sum an estimate of ½ β Σ_p ⟨ΔF_x²⟩, the mean being
+    over the 3 n_atoms force components; the constant
+    part of the truncation error of a parent's copies drops out.  β in Å².  The pack must keep the
+    groups whole.
+    """
+
+    def __init__(self, data: PackedDataset, networks: NetworkTables, *, beta: float, energy_scale: float = 1.0,
+                 threads: int = 0) -> None:
+        super().__init__(data, networks, energy_scale=energy_scale, threads=threads)
+        self._group = data.group
+        n_copies = np.bincount(data.group, minlength=1)
+        squares = np.bincount(data.group, weights=data.displacement_square)
+        mean_square = squares / np.maximum(n_copies, 1)
+        a, square = n_copies[data.group], mean_square[data.group]
+        weight = np.ones(data.n_structures)
+        copies = data.is_copy
+        weight[copies] = beta * data.n_atoms[copies] / (3.0 * a[copies] * square[copies])
+        self._weight = weight
 
 
 @dataclass(frozen=True)

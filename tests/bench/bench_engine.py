@@ -68,7 +68,8 @@ def random_pack(n_atoms: int, n_feature: int, atoms: int = 16, block: int = 512)
         block_first=(np.arange(n_blocks + 1) * per_block).astype(np.int32),
         atom_offset=(np.arange(n, dtype=np.int32) % per_block * atoms)[:, None].astype(np.int32),
         atom_count=np.full((n, 1), atoms, dtype=np.int32),
-        energy=rng.standard_normal(n), is_copy=np.zeros(n, dtype=bool), names=[""] * n)
+        energy=rng.standard_normal(n), is_copy=np.zeros(n, dtype=bool), names=[""] * n,
+        group=np.zeros(n, dtype=np.int32), displacement_square=np.zeros(n))
 
 
 def bench_gradient() -> None:
