@@ -21,6 +21,7 @@ COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
     "train": "train ANN potentials on energies, with or without Taylor copies",
     "predict": "energies, forces and stress from potentials, and errors against references",
+    "convert": "convert training sets and potentials between binary and text, structures to XSF and back",
     "example": "copy a ready-to-run example",
 }
 """Command → one line of help; its module in `commands` has add_arguments(parser) and run(arguments)."""

@@ -18,6 +18,8 @@ ENERGY_KEYS = ("energy", "total_energy", "tot_energy", "dft_energy", "ref_energy
 """Keys of `Atoms.info` taken for energies, in this order, after or before `free_energy`, if
 there is no calculator with an energy (files by other or older programs); upper and lower case
 are the same."""
+COHESIVE_KEY = "aenet_cohesive_energy"
+"""Key of `Atoms.info` under which `extxyz` writes the cohesive energy of an XSF file."""
 FORCE_KEYS = ("forces", "force", "dft_forces", "dft_force", "ref_forces", "ref_force")
 """Keys of `Atoms.arrays` taken for forces, likewise."""
 
@@ -119,8 +121,9 @@ def structure_from_atoms(
     if forces is None:
         forces = _lookup(atoms.arrays, FORCE_KEYS)
     stress = _lookup(results, ("stress",))
+    cohesive_energy = _lookup(atoms.info, (COHESIVE_KEY,))
 
-    if energy is None and require_energy:
+    if energy is None and not cohesive_energy and require_energy:
         raise FormatError("no energy", file=name, expected="an energy in every frame")
     if forces is None and require_forces:
         raise FormatError("no forces", file=name, expected="forces in every frame")
@@ -132,6 +135,8 @@ def structure_from_atoms(
         energy=None if energy is None else float(_finite(energy, (), "energy", name)),
         forces=None if forces is None else _finite(forces, (len(atoms), 3), "forces", name),
         stress=None if stress is None else _stress(stress, name),
+        cohesive_energy=(
+            None if cohesive_energy is None else float(_finite(cohesive_energy, (), "cohesive energy", name))),
         name=name,
     )
 

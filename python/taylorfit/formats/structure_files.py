@@ -24,7 +24,7 @@ Entry = str | tuple[str, int]
 
 _INTEGER = "-?[0-9]{1,9}"
 _SELECTION = re.compile(f"(.+)@({_INTEGER}|(?:{_INTEGER})?(?::(?:{_INTEGER})?){{1,2}})", re.DOTALL)
-_XSF_KEYWORD = re.compile(rb"^[ \t]*(PRIMVEC|PRIMCOORD|ATOMS|ANIMSTEPS)[ \t]*[0-9]*[ \t\r]*$", re.M)
+XSF_KEYWORD = re.compile(rb"^[ \t]*(PRIMVEC|PRIMCOORD|ATOMS|ANIMSTEPS)[ \t]*[0-9]*[ \t\r]*$", re.M)
 _PEEK_BYTES = 16384
 
 
@@ -62,7 +62,7 @@ def expand_patterns(
     for text, line in listed:
         if not text.strip():
             raise InputError("empty file name", file=listed_in, line=line, expected="a path")
-        path, selection = _split_selection(os.path.join(base_dir, text))
+        path, selection = split_selection(os.path.join(base_dir, text))
         path = os.fspath(Path(path))
         plain.append((path, selection, line, has_magic(path) and not os.path.lexists(path)))
 
@@ -125,7 +125,7 @@ def read_structures(
     InputError
         if the file cannot be read or the selection is empty.
     """
-    name, selection = _split_selection(fsdecode(path))
+    name, selection = split_selection(fsdecode(path))
     if _is_xsf(name):
         structure = parse_xsf(
             read_bytes(name), name, require_energy=require_energy, require_forces=require_forces
@@ -202,14 +202,14 @@ def _is_xsf(name: str) -> bool:
         return True
     try:
         with open(name, "rb") as file:
-            return _XSF_KEYWORD.search(file.read(_PEEK_BYTES)) is not None
+            return XSF_KEYWORD.search(file.read(_PEEK_BYTES)) is not None
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name
         ) from error
 
 
-def _split_selection(text: str) -> tuple[str, str]:
+def split_selection(text: str) -> tuple[str, str]:
     """Split `path@selection`; a file that has the whole name is a file, not a selection."""
     match = _SELECTION.fullmatch(text)
     if match is None or os.path.lexists(text):

@@ -1,0 +1,121 @@
+"""Which kind of file is this?  Told by its content; the name matters only where content cannot tell."""
+
+from __future__ import annotations
+
+import re
+import struct
+from enum import Enum
+from os import PathLike, fsdecode
+
+from ..errors import FormatError, InputError
+from .structure_files import XSF_KEYWORD
+
+_HEAD_BYTES = 1 << 16
+_SETUP_WORDS = {"DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC"}
+_INPUT_WORDS = {
+    "SETUPS": "generate", "DERIVATIVES": "generate", "FORCESPERCENT": "generate", "TRAININGSET": "train",
+    "TESTPERCENT": "train", "ITERATIONS": "train", "RELAX": "predict", "PRINT_ATOMIC_ENERGIES": "predict",
+}
+_WORD = re.compile(r"^[ \t]*([A-Za-z_]+)\b", re.MULTILINE)
+
+
+class FileKind(Enum):
+    """The kinds of file that taylorfit tells apart; the values are their names for people."""
+
+    TRAINSET = "training set"
+    TRAINSET_TEXT = "training set as text"
+    POTENTIAL = "potential"
+    POTENTIAL_TEXT = "potential as text"
+    DERIVATIVES = "descriptor derivatives"
+    RNGSTATE = "state of gfortran's random numbers (train.rngstate)"
+    RESTART = "optimiser state of ænet (train.restart)"
+    CHECKPOINT = "checkpoint of a training"
+    SETUP = "descriptor setup"
+    GENERATE_INPUT = "input file of generate"
+    TRAIN_INPUT = "input file of train"
+    PREDICT_INPUT = "input file of predict"
+    XSF = "structure (XSF)"
+    STRUCTURES = "structures"
+    """Anything else: ASE may know it."""
+
+
+def recognise(path: str | PathLike[str]) -> FileKind:
+    """Return the kind of a file from its first bytes.
+
+    Raises
+    ------
+    FormatError
+        if it is empty, or written by a big-endian machine.
+    InputError
+        if it cannot be read.
+    """
+    name = fsdecode(path)
+    try:
+        with open(name, "rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(0)
+            head = stream.read(_HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name) from None
+    if not head.strip():
+        raise FormatError("empty file", file=name, expected="a file with content")
+    if head[:4] == b"PK\x03\x04" and b"identity.npy" in head:
+        return FileKind.CHECKPOINT
+    if head[:4] == b"\0\0\0\4" and head[8:12] == b"\0\0\0\4":
+        raise FormatError("binary file of a big-endian machine", file=name, expected="little-endian records")
+    kind = _binary_kind(head, size)
+    if kind is None and b"\0" not in head:
+        kind = _text_kind(head)
+    return kind or FileKind.STRUCTURES
+
+
+def _binary_kind(head: bytes, size: int) -> FileKind | None:
+    """Tell files of Fortran records apart by the lengths of the first ones."""
+    lengths: list[int] = []
+    values: list[int] = []
+    position = 0
+    while len(lengths) < 6 and position + 4 <= len(head):
+        (length,) = struct.unpack_from("<i", head, position)
+        if not 0 <= length <= size - position - 8:
+            break
+        lengths.append(length)
+        values.append(struct.unpack_from("<i", head, position + 4)[0] if length == 4 else -1)
+        end = position + 4 + length
+        if end + 4 <= len(head) and head[end : end + 4] != head[position : position + 4]:
+            break
+        position = end + 4
+    if lengths[:1] == [50] and head[4:54].strip().isalpha():
+        return FileKind.RESTART
+    if lengths == [4, 4 * values[0] if values else 0]:
+        return FileKind.RNGSTATE
+    if len(lengths) < 4 or lengths[:2] != [4, 4]:
+        # A file cut in its head is still a training set rather than a structure
+        return FileKind.TRAINSET if lengths[:2] == [4, 4] else None
+    if lengths[2:4] == [4, 4] and lengths[4:5] in ([4 * values[0]], []):
+        return FileKind.POTENTIAL
+    if lengths[2] == values[1] and lengths[3] == 8 and lengths[5:6] in ([4], []):
+        return FileKind.DERIVATIVES
+    return FileKind.TRAINSET
+
+
+def _text_kind(head: bytes) -> FileKind | None:
+    if XSF_KEYWORD.search(head):
+        return FileKind.XSF
+    text = head.decode("latin-1")
+    lines = [line.strip() for line in text.split("\n", 6)[:6]] + [""] * 6
+    words = {word.upper() for word in _WORD.findall(text)}
+    if all(line.isdigit() for line in lines[:4]):
+        return FileKind.POTENTIAL_TEXT
+    if lines[1].upper() in ("T", "F", ".TRUE.", ".FALSE.", "TRUE", "FALSE"):
+        return FileKind.TRAINSET_TEXT
+    # An xyz file has a line of comment in second place
+    if lines[0].isdigit() and lines[1].isdigit() and lines[4].upper() in ("T", "F", "TRUE", "FALSE"):
+        return FileKind.TRAINSET_TEXT
+    inputs = {_INPUT_WORDS[word] for word in words & set(_INPUT_WORDS)}
+    if len(inputs) == 1:
+        return FileKind[f"{inputs.pop().upper()}_INPUT"]
+    if len(words & _SETUP_WORDS) >= 2:
+        return FileKind.SETUP
+    if {"TYPES", "NETWORKS"} <= words:
+        return FileKind.PREDICT_INPUT
+    return None
