@@ -575,6 +575,7 @@ class Lbfgs:
     ``step(loss, gradient)`` takes both at ``weights`` and moves ``weights`` to the next trial point.
     """
 
+    full_batch = True
     RUNNING, CONVERGED, STUCK = "running", "converged", "stuck"
     _TASKS = {1: RUNNING, 2: CONVERGED, 3: STUCK}
 

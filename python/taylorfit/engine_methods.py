@@ -38,6 +38,11 @@ class LossTerms:
         """Number of structures, Taylor copies included."""
         return len(self.energy_ref)
 
+    @property
+    def n_atoms(self) -> np.ndarray:
+        """(n_structure,) number of atoms of each structure."""
+        return self.pack[5].sum(axis=1)
+
     def _arguments(self, chosen: Sequence[int] | np.ndarray) -> tuple[np.ndarray, ...]:
         features, panel_offset, panel_width, block_first, atom_offset, atom_count = self.pack
         return (features, panel_offset.T, panel_width.T, block_first, atom_offset.T, atom_count.T,

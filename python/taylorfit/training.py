@@ -1,7 +1,8 @@
 """Training: the energy loss of a packed data set, and the epoch loop around an optimiser.
 
-One epoch is one evaluation of loss and gradient, as in ænet.  The loop owns progress,
-checkpoints and stopping; the optimiser owns the steps; the engine owns the arithmetic.
+One epoch is one evaluation of loss and gradient (L-BFGS) or one pass over the structures (the
+other methods), as in ænet.  The loop owns progress, checkpoints and stopping; the optimiser owns
+the steps; the engine owns the arithmetic.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 from .analysis import Errors, energy_errors
 from .dataset import PackedDataset
 from .engine import Lbfgs, NetworkTables, energy_loss
+from .engine_methods import LossTerms
 from .errors import InputError, TaylorfitError
+from .methods import Optimiser
 
 LOSS_AENET, LOSS_TOTAL = "aenet", "total"
 """Energy error per atom (ænet; default) or total energy error (eq. 3 of Cooper et al. 2020)."""
@@ -48,6 +51,21 @@ class EnergyLoss:
             self.gradient if with_gradient else None, self.threads, self._group,
         )
         return loss, (self.data.energy - energy) * self._per_atom
+
+    @property
+    def terms(self) -> LossTerms:
+        """What the loss is made of, for methods that take it structure by structure.
+
+        Raises
+        ------
+        InputError
+            if it is not a sum over structures.
+        """
+        if getattr(self, "_group", None) is not None:
+            raise InputError("this METHOD goes from structure to structure, but the loss couples Taylor copies",
+                             expected="METHOD bfgs")
+        return LossTerms(self.data.arguments(), self.networks, self.data.energy, self._factor, self._weight,
+                         self.threads)
 
 
 class CentredTaylorLoss(EnergyLoss):
@@ -118,7 +136,7 @@ class Training:
         called with weights every `validation_every` epochs (0: never in between)
     """
 
-    def __init__(self, train: EnergyLoss, test: EnergyLoss | None, optimiser: Lbfgs,
+    def __init__(self, train: EnergyLoss, test: EnergyLoss | None, optimiser: Optimiser,
                  validate: Callable[[np.ndarray], Errors] | None = None, validation_every: int = 0) -> None:
         self.train, self.test, self.optimiser = train, test, optimiser
         self._validate, self._validation_every = validate, validation_every
@@ -145,9 +163,12 @@ class Training:
                 if patience and state.history and state.next_epoch - 1 - state.best_epoch >= patience:
                     return
                 start = time.perf_counter()
-                weights = self.optimiser.weights.copy()
-                with interrupt.allowed():
-                    loss, error = self.train(weights)
+                status = Lbfgs.RUNNING
+                with interrupt.allowed(), self._undo_unfinished_pass():
+                    if not self.optimiser.full_batch and state.next_epoch:
+                        status = self.optimiser.run_epoch(self.train.terms)
+                    weights = self.optimiser.weights.copy()
+                    loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
                     test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)
                     checked = self._validation(weights)
                 if not np.isfinite(loss) and state.next_epoch == 0:
@@ -161,11 +182,24 @@ class Training:
                 self._keep(epoch, weights, loss)
                 if checked is not None:
                     state.validation.append((epoch.epoch, checked))
-                state.status = self.optimiser.step(loss, self.train.gradient)
+                state.status = self.optimiser.step(loss, self.train.gradient) if self.optimiser.full_batch else status
                 state.next_epoch += 1
                 state.seconds += time.perf_counter() - start
                 yield epoch
                 interrupt.check()
+
+    @contextmanager
+    def _undo_unfinished_pass(self) -> Iterator[None]:
+        """If the epoch does not come to its end, leave an optimiser that steps within it as it was before."""
+        if self.optimiser.full_batch:
+            yield
+            return
+        before = {key: value.copy() for key, value in self.optimiser.state.items()}
+        try:
+            yield
+        except BaseException:
+            self.optimiser.restore(before)
+            raise
 
     def _validation(self, weights: np.ndarray) -> Errors | None:
         every, epoch = self._validation_every, self.state.next_epoch

@@ -19,7 +19,9 @@ from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.energies_file import write_energies
 from ..formats.structure_files import read_structure_files, require_species
 from ..formats.train_input import TrainInput, describe_keywords, read_train_input
+from ..formats.train_methods import format_method
 from ..formats.trainset_binary import read_trainset
+from ..methods import make_optimiser, method_notes, sampling_of
 from ..network import Network
 from ..networks import potentials_from, starting_networks, write_potentials
 from ..progress import duration, progress
@@ -89,7 +91,8 @@ class Problem:
         return fingerprint(
             self.train.features, self.train.energy,
             *(() if self.test is None else (self.test.features, self.test.energy)),
-            text=repr((s.loss, s.copyweight, s.method, s.seed, [n.layer_sizes + n.activations for n in self.networks],
+            text=repr((s.loss, s.copyweight, s.method, s.sampling, s.seed,
+                       [n.layer_sizes + n.activations for n in self.networks],
                        self.train.names, [] if self.test is None else self.test.names)))
 
 
@@ -97,8 +100,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, print the table of epochs, write the potentials; return the report."""
     settings = read_train_input(arguments.input)
     threads = (settings.threads if arguments.threads is None else arguments.threads) or available_threads()
-    if settings.sampling != "sequential":
-        print(f"note: SAMPLING {settings.sampling} has no effect with METHOD bfgs, which uses all structures (as in ænet)")
+    for note in method_notes(settings.method, settings.sampling):
+        print(note)
     for spec in settings.networks:
         check_writable(spec.file)
     checkpoint = checkpoint_path(arguments.input)
@@ -110,7 +113,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     tables = NetworkTables.from_networks(problem.networks)
     options = {"loss": settings.loss, "copy_weight": settings.copyweight,
                "energy_scale": problem.scaling.energy_scale, "threads": threads}
-    optimiser = Lbfgs(np.concatenate([network.weights for network in problem.networks]), memory=settings.method.m)
+    start = np.concatenate([network.weights for network in problem.networks])
+    optimiser = make_optimiser(settings.method, start, settings.sampling, settings.seed)
     training = Training(
         EnergyLoss(problem.train, tables, **options),
         None if problem.test is None else EnergyLoss(problem.test, tables, **options),
@@ -165,7 +169,8 @@ def _prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, r
             else "error of the total energy (Cooper et al. 2020, eq. 3)")
     weight = f"; copies weighted by {settings.copyweight:g}" if copies and settings.copyweight != 1 else ""
     print(f"loss: ½ Σ (ΔE)², {loss}{weight}; in it: energies" + (" and Taylor energies, no forces" if copies else ", no forces"))
-    print(f"method: L-BFGS, memory {settings.method.m}; {threads} thread{'s' if threads > 1 else ''}, engine {build_name()}")
+    print(f"method: {settings.method.title} ({format_method(settings.method)}), "
+          f"{sampling_of(settings.method, settings.sampling)}; {threads} thread{'s' if threads > 1 else ''}, engine {build_name()}")
     parts = min(128, len(train.panel_width)) * sum(network.n_weights for network in networks) * 8
     print(f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; "
           f"prepared in {duration(time.perf_counter() - start)}")

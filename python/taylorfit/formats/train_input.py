@@ -6,39 +6,21 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import ClassVar
 
-from ..errors import InputError
 from ..network import ACTIVATIONS
 from . import input_blocks as block
 from .input_file import (
-    VERBOSITIES, Document, FileEntry, Keyword, Option, as_entries, build, describe,
-    read_keyword_file, require, require_distinct_species, require_one_of, write_text,
+    VERBOSITIES, Document, FileEntry, Keyword, as_entries, describe, read_keyword_file, require,
+    require_distinct_species, require_one_of, write_text,
 )
 from .input_words import Line, Word, choice, integer, real, suggestion, text
+from .train_methods import (
+    SAMPLINGS, BfgsMethod, Method, describe_methods, format_method, read_method,
+)
 
 ACTIVATION_CODES = {"l": "linear", "t": "tanh", "s": "sigmoid", "m": "mtanh", "w": "twist"}
 """ænet's one-letter codes."""
 LOSSES = ("aenet", "total")
-SAMPLINGS = ("sequential", "random", "weighted", "energy")
-
-
-@dataclass(frozen=True)
-class BfgsMethod:
-    """METHOD bfgs: limited-memory BFGS with all structures in every step.
-
-    Raises
-    ------
-    InputError
-        on construction, for a value out of range.
-    """
-
-    name: ClassVar[str] = "bfgs"
-    m: int = 20
-    """Number of remembered steps."""
-
-    def __post_init__(self) -> None:
-        require(1 <= self.m <= 1000, "m", "m out of range", self.m, "1 to 1000")
 
 
 @dataclass(frozen=True)
@@ -85,8 +67,9 @@ class TrainInput:
     """Epochs; 0 evaluates only."""
     maxenergy: float = math.inf
     """Structures above this energy per atom, relative to the atomic energies, are dropped, eV."""
-    sampling: str = "sequential"
-    method: BfgsMethod = field(default_factory=BfgsMethod)
+    sampling: str | None = None
+    """Order of the structures in an epoch; None: that of the method."""
+    method: Method = field(default_factory=BfgsMethod)
     save_energies: bool = False
     timing: bool = False
     debug: bool = False
@@ -134,7 +117,8 @@ class TrainInput:
         require(
             0 <= self.copyweight < math.inf, "copyweight", "COPYWEIGHT negative", self.copyweight, "≥ 0"
         )
-        require_one_of("sampling", self.sampling, SAMPLINGS)
+        if self.sampling is not None:
+            require_one_of("sampling", self.sampling, SAMPLINGS)
         require_one_of("loss", self.loss, LOSSES)
         require_one_of("verbosity", self.verbosity, VERBOSITIES)
 
@@ -169,7 +153,7 @@ def write_train_input(path: str | PathLike[str], data: TrainInput) -> None:
         # Class attributes of a dataclass are the defaults of its fields.
         if getattr(data, name.lower()) != getattr(TrainInput, name.lower()):
             lines.append(f"{name} {getattr(data, name.lower())}")
-    lines += ["", "METHOD", f"bfgs m={data.method.m}" if data.method.m != BfgsMethod.m else "bfgs"]
+    lines += ["", "METHOD", format_method(data.method)]
     lines += ["", "NETWORKS", *map(_format_network, data.networks)]
     text = "\n".join(lines) + "\n"
     if data.validation:
@@ -183,42 +167,6 @@ def _format_network(network: NetworkSpec) -> str:
         words.append(str(len(network.hidden)))
         words += [f"{n_nodes}:{activation}" for n_nodes, activation in network.hidden]
     return " ".join(words)
-
-
-def _read_bfgs(pairs: list[tuple[str, Word]], file: str, line: int) -> BfgsMethod:
-    return build(BfgsMethod, block.read_options(pairs, BFGS_OPTIONS), file, line)
-
-
-BFGS_OPTIONS = {"m": Option("m", integer, "number of remembered steps (20)")}
-"""Options of METHOD bfgs."""
-
-METHODS: dict[str, Callable[[list[tuple[str, Word]], str, int], BfgsMethod] | None] = {
-    "bfgs": _read_bfgs,
-    "lm": None,
-    "ekf": None,
-    "adam": None,
-    "online_sd": None,
-    "online_gd": None,
-}
-"""ænet's methods with the reader of their options; None: not there yet."""
-
-
-def _read_method(document: Document, line: Line) -> BfgsMethod:
-    pairs = block.option_words(document, line)
-    if not pairs or pairs[0][0]:
-        line.fail("METHOD without a name", expected="the name on the next line, e.g. bfgs")
-    word = pairs[0][1]
-    name = word.text.lower()
-    if name not in METHODS:
-        word.fail("unknown method", suggestion(name, METHODS))
-    read_options = METHODS[name]
-    if read_options is None:
-        there = " or ".join(known for known, reader in METHODS.items() if reader is not None)
-        raise InputError(
-            f"METHOD {name} is not there yet", file=document.file, line=word.line.number,
-            value=word.text, expected=there,
-        )
-    return read_options(pairs[1:], document.file, word.line.number)
 
 
 def _read_networks(document: Document, line: Line) -> tuple[NetworkSpec, ...]:
@@ -275,13 +223,16 @@ _TABLE = {
         "testpercent", block.value(real, "a percentage"), "p: share of the structures for testing (10)"
     ),
     "ITERATIONS": Keyword("iterations", _integer("epochs"), "n: epochs, 0 evaluates only (10)"),
-    "METHOD": Keyword("method", _read_method, "below: bfgs and its options (bfgs)"),
+    "METHOD": Keyword(
+        "method", read_method, "below: bfgs, lm, ekf, adam or online_sd and its options (bfgs)"
+    ),
     "MAXENERGY": Keyword(
         "maxenergy", block.value(real, "eV per atom"), "e: drop structures above, eV/atom (none)"
     ),
     "SAMPLING": Keyword(
         "sampling", block.value(choice(*SAMPLINGS), "a name"),
-        "sequential, random, weighted or energy; bfgs is always sequential (sequential)",
+        "order in an epoch: sequential, random (each structure once), weighted (drawn by error),"
+        " energy (low ones oftener); not for bfgs (sequential; adam: random)",
     ),
     "SAVE_ENERGIES": Keyword("save_energies", block.flag, "flag: write energies.train and .test"),
     "TAYLORSET": Keyword("taylorset", block.paths, "files: training sets of Taylor copies (none)"),
@@ -319,5 +270,5 @@ KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
 
 
 def describe_keywords() -> str:
-    """Return help for the keywords and the options of METHOD bfgs."""
-    return f"{describe(_TABLE)}\n\noptions of METHOD bfgs:\n{describe(BFGS_OPTIONS)}"
+    """Return help for the keywords and the options of METHOD."""
+    return f"{describe(_TABLE)}\n\n{describe_methods()}"
