@@ -78,13 +78,17 @@ class Structure:
         """Energy relative to the isolated atoms, eV, as ænet trains it.
 
         A non-zero cohesive energy in the file is used as it is; otherwise the total
-        energy minus the sum of `atomic_energies`.  None if the file has neither.
+        energy minus `atomic_energies`, atom by atom as in ænet, so that the last bits agree.
+        None if the file has neither.
         """
         if self.cohesive_energy:
             return self.cohesive_energy
         if self.energy is None:
             return None
-        return self.energy - sum(atomic_energies[symbol] for symbol in self.symbols)
+        energy = self.energy
+        for symbol in self.symbols:
+            energy -= atomic_energies[symbol]
+        return energy
 
 
 def _array(values: np.ndarray, shape: tuple[int, ...], what: str, name: str) -> np.ndarray:
