@@ -10,7 +10,7 @@ module tf_api_structures
    use tf_descriptor, only : descriptor_type, new_descriptors, descriptor_work_type, new_descriptor_work, &
       descriptor_scratch_type, new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species
    use tf_network, only : new_networks
-   use tf_structures, only : describe_structure, potential_type, evaluate_structure
+   use tf_structures, only : describe_structure, potential_type, evaluate_structure, workspace_type
    use tf_signals, only : interrupted
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -94,6 +94,7 @@ contains
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
+      type(workspace_type), allocatable :: spaces(:)
       integer :: failed
       type(descriptor_type), allocatable :: descriptors(:)
       integer(i8), allocatable :: copy_offset(:), value_offset(:)
@@ -126,13 +127,14 @@ contains
          ! Many structures: one thread each; few: all threads on each
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
          inner = merge(1, n_threads, n_s >= 2*n_threads)
-         !$omp parallel do num_threads(outer) if(outer > 1) schedule(dynamic) default(shared) &
-         !$omp private(error_here, thread, stop_now)
+         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, stop_now, spaces)
+         allocate (spaces(inner))
+         !$omp do schedule(dynamic)
          do s = 1, n_s
             !$omp atomic read
             stop_now = stopped
             if (stop_now) cycle
-            call describe_one(s, error_here)
+            call describe_one(s, spaces, error_here)
             if (allocated(error_here)) then
                !$omp critical (tf_api_describe)
                if (failed == 0 .or. s < failed) then
@@ -151,14 +153,16 @@ contains
                end if
             end if
          end do
-         !$omp end parallel do
+         !$omp end do
+         !$omp end parallel
       end if
       call report(error, ierr, errmsg, failed)
 
    contains
 
-      subroutine describe_one(s, error)
+      subroutine describe_one(s, spaces, error)
          integer, intent(in) :: s
+         type(workspace_type), intent(inout) :: spaces(:)
          type(error_type), allocatable, intent(inout) :: error
          integer, allocatable :: first_value(:)
          integer :: a, n, i
@@ -175,17 +179,18 @@ contains
          v0 = value_offset(s)
          v1 = value_offset(s + 1)
          call describe_shaped(n, n_copies(s), n_values(s), a, cell(:, :, s), periodic(:, s) /= 0, &
-            displacement(:, c0 + 1:c1), first_value, values(v0 + 1:v1), placed(:, c0 + 1:c1), error)
+            displacement(:, c0 + 1:c1), first_value, values(v0 + 1:v1), placed(:, c0 + 1:c1), spaces, error)
       end subroutine describe_one
 
-      subroutine describe_shaped(n, n_c, n_v, a, lattice, is_periodic, shift, first_value, value, place, error)
+      subroutine describe_shaped(n, n_c, n_v, a, lattice, is_periodic, shift, first_value, value, place, spaces, error)
          integer, intent(in) :: n, n_c, n_v, a, first_value(n + 1)
          real(wp), intent(in) :: lattice(3, 3), shift(3, n, n_c)
          logical, intent(in) :: is_periodic(3)
          real(wp), intent(inout) :: value(n_v, n_c), place(3, n, n_c)
+         type(workspace_type), intent(inout) :: spaces(:)
          type(error_type), allocatable, intent(inout) :: error
          call describe_structure(descriptors, position(:, a + 1:a + n), lattice, is_periodic, &
-            species(a + 1:a + n), shift, inner, first_value, value, place, error)
+            species(a + 1:a + n), shift, spaces, first_value, value, place, error)
       end subroutine describe_shaped
 
    end subroutine describe
@@ -284,6 +289,7 @@ contains
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
+      type(workspace_type), allocatable :: spaces(:)
       integer :: failed
       type(potential_type) :: potential
       integer :: n_s, n_weights, s, a, b, outer, inner, thread, n_t
@@ -326,8 +332,10 @@ contains
          potential%cutoff = maxval(potential%descriptors%cutoff)
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
          inner = merge(1, n_threads, n_s >= 2*n_threads)
-         !$omp parallel do num_threads(outer) if(outer > 1) schedule(dynamic) default(shared) &
-         !$omp private(error_here, thread, stop_now, a, b)
+         !$omp parallel num_threads(outer) if(outer > 1) default(shared) &
+         !$omp private(error_here, thread, stop_now, spaces, a, b)
+         allocate (spaces(inner))
+         !$omp do schedule(dynamic)
          do s = 1, n_s
             !$omp atomic read
             stop_now = stopped
@@ -335,7 +343,7 @@ contains
             a = first_atom(s) + 1
             b = first_atom(s + 1)
             call evaluate_structure(potential, position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, &
-               species(a:b), with_forces /= 0, inner, atomic_energy(a:b), force(:, a:b), strain(:, :, s), &
+               species(a:b), with_forces /= 0, spaces, atomic_energy(a:b), force(:, a:b), strain(:, :, s), &
                values(:, merge(a, 1, size(values, 2) > 0):merge(b, 0, size(values, 2) > 0)), error_here)
             if (allocated(error_here)) then
                !$omp critical (tf_api_evaluate)
@@ -355,7 +363,8 @@ contains
                end if
             end if
          end do
-         !$omp end parallel do
+         !$omp end do
+         !$omp end parallel
       end if
       call report(error, ierr, errmsg, failed)
    end subroutine evaluate

@@ -6,9 +6,10 @@ module tf_structures
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_values, &
       descriptor_gradient, descriptor_scratch_type, new_descriptor_scratch, check_species
    use tf_network, only : network_type, forward, backward_to_inputs
+!$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: describe_structure, potential_type, evaluate_structure
+   public :: describe_structure, potential_type, evaluate_structure, workspace_type
 
    ! Atoms whose networks are evaluated together
    integer, parameter :: block_atoms = 32
@@ -28,10 +29,66 @@ module tf_structures
       real(wp) :: cutoff = 0.0_wp
    end type potential_type
 
+   !> Scratch of one thread, kept from structure to structure because allocation costs as much as the work
+   type :: workspace_type
+      private
+      integer :: n_most = -1
+      type(descriptor_work_type), allocatable :: work(:)
+      type(descriptor_scratch_type) :: scratch
+      real(wp), allocatable :: ghosts(:, :)
+      real(wp), allocatable :: g(:), panel(:), value(:), slope(:), derivative(:)
+   end type workspace_type
+
 contains
 
+   !> Make room for n_work atoms at a time with up to n_most neighbours each
+   subroutine reserve(space, descriptors, n_most, n_work, n_ghosts, n_feature, n_columns)
+      type(workspace_type), intent(inout) :: space
+      type(descriptor_type), intent(in) :: descriptors(:)
+      integer, intent(in) :: n_most, n_work
+      !> Places for ghosts, values of a descriptor, and columns of network scratch; 0 if not needed
+      integer, intent(in) :: n_ghosts, n_feature, n_columns
+      integer :: k, n, n_old
+      n_old = 0
+      if (allocated(space%work)) n_old = size(space%work)
+      if (n_most > space%n_most .or. n_work > n_old) then
+         ! A little more than asked for, so that similar structures do not allocate again
+         space%n_most = max(space%n_most, n_most + n_most/8)
+         n = max(n_old, n_work)
+         if (allocated(space%work)) deallocate (space%work)
+         allocate (space%work(n))
+         do k = 1, n
+            call new_descriptor_work(descriptors, space%n_most, space%work(k))
+         end do
+         call new_descriptor_scratch(space%n_most, space%scratch)
+      end if
+      if (n_ghosts > 0) then
+         if (allocated(space%ghosts)) then
+            if (size(space%ghosts, 1) /= n_ghosts) deallocate (space%ghosts)
+         end if
+         if (.not. allocated(space%ghosts)) allocate (space%ghosts(n_ghosts, 3))
+      end if
+      call grow(space%g, n_feature)
+      call grow(space%panel, block_atoms*n_feature)
+      call grow(space%derivative, block_atoms*n_feature)
+      call grow(space%value, block_atoms*n_columns)
+      call grow(space%slope, block_atoms*n_columns)
+   end subroutine reserve
+
+   !> At least n elements, the old ones lost
+   subroutine grow(array, n)
+      real(wp), allocatable, intent(inout) :: array(:)
+      integer, intent(in) :: n
+      if (n == 0) return
+      if (allocated(array)) then
+         if (size(array) >= n) return
+         deallocate (array)
+      end if
+      allocate (array(n))
+   end subroutine grow
+
    !> Descriptors of copies of a structure that differ by displacements and share one neighbour list
-   subroutine describe_structure(descriptors, position, cell, periodic, species, displacement, n_threads, &
+   subroutine describe_structure(descriptors, position, cell, periodic, species, displacement, spaces, &
          first_value, values, placed, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> (3, n_atoms) Å
@@ -41,7 +98,8 @@ contains
       integer, intent(in), contiguous :: species(:)
       !> (3, n_atoms, n_copies) Å; zero for the structure itself
       real(wp), intent(in) :: displacement(:, :, :)
-      integer, intent(in) :: n_threads
+      !> Scratch of each thread to be used
+      type(workspace_type), intent(inout) :: spaces(:)
       !> (n_atoms + 1) descriptor of atom i is values(first_value(i) + 1 : first_value(i + 1), copy)
       integer, intent(in) :: first_value(:)
       !> (n_values, n_copies)
@@ -50,15 +108,13 @@ contains
       real(wp), intent(inout), contiguous :: placed(:, :, :)
       type(error_type), allocatable, intent(inout) :: error
       type(neighbour_list_type) :: list
-      real(wp), allocatable :: ghosts(:, :, :)
-      type(descriptor_work_type) :: work
-      type(descriptor_scratch_type) :: scratch
       type(error_type), allocatable :: error_here
-      integer :: n_atoms, n_copies, task, i, c, t
+      integer :: n_atoms, n_copies, n_threads, me, i, c, t
       real(wp) :: reach
 
       n_atoms = size(species)
       n_copies = size(displacement, 3)
+      n_threads = size(spaces)
       call check_species(descriptors, species, error)
       if (allocated(error)) return
       reach = 0.0_wp
@@ -77,27 +133,27 @@ contains
          placed(:, :, c) = list%position + displacement(:, :, c)
       end do
 
-      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(work, scratch, ghosts, error_here, task, i, c)
-      call new_descriptor_work(descriptors, list%n_most, work)
-      call new_descriptor_scratch(list%n_most, scratch)
-      allocate (ghosts(list%n_ghosts, 3, 1))
+      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(me, error_here, i, c)
+      me = 1
+      !$ me = me + omp_get_thread_num()
+      ! Inside another parallel region this one has a single thread, whatever its number there
+      if (n_threads == 1) me = 1
+      call reserve(spaces(me), descriptors, list%n_most, 1, list%n_ghosts, 0, 0)
       if (n_copies >= n_threads) then
          !$omp do schedule(dynamic)
          do c = 1, n_copies
-            call place_ghosts(list, placed(:, :, c), ghosts(:, :, 1))
+            call place_ghosts(list, placed(:, :, c), spaces(me)%ghosts)
             do i = 1, n_atoms
-               call descriptor_values(descriptors, list, i, placed(:, :, c), ghosts(:, :, 1), species, .false., work, scratch, &
-                  values(first_value(i) + 1:first_value(i + 1), c), error_here)
+               call describe_atom(spaces(me), i, c, error_here)
             end do
          end do
          !$omp end do
       else
          do c = 1, n_copies
-            call place_ghosts(list, placed(:, :, c), ghosts(:, :, 1))
+            call place_ghosts(list, placed(:, :, c), spaces(me)%ghosts)
             !$omp do schedule(dynamic, 8)
             do i = 1, n_atoms
-               call descriptor_values(descriptors, list, i, placed(:, :, c), ghosts(:, :, 1), species, .false., work, scratch, &
-                  values(first_value(i) + 1:first_value(i + 1), c), error_here)
+               call describe_atom(spaces(me), i, c, error_here)
             end do
             !$omp end do
          end do
@@ -108,10 +164,21 @@ contains
          !$omp end critical (tf_describe_error)
       end if
       !$omp end parallel
+
+   contains
+
+      subroutine describe_atom(space, i, c, error)
+         type(workspace_type), intent(inout) :: space
+         integer, intent(in) :: i, c
+         type(error_type), allocatable, intent(inout) :: error
+         call descriptor_values(descriptors, list, i, placed(:, :, c), space%ghosts, species, .false., &
+            space%work(1), space%scratch, values(first_value(i) + 1:first_value(i + 1), c), error)
+      end subroutine describe_atom
+
    end subroutine describe_structure
 
    !> Energies, forces F = -dE/dR and strain derivative dE/dε of a structure
-   subroutine evaluate_structure(potential, position, cell, periodic, species, with_forces, n_threads, &
+   subroutine evaluate_structure(potential, position, cell, periodic, species, with_forces, spaces, &
          atomic_energy, force, strain, values, error)
       type(potential_type), intent(in) :: potential
       real(wp), intent(in) :: position(:, :)
@@ -119,7 +186,8 @@ contains
       logical, intent(in) :: periodic(3)
       integer, intent(in), contiguous :: species(:)
       logical, intent(in) :: with_forces
-      integer, intent(in) :: n_threads
+      !> Scratch of each thread to be used
+      type(workspace_type), intent(inout) :: spaces(:)
       !> (n_atoms) eV, atomic reference energy included
       real(wp), intent(out) :: atomic_energy(:)
       !> (3, n_atoms) eV/Å; zero unless with_forces
@@ -133,7 +201,7 @@ contains
       real(wp), allocatable :: ghosts(:, :), force_part(:, :, :), strain_part(:, :, :)
       integer, allocatable :: order(:), block_first(:), block_species(:)
       type(error_type), allocatable :: error_here
-      integer :: n_atoms, n_blocks, n_chunks, t, i, k, c
+      integer :: n_atoms, n_blocks, n_chunks, n_threads, n_columns, me, t, i, k, c
       logical :: keep
 
       n_atoms = size(species)
@@ -172,16 +240,25 @@ contains
       allocate (force_part(3, k, n_chunks), source=0.0_wp)
       allocate (strain_part(3, 3, n_chunks), source=0.0_wp)
 
-      !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here)
+      n_threads = size(spaces)
+      n_columns = maxval(potential%networks%n_columns)
+      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(me, error_here)
+      me = 1
+      !$ me = me + omp_get_thread_num()
+      if (n_threads == 1) me = 1
+      call reserve(spaces(me), potential%descriptors, list%n_most, merge(min(block_atoms, n_atoms), 1, with_forces), 0, &
+         size(potential%feature_shift, 1), n_columns)
+      !$omp do schedule(dynamic)
       do c = 1, n_chunks
-         call evaluate_chunk(c, force_part(:, :, c), strain_part(:, :, c), error_here)
+         call evaluate_chunk(c, spaces(me), force_part(:, :, c), strain_part(:, :, c), error_here)
          if (allocated(error_here)) then
             !$omp critical (tf_evaluate_error)
             if (.not. allocated(error)) error = error_here
             !$omp end critical (tf_evaluate_error)
          end if
       end do
-      !$omp end parallel do
+      !$omp end do
+      !$omp end parallel
       if (allocated(error) .or. .not. with_forces) return
       do c = 1, n_chunks
          force = force + force_part(:, :, c)
@@ -190,31 +267,18 @@ contains
 
    contains
 
-      subroutine evaluate_chunk(c, force_sum, strain_sum, error)
+      subroutine evaluate_chunk(c, space, force_sum, strain_sum, error)
          integer, intent(in) :: c
+         type(workspace_type), intent(inout) :: space
          real(wp), intent(inout) :: force_sum(:, :), strain_sum(3, 3)
          type(error_type), allocatable, intent(inout) :: error
-         type(descriptor_work_type), allocatable :: work(:)
-         type(descriptor_scratch_type) :: scratch
-         real(wp), allocatable :: g(:)
-         real(wp), allocatable :: panel(:), value(:), slope(:), derivative(:)
-         integer :: b, first, n, n_q, n_f
-         allocate (work(merge(block_atoms, 1, with_forces)))
-         do n = 1, size(work)
-            call new_descriptor_work(potential%descriptors, list%n_most, work(n))
-         end do
-         call new_descriptor_scratch(list%n_most, scratch)
-         n_f = size(potential%feature_shift, 1)
-         allocate (g(n_f), panel(block_atoms*n_f), derivative(block_atoms*n_f))
-         n = maxval([(potential%networks(b)%n_columns, b=1, size(potential%networks))])
-         allocate (value(block_atoms*n), slope(block_atoms*n))
+         integer :: b, t, n
          do b = 1 + (c - 1)*n_blocks/n_chunks, c*n_blocks/n_chunks
-            first = block_first(b)
-            n = block_first(b + 1) - first
-            n_q = padded(n)
-            call evaluate_block(potential%networks(block_species(b)), block_species(b), &
-               potential%descriptors(block_species(b))%n_feature, first, n, n_q, work, scratch, g, panel, value, slope, &
-               derivative, force_sum, strain_sum, error)
+            t = block_species(b)
+            n = block_first(b + 1) - block_first(b)
+            call evaluate_block(potential%networks(t), t, potential%descriptors(t)%n_feature, block_first(b), n, &
+               padded(n), space%work, space%scratch, space%g, space%panel, space%value, space%slope, &
+               space%derivative, force_sum, strain_sum, error)
             if (allocated(error)) return
          end do
       end subroutine evaluate_chunk
