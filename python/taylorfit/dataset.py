@@ -222,7 +222,7 @@ def pack(
         inside = slice(first[b], first[b + 1])
         ends = np.cumsum(count[inside], axis=0)
         offset[inside] = ends - count[inside]
-        width[b] = -(-ends[-1] // LANES) * LANES
+        width[b] = _panel_widths(ends[-1])
     sizes = width.astype(np.int64) * np.array(n_feature)
     panel_offset = (np.cumsum(sizes) - sizes.ravel()).reshape(n_blocks, n_species)
     features = np.zeros(int(sizes.sum()))
@@ -255,6 +255,16 @@ def pack(
         group=group,
         displacement_square=_displacement_squares(sources, picks, is_copy),
     )
+
+
+def _panel_widths(n_atoms: np.ndarray) -> np.ndarray:
+    """Pad numbers of atoms to multiples of LANES; wide panels to odd ones.
+
+    The columns of a panel whose width is a multiple of a large power of two would all fall into
+    the same few cache sets.
+    """
+    lines = -(-n_atoms // LANES)
+    return (lines + ((lines % 2 == 0) & (lines >= 8))) * LANES
 
 
 def _displacement_squares(

@@ -56,7 +56,7 @@ def setups(parameters: tuple[float, int, float, int]) -> list[DescriptorSetup]:
             for s in ("O", "H")]
 
 
-def random_pack(n_atoms: int, n_feature: int, atoms: int = 16, block: int = 512) -> PackedDataset:
+def random_pack(n_atoms: int, n_feature: int, atoms: int = 8, block: int = 504) -> PackedDataset:
     """A one-species data set of random features."""
     per_block, n_blocks = block // atoms, n_atoms // block
     n = per_block * n_blocks
@@ -80,10 +80,10 @@ def bench_gradient() -> None:
     pack = random_pack(204800, layers[0])
     n = int(pack.n_atoms.sum())
     gradient = np.zeros(tables.n_weights)
-    ones = np.full(pack.n_structures, 1 / 16)
+    ones = np.full(pack.n_structures, 1 / 8)
     flops = 2 * sum(2 * a * b for a, b in zip(layers, layers[1:])) + 2 * sum(
         a * b for a, b in zip(layers[1:], layers[2:]))
-    x = np.asfortranarray(np.random.default_rng(0).standard_normal((512, 48)))
+    x = np.asfortranarray(np.random.default_rng(0).standard_normal((504, 48)))
     w = np.random.default_rng(0).standard_normal((10, 48))
     products = 50
     print(f"energy gradient, 48-10-10-1, {n} atoms, {pack.features.nbytes / 1e6:.0f} MB of features, "
@@ -92,7 +92,7 @@ def bench_gradient() -> None:
         best, median = repeat(lambda: engine.energy_loss(
             *pack.arguments(), tables, network.weights, pack.energy, ones, np.ones_like(ones), gradient, threads))
         peak, _ = repeat(lambda: engine.panel_products(x, w, products), 0.5)
-        rate = products * 2 * 2 * 512 * 48 * 10 / peak / 1e9
+        rate = products * 2 * 2 * 504 * 48 * 10 / peak / 1e9
         own = flops * n / best / 1e9
         print(f"  {threads} thread(s): {1e6 * best / n:.4f} µs per atom and epoch (median {1e6 * median / n:.4f}), "
               f"{own:.1f} GFlop/s = {own / (rate * threads):.2f} of the blocked products' {rate:.1f} per thread; "
