@@ -1,0 +1,111 @@
+"""`python -m taylorfit info`: what a file holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import describe_data, describe_models
+from ..describe_models import Description
+from ..errors import InputError
+from ..formats.derivatives_file import read_derivatives
+from ..formats.generate_input import read_generate_input
+from ..formats.network_ascii import read_potential_ascii
+from ..formats.network_binary import read_potential
+from ..formats.predict_input import read_predict_input
+from ..formats.recognise import FileKind, recognise
+from ..formats.records import RecordReader
+from ..formats.rngstate import read_rngstate
+from ..formats.setup_file import read_setup
+from ..formats.structure_files import expand_patterns, read_structures, split_selection
+from ..formats.train_input import read_train_input
+from ..formats.trainset_ascii import read_trainset_ascii
+from ..formats.trainset_binary import read_trainset
+
+DESCRIPTION = """\
+Say what files hold: training sets, potentials (both also as text), descriptor derivatives
+(.train.forces), setup files, checkpoints of train, input files, structures (XSF, and what
+ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
+
+Examples: python -m taylorfit info water.train O.nn H.nn
+          python -m taylorfit info 'xsf/*.xsf' traj.extxyz@::10
+
+Keys of the report: files, a list with file, kind, size (bytes), and what the kind has.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files or patterns")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Describe each file; return the report."""
+    reports = []
+    for number, path in enumerate(expand_patterns(arguments.files)):
+        kind, (lines, data) = describe_file(path)
+        size = Path(split_selection(path)[0]).stat().st_size
+        print(("\n" if number else "") + f"{path}: {kind.value}, {_bytes(size)}")
+        for line in lines:
+            print(f"  {line}")
+        reports.append({"file": path, "kind": kind.value, "size": size, **data})
+    return {"files": reports}
+
+
+def describe_file(path: str) -> tuple[FileKind, Description]:
+    """Recognise a file and describe it.
+
+    Raises
+    ------
+    TaylorfitError
+        if it cannot be read, or is damaged.
+    """
+    file, selection = split_selection(path)
+    kind = FileKind.STRUCTURES if selection else recognise(file)
+    if kind is FileKind.TRAINSET:
+        return kind, describe_data.describe_trainset(read_trainset(path))
+    if kind is FileKind.TRAINSET_TEXT:
+        return kind, describe_data.describe_trainset(read_trainset_ascii(path))
+    if kind is FileKind.POTENTIAL:
+        return kind, describe_models.describe_potential(read_potential(path))
+    if kind is FileKind.POTENTIAL_TEXT:
+        return kind, describe_models.describe_potential(read_potential_ascii(path))
+    if kind is FileKind.DERIVATIVES:
+        return kind, describe_data.describe_derivatives(read_derivatives(path))
+    if kind is FileKind.SETUP:
+        return kind, describe_models.describe_setup(read_setup(path))
+    if kind is FileKind.CHECKPOINT:
+        return kind, describe_models.describe_checkpoint(path)
+    if kind is FileKind.RNGSTATE:
+        words = read_rngstate(path)
+        return kind, ([f"xoshiro256**, words {' '.join(map(str, words))}"], {"words": list(words)})
+    if kind is FileKind.RESTART:
+        return kind, _describe_restart(path)
+    for input_kind, reader in (
+        (FileKind.GENERATE_INPUT, read_generate_input), (FileKind.TRAIN_INPUT, read_train_input),
+        (FileKind.PREDICT_INPUT, read_predict_input),
+    ):
+        if kind is input_kind:
+            return kind, describe_models.describe_input(reader(path))
+    structures = list(read_structures(path))
+    if not structures:
+        raise InputError("no structures", file=path, expected="at least one frame")
+    return kind, describe_data.describe_structures(structures)
+
+
+def _describe_restart(path: str) -> Description:
+    """ænet's optimiser state: only its method is told, for its work arrays fit no other program."""
+    with RecordReader(path) as reader:
+        method = reader.text("name of the method", 50)
+    lines = [f"method {method}; it holds work arrays of ænet's own optimiser, which taylorfit does not read.",
+             "To continue that training here, run train with the potentials in place: they are the starting point."]
+    return lines, {"method": method}
+
+
+def _bytes(size: int) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.4g} {unit}"
+        size /= 1000  # type: ignore[assignment]
+    return f"{size:.4g} GB"

@@ -1,0 +1,125 @@
+"""Damaged text forms, derivatives and files of unknown kind: a result or an error of our own, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from taylorfit.commands.info import describe_file
+from taylorfit.derivatives import StructureDerivatives
+from taylorfit.engine import DescriptorTables
+from taylorfit.engine_derivatives import descriptor_derivatives
+from taylorfit.errors import TaylorfitError
+from taylorfit.formats.derivatives_file import DerivativesWriter, read_derivatives
+from taylorfit.formats.network_ascii import read_potential_ascii
+from taylorfit.formats.recognise import recognise
+from taylorfit.formats.rngstate import read_rngstate, write_rngstate
+from taylorfit.formats.setup_file import read_setup
+from taylorfit.formats.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
+from taylorfit.formats.trainset_binary import read_trainset
+from taylorfit.formats.xsf import read_xsf
+
+LOCAL = Path(__file__).parents[1] / "data" / "golden"
+quick = settings(
+    max_examples=100, deadline=4000, database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def read_all_derivatives(path: Path) -> list[StructureDerivatives]:
+    return list(read_derivatives(path))
+
+
+def make_derivatives(path: Path) -> None:
+    folder = LOCAL / "cluster/four_species"
+    species = ("C", "H", "N", "O")
+    tables = DescriptorTables.from_setups(species, [read_setup(folder / f"{s}.fingerprint.stp") for s in species])
+    structure = read_xsf(folder / "xsf/mol02.xsf")
+    with DerivativesWriter(path, 2) as writer:
+        writer.add("one", structure.n_atoms, 4, descriptor_derivatives(structure, tables))
+        writer.add("two", structure.n_atoms, 4)
+
+
+CASES: dict[str, tuple[Callable, Callable[[Path], None]]] = {
+    "potential": (read_potential_ascii,
+                  lambda path: path.write_bytes((LOCAL / "cluster/four_species/H.nn.ascii").read_bytes())),
+    "training set": (read_trainset_ascii, lambda path: write_trainset_ascii(
+        path, read_trainset(LOCAL / "cluster/four_species/mol.train"), AENET_PYTORCH)),
+    "training set of ænet": (read_trainset_ascii, lambda path: write_trainset_ascii(
+        path, read_trainset(LOCAL / "cluster/four_species/mol.train"), AENET)),
+    "derivatives": (read_all_derivatives, make_derivatives),
+    "random state": (read_rngstate, lambda path: write_rngstate(path, range(8))),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable, bytes]:
+    reader, make = CASES[request.param]
+    path = tmp_path_factory.mktemp("fuzz") / "whole"
+    make(path)
+    reader(path)
+    return reader, path.read_bytes()
+
+
+def attempt(reader: Callable, path: Path, data: bytes) -> Exception | None:
+    path.write_bytes(data)
+    result = None
+    for read in (reader, recognise, lambda file: describe_file(str(file))):
+        try:
+            read(path)
+        except TaylorfitError as error:
+            assert str(error).isprintable() and path.name in str(error)
+            result = error if read is reader else result
+    return result
+
+
+def test_truncated_file_is_refused(case: tuple[Callable, bytes], tmp_path: Path) -> None:
+    reader, data = case
+    end = len(data.rstrip()) if reader in (read_potential_ascii, read_trainset_ascii) else len(data)
+    for length in range(0, end, max(1, end // 150)):
+        assert attempt(reader, tmp_path / "x", data[:length]) is not None
+
+
+@quick
+@given(data=st.data())
+def test_changed_bytes_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject) -> None:
+    reader, whole = case
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, min(len(content) - 1, 20_000)))
+        new = data.draw(st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(
+            [b" ", b"\n", b"-", b"9", b"999999999", b"nan", b"\r", b"1_0", b",", "٣".encode(), b"E", b"*", b"\xff"])))
+        content[at : at + len(new)] = new
+    attempt(reader, tmp_path / "x", bytes(content))
+
+
+@quick
+@given(data=st.data())
+def test_changed_words_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject) -> None:
+    """Replace a whole int32 of a binary file: counts and lengths, the dangerous places."""
+    reader, whole = case
+    content = bytearray(whole)
+    at = 4 * data.draw(st.integers(0, min(len(content) // 4 - 1, 60)))
+    new = data.draw(st.sampled_from([0, 1, -1, 2, 255, 2**31 - 1, -(2**31), 2**24, -8]))
+    content[at : at + 4] = new.to_bytes(4, "little", signed=True)
+    attempt(reader, tmp_path / "x", bytes(content))
+
+
+@quick
+@given(data=st.data())
+def test_missing_and_doubled_parts_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject) -> None:
+    reader, whole = case
+    first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(whole))] * 2)))
+    attempt(reader, tmp_path / "x", whole[:first] + whole[first:last] * data.draw(st.integers(0, 2)) + whole[last:])
+
+
+@quick
+@given(content=st.one_of(st.binary(max_size=300), st.text(max_size=200).map(lambda t: t.encode("utf-8", "ignore")),
+                         st.text("0123456789 TF\n.-E", max_size=200).map(str.encode)))
+def test_garbage_is_refused(case: tuple[Callable, bytes], tmp_path: Path, content: bytes) -> None:
+    reader, _ = case
+    assert attempt(reader, tmp_path / "x", content) is not None
