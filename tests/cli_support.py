@@ -72,7 +72,7 @@ def succeed(folder: Path, *argv: str) -> Result:
 
 def report(folder: Path, *argv: str) -> dict[str, Any]:
     """Run a command that must succeed and return its JSON report."""
-    succeed(folder, *argv, "--report", "report.json")
+    succeed(folder, argv[0], "--report", "report.json", *argv[1:])
     return json.loads((folder / "report.json").read_text())
 
 

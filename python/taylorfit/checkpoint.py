@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from os import PathLike
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def fingerprint(*arrays: np.ndarray, text: str = "") -> str:
 def save_checkpoint(path: str | PathLike[str], arrays: dict[str, np.ndarray], identity: str) -> None:
     """Write the arrays under a temporary name and rename the file."""
     with atomic_write(path, "wb") as stream:
-        np.savez(stream, version=np.array(VERSION), identity=np.array(identity), **arrays)
+        np.savez(stream, version=np.array(VERSION), identity=np.array(identity), names=np.array(list(arrays)), **arrays)
 
 
 def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.ndarray]:
@@ -51,7 +50,12 @@ def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.nd
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         version, found = int(arrays.pop("version")), str(arrays.pop("identity"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        missing = set(arrays.pop("names").tolist()) - set(arrays)
+        if missing:
+            raise ValueError(f"without {' '.join(sorted(missing))}")
+    except PermissionError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    except Exception as error:  # what NumPy and zipfile raise on a damaged file is not documented
         raise FormatError(f"is not a checkpoint or is damaged ({error})", file=path,
                           expected="a file written by train") from None
     if version != VERSION:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import sys
 import traceback
@@ -44,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = _module(arguments.command).run(arguments)
         if arguments.report:
             with atomic_write(arguments.report) as stream:
-                json.dump({"command": arguments.command, "version": __version__, **report}, stream, indent=1,
-                          default=_plain, allow_nan=True)
+                json.dump(_plain({"command": arguments.command, "version": __version__, **report}), stream, indent=1,
+                          allow_nan=False)
                 stream.write("\n")
         sys.stdout.flush()
         return int(report.get("exit_code", 0))
@@ -118,7 +119,13 @@ def _discard_output() -> None:
 
 
 def _plain(value: object) -> object:
-    """NumPy values as JSON."""
+    """Return what JSON knows: NumPy values as lists and numbers, NaN and infinity, which it lacks, as null."""
     if hasattr(value, "tolist"):
-        return value.tolist()
-    return str(value)
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

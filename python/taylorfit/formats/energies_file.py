@@ -33,12 +33,12 @@ def write_energies(
         energy scale of the training, 1/eV: the last energy column is the scaled error
     """
     header = ("  Ref(eV)        ANN(eV)      #atoms  Ref(eV/atom)   ANN(eV/atom) Ref-ANN(eV/atom)    Cost-Func "
-              + "".join(f"  #{symbol:<2s}" for symbol in species) + "  Path-of-input-file")
+              + "".join(f"  #{symbol:<2s}" for symbol in species) + "   Path-of-input-file")
     with atomic_write(path) as stream:
         stream.write(header + "\n")
         for name, count, ref, error in zip(names, counts, reference, error_per_atom):
             n = int(count.sum())
             own = ref - n * error
             stream.write(
-                f"{ref:15.6E}{own:15.6E}{n:6d}{ref / n:15.6E}{own / n:15.6E}{error:15.6E}{scale * error:15.6E}"
+                f"{ref:15.6E}{own:15.6E}{n:6d}{ref / n:15.6E}{own / n:15.6E}{error:15.6E}{scale * error:15.6E} "
                 + "".join(f"{c:5d}" for c in count) + f" {name}\n")
