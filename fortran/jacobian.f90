@@ -173,7 +173,9 @@ contains
       type(pack_type), intent(in) :: pack
       integer, intent(in) :: chosen(:)
       integer, allocatable, intent(out) :: first(:)
-      integer :: start(size(chosen) + 1), k, n_pieces, atoms
+      integer, allocatable :: start(:)
+      integer :: k, n_pieces, atoms
+      allocate (start(size(chosen) + 1))
       n_pieces = 0
       atoms = piece_atoms
       do k = 1, size(chosen)

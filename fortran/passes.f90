@@ -16,7 +16,7 @@ module tf_passes
    public :: descent_pass, kalman_pass, adam_pass
 
    !> Steps between two looks for Ctrl-C
-   integer, parameter :: patience = 16
+   integer, parameter :: steps_between = 16
 
 contains
 
@@ -47,7 +47,7 @@ contains
                -structure_weight(s)*factor(s)**2*(energy_ref(s:s) - energy), panel, gradient)
          end associate
          call descent_step(momentum, rate, gradient, weights, velocity)
-         if (mod(i, patience) == 0) then
+         if (mod(i, steps_between) == 0) then
             if (interrupted()) return
          end if
       end do
@@ -86,7 +86,7 @@ contains
                scale(1)*(energy_ref(s) - energy(1)), n_threads, weights, covariance)
          end associate
          forgetting = forgetting_rate*(forgetting - 1.0_wp) + 1.0_wp
-         if (mod(i, patience) == 0) then
+         if (mod(i, steps_between) == 0) then
             if (interrupted()) return
          end if
       end do
@@ -118,7 +118,7 @@ contains
             structure_weight, n_threads, gradient)
          n_steps = n_steps + 1
          call adam_step(mu, b1, b2, eps, n_steps, gradient, weights, mean, mean_square)
-         if (mod(n_steps, patience) == 0 .or. last - first > patience) then
+         if (mod(n_steps, steps_between) == 0 .or. last - first > steps_between) then
             if (interrupted()) return
          end if
       end do

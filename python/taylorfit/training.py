@@ -61,7 +61,7 @@ class EnergyLoss:
         InputError
             if it is not a sum over structures.
         """
-        if getattr(self, "_group", None) is not None:
+        if self._group is not None:
             raise InputError("this METHOD goes from structure to structure, but the loss couples Taylor copies",
                              expected="METHOD bfgs")
         return LossTerms(self.data.arguments(), self.networks, self.data.energy, self._factor, self._weight,

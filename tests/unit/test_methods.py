@@ -1,0 +1,452 @@
+"""Methods that step within an epoch: steps against NumPy, Jacobian, determinism, resuming, learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from taylorfit import engine_methods as em
+from taylorfit.dataset import PackedDataset, Scaling, pack
+from taylorfit.engine import Lbfgs, NetworkTables, energy_loss
+from taylorfit.errors import EngineError, InputError, TaylorfitError
+from taylorfit.formats.train_methods import (
+    SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod,
+)
+from taylorfit.methods import make_optimiser, method_notes, sampling_of
+from taylorfit.methods.levenberg_marquardt import LevenbergMarquardt
+from taylorfit.methods.sampling import Sampler
+from taylorfit.network import Network
+from taylorfit.taylor.provenance import copy_name
+from taylorfit.training import EnergyLoss, Training
+from taylorfit.trainset import TrainingSet
+
+N_FEATURES = (4, 6)
+HIDDEN = (5, 3)
+
+
+class Problem:
+    """Random structures whose energies are those of teacher networks, so that they can be learnt exactly.
+
+    Every fourth structure is called a Taylor copy.
+    """
+
+    def __init__(self, n_structures: int = 40, seed: int = 0, block_atoms: int = 20) -> None:
+        rng = np.random.default_rng(seed)
+        atoms = [rng.integers(0, 2, rng.integers(1, 7)) for _ in range(n_structures)]
+        for k in range(3, n_structures, 4):
+            atoms[k] = atoms[k - 1]
+        species = np.concatenate(atoms).astype(np.int32)
+        n_values = np.array(N_FEATURES)[species]
+        names = [copy_name(f"s{k - 1}", "random", 1, 0.01) if k % 4 == 3 else f"s{k}"
+                 for k in range(n_structures)]
+        source = TrainingSet(
+            species=("A", "B"), atomic_energies=np.zeros(2), normalised=True, scale=1.0, shift=0.0, names=names,
+            n_species_in=np.ones(n_structures, dtype=np.int32), energy=np.zeros(n_structures),
+            first_atom=np.cumsum([0, *map(len, atoms)]), atom_species=species,
+            positions=rng.normal(size=(len(species), 3)), forces=np.zeros((len(species), 3)),
+            first_value=np.cumsum([0, *n_values]), descriptors=rng.normal(size=n_values.sum()),
+            energy_mean=0.0, energy_min=-1.0, energy_max=1.0, setups=None,
+        )
+        self.scaling = Scaling(tuple(map(np.zeros, N_FEATURES)), tuple(map(np.ones, N_FEATURES)), 1.0, 0.0)
+        teacher = self._networks(rng)
+        self.tables = NetworkTables.from_networks(teacher)
+        self.weights = np.concatenate([network.weights for network in self._networks(rng)])
+        self.source = source
+        teacher_weights = np.concatenate([network.weights for network in teacher])
+        first = self.pack(range(n_structures), block_atoms)
+        source.energy[:] = em.chosen_energies(self.terms(first), np.arange(n_structures), teacher_weights)
+        self.data = self.pack(range(n_structures), block_atoms)
+        self.all = np.arange(n_structures)
+
+    @staticmethod
+    def _networks(rng: np.random.Generator) -> list[Network]:
+        return [Network.random((n, *HIDDEN, 1), (1, 1, 0), rng) for n in N_FEATURES]
+
+    def pack(self, structures: object, block_atoms: int = 20) -> PackedDataset:
+        return pack([self.source], [(0, int(s)) for s in structures], self.scaling, block_atoms)
+
+    def terms(self, data: PackedDataset | None = None, threads: int = 1, weight: np.ndarray | None = None) -> em.LossTerms:
+        data = self.data if data is None else data
+        weight = np.ones(data.n_structures) if weight is None else weight
+        return em.LossTerms(data.arguments(), self.tables, data.energy, 1.0 / data.n_atoms, weight, threads)
+
+    def loss(self, threads: int = 1) -> EnergyLoss:
+        return EnergyLoss(self.data, self.tables, threads=threads, copy_weight=0.5)
+
+    def training(self, method: Method, sampling: str | None = None, threads: int = 1, seed: int = 1) -> Training:
+        test = EnergyLoss(self.pack(range(0, 12, 4)), self.tables, threads=threads)
+        return Training(self.loss(threads), test, make_optimiser(method, self.weights, sampling, seed))
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return Problem()
+
+
+# --- Jacobian ------------------------------------------------------------------------------------
+
+
+def test_jacobian_is_the_gradient_of_the_loss_of_one_structure(problem: Problem) -> None:
+    energy, derivative = em.jacobian(problem.terms(), problem.all, problem.weights)
+    gradient = np.zeros_like(problem.weights)
+    for s in problem.all:
+        only = np.zeros(len(problem.all))
+        only[s] = 1.0
+        _, expected = energy_loss(
+            *problem.data.arguments(), problem.tables, problem.weights, problem.data.energy - 1.0e3, np.ones_like(only), only,
+            gradient, 1)
+        np.testing.assert_allclose(energy[s], expected[s], rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(derivative[s], -gradient / (problem.data.energy[s] - 1.0e3 - energy[s]), rtol=1e-11, atol=1e-12)
+
+
+def test_jacobian_equals_central_differences(problem: Problem) -> None:
+    step = 1.0e-6
+    _, derivative = em.jacobian(problem.terms(), problem.all, problem.weights)
+    for w in range(len(problem.weights)):
+        shifted = [problem.weights + sign * step * np.eye(len(problem.weights))[w] for sign in (1, -1)]
+        plus, minus = (em.chosen_energies(problem.terms(), problem.all, weights) for weights in shifted)
+        np.testing.assert_allclose(derivative[:, w], (plus - minus) / (2 * step), atol=1e-8)
+
+
+@pytest.mark.parametrize("block_atoms", (1, 20, 10**6))
+def test_jacobian_depends_neither_on_the_pack_nor_on_order_nor_on_threads(problem: Problem, block_atoms: int) -> None:
+    energy, derivative = em.jacobian(problem.terms(), problem.all, problem.weights)
+    other = problem.terms(problem.pack(problem.all, block_atoms), threads=2)
+    chosen = np.array([3, 0, 39, 3, 17])
+    energy_2, derivative_2 = em.jacobian(other, chosen, problem.weights)
+    np.testing.assert_array_equal(derivative_2, derivative[chosen])
+    np.testing.assert_array_equal(energy_2, energy[chosen])
+
+
+def test_energies_of_many_structures_are_the_same_for_any_number_of_threads() -> None:
+    large = Problem(n_structures=400)
+    one, two = (em.chosen_energies(large.terms(threads=n), large.all, large.weights) for n in (1, 2))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_allclose(one, em.jacobian(large.terms(), large.all, large.weights)[0], rtol=1e-13, atol=1e-13)
+
+
+def test_no_structures_chosen(problem: Problem) -> None:
+    energy, derivative = em.jacobian(problem.terms(), [], problem.weights)
+    assert energy.shape == (0,) and derivative.shape == (0, len(problem.weights))
+    assert em.chosen_energies(problem.terms(), [], problem.weights).shape == (0,)
+
+
+@pytest.mark.parametrize("chosen", ([-1], [40], [0, 1000]))
+def test_structures_outside_the_pack_are_errors(problem: Problem, chosen: list[int]) -> None:
+    with pytest.raises(EngineError, match="not in the packed data set"):
+        em.jacobian(problem.terms(), chosen, problem.weights)
+
+
+def test_arrays_of_wrong_size_are_errors(problem: Problem) -> None:
+    terms, w = problem.terms(), problem.weights
+    for call in (
+        lambda: em.jacobian(terms, [0], w[1:]),
+        lambda: em.descent_pass(terms, problem.all, 0.0, 0.1, w.copy(), np.zeros(3)),
+        lambda: em.filter_pass(terms, problem.all, 10, 0.9, 0.0, w.copy(), np.zeros(7), np.ones(1)),
+        lambda: em.adam_pass(terms, problem.all, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: em.damped_step(np.ones((3, 4)), np.ones(2), np.ones((3, 3)), 1.0),
+        lambda: em.descent_pass(problem.terms(weight=np.ones(3)), problem.all, 0.0, 0.1, w.copy(), np.zeros_like(w)),
+    ):
+        with pytest.raises(EngineError):
+            call()
+
+
+# --- steps against NumPy -------------------------------------------------------------------------
+
+
+def residuals(terms: em.LossTerms, chosen: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted residuals and Jacobian of a batch."""
+    scale = np.sqrt(terms.weight[chosen]) * terms.factor[chosen]
+    energy, derivative = em.jacobian(terms, chosen, weights)
+    return scale * (terms.energy_ref[chosen] - energy), scale[:, None] * derivative
+
+
+@pytest.fixture
+def weighted(problem: Problem) -> em.LossTerms:
+    return problem.terms(weight=np.random.default_rng(5).uniform(0.1, 2.0, len(problem.all)))
+
+
+@pytest.mark.parametrize("shape", ((3, 50), (50, 3), (130, 200), (200, 130), (1, 1), (40, 40)))
+def test_damped_step_equals_numpy(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    derivative, residual = rng.normal(size=shape), rng.normal(size=shape[0])
+    expected = np.linalg.solve(derivative.T @ derivative + 0.3 * np.eye(shape[1]), derivative.T @ residual)
+    steps = [em.damped_step(derivative, residual, em.normal_matrix(derivative, threads), 0.3) for threads in (1, 2)]
+    np.testing.assert_allclose(steps[0], expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(steps[0], steps[1])
+
+
+@pytest.mark.parametrize("damping", (-1.0e6, np.nan))
+def test_a_matrix_that_is_not_positive_definite_gives_no_step(damping: float) -> None:
+    derivative = np.ones((3, 4))
+    assert em.damped_step(derivative, np.ones(3), em.normal_matrix(derivative, 1), damping) is None
+
+
+def test_descent_pass_equals_numpy(problem: Problem, weighted: em.LossTerms) -> None:
+    order = np.random.default_rng(2).permutation(problem.all)
+    w, v = problem.weights.copy(), np.zeros_like(problem.weights)
+    expected, velocity = w.copy(), v.copy()
+    for s in order:
+        r, derivative = residuals(weighted, np.array([s]), expected)
+        velocity = 0.3 * velocity + 0.05 * r @ derivative
+        expected = expected + velocity
+    em.descent_pass(weighted, order, 0.3, 0.05, w, v)
+    np.testing.assert_allclose(w, expected, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(v, velocity, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", (1, 7, 40, 100))
+def test_adam_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, batch_size: int) -> None:
+    mu, b1, b2, eps = 0.02, 0.8, 0.95, 1.0e-6
+    order = np.random.default_rng(2).permutation(problem.all)
+    w = problem.weights.copy()
+    m, v, n_steps = np.zeros_like(w), np.zeros_like(w), np.zeros(1, dtype=np.int32)
+    expected, mean, square = w.copy(), m.copy(), v.copy()
+    for t, start in enumerate(range(0, len(order), batch_size), start=1):
+        r, derivative = residuals(weighted, order[start:start + batch_size], expected)
+        gradient = -r @ derivative
+        mean = b1 * mean + (1 - b1) * gradient
+        square = b2 * square + (1 - b2) * gradient**2
+        expected = expected - mu * mean / (1 - b1**t) / (np.sqrt(square / (1 - b2**t)) + eps)
+    em.adam_pass(weighted, order, batch_size, (mu, b1, b2, eps), w, m, v, n_steps)
+    assert n_steps[0] == t
+    np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("width", (1, 13, 40, 10**4))
+def test_filter_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, width: int) -> None:
+    n = len(problem.weights)
+    blocks = [slice(a, min(a + width, n)) for a in range(0, n, width)]
+    w, covariance, forgetting = problem.weights.copy(), em.start_covariance(n, width, 0.2), np.array([0.99])
+    expected, lambda_ = w.copy(), 0.99
+    matrices = [0.2 * np.eye(b.stop - b.start) for b in blocks]
+    for s in problem.all:
+        r, derivative = residuals(weighted, np.array([s]), expected)
+        expected = expected.copy()
+        for k, b in enumerate(blocks):
+            h = derivative[0, b]
+            gain = matrices[k] @ h / (h @ matrices[k] @ h + lambda_)
+            expected[b] += gain * r[0]
+            matrices[k] = (matrices[k] - np.outer(gain, h @ matrices[k])) / lambda_ + 1.0e-4 * np.eye(len(h))
+        lambda_ = 0.9 * (lambda_ - 1) + 1
+    em.filter_pass(weighted, problem.all, width, 0.9, 1.0e-4, w, covariance, forgetting)
+    np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(covariance, np.concatenate([p.ravel() for p in matrices]), rtol=1e-8, atol=1e-11)
+    assert forgetting[0] == pytest.approx(lambda_, abs=1e-15)
+    first = covariance[:min(width, n) ** 2].reshape(min(width, n), -1)
+    np.testing.assert_array_equal(first, first.T)
+
+
+def test_lm_counts_a_structure_of_weight_two_twice(problem: Problem) -> None:
+    weight = np.ones(len(problem.all))
+    weight[5] = 2.0
+    once = make_optimiser(LmMethod(), problem.weights)
+    once.run_epoch(problem.terms(weight=weight))
+    twice = make_optimiser(LmMethod(), problem.weights)
+    twice.run_epoch(problem.terms(problem.pack([*problem.all, 5])))
+    assert np.abs(once.weights - problem.weights).max() > 0.01
+    np.testing.assert_allclose(once.weights, twice.weights, rtol=1e-8, atol=1e-10)
+
+
+def test_lm_with_one_batch_never_raises_the_loss(problem: Problem) -> None:
+    training = problem.training(LmMethod(learnrate=1.0e-8))
+    losses = [training.train(training.optimiser.weights)[0]]
+    for _ in range(15):
+        training.optimiser.run_epoch(training.train.terms)
+        losses.append(training.train(training.optimiser.weights)[0])
+    assert all(b <= a for a, b in zip(losses, losses[1:]))
+    assert losses[-1] < 1.0e-3 * losses[0]
+
+
+def test_lm_makes_iter_steps_on_a_batch(problem: Problem) -> None:
+    one, three = (make_optimiser(LmMethod(iter=n, conv=0.0), problem.weights) for n in (1, 3))
+    for _ in range(3):
+        one.run_epoch(problem.terms())
+    three.run_epoch(problem.terms())
+    np.testing.assert_array_equal(one.weights, three.weights)
+
+
+def test_lm_stops_where_no_step_helps(problem: Problem) -> None:
+    terms = problem.terms()
+    exact = em.LossTerms(terms.pack, terms.networks, em.chosen_energies(terms, problem.all, problem.weights), terms.factor,
+                         terms.weight, 1)
+    optimiser = make_optimiser(LmMethod(), problem.weights)
+    status = [optimiser.run_epoch(exact) for _ in range(4)]
+    assert status[-1] == Lbfgs.STUCK
+    np.testing.assert_array_equal(optimiser.weights, problem.weights)
+
+
+def test_lm_keeps_the_weights_when_the_data_are_not_finite(problem: Problem) -> None:
+    terms = problem.terms()
+    bad = em.LossTerms(terms.pack, terms.networks, np.full(len(problem.all), np.nan), terms.factor, terms.weight, 1)
+    optimiser = make_optimiser(LmMethod(), problem.weights)
+    optimiser.run_epoch(bad)
+    np.testing.assert_array_equal(optimiser.weights, problem.weights)
+
+
+# --- the epoch loop ------------------------------------------------------------------------------
+
+METHODS = (
+    LmMethod(), LmMethod(batchsize=15, iter=2), EkfMethod(), EkfMethod(wgroup=20, pnoise=1.0e-6), AdamMethod(mu=0.01),
+    AdamMethod(mu=0.02, samplesize=30, batchsize=4), OnlineSdMethod(0.05, 0.03),
+)
+FACTOR = {LmMethod: 20.0, EkfMethod: 10.0, AdamMethod: 10.0, OnlineSdMethod: 8.0}
+"""In 20 epochs the training error falls at least by this factor."""
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_method_learns(problem: Problem, method: Method) -> None:
+    epochs = list(problem.training(method).run(20))
+    assert [epoch.epoch for epoch in epochs] == list(range(len(epochs)))
+    assert epochs[-1].train_rmse < epochs[0].train_rmse / FACTOR[type(method)]
+    assert epochs[0].copies_rmse is not None and epochs[-1].copies_rmse < epochs[0].copies_rmse / 1.5
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_epoch_zero_is_the_start_and_epoch_k_follows_k_passes(problem: Problem, method: Method) -> None:
+    epochs = list(problem.training(method).run(2))
+    optimiser = make_optimiser(method, problem.weights)
+    loss = problem.loss()
+    for epoch in epochs:
+        error = loss(optimiser.weights, with_gradient=False)[1][~problem.data.is_copy]
+        assert epoch.train_rmse == np.sqrt((error**2).mean())
+        optimiser.run_epoch(loss.terms)
+
+
+@pytest.mark.parametrize("sampling", (None, *SAMPLINGS))
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_resumed_run_equals_uninterrupted_one(problem: Problem, method: Method, sampling: str | None) -> None:
+    whole = problem.training(method, sampling)
+    list(whole.run(6))
+    first = problem.training(method, sampling)
+    list(first.run(3))
+    saved = {key: np.array(value) for key, value in first.arrays().items()}
+    second = problem.training(method, sampling)
+    second.restore(saved)
+    list(second.run(6))
+    assert second.state.history == whole.state.history
+    for key, value in whole.optimiser.state.items():
+        np.testing.assert_array_equal(second.optimiser.state[key], value)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_result_does_not_depend_on_the_number_of_threads(method: Method) -> None:
+    large = Problem(n_structures=200)
+    method = type(method)(**{**method.__dict__, **({"batchsize": 150} if hasattr(method, "batchsize") else {})})
+    one, two = (large.training(method, "random", threads) for threads in (1, 2))
+    assert list(one.run(2)) == list(two.run(2))
+    np.testing.assert_array_equal(one.optimiser.weights, two.optimiser.weights)
+
+
+def test_the_seed_decides_the_order(problem: Problem) -> None:
+    runs = [list(problem.training(AdamMethod(), seed=seed).run(3)) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+@pytest.mark.parametrize("where", ("pass", "evaluation"))
+def test_interrupted_epoch_is_undone(
+    problem: Problem, method: Method, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = list(problem.training(method).run(4))
+    training = problem.training(method)
+    list(training.run(2))
+    optimiser, run_epoch = training.optimiser, training.optimiser.run_epoch
+
+    def interrupted(terms: em.LossTerms) -> str:
+        status = run_epoch(terms)
+        if where == "pass":
+            raise KeyboardInterrupt
+        return status
+
+    def evaluate(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optimiser, "run_epoch", interrupted)
+        if where == "evaluation":
+            patch.setattr(training, "test", evaluate)
+        with pytest.raises(KeyboardInterrupt):
+            list(training.run(4))
+    list(training.run(4))
+    assert training.state.history == whole
+
+
+@pytest.mark.parametrize("change", (
+    lambda state: state.pop("weights"),
+    lambda state: state.update(extra=np.zeros(1)),
+    lambda state: state.update(weights=np.zeros(3)),
+))
+def test_state_that_does_not_fit_is_refused(problem: Problem, change: Callable[[dict], object]) -> None:
+    optimiser = make_optimiser(EkfMethod(), problem.weights)
+    state = {key: value.copy() for key, value in optimiser.state.items()}
+    change(state)
+    with pytest.raises(TaylorfitError, match="does not fit"):
+        optimiser.restore(state)
+
+
+def test_methods_leave_the_callers_weights_alone(problem: Problem) -> None:
+    start = problem.weights.copy()
+    for method in METHODS:
+        list(problem.training(method).run(1))
+    np.testing.assert_array_equal(problem.weights, start)
+
+
+# --- SAMPLING ------------------------------------------------------------------------------------
+
+
+def test_sequential_goes_round(problem: Problem) -> None:
+    sampler = Sampler("sequential")
+    orders = [sampler.order(problem.terms(), problem.weights, epoch, 15) for epoch in range(4)]
+    np.testing.assert_array_equal(np.concatenate(orders), np.arange(60) % 40)
+    np.testing.assert_array_equal(sampler.order(problem.terms(), problem.weights, 3), problem.all)
+
+
+def test_random_takes_each_structure_once_in_a_new_order(problem: Problem) -> None:
+    orders = [Sampler("random").order(problem.terms(), problem.weights, epoch, 500) for epoch in range(2)]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), problem.all)
+    assert not np.array_equal(*orders)
+
+
+def _frequencies(kind: str, terms: em.LossTerms, weights: np.ndarray) -> np.ndarray:
+    draws = [Sampler(kind).order(terms, weights, epoch) for epoch in range(300)]
+    return np.bincount(np.concatenate(draws), minlength=terms.n_structures) / (300 * terms.n_structures)
+
+
+def test_weighted_draws_by_error(problem: Problem, weighted: em.LossTerms) -> None:
+    error = np.abs(residuals(weighted, problem.all, problem.weights)[0])
+    np.testing.assert_allclose(_frequencies("weighted", weighted, problem.weights), error / error.sum(), atol=0.01)
+
+
+def test_weighted_without_errors_draws_all_alike(problem: Problem) -> None:
+    terms = problem.terms(weight=np.zeros(len(problem.all)))
+    np.testing.assert_allclose(_frequencies("weighted", terms, problem.weights), 1 / 40, atol=0.008)
+
+
+def test_energy_prefers_low_structures(problem: Problem) -> None:
+    chance = np.exp(-problem.data.energy / problem.data.n_atoms)
+    np.testing.assert_allclose(_frequencies("energy", problem.terms(), problem.weights), chance / chance.sum(), atol=0.01)
+
+
+def test_unknown_sampling_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown sampling"):
+        Sampler("backwards")
+
+
+def test_sampling_of_each_method() -> None:
+    assert sampling_of(AdamMethod(), None) == "random" and sampling_of(AdamMethod(), "energy") == "energy"
+    assert sampling_of(LmMethod(), None) == "sequential" and sampling_of(BfgsMethod(), "random") == "sequential"
+
+
+def test_useless_settings_are_remarked_on() -> None:
+    assert "too large" in method_notes(OnlineSdMethod(), None)[0]
+    assert "no effect" in method_notes(BfgsMethod(), "random")[0]
+    assert method_notes(OnlineSdMethod(0.05, 0.03), "random") == method_notes(BfgsMethod(), None) == []
+
+
+def test_optimisers_of_all_methods() -> None:
+    assert isinstance(make_optimiser(BfgsMethod(), np.zeros(3)), Lbfgs)
+    assert isinstance(make_optimiser(LmMethod(), np.zeros(3)), LevenbergMarquardt)
