@@ -26,7 +26,8 @@ from ..network import Network
 from ..networks import potentials_from, starting_networks, write_potentials
 from ..progress import duration, progress
 from ..structure import Structure
-from ..training import EnergyLoss, Epoch, Training, check_same_species
+from ..taylor.provenance import parse_copy_name
+from ..training import CentredTaylorLoss, EnergyLoss, Epoch, Training, check_same_species
 from ..trainset import TrainingSet
 
 DESCRIPTION = f"""\
@@ -91,7 +92,7 @@ class Problem:
         return fingerprint(
             self.train.features, self.train.energy,
             *(() if self.test is None else (self.test.features, self.test.energy)),
-            text=repr((s.loss, s.copyweight, s.method, s.sampling, s.seed,
+            text=repr((s.loss, s.copyweight, s.forces, s.method, s.sampling, s.seed,
                        [n.layer_sizes + n.activations for n in self.networks],
                        self.train.names, [] if self.test is None else self.test.names)))
 
@@ -115,8 +116,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                "energy_scale": problem.scaling.energy_scale, "threads": threads}
     start = np.concatenate([network.weights for network in problem.networks])
     optimiser = make_optimiser(settings.method, start, settings.sampling, settings.seed)
+    if settings.forces.mode == "centred":
+        loss: EnergyLoss = CentredTaylorLoss(problem.train, tables, beta=settings.forces.beta,
+                                             energy_scale=problem.scaling.energy_scale, threads=threads)
+    else:
+        loss = EnergyLoss(problem.train, tables, **options)
     training = Training(
-        EnergyLoss(problem.train, tables, **options),
+        loss,
         None if problem.test is None else EnergyLoss(problem.test, tables, **options),
         optimiser,
         validate=(lambda weights: _validate(problem, weights)) if problem.validation else None,
@@ -145,7 +151,13 @@ def _prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, r
     split = split_parents(sources, scaling, settings.testpercent, np.random.default_rng([settings.seed, 1]), files)
     networks, notes = starting_networks(settings.networks, main, np.random.default_rng([settings.seed, 2]), fresh,
                                         resume, listed_in=input_file)
-    train = pack(sources, split.train, scaling)
+    centred = settings.forces.mode == "centred"
+    chosen = split.train
+    if settings.forces.mode == "energy":
+        chosen = [(k, s) for k, s in chosen if parse_copy_name(sources[k].names[s]) is None]
+    train = pack(sources, chosen, scaling, whole_groups=centred)
+    if centred:
+        _check_centred(settings, train, input_file)
     test = pack(sources, split.test, scaling) if split.test else None
     validation = list(read_structure_files([(entry.path, entry.line) for entry in settings.validation],
                                            listed_in=input_file, require_energy=True)) if settings.validation else []
@@ -168,13 +180,33 @@ def _prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, r
     loss = ("error of the energy per atom, each structure alike (ænet)" if settings.loss == "aenet"
             else "error of the total energy (Cooper et al. 2020, eq. 3)")
     weight = f"; copies weighted by {settings.copyweight:g}" if copies and settings.copyweight != 1 else ""
-    print(f"loss: ½ Σ (ΔE)², {loss}{weight}; in it: energies" + (" and Taylor energies, no forces" if copies else ", no forces"))
+    if centred:
+        print(f"loss: ½ Σ (ΔE)², {loss}; in it: energies, and the copies' energies relative to the mean of their "
+              f"parent's copies (group-centred Taylor), beta {settings.forces.beta:g} Å²")
+    else:
+        print(f"loss: ½ Σ (ΔE)², {loss}{weight}; in it: energies"
+              + (" and Taylor energies, no forces" if copies else ", no forces"))
     print(f"method: {settings.method.title} ({format_method(settings.method)}), "
           f"{sampling_of(settings.method, settings.sampling)}; {threads} thread{'s' if threads > 1 else ''}, engine {build_name()}")
     parts = min(128, len(train.panel_width)) * sum(network.n_weights for network in networks) * 8
     print(f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; "
           f"prepared in {duration(time.perf_counter() - start)}")
     return problem
+
+
+def _check_centred(settings: TrainInput, train: PackedDataset, input_file: str) -> None:
+    """Refuse what the group-centred loss cannot do."""
+    problems = {
+        "FORCES mode=centred needs Taylor copies": (not train.is_copy.any(), "a TAYLORSET, or copies in TRAININGSET"),
+        "FORCES mode=centred needs at least two copies of a structure": (
+            bool((np.bincount(train.group)[1:] == 1).any()), "DERIVATIVES with fraction=2 or more"),
+        "FORCES mode=centred works with METHOD bfgs only": (settings.method.name != "bfgs", "METHOD bfgs"),
+        "FORCES mode=centred weighs the copies by beta": (settings.copyweight != 1, "no COPYWEIGHT"),
+        "FORCES mode=centred is defined for energies per atom": (settings.loss != "aenet", "LOSS aenet"),
+    }
+    for message, (wrong, expected) in problems.items():
+        if wrong:
+            raise InputError(message, file=input_file, expected=expected)
 
 
 def _check_same_setups(file: str, main: TrainingSet, other: TrainingSet) -> None:
@@ -194,6 +226,9 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
     settings, state = problem.settings, training.state
     n = settings.iterations
     every = 1 if settings.verbosity == "high" else max(1, n // TABLE_ROWS)
+    if problem.validation and settings.validationevery and every > 1:
+        # Rows fall on epochs with validation errors
+        every = -(-every // settings.validationevery) * settings.validationevery
     quiet = settings.verbosity == "low"
     if not quiet:
         extra = ("  |--VALIDATION: E RMSE, F MAE, mean |F − F_ref|--|" if problem.validation else "")

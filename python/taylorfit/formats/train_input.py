@@ -14,6 +14,7 @@ from .input_file import (
     require_distinct_species, require_one_of, write_text,
 )
 from .input_words import Line, Word, choice, integer, real, suggestion, text
+from .train_forces import ForceMode, describe_forces, format_forces, read_forces
 from .train_methods import (
     SAMPLINGS, BfgsMethod, Method, describe_methods, format_method, read_method,
 )
@@ -86,6 +87,8 @@ class TrainInput:
     """Stop after so many epochs without a better test error; 0: never."""
     loss: str = "aenet"
     """`aenet`: error per atom, each structure alike; `total`: eq. 3 of the paper."""
+    forces: ForceMode = field(default_factory=ForceMode)
+    """How forces enter the loss."""
     copyweight: float = 1.0
     """Weight of each Taylor copy in the loss; that of a parent is 1."""
     threads: int = 0
@@ -153,6 +156,8 @@ def write_train_input(path: str | PathLike[str], data: TrainInput) -> None:
         # Class attributes of a dataclass are the defaults of its fields.
         if getattr(data, name.lower()) != getattr(TrainInput, name.lower()):
             lines.append(f"{name} {getattr(data, name.lower())}")
+    if data.forces != ForceMode():
+        lines.append(format_forces(data.forces))
     lines += ["", "METHOD", format_method(data.method)]
     lines += ["", "NETWORKS", *map(_format_network, data.networks)]
     text = "\n".join(lines) + "\n"
@@ -250,6 +255,9 @@ _TABLE = {
         "loss", block.value(choice(*LOSSES), "aenet or total"),
         "aenet: energy error per atom; total: eq. 3 of the paper (aenet)",
     ),
+    "FORCES": Keyword(
+        "forces", read_forces, "mode=energy, taylor or centred, beta=b: how forces are trained on (see below)"
+    ),
     "COPYWEIGHT": Keyword(
         "copyweight", block.value(real, "a weight"), "w: weight of each Taylor copy in the loss (1)"
     ),
@@ -271,4 +279,4 @@ KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
 
 def describe_keywords() -> str:
     """Return help for the keywords and the options of METHOD."""
-    return f"{describe(_TABLE)}\n\n{describe_methods()}"
+    return f"{describe(_TABLE)}\n\n{describe_forces()}\n\n{describe_methods()}"
