@@ -17,6 +17,7 @@ from taylorfit.formats.input_file import FileEntry
 from taylorfit.formats.predict_input import (
     PredictInput, RelaxOptions, read_predict_input, write_predict_input,
 )
+from taylorfit.formats.train_forces import ForceMode
 from taylorfit.formats.train_input import (
     NetworkSpec, TrainInput, read_train_input, write_train_input,
 )
@@ -116,6 +117,7 @@ SINGLE_VALUES = [
     ("train", "LOSS total", "loss", "total"),
     ("train", "THREADS 2", "threads", 2),
     ("train", "COPYWEIGHT .5", "copyweight", 0.5),
+    ("train", "FORCES mode=centred beta=2d-3", "forces", ForceMode("centred", 2e-3)),
     ("train", "CHECKPOINT 0", "checkpoint", 0),
     ("train", "VALIDATIONEVERY 25", "validationevery", 25),
     ("predict", "FORCES", "forces", True),

@@ -41,7 +41,7 @@ def test_modes_are_read_and_written_back(tmp_path, line, expected):
     ("FORCES mode=exakt", "exakt"),
     ("FORCES mode=centred beta=0", "beta"),
     ("FORCES mode=centred beta=-1e-3", "beta"),
-    ("FORCES mode=centred beta=nan", "beta"),
+    ("FORCES mode=centred beta=nan", "nan"),
     ("FORCES mode=centred bete=1", "beta"),
     ("FORCES centred", "centred"),
 ))

@@ -87,14 +87,14 @@ class TrainInput:
     """Stop after so many epochs without a better test error; 0: never."""
     loss: str = "aenet"
     """`aenet`: error per atom, each structure alike; `total`: eq. 3 of the paper."""
-    forces: ForceMode = field(default_factory=ForceMode)
-    """How forces enter the loss."""
     copyweight: float = 1.0
     """Weight of each Taylor copy in the loss; that of a parent is 1."""
     threads: int = 0
     """Threads; 0: all."""
     checkpoint: int = 50
     """Epochs between checkpoints; 0: none."""
+    forces: ForceMode = field(default_factory=ForceMode)
+    """How forces enter the loss."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
