@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -372,6 +375,21 @@ def test_interrupted_epoch_is_undone(
             list(training.run(4))
     list(training.run(4))
     assert training.state.history == whole
+
+
+@pytest.mark.parametrize("method", (LmMethod(batchsize=15), EkfMethod()), ids=repr)
+def test_ctrl_c_leaves_the_last_complete_epoch(method: Method) -> None:
+    large = Problem(n_structures=200)
+    training = large.training(method)
+    list(training.run(1))
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(training.run(10**7))
+    timer.join()
+    n = len(training.state.history) + 1
+    assert list(training.run(n))[-1].epoch == n
+    assert training.state.history == list(large.training(method).run(n))
 
 
 @pytest.mark.parametrize("change", (
