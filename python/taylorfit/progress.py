@@ -43,7 +43,9 @@ def _bar(title: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} " + unit),
         TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Otherwise rich sends what is printed meanwhile to stderr, even if standard output is a file
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
         task = bar.add_task(title, total=total, note="")
         yield lambda done, note="": bar.update(task, completed=done, note=note)
 

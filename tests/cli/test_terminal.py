@@ -1,0 +1,157 @@
+"""What a user sees: help, progress on a terminal and in a pipe, interrupted and cut-off output."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli_support import make_toy, run, run_process, start, succeed, taylor, train_in
+from taylorfit import progress
+from taylorfit.cli import COMMANDS
+from taylorfit.formats import generate_input, predict_input, train_input
+
+pty = pytest.importorskip("pty", reason="needs pseudo terminals")
+
+KEYWORDS = {"generate": generate_input.KEYWORDS, "train": train_input.KEYWORDS, "predict": predict_input.KEYWORDS}
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """Morse clusters with copies, generated, and a train.in of many epochs."""
+    make_toy(tmp_path, 20, extra=taylor(delta=0.03, fraction=20))
+    succeed(tmp_path, "generate", "generate.in")
+    (tmp_path / "train.in").write_text(train_in(iterations=60, hidden="2 20:tanh 20:tanh"))
+    return tmp_path
+
+
+# --- help --------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    result = run(tmp_path, "--help")
+    assert result.code == 0
+    for command in COMMANDS:
+        assert re.search(rf"^    {command} ", result.out, re.MULTILINE)
+    assert "Example: python -m taylorfit" in result.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_an_example_its_keywords_and_its_report(command: str, tmp_path: Path) -> None:
+    result = run(tmp_path, command, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(rf"Examples?: python -m taylorfit {command} ", result.out)
+    assert "--report FILE.json" in result.out and "Keys of the report" in result.out
+    for keyword, line in KEYWORDS.get(command, {}).items():
+        assert re.search(rf"^  {keyword} +{re.escape(line)}$", result.out, re.MULTILINE), keyword
+
+
+def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
+    code = "import sys; from taylorfit import cli\ntry: cli.main([sys.argv[1]])\nfinally: sys.exit('numpy' in sys.modules)"
+    for option in ("--help", "--version"):
+        assert subprocess.run([sys.executable, "-c", code, option], cwd=tmp_path, capture_output=True).returncode == 0
+
+
+# --- progress ----------------------------------------------------------------------------------
+
+
+def read_terminal(descriptor: int, process: subprocess.Popen[str]) -> str:
+    """Everything the process writes to its terminal."""
+    parts = []
+    while True:
+        ready, _, _ = select.select([descriptor], [], [], 0.1)
+        if ready:
+            try:
+                part = os.read(descriptor, 65536)
+            except OSError:  # Linux: the other side is closed
+                break
+            if not part:
+                break
+            parts.append(part)
+        elif process.poll() is not None:
+            break
+    return b"".join(parts).decode(errors="replace")
+
+
+def on_terminal(folder: Path, *argv: str, output_too: bool) -> tuple[int, str, str]:
+    """Run with stderr (and stdout) on a pseudo terminal; return exit code, terminal, and stdout if it is a pipe."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    output = theirs if output_too else open(folder / "stdout.txt", "w")  # noqa: SIM115
+    try:
+        process = start(folder, *argv, stdout=output, stderr=theirs, stdin=theirs, env=environment)
+    finally:
+        os.close(theirs)
+    terminal = read_terminal(ours, process)
+    process.wait(timeout=30)
+    os.close(ours)
+    if output_too:
+        return process.returncode, terminal, ""
+    output.close()
+    return process.returncode, terminal, (folder / "stdout.txt").read_text()
+
+
+def test_a_terminal_shows_a_bar_and_redirected_output_stays_plain(toy: Path) -> None:
+    code, terminal, output = on_terminal(toy, "train", "train.in", output_too=False)
+    assert code == 0
+    assert "\x1b[" in terminal and "━" in terminal and "ETA" in terminal and "/60 epochs" in terminal
+    # The table goes where standard output goes, also while the bar is shown
+    assert "\x1b" not in output and "━" not in output
+    assert [int(number) for number in re.findall(r"^ +(\d+) +\S+E[+-]\d+ .*<$", output, re.MULTILINE)] == list(range(61))
+    assert "E-0" not in terminal
+
+
+def test_a_terminal_shows_bar_and_table_together(toy: Path) -> None:
+    code, terminal, _ = on_terminal(toy, "train", "train.in", output_too=True)
+    assert code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal)
+    assert "━" in plain and "best epoch" in plain
+    rows = [re.match(r" +(\d+) +\d\.\d+E[+-]\d+ .*<$", line) for line in re.split(r"[\r\n]+", plain)]
+    found = [int(row[1]) for row in rows if row]
+    assert found == list(range(61))
+
+
+def test_a_pipe_gets_plain_lines_with_an_estimate(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress._Lines, "INTERVAL", 0.0)
+    lines = succeed(toy, "train", "train.in").out.splitlines()
+    shown = [line for line in lines if re.match(r"train: \d+ of 60 epochs, ETA \d", line)]
+    assert len(shown) > 30
+
+
+def test_short_work_in_a_pipe_shows_no_progress(toy: Path) -> None:
+    result = run_process(toy, "train", "train.in")
+    assert (result.code, result.err) == (0, "")
+    assert "\x1b" not in result.out and "ETA" not in result.out and "━" not in result.out
+
+
+# --- interrupted and cut off -------------------------------------------------------------------
+
+
+def test_ctrl_c_during_generate_leaves_nothing_and_ends_soon(tmp_path: Path) -> None:
+    make_toy(tmp_path, 20, 12, extra=taylor(delta=0.02, fraction=20000, N_max=1000000, outfile="copies.train"), radial=12)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    process = start(tmp_path, "generate", "generate.in", "--write-xsf", "copies")
+    while process.poll() is None and not any(tmp_path.glob(".copies*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - sent < 3.0
+    assert process.returncode == 130 and err.strip() == "taylorfit: interrupted"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_reader_that_goes_away_causes_no_noise(toy: Path) -> None:
+    for argv in (("train", "train.in"), ("generate", "generate.in", "--force"), ("--help",), ("train", "--help")):
+        process = start(toy, *argv)
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait(timeout=30)
+        assert err == "", argv
