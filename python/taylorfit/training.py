@@ -134,12 +134,18 @@ class Training:
         started at the first weights
     validate
         called with weights every `validation_every` epochs (0: never in between)
+
+    Raises
+    ------
+    InputError
+        if the optimiser goes from structure to structure and the loss couples them.
     """
 
     def __init__(self, train: EnergyLoss, test: EnergyLoss | None, optimiser: Optimiser,
                  validate: Callable[[np.ndarray], Errors] | None = None, validation_every: int = 0) -> None:
         self.train, self.test, self.optimiser = train, test, optimiser
         self._validate, self._validation_every = validate, validation_every
+        self._terms = None if optimiser.full_batch else train.terms
         self.state = TrainingState()
         self._reference = ~train.data.is_copy
         self._has_copies = bool(train.data.is_copy.any())
@@ -165,8 +171,8 @@ class Training:
                 start = time.perf_counter()
                 status = Lbfgs.RUNNING
                 with interrupt.allowed(), self._undo_unfinished_pass():
-                    if not self.optimiser.full_batch and state.next_epoch:
-                        status = self.optimiser.run_epoch(self.train.terms)
+                    if self._terms is not None and state.next_epoch:
+                        status = self.optimiser.run_epoch(self._terms)
                     weights = self.optimiser.weights.copy()
                     loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
                     test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)

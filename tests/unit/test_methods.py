@@ -22,7 +22,7 @@ from taylorfit.methods.levenberg_marquardt import LevenbergMarquardt
 from taylorfit.methods.sampling import Sampler
 from taylorfit.network import Network
 from taylorfit.taylor.provenance import copy_name
-from taylorfit.training import EnergyLoss, Training
+from taylorfit.training import CentredTaylorLoss, EnergyLoss, Training
 from taylorfit.trainset import TrainingSet
 
 N_FEATURES = (4, 6)
@@ -410,6 +410,14 @@ def test_methods_leave_the_callers_weights_alone(problem: Problem) -> None:
     for method in METHODS:
         list(problem.training(method).run(1))
     np.testing.assert_array_equal(problem.weights, start)
+
+
+def test_a_loss_that_couples_structures_is_refused_at_once(problem: Problem) -> None:
+    data = problem.pack(problem.all, 10**6)
+    with np.errstate(divide="ignore"):  # copies of single atoms are not displaced at all
+        loss = CentredTaylorLoss(data, problem.tables, beta=1.0e-3)
+    with pytest.raises(InputError, match="couples Taylor copies"):
+        Training(loss, None, make_optimiser(LmMethod(), problem.weights))
 
 
 # --- SAMPLING ------------------------------------------------------------------------------------
