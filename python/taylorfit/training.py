@@ -88,7 +88,10 @@ class CentredTaylorLoss(EnergyLoss):
         a, square = n_copies[data.group], mean_square[data.group]
         weight = np.ones(data.n_structures)
         copies = data.is_copy
-        weight[copies] = beta * data.n_atoms[copies] / (3.0 * a[copies] * square[copies])
+        # Copies that are not displaced at all say nothing about forces
+        moved = copies & (square > 0)
+        weight[copies] = 0.0
+        weight[moved] = beta * data.n_atoms[moved] / (3.0 * a[moved] * square[moved])
         self._weight = weight
 
 
