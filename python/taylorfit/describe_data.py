@@ -131,7 +131,8 @@ def describe_structures(structures: Sequence[Structure]) -> Description:
     lines.append("no forces" if largest is None else f"forces: largest {largest:.4f}, RMS {rms:.4f} eV/Å"
                  + ("" if one is not None else f", in {len(forces)} structures"))
     if any(s.stress is not None for s in structures):
-        lines.append("stress in " + (f"{sum(s.stress is not None for s in structures)} structures" if one is None else "the file"))
+        n = sum(s.stress is not None for s in structures)
+        lines.append("stress in " + (f"{n} structures" if one is None else "the file"))
     return lines, {
         "n_structures": len(structures), "compositions": dict(formulas), "n_atoms_min": min(n_atoms),
         "n_atoms_max": max(n_atoms), "periodic_directions": dict(periodic),

@@ -148,7 +148,8 @@ def describe_checkpoint(path: str | PathLike[str]) -> Description:
             MemoryError, SyntaxError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
         raise FormatError(f"is not a checkpoint or is damaged ({error})", file=path,
                           expected="a file written by train") from None
-    lines = [f"training {printable(status)} before epoch {next_epoch}; {len(history)} epochs in {seconds:.1f} s; {n_weights} weights",
+    lines = [f"training {printable(status)} before epoch {next_epoch}; {len(history)} epochs in {seconds:.1f} s; "
+             f"{n_weights} weights",
              "               train MAE   train RMSE     test MAE    test RMSE   meV/atom"]
     for name, row in rows.items():
         epoch = best if name == "best" else next_epoch - 1
