@@ -156,8 +156,12 @@ def taylor(**options: Any) -> str:
 
 def train_in(species: Sequence[str] = ("Ar",), hidden: str = "2 6:tanh 6:tanh", trainingset: str = "toy.train",
              **keywords: Any) -> str:
-    """The text of a train.in; keywords in any case, True for a flag."""
+    """The text of a train.in; keywords in any case, True for a flag.
+
+    One thread unless asked for: on a busy machine threads that wait for each other take a hundred times longer.
+    """
     lines = [f"TRAININGSET {trainingset}"]
+    keywords = {"threads": 1, **keywords}
     lines += [key.upper() if value is True else f"{key.upper()} {value}" for key, value in keywords.items()]
     return "\n".join([*lines, "", "METHOD", "bfgs", "", "NETWORKS", *(f"{s} {s}.nn {hidden}" for s in species), ""])
 

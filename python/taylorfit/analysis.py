@@ -113,16 +113,20 @@ def validate(structures: Sequence[Structure], potential: PotentialTables, atomic
     return errors_of(structures, evaluations, atomic_energies)
 
 
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" + ("" if n == 1 else "s")
+
+
 def error_lines(errors: Errors) -> list[str]:
     """The errors as text, one line each, with units."""
     lines = []
     if errors.energy_rmse is not None:
         lines.append(f"energy  MAE {1e3 * errors.energy_mae:10.3f}  RMSE {1e3 * errors.energy_rmse:10.3f}  meV/atom"
-                     f"  ({errors.n_structures} structures)")
+                     f"  ({_counted(errors.n_structures, 'structure')})")
     if errors.force_rmse is not None:
         lines += [
             f"force   MAE {errors.force_mae:10.4f}  RMSE {errors.force_rmse:10.4f}  eV/Å per component"
-            f"  ({errors.n_forces} atoms)",
+            f"  ({_counted(errors.n_forces, 'atom')})",
             f"        mean |F − F_ref| {errors.force_error_norm_mean:.4f} eV/Å,"
             f"  mean ||F| − |F_ref|| {errors.force_norm_error_mean:.4f} eV/Å",
         ]

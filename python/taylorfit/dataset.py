@@ -158,11 +158,14 @@ def split_parents(
     if n_train < 1:
         raise InputError("no structures to train on", file=where[0], value=len(kept), expected="at least one")
     test = set(rng.choice(len(kept), len(kept) - n_train, replace=False).tolist())
+    # By name: a structure that is listed twice may be on both sides, but its copies must not be trained on
+    tested = {main.names[kept[index]] for index in test}
     train: list[tuple[int, int]] = []
     for index, s in enumerate(kept):
         if index not in test:
             train.append((0, s))
-            train.extend(copies.pop(main.names[s], ()))
+            if main.names[s] not in tested:
+                train.extend(copies.pop(main.names[s], ()))
     return Split(
         train=train,
         test=[(0, kept[index]) for index in sorted(test)],

@@ -187,6 +187,17 @@ def test_copies_of_test_structures_are_never_trained_on(toy: Path, monkeypatch: 
     assert not any(parse_copy_name(name) for name in tested.names)
 
 
+def test_copies_of_a_structure_listed_twice_are_not_trained_on_when_one_of_the_two_is_tested(tmp_path: Path) -> None:
+    make_toy(tmp_path, 6, extra=taylor(delta=0.03, fraction=2))
+    text = (tmp_path / "generate.in").read_text()
+    (tmp_path / "generate.in").write_text(text.replace("FILES\n6", "FILES\n12") + text.partition("FILES\n6\n")[2])
+    succeed(tmp_path, "generate", "generate.in")
+    found = train(tmp_path, iterations=0, testpercent=25, save_energies=True)
+    tested, trained = ({row[-1] for row in energies_file(tmp_path / f"energies.{part}.0")} for part in ("test", "train"))
+    assert tested & trained  # the case that is meant
+    assert found["n_copies"] == 4 * len(trained - tested)
+
+
 def test_errors_are_of_reference_structures_alone(toy: Path) -> None:
     alone = train(toy, iterations=0, testpercent=25)
     with_copies = train(toy, "--fresh", iterations=0, testpercent=25, taylorset="copies.train")
