@@ -19,11 +19,13 @@ contains
    !> Atom after atom, own gets (n_feature, 3) derivatives with respect to the atom's own position, and
    !> image (n_neighbour, n_feature, 3) those with respect to each neighbour within `reach`, in the order
    !> of tf_api_structures.neighbours for the same reach.
-   subroutine descriptor_derivatives(basis, n_function, parameters, environment, position, cell, periodic, &
+   subroutine descriptor_derivatives(basis, n_function, function_kind, parameters, function_species, environment, position, cell, periodic, &
          species, reach, atom_first, atom_last, n_threads, own, image, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
+      integer, intent(in) :: function_kind(:)
       real(wp), intent(in) :: parameters(:, :)
+      integer, intent(in) :: function_species(:, :)
       integer, intent(in) :: environment(:, :)
       real(wp), intent(in) :: position(:, :)
       real(wp), intent(in) :: cell(:, :)
@@ -48,7 +50,7 @@ contains
       integer(i8) :: n_neighbours
       integer :: i, n
 
-      call new_descriptors(basis, n_function, parameters, environment, descriptors, error)
+      call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, descriptors, error)
       if (size(position, 1) /= 3 .or. any(shape(cell) /= 3) .or. size(periodic) /= 3 .or. &
          size(species) /= size(position, 2) .or. atom_first < 1 .or. atom_last > size(species) .or. &
          atom_first > atom_last) call raise(error, error_size, "structure arrays have the wrong size")
@@ -79,7 +81,7 @@ contains
          species_here = species
          !$omp parallel num_threads(n_threads) default(shared) private(work, scratch, error_here, i)
          call new_descriptor_work(descriptors, list%n_most, work)
-         call new_descriptor_scratch(list%n_most, scratch)
+         call new_descriptor_scratch(descriptors, list%n_most, scratch)
          !$omp do schedule(dynamic)
          do i = atom_first, atom_last
             call derive(i, descriptors(species_here(i))%n_feature, int(list%first(i + 1) - list%first(i)), &

@@ -75,11 +75,13 @@ contains
    end subroutine neighbours
 
    !> \brief Descriptors of a batch of structures, each in one or more displaced copies.
-   subroutine describe(basis, n_function, parameters, environment, first_atom, position, cell, periodic, &
+   subroutine describe(basis, n_function, function_kind, parameters, function_species, environment, first_atom, position, cell, periodic, &
          species, n_copies, displacement, n_threads, values, placed, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
+      integer, intent(in) :: function_kind(:)
       real(wp), intent(in) :: parameters(:, :)
+      integer, intent(in) :: function_species(:, :)
       integer, intent(in) :: environment(:, :)
       integer, intent(in) :: first_atom(:)
       real(wp), intent(in) :: position(:, :)
@@ -105,7 +107,7 @@ contains
       failed = 0
       stopped = .false.
       n_s = size(n_copies)
-      call new_descriptors(basis, n_function, parameters, environment, descriptors, error)
+      call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, descriptors, error)
       call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       if (.not. allocated(error)) then
@@ -196,11 +198,13 @@ contains
    end subroutine describe
 
    !> \brief Derivative of Σ_f g_f G_f of one atom with respect to all positions (1/Å).
-   subroutine descriptor_derivative(basis, n_function, parameters, environment, position, cell, periodic, &
+   subroutine descriptor_derivative(basis, n_function, function_kind, parameters, function_species, environment, position, cell, periodic, &
          species, atom, g, derivative, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
+      integer, intent(in) :: function_kind(:)
       real(wp), intent(in) :: parameters(:, :)
+      integer, intent(in) :: function_species(:, :)
       integer, intent(in) :: environment(:, :)
       real(wp), intent(in) :: position(:, :)
       real(wp), intent(in) :: cell(:, :)
@@ -220,7 +224,7 @@ contains
       integer, allocatable :: species_here(:)
       real(wp), allocatable :: g_here(:), values(:)
       integer :: k, j
-      call new_descriptors(basis, n_function, parameters, environment, descriptors, error)
+      call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, descriptors, error)
       if (size(position, 1) /= 3 .or. any(shape(cell) /= 3) .or. size(periodic) /= 3 .or. &
          size(species) /= size(position, 2) .or. any(shape(derivative) /= shape(position)) .or. &
          atom < 1 .or. atom > size(species)) call raise(error, error_size, "structure arrays have the wrong size")
@@ -237,7 +241,7 @@ contains
          call new_descriptor_work(descriptors, list%n_most, work)
          species_here = species
          g_here = g
-         call new_descriptor_scratch(list%n_most, scratch)
+         call new_descriptor_scratch(descriptors, list%n_most, scratch)
          allocate (values(size(g)))
          call descriptor_values(descriptors, list, atom, list%position, ghosts, species_here, .true., work, scratch, &
             values, error)
@@ -259,12 +263,14 @@ contains
    end subroutine descriptor_derivative
 
    !> \brief Energies, forces and strain derivatives of a batch of structures from a potential.
-   subroutine evaluate(basis, n_function, parameters, environment, n_layers, n_nodes, codes, weights, &
+   subroutine evaluate(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
          feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, first_atom, position, cell, &
          periodic, species, with_forces, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
+      integer, intent(in) :: function_kind(:)
       real(wp), intent(in) :: parameters(:, :)
+      integer, intent(in) :: function_species(:, :)
       integer, intent(in) :: environment(:, :)
       integer, intent(in) :: n_layers(:)
       integer, intent(in) :: n_nodes(:)
@@ -299,7 +305,7 @@ contains
       stopped = .false.
       n_s = size(cell, 3)
       n_t = size(basis)
-      call new_descriptors(basis, n_function, parameters, environment, potential%descriptors, error)
+      call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, potential%descriptors, error)
       if (.not. allocated(error)) call new_networks(n_layers, n_nodes, codes, potential%networks, n_weights, error)
       call check_batch(n_s, n_t, first_atom, position, cell, periodic, species, error)
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")

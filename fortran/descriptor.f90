@@ -4,15 +4,17 @@ module tf_descriptor
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
    use tf_chebyshev, only : chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, &
       chebyshev_work_type, new_chebyshev_work, chebyshev_scratch_type, new_chebyshev_scratch
+   use tf_behler, only : behler_type, new_behler, behler_values, behler_gradient, &
+      behler_scratch_type, new_behler_scratch
    use tf_neighbours, only : neighbour_list_type
    use tf_error, only : error_type, raise, error_size, error_value, error_species
    implicit none
    private
    public :: descriptor_type, new_descriptors, check_species, descriptor_values, descriptor_gradient
    public :: descriptor_work_type, new_descriptor_work, descriptor_scratch_type, new_descriptor_scratch
-   public :: basis_chebyshev
+   public :: basis_chebyshev, basis_behler
 
-   integer, parameter :: basis_chebyshev = 1
+   integer, parameter :: basis_chebyshev = 1, basis_behler = 2
 
    !> Descriptor of one central species
    type :: descriptor_type
@@ -23,6 +25,7 @@ module tf_descriptor
       !> (n_species) may a neighbour be of this species?
       logical, allocatable :: knows(:)
       type(chebyshev_type) :: chebyshev
+      type(behler_type) :: behler
    end type descriptor_type
 
    !> Neighbours of one atom, and what its values leave behind for its gradient; large enough for every species
@@ -34,26 +37,33 @@ module tf_descriptor
    !> Scratch for one thread
    type :: descriptor_scratch_type
       type(chebyshev_scratch_type) :: chebyshev
+      type(behler_scratch_type) :: behler
    end type descriptor_scratch_type
 
 contains
 
    !> Build the descriptors of all species from ænet's flat function tables
-   subroutine new_descriptors(basis, n_function, parameters, environment, descriptors, error)
+   subroutine new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, &
+         descriptors, error)
       !> (n_species) kind of descriptor
       integer, intent(in) :: basis(:)
       !> (n_species) length of each function table
       integer, intent(in) :: n_function(:)
-      !> (4, total) parameters of the functions, species after species
+      !> (total) kind of each function, species after species: 1 … 5 for G1 … G5, unused by Chebyshev
+      integer, intent(in) :: function_kind(:)
+      !> (4, total) their parameters
       real(wp), intent(in) :: parameters(:, :)
+      !> (2, total) species of the neighbours that a symmetry function counts, 0 where unused
+      integer, intent(in) :: function_species(:, :)
       !> (n_species, n_species) place of neighbour species (first index) in the ENV list, 0 if absent
       integer, intent(in) :: environment(:, :)
       type(descriptor_type), allocatable, intent(out) :: descriptors(:)
       type(error_type), allocatable, intent(inout) :: error
-      integer :: t, start, n_species
+      integer :: t, start, last, n_species
       n_species = size(basis)
       if (size(n_function) /= n_species .or. any(shape(environment) /= n_species) .or. &
-         any(n_function < 1) .or. size(parameters, 1) /= 4 .or. sum(n_function) /= size(parameters, 2)) then
+         any(n_function < 1) .or. size(parameters, 1) /= 4 .or. sum(n_function) /= size(parameters, 2) .or. &
+         size(function_kind) /= sum(n_function) .or. any(shape(function_species) /= [2, sum(n_function)])) then
          call raise(error, error_size, "descriptor tables do not match the number of species")
          return
       end if
@@ -75,6 +85,14 @@ contains
             d%cutoff = max(d%chebyshev%radial_cut, d%chebyshev%angular_cut)
             if (d%n_feature /= n_function(t)) call raise(error, error_size, &
                "the length of a Chebyshev descriptor does not follow from its orders")
+         case (basis_behler)
+            last = start + n_function(t)
+            call new_behler(function_kind(start + 1:last), parameters(:, start + 1:last), &
+               function_species(:, start + 1:last), environment(:, t), d%behler, error)
+            d%n_feature = d%behler%n_feature
+            d%cutoff = d%behler%cutoff
+            ! Functions look at the species even if ENV has only one
+            d%knows = environment(:, t) > 0
          case default
             call raise(error, error_value, "unknown kind of descriptor")
          end select
@@ -99,10 +117,25 @@ contains
    end subroutine new_descriptor_work
 
    !> Scratch for atoms with up to n_most neighbours
-   subroutine new_descriptor_scratch(n_most, scratch)
+   subroutine new_descriptor_scratch(descriptors, n_most, scratch)
+      type(descriptor_type), intent(in) :: descriptors(:)
       integer, intent(in) :: n_most
       type(descriptor_scratch_type), intent(out) :: scratch
+      integer :: t, n_shells, n_radial, n_exponents, n_powers
       call new_chebyshev_scratch(n_most, scratch%chebyshev)
+      if (.not. any(descriptors%basis == basis_behler)) return
+      n_shells = 0
+      n_radial = 0
+      n_exponents = 0
+      n_powers = 0
+      do t = 1, size(descriptors)
+         if (descriptors(t)%basis /= basis_behler) cycle
+         n_shells = max(n_shells, size(descriptors(t)%behler%shells))
+         n_radial = max(n_radial, descriptors(t)%behler%most_radial)
+         n_exponents = max(n_exponents, descriptors(t)%behler%most_exponents)
+         n_powers = max(n_powers, descriptors(t)%behler%most_powers)
+      end do
+      call new_behler_scratch(n_most, n_shells, n_radial, n_exponents, n_powers, scratch%behler)
    end subroutine new_descriptor_scratch
 
    !> Refuse a structure with a neighbour species that a descriptor cannot handle
@@ -153,6 +186,8 @@ contains
       case (basis_chebyshev)
          call chebyshev_values(descriptors(species(i))%chebyshev, work%around, with_slopes, work%chebyshev, &
             scratch%chebyshev, values)
+      case (basis_behler)
+         call behler_values(descriptors(species(i))%behler, work%around, scratch%behler, values)
       end select
    end subroutine descriptor_values
 
@@ -171,6 +206,8 @@ contains
       select case (descriptors(t)%basis)
       case (basis_chebyshev)
          call chebyshev_gradient(descriptors(t)%chebyshev, g, work%around, work%chebyshev, scratch%chebyshev)
+      case (basis_behler)
+         call behler_gradient(descriptors(t)%behler, g, work%around, scratch%behler)
       end select
    end subroutine descriptor_gradient
 

@@ -60,7 +60,7 @@ contains
          do k = 1, n
             call new_descriptor_work(descriptors, space%n_most, space%work(k))
          end do
-         call new_descriptor_scratch(space%n_most, space%scratch)
+         call new_descriptor_scratch(descriptors, space%n_most, space%scratch)
       end if
       if (n_ghosts > 0) then
          if (allocated(space%ghosts)) then

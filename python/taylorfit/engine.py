@@ -26,7 +26,7 @@ from .structure import Structure
 LANES = 8
 """Panels of atoms are padded to a multiple of this (`lanes` in kinds.f90)."""
 
-_BASIS = {CHEBYSHEV: 1}
+_BASIS = {CHEBYSHEV: 1, BEHLER2011: 2}
 _LEVEL_VARIABLE = "TAYLORFIT_CPU"
 
 
@@ -201,8 +201,12 @@ class DescriptorTables:
     setups: tuple[DescriptorSetup, ...]
     basis: np.ndarray
     n_function: np.ndarray
+    function: np.ndarray
+    """(total,) 0 for Chebyshev, 1..5 for G1..G5"""
     parameters: np.ndarray
     """(4, total) Fortran order"""
+    neighbours: np.ndarray
+    """(2, total) Fortran order: species of type2 and type3 of a symmetry function, from 1; 0 where unused"""
     environment: np.ndarray
     """(n_species, n_species) Fortran order: place of the first index in the ENV list of the second"""
 
@@ -215,7 +219,7 @@ class DescriptorTables:
         Raises
         ------
         InputError
-            if a setup is of the wrong species or of a kind that is not implemented.
+            if a setup is of the wrong species or of an unknown kind, or a symmetry function names no species of ENV.
         """
         where = [None] * len(setups) if files is None else files
         for symbol, setup, file in zip(species, setups, where, strict=True):
@@ -223,8 +227,8 @@ class DescriptorTables:
                 raise InputError(f"the setup for {symbol} describes another species", file=file,
                                  value=setup.species, expected=symbol)
             if setup.kind not in _BASIS:
-                what = "is not there yet" if setup.kind == BEHLER2011 else "is unknown"
-                raise InputError(f"descriptor {setup.basis} of species {symbol} {what}", file=file, expected="Chebyshev")
+                raise InputError(f"descriptor of species {symbol} is unknown", file=file, value=setup.basis,
+                                 expected="Chebyshev or Behler2011")
         environment = np.zeros((len(species), len(species)), dtype=np.int32, order="F")
         for t, setup in enumerate(setups):
             outside = [symbol for symbol in setup.environment if symbol not in species]
@@ -234,12 +238,18 @@ class DescriptorTables:
                                  file=where[t], value=" ".join(outside), expected=" ".join(species))
             for place, symbol in enumerate(setup.environment, start=1):
                 environment[species.index(symbol), t] = place
+            if setup.neighbours.min(initial=0) < 0 or setup.neighbours.max(initial=0) > len(setup.environment):
+                raise InputError(f"a symmetry function of the setup for {setup.species} names a species outside ENV",
+                                 file=where[t], value=int(np.abs(setup.neighbours).max()),
+                                 expected=f"1 to {len(setup.environment)}")
         return cls(
             species=tuple(species),
             setups=tuple(setups),
             basis=_integers([_BASIS[setup.kind] for setup in setups]),
             n_function=_integers([setup.n_feature for setup in setups]),
+            function=_integers(np.concatenate([setup.function for setup in setups])),
             parameters=np.asfortranarray(np.concatenate([setup.parameters for setup in setups]).T),
+            neighbours=_integers(np.concatenate([_global_neighbours(species, setup) for setup in setups]).T),
             environment=environment,
         )
 
@@ -250,7 +260,7 @@ class DescriptorTables:
 
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The engine's first arguments."""
-        return self.basis, self.n_function, self.parameters, self.environment
+        return self.basis, self.n_function, self.function, self.parameters, self.neighbours, self.environment
 
     def check(self, structure: Structure) -> np.ndarray:
         """Return the species index (from 0) of each atom, having checked that all ENV lists know all species.
@@ -263,7 +273,7 @@ class DescriptorTables:
         index = structure.species_index(self.species)
         for t in np.unique(index):
             environment = self.setups[t].environment
-            if len(environment) == 1:
+            if len(environment) == 1 and self.setups[t].kind == CHEBYSHEV:
                 continue
             missing = sorted(set(structure.symbols) - set(environment))
             if missing:
@@ -272,6 +282,12 @@ class DescriptorTables:
                     file=structure.name or None, value=" ".join(missing), expected=" ".join(environment),
                 )
         return index
+
+
+def _global_neighbours(species: Sequence[str], setup: DescriptorSetup) -> np.ndarray:
+    """Return the neighbour species of each function as index into `species`, from 1; (n_feature, 2), 0 where unused."""
+    places = [0, *(list(species).index(symbol) + 1 for symbol in setup.environment)]
+    return np.array(places, dtype=np.int32)[setup.neighbours]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,116 @@
+!> Elementary functions over whole arrays, branch free and without library calls, so that they run in
+!> vector registers on any machine.  Lengths are best multiples of `lanes`.
+module tf_vector_math
+   use tf_kinds, only : wp, i8, lanes
+   implicit none
+   private
+   public :: exponentials, whole_powers, inner_product
+
+contains
+
+   !> y = exp(x), relative error below 2 ulp; arguments are clipped to [-708, 709]
+   pure subroutine exponentials(n, x, y)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: x(n)
+      real(wp), intent(out) :: y(n)
+      real(wp), parameter :: log2_e = 1.4426950408889634_wp
+      ! ln 2 split in two, so that k·ln2_high is exact
+      real(wp), parameter :: ln2_high = 6.93147180369123816490e-01_wp, ln2_low = 1.90821492927058770002e-10_wp
+      ! 1.5·2^52: adding it leaves the nearest integer in the last bits of the mantissa
+      real(wp), parameter :: rounder = 6755399441055744.0_wp
+      real(wp) :: t, shifted, k, r, p
+      integer :: i
+      !$omp simd private(t, shifted, k, r, p)
+      do i = 1, n
+         t = max(min(x(i), 709.0_wp), -708.0_wp)
+         shifted = t*log2_e + rounder
+         k = shifted - rounder
+         r = (t - k*ln2_high) - k*ln2_low
+         ! exp(r) = 1 + (r + r²(1/2! + r/3! + …)), |r| <= ln(2)/2
+         p = r + r*r*(1.0_wp/2.0_wp + r*(1.0_wp/6.0_wp + r*(1.0_wp/24.0_wp + r*(1.0_wp/120.0_wp + &
+            r*(1.0_wp/720.0_wp + r*(1.0_wp/5040.0_wp + r*(1.0_wp/40320.0_wp + r*(1.0_wp/362880.0_wp + &
+            r*(1.0_wp/3628800.0_wp + r*(1.0_wp/39916800.0_wp + r*(1.0_wp/479001600.0_wp + &
+            r*(1.0_wp/6227020800.0_wp))))))))))))
+         y(i) = (1.0_wp + p)*transfer(ishft(transfer(shifted, 0_i8) + 1023_i8, 52), 1.0_wp)
+      end do
+   end subroutine exponentials
+
+   !> y = x^m for an integer m >= 0 by repeated multiplication
+   pure recursive subroutine whole_powers(n, x, m, y)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: x(n)
+      integer, intent(in) :: m
+      real(wp), intent(out) :: y(n)
+      real(wp) :: x2
+      integer :: i
+      select case (m)
+      case (0)
+         y = 1.0_wp
+      case (1)
+         y = x
+      case (2)
+         !$omp simd
+         do i = 1, n
+            y(i) = x(i)*x(i)
+         end do
+      case (3)
+         !$omp simd
+         do i = 1, n
+            y(i) = x(i)*x(i)*x(i)
+         end do
+      case (4)
+         !$omp simd private(x2)
+         do i = 1, n
+            x2 = x(i)*x(i)
+            y(i) = x2*x2
+         end do
+      case (7)
+         !$omp simd private(x2)
+         do i = 1, n
+            x2 = x(i)*x(i)
+            y(i) = x2*x2*x2*x(i)
+         end do
+      case default
+         call whole_powers(n, x, m/2, y)
+         if (mod(m, 2) == 0) then
+            !$omp simd
+            do i = 1, n
+               y(i) = y(i)*y(i)
+            end do
+         else
+            !$omp simd
+            do i = 1, n
+               y(i) = y(i)*y(i)*x(i)
+            end do
+         end if
+      end select
+   end subroutine whole_powers
+
+   !> Σ x y in several independent partial sums; n a multiple of `lanes`
+   pure real(wp) function inner_product(n, x, y) result(s)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: x(n), y(n)
+      real(wp) :: a(lanes), b(lanes), c(lanes), d(lanes)
+      integer :: i, l, last
+      a = 0.0_wp
+      b = 0.0_wp
+      c = 0.0_wp
+      d = 0.0_wp
+      last = n - mod(n, 4*lanes)
+      do i = 0, last - 1, 4*lanes
+         do l = 1, lanes
+            a(l) = a(l) + x(i + l)*y(i + l)
+            b(l) = b(l) + x(i + lanes + l)*y(i + lanes + l)
+            c(l) = c(l) + x(i + 2*lanes + l)*y(i + 2*lanes + l)
+            d(l) = d(l) + x(i + 3*lanes + l)*y(i + 3*lanes + l)
+         end do
+      end do
+      do i = last, n - 1, lanes
+         do l = 1, lanes
+            a(l) = a(l) + x(i + l)*y(i + l)
+         end do
+      end do
+      s = sum((a + b) + (c + d))
+   end function inner_product
+
+end module tf_vector_math
