@@ -7,7 +7,7 @@ species form one panel (features × atoms, the atoms contiguous, padded to a mul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,12 +119,13 @@ class Split:
 
 def split_parents(
     sources: Sequence[TrainingSet], scaling: Scaling, test_percent: float, rng: np.random.Generator,
-    files: Sequence[str] | None = None,
+    files: Sequence[str] | None = None, choose: Callable[[int], Collection[int]] | None = None,
 ) -> Split:
     """Split the reference structures of ``sources[0]`` into train and test; copies follow their parent.
 
     Copies may stand in any of the files.  As in ænet, the number of training structures is
-    ceil((1 − p/100)·N).  `files` are the names of the sources, for errors.
+    ceil((1 − p/100)·N).  `files` are the names of the sources, for errors.  `choose`, if given,
+    draws the test structures instead of `rng`: from their number to their indices.
 
     Raises
     ------
@@ -153,11 +154,14 @@ def split_parents(
                          expected="TRAININGSET and TAYLORSET of one generate run")
     per_atom = scaling.energies(main) / main.n_atoms
     kept = [s for s in parents if per_atom[s] <= KEPT_ENERGY]
-    # The tiny subtraction keeps rounding from turning e.g. 0.9·60 = 54.000…01 into 55
-    n_train = int(np.ceil((1.0 - test_percent / 100.0) * len(kept) - 1.0e-9))
-    if n_train < 1:
+    if choose is not None:
+        test = set(choose(len(kept)))
+    else:
+        # The tiny subtraction keeps rounding from turning e.g. 0.9·60 = 54.000…01 into 55
+        n_train = int(np.ceil((1.0 - test_percent / 100.0) * len(kept) - 1.0e-9))
+        test = set(rng.choice(len(kept), len(kept) - n_train, replace=False).tolist())
+    if len(test) == len(kept):
         raise InputError("no structures to train on", file=where[0], value=len(kept), expected="at least one")
-    test = set(rng.choice(len(kept), len(kept) - n_train, replace=False).tolist())
     # By name: a structure that is listed twice may be on both sides, but its copies must not be trained on
     tested = {main.names[kept[index]] for index in test}
     train: list[tuple[int, int]] = []

@@ -17,6 +17,7 @@ from ..engine import Lbfgs, NetworkTables, PotentialTables, available_threads, b
 from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.energies_file import write_energies
+from ..formats.rngstate import test_set_from_rngstate
 from ..formats.structure_files import read_structure_files, require_species
 from ..formats.train_input import TrainInput, describe_keywords, read_train_input
 from ..formats.train_methods import format_method
@@ -49,6 +50,9 @@ eV/atom, copies_rmse), best_epoch, n_train, n_test, n_copies, n_weights, memory_
 seconds, seconds_per_epoch, interrupted, status, potentials, validation (best epoch),
 validation_last, validation_history (list with epoch):
 """ + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
+
+AENET_STATE = "train.rngstate"
+"""State of ænet's random generator; where it is, ænet (and so we) repeat its test set."""
 
 TABLE_ROWS = 50
 """About so many epochs are printed; the report has all."""
@@ -148,7 +152,12 @@ def _prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, r
         raise InputError("MAXENERGY drops every structure", file=input_file, value=settings.maxenergy,
                          expected=f"more than {main.energy_min:.6f} eV/atom, the lowest energy of {files[0]}")
     scaling = Scaling.of(main, settings.maxenergy if np.isfinite(settings.maxenergy) else None, file=files[0])
-    split = split_parents(sources, scaling, settings.testpercent, np.random.default_rng([settings.seed, 1]), files)
+    repeated = Path(AENET_STATE).exists()
+    if repeated:
+        print(f"note: the test set is ænet's, from {AENET_STATE} in this folder (remove the file to draw one with SEED)")
+    split = split_parents(
+        sources, scaling, settings.testpercent, np.random.default_rng([settings.seed, 1]), files,
+        (lambda n: test_set_from_rngstate(AENET_STATE, n, settings.testpercent)) if repeated else None)
     networks, notes = starting_networks(settings.networks, main, np.random.default_rng([settings.seed, 2]), fresh,
                                         resume, listed_in=input_file)
     centred = settings.forces.mode == "centred"
