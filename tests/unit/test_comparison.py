@@ -47,7 +47,8 @@ def shortened(tmp_path: Path) -> Path:
     copy_example("water-cluster", folder)
     for name, pattern, new in (("train-energy.in", r"ITERATIONS\s+\d+", "ITERATIONS 4"),
                                ("train-taylor.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
-                               ("generate.in", r"fraction=\d+", "fraction=1")):
+                               ("train-centred.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
+                               ("generate.in", r"fraction=\d+", "fraction=2")):
         text, n = re.subn(pattern, new, (folder / name).read_text())
         assert n == 1
         (folder / name).write_text(text)
@@ -64,10 +65,10 @@ def test_example_runs_and_runs_again(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert "ITERATIONS 2" in (folder / "train-taylor.in").read_text()
         reports = json.loads((tmp_path / "all.json").read_text())["reports"]
         assert set(reports) == {Path(file).stem for _, file in EXAMPLES["water-cluster"].steps}
-        assert reports["train-taylor"]["n_copies"] == reports["train-taylor"]["n_train"]
+        assert reports["train-taylor"]["n_copies"] == 2 * reports["train-taylor"]["n_train"]
         # The potentials on disk give the errors that training reports
         for key in (row[1] for row in ROWS):
-            assert reports["predict"]["errors"][key] == pytest.approx(reports["train-taylor"]["validation"][key], rel=1e-9)
+            assert reports["predict"]["errors"][key] == pytest.approx(reports["train-centred"]["validation"][key], rel=1e-9)
         table = printed[printed.index("errors on 200 validation structures"):]
         tables.append([line for line in table.splitlines() if "epoch" not in line])
         for word in ("energy training", "O.taylor.nn", "predict.out", str(folder)):

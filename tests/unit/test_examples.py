@@ -78,20 +78,20 @@ def test_input_files_name_only_files_that_are_there_or_made_before(copied: Path)
     for setup in re.findall(r"\S+\.stp", generate):
         assert (copied / setup).is_file()
     networks = set()
-    for training, sets in (("train-energy.in", {"water.train"}), ("train-taylor.in", made)):
+    for training, sets in (("train-energy.in", {"water.train"}), ("train-taylor.in", made), ("train-centred.in", made)):
         text = (copied / training).read_text()
         assert set(re.findall(r"^(?:TRAININGSET|TAYLORSET)\s+(\S+)", text, re.M)) == sets
         networks |= set(re.findall(r"\S+\.nn\b", text))
-    assert len(networks) == 4
+    assert len(networks) == 6
     assert set(re.findall(r"\S+\.nn\b", (copied / "predict.in").read_text())) <= networks
 
 
-def test_trainings_differ_only_in_the_copies_and_the_name_of_the_networks(copied: Path) -> None:
+def test_trainings_differ_only_in_copies_forces_and_the_name_of_the_networks(copied: Path) -> None:
     def settings(file: str) -> list[str]:
-        lines = (copied / file).read_text().replace(".taylor.nn", ".energy.nn").splitlines()
-        return [line for line in lines if line and not line.startswith(("!", "TAYLORSET"))]
+        lines = re.sub(r"\.(taylor|centred)\.nn", ".energy.nn", (copied / file).read_text()).splitlines()
+        return [line for line in lines if line and not line.startswith(("!", "TAYLORSET", "FORCES"))]
 
-    assert settings("train-energy.in") == settings("train-taylor.in")
+    assert settings("train-energy.in") == settings("train-taylor.in") == settings("train-centred.in")
 
 
 def test_input_files_are_ascii() -> None:

@@ -51,6 +51,7 @@ EXAMPLES: dict[str, Example] = {
             "generate-behler.in",
             "train-energy.in",
             "train-taylor.in",
+            "train-centred.in",
             "predict.in",
         ),
         archives=("train.tar.xz", "validation.tar.xz"),
@@ -58,9 +59,11 @@ EXAMPLES: dict[str, Example] = {
             ("generate", "generate.in"),
             ("train", "train-energy.in"),
             ("train", "train-taylor.in"),
+            ("train", "train-centred.in"),
             ("predict", "predict.in"),
         ),
-        trainings=(("energy training", "train-energy.in"), ("Taylor training", "train-taylor.in")),
+        trainings=(("energy training", "train-energy.in"), ("Taylor training", "train-taylor.in"),
+                   ("Taylor, centred", "train-centred.in")),
     ),
 }
 
