@@ -17,6 +17,9 @@ module tf_api_structures
    private
    public :: cutoff, neighbours, describe, descriptor_derivative, evaluate
 
+   ! A thread costs as much to wake as the work on some tens of atoms
+   integer(i8), parameter :: atoms_per_thread = 32
+
 contains
 
    !> \brief Cosine cutoff function and its derivative (1/Å) at distances r (Å).
@@ -128,7 +131,7 @@ contains
       if (.not. allocated(error)) then
          ! Many structures: one thread each; few: all threads on each
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
-         inner = merge(1, n_threads, n_s >= 2*n_threads)
+         inner = merge(1, worthwhile_threads(n_threads, copy_offset(n_s + 1)/max(n_s, 1)), n_s >= 2*n_threads)
          !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, stop_now, spaces)
          allocate (spaces(inner))
          !$omp do schedule(dynamic)
@@ -337,7 +340,7 @@ contains
          potential%energy_atomic = energy_atomic
          potential%cutoff = maxval(potential%descriptors%cutoff)
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
-         inner = merge(1, n_threads, n_s >= 2*n_threads)
+         inner = merge(1, worthwhile_threads(n_threads, int(size(species)/max(n_s, 1), i8)), n_s >= 2*n_threads)
          !$omp parallel num_threads(outer) if(outer > 1) default(shared) &
          !$omp private(error_here, thread, stop_now, spaces, a, b)
          allocate (spaces(inner))
@@ -374,6 +377,13 @@ contains
       end if
       call report(error, ierr, errmsg, failed)
    end subroutine evaluate
+
+   !> Threads that are worth waking for a structure of n atoms
+   pure integer function worthwhile_threads(n_threads, n)
+      integer, intent(in) :: n_threads
+      integer(i8), intent(in) :: n
+      worthwhile_threads = int(max(1_i8, min(int(n_threads, i8), n/atoms_per_thread)))
+   end function worthwhile_threads
 
    !> Check the arrays that describe a batch of structures
    subroutine check_batch(n_structures, n_species, first_atom, position, cell, periodic, species, error)

@@ -15,6 +15,8 @@ module tf_objective
    public :: pack_type, check_pack, check_groups, evaluate_energy_loss
 
    integer, parameter :: max_chunks = 128
+   ! Waking a thread costs as much as the work on a few hundred atoms
+   integer, parameter :: atoms_per_thread = 2000
 
    !> How a packed data set is laid out; the arrays belong to the caller
    type :: pack_type
@@ -124,7 +126,7 @@ contains
       logical, intent(out) :: stopped
       real(wp), allocatable :: part(:, :), loss_part(:), value(:), slope(:), seed(:), residual(:)
       integer, allocatable :: scratch(:)
-      integer :: n_chunks, c, b, t, n_scratch, widest, thread
+      integer :: n_chunks, n_use, c, b, t, n_scratch, widest, thread
       logical :: stop_now
 
       n_chunks = min(pack%n_blocks, max_chunks)
@@ -142,7 +144,8 @@ contains
       allocate (part(merge(size(weights), 0, with_gradient), n_chunks))
       stopped = .false.
 
-      !$omp parallel num_threads(n_threads) default(shared) private(c, b, value, slope, seed, thread, stop_now)
+      n_use = int(min(int(n_threads, i8), max(1_i8, sum(int(pack%panel_width, i8))/atoms_per_thread)))
+      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, value, slope, seed, thread, stop_now)
       allocate (value(scratch(pack%n_species + 1)), slope(scratch(pack%n_species + 1)), seed(widest))
       thread = 0
       !$ thread = omp_get_thread_num()
