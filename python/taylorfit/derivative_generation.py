@@ -9,7 +9,7 @@ from os import PathLike
 import numpy as np
 
 from .engine import DescriptorTables
-from .engine_derivatives import descriptor_derivatives
+from .engine.derivatives import descriptor_derivatives
 from .formats.derivatives_file import DerivativesWriter
 from .structure import Structure
 from .taylor.displacements import DisplacementPlan

@@ -19,7 +19,7 @@ import numpy as np
 from .analysis import Errors, energy_errors
 from .dataset import PackedDataset
 from .engine import Lbfgs, NetworkTables, energy_loss
-from .engine_methods import LossTerms
+from .engine.methods import LossTerms
 from .errors import InputError, TaylorfitError
 from .methods import Optimiser
 

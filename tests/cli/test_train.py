@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cli_support import (
-    GOLDEN, contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train_in,
+    contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train_in,
 )
 from taylorfit.checkpoint import load_checkpoint, save_checkpoint
 from taylorfit.commands import train as train_command

@@ -13,7 +13,7 @@ from taylorfit.cli import main
 from taylorfit.derivative_generation import choose_structures
 from taylorfit.derivatives import AtomDerivatives, StructureDerivatives
 from taylorfit.engine import DescriptorTables
-from taylorfit.engine_derivatives import descriptor_derivatives
+from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.derivatives_file import DerivativesWriter, read_derivatives
 from taylorfit.formats.setup_file import read_setup

@@ -10,7 +10,7 @@ import pytest
 
 from taylorfit.dataset import Scaling, pack
 from taylorfit.engine import NetworkTables
-from taylorfit.engine_methods import damped_step, jacobian, normal_matrix
+from taylorfit.engine.methods import damped_step, jacobian, normal_matrix
 from taylorfit.formats.network_binary import read_potential
 from taylorfit.formats.train_input import read_train_input
 from taylorfit.formats.train_methods import AdamMethod, LmMethod, Method

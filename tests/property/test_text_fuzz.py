@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from taylorfit.commands.info import describe_file
 from taylorfit.derivatives import StructureDerivatives
 from taylorfit.engine import DescriptorTables
-from taylorfit.engine_derivatives import descriptor_derivatives
+from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import TaylorfitError
 from taylorfit.formats.derivatives_file import DerivativesWriter, read_derivatives
 from taylorfit.formats.network_ascii import read_potential_ascii

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 from taylorfit.dataset import PackedDataset, Scaling, pack
 from taylorfit.engine import NetworkTables, energy_loss
-from taylorfit.errors import EngineError
+from taylorfit.errors import EngineError  # imported by the programs below
 from taylorfit.network import Network
 from taylorfit.trainset import TrainingSet
 from engine_reference import network_output

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from taylorfit.errors import InputError
 from taylorfit.formats import generate_input, predict_input, train_input
 from taylorfit.formats.generate_input import (
     GenerateInput, TaylorOptions, read_generate_input, write_generate_input,

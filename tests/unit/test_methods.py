@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from taylorfit import engine_methods as em
+from taylorfit.engine import methods as em
 from taylorfit.dataset import PackedDataset, Scaling, pack
 from taylorfit.engine import Lbfgs, NetworkTables, energy_loss
 from taylorfit.errors import EngineError, InputError, TaylorfitError

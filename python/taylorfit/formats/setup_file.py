@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup, chebyshev_setup
+from ..descriptor import CHEBYSHEV, DescriptorSetup, chebyshev_setup
 from ..errors import FormatError, InputError
 from .atomic_write import atomic_write
 from .setup_block import DESCRIPTION_LENGTH, N_PARAMETER, SPECIES_LENGTH

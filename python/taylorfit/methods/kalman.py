@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine_methods import LossTerms, filter_pass, start_covariance
+from ..engine.methods import LossTerms, filter_pass, start_covariance
 from ..formats.train_methods import EkfMethod
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine_methods import LossTerms, chosen_energies, damped_step, jacobian, normal_matrix
+from ..engine.methods import LossTerms, chosen_energies, damped_step, jacobian, normal_matrix
 from ..formats.train_methods import LmMethod
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from ..engine import Lbfgs
-from ..engine_methods import LossTerms
+from ..engine.methods import LossTerms
 from ..errors import TaylorfitError
 from .sampling import Sampler
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine_methods import LossTerms, chosen_energies
+from ..engine.methods import LossTerms, chosen_energies
 from ..formats.train_methods import SAMPLINGS
 from ..errors import InputError
 

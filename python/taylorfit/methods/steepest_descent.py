@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine_methods import LossTerms, descent_pass
+from ..engine.methods import LossTerms, descent_pass
 from ..formats.train_methods import OnlineSdMethod
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler

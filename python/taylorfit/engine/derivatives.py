@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import engine
-from .derivatives import AtomDerivatives
-from .engine import DescriptorTables
-from .structure import Structure
+from ..derivatives import AtomDerivatives
+from ..structure import Structure
+from .descriptors import DescriptorTables, fill_descriptor_derivatives
+from .kernels import neighbours
 
 MARGIN = 1.0e-3
 """ænet lists neighbours up to so much (Å) beyond the largest cutoff."""
@@ -40,7 +40,7 @@ def descriptor_derivatives(
     """
     index = tables.check(structure)
     reach = tables.cutoff + MARGIN
-    first, neighbour, _ = engine.neighbours(structure, reach)
+    first, neighbour, _ = neighbours(structure, reach)
     n_features = tables.n_function[index].astype(np.int64)
     n_neighbours = np.diff(first)
     sizes = 3 * n_features * n_neighbours
@@ -48,7 +48,7 @@ def descriptor_derivatives(
     while start < structure.n_atoms:
         stop = start + max(1, int(np.searchsorted(np.cumsum(sizes[start:]), BLOCK_VALUES, side="right")))
         own, image = np.empty(3 * int(n_features[start:stop].sum())), np.empty(int(sizes[start:stop].sum()))
-        engine.fill_descriptor_derivatives(structure, tables, reach, start, stop, own, image, threads)
+        fill_descriptor_derivatives(structure, tables, reach, start, stop, own, image, threads)
         a = b = 0
         for atom in range(start, stop):
             n, m = int(n_features[atom]), int(n_neighbours[atom])

@@ -1,6 +1,6 @@
-"""The boundary to the Fortran engine, second part: training methods with several steps an epoch.
+"""Training methods with several steps an epoch.
 
-Like `engine` it lays out arrays, allocates results and converts indices; no physics.  The packed
+The packed
 data are those of `dataset.PackedDataset`, the terms of the loss those of `training.EnergyLoss`:
 L = ½ Σ_s weight_s (factor_s (E_ref,s − E_s))² in the units of the network outputs.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .engine import NetworkTables, _call, _engine, _integers, _threads
-
-_methods = _engine.tf_api_methods
+from . import library
+from .library import call, integers, thread_count
+from .potentials import NetworkTables
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class LossTerms:
     def _arguments(self, chosen: Sequence[int] | np.ndarray) -> tuple[np.ndarray, ...]:
         features, panel_offset, panel_width, block_first, atom_offset, atom_count = self.pack
         return (features, panel_offset.T, panel_width.T, block_first, atom_offset.T, atom_count.T,
-                *self.networks.arguments(), _integers(chosen) + np.int32(1))
+                *self.networks.arguments(), integers(chosen) + np.int32(1))
 
     def _terms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.energy_ref, self.factor, self.weight
@@ -55,7 +55,7 @@ class LossTerms:
 def chosen_energies(terms: LossTerms, chosen: Sequence[int] | np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the energies (n_chosen,) of the structures with these indices (from 0)."""
     energy = np.empty(len(chosen))
-    _call(_methods.energies, *terms._arguments(chosen), weights, _threads(terms.threads), energy)
+    call(library.methods.energies, *terms._arguments(chosen), weights, thread_count(terms.threads), energy)
     return energy
 
 
@@ -64,7 +64,7 @@ def jacobian(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return energies (n_chosen,) and their derivatives with respect to the weights (n_chosen, n_weight)."""
     energy, derivative = np.empty(len(chosen)), np.empty((len(chosen), len(weights)))
-    _call(_methods.jacobian, *terms._arguments(chosen), weights, _threads(terms.threads), energy, derivative.T)
+    call(library.methods.jacobian, *terms._arguments(chosen), weights, thread_count(terms.threads), energy, derivative.T)
     return energy, derivative
 
 
@@ -72,7 +72,7 @@ def normal_matrix(derivative: np.ndarray, threads: int) -> np.ndarray:
     """Return D Dᵀ or Dᵀ D, whichever is smaller, for D (n_residual, n_weight); one triangle is meaningful."""
     n = min(derivative.shape)
     product = np.zeros((n, n))
-    _call(_methods.normal, derivative.T, _threads(threads), product.T)
+    call(library.methods.normal, derivative.T, thread_count(threads), product.T)
     return product
 
 
@@ -84,7 +84,7 @@ def damped_step(
     `normal` is `normal_matrix` of D (n_residual, n_weight).
     """
     step = np.empty(derivative.shape[1])
-    solved = _call(_methods.damped, derivative.T, residual, normal.T, float(damping), step)
+    solved = call(library.methods.damped, derivative.T, residual, normal.T, float(damping), step)
     return step if solved else None
 
 
@@ -92,14 +92,14 @@ def descent_pass(
     terms: LossTerms, order: np.ndarray, momentum: float, rate: float, weights: np.ndarray, velocity: np.ndarray
 ) -> None:
     """Steepest descent with momentum, one step per entry of `order`; moves `weights` and `velocity`."""
-    _call(_methods.descent, *terms._arguments(order), *terms._terms(), float(momentum), float(rate), weights, velocity)
+    call(library.methods.descent, *terms._arguments(order), *terms._terms(), float(momentum), float(rate), weights, velocity)
 
 
 def start_covariance(n_weights: int, width: int, variance: float) -> np.ndarray:
     """Return the covariance of a Kalman filter at the start: blocks of `width` weights, one after the other."""
     full, rest = divmod(n_weights, width)
     covariance = np.empty(full * width**2 + rest**2)
-    _call(_methods.filter_start, n_weights, width, float(variance), covariance)
+    call(library.methods.filter_start, n_weights, width, float(variance), covariance)
     return covariance
 
 
@@ -108,8 +108,8 @@ def filter_pass(
     covariance: np.ndarray, forgetting: np.ndarray,
 ) -> None:
     """Extended Kalman filter, one observation per entry of `order`; moves the last three arrays."""
-    _call(_methods.filter, *terms._arguments(order), *terms._terms(), int(width), float(forgetting_rate), float(noise),
-          _threads(terms.threads), weights, covariance, forgetting)
+    call(library.methods.filter, *terms._arguments(order), *terms._terms(), int(width), float(forgetting_rate), float(noise),
+          thread_count(terms.threads), weights, covariance, forgetting)
 
 
 def adam_pass(
@@ -117,5 +117,5 @@ def adam_pass(
     weights: np.ndarray, mean: np.ndarray, mean_square: np.ndarray, n_steps: np.ndarray,
 ) -> None:
     """Adam over mini-batches of `order`; `rates` is (mu, b1, b2, eps); moves the last four arrays."""
-    _call(_methods.adam, *terms._arguments(order), *terms._terms(), int(batch_size), *map(float, rates),
-          _threads(terms.threads), weights, mean, mean_square, n_steps)
+    call(library.methods.adam, *terms._arguments(order), *terms._terms(), int(batch_size), *map(float, rates),
+          thread_count(terms.threads), weights, mean, mean_square, n_steps)

@@ -1,0 +1,233 @@
+"""Descriptors of structures and of their displaced copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup
+from ..errors import EngineError, InputError
+from ..structure import Structure
+from . import library
+from .library import call, integers, thread_count
+
+_BASIS = {CHEBYSHEV: 1, BEHLER2011: 2}
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptorTables:
+    """Descriptor setups of all species, flattened for the engine (in TYPES order)."""
+
+    species: tuple[str, ...]
+    setups: tuple[DescriptorSetup, ...]
+    basis: np.ndarray
+    n_function: np.ndarray
+    function: np.ndarray
+    """(total,) 0 for Chebyshev, 1..5 for G1..G5"""
+    parameters: np.ndarray
+    """(4, total) Fortran order"""
+    neighbours: np.ndarray
+    """(2, total) Fortran order: species of type2 and type3 of a symmetry function, from 1; 0 where unused"""
+    environment: np.ndarray
+    """(n_species, n_species) Fortran order: place of the first index in the ENV list of the second"""
+
+    @classmethod
+    def from_setups(
+        cls, species: Sequence[str], setups: Sequence[DescriptorSetup], files: Sequence[str] | None = None
+    ) -> DescriptorTables:
+        """Flatten `setups`, one per entry of `species` in the same order; `files` are named in errors.
+
+        Raises
+        ------
+        InputError
+            if a setup is of the wrong species or of an unknown kind, or a symmetry function names no species of ENV.
+        """
+        where = [None] * len(setups) if files is None else files
+        for symbol, setup, file in zip(species, setups, where, strict=True):
+            if setup.species != symbol:
+                raise InputError(f"the setup for {symbol} describes another species", file=file,
+                                 value=setup.species, expected=symbol)
+            if setup.kind not in _BASIS:
+                raise InputError(f"descriptor of species {symbol} is unknown", file=file, value=setup.basis,
+                                 expected="Chebyshev or Behler2011")
+        environment = np.zeros((len(species), len(species)), dtype=np.int32, order="F")
+        for t, setup in enumerate(setups):
+            outside = [symbol for symbol in setup.environment if symbol not in species]
+            # Weights follow from the length of the ENV list, so a name may not simply be left out
+            if outside:
+                raise InputError(f"ENV of the setup for {setup.species} names a species that is not in TYPES",
+                                 file=where[t], value=" ".join(outside), expected=" ".join(species))
+            for place, symbol in enumerate(setup.environment, start=1):
+                environment[species.index(symbol), t] = place
+            if setup.neighbours.min(initial=0) < 0 or setup.neighbours.max(initial=0) > len(setup.environment):
+                raise InputError(f"a symmetry function of the setup for {setup.species} names a species outside ENV",
+                                 file=where[t], value=int(np.abs(setup.neighbours).max()),
+                                 expected=f"1 to {len(setup.environment)}")
+        return cls(
+            species=tuple(species),
+            setups=tuple(setups),
+            basis=integers([_BASIS[setup.kind] for setup in setups]),
+            n_function=integers([setup.n_feature for setup in setups]),
+            function=integers(np.concatenate([setup.function for setup in setups])),
+            parameters=np.asfortranarray(np.concatenate([setup.parameters for setup in setups]).T),
+            neighbours=integers(np.concatenate([_global_neighbours(species, setup) for setup in setups]).T),
+            environment=environment,
+        )
+
+    @property
+    def cutoff(self) -> float:
+        """Largest cutoff of all species, Å."""
+        return max(setup.r_cut for setup in self.setups)
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """The engine's first arguments."""
+        return self.basis, self.n_function, self.function, self.parameters, self.neighbours, self.environment
+
+    def check(self, structure: Structure) -> np.ndarray:
+        """Return the species index (from 0) of each atom, having checked that all ENV lists know all species.
+
+        Raises
+        ------
+        InputError
+            for an unknown species, or one that is missing in an ENV list.
+        """
+        index = structure.species_index(self.species)
+        for t in np.unique(index):
+            environment = self.setups[t].environment
+            if len(environment) == 1 and self.setups[t].kind == CHEBYSHEV:
+                continue
+            missing = sorted(set(structure.symbols) - set(environment))
+            if missing:
+                raise InputError(
+                    f"ENV of the setup for {self.species[t]} lacks a species of this structure",
+                    file=structure.name or None, value=" ".join(missing), expected=" ".join(environment),
+                )
+        return index
+
+
+def _global_neighbours(species: Sequence[str], setup: DescriptorSetup) -> np.ndarray:
+    """Return the neighbour species of each function as index into `species`, from 1; (n_feature, 2), 0 where unused."""
+    places = [0, *(list(species).index(symbol) + 1 for symbol in setup.environment)]
+    return np.array(places, dtype=np.int32)[setup.neighbours]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Several structures as flat arrays."""
+
+    names: list[str]
+    first_atom: np.ndarray
+    positions: np.ndarray
+    cells: np.ndarray
+    periodic: np.ndarray
+    species: np.ndarray
+
+    @classmethod
+    def of(cls, structures: Sequence[Structure], tables: DescriptorTables) -> Batch:
+        species = [tables.check(structure) for structure in structures]
+        return cls(
+            names=[structure.name for structure in structures],
+            first_atom=integers(np.concatenate([[0], np.cumsum([s.n_atoms for s in structures])])),
+            positions=stack([s.positions for s in structures], (0, 3)).T,
+            # Fortran sees (3, 3, n): columns are lattice vectors, as in the C-ordered rows of ASE
+            cells=stack([s.cell[None] for s in structures], (0, 3, 3)).T,
+            periodic=stack([np.array(s.pbc, dtype=np.int32)[None] for s in structures], (0, 3), np.int32).T,
+            species=stack([s + 1 for s in species], (0,), np.int32),
+        )
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        return self.first_atom, self.positions, self.cells, self.periodic, self.species
+
+
+def stack(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+    return np.ascontiguousarray(np.concatenate(parts), dtype=dtype) if parts else np.zeros(empty, dtype=dtype)
+
+
+def describe(
+    structures: Sequence[Structure],
+    tables: DescriptorTables,
+    displacements: Sequence[np.ndarray] | None = None,
+    threads: int = 0,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the raw descriptors of structures, or of displaced copies of them.
+
+    Parameters
+    ----------
+    displacements
+        for each structure (n_copy, n_atom, 3) in Å; the copies share the structure's neighbour
+        list.  None describes each structure as it is (one copy, not displaced).
+    threads
+        0: all cores.
+
+    Returns
+    -------
+    list of (values, positions)
+        for each structure (n_copy, n_value), the atoms' descriptors one after the other, and
+        (n_copy, n_atom, 3) positions in Å, wrapped into the cell before displacing.
+
+    Raises
+    ------
+    InputError
+        for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
+    """
+    batch = Batch.of(structures, tables)
+    if displacements is None:
+        displacements = [np.zeros((1, structure.n_atoms, 3)) for structure in structures]
+    for structure, displacement in zip(structures, displacements, strict=True):
+        if displacement.ndim != 3 or displacement.shape[1:] != (structure.n_atoms, 3):
+            raise EngineError(f"displacements of {structure.name} have shape {displacement.shape}")
+    n_copies = integers([len(displacement) for displacement in displacements])
+    moved = stack([d.reshape(-1, 3) for d in displacements], (0, 3))
+    n_values = [
+        int(sum(tables.n_function[s - 1] for s in batch.species[a:b]))
+        for a, b in zip(batch.first_atom, batch.first_atom[1:])
+    ]
+    values = np.empty(sum(n * c for n, c in zip(n_values, n_copies.tolist())))
+    placed = np.empty_like(moved)
+    call(
+        library.structures.describe, *tables.arguments(), *batch.arguments(), n_copies, moved.T, thread_count(threads),
+        values, placed.T, names=batch.names,
+    )
+    results, v, p = [], 0, 0
+    for structure, n, c in zip(structures, n_values, n_copies.tolist()):
+        w, q = v + n * c, p + structure.n_atoms * c
+        results.append((values[v:w].reshape(c, n), placed[p:q].reshape(c, structure.n_atoms, 3)))
+        v, p = w, q
+    return results
+
+
+def descriptor_derivative(
+    structure: Structure, tables: DescriptorTables, atom: int, factors: np.ndarray
+) -> np.ndarray:
+    """Return d(Σ_f factors_f G_f)/dR of one atom's descriptor with respect to all positions, (n_atom, 3), 1/Å."""
+    index = tables.check(structure)
+    derivative = np.zeros((structure.n_atoms, 3))
+    call(
+        library.structures.descriptor_derivative, *tables.arguments(), structure.positions.T, structure.cell.T,
+        integers(structure.pbc), integers(index + 1), int(atom) + 1,
+        np.ascontiguousarray(factors, dtype=np.float64), derivative.T, names=[structure.name],
+    )
+    return derivative
+
+
+def fill_descriptor_derivatives(
+    structure: Structure, tables: DescriptorTables, reach: float, start: int, stop: int,
+    own: np.ndarray, image: np.ndarray, threads: int = 0,
+) -> None:
+    """Fill the derivatives of the descriptors of atoms start … stop − 1; see `engine_derivatives`.
+
+    Parameters
+    ----------
+    reach
+        Neighbours are those of `neighbours` for this distance, Å; at least the largest cutoff.
+    own, image
+        Flat; atom after atom (3, n_feature) and (3, n_feature, n_neighbour), 1/Å.
+    """
+    index = tables.check(structure)
+    call(
+        library.derivatives.descriptor_derivatives, *tables.arguments(), structure.positions.T, structure.cell.T,
+        integers(structure.pbc), integers(index + 1), float(reach), start + 1, stop, thread_count(threads),
+        own, image, names=[structure.name],
+    )

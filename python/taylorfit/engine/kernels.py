@@ -1,0 +1,71 @@
+"""Single kernels of the engine: for tests, benchmarks, and surveys of structures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..structure import Structure
+from . import library
+from .library import call, integers
+
+
+def cutoff(r: np.ndarray, r_cut: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cosine cutoff function and its derivative (1/Å) at distances `r` (n,), Å."""
+    r = np.ascontiguousarray(r, dtype=np.float64)
+    fc, slope = np.empty_like(r), np.empty_like(r)
+    call(library.structures.cutoff, r, float(r_cut), fc, slope)
+    return fc, slope
+
+
+def activation(code: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return value and slope of an activation function (code as in `network.ACTIVATIONS`)."""
+    value = np.array(x, dtype=np.float64)
+    slope = np.empty_like(value)
+    call(library.training.activation, int(code), value, slope)
+    return value, slope
+
+
+def panel_products(x: np.ndarray, w: np.ndarray, repeats: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return z = repeats·x wᵀ accumulated, and g = Σ zᵀ x: the dense kernels, for tests and benchmark.
+
+    `x` is (n_q, n_in) with n_q a multiple of `LANES`, `w` is (n_out, n_in).
+    """
+    x, w = np.asfortranarray(x, dtype=np.float64), np.asfortranarray(w, dtype=np.float64)
+    z = np.zeros((x.shape[0], w.shape[0]), order="F")
+    g = np.zeros_like(w, order="F")
+    call(library.training.panel_products, x, w, z, g, int(repeats))
+    return z, g
+
+
+def blas_product(a: np.ndarray, b: np.ndarray, repeats: int = 1) -> np.ndarray:
+    """Return a b, computed `repeats` times by the engine's BLAS on one thread: for tests and benchmark."""
+    a, b = np.asfortranarray(a, dtype=np.float64), np.asfortranarray(b, dtype=np.float64)
+    c = np.zeros((a.shape[0], b.shape[1]), order="F")
+    call(library.training.blas_product, a, b, c, int(repeats))
+    return c
+
+
+def neighbours(structure: Structure, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the neighbours of every atom within `reach` (Å), images included, the atom itself not.
+
+    Returns
+    -------
+    first
+        (n_atom + 1,) int64: pairs of atom i are first[i]:first[i+1]
+    atom
+        (n_pair,) int32: index of the neighbour, from 0
+    vector
+        (n_pair, 3) from the atom to the neighbour, Å
+    """
+    first = np.zeros(structure.n_atoms + 1, dtype=np.int64)
+    n = 0
+    while True:
+        atom = np.empty(n, dtype=np.int32)
+        vector = np.empty((3, n), order="F")
+        found = call(
+            library.structures.neighbours, structure.positions.T, structure.cell.T, integers(structure.pbc),
+            float(reach), first, atom, vector, names=[structure.name],
+        )
+        if found <= n:
+            return first, atom - 1, vector.T
+        n = int(found)

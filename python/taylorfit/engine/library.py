@@ -1,0 +1,121 @@
+"""The extension itself: which build is loaded, and how it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..errors import EngineError, InputError
+
+LANES = 8
+"""Panels of atoms are padded to a multiple of this (`lanes` in kinds.f90)."""
+
+_LEVEL_VARIABLE = "TAYLORFIT_CPU"
+
+
+def _library_settings(processor: int) -> dict[str, str]:
+    """Environment in which the libraries of the engine start; they read it once, while they are loaded."""
+    settings = {"OPENBLAS_NUM_THREADS": "1"}
+    # OpenBLAS takes some newer AVX-512 processors for AVX2 ones, at a third of the speed
+    if processor >= 4 and "OPENBLAS_CORETYPE" not in os.environ:
+        settings["OPENBLAS_CORETYPE"] = "SkylakeX"
+    # By default waiting threads of GNU OpenMP spin for about a millisecond, which on a busy machine keeps
+    # the thread they wait for from running: small data sets then train up to ten times slower
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        settings["GOMP_SPINCOUNT"] = "10000"
+    return settings
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for a moment."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _load() -> tuple[object, str]:
+    """Import the build of the engine that suits this processor, or the one the user names."""
+    package = __package__.rpartition(".")[0]
+    wanted = os.environ.get(_LEVEL_VARIABLE)
+    if wanted not in (None, "", "1", "3", "4"):
+        raise InputError(f"{_LEVEL_VARIABLE} names no processor level", value=wanted, expected="1, 3 or 4")
+    processor = importlib.import_module("._cpu", package).level()
+    level = int(wanted) if wanted else processor
+    for candidate in (4, 3, 1):
+        if candidate > level:
+            continue
+        suffix = "" if candidate == 1 else f"_v{candidate}"
+        try:
+            with _environment(_library_settings(processor)):
+                extension = importlib.import_module(f"._ext{suffix}", package)
+        except ModuleNotFoundError:
+            continue
+        # The generated wrapper imports taylorfit._ext by name, and looks it up as an attribute
+        sys.modules[f"{package}._ext"] = extension
+        sys.modules[package]._ext = extension
+        return importlib.import_module("._engine", package), f"_ext{suffix}"
+    raise EngineError("no build of the engine was installed; reinstall taylorfit")
+
+
+_engine, _build_name = _load()
+structures = _engine.tf_api_structures
+training = _engine.tf_api_training
+derivatives = _engine.tf_api_derivatives
+methods = _engine.tf_api_methods
+
+
+def build_name() -> str:
+    """Name of the loaded extension: which processor level is in use."""
+    return _build_name
+
+
+def blas_name() -> str:
+    """Name of the BLAS the engine was built with, `none` for plain loops."""
+    return str(training.blas_library()).strip()
+
+
+def available_threads() -> int:
+    """Number of processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def call(function: object, *arguments: object, names: Sequence[str] = ()) -> object:
+    """Call the engine; the one place where its errors become exceptions.
+
+    The engine marks an error of one structure of a batch as ``#<number> <message>``.
+    """
+    try:
+        return function(*arguments)
+    except RuntimeError as error:
+        match = re.match(r"#(\d+) (.*)", str(error), re.DOTALL)
+        if match and int(match[1]) <= len(names):
+            raise InputError(match[2], file=names[int(match[1]) - 1] or None) from None
+        raise EngineError(str(error)) from None
+    except (ValueError, TypeError) as error:  # from f2py: a programming error on our side
+        raise EngineError(f"wrong argument for the engine: {error}") from error
+
+
+def integers(values: object) -> np.ndarray:
+    """Return an int32 array in Fortran order."""
+    return np.asfortranarray(values, dtype=np.int32)
+
+
+def thread_count(threads: int) -> int:
+    """Return the number of threads to use; 0 means all cores."""
+    return available_threads() if threads == 0 else threads
