@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..examples import EXAMPLES, Example, copy_example, is_copy
+from ..examples import EXAMPLES, Example, copy_example
 from ..examples.comparison import comparison_lines, run_example
 
 HELP = "copy an example, ready to run, into a folder"
 
 DESCRIPTION = """\
 Copy an example, structures and input files, into a folder and say what to run there.
-With --run, run it as well and compare its trainings; a folder that holds the example
-already is then used as it is, with your changes to the input files.
+With --run, run it as well and compare its trainings; input files that are in the folder
+already are then used as they are, with your changes.
 
 Example: python -m taylorfit example water-cluster demo --run
 
@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.directory is None:
         raise InputError("no folder named", expected=f"example {arguments.name} DIR")
     directory: Path = arguments.directory
-    if arguments.run and not arguments.force and is_copy(arguments.name, directory):
-        written = []
-        print(f"{directory} holds the example: running it as it is, earlier results are replaced")
-    else:
-        written = copy_example(arguments.name, directory, overwrite=arguments.force)
+    there = directory.is_dir() and any(directory.iterdir())
+    written = copy_example(arguments.name, directory, overwrite=arguments.force, keep=arguments.run)
+    if arguments.run and there and not arguments.force:
+        print(f"{directory}: input files that were there are used as they are, earlier results are replaced")
+    if written:
         _print_files(directory, written)
     example = EXAMPLES[arguments.name]
     report = {
@@ -83,7 +83,7 @@ def _run(example: Example, directory: Path) -> dict[str, Any]:
 
 def _files_of(example: Example, reports: dict[str, dict[str, Any]]) -> dict[str, str]:
     """What a reader may want to open, by title."""
-    files = {f"potentials of the {title}": " ".join(reports[Path(file).stem]["potentials"])
+    files = {f"potentials, {title}": " ".join(reports[Path(file).stem]["potentials"])
              for title, file in example.trainings}
     return files | {
         "their last epochs": "the same with .last",

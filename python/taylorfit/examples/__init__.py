@@ -84,7 +84,9 @@ def example_files(name: str) -> dict[str, bytes]:
     return content
 
 
-def copy_example(name: str, target: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+def copy_example(
+    name: str, target: str | os.PathLike[str], *, overwrite: bool = False, keep: bool = False
+) -> list[Path]:
     """Copy the example `name` into the folder `target` and return the files written, sorted.
 
     Parameters
@@ -95,12 +97,14 @@ def copy_example(name: str, target: str | os.PathLike[str], *, overwrite: bool =
         Folder; made if it is not there.
     overwrite
         Replace files of the example that are there already.  Other files are left alone.
+    keep
+        Leave files and folders of the example that are there already as they are, and copy the rest.
 
     Raises
     ------
     InputError
-        if there is no such example, if `target` holds part of it and `overwrite` is False, or
-        if `target` cannot be written.  Nothing is left half-done then.
+        if there is no such example, if `target` holds part of it and neither `overwrite` nor
+        `keep` is set, or if `target` cannot be written.  Nothing is left half-done then.
     """
     content = example_files(name)
     target = Path(target)
@@ -108,9 +112,12 @@ def copy_example(name: str, target: str | os.PathLike[str], *, overwrite: bool =
     first_parts = sorted({PurePosixPath(path).parts[0] for path in content})
     if target.exists() and not target.is_dir():
         raise InputError("not a folder", file=target)
-    if not overwrite:
+    present = {part for part in first_parts if os.path.lexists(target / part)}
+    if keep and not overwrite:
+        content = {path: text for path, text in content.items() if PurePosixPath(path).parts[0] not in present}
+    elif not overwrite:
         for part in first_parts:
-            if os.path.lexists(target / part):
+            if part in present:
                 raise InputError(
                     "exists already", file=target / part, expected="another folder, or --force to overwrite"
                 )
@@ -128,17 +135,6 @@ def copy_example(name: str, target: str | os.PathLike[str], *, overwrite: bool =
             raise InputError(f"cannot be written ({error.strerror})", file=target) from error
         raise
     return sorted(target / path for path in content)
-
-
-def is_copy(name: str, target: str | os.PathLike[str]) -> bool:
-    """Whether the folder `target` holds every file of the example `name`, changed or not.
-
-    Raises
-    ------
-    InputError
-        if there is no such example.
-    """
-    return all((Path(target) / path).is_file() for path in example_files(name))
 
 
 def _example(name: str) -> Example:
