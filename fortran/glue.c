@@ -1,6 +1,19 @@
-/* Errors and signals between Fortran and Python. */
+/* Errors, signals and memory between Fortran, Python and the C library. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+
+/* The scratch of one engine call serves the next: by default glibc gives it back to the system after each
+   call and gets it again page by page, which costs as much as the descriptors of a small structure.  These
+   are the limits glibc's own adjustment ends at; what the user sets in the environment is respected. */
+__attribute__((constructor)) static void keep_scratch(void)
+{
+    if (!getenv("MALLOC_TRIM_THRESHOLD_")) mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    if (!getenv("MALLOC_MMAP_THRESHOLD_")) mallopt(M_MMAP_THRESHOLD, 32 << 20);
+}
+#endif
 
 /* Called by the generated wrappers when ierr is set.  It only sets the exception: f2py looks for one
    after the call.  (f90wrap's own version leaves by longjmp, which breaks OpenMP.) */

@@ -136,7 +136,7 @@ contains
       type(neighbour_list_type), intent(inout) :: list
       real(wp), allocatable :: x(:), y(:), z(:), distance2(:)
       integer, allocatable :: bin_of(:), bin_end(:), home(:), found(:), larger(:)
-      real(wp) :: least(3), length(3), scale(3), position(3), reach2, finest
+      real(wp) :: least(3), length(3), scale(3), position(3), reach2, finest(3)
       integer :: n_bins(3), around(3), bin(3), i, k, g, n, b1, b2, run, first_run, last_run
       integer(i8) :: used
 
@@ -151,7 +151,8 @@ contains
       ! Bins of half the reach; coarser where the system is so sparse that most would be empty
       least = minval(coordinate, dim=2)
       length = max((maxval(coordinate, dim=2) - least)*box%height, 1.0e-3_wp*reach)
-      finest = 0.5_wp*reach
+      ! Along the third direction bins are contiguous in memory, so finer ones cost nothing
+      finest = [0.5_wp, 0.5_wp, 0.125_wp]*reach
       do
          n_bins = max(1, floor(min(length/finest, 1.0e6_wp)))
          if (product(real(n_bins, wp)) <= 4.0_wp*n_ghosts + 64.0_wp) exit

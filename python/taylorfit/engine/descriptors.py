@@ -94,15 +94,16 @@ class DescriptorTables:
             for an unknown species, or one that is missing in an ENV list.
         """
         index = structure.species_index(self.species)
-        for t in np.unique(index):
-            environment = self.setups[t].environment
-            if len(environment) == 1 and self.setups[t].kind == CHEBYSHEV:
+        present = set(structure.symbols)
+        for symbol, setup in zip(self.species, self.setups):
+            # A Chebyshev descriptor with one environment species does not look at the neighbours' species
+            if symbol not in present or (setup.kind == CHEBYSHEV and len(setup.environment) == 1):
                 continue
-            missing = sorted(set(structure.symbols) - set(environment))
+            missing = present.difference(setup.environment)
             if missing:
                 raise InputError(
-                    f"ENV of the setup for {self.species[t]} lacks a species of this structure",
-                    file=structure.name or None, value=" ".join(missing), expected=" ".join(environment),
+                    f"ENV of the setup for {symbol} lacks a species of this structure",
+                    file=structure.name or None, value=" ".join(sorted(missing)), expected=" ".join(setup.environment),
                 )
         return index
 
