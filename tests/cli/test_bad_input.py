@@ -235,8 +235,8 @@ CASES = (
     Case("two potentials for a species", no_damage, ("predict", "--potential", "Ti.nn", "Ti.nn", "--", XSF), ("Ti.nn", "second")),
     Case("no structures beside --potential", no_damage, ("predict", "--potential", "Ti.nn"), ("no structure files",)),
     Case("NaN position to predict", rewrite_line(XSF, 6, word(2, "NaN")), PREDICT, (XSF, "line 6:", "'NaN'")),
-    Case("relaxation, not there yet", replace("predict.in", "FORCES", "RELAX\nmethod=bfgs\n\nFORCES"), PREDICT,
-         ("predict.in", "RELAX", "not there yet")),
+    Case("relaxation by an unknown method", replace("predict.in", "FORCES", "RELAX\nmethod=fire\n\nFORCES"), PREDICT,
+         ("predict.in", "fire", "bfgs")),
     # where output goes
     Case("output exists", copy("cluster.train", "new.train"), GENERATE, ("new.train", "exists", "--force")),
     Case("output in a missing folder", replace("generate.in", "new.train", "no/new.train"), GENERATE,

@@ -10,10 +10,11 @@ import numpy as np
 from ..analysis import ERROR_KEYS, batches, error_lines, errors_of
 from ..engine import Evaluation, PotentialTables, available_threads, evaluate
 from ..errors import InputError
-from ..formats.predict_input import PredictInput, describe_keywords, read_predict_input
+from ..formats.predict_input import PredictInput, RelaxOptions, describe_keywords, read_predict_input
 from ..formats.structure_files import expand_patterns, read_structures, require_species
 from ..prediction import atomic_energies, potentials_by_species, read_potentials
 from ..progress import progress
+from ..relaxation import relax
 from ..structure import Structure
 
 DESCRIPTION = f"""\
@@ -26,7 +27,8 @@ Keywords of predict.in:
 {describe_keywords()}
 
 Keys of the report: structures (list of file, energy, energy_ref: total energies in eV, cohesive_energy in eV,
-forces in eV/Å or null, stress 3×3 in eV/Å³ or null, atomic_energies in eV) and errors:
+forces in eV/Å or null, stress 3×3 in eV/Å³ or null, atomic_energies in eV; with RELAX also positions in Å and
+relaxation: steps, converged, largest_displacement in Å) and errors:
 """ + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
 
 
@@ -53,7 +55,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             require_species(structure, tuple(networks), "no potential for a species of this structure")
             structures.append(structure)
     # References with forces want forces compared; otherwise the input file decides
-    with_forces = settings.forces or any(structure.forces is not None for structure in structures)
+    with_forces = (settings.forces or settings.relax is not None
+                   or any(structure.forces is not None for structure in structures))
 
     if settings.verbosity != "low":
         for potential in potentials:
@@ -61,6 +64,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             print(f"{potential.species:2s} network {layers}, {potential.setup.basis} cutoff {potential.setup.r_cut:g} Å, "
                   f"trained on {potential.info.file}, from {networks[potential.species]}")
         print()
+    relaxations: list[dict[str, Any] | None] = [None] * len(structures)
+    if settings.relax is not None:
+        structures, relaxations = _relaxed(structures, tables, settings.relax, threads)
     evaluations: list[Evaluation] = []
     with progress("predict", len(structures)) as update:
         for part in batches(structures):
@@ -69,8 +75,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     rows = []
     quiet = settings.verbosity == "low" or (len(structures) > 20 and settings.verbosity != "high")
-    for structure, evaluation in zip(structures, evaluations):
+    for structure, evaluation, relaxation in zip(structures, evaluations, relaxations):
         row = _row(structure, evaluation, energies)
+        if relaxation is not None:
+            row |= {"relaxation": relaxation, "positions": structure.positions}
         rows.append(row)
         _print_structure(structure, row, settings, with_tables=not quiet)
     errors = errors_of(structures, evaluations, energies)
@@ -80,6 +88,25 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         for line in lines:
             print(f"  {line}")
     return {"structures": rows, "errors": errors.as_dict()}
+
+
+def _relaxed(
+    structures: list[Structure], tables: PotentialTables, options: RelaxOptions, threads: int
+) -> tuple[list[Structure], list[dict[str, Any] | None]]:
+    """Relax all structures; return them and what happened to each."""
+    relaxed: list[Structure] = []
+    outcomes: list[dict[str, Any] | None] = []
+    with progress("relax", len(structures)) as update:
+        for done, structure in enumerate(structures, start=1):
+            result = relax(structure, tables, options, threads)
+            moved = np.linalg.norm(result.structure.positions - structure.positions, axis=1).max(initial=0.0)
+            print(f"{structure.name}: {'relaxed' if result.converged else 'NOT relaxed'} in {result.n_steps} steps, "
+                  f"largest displacement {moved:.4f} Å")
+            relaxed.append(result.structure)
+            outcomes.append({"steps": result.n_steps, "converged": result.converged, "largest_displacement": moved})
+            update(done)
+    print()
+    return relaxed, outcomes
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, str], list[Any], str | None]:
@@ -94,8 +121,6 @@ def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, st
         raise InputError("no input file named", expected="predict predict.in, or predict --potential NN… -- FILE…")
     input_file, *instead = arguments.files
     settings = read_predict_input(input_file)
-    if settings.relax is not None:
-        raise InputError("RELAX is not there yet", file=input_file, expected="no RELAX block")
     # A second argument overrides FILES, as in ænet
     entries = instead or [(entry.path, entry.line) for entry in settings.files]
     if not entries:
@@ -128,7 +153,7 @@ def _print_structure(structure: Structure, row: dict[str, Any], settings: Predic
           f"cohesive energy {row['cohesive_energy']:.8f} eV{reference}")
     if not with_tables:
         return
-    forces = row["forces"] if settings.forces else None
+    forces = row["forces"] if settings.forces or settings.relax is not None else None
     header = "  atom        x           y           z (Å)"
     if forces is not None:
         header += "          Fx          Fy          Fz (eV/Å)"

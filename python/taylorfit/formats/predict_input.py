@@ -35,6 +35,7 @@ class RelaxOptions:
     """Largest displacement in a step, Å; None: the optimiser's own."""
 
     def __post_init__(self) -> None:
+        require_one_of("method", self.method, ("bfgs",))
         for name in ("f_conv", "e_conv"):
             number = getattr(self, name)
             require(0 < number < math.inf, name, f"{name} not positive", number, "a number > 0")
