@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from cli_support import GOLDEN, report, run, succeed
+from taylorfit.engine import PotentialTables, evaluate
+from taylorfit.errors import InputError
+from taylorfit.formats.network_binary import read_potential
 from taylorfit.formats.xsf import read_xsf, write_xsf
 from taylorfit.structure import Structure
 
@@ -216,3 +219,16 @@ def test_many_structures_are_one_line_each_unless_wanted(mono: Path) -> None:
     assert len(table(succeed(mono, "predict", "predict.in", *files).out)) == 0
     (mono / "predict.in").write_text((mono / "predict.in").read_text() + "\nVERBOSITY high\n")
     assert len(table(succeed(mono, "predict", "predict.in", *files).out)) == 125
+
+
+def test_potential_of_one_species_serves_structures_of_that_species_alone(tmp_path):
+    folder = Path(__file__).parent.parent / "data" / "golden" / "cluster" / "tio2_nets"
+    potentials = [read_potential(folder / f"{symbol}.nn") for symbol in ("Ti", "O")]
+    pure = Structure(symbols=("Ti",) * 3, positions=np.array([[0.0, 0, 0], [2.4, 0.3, 0], [0.2, 2.6, 0.9]]))
+    both, alone = (PotentialTables.from_potentials(chosen) for chosen in (potentials, potentials[:1]))
+    expected, found = (evaluate([pure], tables)[0] for tables in (both, alone))
+    assert found.energy == expected.energy
+    np.testing.assert_array_equal(found.forces, expected.forces)
+    mixed = Structure(symbols=("Ti", "O"), positions=np.array([[0.0, 0, 0], [1.9, 0, 0]]))
+    with pytest.raises(InputError, match="unknown species"):
+        evaluate([mixed], alone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class NetworkTables:
 class PotentialTables:
     """Potentials of all species, flattened for the engine."""
 
+    species: tuple[str, ...]
+    """Species there is a potential for; the tables may hold stand-ins for more."""
     descriptors: DescriptorTables
     networks: NetworkTables
     weights: np.ndarray
@@ -58,6 +60,9 @@ class PotentialTables:
     def from_potentials(cls, potentials: Sequence[Potential]) -> PotentialTables:
         """Flatten `potentials`; their order defines the species index.
 
+        ENV lists may name species without a potential: such atoms cannot be evaluated, but the
+        weights of the others depend on the place in the list, so stand-ins keep the places.
+
         Raises
         ------
         InputError
@@ -66,6 +71,9 @@ class PotentialTables:
         species = tuple(potential.species for potential in potentials)
         if len(set(species)) < len(species):
             raise InputError("two potentials for one species", value=" ".join(species), expected="one for each")
+        given = species
+        potentials = [*potentials, *_stand_ins(potentials)]
+        species = tuple(potential.species for potential in potentials)
         descriptors = DescriptorTables.from_setups(species, [potential.setup for potential in potentials])
         widest = max(potential.setup.n_feature for potential in potentials)
         shift = np.zeros((widest, len(species)), order="F")
@@ -79,6 +87,7 @@ class PotentialTables:
         if None in own:
             raise InputError(f"the potential for {species[own.index(None)]} does not state its atomic energy")
         return cls(
+            species=given,
             descriptors=descriptors,
             networks=NetworkTables.from_networks([potential.network for potential in potentials]),
             weights=np.concatenate([potential.network.weights for potential in potentials]),
@@ -89,9 +98,17 @@ class PotentialTables:
             energy_atomic=np.array(own, dtype=np.float64),
         )
 
-    def with_weights(self, weights: np.ndarray) -> PotentialTables:
-        """Return the same potentials with other weights, (n_weight,)."""
-        return PotentialTables(**{**self.__dict__, "weights": np.ascontiguousarray(weights)})
+
+def _stand_ins(potentials: Sequence[Potential]) -> list[Potential]:
+    """Copies of the first potential for species that only ENV lists name."""
+    given = {potential.species for potential in potentials}
+    named = dict.fromkeys(symbol for potential in potentials for symbol in potential.setup.environment)
+    first = potentials[0]
+    return [
+        replace(first, setup=replace(first.setup, species=symbol),
+                info=replace(first.info, species=(symbol,), atomic_energies=(0.0,)))
+        for symbol in named if symbol not in given
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +145,8 @@ def evaluate(
     InputError
         for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
     """
+    for structure in structures:
+        structure.species_index(potential.species)
     batch = Batch.of(structures, potential.descriptors)
     n_atoms, n_features = len(batch.species), len(potential.feature_shift)
     atomic = np.zeros(n_atoms)
