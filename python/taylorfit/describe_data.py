@@ -10,6 +10,7 @@ import numpy as np
 
 from .describe_models import Description, describe_setup
 from .derivatives import StructureDerivatives
+from .formats.energies_file import SavedEnergies
 from .formats.records import printable
 from .structure import Structure
 from .taylor.provenance import parse_copy_name
@@ -97,6 +98,25 @@ def describe_derivatives(structures: Iterable[StructureDerivatives]) -> Descript
     return lines, {"n_structures": n, "n_with_derivatives": n_chosen, "n_atoms": n_atoms, "n_features": features,
                    "neighbours_max": max(neighbours, default=0), "neighbours_mean": mean, "largest": largest,
                    "n_numbers": n_numbers}
+
+
+def describe_energies(saved: SavedEnergies) -> Description:
+    """Describe the energies that train saved: how many structures, and the errors."""
+    n, error = saved.n_structures, saved.error_per_atom
+    atoms = {symbol: int(count) for symbol, count in zip(saved.species, saved.counts.sum(axis=0))}
+    data: dict[str, Any] = {"species": list(saved.species), "n_structures": n, "n_atoms": int(saved.n_atoms.sum()),
+                            "atoms": atoms, "scale": saved.scale, "mae": None, "rmse": None, "largest": None,
+                            "largest_name": None}
+    lines = [f"{n} structures, {data['n_atoms']} atoms ({', '.join(f'{k} {printable(s)}' for s, k in atoms.items())})"]
+    if n:
+        worst = int(np.abs(error).argmax())
+        data |= {"mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean())),
+                 "largest": float(abs(error[worst])), "largest_name": printable(saved.names[worst])}
+        e = saved.reference_per_atom
+        lines.append(f"MAE {1e3 * data['mae']:.4f}, RMSE {1e3 * data['rmse']:.4f} meV/atom; "
+                     f"largest error {1e3 * data['largest']:.4f} meV/atom in {data['largest_name']}")
+        lines.append(f"energies {e.min():.6f} … {e.max():.6f}, mean {e.mean():.6f} eV/atom, without the atomic energies")
+    return lines, data
 
 
 def describe_structures(structures: Sequence[Structure]) -> Description:

@@ -10,6 +10,7 @@ from .. import describe_data, describe_models
 from ..describe_models import Description
 from ..errors import InputError
 from ..formats.derivatives_file import read_derivatives
+from ..formats.energies_file import read_energies
 from ..formats.generate_input import read_generate_input
 from ..formats.network_ascii import read_potential_ascii
 from ..formats.network_binary import read_potential
@@ -25,8 +26,8 @@ from ..formats.trainset_binary import read_trainset
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives
-(.train.forces), setup files, checkpoints of train, input files, structures (XSF, and what
-ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
+(.train.forces), setup files, checkpoints and energies of train, input files, structures
+(XSF, and what ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
 
 Examples: python -m taylorfit info water.train O.nn H.nn
           python -m taylorfit info 'xsf/*.xsf' traj.extxyz@::10
@@ -77,6 +78,8 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
         return kind, describe_models.describe_setup(read_setup(path))
     if kind is FileKind.CHECKPOINT:
         return kind, describe_models.describe_checkpoint(path)
+    if kind is FileKind.ENERGIES:
+        return kind, describe_data.describe_energies(read_energies(path))
     if kind is FileKind.RNGSTATE:
         words = read_rngstate(path)
         return kind, ([f"xoshiro256**, words {' '.join(map(str, words))}"], {"words": list(words)})

@@ -8,6 +8,7 @@ from enum import Enum
 from os import PathLike, fsdecode
 
 from ..errors import FormatError, InputError
+from .energies_file import HEADER_WORDS
 from .structure_files import XSF_KEYWORD
 
 _HEAD_BYTES = 1 << 16
@@ -34,6 +35,7 @@ class FileKind(Enum):
     GENERATE_INPUT = "input file of generate"
     TRAIN_INPUT = "input file of train"
     PREDICT_INPUT = "input file of predict"
+    ENERGIES = "energies of a training"
     XSF = "structure (XSF)"
     STRUCTURES = "structures"
     """Anything else: ASE may know it."""
@@ -102,6 +104,8 @@ def _text_kind(head: bytes) -> FileKind | None:
     if XSF_KEYWORD.search(head):
         return FileKind.XSF
     text = head.decode("latin-1")
+    if text.split(None, 3)[:3] == list(HEADER_WORDS[:3]):
+        return FileKind.ENERGIES
     lines = [line.strip() for line in text.split("\n", 6)[:6]] + [""] * 6
     words = {word.upper() for word in _WORD.findall(text)}
     if all(line.isdigit() for line in lines[:4]):
