@@ -145,3 +145,13 @@ def chebyshev_setup(
         r_cut=max(radial_cutoff, angular_cutoff),
         description=description,
     )
+
+
+def same_functions(first: DescriptorSetup, second: DescriptorSetup) -> bool:
+    """Do two setups describe the same species by the same functions, whatever their statistics and texts?"""
+    return (
+        first.species == second.species and first.kind == second.kind and first.environment == second.environment
+        and np.array_equal(first.parameters, second.parameters)
+        and np.array_equal(first.function, second.function)
+        and np.array_equal(first.neighbours, second.neighbours)
+    )

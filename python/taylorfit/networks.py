@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import KEPT_ENERGY, Scaling
+from .descriptor import same_functions
 from .errors import InputError
 from .formats.network_binary import read_potential, write_potential
 from .formats.train_input import NetworkSpec
@@ -47,10 +48,13 @@ def starting_networks(
                     value=f"{potential.species} with {potential.setup.n_feature} inputs",
                     expected=f"{symbol} with {setup.n_feature} inputs (or remove it, or use --fresh)")
             network = potential.network
-            wanted = spec.hidden and tuple(n for n, _ in spec.hidden)
-            if wanted and wanted != network.layer_sizes[1:-1]:
-                notes.append(f"warning: {spec.file} has hidden layers {_text(network.layer_sizes[1:-1])}; "
-                             f"{_text(wanted)} of the input file is ignored")
+            there = tuple((n, ACTIVATIONS[code]) for n, code in zip(network.layer_sizes[1:-1], network.activations))
+            if spec.hidden and spec.hidden != there:
+                notes.append(f"warning: {spec.file} has hidden layers {_named(there)}; "
+                             f"{_named(spec.hidden)} of the input file is ignored")
+            if not same_functions(potential.setup, setup):
+                notes.append(f"warning: the descriptor of {symbol} in {spec.file} is not that of the training set, "
+                             "whose functions are used from now on")
             notes.append(f"{symbol:2s} {_text(network.layer_sizes)}, "
                          + (f"from the checkpoint → {spec.file}" if resume else f"continued from {spec.file}"))
         elif spec.hidden is None:
@@ -60,8 +64,7 @@ def starting_networks(
             layers = (setup.n_feature, *(n for n, _ in spec.hidden), 1)
             codes = (*(ACTIVATIONS.index(name) for _, name in spec.hidden), 0)
             network = Network.random(layers, codes, rng)
-            names = " ".join(f"{n}:{name}" for n, name in spec.hidden) or "linear"
-            notes.append(f"{symbol:2s} {_text(layers)} ({names}), {network.n_weights} weights, "
+            notes.append(f"{symbol:2s} {_text(layers)} ({_named(spec.hidden) or 'linear'}), {network.n_weights} weights, "
                          f"{'from the checkpoint' if resume else 'random'} → {spec.file}")
         networks.append(network)
     return networks, notes
@@ -101,3 +104,7 @@ def write_potentials(potentials: Sequence[Potential], specs: Sequence[NetworkSpe
 
 def _text(layers: Sequence[int]) -> str:
     return "-".join(map(str, layers))
+
+
+def _named(hidden: Sequence[tuple[int, str]]) -> str:
+    return " ".join(f"{n}:{name}" for n, name in hidden)

@@ -28,8 +28,8 @@ class Relaxation:
 def relax(structure: Structure, potential: PotentialTables, options: RelaxOptions, threads: int = 0) -> Relaxation:
     """Minimise the energy of a structure in a fixed cell.
 
-    Converged when no atom feels a force of more than `f_conv` (eV/Å), or when the energy falls by
-    less than `e_conv` (eV) in a step that is not cut short.  Unlike ænet, which mixes Cartesian
+    Converged when no atom feels a force of more than `f_conv` (eV/Å) and the energy changed by no
+    more than `e_conv` (eV) in the last step.  Unlike ænet, which mixes Cartesian
     forces with fractional coordinates, the minimiser sees a gradient of the energy; and `dmax`, the
     largest displacement in a step (Å), is respected.
     """
@@ -53,18 +53,15 @@ def relax(structure: Structure, potential: PotentialTables, options: RelaxOption
     atoms = Atoms(numbers=np.zeros(structure.n_atoms, dtype=int), positions=structure.positions,
                   cell=structure.cell, pbc=structure.pbc, calculator=Engine())
     minimiser = BFGS(atoms, logfile=None, maxstep=options.dmax or LARGEST_STEP)
-    energy, converged, n_steps = atoms.get_potential_energy(), False, 0
+    energy, change, n_steps = atoms.get_potential_energy(), 0.0, 0
     while True:
-        if np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0) <= options.f_conv:
-            converged = True
+        largest = np.linalg.norm(atoms.get_forces(), axis=1).max(initial=0.0)
+        converged = largest <= options.f_conv and abs(change) <= options.e_conv
         if converged or n_steps >= options.steps:
             break
-        before = atoms.positions.copy()
         minimiser.step()
         n_steps += 1
-        fall, energy = energy - atoms.get_potential_energy(), atoms.get_potential_energy()
-        longest = np.linalg.norm(atoms.positions - before, axis=1).max()
-        converged = 0.0 <= fall < options.e_conv and longest < 0.99 * (options.dmax or LARGEST_STEP)
+        change, energy = atoms.get_potential_energy() - energy, atoms.get_potential_energy()
     relaxed = replace(structure, positions=atoms.positions.copy(), energy=None, forces=None, stress=None,
                       cohesive_energy=None)
     return Relaxation(relaxed, evaluate([relaxed], potential, threads=threads)[0], n_steps, bool(converged))

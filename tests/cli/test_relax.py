@@ -50,6 +50,13 @@ def test_relaxed_structure_has_lower_energy_and_small_forces(folder: Path, capsy
     assert 0 < moved <= after["relaxation"]["largest_displacement"] + 1e-12
 
 
+def test_relaxed_means_that_the_forces_are_small(folder: Path):
+    for file in sorted(path.as_posix() for path in Path("xsf").iterdir()):
+        row = predict(file, "RELAX\nsteps=300")
+        assert not row["relaxation"]["converged"] or largest(row) <= 0.01
+    assert row["relaxation"]["converged"]
+
+
 def test_steps_and_dmax_are_limits(folder: Path, capsys: pytest.CaptureFixture[str]):
     file = sorted(path.as_posix() for path in Path("xsf").iterdir())[2]
     row = predict(file, "RELAX\nF_conv=1e-9 E_conv=1e-15 steps=3 dmax=0.01")

@@ -121,7 +121,7 @@ def test_eta_is_written_before_zeta(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None, database=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    cutoffs=st.tuples(*[st.floats(1e-3, 1e3)] * 2),
+    cutoffs=st.tuples(*[st.floats(1e-3, 30.0)] * 2),
     orders=st.tuples(*[st.integers(0, 30)] * 2),
     r_min=st.floats(1e-6, 10.0),
     lines=st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), max_size=300), max_size=5),
@@ -165,7 +165,9 @@ def test_description_cannot_end_its_own_block(tmp_path: Path) -> None:
         ("radial_N = 16", "radial_N = 2.5", "radial_N: found '2.5', expected an integer"),
         ("radial_N = 16", "radial_N = 999999999", "radial_N"),
         ("radial_N = 16", "", "radial_N: found '', expected an integer"),
-        ("angular_N = 4", "", "angular_N"),
+        ("radial_N = 16", "", "radial_N"),
+        ("radial_Rc = 8.0", "radial_Rc = 80", "up to 30 Å"),
+        ("angular_Rc = 6.5", "angular_Rc = 65", "up to 30 Å"),
         ("angular_Rc = 6.5", "angular_Rc = -6.5", "angular_Rc: found '-6.5'"),
         ("ATOM Ti\n", "", "X.stp: ATOM is missing"),
         ("ATOM Ti", "ATOM", "line 5: ATOM: found '', expected a chemical symbol"),

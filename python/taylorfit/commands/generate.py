@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import datacheck
 from ..derivative_generation import choose_structures, write_derivatives
+from ..descriptor import BEHLER2011, CHEBYSHEV
 from ..engine import DescriptorTables, available_threads
 from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
@@ -92,6 +93,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"{symbol:2s} {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
               f"environment {' '.join(setup.environment)}, from {settings.setups[symbol]}")
 
+    for note in _notes(tables):
+        print(f"note: {note}")
     structures = _read(settings, arguments.input, require_energy="missing-energy" not in kinds)
     report = datacheck.check_structures(structures, settings.atomic_energies)
     print(f"\nData check of {len(structures)} structures:")
@@ -159,6 +162,19 @@ def _write_derivatives(
                                      advance=update)
     print(f"\n{path}: descriptor derivatives of {int(chosen.sum())} structures, {8e-6 * n_values:.1f} MB")
     return int(chosen.sum())
+
+
+def _notes(tables: DescriptorTables) -> list[str]:
+    """Where ænet's programs would compute other values from the same setups."""
+    notes = []
+    for setup in tables.setups:
+        places = [tables.species.index(symbol) for symbol in setup.environment]
+        radial_cutoff, _, angular_cutoff, _ = setup.parameters[0]
+        if setup.kind == CHEBYSHEV and len(places) > 1 and angular_cutoff > radial_cutoff > 0:
+            notes.append(f"{setup.species}: the angular cutoff is larger than the radial one; ænet's values are wrong there")
+        if setup.kind == BEHLER2011 and places != sorted(places):
+            notes.append(f"{setup.species}: ENV is not in the order of TYPES; ænet takes the functions of other species then")
+    return notes
 
 
 def _read(settings: GenerateInput, input_file: str, require_energy: bool) -> list[Structure]:

@@ -32,6 +32,10 @@ relaxation: steps, converged, largest_displacement in Å) and errors:
 """ + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
 
 
+MANY = 20
+"""Beyond so many structures only energies are printed, unless the input file asks for more."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("files", nargs="*", metavar="FILE",
@@ -74,13 +78,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             update(len(evaluations))
 
     rows = []
-    quiet = settings.verbosity == "low" or (len(structures) > 20 and settings.verbosity != "high")
+    # Coordinates of many structures are only printed where something in the table was asked for
+    asked = settings.forces or settings.print_atomic_energies or settings.relax is not None
+    tables_wanted = settings.verbosity == "high" or len(structures) <= MANY or (asked and not arguments.potential)
     for structure, evaluation, relaxation in zip(structures, evaluations, relaxations):
         row = _row(structure, evaluation, energies)
         if relaxation is not None:
             row |= {"relaxation": relaxation, "positions": structure.positions}
         rows.append(row)
-        _print_structure(structure, row, settings, with_tables=not quiet)
+        _print_structure(structure, row, settings, with_tables=tables_wanted)
     errors = errors_of(structures, evaluations, energies)
     lines = error_lines(errors)
     if lines:
@@ -100,8 +106,9 @@ def _relaxed(
         for done, structure in enumerate(structures, start=1):
             result = relax(structure, tables, options, threads)
             moved = np.linalg.norm(result.structure.positions - structure.positions, axis=1).max(initial=0.0)
+            largest = np.linalg.norm(result.evaluation.forces, axis=1).max(initial=0.0)
             print(f"{structure.name}: {'relaxed' if result.converged else 'NOT relaxed'} in {result.n_steps} steps, "
-                  f"largest displacement {moved:.4f} Å")
+                  f"largest |F| {largest:.5f} eV/Å, largest displacement {moved:.4f} Å")
             relaxed.append(result.structure)
             outcomes.append({"steps": result.n_steps, "converged": result.converged, "largest_displacement": moved})
             update(done)

@@ -16,6 +16,7 @@ from ..formats.generate_input import GenerateInput, TaylorOptions, write_generat
 from ..formats.input_file import FileEntry
 from ..formats.setup_file import write_setup
 from ..formats.structure_files import expand_patterns, read_structures
+from ..formats.train_forces import ForceMode
 from ..formats.train_input import NetworkSpec, TrainInput, write_train_input
 from ..progress import progress
 from ..proposal import Choice, choose, propose_setups
@@ -179,6 +180,7 @@ def _generate(
 
 def _train(species: tuple[str, ...], with_copies: bool) -> TrainInput:
     return TrainInput(
+        forces=ForceMode("centred") if with_copies else ForceMode(),
         trainingset="data.train", taylorset=("data.taylor.train",) if with_copies else (),
         networks=tuple(NetworkSpec(symbol, f"{symbol}.nn", HIDDEN) for symbol in species),
         iterations=ITERATIONS, patience=PATIENCE,

@@ -13,6 +13,7 @@ import numpy as np
 from ..analysis import ERROR_KEYS, Errors, error_lines, validate
 from ..checkpoint import checkpoint_path, fingerprint, load_checkpoint, save_checkpoint
 from ..dataset import PackedDataset, Scaling, Split, pack, split_parents
+from ..descriptor import same_functions
 from ..engine import Lbfgs, NetworkTables, PotentialTables, available_threads, build_name
 from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
@@ -50,6 +51,9 @@ eV/atom, copies_rmse), best_epoch, n_train, n_test, n_copies, n_weights, memory_
 seconds, seconds_per_epoch, interrupted, status, potentials, validation (best epoch),
 validation_last, validation_history (list with epoch):
 """ + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
+
+AENET_RESTART = "train.restart"
+"""State of ænet's optimiser, which ænet loads and we do not need."""
 
 AENET_STATE = "train.rngstate"
 """State of ænet's random generator; where it is, ænet (and so we) repeat its test set."""
@@ -152,6 +156,8 @@ def _prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, r
         raise InputError("MAXENERGY drops every structure", file=input_file, value=settings.maxenergy,
                          expected=f"more than {main.energy_min:.6f} eV/atom, the lowest energy of {files[0]}")
     scaling = Scaling.of(main, settings.maxenergy if np.isfinite(settings.maxenergy) else None, file=files[0])
+    if Path(AENET_RESTART).exists():
+        print(f"note: {AENET_RESTART} of ænet is not used; training continues from the networks, with a new optimiser")
     repeated = Path(AENET_STATE).exists()
     if repeated:
         print(f"note: the test set is ænet's, from {AENET_STATE} in this folder (remove the file to draw one with SEED)")
@@ -221,11 +227,7 @@ def _check_centred(settings: TrainInput, train: PackedDataset, input_file: str) 
 def _check_same_setups(file: str, main: TrainingSet, other: TrainingSet) -> None:
     """The descriptors of all files must be the same functions."""
     for first, second in zip(main.setups or (), other.setups or ()):
-        same = (first.kind == second.kind and first.environment == second.environment
-                and np.array_equal(first.parameters, second.parameters)
-                and np.array_equal(first.function, second.function)
-                and np.array_equal(first.neighbours, second.neighbours))
-        if not same:
+        if not same_functions(first, second):
             raise InputError(f"the descriptor of {first.species} is not that of TRAININGSET", file=file,
                              expected="training sets of one generate run")
 

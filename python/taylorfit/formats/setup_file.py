@@ -24,6 +24,16 @@ from .setup_block import DESCRIPTION_LENGTH, N_PARAMETER, SPECIES_LENGTH
 KEYWORDS = ("DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC")
 DEFAULT_R_MIN = 1.0
 """ænet's smallest distance, Å, if RMIN is absent or zero."""
+LARGEST_CUTOFF = 30.0
+"""Å; beyond it the number of neighbours, and of triples, is past all use: a slipped decimal point."""
+
+_RANGES = {
+    "eta": (0.0, math.inf, "a number ≥ 0 (1/Å²)"),
+    "lambda": (-1.0, 1.0, "a number from -1 to 1"),
+    "zeta": (0.0, math.inf, "a number ≥ 0"),
+}
+"""What parameters of symmetry functions may be."""
+
 MAX_ORDER = 1000
 """Highest polynomial order accepted; more can only be a slip, and would exhaust the memory."""
 
@@ -211,11 +221,10 @@ class _Parser:
         radial_cutoff = self.cutoff("radial_Rc", pairs)
         radial_order = self.order("radial_N", pairs)
         angular_cutoff = self.number_of("angular_Rc", pairs.get("angular_Rc", "0"))
-        if angular_cutoff < 0.0:
-            raise self.error("angular_Rc", value=pairs["angular_Rc"], expected="a length in Å, or 0 for none")
-        # Without an angular cutoff the angular part is zero whatever its order; ænet's default is 0.
-        if angular_cutoff == 0.0:
-            pairs.setdefault("angular_N", "0")
+        if not 0.0 <= angular_cutoff <= LARGEST_CUTOFF:
+            raise self.error("angular_Rc", value=pairs["angular_Rc"],
+                             expected=f"a length up to {LARGEST_CUTOFF:g} Å, or 0 for none")
+        pairs.setdefault("angular_N", "0")  # as in ænet
         angular_order = self.order("angular_N", pairs)
         return lambda: chebyshev_setup(
             self.species or "",
@@ -272,6 +281,10 @@ class _Parser:
                 raise self.error(f"G{g} without {name}", value=line, expected=f"{name}=<number>")
         self.cutoff("Rc", pairs)
         values = [self.number_of(name, pairs.get(name, "0")) for name in _SLOTS[g]]
+        for name, value in zip(_SLOTS[g], values):
+            low, high, expected = _RANGES.get(name, (-math.inf, math.inf, ""))
+            if not low <= value <= high:
+                raise self.error(name, value=pairs.get(name, "0"), expected=expected)
         types = [self.neighbour(f"type{k}", pairs) if k == 2 or g >= 4 else 0 for k in (2, 3)]
         return g, values + [0.0] * (N_PARAMETER - len(values)), types
 
@@ -337,8 +350,8 @@ class _Parser:
 
     def cutoff(self, key: str, pairs: dict[str, str]) -> float:
         value = self.number_of(key, pairs.get(key, ""))
-        if value <= 0.0:
-            raise self.error(key, value=pairs[key], expected="a positive length in Å")
+        if not 0.0 < value <= LARGEST_CUTOFF:
+            raise self.error(key, value=pairs[key], expected=f"a positive length up to {LARGEST_CUTOFF:g} Å")
         return value
 
     def order(self, key: str, pairs: dict[str, str]) -> int:
