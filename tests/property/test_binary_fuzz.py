@@ -1,4 +1,4 @@
-"""Damaged binary and setup files: a result or an error of our own, nothing else."""
+"""Damaged binary and setup files and checkpoints: a result or an error of our own, nothing else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fuzz_files import (
+    make_behler_potential, make_behler_setup, make_behler_trainset, make_checkpoint, read_checkpoint,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,13 +19,17 @@ from taylorfit.formats.setup_file import read_setup
 from taylorfit.formats.trainset_binary import read_trainset
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
-CASES = {
+CASES: dict[str, tuple[Callable, Path | Callable[[Path], None]]] = {
     "training set": (read_trainset, LOCAL / "mono/mono.train"),
     "training set of several species": (read_trainset, LOCAL / "cluster/four_species/mol.train"),
+    "training set with symmetry functions": (read_trainset, make_behler_trainset),
     "potential": (read_potential, LOCAL / "mono/Si.nn"),
+    "potential with symmetry functions": (read_potential, make_behler_potential),
     "setup": (read_setup, LOCAL / "mono/Si.fingerprint.stp"),
+    "setup with symmetry functions": (read_setup, make_behler_setup),
+    "checkpoint": (read_checkpoint, make_checkpoint),
 }
-cases = pytest.mark.parametrize("reader, path", CASES.values(), ids=CASES.keys())
+"""Reader, and the whole file or what makes it."""
 quick = settings(
     max_examples=150, deadline=2000, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -39,6 +46,17 @@ def limited_memory():
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Callable, bytes]:
+    """Reader and content of a whole file."""
+    reader, path = CASES[request.param]
+    if not isinstance(path, Path):
+        make, path = path, tmp_path_factory.mktemp("fuzz") / "whole"
+        make(path)
+    reader(path)
+    return reader, path.read_bytes()
+
+
 def attempt(reader: Callable[[Path], object], path: Path, data: bytes) -> Exception | None:
     path.write_bytes(data)
     try:
@@ -49,20 +67,19 @@ def attempt(reader: Callable[[Path], object], path: Path, data: bytes) -> Except
     return None
 
 
-@cases
-def test_truncated_file_is_refused(reader: Callable, path: Path, tmp_path: Path) -> None:
-    data = path.read_bytes()
+def test_truncated_file_is_refused(case: tuple[Callable, bytes], tmp_path: Path) -> None:
+    reader, data = case
     step = 1 if len(data) < 6000 else 7
     for length in [*range(0, min(len(data), 600)), *range(600, len(data), step)]:
         error = attempt(reader, tmp_path / "x", data[:length])
         assert error is not None or reader is read_setup
 
 
-@cases
 @quick
 @given(data=st.data())
-def test_changed_bytes_do_no_harm(reader: Callable, path: Path, tmp_path: Path, data: st.DataObject) -> None:
-    content = bytearray(path.read_bytes())
+def test_changed_bytes_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject) -> None:
+    reader, whole = case
+    content = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content) - 1))
         new = data.draw(st.binary(min_size=1, max_size=8))
@@ -70,12 +87,12 @@ def test_changed_bytes_do_no_harm(reader: Callable, path: Path, tmp_path: Path, 
     attempt(reader, tmp_path / "x", bytes(content))
 
 
-@cases
 @quick
 @given(data=st.data())
-def test_changed_words_do_no_harm(reader: Callable, path: Path, tmp_path: Path, data: st.DataObject) -> None:
+def test_changed_words_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject) -> None:
     """Replace a whole int32: counts and record lengths, the dangerous places."""
-    content = bytearray(path.read_bytes())
+    reader, whole = case
+    content = bytearray(whole)
     limit = min(len(content) // 4 - 1, 400)
     at = 4 * data.draw(st.integers(0, limit))
     new = data.draw(st.sampled_from([0, 1, -1, 2, 255, 2**31 - 1, -(2**31), 2**24, -8]))
@@ -83,20 +100,19 @@ def test_changed_words_do_no_harm(reader: Callable, path: Path, tmp_path: Path, 
     attempt(reader, tmp_path / "x", bytes(content))
 
 
-@cases
 @quick
 @given(data=st.data())
 def test_missing_and_doubled_parts_do_no_harm(
-    reader: Callable, path: Path, tmp_path: Path, data: st.DataObject
+    case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject
 ) -> None:
-    content = path.read_bytes()
+    reader, content = case
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(content))] * 2)))
     part = content[first:last] * data.draw(st.integers(0, 2))
     attempt(reader, tmp_path / "x", content[:first] + part + content[last:])
 
 
-@cases
 @quick
 @given(content=st.binary(max_size=300))
-def test_garbage_is_refused(reader: Callable, path: Path, tmp_path: Path, content: bytes) -> None:
+def test_garbage_is_refused(case: tuple[Callable, bytes], tmp_path: Path, content: bytes) -> None:
+    reader, _ = case
     assert attempt(reader, tmp_path / "x", content) is not None

@@ -1,11 +1,15 @@
-"""Damaged text forms, derivatives and files of unknown kind: a result or an error of our own, nothing else."""
+"""Damaged text forms, derivatives, checkpoints and files of unknown kind: a result or an error of our own, nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fuzz_files import (
+    make_behler_potential_text, make_behler_setup, make_behler_trainset_text, make_checkpoint, read_checkpoint,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +19,7 @@ from taylorfit.engine import DescriptorTables
 from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import TaylorfitError
 from taylorfit.formats.derivatives_file import DerivativesWriter, read_derivatives
+from taylorfit.formats.energies_file import read_energies, write_energies
 from taylorfit.formats.network_ascii import read_potential_ascii
 from taylorfit.formats.recognise import recognise
 from taylorfit.formats.rngstate import read_rngstate, write_rngstate
@@ -52,6 +57,13 @@ CASES: dict[str, tuple[Callable, Callable[[Path], None]]] = {
     "training set of ænet": (read_trainset_ascii, lambda path: write_trainset_ascii(
         path, read_trainset(LOCAL / "cluster/four_species/mol.train"), AENET)),
     "derivatives": (read_all_derivatives, make_derivatives),
+    "potential with symmetry functions": (read_potential_ascii, make_behler_potential_text),
+    "training set with symmetry functions": (read_trainset_ascii, make_behler_trainset_text),
+    "setup with symmetry functions": (read_setup, make_behler_setup),
+    "checkpoint": (read_checkpoint, make_checkpoint),
+    "energies": (read_energies, lambda path: write_energies(
+        path, ("Ti", "O"), ("a.xsf", "b.xsf"), np.array([[2, 4], [1, 2]]), np.array([-48.7, -24.1]),
+        np.array([0.01, -0.02]), 1.5)),
     "random state": (read_rngstate, lambda path: write_rngstate(path, range(8))),
 }
 
@@ -79,9 +91,12 @@ def attempt(reader: Callable, path: Path, data: bytes) -> Exception | None:
 
 def test_truncated_file_is_refused(case: tuple[Callable, bytes], tmp_path: Path) -> None:
     reader, data = case
-    end = len(data.rstrip()) if reader in (read_potential_ascii, read_trainset_ascii) else len(data)
+    # A number cut in its digits is a number still: the last one of a text must be missing as a whole
+    end = len(data.rsplit(None, 1)[0]) if reader in (read_potential_ascii, read_trainset_ascii) else len(data)
     for length in range(0, end, max(1, end // 150)):
-        assert attempt(reader, tmp_path / "x", data[:length]) is not None
+        error = attempt(reader, tmp_path / "x", data[:length])
+        # A setup or a table of energies that ends with a line is whole
+        assert error is not None or reader in (read_setup, read_energies)
 
 
 @quick
@@ -123,3 +138,30 @@ def test_missing_and_doubled_parts_do_no_harm(case: tuple[Callable, bytes], tmp_
 def test_garbage_is_refused(case: tuple[Callable, bytes], tmp_path: Path, content: bytes) -> None:
     reader, _ = case
     assert attempt(reader, tmp_path / "x", content) is not None
+
+
+STRANGE = (
+    np.array(np.nan), np.array([np.inf, -np.inf]), np.array("text"), np.array(["a", "b"]), np.zeros(0), np.zeros((0, 6)),
+    np.array(2**62), np.array([2**40, 2**40]), np.array([1j, 2j]), np.zeros((2, 2, 2)), np.array(["NaT"] * 2, "M8[s]"),
+    np.zeros(2, [("a", "f8"), ("b", "i4")]), np.array(b"\xff"), np.array([True, False]), np.ones((3, 2)), np.arange(-9, 9),
+)
+
+
+@pytest.mark.filterwarnings("error")
+def test_whole_checkpoint_with_strange_arrays_does_no_harm(checkpoint: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """The archive is sound, but one of its arrays is missing or another."""
+    for name in checkpoint:
+        others = {key: array for key, array in checkpoint.items() if key != name}
+        for arrays in (others, *({**others, name: array} for array in STRANGE)):
+            with open(tmp_path / "whole.npz", "wb") as stream:
+                np.savez(stream, **arrays)
+            attempt(read_checkpoint, tmp_path / "x", (tmp_path / "whole.npz").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint."""
+    path = tmp_path_factory.mktemp("checkpoint") / "whole.npz"
+    make_checkpoint(path)
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
