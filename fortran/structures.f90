@@ -6,6 +6,7 @@ module tf_structures
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_values, &
       descriptor_gradient, descriptor_scratch_type, new_descriptor_scratch, check_species
    use tf_network, only : network_type, forward, backward_to_inputs
+   use tf_signals, only : interrupted
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -13,6 +14,8 @@ module tf_structures
 
    ! Atoms whose networks are evaluated together
    integer, parameter :: block_atoms = 32
+   ! Atoms between two looks whether the user wants to stop
+   integer, parameter :: atoms_per_look = 256
    ! Blocks are joined to at most this many chunks with a force array each
    integer, parameter :: max_chunks = 16
 
@@ -110,6 +113,7 @@ contains
       type(neighbour_list_type) :: list
       type(error_type), allocatable :: error_here
       integer :: n_atoms, n_copies, n_threads, me, i, c, t
+      logical :: stopped
       real(wp) :: reach
 
       n_atoms = size(species)
@@ -133,6 +137,7 @@ contains
          placed(:, :, c) = list%position + displacement(:, :, c)
       end do
 
+      stopped = .false.
       !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(me, error_here, i, c)
       me = 1
       !$ me = me + omp_get_thread_num()
@@ -144,7 +149,7 @@ contains
          do c = 1, n_copies
             call place_ghosts(list, placed(:, :, c), spaces(me)%ghosts)
             do i = 1, n_atoms
-               call describe_atom(spaces(me), i, c, error_here)
+               call describe_atom(spaces(me), me, i, c, error_here)
             end do
          end do
          !$omp end do
@@ -153,7 +158,7 @@ contains
             call place_ghosts(list, placed(:, :, c), spaces(me)%ghosts)
             !$omp do schedule(dynamic, 8)
             do i = 1, n_atoms
-               call describe_atom(spaces(me), i, c, error_here)
+               call describe_atom(spaces(me), me, i, c, error_here)
             end do
             !$omp end do
          end do
@@ -167,10 +172,21 @@ contains
 
    contains
 
-      subroutine describe_atom(space, i, c, error)
+      subroutine describe_atom(space, me, i, c, error)
          type(workspace_type), intent(inout) :: space
-         integer, intent(in) :: i, c
+         integer, intent(in) :: me, i, c
          type(error_type), allocatable, intent(inout) :: error
+         logical :: stop_now
+         !$omp atomic read
+         stop_now = stopped
+         if (stop_now) return
+         if (me == 1 .and. mod(i, atoms_per_look) == 0) then
+            if (interrupted()) then
+               !$omp atomic write
+               stopped = .true.
+               return
+            end if
+         end if
          call descriptor_values(descriptors, list, i, placed(:, :, c), space%ghosts, species, .false., &
             space%work(1), space%scratch, values(first_value(i) + 1:first_value(i + 1), c), error)
       end subroutine describe_atom
@@ -202,7 +218,7 @@ contains
       integer, allocatable :: order(:), block_first(:), block_species(:)
       type(error_type), allocatable :: error_here
       integer :: n_atoms, n_blocks, n_chunks, n_threads, n_columns, me, t, i, k, c
-      logical :: keep
+      logical :: keep, stopped
 
       n_atoms = size(species)
       atomic_energy = 0.0_wp
@@ -240,6 +256,7 @@ contains
       allocate (force_part(3, k, n_chunks), source=0.0_wp)
       allocate (strain_part(3, 3, n_chunks), source=0.0_wp)
 
+      stopped = .false.
       n_threads = size(spaces)
       n_columns = maxval(potential%networks%n_columns)
       !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(me, error_here)
@@ -250,7 +267,7 @@ contains
          size(potential%feature_shift, 1), n_columns)
       !$omp do schedule(dynamic)
       do c = 1, n_chunks
-         call evaluate_chunk(c, spaces(me), force_part(:, :, c), strain_part(:, :, c), error_here)
+         call evaluate_chunk(c, me, spaces(me), force_part(:, :, c), strain_part(:, :, c), error_here)
          if (allocated(error_here)) then
             !$omp critical (tf_evaluate_error)
             if (.not. allocated(error)) error = error_here
@@ -267,13 +284,24 @@ contains
 
    contains
 
-      subroutine evaluate_chunk(c, space, force_sum, strain_sum, error)
-         integer, intent(in) :: c
+      subroutine evaluate_chunk(c, me, space, force_sum, strain_sum, error)
+         integer, intent(in) :: c, me
          type(workspace_type), intent(inout) :: space
          real(wp), intent(inout) :: force_sum(:, :), strain_sum(3, 3)
          type(error_type), allocatable, intent(inout) :: error
          integer :: b, t, n
+         logical :: stop_now
          do b = 1 + (c - 1)*n_blocks/n_chunks, c*n_blocks/n_chunks
+            !$omp atomic read
+            stop_now = stopped
+            if (stop_now) return
+            if (me == 1 .and. mod(b, atoms_per_look/block_atoms) == 0) then
+               if (interrupted()) then
+                  !$omp atomic write
+                  stopped = .true.
+                  return
+               end if
+            end if
             t = block_species(b)
             n = block_first(b + 1) - block_first(b)
             call evaluate_block(potential%networks(t), t, potential%descriptors(t)%n_feature, block_first(b), n, &

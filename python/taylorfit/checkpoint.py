@@ -55,8 +55,8 @@ def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.nd
             raise ValueError(f"without {' '.join(sorted(missing))}")
     except PermissionError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    except Exception as error:  # what NumPy and zipfile raise on a damaged file is not documented
-        raise FormatError(f"is not a checkpoint or is damaged ({error})", file=path,
+    except Exception:  # what NumPy and zipfile raise on a damaged file is not documented
+        raise FormatError("is not a checkpoint or is damaged", file=path,
                           expected="a file written by train") from None
     if version != VERSION:
         raise FormatError("checkpoint of another version", file=path, value=version, expected=str(VERSION))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from cli_support import GOLDEN, Result, generate_in, make_toy, morse_cluster, report, run, succeed, taylor, write_setups
+from cli_support import GOLDEN, Result, generate_in, make_toy, morse_cluster, report, run, start, succeed, taylor, write_setups
 from taylorfit import engine
 from taylorfit.formats.records import RecordReader
 from taylorfit.formats.setup_file import read_setup
@@ -202,7 +204,7 @@ def test_copies_follow_from_the_forces_and_have_their_own_descriptors(outfile: s
     options = {"delta": 0.02, "fraction": 3, "seed": 5} | ({"outfile": outfile} if outfile else {})
     folder = with_copies(crystal, tmp_path, taylor(**options))
     found = report(folder, "generate", "generate.in")
-    assert (found["structures"], found["copies"], found["skipped"], found["atoms"]) == (4, 12, {}, 28 + 84)
+    assert (found["structures"], found["copies"], found["skipped"], found["atoms"]) == (4, 12, 0, 28 + 84)
     assert (found["output"], found["taylor_output"]) == ("mono.train", outfile)
     copies = read_copies(folder / "mono.train", folder / outfile if outfile else None)
     assert len(copies.names) == 12
@@ -290,7 +292,7 @@ def test_the_force_band_decides_what_moves(tmp_path: Path) -> None:
     moved, found = moved_atoms(tmp_path, taylor(delta=0.01, fraction=2, forcemin=forcemin, forcemax=forcemax, skip=0))
     eligible = [s for s, n in zip(structures, norms) if (n >= forcemin).any() and not (n > forcemax).any()]
     assert found["copies"] == len(moved) == 2 * len(eligible) > 0
-    assert found["skipped"]["a force above forcemax"] == 1
+    assert found["skipped_by_reason"]["a force above forcemax"] == 1
     allowed = {tuple(f"{s.symbols[i]}{i + 1}" for i in np.flatnonzero(n >= forcemin)) for s, n in zip(structures, norms)}
     assert set(moved) <= allowed
 
@@ -406,7 +408,8 @@ def test_the_data_check_names_what_is_odd_and_drops_nothing(flawed: Path) -> Non
         assert name in result.out
     found = json.loads((flawed / "r.json").read_text())
     assert (found["structures"], found["dropped"]) == (24, 0)
-    assert found["skipped"] == {"without forces": 1, "near-zero forces": 1}
+    assert found["skipped_by_reason"] == {"without forces": 1, "near-zero forces": 1}
+    assert found["skipped"] == 2
     assert found["copies"] == 22
 
 
@@ -431,3 +434,44 @@ def test_timing_writes_a_table_with_units(tmp_path: Path) -> None:
     succeed(tmp_path, "generate", "generate.in")
     header, values = (tmp_path / "generate.time").read_text().splitlines()
     assert "(s)" in header and int(values.split()[1]) == 15
+
+
+# --- outputs that get in each other's way --------------------------------------------------------
+
+
+def test_one_file_cannot_be_two_outputs_however_it_is_spelt(crystal: Path, tmp_path: Path) -> None:
+    folder = with_copies(crystal, tmp_path, taylor(delta=0.02, fraction=2, outfile="./mono.train"))
+    for options in ((), ("--force",)):
+        result = run(folder, "generate", "generate.in", *options)
+        assert result.code == 2 and "two outputs in one file" in result.err
+        assert not (folder / "mono.train").exists()
+
+
+def test_copies_of_an_earlier_run_do_not_outlive_their_parents(crystal: Path, tmp_path: Path) -> None:
+    folder = with_copies(crystal, tmp_path, taylor(delta=0.02, fraction=2, outfile="copies.train"))
+    assert report(folder, "generate", "generate.in")["copies"] == 8
+    text = (folder / "generate.in").read_text()
+    (folder / "generate.in").write_text(text.replace("fraction=2", "fraction=2 forcemin=1000"))
+    found = report(folder, "generate", "generate.in", "--force")
+    assert (found["copies"], found["skipped"], found["taylor_output"]) == (0, 4, None)
+    assert not (folder / "copies.train").exists()
+
+
+def test_interrupt_in_the_copies_of_one_large_structure_takes_no_second(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(9)] * 3, indexing="ij"), -1).reshape(-1, 3) * 2.0
+    large = Structure(symbols=("Ar",) * len(grid), positions=grid + rng.uniform(-0.2, 0.2, grid.shape), cell=18.0 * np.eye(3),
+                      pbc=(True,) * 3, energy=-1.0, forces=rng.normal(size=grid.shape), name="large.xsf")
+    write_xsf(tmp_path / "large.xsf", large)
+    write_setups(tmp_path, ("Ar",), radius=8.0, angular=8)
+    (tmp_path / "generate.in").write_text(
+        generate_in(("Ar",), ("large.xsf",), extra=taylor(delta=0.01, fraction=3000)))
+    process = start(tmp_path, "generate", "generate.in", "--threads", "1")
+    time.sleep(5.0)
+    assert process.poll() is None
+    before = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    # A second on an idle machine; the rest is for a busy one
+    assert time.perf_counter() - before < 5.0
+    assert not (tmp_path / "toy.train").exists()

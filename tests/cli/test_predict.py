@@ -79,6 +79,9 @@ def test_potentials_named_on_the_command_line_equal_an_input_file(potentials: tu
 
 def test_patterns_work_on_the_command_line(clusters: Path) -> None:
     found = report(clusters, "predict", "--potential", "Ti.nn", "O.nn", "--", "xsf/*.xsf")
+    # The same without the separator, and with the option given for each file
+    assert report(clusters, "predict", "--potential", "Ti.nn", "O.nn", "xsf/*.xsf") == found
+    assert report(clusters, "predict", "xsf/*.xsf", "--potential", "Ti.nn", "--potential", "O.nn") == found
     assert len(found["structures"]) == 4
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ Example: python -m taylorfit generate generate.in
 Keywords of generate.in:
 {describe_keywords()}
 
-Keys of the report: structures (written), copies, skipped (structures without copies, by
-reason), dropped (on request), atoms (copies counted), seconds, output, taylor_output,
+Keys of the report: structures (written), copies, skipped (number of structures
+without copies), skipped_by_reason, dropped (on request), atoms (copies counted), seconds, output, taylor_output,
 derivatives_output (FORCES), n_with_derivatives (structures), energy_mean/min/max (eV/atom,
 relative to the atomic energies), check (the data check).
 """
@@ -74,9 +75,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         with_derivatives, taylor = True, None
     derivatives_output = f"{settings.output}.forces" if with_derivatives else None
     taylor_output = taylor.outfile if taylor is not None and taylor.outfile else None
-    if taylor_output == settings.output:
-        taylor_output = None
-    for path in filter(None, (settings.output, taylor_output, derivatives_output)):
+    outputs = [path for path in (settings.output, taylor_output, derivatives_output) if path]
+    for index, path in enumerate(outputs):
+        if Path(path).resolve() in [Path(other).resolve() for other in outputs[:index]]:
+            raise InputError("two outputs in one file", file=arguments.input, value=path, expected="another name")
         check_writable(path, overwrite=arguments.force)
     if arguments.write_xsf:
         if taylor is None:
@@ -121,6 +123,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         counts = write_training_sets(
             kept, plan, tables, settings.atomic_energies, Outputs(parents, copies, xsf_copies),
             threads=threads, advance=update)
+    if taylor_output is not None and not separate:
+        print(f"warning: no Taylor copies, so {taylor_output} is not written")
+        # What an earlier run left there belongs to another data set
+        Path(taylor_output).unlink(missing_ok=True)
     n_derivatives = 0
     if derivatives_output is not None:
         n_derivatives = _write_derivatives(derivatives_output, kept, None if separate else plan, tables, settings, seed,
@@ -142,7 +148,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             stream.write(f"# total time (s)  atoms  microseconds per atom\n{seconds:.3f} {counts.atoms} "
                          f"{1e6 * seconds / counts.atoms:.3f}\n")
     return {
-        "structures": counts.structures, "copies": counts.copies, "skipped": skipped,
+        "structures": counts.structures, "copies": counts.copies,
+        "skipped": 0 if plan is None else int((plan.n_copies == 0).sum()), "skipped_by_reason": skipped,
         "dropped": len(structures) - len(kept), "atoms": counts.atoms, "seconds": seconds,
         "output": settings.output, "taylor_output": taylor_output if separate else None,
         "derivatives_output": derivatives_output, "n_with_derivatives": n_derivatives,
@@ -215,5 +222,5 @@ def _plan(structures: list[Structure], options: TaylorOptions) -> tuple[Displace
     if plan.total < plan.n_wanted:
         print(f"  N_max={options.n_max} caps the number of copies ({plan.n_wanted} wanted)")
     for reason, n in skipped.items():
-        print(f"  {n} structures get no copies: {reason}")
+        print(f"  {n} structure{'s get' if n > 1 else ' gets'} no copies: {reason}")
     return plan, skipped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..analysis import ERROR_KEYS, batches, error_lines, errors_of
 from ..engine import Evaluation, PotentialTables, available_threads, evaluate
 from ..errors import InputError
 from ..formats.predict_input import PredictInput, RelaxOptions, describe_keywords, read_predict_input
+from ..formats.recognise import FileKind, recognise
 from ..formats.structure_files import expand_patterns, read_structures, require_species
 from ..prediction import atomic_energies, potentials_by_species, read_potentials
 from ..progress import progress
@@ -21,7 +23,7 @@ DESCRIPTION = f"""\
 Evaluate potentials (ænet's binary .nn files) for structures.
 
 Examples: python -m taylorfit predict predict.in
-          python -m taylorfit predict --potential O.nn H.nn -- cluster.xsf
+          python -m taylorfit predict --potential O.nn H.nn cluster.xsf
 
 Keywords of predict.in:
 {describe_keywords()}
@@ -41,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", metavar="FILE",
                         help="predict.in, or (with --potential) structure files; after predict.in: structures "
                              "instead of those it lists")
-    parser.add_argument("--potential", nargs="+", metavar="NN", help="potential files, one per species")
+    parser.add_argument("--potential", nargs="+", action="extend", metavar="NN",
+                        help="potential files, one per species; structure files may follow")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
 
 
@@ -119,13 +122,16 @@ def _relaxed(
 def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, str], list[Any], str | None]:
     """Settings, potential file per species, and structure files, from the input file or the command line."""
     if arguments.potential:
-        if not arguments.files:
-            raise InputError("no structure files named", expected="predict --potential O.nn H.nn -- FILE…")
-        networks = potentials_by_species(arguments.potential)
-        settings = PredictInput(types=tuple(networks), networks=networks, files=tuple(arguments.files), forces=True)
-        return settings, networks, list(arguments.files), None
+        # "--potential H.nn O.nn FILE…" hands all names to the option: content tells which are potentials
+        given = [path for path in arguments.potential if _is_potential(path)]
+        files = [path for path in arguments.potential if path not in given] + arguments.files
+        if not files:
+            raise InputError("no structure files named", expected="predict --potential O.nn H.nn FILE…")
+        networks = potentials_by_species(given or arguments.potential)
+        settings = PredictInput(types=tuple(networks), networks=networks, files=tuple(files), forces=True)
+        return settings, networks, files, None
     if not arguments.files:
-        raise InputError("no input file named", expected="predict predict.in, or predict --potential NN… -- FILE…")
+        raise InputError("no input file named", expected="predict predict.in, or predict --potential NN… FILE…")
     input_file, *instead = arguments.files
     settings = read_predict_input(input_file)
     # A second argument overrides FILES, as in ænet
@@ -134,6 +140,13 @@ def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, st
         raise InputError("no structures named", file=input_file, expected="a FILES block")
     networks = {symbol: settings.networks[symbol] for symbol in settings.types}
     return settings, networks, entries, None if instead else input_file
+
+
+def _is_potential(path: str) -> bool:
+    """Is it a potential file, by content; or, where there is no such file, by name?"""
+    if not Path(path).is_file():
+        return path.endswith(".nn")
+    return recognise(path) is FileKind.POTENTIAL or path.endswith(".nn")
 
 
 def _row(structure: Structure, evaluation: Evaluation, energies: dict[str, float]) -> dict[str, Any]:

@@ -48,7 +48,8 @@ error), FILE.last (weights of the last epoch), and a checkpoint NAME.checkpoint.
 
 Keys of the report: epochs (list of epoch, train_mae, train_rmse, test_mae, test_rmse in
 eV/atom, copies_rmse), best_epoch, n_train, n_test, n_copies, n_weights, memory_mb,
-seconds, seconds_per_epoch, interrupted, status, potentials, validation (best epoch),
+seconds, seconds_per_epoch, interrupted, status (finished, interrupted, patience, converged,
+stuck, stopped), potentials, validation (best epoch),
 validation_last, validation_history (list with epoch):
 """ + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
 
@@ -318,16 +319,15 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
         files = write_potentials(potentials, settings.networks, suffix)
 
     print()
-    if state.status != Lbfgs.RUNNING:
-        reason = {"converged": "the gradient is zero to the tolerance",
-                  "stuck": "no further descent is possible within rounding"}[state.status]
-        print(f"stopped at epoch {last.epoch}: {reason}")
-    elif settings.patience and not interrupted and last.epoch < settings.iterations and last.epoch - best.epoch >= settings.patience:
-        print(f"stopped at epoch {last.epoch}: no better test error for {settings.patience} epochs (PATIENCE)")
+    status = _status(training, settings, interrupted)
+    reasons = {"converged": "the gradient is zero to the tolerance",
+               "stuck": "no further descent is possible within rounding",
+               "patience": f"no better test error for {settings.patience} epochs (PATIENCE)"}
+    if status in reasons:
+        print(f"stopped at epoch {last.epoch}: {reasons[status]}")
     criterion = "test" if training.test else "training"
-    print(f"best epoch {best.epoch} (smallest {criterion} RMSE): train {1e3 * best.train_rmse:.3f}, "
-          f"test {1e3 * best.test_rmse:.3f} meV/atom; last epoch {last.epoch}: train {1e3 * last.train_rmse:.3f}, "
-          f"test {1e3 * last.test_rmse:.3f} meV/atom")
+    print(f"best epoch {best.epoch} (smallest {criterion} RMSE): {_rmse_text(best, training)}; "
+          f"last epoch {last.epoch}: {_rmse_text(last, training)}")
     per_epoch = state.seconds / len(state.history)
     print(f"{len(state.history)} epochs in {duration(state.seconds)}, {1e3 * per_epoch:.1f} ms each")
 
@@ -348,14 +348,34 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
             stream.write(f"# total time (s)  epochs  seconds per epoch\n{state.seconds:.3f} {len(state.history)} {per_epoch:.6f}\n")
     copies = int(problem.train.is_copy.sum())
     return {
-        "epochs": [asdict(epoch) for epoch in state.history],
+        # Without test structures there is no test error (ænet prints 0 and NaN)
+        "epochs": [asdict(epoch) | ({} if training.test else {"test_mae": None, "test_rmse": None})
+                   for epoch in state.history],
         "best_epoch": best.epoch, "n_train": problem.train.n_structures - copies, "n_test": len(problem.split.test),
         "n_copies": copies, "n_weights": len(state.best_weights), "memory_mb": problem.memory / 1e6,
-        "seconds": state.seconds, "seconds_per_epoch": per_epoch, "status": state.status, "interrupted": interrupted,
+        "seconds": state.seconds, "seconds_per_epoch": per_epoch, "status": status, "interrupted": interrupted,
         "potentials": files, **validation,
         "validation_history": [{"epoch": epoch, **errors.as_dict()} for epoch, errors in state.validation],
         "exit_code": 130 if interrupted else 0,
     }
+
+
+def _status(training: Training, settings: TrainInput, interrupted: bool) -> str:
+    """How the training ended: finished, interrupted, patience, converged, stuck, or stopped (by the file STOP)."""
+    state = training.state
+    last = state.history[-1].epoch
+    if interrupted:
+        return "interrupted"
+    if state.status != Lbfgs.RUNNING:
+        return state.status
+    if last >= settings.iterations:
+        return "finished"
+    return "patience" if settings.patience and last - state.best_epoch >= settings.patience else "stopped"
+
+
+def _rmse_text(epoch: Epoch, training: Training) -> str:
+    test = f", test {1e3 * epoch.test_rmse:.3f}" if training.test else ""
+    return f"train {1e3 * epoch.train_rmse:.3f}{test} meV/atom"
 
 
 def _save_energies(training: Training, problem: Problem) -> None:

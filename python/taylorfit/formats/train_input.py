@@ -239,7 +239,7 @@ _TABLE = {
         "order in an epoch: sequential, random (each structure once), weighted (drawn by error),"
         " energy (low ones oftener); not for bfgs (sequential; adam: random)",
     ),
-    "SAVE_ENERGIES": Keyword("save_energies", block.flag, "flag: write energies.train and .test"),
+    "SAVE_ENERGIES": Keyword("save_energies", block.flag, "flag: write energies.train.0 and energies.test.0"),
     "TAYLORSET": Keyword("taylorset", block.paths, "files: training sets of Taylor copies (none)"),
     "VALIDATION": Keyword(
         "validation", _read_validation,
