@@ -6,7 +6,6 @@ and the median of several repeats in one run; the machine may be noisy, so compa
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -164,4 +163,3 @@ if __name__ == "__main__":
     bench_structures()
     bench_linearity()
     bench_memory()
-    print(f"peak memory of this benchmark {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")

@@ -59,6 +59,9 @@ AENET_RESTART = "train.restart"
 AENET_STATE = "train.rngstate"
 """State of ænet's random generator; where it is, ænet (and so we) repeat its test set."""
 
+MEMORY_FACTOR, MEMORY_BASE = 1.5, 90e6
+"""Peak memory of a training: the file as read and as packed, and Python itself (bytes)."""
+
 TABLE_ROWS = 50
 """About so many epochs are printed; the report has all."""
 
@@ -148,6 +151,8 @@ def _prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, r
     """Read, split, normalise, and say what will be trained."""
     start = time.perf_counter()
     files = [settings.trainingset, *settings.taylorset]
+    size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
+    print(f"estimated memory: up to {(MEMORY_FACTOR * size + MEMORY_BASE) / 1e6:.0f} MB, from {size / 1e6:.0f} MB of training sets")
     sources = [read_trainset(file) for file in files]
     check_same_species(files, [source.species for source in sources])
     main = sources[0]
@@ -237,18 +242,20 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
     """Run to the end, printing epochs and writing checkpoints; return whether the user interrupted."""
     settings, state = problem.settings, training.state
     n = settings.iterations
+    first = state.next_epoch
     every = 1 if settings.verbosity == "high" else max(1, n // TABLE_ROWS)
     if problem.validation and settings.validationevery and every > 1:
         # Rows fall on epochs with validation errors
         every = -(-every // settings.validationevery) * settings.validationevery
     quiet = settings.verbosity == "low"
     if not quiet:
+        if n - first > 10:
+            _estimate_time(training, n - first + 1)
         extra = ("  |--VALIDATION: E RMSE, F MAE, mean |F − F_ref|--|" if problem.validation else "")
         print(f"\n        |-----TRAIN (eV/atom)------|  |------TEST (eV/atom)------|{extra}")
         print(" epoch          MAE         RMSE            MAE         RMSE"
               + ("         eV/atom       eV/Å    eV/Å" if problem.validation else ""))
     interrupted = False
-    first = state.next_epoch
     saved = first - 1
     shown = -1
     try:
@@ -259,10 +266,6 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
                     shown = epoch.epoch
                 update(epoch.epoch, f"train {1e3 * epoch.train_rmse:.2f}, test {1e3 * epoch.test_rmse:.2f} meV/atom"
                        + _force_note(state.validation))
-                if epoch.epoch == first and n - first > 10 and not quiet:
-                    # The first call is not warm yet, so this is an upper estimate
-                    print(f"(about {duration(state.seconds / (epoch.epoch - first + 1) * (n - first))} for "
-                          f"{n - first} epochs, {1e3 * state.seconds:.0f} ms each)", flush=True)
                 if settings.checkpoint and epoch.epoch - saved >= settings.checkpoint:
                     save_checkpoint(checkpoint, training.arrays(), identity)
                     saved = epoch.epoch
@@ -279,6 +282,17 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
     if settings.checkpoint and state.history:
         save_checkpoint(checkpoint, training.arrays(), identity)
     return interrupted
+
+
+def _estimate_time(training: Training, n_epochs: int) -> None:
+    """Say how long the epochs will take, from one evaluation of the loss; validation comes on top."""
+    weights = training.optimiser.weights
+    training.train(weights, with_gradient=False)  # warms the caches
+    start = time.perf_counter()
+    training.train(weights)
+    each = time.perf_counter() - start
+    print(f"estimated time: {duration(each * n_epochs)} for {n_epochs} epochs, {1e3 * each:.1f} ms each"
+          + ("" if training.optimiser.full_batch else " (one loss and gradient; a pass of this method takes longer)"), flush=True)
 
 
 def _epoch_line(epoch: Epoch, validation: list[tuple[int, Errors]]) -> str:
