@@ -78,6 +78,19 @@ contains
       call grow(space%slope, block_atoms*n_columns)
    end subroutine reserve
 
+   !> Has the user interrupted?  Asks Python only if `look`; `stopped` is shared by the threads
+   logical function must_stop(look, stopped)
+      logical, intent(in) :: look
+      logical, intent(inout) :: stopped
+      !$omp atomic read
+      must_stop = stopped
+      if (must_stop .or. .not. look) return
+      must_stop = interrupted()
+      if (.not. must_stop) return
+      !$omp atomic write
+      stopped = .true.
+   end function must_stop
+
    !> At least n elements, the old ones lost
    subroutine grow(array, n)
       real(wp), allocatable, intent(inout) :: array(:)
@@ -176,17 +189,8 @@ contains
          type(workspace_type), intent(inout) :: space
          integer, intent(in) :: me, i, c
          type(error_type), allocatable, intent(inout) :: error
-         logical :: stop_now
-         !$omp atomic read
-         stop_now = stopped
-         if (stop_now) return
-         if (me == 1 .and. mod(i, atoms_per_look) == 0) then
-            if (interrupted()) then
-               !$omp atomic write
-               stopped = .true.
-               return
-            end if
-         end if
+         ! Counted over the copies, so that many copies of a small structure look as often as a large one
+         if (must_stop(me == 1 .and. mod(int(c - 1, i8)*n_atoms + i, int(atoms_per_look, i8)) == 0, stopped)) return
          call descriptor_values(descriptors, list, i, placed(:, :, c), space%ghosts, species, .false., &
             space%work(1), space%scratch, values(first_value(i) + 1:first_value(i + 1), c), error)
       end subroutine describe_atom
@@ -290,18 +294,8 @@ contains
          real(wp), intent(inout) :: force_sum(:, :), strain_sum(3, 3)
          type(error_type), allocatable, intent(inout) :: error
          integer :: b, t, n
-         logical :: stop_now
          do b = 1 + (c - 1)*n_blocks/n_chunks, c*n_blocks/n_chunks
-            !$omp atomic read
-            stop_now = stopped
-            if (stop_now) return
-            if (me == 1 .and. mod(b, atoms_per_look/block_atoms) == 0) then
-               if (interrupted()) then
-                  !$omp atomic write
-                  stopped = .true.
-                  return
-               end if
-            end if
+            if (must_stop(me == 1 .and. mod(b, atoms_per_look/block_atoms) == 0, stopped)) return
             t = block_species(b)
             n = block_first(b + 1) - block_first(b)
             call evaluate_block(potential%networks(t), t, potential%descriptors(t)%n_feature, block_first(b), n, &
