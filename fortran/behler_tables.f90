@@ -8,7 +8,7 @@ module tf_behler_tables
    use tf_error, only : error_type, raise, error_value, error_size, error_species
    implicit none
    private
-   public :: behler_type, shell_type, radial_type, angular_type, new_behler
+   public :: behler_type, shell_type, radial_type, angular_type, new_behler, functions_of_species
 
    !> Neighbours of one species inside one cutoff
    type :: shell_type
@@ -70,6 +70,22 @@ module tf_behler_tables
    integer, parameter :: highest_whole = 1024
 
 contains
+
+   !> Which values of the descriptor depend on neighbours of a species
+   pure function functions_of_species(behler, species) result(depends)
+      type(behler_type), intent(in) :: behler
+      !> Global species index
+      integer, intent(in) :: species
+      logical :: depends(behler%n_feature)
+      integer :: i
+      depends = .false.
+      do i = 1, size(behler%radial)
+         if (behler%shells(behler%radial(i)%shell)%species == species) depends(behler%radial(i)%feature) = .true.
+      end do
+      do i = 1, size(behler%angular)
+         if (any(behler%shells(behler%angular(i)%shell)%species == species)) depends(behler%angular(i)%feature) = .true.
+      end do
+   end function functions_of_species
 
    !> Sort the functions of ænet's table into groups
    subroutine new_behler(kind, parameters, neighbours, environment, behler, error)

@@ -1,22 +1,15 @@
 !> Energy loss and its weight gradient over a packed data set.
 !>
 !> The pack is a sequence of fixed blocks of whole structures.  In a block the atoms of each species
-!> form one panel; a structure's atoms are one contiguous run in it.  Blocks are joined to a fixed
-!> number of chunks whose partial sums are added in fixed order: the result does not depend on the
-!> number of threads.
+!> form one panel; a structure's atoms are one contiguous run in it.
 module tf_objective
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, error_size, error_value
    use tf_network, only : network_type, forward, backward_to_weights
-   use tf_signals, only : interrupted
-!$ use omp_lib, only : omp_get_thread_num
+   use tf_chunks, only : block_task_type, sum_blocks
    implicit none
    private
-   public :: pack_type, check_pack, check_groups, evaluate_energy_loss
-
-   integer, parameter :: max_chunks = 128
-   ! Waking a thread costs as much as the work on a few hundred atoms
-   integer, parameter :: atoms_per_thread = 2000
+   public :: pack_type, check_pack, check_groups, evaluate_energy_loss, add_energy_terms, spread_pulls
 
    !> How a packed data set is laid out; the arrays belong to the caller
    type :: pack_type
@@ -34,6 +27,19 @@ module tf_objective
       !> (n_species, n_structures) how many they are
       integer, pointer, contiguous :: atom_count(:, :) => null()
    end type pack_type
+
+   type, extends(block_task_type) :: energy_task_type
+      type(pack_type) :: pack
+      type(network_type), allocatable :: networks(:)
+      real(wp), pointer, contiguous :: features(:) => null(), weights(:) => null(), energy_ref(:) => null(), &
+         factor(:) => null(), structure_weight(:) => null(), energy(:) => null(), pull(:) => null()
+      integer, pointer, contiguous :: group(:) => null()
+      !> (n_species + 1) where the columns of each panel start in the scratch; widest panel
+      integer, allocatable :: start(:)
+      integer :: widest = 0
+   contains
+      procedure :: evaluate => evaluate_block
+   end type energy_task_type
 
 contains
 
@@ -105,137 +111,135 @@ contains
          group, with_gradient, n_threads, energy, loss, gradient, stopped)
       type(pack_type), intent(in) :: pack
       !> All panels, one after the other
-      real(wp), intent(in) :: features(pack%n_features)
+      real(wp), intent(in), target :: features(pack%n_features)
       type(network_type), intent(in) :: networks(:)
       !> Weights of all networks
-      real(wp), intent(in), contiguous :: weights(:)
+      real(wp), intent(in), contiguous, target :: weights(:)
       !> (n_structures) reference energies, in the units of the network outputs
-      real(wp), intent(in) :: energy_ref(:)
+      real(wp), intent(in), contiguous, target :: energy_ref(:)
       !> (n_structures) see above
-      real(wp), intent(in) :: factor(:), structure_weight(:)
+      real(wp), intent(in), contiguous, target :: factor(:), structure_weight(:)
       !> (n_structures) 0, or the number of the group; the members of a group are consecutive and in one block
-      integer, intent(in) :: group(:)
+      integer, intent(in), contiguous, target :: group(:)
       logical, intent(in) :: with_gradient
       integer, intent(in) :: n_threads
       !> (n_structures) energies of the networks
-      real(wp), intent(out) :: energy(:)
+      real(wp), intent(out), contiguous, target :: energy(:)
       real(wp), intent(out) :: loss
       !> Derivative of the loss with respect to the weights; untouched without gradient
       real(wp), intent(inout) :: gradient(:)
       !> The user pressed Ctrl-C; the results are incomplete
       logical, intent(out) :: stopped
-      real(wp), allocatable :: part(:, :), loss_part(:), value(:), slope(:), seed(:), residual(:)
-      integer, allocatable :: scratch(:)
-      integer :: n_chunks, n_use, c, b, t, n_scratch, widest, thread
-      logical :: stop_now
-
-      n_chunks = min(pack%n_blocks, max_chunks)
-      allocate (scratch(pack%n_species + 1))
-      scratch(1) = 0
-      widest = 0
+      type(energy_task_type) :: task
+      real(wp), allocatable, target :: pull(:)
+      integer :: t, n
+      allocate (pull(pack%n_structures))
+      task%pull => pull
+      task%n_blocks = pack%n_blocks
+      task%n_weights = size(weights)
+      task%n_atoms = sum(int(pack%panel_width, i8))
+      task%with_gradient = with_gradient
+      task%pack = pack
+      task%features => features
+      task%networks = networks
+      task%weights => weights
+      task%energy_ref => energy_ref
+      task%factor => factor
+      task%structure_weight => structure_weight
+      task%group => group
+      task%energy => energy
+      ! Scratch: values and slopes of all panels, and a seed for each atom of the widest
+      allocate (task%start(pack%n_species + 1))
+      task%start(1) = 0
+      task%widest = 0
       do t = 1, pack%n_species
-         n_scratch = 0
-         if (pack%n_blocks > 0) n_scratch = maxval(pack%panel_width(t, :))
-         widest = max(widest, n_scratch)
-         scratch(t + 1) = scratch(t) + n_scratch*networks(t)%n_columns
+         n = 0
+         if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
+         task%widest = max(task%widest, n)
+         task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
-      allocate (loss_part(n_chunks), source=0.0_wp)
-      allocate (residual(pack%n_structures))
-      allocate (part(merge(size(weights), 0, with_gradient), n_chunks))
-      stopped = .false.
-
-      n_use = int(min(int(n_threads, i8), max(1_i8, sum(int(pack%panel_width, i8))/atoms_per_thread)))
-      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, value, slope, seed, thread, stop_now)
-      allocate (value(scratch(pack%n_species + 1)), slope(scratch(pack%n_species + 1)), seed(widest))
-      thread = 0
-      !$ thread = omp_get_thread_num()
-      !$omp do schedule(dynamic)
-      do c = 1, n_chunks
-         !$omp atomic read
-         stop_now = stopped
-         if (.not. stop_now) then
-            if (with_gradient) part(:, c) = 0.0_wp
-            do b = chunk_start(c), chunk_start(c + 1) - 1
-               call evaluate_block(b, part(:, c), loss_part(c), value, slope, seed)
-            end do
-            ! The calling thread is the one Python delivers Ctrl-C to
-            if (thread == 0) then
-               if (interrupted()) then
-                  !$omp atomic write
-                  stopped = .true.
-               end if
-            end if
-         end if
-      end do
-      !$omp end do
-      !$omp end parallel
-
-      loss = 0.0_wp
-      if (stopped) return
-      do c = 1, n_chunks
-         loss = loss + loss_part(c)
-      end do
-      if (.not. with_gradient) return
-      gradient = 0.0_wp
-      do c = 1, n_chunks
-         gradient = gradient + part(:, c)
-      end do
-
-   contains
-
-      !> First block of chunk c
-      pure integer function chunk_start(c)
-         integer, intent(in) :: c
-         chunk_start = 1 + int(int(c - 1, i8)*pack%n_blocks/n_chunks)
-      end function chunk_start
-
-      subroutine evaluate_block(b, gradient_part, loss_sum, value, slope, seed)
-         integer, intent(in) :: b
-         real(wp), intent(inout), contiguous :: gradient_part(:)
-         real(wp), intent(inout) :: loss_sum
-         real(wp), intent(inout), contiguous :: value(:), slope(:), seed(:)
-         integer :: t, s, q, n_q, first, last, output
-         integer(i8) :: x
-         first = pack%block_first(b) + 1
-         last = pack%block_first(b + 1)
-         energy(first:last) = 0.0_wp
-         do t = 1, pack%n_species
-            n_q = pack%panel_width(t, b)
-            if (n_q == 0) cycle
-            x = pack%panel_offset(t, b) + 1
-            associate (net => networks(t))
-               call forward(net, n_q, features(x), weights(net%first_weight:), &
-                  value(scratch(t) + 1:), slope(scratch(t) + 1:))
-               output = scratch(t) + n_q*(net%n_columns - 1)
-            end associate
-            do s = first, last
-               q = output + pack%atom_offset(t, s)
-               energy(s) = energy(s) + sum(value(q + 1:q + pack%atom_count(t, s)))
-            end do
-         end do
-         residual(first:last) = factor(first:last)*(energy_ref(first:last) - energy(first:last))
-         call centre_groups(group(first:last), residual(first:last))
-         do s = first, last
-            loss_sum = loss_sum + 0.5_wp*structure_weight(s)*residual(s)**2
-         end do
-         if (.not. with_gradient) return
-         do t = 1, pack%n_species
-            n_q = pack%panel_width(t, b)
-            if (n_q == 0) cycle
-            seed(:n_q) = 0.0_wp
-            do s = first, last
-               q = pack%atom_offset(t, s)
-               seed(q + 1:q + pack%atom_count(t, s)) = -structure_weight(s)*factor(s)*residual(s)
-            end do
-            x = pack%panel_offset(t, b) + 1
-            associate (net => networks(t))
-               call backward_to_weights(net, n_q, features(x), weights(net%first_weight:), seed, &
-                  value(scratch(t) + 1:), slope(scratch(t) + 1:), gradient_part(net%first_weight:))
-            end associate
-         end do
-      end subroutine evaluate_block
-
+      task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + task%widest
+      call sum_blocks(task, n_threads, loss, gradient, stopped)
    end subroutine evaluate_energy_loss
+
+   !> One block of the energy loss
+   subroutine evaluate_block(task, b, scratch, gradient, loss)
+      class(energy_task_type), intent(in) :: task
+      integer, intent(in) :: b
+      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous :: gradient(:)
+      real(wp), intent(inout) :: loss
+      integer :: t, s, q, n_q, first, last, output, slope, seed
+      integer(i8) :: x
+      associate (pack => task%pack, networks => task%networks)
+      first = pack%block_first(b) + 1
+      last = pack%block_first(b + 1)
+      slope = task%start(pack%n_species + 1)
+      seed = 2*slope
+      task%energy(first:last) = 0.0_wp
+      do t = 1, pack%n_species
+         n_q = pack%panel_width(t, b)
+         if (n_q == 0) cycle
+         x = pack%panel_offset(t, b) + 1
+         associate (net => networks(t))
+            call forward(net, n_q, task%features(x:), task%weights(net%first_weight:), scratch(task%start(t) + 1:), &
+               scratch(slope + task%start(t) + 1:))
+            output = task%start(t) + n_q*(net%n_columns - 1)
+         end associate
+         do s = first, last
+            q = output + pack%atom_offset(t, s)
+            task%energy(s) = task%energy(s) + sum(scratch(q + 1:q + pack%atom_count(t, s)))
+         end do
+      end do
+      call add_energy_terms(task%factor(first:last), task%structure_weight(first:last), task%group(first:last), &
+         task%energy_ref(first:last) - task%energy(first:last), loss, task%pull(first:last))
+      if (.not. task%with_gradient) return
+      do t = 1, pack%n_species
+         n_q = pack%panel_width(t, b)
+         if (n_q == 0) cycle
+         call spread_pulls(pack, b, t, task%pull, n_q, scratch(seed + 1:))
+         x = pack%panel_offset(t, b) + 1
+         associate (net => networks(t))
+            call backward_to_weights(net, n_q, task%features(x:), task%weights(net%first_weight:), scratch(seed + 1:), &
+               scratch(task%start(t) + 1:), scratch(slope + task%start(t) + 1:), gradient(net%first_weight:))
+         end associate
+      end do
+      end associate
+   end subroutine evaluate_block
+
+   !> Add the energy errors of some structures to the loss; derivative of the loss with respect to each energy
+   pure subroutine add_energy_terms(factor, structure_weight, group, error, loss, pull)
+      real(wp), intent(in) :: factor(:), structure_weight(:)
+      integer, intent(in) :: group(:)
+      !> E_ref - E
+      real(wp), intent(in) :: error(:)
+      real(wp), intent(inout) :: loss
+      real(wp), intent(out) :: pull(:)
+      real(wp) :: residual(size(error))
+      integer :: s
+      residual = factor*error
+      call centre_groups(group, residual)
+      do s = 1, size(error)
+         loss = loss + 0.5_wp*structure_weight(s)*residual(s)**2
+         pull(s) = -structure_weight(s)*factor(s)*residual(s)
+      end do
+   end subroutine add_energy_terms
+
+   !> Each atom of species t in block b gets the pull of its structure, padding none
+   pure subroutine spread_pulls(pack, b, t, pull, n_q, seed)
+      type(pack_type), intent(in) :: pack
+      integer, intent(in) :: b, t
+      !> (n_structures)
+      real(wp), intent(in) :: pull(:)
+      integer, intent(in) :: n_q
+      real(wp), intent(out) :: seed(n_q)
+      integer :: s, q
+      seed = 0.0_wp
+      do s = pack%block_first(b) + 1, pack%block_first(b + 1)
+         q = pack%atom_offset(t, s)
+         seed(q + 1:q + pack%atom_count(t, s)) = pull(s)
+      end do
+   end subroutine spread_pulls
 
    !> Subtract from the residuals of each group their mean.  The mean needs no term of its own in the
    !> gradient: the centred residuals of a group sum to zero (weight and factor are the same within it).

@@ -7,13 +7,16 @@ No physics happens here.  Lengths in Å, energies in eV.
 
 from .derivatives import descriptor_derivatives
 from .descriptors import DescriptorTables, describe, descriptor_derivative, fill_descriptor_derivatives
+from .force_maps import ForceMap, canonical_order, changes_along, force_map, strain_changes
+from .forces import ForceTerms, force_loss
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
 from .library import LANES, available_threads, blas_name, build_name
 from .potentials import Evaluation, NetworkTables, PotentialTables, evaluate
 from .training import Lbfgs, energy_loss
 
 __all__ = [
-    "LANES", "DescriptorTables", "Evaluation", "Lbfgs", "NetworkTables", "PotentialTables", "activation",
-    "available_threads", "blas_name", "blas_product", "build_name", "cutoff", "describe", "descriptor_derivative",
-    "descriptor_derivatives", "energy_loss", "evaluate", "fill_descriptor_derivatives", "neighbours", "panel_products",
+    "LANES", "DescriptorTables", "Evaluation", "ForceMap", "ForceTerms", "Lbfgs", "NetworkTables", "PotentialTables",
+    "activation", "available_threads", "blas_name", "blas_product", "build_name", "canonical_order", "changes_along",
+    "cutoff", "describe", "descriptor_derivative", "descriptor_derivatives", "energy_loss", "evaluate",
+    "fill_descriptor_derivatives", "force_loss", "force_map", "neighbours", "panel_products", "strain_changes",
 ]

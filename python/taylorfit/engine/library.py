@@ -76,6 +76,8 @@ structures = _engine.tf_api_structures
 training = _engine.tf_api_training
 derivatives = _engine.tf_api_derivatives
 methods = _engine.tf_api_methods
+force_maps = _engine.tf_api_force_maps
+forces = _engine.tf_api_forces
 
 
 def build_name() -> str:

@@ -1,0 +1,107 @@
+!> Sums over the blocks of a packed data set, by any number of threads with the same result.
+!>
+!> Blocks are joined to a fixed number of chunks whose partial sums are added in fixed order.
+module tf_chunks
+   use tf_kinds, only : wp, i8
+   use tf_signals, only : interrupted
+!$ use omp_lib, only : omp_get_thread_num
+   implicit none
+   private
+   public :: block_task_type, sum_blocks
+
+   integer, parameter :: max_chunks = 128
+   ! Waking a thread costs as much as the work on a few hundred atoms
+   integer, parameter :: atoms_per_thread = 2000
+
+   !> What is done with a block: its share of a loss and of the weight gradient
+   type, abstract :: block_task_type
+      integer :: n_blocks = 0, n_weights = 0
+      !> Atoms of all blocks, in units of the work on an atom of energy training
+      integer(i8) :: n_atoms = 0
+      !> Numbers of scratch that a thread needs
+      integer(i8) :: n_scratch = 0
+      logical :: with_gradient = .false.
+   contains
+      procedure(evaluate_interface), deferred :: evaluate
+   end type block_task_type
+
+   abstract interface
+      !> Add the share of block b to the loss and, if wanted, to the gradient
+      subroutine evaluate_interface(task, b, scratch, gradient, loss)
+         import :: block_task_type, wp
+         class(block_task_type), intent(in) :: task
+         integer, intent(in) :: b
+         real(wp), intent(inout), contiguous :: scratch(:)
+         real(wp), intent(inout), contiguous :: gradient(:)
+         real(wp), intent(inout) :: loss
+      end subroutine evaluate_interface
+   end interface
+
+contains
+
+   !> Loss and gradient of all blocks
+   subroutine sum_blocks(task, n_threads, loss, gradient, stopped)
+      class(block_task_type), intent(in) :: task
+      integer, intent(in) :: n_threads
+      real(wp), intent(out) :: loss
+      !> (n_weights); untouched unless the task is with gradient
+      real(wp), intent(inout) :: gradient(:)
+      !> The user pressed Ctrl-C; the results are incomplete
+      logical, intent(out) :: stopped
+      real(wp), allocatable :: part(:, :), loss_part(:), scratch(:)
+      integer :: n_chunks, n_use, c, b, thread
+      logical :: stop_now
+
+      n_chunks = min(task%n_blocks, max_chunks)
+      allocate (loss_part(n_chunks), source=0.0_wp)
+      allocate (part(merge(task%n_weights, 0, task%with_gradient), n_chunks))
+      stopped = .false.
+
+      n_use = int(min(int(n_threads, i8), max(1_i8, task%n_atoms/atoms_per_thread)))
+      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, thread, stop_now)
+      allocate (scratch(task%n_scratch))
+      thread = 0
+      !$ thread = omp_get_thread_num()
+      !$omp do schedule(dynamic)
+      do c = 1, n_chunks
+         !$omp atomic read
+         stop_now = stopped
+         if (.not. stop_now) then
+            if (task%with_gradient) part(:, c) = 0.0_wp
+            do b = chunk_start(c), chunk_start(c + 1) - 1
+               call task%evaluate(b, scratch, part(:, c), loss_part(c))
+            end do
+            ! The calling thread is the one Python delivers Ctrl-C to
+            if (thread == 0) then
+               if (interrupted()) then
+                  !$omp atomic write
+                  stopped = .true.
+               end if
+            end if
+         end if
+      end do
+      !$omp end do
+      !$omp end parallel
+
+      loss = 0.0_wp
+      if (stopped) return
+      do c = 1, n_chunks
+         loss = loss + loss_part(c)
+      end do
+      if (.not. task%with_gradient) return
+      gradient = 0.0_wp
+      do c = 1, n_chunks
+         gradient = gradient + part(:, c)
+      end do
+
+   contains
+
+      !> First block of chunk c
+      pure integer function chunk_start(c)
+         integer, intent(in) :: c
+         chunk_start = 1 + int(int(c - 1, i8)*task%n_blocks/n_chunks)
+      end function chunk_start
+
+   end subroutine sum_blocks
+
+end module tf_chunks

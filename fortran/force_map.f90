@@ -1,0 +1,432 @@
+!> How the descriptors of a data set change when atoms move, kept compactly from epoch to epoch.
+!>
+!> Between the derivatives of the atomic energies with respect to the descriptors and the forces stands a constant
+!> linear map that only the geometry determines.  Both ways are needed once an epoch: from descriptor derivatives to
+!> forces, and from displacements (residual forces) to changes of the descriptors.  Its numbers are kept in single
+!> precision and used in double: the loss is that of forces off by 1e-7 of their parts, and its gradient is exact.
+!>
+!> A descriptor's Chebyshev radial part is Σ_j h(r_ij), and both atoms of a pair see the same r: such pairs are
+!> stored once, as unit vector and dh/dr of all orders ("pairs").  Everything else (angular parts, symmetry
+!> functions) is stored for each centre and species of its neighbours as one matrix over displacement components
+!> and functions ("groups"), periodic images of an atom summed up.  An atom's own derivative is minus the sum of
+!> the others, so only differences of displacements enter.
+!>
+!> Atoms of a structure are ordered by species ("canonical").
+module tf_force_map
+   use tf_kinds, only : wp, sp, i8, padded, lanes
+   use tf_error, only : error_type, raise, error_size
+   implicit none
+   private
+   public :: force_map_type, view_of_map, check_force_map, structure_fits, take_coefficients, give_changes, add_forces, add_changes, lanes_of_group
+
+   !> Views of the caller's arrays
+   type :: force_map_type
+      integer :: n_species = 0
+      !> Rows of a pair's values, a multiple of `lanes`, and most functions of a group
+      integer :: n_radial = 0, n_group = 0
+      !> (n_species) radial functions of each centre that pairs serve, and place before their weighted half, 0 if none
+      integer, pointer, contiguous :: radial_count(:) => null(), radial_half(:) => null()
+      !> (n_species, n_species) weight of a neighbour species (first) in the weighted half of a centre
+      real(wp), pointer, contiguous :: weight(:, :) => null()
+      !> (n_species, n_species) functions in the group of a neighbour species (first) and a centre
+      integer, pointer, contiguous :: group_count(:, :) => null()
+      !> (2, n_group, n_species, n_species) the descriptor value of each, and a second one with `weight`, 0 if none
+      integer, pointer, contiguous :: group_feature(:, :, :, :) => null()
+      !> (n_atoms + 1) pairs of an atom stand behind this many
+      integer(i8), pointer, contiguous :: pair_first(:) => null()
+      !> (n_pairs) the other atom, canonical number in its structure
+      integer, pointer, contiguous :: pair_atom(:) => null()
+      !> (4, n_pairs) unit vector to it, 0;  (n_radial, n_pairs) slopes of all orders, 1/Å
+      real(sp), pointer, contiguous :: pair_unit(:, :) => null(), pair_value(:, :) => null()
+      !> (n_atoms·n_species + 1) neighbours and values of group (neighbour species, centre) stand behind this many
+      integer(i8), pointer, contiguous :: group_atom_first(:) => null(), group_value_first(:) => null()
+      !> Neighbours of each group, canonical numbers
+      integer, pointer, contiguous :: group_atom(:) => null()
+      !> (lanes_of_group, functions) of each group: components x, y, z of its neighbours one after the other, padded
+      real(sp), pointer, contiguous :: group_value(:) => null()
+   end type force_map_type
+
+contains
+
+   !> View the caller's arrays as a force map
+   function view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
+         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value) result(map)
+      integer, intent(in), target :: radial_count(:)
+      integer, intent(in), target :: radial_half(:)
+      real(wp), intent(in), target :: weight(:, :)
+      integer, intent(in), target :: group_count(:, :)
+      integer, intent(in), target :: group_feature(:, :, :, :)
+      integer(i8), intent(in), target :: pair_first(:)
+      integer, intent(in), target :: pair_atom(:)
+      real(sp), intent(in), target :: pair_unit(:, :)
+      real(sp), intent(in), target :: pair_value(:, :)
+      integer(i8), intent(in), target :: group_atom_first(:)
+      integer(i8), intent(in), target :: group_value_first(:)
+      integer, intent(in), target :: group_atom(:)
+      real(sp), intent(in), target :: group_value(:)
+      type(force_map_type) :: map
+      map%n_species = size(radial_count)
+      map%n_radial = size(pair_value, 1)
+      map%n_group = size(group_feature, 2)
+      map%radial_count => radial_count
+      map%radial_half => radial_half
+      map%weight => weight
+      map%group_count => group_count
+      map%group_feature => group_feature
+      map%pair_first => pair_first
+      map%pair_atom => pair_atom
+      map%pair_unit => pair_unit
+      map%pair_value => pair_value
+      map%group_atom_first => group_atom_first
+      map%group_value_first => group_value_first
+      map%group_atom => group_atom
+      map%group_value => group_value
+   end function view_of_map
+
+   !> Rows of the matrix of a group with n neighbours
+   pure integer function lanes_of_group(n)
+      integer, intent(in) :: n
+      lanes_of_group = padded(3*n)
+   end function lanes_of_group
+
+   !> Refuse a map whose index arrays point outside its arrays
+   subroutine check_force_map(map, n_atoms, n_features, error)
+      type(force_map_type), intent(in) :: map
+      integer(i8), intent(in) :: n_atoms
+      !> (n_species) values of each descriptor
+      integer, intent(in) :: n_features(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: t, u, n
+      n = map%n_species
+      if (size(n_features) /= n .or. size(map%radial_count) /= n .or. size(map%radial_half) /= n .or. &
+         any(shape(map%weight) /= n) .or. any(shape(map%group_count) /= n) .or. &
+         any(shape(map%group_feature) /= [2, map%n_group, n, n]) .or. size(map%pair_first, kind=i8) /= n_atoms + 1 .or. &
+         size(map%group_atom_first, kind=i8) /= n_atoms*n + 1 .or. &
+         size(map%group_value_first, kind=i8) /= n_atoms*n + 1 .or. size(map%pair_unit, 1) /= 4 .or. &
+         size(map%pair_unit, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. &
+         size(map%pair_value, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. mod(map%n_radial, lanes) /= 0) then
+         call raise(error, error_size, "arrays of the force map do not match")
+         return
+      end if
+      if (.not. ascending(map%pair_first, size(map%pair_atom, kind=i8)) .or. &
+         .not. ascending(map%group_atom_first, size(map%group_atom, kind=i8)) .or. &
+         .not. ascending(map%group_value_first, size(map%group_value, kind=i8))) then
+         call raise(error, error_size, "offsets of the force map point outside its arrays")
+         return
+      end if
+      if (any(map%radial_count < 0) .or. any(map%radial_count > map%n_radial) .or. any(map%radial_half < 0) .or. &
+         any(merge(map%radial_half + map%radial_count, map%radial_count, map%radial_half > 0) > n_features) .or. &
+         any(map%group_count < 0) .or. any(map%group_count > map%n_group)) then
+         call raise(error, error_size, "functions of the force map are not those of the descriptors")
+         return
+      end if
+      do t = 1, n
+         do u = 1, n
+            associate (feature => map%group_feature(:, :map%group_count(u, t), u, t))
+            if (any(feature(1, :) < 1) .or. any(feature(2, :) < 0) .or. any(feature > n_features(t))) &
+               call raise(error, error_size, "functions of the force map are not those of the descriptors")
+            end associate
+         end do
+      end do
+
+   contains
+
+      pure logical function ascending(first, last)
+         integer(i8), intent(in) :: first(:), last
+         integer :: n
+         n = size(first)
+         ascending = first(1) == 0 .and. first(n) == last .and. all(first(2:) >= first(:n - 1))
+      end function ascending
+
+   end subroutine check_force_map
+
+   !> Are the atoms that a structure's part names in it, and are its groups of the sizes they should have?
+   pure logical function structure_fits(map, first, species)
+      type(force_map_type), intent(in) :: map
+      integer(i8), intent(in) :: first
+      integer, intent(in) :: species(:)
+      integer :: i, u, n
+      integer(i8) :: k
+      structure_fits = .true.
+      n = size(species)
+      associate (pairs => map%pair_atom(map%pair_first(first + 1) + 1:map%pair_first(first + n + 1)))
+      if (any(pairs < 1) .or. any(pairs > n)) structure_fits = .false.
+      end associate
+      do i = 1, n
+         do u = 1, map%n_species
+            k = (first + i - 1)*map%n_species + u
+            associate (atoms => map%group_atom(map%group_atom_first(k) + 1:map%group_atom_first(k + 1)))
+            if (any(atoms < 1) .or. any(atoms > n)) then
+               structure_fits = .false.
+            else if (any(species(atoms) /= u)) then
+               structure_fits = .false.
+            end if
+            if (map%group_value_first(k + 1) - map%group_value_first(k) /= &
+               int(lanes_of_group(size(atoms)), i8)*map%group_count(u, species(i))) structure_fits = .false.
+            end associate
+         end do
+      end do
+   end function structure_fits
+
+   !> Coefficients of the pairs and groups of atom i from the derivatives of its energy with respect to its descriptor
+   pure subroutine take_coefficients(map, t, n_feature, g, radial, group)
+      type(force_map_type), intent(in) :: map
+      !> Species of the atom
+      integer, intent(in) :: t, n_feature
+      !> Derivative with respect to each descriptor value
+      real(wp), intent(in) :: g(n_feature)
+      !> (n_radial, n_species) and (n_group, n_species), by the species of the neighbour
+      real(wp), intent(inout) :: radial(map%n_radial, map%n_species), group(map%n_group, map%n_species)
+      integer :: u, k, n, half, second
+      n = map%radial_count(t)
+      half = map%radial_half(t)
+      do u = 1, map%n_species
+         radial(:, u) = 0.0_wp
+         if (half > 0) then
+            radial(:n, u) = g(:n) + map%weight(u, t)*g(half + 1:half + n)
+         else
+            radial(:n, u) = g(:n)
+         end if
+         do k = 1, map%group_count(u, t)
+            group(k, u) = g(map%group_feature(1, k, u, t))
+            second = map%group_feature(2, k, u, t)
+            if (second > 0) group(k, u) = group(k, u) + map%weight(u, t)*g(second)
+         end do
+      end do
+   end subroutine take_coefficients
+
+   !> Changes of the descriptor values of atom i from those of the functions of its pairs and groups
+   pure subroutine give_changes(map, t, n_feature, radial, group, g_dot)
+      type(force_map_type), intent(in) :: map
+      integer, intent(in) :: t, n_feature
+      real(wp), intent(in) :: radial(map%n_radial, map%n_species), group(map%n_group, map%n_species)
+      real(wp), intent(out) :: g_dot(n_feature)
+      integer :: u, k, n, half, first, second
+      n = map%radial_count(t)
+      half = map%radial_half(t)
+      g_dot = 0.0_wp
+      do u = 1, map%n_species
+         g_dot(:n) = g_dot(:n) + radial(:n, u)
+         if (half > 0) g_dot(half + 1:half + n) = g_dot(half + 1:half + n) + map%weight(u, t)*radial(:n, u)
+         do k = 1, map%group_count(u, t)
+            first = map%group_feature(1, k, u, t)
+            second = map%group_feature(2, k, u, t)
+            g_dot(first) = g_dot(first) + group(k, u)
+            if (second > 0) g_dot(second) = g_dot(second) + map%weight(u, t)*group(k, u)
+         end do
+      end do
+   end subroutine give_changes
+
+   !> Forces of a structure: F_j = -Σ_i Σ_f g_if ∂G_if/∂R_j
+   subroutine add_forces(map, first, n_atoms, species, radial, group, force)
+      type(force_map_type), intent(in) :: map
+      !> Atoms of the data set before this structure, and its atoms
+      integer(i8), intent(in) :: first
+      integer, intent(in) :: n_atoms
+      !> Canonical, ascending
+      integer, intent(in) :: species(n_atoms)
+      !> From `take_coefficients`
+      real(wp), intent(in) :: radial(map%n_radial, map%n_species, n_atoms), group(map%n_group, map%n_species, n_atoms)
+      !> Fourth component: not used
+      real(wp), intent(out) :: force(4, n_atoms)
+      real(wp) :: pushes(lanes_of_group(n_atoms))
+      integer :: i, u, n, c, j, l
+      integer(i8) :: k, a, v
+      force = 0.0_wp
+      do i = 1, n_atoms
+         k = map%pair_first(first + i)
+         n = int(map%pair_first(first + i + 1) - k)
+         if (n > 0) call pair_forces(map%n_radial, map%n_species, n_atoms, n, i, species, map%pair_atom(k + 1:k + n), &
+            map%pair_unit(:, k + 1:k + n), map%pair_value(:, k + 1:k + n), radial, force)
+         do u = 1, map%n_species
+            k = (first + i - 1)*map%n_species + u
+            a = map%group_atom_first(k)
+            n = int(map%group_atom_first(k + 1) - a)
+            if (n == 0) cycle
+            v = map%group_value_first(k)
+            if (map%group_value_first(k + 1) == v) cycle
+            call group_pushes(lanes_of_group(n), map%group_count(u, species(i)), group(1, u, i), map%group_value(v + 1:), &
+               pushes)
+            do l = 1, n
+               j = map%group_atom(a + l)
+               do c = 1, 3
+                  force(c, j) = force(c, j) - pushes(3*(l - 1) + c)
+                  force(c, i) = force(c, i) + pushes(3*(l - 1) + c)
+               end do
+            end do
+         end do
+      end do
+   end subroutine add_forces
+
+   !> Changes of the descriptors when atoms move: the transpose
+   subroutine add_changes(map, first, n_atoms, species, move, radial, group)
+      type(force_map_type), intent(in) :: map
+      integer(i8), intent(in) :: first
+      integer, intent(in) :: n_atoms
+      integer, intent(in) :: species(n_atoms)
+      !> Displacements; the fourth component is 0
+      real(wp), intent(in) :: move(4, n_atoms)
+      !> For `give_changes`
+      real(wp), intent(out) :: radial(map%n_radial, map%n_species, n_atoms), group(map%n_group, map%n_species, n_atoms)
+      real(wp) :: moves(lanes_of_group(n_atoms))
+      integer :: i, u, n, c, j, l
+      integer(i8) :: k, a, v
+      radial = 0.0_wp
+      group = 0.0_wp
+      do i = 1, n_atoms
+         k = map%pair_first(first + i)
+         n = int(map%pair_first(first + i + 1) - k)
+         if (n > 0) call pair_changes(map%n_radial, map%n_species, n_atoms, n, i, species, map%pair_atom(k + 1:k + n), &
+            map%pair_unit(:, k + 1:k + n), map%pair_value(:, k + 1:k + n), move, radial)
+         do u = 1, map%n_species
+            k = (first + i - 1)*map%n_species + u
+            a = map%group_atom_first(k)
+            n = int(map%group_atom_first(k + 1) - a)
+            if (n == 0) cycle
+            v = map%group_value_first(k)
+            if (map%group_value_first(k + 1) == v) cycle
+            do l = 1, n
+               j = map%group_atom(a + l)
+               do c = 1, 3
+                  moves(3*(l - 1) + c) = move(c, j) - move(c, i)
+               end do
+            end do
+            moves(3*n + 1:lanes_of_group(n)) = 0.0_wp
+            call group_changes(lanes_of_group(n), map%group_count(u, species(i)), moves, map%group_value(v + 1:), &
+               group(1, u, i))
+         end do
+      end do
+   end subroutine add_changes
+
+   !> Forces of the pairs of atom i
+   pure subroutine pair_forces(n_radial, n_species, n_atoms, n, i, species, atom, unit, value, radial, force)
+      integer, intent(in) :: n_radial, n_species, n_atoms, n, i
+      integer, intent(in) :: species(n_atoms), atom(n)
+      real(sp), intent(in) :: unit(4, n), value(n_radial, n)
+      real(wp), intent(in) :: radial(n_radial, n_species, n_atoms)
+      real(wp), intent(inout) :: force(4, n_atoms)
+      real(wp) :: part(lanes), four(4), slope, push, own(4)
+      integer :: k, j, m, l, t, u, c
+      t = species(i)
+      own = 0.0_wp
+      do k = 1, n
+         j = atom(k)
+         u = species(j)
+         part = 0.0_wp
+         do m = 0, n_radial - lanes, lanes
+            !$omp simd
+            do l = 1, lanes
+               part(l) = part(l) + (radial(m + l, u, i) + radial(m + l, t, j))*real(value(m + l, k), wp)
+            end do
+         end do
+         four = part(:4) + part(5:)
+         slope = (four(1) + four(2)) + (four(3) + four(4))
+         !$omp simd private(push)
+         do c = 1, 4
+            push = slope*real(unit(c, k), wp)
+            own(c) = own(c) + push
+            force(c, j) = force(c, j) - push
+         end do
+      end do
+      force(:, i) = force(:, i) + own
+   end subroutine pair_forces
+
+   !> Changes of the radial sums by the pairs of atom i
+   pure subroutine pair_changes(n_radial, n_species, n_atoms, n, i, species, atom, unit, value, move, radial)
+      integer, intent(in) :: n_radial, n_species, n_atoms, n, i
+      integer, intent(in) :: species(n_atoms), atom(n)
+      real(sp), intent(in) :: unit(4, n), value(n_radial, n)
+      real(wp), intent(in) :: move(4, n_atoms)
+      real(wp), intent(inout) :: radial(n_radial, n_species, n_atoms)
+      real(wp) :: longer(n), own(lanes), change
+      integer :: k, j, m, l, t, u, first, last
+      t = species(i)
+      do k = 1, n
+         j = atom(k)
+         longer(k) = real(unit(1, k), wp)*(move(1, j) - move(1, i)) + real(unit(2, k), wp)*(move(2, j) - move(2, i)) &
+            + real(unit(3, k), wp)*(move(3, j) - move(3, i))
+      end do
+      ! Pairs come by species of the other atom: what they add to this one stays in registers
+      first = 1
+      do while (first <= n)
+         u = species(atom(first))
+         last = first
+         do while (last < n)
+            if (species(atom(last + 1)) /= u) exit
+            last = last + 1
+         end do
+         do m = 0, n_radial - lanes, lanes
+            own = radial(m + 1:m + lanes, u, i)
+            do k = first, last
+               j = atom(k)
+               !$omp simd private(change)
+               do l = 1, lanes
+                  change = longer(k)*real(value(m + l, k), wp)
+                  own(l) = own(l) + change
+                  radial(m + l, t, j) = radial(m + l, t, j) + change
+               end do
+            end do
+            radial(m + 1:m + lanes, u, i) = own
+         end do
+         first = last + 1
+      end do
+   end subroutine pair_changes
+
+   !> push(l) = Σ_k coefficient(k) value(l,k)
+   pure subroutine group_pushes(n_lanes, n, coefficient, value, push)
+      integer, intent(in) :: n_lanes, n
+      real(wp), intent(in) :: coefficient(n)
+      real(sp), intent(in) :: value(n_lanes, n)
+      real(wp), intent(out) :: push(n_lanes)
+      integer :: k, l, last
+      push = 0.0_wp
+      last = n - mod(n, 4)
+      do k = 1, last, 4
+         !$omp simd
+         do l = 1, n_lanes
+            push(l) = push(l) + coefficient(k)*real(value(l, k), wp) + coefficient(k + 1)*real(value(l, k + 1), wp) &
+               + coefficient(k + 2)*real(value(l, k + 2), wp) + coefficient(k + 3)*real(value(l, k + 3), wp)
+         end do
+      end do
+      do k = last + 1, n
+         !$omp simd
+         do l = 1, n_lanes
+            push(l) = push(l) + coefficient(k)*real(value(l, k), wp)
+         end do
+      end do
+   end subroutine group_pushes
+
+   !> change(k) = Σ_l move(l) value(l,k)
+   pure subroutine group_changes(n_lanes, n, move, value, change)
+      integer, intent(in) :: n_lanes, n
+      real(wp), intent(in) :: move(n_lanes)
+      real(sp), intent(in) :: value(n_lanes, n)
+      real(wp), intent(out) :: change(n)
+      real(wp) :: a1, a2, a3, a4
+      integer :: k, l, last
+      last = n - mod(n, 4)
+      do k = 1, last, 4
+         a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
+         !$omp simd reduction(+:a1, a2, a3, a4)
+         do l = 1, n_lanes
+            a1 = a1 + move(l)*real(value(l, k), wp)
+            a2 = a2 + move(l)*real(value(l, k + 1), wp)
+            a3 = a3 + move(l)*real(value(l, k + 2), wp)
+            a4 = a4 + move(l)*real(value(l, k + 3), wp)
+         end do
+         change(k) = a1
+         change(k + 1) = a2
+         change(k + 2) = a3
+         change(k + 3) = a4
+      end do
+      do k = last + 1, n
+         a1 = 0.0_wp
+         !$omp simd reduction(+:a1)
+         do l = 1, n_lanes
+            a1 = a1 + move(l)*real(value(l, k), wp)
+         end do
+         change(k) = a1
+      end do
+   end subroutine group_changes
+
+end module tf_force_map

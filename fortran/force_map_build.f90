@@ -1,0 +1,331 @@
+!> Making the force map of a structure: which functions go where, how much room that takes, and the values.
+module tf_force_map_build
+   use tf_kinds, only : wp, sp, i8, padded
+   use tf_error, only : error_type
+   use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
+   use tf_surroundings, only : surroundings_type, new_surroundings, gather
+   use tf_chebyshev, only : radial_term_slopes
+   use tf_behler_tables, only : functions_of_species
+   use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
+      new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species, basis_chebyshev, basis_behler
+   use tf_cutoff, only : cosine_cutoff
+   use tf_force_map, only : force_map_type, lanes_of_group
+   implicit none
+   private
+   public :: force_map_tables, count_structure, fill_structure, strain_of_structure
+
+contains
+
+   !> Which functions are kept as pairs and which as groups
+   subroutine force_map_tables(descriptors, merged, radial_count, radial_half, weight, group_count, group_feature)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups: smaller for cells that are smaller than the cutoff
+      logical, intent(in) :: merged
+      !> As in force_map_type; group_feature has room for all functions
+      integer, intent(out) :: radial_count(:), radial_half(:), group_count(:, :), group_feature(:, :, :, :)
+      real(wp), intent(out) :: weight(:, :)
+      logical, allocatable :: depends(:)
+      integer :: t, u, k, n, n_r, n_a, half
+      radial_count = 0
+      radial_half = 0
+      weight = 0.0_wp
+      group_feature = 0
+      do t = 1, size(descriptors)
+         do u = 1, size(descriptors)
+            n = 0
+            select case (descriptors(t)%basis)
+            case (basis_chebyshev)
+               associate (c => descriptors(t)%chebyshev)
+               n_r = c%radial_order + 1
+               n_a = c%angular_order + 1
+               half = merge(c%n_feature/2, 0, c%weighted)
+               weight(u, t) = c%weight(u)
+               if (c%radial_cut > 0.0_wp) then
+                  if (.not. merged) then
+                     radial_count(t) = n_r
+                     radial_half(t) = half
+                  end if
+                  if (.not. as_pairs(descriptors, merged, t, u)) then
+                     do k = 1, n_r
+                        group_feature(1, n + k, u, t) = k
+                        if (half > 0) group_feature(2, n + k, u, t) = half + k
+                     end do
+                     n = n + n_r
+                  end if
+               end if
+               if (c%angular_cut > 0.0_wp) then
+                  do k = 1, n_a
+                     group_feature(1, n + k, u, t) = n_r + k
+                     if (half > 0) group_feature(1, n + n_a + k, u, t) = half + n_r + k
+                  end do
+                  n = n + merge(2, 1, half > 0)*n_a
+               end if
+               end associate
+            case (basis_behler)
+               depends = functions_of_species(descriptors(t)%behler, u)
+               do k = 1, size(depends)
+                  if (.not. depends(k)) cycle
+                  n = n + 1
+                  group_feature(1, n, u, t) = k
+               end do
+            end select
+            group_count(u, t) = n
+         end do
+      end do
+   end subroutine force_map_tables
+
+   !> Do the radial functions of t that count u go into pairs?  Then those of u that count t are the same
+   pure logical function as_pairs(descriptors, merged, t, u)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      logical, intent(in) :: merged
+      integer, intent(in) :: t, u
+      as_pairs = .false.
+      if (merged .or. descriptors(t)%basis /= basis_chebyshev .or. descriptors(u)%basis /= basis_chebyshev) return
+      associate (a => descriptors(t)%chebyshev, b => descriptors(u)%chebyshev)
+      as_pairs = a%radial_order == b%radial_order .and. a%radial_cut > 0.0_wp .and. &
+         abs(a%radial_cut - b%radial_cut) <= 0.0_wp
+      end associate
+   end function as_pairs
+
+   !> Distance up to which neighbours of species u are in the group of a centre t
+   pure real(wp) function group_reach(descriptors, merged, t, u)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      logical, intent(in) :: merged
+      integer, intent(in) :: t, u
+      group_reach = descriptors(t)%cutoff
+      if (as_pairs(descriptors, merged, t, u)) group_reach = descriptors(t)%chebyshev%angular_cut
+   end function group_reach
+
+   !> Numbers of pairs and of neighbours in each group of the atoms of a structure
+   subroutine count_structure(descriptors, merged, position, cell, periodic, species, n_pairs, n_neighbours, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      logical, intent(in) :: merged
+      !> (3, n_atoms) Å, atoms in canonical order
+      real(wp), intent(in) :: position(:, :)
+      real(wp), intent(in) :: cell(3, 3)
+      logical, intent(in) :: periodic(3)
+      integer, intent(in), contiguous :: species(:)
+      !> (n_atoms), (n_species, n_atoms)
+      integer, intent(out) :: n_pairs(:), n_neighbours(:, :)
+      type(error_type), allocatable, intent(inout) :: error
+      type(neighbour_list_type) :: list
+      type(surroundings_type) :: around
+      integer, allocatable :: counted(:)
+      real(wp), allocatable :: ghosts(:, :)
+      integer :: i, j, k, t, u
+      n_pairs = 0
+      n_neighbours = 0
+      call list_neighbours(descriptors, position, cell, periodic, species, list, error)
+      if (allocated(error)) return
+      allocate (counted(size(species)), source=0)
+      allocate (ghosts(list%n_ghosts, 3))
+      call place_ghosts(list, list%position, ghosts)
+      call new_surroundings(list%n_most, around)
+      do i = 1, size(species)
+         t = species(i)
+         ! The distances are those `fill_structure` will see, to the last bit
+         call gather(list, i, list%position, ghosts, species, around, error)
+         if (allocated(error)) return
+         do k = 1, around%n
+            j = around%atom(k)
+            if (j == i) cycle
+            u = species(j)
+            if (j > i .and. as_pairs(descriptors, merged, t, u)) then
+               if (around%r(k) < descriptors(t)%chebyshev%radial_cut) n_pairs(i) = n_pairs(i) + 1
+            end if
+            if (counted(j) == i .or. .not. around%r(k) < group_reach(descriptors, merged, t, u)) cycle
+            counted(j) = i
+            n_neighbours(u, i) = n_neighbours(u, i) + 1
+         end do
+      end do
+   end subroutine count_structure
+
+   subroutine list_neighbours(descriptors, position, cell, periodic, species, list, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      real(wp), intent(in) :: position(:, :), cell(3, 3)
+      logical, intent(in) :: periodic(3)
+      integer, intent(in), contiguous :: species(:)
+      type(neighbour_list_type), intent(out) :: list
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp) :: reach
+      integer :: t
+      call check_species(descriptors, species, error)
+      if (allocated(error)) return
+      reach = 0.0_wp
+      do t = 1, size(descriptors)
+         if (any(species == t)) reach = max(reach, descriptors(t)%cutoff)
+      end do
+      call build_neighbour_list(position, cell, periodic, reach, list, error)
+   end subroutine list_neighbours
+
+   !> Fill the part of the map that belongs to one structure
+   subroutine fill_structure(descriptors, merged, position, cell, periodic, species, first, map, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      logical, intent(in) :: merged
+      !> As for `count_structure`
+      real(wp), intent(in) :: position(:, :), cell(3, 3)
+      logical, intent(in) :: periodic(3)
+      integer, intent(in), contiguous :: species(:)
+      !> Atoms of the data set before this structure
+      integer(i8), intent(in) :: first
+      !> Tables and offsets are set
+      type(force_map_type), intent(inout) :: map
+      type(error_type), allocatable, intent(inout) :: error
+      type(neighbour_list_type) :: list
+      type(descriptor_work_type) :: work
+      type(descriptor_scratch_type) :: scratch
+      real(wp), allocatable :: ghosts(:, :), values(:)
+      integer, allocatable :: place(:)
+      integer :: i
+      call list_neighbours(descriptors, position, cell, periodic, species, list, error)
+      if (allocated(error)) return
+      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), place(size(species)))
+      call place_ghosts(list, list%position, ghosts)
+      call new_descriptor_work(descriptors, list%n_most, work)
+      call new_descriptor_scratch(descriptors, list%n_most, scratch)
+      do i = 1, size(species)
+         call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, &
+            values(:descriptors(species(i))%n_feature), error)
+         if (allocated(error)) return
+         call fill_pairs(i)
+         call fill_groups(i)
+      end do
+
+   contains
+
+      !> Pairs of atom i, sorted by the other atom
+      subroutine fill_pairs(i)
+         integer, intent(in) :: i
+         real(wp), allocatable :: f(:), df(:), slopes(:)
+         integer :: k, j, n, n_all
+         integer(i8) :: at
+         n = map%radial_count(species(i))
+         at = map%pair_first(first + i)
+         if (n == 0 .or. map%pair_first(first + i + 1) == at) return
+         associate (around => work%around, cut => descriptors(species(i))%chebyshev%radial_cut)
+         n_all = around%n_padded
+         allocate (f(n_all), df(n_all), slopes(n))
+         call cosine_cutoff(n_all, around%r, cut, f, df)
+         do j = i + 1, size(species)
+            if (.not. as_pairs(descriptors, merged, species(i), species(j))) cycle
+            do k = 1, around%n
+               if (around%atom(k) /= j .or. .not. around%r(k) < cut) cycle
+               at = at + 1
+               call radial_term_slopes(around%r(k), cut, f(k), df(k), slopes)
+               map%pair_atom(at) = j
+               map%pair_unit(:, at) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
+               map%pair_value(:, at) = 0.0_sp
+               map%pair_value(:n, at) = real(slopes, sp)
+            end do
+         end do
+         end associate
+      end subroutine fill_pairs
+
+      !> Groups of atom i: each function's gradient is one with a unit vector as factors
+      subroutine fill_groups(i)
+         integer, intent(in) :: i
+         real(wp), allocatable :: factors(:)
+         logical, allocatable :: here(:)
+         integer :: t, u, f, k, j, n
+         integer(i8) :: group
+         t = species(i)
+         place = 0
+         here = [(.false., j=1, size(species))]
+         do k = 1, work%around%n
+            j = work%around%atom(k)
+            if (j /= i) here(j) = here(j) .or. work%around%r(k) < group_reach(descriptors, merged, t, species(j))
+         end do
+         do u = 1, map%n_species
+            group = (first + i - 1)*map%n_species + u
+            n = 0
+            do j = 1, size(species)
+               if (species(j) /= u .or. .not. here(j)) cycle
+               n = n + 1
+               place(j) = n
+               map%group_atom(map%group_atom_first(group) + n) = j
+            end do
+            map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0.0_sp
+         end do
+         allocate (factors(descriptors(t)%n_feature))
+         do f = 1, descriptors(t)%n_feature
+            if (.not. any(map%group_feature(1, :, :, t) == f)) cycle
+            factors = 0.0_wp
+            factors(f) = 1.0_wp
+            call descriptor_gradient(descriptors, t, factors, work, scratch)
+            do u = 1, map%n_species
+               group = (first + i - 1)*map%n_species + u
+               n = int(map%group_atom_first(group + 1) - map%group_atom_first(group))
+               if (n == 0) cycle
+               do k = 1, map%group_count(u, t)
+                  if (map%group_feature(1, k, u, t) == f) call add_column(u, n, &
+                     map%group_value(map%group_value_first(group) + int(k - 1, i8)*lanes_of_group(n) + 1:))
+               end do
+            end do
+         end do
+      end subroutine fill_groups
+
+      !> One function of one group, images of an atom summed up
+      subroutine add_column(u, n, column)
+         integer, intent(in) :: u, n
+         real(sp), intent(inout) :: column(:)
+         real(wp) :: total(3*n)
+         integer :: k, j, l
+         total = 0.0_wp
+         do k = 1, work%around%n
+            j = work%around%atom(k)
+            if (work%around%species(k) /= u) cycle
+            if (place(j) == 0) cycle
+            l = 3*(place(j) - 1)
+            total(l + 1) = total(l + 1) + work%around%gx(k)
+            total(l + 2) = total(l + 2) + work%around%gy(k)
+            total(l + 3) = total(l + 3) + work%around%gz(k)
+         end do
+         column(:3*n) = real(total, sp)
+      end subroutine add_column
+
+   end subroutine fill_structure
+
+   !> Derivatives of all descriptor values of a structure with respect to a homogeneous strain, Σ_j r_ij ⊗ ∂G/∂r_ij
+   !> made symmetric, components xx, yy, zz, yz, xz, xy
+   subroutine strain_of_structure(descriptors, position, cell, periodic, species, first_value, strain, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      real(wp), intent(in) :: position(:, :), cell(3, 3)
+      logical, intent(in) :: periodic(3)
+      integer, intent(in), contiguous :: species(:)
+      !> (n_atoms + 1) values of atom i are first_value(i) + 1 … first_value(i + 1)
+      integer, intent(in) :: first_value(:)
+      !> (n_values, 6)
+      real(wp), intent(out) :: strain(:, :)
+      type(error_type), allocatable, intent(inout) :: error
+      type(neighbour_list_type) :: list
+      type(descriptor_work_type) :: work
+      type(descriptor_scratch_type) :: scratch
+      real(wp), allocatable :: ghosts(:, :), values(:), factors(:)
+      integer :: i, f, n, at
+      call list_neighbours(descriptors, position, cell, periodic, species, list, error)
+      if (allocated(error)) return
+      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)))
+      call place_ghosts(list, list%position, ghosts)
+      call new_descriptor_work(descriptors, list%n_most, work)
+      call new_descriptor_scratch(descriptors, list%n_most, scratch)
+      do i = 1, size(species)
+         n = descriptors(species(i))%n_feature
+         call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, values(:n), &
+            error)
+         if (allocated(error)) return
+         do f = 1, n
+            factors = [(merge(1.0_wp, 0.0_wp, at == f), at=1, n)]
+            call descriptor_gradient(descriptors, species(i), factors, work, scratch)
+            associate (a => work%around, m => work%around%n, row => first_value(i) + f)
+            strain(row, 1) = dot_product(a%x(:m), a%gx(:m))
+            strain(row, 2) = dot_product(a%y(:m), a%gy(:m))
+            strain(row, 3) = dot_product(a%z(:m), a%gz(:m))
+            strain(row, 4) = 0.5_wp*(dot_product(a%y(:m), a%gz(:m)) + dot_product(a%z(:m), a%gy(:m)))
+            strain(row, 5) = 0.5_wp*(dot_product(a%x(:m), a%gz(:m)) + dot_product(a%z(:m), a%gx(:m)))
+            strain(row, 6) = 0.5_wp*(dot_product(a%x(:m), a%gy(:m)) + dot_product(a%y(:m), a%gx(:m)))
+            end associate
+         end do
+      end do
+   end subroutine strain_of_structure
+
+end module tf_force_map_build

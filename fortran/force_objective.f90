@@ -1,0 +1,395 @@
+!> Loss of energies, forces and directional derivatives over a packed data set, and its weight gradient.
+!>
+!> L = ½ Σ_s w_s (f_s ΔE_s)² + ½ Σ_j ω_j |F_j - F_ref,j|² + ½ Σ_v γ_v (D_v E - D_v E_ref)²
+!>
+!> The first two sums are eq. 6 of Cooper, Kästner, Urban, Artrith (2020) with the force errors squared one by one.
+!> D_v E is the derivative of a structure's energy along a direction v (a displacement of its atoms or a strain).
+!> The cost is linear in the number of atoms: residual forces, and residual derivatives along the directions, are
+!> carried to the descriptors and on through one tangent pass of the networks (tf_network_tangent), however many
+!> directions there are.  Blocks, chunks and sums as in tf_objective.
+module tf_force_objective
+   use tf_kinds, only : wp, sp, i8
+   use tf_chunks, only : block_task_type, sum_blocks
+   use tf_network, only : network_type, backward_to_weights
+   use tf_network_tangent, only : forward_twice, backward_twice, forward_tangent, backward_tangent
+   use tf_force_map, only : force_map_type, take_coefficients, give_changes, add_forces, add_changes
+   use tf_objective, only : pack_type, add_energy_terms, spread_pulls
+   implicit none
+   private
+   public :: force_terms_type, evaluate_force_loss
+
+   ! Work on an atom in units of energy training alone, for the number of threads
+   integer, parameter :: work_per_atom = 6
+
+   !> What a force loss knows beyond the packed descriptors; views of the caller's arrays, of size 0 where not used
+   type :: force_terms_type
+      !> Is there a map, and with it forces?
+      logical :: with_forces = .false.
+      type(force_map_type) :: map
+      !> (n_structures + 1) atoms of structure s are first_atom(s) + 1 … first_atom(s + 1), ordered by species
+      integer(i8), pointer, contiguous :: first_atom(:) => null()
+      !> (n_feature_most, n_species) standardised value = (value - shift)·factor
+      real(wp), pointer, contiguous :: feature_factor(:, :) => null()
+      !> (3, n_atoms) reference forces, and weight ω of each atom
+      real(wp), pointer, contiguous :: force_ref(:, :) => null(), atom_weight(:) => null()
+      !> (n_structures + 1) directions of structure s are first_direction(s) + 1 … first_direction(s + 1)
+      integer, pointer, contiguous :: first_direction(:) => null()
+      !> (n_structures + 1) changes of the standardised descriptors along them stand behind this many values;
+      !> (all values of the structure, its directions)
+      integer(i8), pointer, contiguous :: first_change(:) => null()
+      real(sp), pointer, contiguous :: change(:) => null()
+      !> (n_directions) reference derivatives and weights γ
+      real(wp), pointer, contiguous :: derivative_ref(:) => null(), direction_weight(:) => null()
+   end type force_terms_type
+
+   type, extends(block_task_type) :: force_task_type
+      type(pack_type) :: pack
+      type(force_terms_type) :: terms
+      type(network_type), allocatable :: networks(:)
+      real(wp), pointer, contiguous :: features(:) => null(), weights(:) => null(), energy_ref(:) => null(), &
+         factor(:) => null(), structure_weight(:) => null()
+      !> Results
+      real(wp), pointer, contiguous :: energy(:) => null(), pull(:) => null(), force(:, :) => null(), derivative(:) => null()
+      integer, allocatable :: no_group(:)
+      !> Parts of the scratch: (n_species + 1) columns of the networks, of which there are six sets, and panels of
+      !> features, two sets; then what structures and seeds need
+      integer(i8), allocatable :: columns(:), panels(:)
+      !> Most atoms of a structure, and widest panel
+      integer :: most_atoms = 0, widest = 0
+   contains
+      procedure :: evaluate => evaluate_block
+   end type force_task_type
+
+   ! Sets of columns; curvatures stand where the changes of the arguments come later
+   integer, parameter :: set_value = 0, set_slope = 1, set_change = 2, set_bend = 3, set_z_dot = 4, set_value_dot = 5, &
+      set_work = 6, n_sets = 7
+
+contains
+
+   !> Loss, energies, forces and directional derivatives, and the weight gradient
+   subroutine evaluate_force_loss(pack, features, networks, weights, energy_ref, factor, structure_weight, terms, &
+         with_gradient, n_threads, energy, force, derivative, loss, gradient, stopped)
+      type(pack_type), intent(in) :: pack
+      !> As in `evaluate_energy_loss`
+      real(wp), intent(in), target :: features(pack%n_features)
+      type(network_type), intent(in) :: networks(:)
+      real(wp), intent(in), contiguous, target :: weights(:), energy_ref(:), factor(:), structure_weight(:)
+      type(force_terms_type), intent(in) :: terms
+      logical, intent(in) :: with_gradient
+      integer, intent(in) :: n_threads
+      !> (n_structures)
+      real(wp), intent(out), contiguous, target :: energy(:)
+      !> (3, n_atoms) with a map, else (3, 0).  With gradient, forces of structures without force weight are left out (0)
+      real(wp), intent(out), contiguous, target :: force(:, :)
+      !> (n_directions)
+      real(wp), intent(out), contiguous, target :: derivative(:)
+      real(wp), intent(out) :: loss
+      real(wp), intent(inout) :: gradient(:)
+      logical, intent(out) :: stopped
+      type(force_task_type) :: task
+      real(wp), allocatable, target :: pull(:)
+      integer :: t, n
+      allocate (pull(pack%n_structures))
+      task%n_blocks = pack%n_blocks
+      task%n_weights = size(weights)
+      task%n_atoms = work_per_atom*sum(int(pack%panel_width, i8))
+      task%with_gradient = with_gradient
+      task%pack = pack
+      task%terms = terms
+      task%networks = networks
+      task%features => features
+      task%weights => weights
+      task%energy_ref => energy_ref
+      task%factor => factor
+      task%structure_weight => structure_weight
+      task%energy => energy
+      task%force => force
+      task%derivative => derivative
+      task%pull => pull
+      allocate (task%no_group(pack%n_structures), source=0)
+      allocate (task%columns(pack%n_species + 1), task%panels(pack%n_species + 1), source=0_i8)
+      do t = 1, pack%n_species
+         n = 0
+         if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
+         task%widest = max(task%widest, n)
+         task%columns(t + 1) = task%columns(t) + int(n, i8)*networks(t)%n_columns
+         task%panels(t + 1) = task%panels(t) + int(n, i8)*networks(t)%n_nodes(1)
+      end do
+      if (pack%n_structures > 0) task%most_atoms = maxval(sum(pack%atom_count, dim=1))
+      task%n_scratch = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + task%widest
+      force = 0.0_wp
+      derivative = 0.0_wp
+      call sum_blocks(task, n_threads, loss, gradient, stopped)
+   end subroutine evaluate_force_loss
+
+   !> One block
+   subroutine evaluate_block(task, b, scratch, gradient, loss)
+      class(force_task_type), intent(in) :: task
+      integer, intent(in) :: b
+      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous :: gradient(:)
+      real(wp), intent(inout) :: loss
+      integer :: t, s, n_q, first, last, m
+      integer(i8) :: q, panels, changes, seed
+      logical :: bent
+      associate (pack => task%pack, networks => task%networks)
+      m = pack%n_species
+      first = pack%block_first(b) + 1
+      last = pack%block_first(b + 1)
+      panels = n_sets*task%columns(m + 1)
+      changes = panels + task%panels(m + 1)
+      seed = changes + task%panels(m + 1)
+
+      task%energy(first:last) = 0.0_wp
+      do t = 1, m
+         n_q = pack%panel_width(t, b)
+         if (n_q == 0) cycle
+         associate (net => networks(t), x => task%features(pack%panel_offset(t, b) + 1:), &
+            w => task%weights(networks(t)%first_weight:))
+            call forward_twice(net, n_q, x, w, scratch(at(set_value):), scratch(at(set_slope):), scratch(at(set_z_dot):))
+            call backward_twice(net, n_q, w, scratch(at(set_slope):), scratch(at(set_z_dot):), scratch(at(set_change):), &
+               scratch(at(set_bend):), scratch(panels + task%panels(t) + 1:))
+            q = at(set_value) - 1 + int(n_q, i8)*(net%n_columns - 1)
+         end associate
+         do s = first, last
+            task%energy(s) = task%energy(s) + sum(scratch(q + pack%atom_offset(t, s) + 1: &
+               q + pack%atom_offset(t, s) + pack%atom_count(t, s)))
+         end do
+      end do
+      call add_energy_terms(task%factor(first:last), task%structure_weight(first:last), task%no_group(first:last), &
+         task%energy_ref(first:last) - task%energy(first:last), loss, task%pull(first:last))
+
+      ! Residual forces and derivatives, carried to the descriptors
+      scratch(changes + 1:seed) = 0.0_wp
+      bent = .false.
+      do s = first, last
+         call add_structure(task, b, s, scratch(panels + 1:changes), scratch(changes + 1:seed), loss, bent)
+      end do
+      if (.not. task%with_gradient) return
+
+      do t = 1, m
+         n_q = pack%panel_width(t, b)
+         if (n_q == 0) cycle
+         call spread_pulls(pack, b, t, task%pull, n_q, scratch(seed + 1:))
+         associate (net => networks(t), x => task%features(pack%panel_offset(t, b) + 1:), &
+            w => task%weights(networks(t)%first_weight:), x_dot => scratch(changes + task%panels(t) + 1:))
+            if (bent) then
+               call forward_tangent(net, n_q, x_dot, w, scratch(at(set_slope):), scratch(at(set_z_dot):), &
+                  scratch(at(set_value_dot):))
+               call backward_tangent(net, n_q, x, x_dot, w, scratch(seed + 1:), scratch(at(set_value):), &
+                  scratch(at(set_slope):), scratch(at(set_change):), scratch(at(set_bend):), scratch(at(set_z_dot):), &
+                  scratch(at(set_value_dot):), scratch(at(set_work):), gradient(net%first_weight:))
+            else
+               call backward_to_weights(net, n_q, x, w, scratch(seed + 1:), scratch(at(set_value):), &
+                  scratch(at(set_slope):), gradient(net%first_weight:))
+            end if
+         end associate
+      end do
+      end associate
+
+   contains
+
+      !> Where a set of columns of species t begins
+      pure integer(i8) function at(set)
+         integer, intent(in) :: set
+         at = set*task%columns(m + 1) + task%columns(t) + 1
+      end function at
+
+   end subroutine evaluate_block
+
+   !> Forces and directional derivatives of one structure: their share of the loss, and what follows for the descriptors
+   subroutine add_structure(task, b, s, g_panels, x_dot_panels, loss, bent)
+      type(force_task_type), intent(in) :: task
+      integer, intent(in) :: b, s
+      !> Derivatives of the atomic energies with respect to the standardised descriptors, all panels of the block
+      real(wp), intent(in), contiguous :: g_panels(:)
+      !> Changes of the standardised descriptors
+      real(wp), intent(inout), contiguous :: x_dot_panels(:)
+      real(wp), intent(inout) :: loss
+      !> Set to true if there are such changes
+      logical, intent(inout) :: bent
+      integer :: first_direction, n_directions
+      if (task%terms%with_forces) call add_structure_forces(task, b, s, g_panels, x_dot_panels, loss, bent)
+      first_direction = task%terms%first_direction(s)
+      n_directions = task%terms%first_direction(s + 1) - first_direction
+      if (n_directions == 0) return
+      call add_directions(task, b, s, first_direction, n_directions, &
+         int(task%terms%first_change(s + 1) - task%terms%first_change(s))/n_directions, g_panels, x_dot_panels, loss)
+      bent = .true.
+   end subroutine add_structure
+
+   subroutine add_structure_forces(task, b, s, g_panels, x_dot_panels, loss, bent)
+      type(force_task_type), intent(in) :: task
+      integer, intent(in) :: b, s
+      real(wp), intent(in), contiguous :: g_panels(:)
+      real(wp), intent(inout), contiguous :: x_dot_panels(:)
+      real(wp), intent(inout) :: loss
+      logical, intent(inout) :: bent
+      real(wp), allocatable :: radial(:, :, :), group(:, :, :), force(:, :), g(:)
+      integer, allocatable :: species(:)
+      real(wp) :: difference(3)
+      integer :: n_atoms, t, k, i, n_f
+      integer(i8) :: first, x
+      associate (pack => task%pack, terms => task%terms)
+      first = terms%first_atom(s)
+      n_atoms = int(terms%first_atom(s + 1) - first)
+      if (task%with_gradient .and. .not. any(terms%atom_weight(first + 1:first + n_atoms) > 0.0_wp)) return
+      allocate (radial(terms%map%n_radial, pack%n_species, n_atoms), group(terms%map%n_group, pack%n_species, n_atoms))
+      allocate (force(4, n_atoms), species(n_atoms), g(size(terms%feature_factor, 1)))
+      i = 0
+      do t = 1, pack%n_species
+         n_f = task%networks(t)%n_nodes(1)
+         x = task%panels(t) + pack%atom_offset(t, s)
+         do k = 1, pack%atom_count(t, s)
+            i = i + 1
+            species(i) = t
+            call take_row(n_f, pack%panel_width(t, b), g_panels(x + k:), terms%feature_factor(:, t), g)
+            call take_coefficients(terms%map, t, n_f, g, radial(1, 1, i), group(1, 1, i))
+         end do
+      end do
+      call add_forces(terms%map, first, n_atoms, species, radial, group, force)
+      task%force(:, first + 1:first + n_atoms) = force(:3, :)
+      do i = 1, n_atoms
+         difference = force(:3, i) - terms%force_ref(:, first + i)
+         loss = loss + 0.5_wp*terms%atom_weight(first + i)*sum(difference**2)
+         ! A force is minus a derivative of the energy
+         force(:3, i) = -terms%atom_weight(first + i)*difference
+         force(4, i) = 0.0_wp
+      end do
+      if (.not. task%with_gradient) return
+      bent = .true.
+      call add_changes(terms%map, first, n_atoms, species, force, radial, group)
+      i = 0
+      do t = 1, pack%n_species
+         n_f = task%networks(t)%n_nodes(1)
+         x = task%panels(t) + pack%atom_offset(t, s)
+         do k = 1, pack%atom_count(t, s)
+            i = i + 1
+            call give_changes(terms%map, t, n_f, radial(1, 1, i), group(1, 1, i), g)
+            call put_row(n_f, pack%panel_width(t, b), terms%feature_factor(:, t), g, x_dot_panels(x + k:))
+         end do
+      end do
+      end associate
+   end subroutine add_structure_forces
+
+   subroutine add_directions(task, b, s, first_direction, n_directions, n_values, g_panels, x_dot_panels, loss)
+      type(force_task_type), intent(in) :: task
+      integer, intent(in) :: b, s, first_direction, n_directions
+      !> Descriptor values of the structure
+      integer, intent(in) :: n_values
+      real(wp), intent(in), contiguous :: g_panels(:)
+      real(wp), intent(inout), contiguous :: x_dot_panels(:)
+      real(wp), intent(inout) :: loss
+      real(wp) :: g(n_values), x_dot(n_values), pull(n_directions), error
+      integer :: t, f, n, at, v
+      integer(i8) :: x
+      associate (pack => task%pack, terms => task%terms)
+      at = 0
+      do t = 1, pack%n_species
+         n = pack%atom_count(t, s)
+         do f = 1, task%networks(t)%n_nodes(1)
+            x = task%panels(t) + int(f - 1, i8)*pack%panel_width(t, b) + pack%atom_offset(t, s)
+            g(at + 1:at + n) = g_panels(x + 1:x + n)
+            at = at + n
+         end do
+      end do
+      call derivatives_along(n_values, n_directions, g, terms%change(terms%first_change(s) + 1:), &
+         task%derivative(first_direction + 1:))
+      do v = 1, n_directions
+         error = task%derivative(first_direction + v) - terms%derivative_ref(first_direction + v)
+         loss = loss + 0.5_wp*terms%direction_weight(first_direction + v)*error**2
+         pull(v) = terms%direction_weight(first_direction + v)*error
+      end do
+      if (.not. task%with_gradient) return
+      call combine(n_values, n_directions, pull, terms%change(terms%first_change(s) + 1:), x_dot)
+      at = 0
+      do t = 1, pack%n_species
+         n = pack%atom_count(t, s)
+         do f = 1, task%networks(t)%n_nodes(1)
+            x = task%panels(t) + int(f - 1, i8)*pack%panel_width(t, b) + pack%atom_offset(t, s)
+            x_dot_panels(x + 1:x + n) = x_dot_panels(x + 1:x + n) + x_dot(at + 1:at + n)
+            at = at + n
+         end do
+      end do
+      end associate
+   end subroutine add_directions
+
+   !> g_f = factor_f · row of a panel
+   pure subroutine take_row(n_f, n_q, panel, factor, g)
+      integer, intent(in) :: n_f, n_q
+      !> From the row on
+      real(wp), intent(in) :: panel(1 + (n_f - 1)*n_q)
+      real(wp), intent(in) :: factor(n_f)
+      real(wp), intent(out) :: g(n_f)
+      integer :: f
+      do f = 1, n_f
+         g(f) = factor(f)*panel(1 + (f - 1)*n_q)
+      end do
+   end subroutine take_row
+
+   !> Add factor_f g_f to the row of a panel
+   pure subroutine put_row(n_f, n_q, factor, g, panel)
+      integer, intent(in) :: n_f, n_q
+      real(wp), intent(in) :: factor(n_f), g(n_f)
+      real(wp), intent(inout) :: panel(1 + (n_f - 1)*n_q)
+      integer :: f
+      do f = 1, n_f
+         panel(1 + (f - 1)*n_q) = panel(1 + (f - 1)*n_q) + factor(f)*g(f)
+      end do
+   end subroutine put_row
+
+   !> derivative_v = Σ_k g_k change_kv
+   pure subroutine derivatives_along(n, n_directions, g, change, derivative)
+      integer, intent(in) :: n, n_directions
+      real(wp), intent(in) :: g(n)
+      real(sp), intent(in) :: change(n, n_directions)
+      real(wp), intent(out) :: derivative(n_directions)
+      real(wp) :: a1, a2, a3, a4
+      integer :: v, k, last
+      last = n_directions - mod(n_directions, 4)
+      do v = 1, last, 4
+         a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
+         !$omp simd reduction(+:a1, a2, a3, a4)
+         do k = 1, n
+            a1 = a1 + g(k)*real(change(k, v), wp)
+            a2 = a2 + g(k)*real(change(k, v + 1), wp)
+            a3 = a3 + g(k)*real(change(k, v + 2), wp)
+            a4 = a4 + g(k)*real(change(k, v + 3), wp)
+         end do
+         derivative(v:v + 3) = [a1, a2, a3, a4]
+      end do
+      do v = last + 1, n_directions
+         a1 = 0.0_wp
+         !$omp simd reduction(+:a1)
+         do k = 1, n
+            a1 = a1 + g(k)*real(change(k, v), wp)
+         end do
+         derivative(v) = a1
+      end do
+   end subroutine derivatives_along
+
+   !> x_k = Σ_v pull_v change_kv
+   pure subroutine combine(n, n_directions, pull, change, x)
+      integer, intent(in) :: n, n_directions
+      real(wp), intent(in) :: pull(n_directions)
+      real(sp), intent(in) :: change(n, n_directions)
+      real(wp), intent(out) :: x(n)
+      integer :: v, k, last
+      x = 0.0_wp
+      last = n_directions - mod(n_directions, 4)
+      do v = 1, last, 4
+         !$omp simd
+         do k = 1, n
+            x(k) = x(k) + pull(v)*real(change(k, v), wp) + pull(v + 1)*real(change(k, v + 1), wp) &
+               + pull(v + 2)*real(change(k, v + 2), wp) + pull(v + 3)*real(change(k, v + 3), wp)
+         end do
+      end do
+      do v = last + 1, n_directions
+         !$omp simd
+         do k = 1, n
+            x(k) = x(k) + pull(v)*real(change(k, v), wp)
+         end do
+      end do
+   end subroutine combine
+
+end module tf_force_objective

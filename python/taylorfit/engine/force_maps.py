@@ -1,0 +1,260 @@
+"""Force maps: how descriptors change when atoms move, kept from epoch to epoch (fortran/force_map.f90)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..structure import Structure
+from . import library
+from .descriptors import Batch, DescriptorTables
+from .library import LANES, call, integers, thread_count
+
+BATCH_ATOMS = 4096
+"""Atoms per engine call: short enough for progress and Ctrl-C."""
+PAIR_BYTES = 4 + 4 * 4
+"""Of a pair besides its slopes: the other atom and the unit vector."""
+
+
+@dataclass(frozen=True, eq=False)
+class ForceMap:
+    """The linear maps of all structures of a data set; atoms of each are ordered by species.
+
+    Built by `force_map`, or from derivatives of descriptors that a file holds.
+    """
+
+    radial_count: np.ndarray
+    """(n_species,) int32 radial functions of each centre that pairs serve"""
+    radial_half: np.ndarray
+    """(n_species,) int32 place before their weighted half, 0 if none"""
+    weight: np.ndarray
+    """(n_species, n_species) Fortran order: weight of a neighbour species (first) for a centre"""
+    group_count: np.ndarray
+    """(n_species, n_species) int32 Fortran order: functions of the group of a neighbour species (first) of a centre"""
+    group_feature: np.ndarray
+    """(2, n_group, n_species, n_species) int32 Fortran order: the descriptor values they are"""
+    pair_first: np.ndarray
+    """(n_atom + 1,) int64"""
+    pair_atom: np.ndarray
+    """(n_pair,) int32: other atom, from 1 within its structure"""
+    pair_unit: np.ndarray
+    """(n_pair, 4) float32 unit vector and 0"""
+    pair_value: np.ndarray
+    """(n_pair, n_radial) float32 slopes of the radial functions, 1/Å"""
+    group_atom_first: np.ndarray
+    """(n_atom·n_species + 1,) int64"""
+    group_value_first: np.ndarray
+    """(n_atom·n_species + 1,) int64"""
+    group_atom: np.ndarray
+    """int32 neighbours of each group, from 1 within their structure"""
+    group_value: np.ndarray
+    """float32 derivatives of the functions of each group, 1/Å"""
+    first_atom: np.ndarray
+    """(n_structure + 1,) int64"""
+    species: np.ndarray
+    """(n_atom,) int32 from 1"""
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """The arrays as the engine wants them."""
+        return (self.radial_count, self.radial_half, self.weight, self.group_count, self.group_feature, self.pair_first,
+                self.pair_atom, self.pair_unit.T, self.pair_value.T, self.group_atom_first, self.group_value_first,
+                self.group_atom, self.group_value)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the map."""
+        return sum(array.nbytes for array in self.arguments())
+
+    def check(self, n_features: np.ndarray) -> ForceMap:
+        """Return the map, having checked that it names only atoms of its structures.
+
+        Parameters
+        ----------
+        n_features
+            (n_species,) values of each descriptor.
+
+        Raises
+        ------
+        EngineError
+            if not.
+        """
+        call(library.force_maps.force_map_check, integers(n_features), self.first_atom, self.species, *self.arguments())
+        return self
+
+
+def canonical_order(species: np.ndarray) -> np.ndarray:
+    """(n_atom,) order of the atoms in packs and force maps: by species, else as they were."""
+    return np.argsort(species, kind="stable")
+
+
+def in_canonical_order(structure: Structure, species: np.ndarray) -> Structure:
+    """The structure with its atoms by species; `species` are their indices."""
+    order = canonical_order(species)
+    return replace(structure, symbols=tuple(structure.symbols[i] for i in order), positions=structure.positions[order],
+                   forces=None if structure.forces is None else structure.forces[order])
+
+
+def force_map(
+    structures: Sequence[Structure], tables: DescriptorTables, threads: int = 0,
+    advance: Callable[[int], None] = lambda done: None, merged: bool | None = None,
+) -> ForceMap:
+    """Build the map of structures.
+
+    Parameters
+    ----------
+    structures
+        In any order of their atoms; the map has them by species.
+    threads
+        0: all cores.
+    advance
+        Called with the number of structures done.
+    merged
+        Sum up periodic images also of the radial functions; None: whichever is smaller.
+
+    Raises
+    ------
+    InputError
+        for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
+    """
+    ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
+    if merged is None:
+        merged = min((False, True), key=lambda choice: _Layout.of(ordered, tables, choice, threads).nbytes)
+    layout = _Layout.of(ordered, tables, merged, threads)
+    result = layout.allocate()
+    done = 0
+    for part in _parts(ordered):
+        batch = Batch.of(part, tables)
+        call(library.force_maps.force_map_values, *tables.arguments(), *batch.arguments(), int(merged),
+             int(result.first_atom[done]), *result.arguments(), thread_count(threads), names=batch.names)
+        done += len(part)
+        advance(done)
+    return result.check(tables.n_function)
+
+
+def _parts(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
+    """Cut into runs of about `BATCH_ATOMS` atoms."""
+    start, n = 0, 0
+    for index, structure in enumerate(structures):
+        n += structure.n_atoms
+        if n >= BATCH_ATOMS or index == len(structures) - 1:
+            yield structures[start:index + 1]
+            start, n = index + 1, 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Tables and sizes of a map before it is filled."""
+
+    tables: tuple[np.ndarray, ...]
+    n_pairs: np.ndarray
+    """(n_atom,)"""
+    n_neighbours: np.ndarray
+    """(n_atom, n_species)"""
+    first_atom: np.ndarray
+    species: np.ndarray
+
+    @classmethod
+    def of(cls, structures: Sequence[Structure], tables: DescriptorTables, merged: bool, threads: int) -> _Layout:
+        n, widest = len(tables.setups), int(tables.n_function.max())
+        radial_count, radial_half = (np.zeros(n, dtype=np.int32) for _ in range(2))
+        weight = np.zeros((n, n), order="F")
+        group_count = np.zeros((n, n), dtype=np.int32, order="F")
+        group_feature = np.zeros((2, widest, n, n), dtype=np.int32, order="F")
+        call(library.force_maps.force_map_tables, *tables.arguments(), int(merged), radial_count, radial_half, weight,
+             group_count, group_feature)
+        n_group = max(1, int(group_count.max()))
+        batch = Batch.of(structures, tables)
+        n_pairs = np.zeros(len(batch.species), dtype=np.int32)
+        n_neighbours = np.zeros((len(batch.species), n), dtype=np.int32)
+        call(library.force_maps.force_map_sizes, *tables.arguments(), *batch.arguments(), int(merged), thread_count(threads),
+             n_pairs, n_neighbours.T, names=batch.names)
+        return cls((radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
+                   n_pairs, n_neighbours, batch.first_atom.astype(np.int64), batch.species)
+
+    @property
+    def n_radial(self) -> int:
+        return -(-int(self.tables[0].max()) // LANES) * LANES
+
+    @property
+    def group_sizes(self) -> np.ndarray:
+        """(n_atom, n_species) values of each group."""
+        return group_lanes(self.n_neighbours) * self.tables[3].T[self.species - 1].astype(np.int64)
+
+    @property
+    def nbytes(self) -> int:
+        return int(4 * self.group_sizes.sum() + (PAIR_BYTES + 4 * self.n_radial) * self.n_pairs.sum(dtype=np.int64))
+
+    def allocate(self) -> ForceMap:
+        n_pairs, sizes = int(self.n_pairs.sum(dtype=np.int64)), self.group_sizes
+        return ForceMap(
+            *self.tables,
+            pair_first=offsets(self.n_pairs),
+            pair_atom=np.ones(n_pairs, dtype=np.int32),
+            pair_unit=np.zeros((n_pairs, 4), dtype=np.float32),
+            pair_value=np.zeros((n_pairs, self.n_radial), dtype=np.float32),
+            group_atom_first=offsets(self.n_neighbours.ravel()),
+            group_value_first=offsets(sizes.ravel()),
+            group_atom=np.ones(int(self.n_neighbours.sum(dtype=np.int64)), dtype=np.int32),
+            group_value=np.zeros(int(sizes.sum()), dtype=np.float32),
+            first_atom=self.first_atom,
+            species=self.species,
+        )
+
+
+def group_lanes(n_neighbours: np.ndarray) -> np.ndarray:
+    """Rows of the matrix of a group: three components for each neighbour, padded."""
+    return (-(-3 * n_neighbours.astype(np.int64) // LANES)) * LANES
+
+
+def offsets(counts: np.ndarray) -> np.ndarray:
+    """(n + 1,) int64 running sum from 0."""
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def changes_along(map_: ForceMap, structure: int, displacements: np.ndarray, n_features: np.ndarray,
+                  factor: np.ndarray) -> np.ndarray:
+    """Return the changes of the standardised descriptors of one structure along displacements of its atoms.
+
+    Parameters
+    ----------
+    structure
+        Its number in the map.
+    displacements
+        (n_direction, n_atom, 3), atoms by species, Å.
+    n_features, factor
+        (n_species,) and (n_feature_most, n_species): values of each descriptor, and their standardisation.
+
+    Returns
+    -------
+    np.ndarray
+        (n_direction, n_value) float32; per species, feature by feature, atom by atom.
+    """
+    start, stop = map_.first_atom[structure], map_.first_atom[structure + 1]
+    species = map_.species[start:stop]
+    change = np.zeros((len(displacements), int(n_features[species - 1].sum())), dtype=np.float32)
+    call(library.force_maps.force_map_changes, integers(n_features), species, int(start), np.asfortranarray(factor),
+         *map_.arguments(), np.ascontiguousarray(displacements).T, change.T)
+    return change
+
+
+def strain_changes(structures: Sequence[Structure], tables: DescriptorTables, threads: int = 0) -> list[np.ndarray]:
+    """Return the derivatives of the raw descriptors with respect to homogeneous strains.
+
+    Returns
+    -------
+    list of np.ndarray
+        for each structure (n_value, 6): atom after atom as the structure has them; strains xx, yy, zz, yz, xz, xy.
+
+    Raises
+    ------
+    InputError
+        as `force_map`.
+    """
+    batch = Batch.of(structures, tables)
+    sizes = [int(tables.n_function[batch.species[a:b] - 1].sum()) for a, b in zip(batch.first_atom, batch.first_atom[1:])]
+    values = np.zeros((6, sum(sizes)))
+    call(library.force_maps.strain_changes, *tables.arguments(), *batch.arguments(), thread_count(threads), values.T,
+         names=batch.names)
+    return [part.T for part in np.split(values, np.cumsum(sizes)[:-1], axis=1)]
