@@ -11,7 +11,7 @@ import numpy as np
 from .errors import FormatError, InputError
 from .formats.atomic_write import atomic_write
 
-VERSION = 1
+VERSION = 2
 
 
 def checkpoint_path(train_input: str | PathLike[str]) -> Path:

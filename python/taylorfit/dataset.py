@@ -50,6 +50,8 @@ class PackedDataset:
     """(n_structure,) int32: number of the parent, from 1, for a copy; 0 for a reference structure"""
     displacement_square: np.ndarray
     """(n_structure,) mean square displacement component of a copy, ⟨δ_x²⟩, Å²; 0 for a reference structure"""
+    structure_weight: np.ndarray | None = None
+    """(n_structure,) weight in the loss where the data has weights; None: 1 for all"""
 
     @property
     def n_structures(self) -> int:

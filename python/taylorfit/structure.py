@@ -33,6 +33,10 @@ class Structure:
     """(3, 3) stress, eV/Å³."""
     cohesive_energy: float | None = None
     """Cohesive energy, eV, where the file states it; beats `energy` when non-zero (ænet)."""
+    weight: float = 1.0
+    """Weight of the structure in a loss."""
+    force_weights: np.ndarray | None = None
+    """(n_atom,) weight of the force on each atom in a loss; None: 1 for all."""
     name: str = ""
     """File name, with `#<frame>` appended (from 0) for files of several frames."""
 
@@ -46,6 +50,13 @@ class Structure:
             set_(self, "forces", _array(self.forces, (len(self.symbols), 3), "forces", self.name))
         if self.stress is not None:
             set_(self, "stress", _array(self.stress, (3, 3), "stress", self.name))
+        if self.force_weights is not None:
+            set_(self, "force_weights", _array(self.force_weights, (len(self.symbols),), "force weights", self.name))
+            if not (np.isfinite(self.force_weights).all() and (self.force_weights >= 0).all()):
+                raise InputError("a force weight cannot be used", file=self.name or None, expected="numbers ≥ 0")
+        if not (np.isfinite(self.weight) and self.weight >= 0):
+            raise InputError("the weight of the structure cannot be used", file=self.name or None, value=self.weight,
+                             expected="a number ≥ 0")
 
     @property
     def n_atoms(self) -> int:

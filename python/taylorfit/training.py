@@ -1,4 +1,4 @@
-"""Training: the energy loss of a packed data set, and the epoch loop around an optimiser.
+"""Training: the epoch loop around a loss and an optimiser.
 
 One epoch is one evaluation of loss and gradient (L-BFGS) or one pass over the structures (the
 other methods), as in ænet.  The loop owns progress, checkpoints and stopping; the optimiser owns
@@ -17,87 +17,18 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from .analysis import Errors, energy_errors
-from .dataset import PackedDataset
-from .engine import Lbfgs, NetworkTables, energy_loss
-from .engine.methods import LossTerms
+from .engine import Lbfgs
 from .errors import InputError, TaylorfitError
+from .losses import EnergyLoss
 from .methods import Optimiser
 
-LOSS_AENET, LOSS_TOTAL = "aenet", "total"
-"""Energy error per atom (ænet; default) or total energy error (eq. 3 of Cooper et al. 2020)."""
-
-
-class EnergyLoss:
-    """L = ½ Σ_s w_s (f_s ΔE_s)² over a packed data set, in scaled energies.
-
-    f_s = 1/n_atoms for ænet's loss (each structure counts alike), 1 for the paper's eq. 3.
-    `copy_weight` is w_s of the Taylor copies; reference structures have 1.
-    """
-
-    def __init__(self, data: PackedDataset, networks: NetworkTables, *, loss: str = LOSS_AENET,
-                 copy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
-        self.data, self.networks, self.threads = data, networks, threads
-        n_atoms = data.n_atoms.astype(np.float64)
-        self._factor = 1.0 / n_atoms if loss == LOSS_AENET else np.ones_like(n_atoms)
-        self._weight = np.where(data.is_copy, copy_weight, 1.0)
-        self._group: np.ndarray | None = None
-        self._per_atom = 1.0 / (energy_scale * n_atoms)
-        self.gradient = np.zeros(networks.n_weights)
-
-    def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
-        """Return the loss and the energy errors E_ref − E of all structures, eV/atom; fill `gradient`."""
-        loss, energy = energy_loss(
-            *self.data.arguments(), self.networks, weights, self.data.energy, self._factor, self._weight,
-            self.gradient if with_gradient else None, self.threads, self._group,
-        )
-        return loss, (self.data.energy - energy) * self._per_atom
-
-    @property
-    def terms(self) -> LossTerms:
-        """What the loss is made of, for methods that take it structure by structure.
-
-        Raises
-        ------
-        InputError
-            if it is not a sum over structures.
-        """
-        if self._group is not None:
-            raise InputError("this METHOD goes from structure to structure, but the loss couples Taylor copies",
-                             expected="METHOD bfgs")
-        return LossTerms(self.data.arguments(), self.networks, self.data.energy, self._factor, self._weight,
-                         self.threads)
-
-
-class CentredTaylorLoss(EnergyLoss):
-    """Group-centred Taylor loss: L = ½ Σ_p r_p² + ½ Σ_p w_p Σ_c (r_c − r̄_p)², r = ΔE/n_atoms.
-
-    p runs over the reference structures, c over the copies of p, r̄_p is the mean over these.
-    w_p = β n_atoms/(3 a ⟨δ_x²⟩) makes the second sum an estimate of ½ β Σ_p ⟨ΔF_x²⟩, the mean being
-    over the 3 n_atoms force components; the constant
-    part of the truncation error of a parent's copies drops out.  β in Å².  The pack must keep the
-    groups whole.
-    """
-
-    def __init__(self, data: PackedDataset, networks: NetworkTables, *, beta: float, energy_scale: float = 1.0,
-                 threads: int = 0) -> None:
-        super().__init__(data, networks, energy_scale=energy_scale, threads=threads)
-        self._group = data.group
-        n_copies = np.bincount(data.group, minlength=1)
-        squares = np.bincount(data.group, weights=data.displacement_square)
-        mean_square = squares / np.maximum(n_copies, 1)
-        a, square = n_copies[data.group], mean_square[data.group]
-        weight = np.ones(data.n_structures)
-        copies = data.is_copy
-        # Copies that are not displaced at all say nothing about forces
-        moved = copies & (square > 0)
-        weight[copies] = 0.0
-        weight[moved] = beta * data.n_atoms[moved] / (3.0 * a[moved] * square[moved])
-        self._weight = weight
+ENERGY, BOTH = "energy", "both"
+"""What the best epoch is chosen by: the test energies (the paper, ænet), or test energies and forces."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Errors after one epoch, eV/atom, on reference structures alone (copies apart)."""
+    """Errors after one epoch, on reference structures alone (copies apart): energies in eV/atom, forces in eV/Å."""
 
     epoch: int
     train_mae: float
@@ -106,6 +37,20 @@ class Epoch:
     test_rmse: float
     copies_rmse: float | None = None
     """Against the Taylor energies of the copies that are trained on."""
+    train_force_mae: float | None = None
+    """Of the force components, in the epochs in which they are evaluated."""
+    train_force_rmse: float | None = None
+    test_force_mae: float | None = None
+    test_force_rmse: float | None = None
+
+    @classmethod
+    def from_row(cls, row: np.ndarray) -> Epoch:
+        """The inverse of `as_row`."""
+        return cls(int(row[0]), *map(float, row[1:5]), *(None if np.isnan(v) else float(v) for v in row[5:]))
+
+    def as_row(self) -> list[float]:
+        """Numbers for a checkpoint, NaN for None."""
+        return [np.nan if v is None else v for v in asdict(self).values()]
 
 
 @dataclass
@@ -124,6 +69,18 @@ class TrainingState:
     """(epoch, errors) on the validation structures"""
 
 
+@dataclass(frozen=True)
+class ForceChecks:
+    """Losses that are evaluated for their force errors alone."""
+
+    train: EnergyLoss | None = None
+    """Some training structures; None where the training loss itself finds force errors, or nothing does."""
+    test: EnergyLoss | None = None
+    """The test structures, where `Training.test` does not find force errors."""
+    every: int = 10
+    """Epochs between evaluations; 0: none."""
+
+
 class Training:
     """The epoch loop.
 
@@ -137,6 +94,13 @@ class Training:
         started at the first weights
     validate
         called with weights every `validation_every` epochs (0: never in between)
+    checks
+        further force errors
+    beta_at
+        weight of the forces in each epoch, Å²; where it changes, the optimiser starts anew
+    criterion
+        ENERGY, or BOTH: the best epoch is that with the smallest E² + β F², E the RMSE of the test energies per
+        atom, F that of the test force components, β = `criterion_beta`; of the training structures without a test set
 
     Raises
     ------
@@ -145,9 +109,14 @@ class Training:
     """
 
     def __init__(self, train: EnergyLoss, test: EnergyLoss | None, optimiser: Optimiser,
-                 validate: Callable[[np.ndarray], Errors] | None = None, validation_every: int = 0) -> None:
+                 validate: Callable[[np.ndarray], Errors] | None = None, validation_every: int = 0, *,
+                 checks: ForceChecks = ForceChecks(), beta_at: Callable[[int], float] | None = None,
+                 criterion: str = ENERGY, criterion_beta: float = 0.0) -> None:
         self.train, self.test, self.optimiser = train, test, optimiser
         self._validate, self._validation_every = validate, validation_every
+        self._checks, self._beta_at = checks, beta_at
+        self._beta: float | None = None
+        self.criterion, self._criterion_beta = criterion, criterion_beta
         self._terms = None if optimiser.full_batch else train.terms
         self.state = TrainingState()
         self._reference = ~train.data.is_copy
@@ -173,12 +142,14 @@ class Training:
                     return
                 start = time.perf_counter()
                 status = Lbfgs.RUNNING
+                self._set_beta()
                 with interrupt.allowed(), self._undo_unfinished_pass():
                     if self._terms is not None and state.next_epoch:
                         status = self.optimiser.run_epoch(self._terms)
                     weights = self.optimiser.weights.copy()
                     loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
                     test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)
+                    forces = self._force_errors(weights)
                     checked = self._validation(weights)
                 if not np.isfinite(loss) and state.next_epoch == 0:
                     raise TaylorfitError("the loss is not finite at the starting weights")
@@ -186,7 +157,8 @@ class Training:
                     state.next_epoch,
                     *energy_errors(error[self._reference]),
                     *energy_errors(test_error),
-                    copies_rmse=energy_errors(error[~self._reference])[1] if self._has_copies else None,
+                    energy_errors(error[~self._reference])[1] if self._has_copies else None,
+                    *forces,
                 )
                 self._keep(epoch, weights, loss)
                 if checked is not None:
@@ -196,6 +168,31 @@ class Training:
                 state.seconds += time.perf_counter() - start
                 yield epoch
                 interrupt.check()
+
+    def _set_beta(self) -> None:
+        """Give the loss the force weight of the coming epoch; another loss is no business of the old memory."""
+        if self._beta_at is None:
+            return
+        epoch, state = self.state.next_epoch, self.state
+        beta = self._beta_at(epoch)
+        if beta != self._beta:
+            self.train.set_beta(beta)
+            self._beta = beta
+        if epoch and self._beta_at(epoch - 1) != beta and state.last_weights is not None:
+            self.optimiser.restart(state.last_weights)
+
+    def _force_errors(self, weights: np.ndarray) -> list[float | None]:
+        """MAE and RMSE of the force components, training then test structures, as far as this epoch has them."""
+        due = self._checks.every > 0 and self.state.next_epoch % self._checks.every == 0
+        errors: list[float | None] = []
+        for loss, check in ((self.train, self._checks.train), (self.test, self._checks.test)):
+            if check is not None and due:
+                check(weights, with_gradient=False)
+                found = check.force_error
+            else:
+                found = None if loss is None else loss.force_error
+            errors += [None, None] if found is None or not len(found) else energy_errors(found.ravel())
+        return errors
 
     @contextmanager
     def _undo_unfinished_pass(self) -> Iterator[None]:
@@ -217,24 +214,29 @@ class Training:
         return self._validate(weights)
 
     def _keep(self, epoch: Epoch, weights: np.ndarray, loss: float) -> None:
-        """Record an epoch; the best is the one with the smallest test error (train error without a test set)."""
+        """Record an epoch, and whether it is the best so far."""
         state = self.state
         state.history.append(epoch)
         state.last_weights = weights
-
-        def criterion(candidate: Epoch) -> float:
-            value = candidate.test_rmse if self.test else candidate.train_rmse
-            return value if np.isfinite(value) else np.inf
-
-        if state.best_epoch < 0 or criterion(epoch) < criterion(state.history[state.best_epoch]):
+        if state.best_epoch < 0 or self._badness(epoch) < self._badness(state.history[state.best_epoch]):
             state.best_epoch, state.best_weights = epoch.epoch, weights
+
+    def _badness(self, epoch: Epoch) -> float:
+        """What the best epoch has least of."""
+        energy = epoch.test_rmse if self.test else epoch.train_rmse
+        force = 0.0
+        if self.criterion == BOTH:
+            force = epoch.test_force_rmse if self.test else epoch.train_force_rmse
+        if force is None:
+            return np.inf
+        value = energy**2 + self._criterion_beta * force**2
+        return value if np.isfinite(value) else np.inf
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The state as named arrays, for a checkpoint."""
         state = self.state
         arrays = {f"optimiser.{key}": value for key, value in self.optimiser.state.items()}
-        arrays["history"] = np.array(
-            [[np.nan if v is None else v for v in asdict(epoch).values()] for epoch in state.history])
+        arrays["history"] = np.array([epoch.as_row() for epoch in state.history])
         arrays["validation_epochs"] = np.array([epoch for epoch, _ in state.validation], dtype=np.int64)
         arrays["validation"] = np.array(
             [[np.nan if v is None else v for v in errors.as_dict().values()] for _, errors in state.validation])
@@ -257,8 +259,7 @@ class Training:
         try:
             prefix = "optimiser."
             self.optimiser.restore({k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
-            history = [Epoch(int(row[0]), *map(float, row[1:5]), None if np.isnan(row[5]) else float(row[5]))
-                       for row in arrays["history"]]
+            history = [Epoch.from_row(row) for row in arrays["history"]]
             validation = [
                 (int(epoch), Errors(*(None if np.isnan(v) else float(v) for v in row[:-2]), *map(int, row[-2:])))
                 for epoch, row in zip(arrays["validation_epochs"], arrays["validation"])

@@ -16,7 +16,8 @@ from taylorfit.formats.train_input import read_train_input
 from taylorfit.formats.train_methods import AdamMethod, LmMethod, Method
 from taylorfit.formats.trainset_binary import read_trainset
 from taylorfit.methods import make_optimiser
-from taylorfit.training import EnergyLoss, Epoch, Training
+from taylorfit.losses import EnergyLoss
+from taylorfit.training import Epoch, Training
 
 TEST_SET = (1, 11, 22, 28, 38, 60)
 """Numbers of the test structures, from 1 (README of the golden data)."""

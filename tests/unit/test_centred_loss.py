@@ -16,7 +16,7 @@ from taylorfit.structure import Structure
 from taylorfit.taylor.displacements import RandomDisplacements
 from taylorfit.taylor.expansion import taylor_energies
 from taylorfit.taylor.selection import select_all
-from taylorfit.training import CentredTaylorLoss
+from taylorfit.losses import CentredTaylorLoss
 from taylorfit.trainset import TrainingSet
 
 BETA = 2.0e-3

@@ -22,7 +22,8 @@ from taylorfit.methods.levenberg_marquardt import LevenbergMarquardt
 from taylorfit.methods.sampling import Sampler
 from taylorfit.network import Network
 from taylorfit.taylor.provenance import copy_name
-from taylorfit.training import CentredTaylorLoss, EnergyLoss, Training
+from taylorfit.losses import CentredTaylorLoss, EnergyLoss
+from taylorfit.training import Training
 from taylorfit.trainset import TrainingSet
 
 N_FEATURES = (4, 6)

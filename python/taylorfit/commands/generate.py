@@ -16,10 +16,12 @@ from ..descriptor import BEHLER2011, CHEBYSHEV
 from ..engine import DescriptorTables, available_threads
 from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
+from ..formats.geometry_file import geometry_path, write_geometry
 from ..formats.generate_input import GenerateInput, TaylorOptions, describe_keywords, read_generate_input
 from ..formats.setup_file import read_setup
 from ..formats.structure_files import expand_patterns, read_structures, require_species
 from ..formats.trainset_binary import TrainsetWriter
+from ..geometry import geometry_of
 from ..generation import Outputs, XsfCopies, check_xsf_directory, write_training_sets
 from ..progress import duration, progress
 from ..structure import Structure
@@ -75,6 +77,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         with_derivatives, taylor = True, None
     derivatives_output = f"{settings.output}.forces" if with_derivatives else None
     taylor_output = taylor.outfile if taylor is not None and taylor.outfile else None
+    companion = geometry_path(settings.output)
     outputs = [path for path in (settings.output, taylor_output, derivatives_output) if path]
     for index, path in enumerate(outputs):
         if Path(path).resolve() in [Path(other).resolve() for other in outputs[:index]]:
@@ -123,6 +126,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         counts = write_training_sets(
             kept, plan, tables, settings.atomic_energies, Outputs(parents, copies, xsf_copies),
             threads=threads, advance=update)
+    write_geometry(companion, geometry_of(kept), [s.name for s in kept],
+                   np.array([s.reference_energy(settings.atomic_energies) for s in kept]))
     if taylor_output is not None and not separate:
         print(f"warning: no Taylor copies, so {taylor_output} is not written")
         # What an earlier run left there belongs to another data set

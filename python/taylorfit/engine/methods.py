@@ -1,7 +1,7 @@
 """Training methods with several steps an epoch.
 
 The packed
-data are those of `dataset.PackedDataset`, the terms of the loss those of `training.EnergyLoss`:
+data are those of `dataset.PackedDataset`, the terms of the loss those of `losses.EnergyLoss`:
 L = ½ Σ_s weight_s (factor_s (E_ref,s − E_s))² in the units of the network outputs.
 """
 

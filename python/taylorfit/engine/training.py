@@ -58,9 +58,14 @@ class Lbfgs:
     _TASKS = {1: RUNNING, 2: CONVERGED, 3: STUCK}
 
     def __init__(self, weights: np.ndarray, memory: int = 20, tolerance: float = 1.0e-6) -> None:
-        n_integers, n_reals = library.training.lbfgs_sizes()
-        n = len(weights)
         self.tolerance = tolerance
+        self._memory = memory
+        self.restart(weights)
+
+    def restart(self, weights: np.ndarray) -> None:
+        """Start anew at `weights` (n_weight,), for another loss."""
+        n_integers, n_reals = library.training.lbfgs_sizes()
+        n, memory = len(weights), self._memory
         self.state = {
             "weights": np.array(weights, dtype=np.float64),
             "s": np.zeros((memory, n)), "y": np.zeros((memory, n)), "rho": np.zeros(memory),

@@ -22,6 +22,7 @@ from .train_methods import (
 ACTIVATION_CODES = {"l": "linear", "t": "tanh", "s": "sigmoid", "m": "mtanh", "w": "twist"}
 """ænet's one-letter codes."""
 LOSSES = ("aenet", "total")
+CRITERIA = ("energy", "both")
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class TrainInput:
     """Epochs between checkpoints; 0: none."""
     forces: ForceMode = field(default_factory=ForceMode)
     """How forces enter the loss."""
+    best: str | None = None
+    """What the best epoch is chosen by: `energy` or `both` (energies and forces); None: what the mode suggests."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -123,6 +126,8 @@ class TrainInput:
         if self.sampling is not None:
             require_one_of("sampling", self.sampling, SAMPLINGS)
         require_one_of("loss", self.loss, LOSSES)
+        if self.best is not None:
+            require_one_of("best", self.best, CRITERIA)
         require_one_of("verbosity", self.verbosity, VERBOSITIES)
 
 
@@ -151,7 +156,7 @@ def write_train_input(path: str | PathLike[str], data: TrainInput) -> None:
         lines.append("TAYLORSET " + " ".join(map(block.quote, data.taylorset)))
     for name in (
         "SAMPLING", "VERBOSITY", "SEED", "VALIDATIONEVERY", "PATIENCE", "LOSS", "COPYWEIGHT",
-        "THREADS", "CHECKPOINT",
+        "THREADS", "CHECKPOINT", "BEST",
     ):
         # Class attributes of a dataclass are the defaults of its fields.
         if getattr(data, name.lower()) != getattr(TrainInput, name.lower()):
@@ -256,7 +261,12 @@ _TABLE = {
         "aenet: energy error per atom; total: eq. 3 of the paper (aenet)",
     ),
     "FORCES": Keyword(
-        "forces", read_forces, "mode=energy, taylor or centred, beta=b: how forces are trained on (see below)"
+        "forces", read_forces, "mode=energy, taylor, centred, directional or exact, beta=b: how forces are trained on (below)"
+    ),
+    "BEST": Keyword(
+        "best", block.value(choice(*CRITERIA), "energy or both"),
+        "the best epoch has the smallest test error of energies, or of energies and forces, E² + beta F²"
+        " (energy with mode=energy, else both where cells are known)",
     ),
     "COPYWEIGHT": Keyword(
         "copyweight", block.value(real, "a weight"), "w: weight of each Taylor copy in the loss (1)"
