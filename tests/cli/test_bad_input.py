@@ -354,12 +354,13 @@ def test_a_full_disk_for_standard_output_is_one_line_too(project: Path) -> None:
 
 
 def test_a_failing_epoch_leaves_the_old_potentials(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taylorfit import training
+    from taylorfit import losses
 
     def fail(*arguments: object, **options: object) -> None:
         raise MemoryError
 
     before = contents(project)
-    monkeypatch.setattr(training, "energy_loss", fail)
+    monkeypatch.setattr(losses, "energy_loss", fail)
+    monkeypatch.setattr(losses, "force_loss", fail)
     assert "not enough memory" in run(project, *TRAIN).complaint
     assert contents(project) == before

@@ -104,7 +104,7 @@ def test_a_terminal_shows_a_bar_and_redirected_output_stays_plain(toy: Path) -> 
     assert "\x1b[" in terminal and "━" in terminal and "ETA" in terminal and "/60 epochs" in terminal
     # The table goes where standard output goes, also while the bar is shown
     assert "\x1b" not in output and "━" not in output
-    assert [int(number) for number in re.findall(r"^ +(\d+) +\S+E[+-]\d+ .*<$", output, re.MULTILINE)] == list(range(61))
+    assert [int(number) for number in re.findall(r"^ +(\d+) +\S+E[+-]\d+ .*<", output, re.MULTILINE)] == list(range(61))
     assert "E-0" not in terminal
 
 
@@ -113,7 +113,7 @@ def test_a_terminal_shows_bar_and_table_together(toy: Path) -> None:
     assert code == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal)
     assert "━" in plain and "best epoch" in plain
-    rows = [re.match(r" +(\d+) +\d\.\d+E[+-]\d+ .*<$", line) for line in re.split(r"[\r\n]+", plain)]
+    rows = [re.match(r" +(\d+) +\d\.\d+E[+-]\d+ .*<", line) for line in re.split(r"[\r\n]+", plain)]
     found = [int(row[1]) for row in rows if row]
     assert found == list(range(61))
 

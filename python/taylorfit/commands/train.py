@@ -34,12 +34,13 @@ Example: python -m taylorfit train train.in --report train.json
 Keywords of train.in:
 {describe_keywords()}
 
-Written: the potential files of NETWORKS (weights of the best epoch, see BEST), FILE.last (weights of the last epoch), and a checkpoint NAME.checkpoint.npz for
---resume. A file named STOP in the working directory ends the run after the epoch.
+Written: the potential files of NETWORKS (weights of the best epoch, see BEST), FILE.last
+(weights of the last epoch), and a checkpoint NAME.checkpoint.npz for --resume. A file named STOP in the working directory ends the run after the epoch.
 
 Keys of the report: epochs (list of epoch, train_mae, train_rmse, test_mae, test_rmse in
 eV/atom, copies_rmse, train_force_mae, train_force_rmse, test_force_mae, test_force_rmse in
-eV/Å per component), best_epoch, criterion, mode, settings, n_train, n_test, n_copies, n_weights, memory_mb,
+eV/Å per component), best_epoch, criterion, mode, settings, n_train, n_test, n_copies,
+n_force_atoms (atoms whose forces are trained on), n_weights, memory_mb,
 seconds, seconds_per_epoch, interrupted, status (finished, interrupted, patience, converged,
 stuck, stopped), potentials, validation (best epoch),
 validation_last, validation_history (list with epoch):
@@ -226,7 +227,8 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
                    for epoch in state.history],
         "best_epoch": best.epoch, "criterion": training.criterion, "mode": problem.mode, "settings": _settings(problem),
         "n_train": problem.train.n_structures - copies, "n_test": len(problem.split.test),
-        "n_copies": copies, "n_weights": len(state.best_weights), "memory_mb": problem.memory / 1e6,
+        "n_copies": copies, "n_force_atoms": 0 if problem.forces is None else int(problem.forces.trained_atoms().sum()),
+        "n_weights": len(state.best_weights), "memory_mb": problem.memory / 1e6,
         "seconds": state.seconds, "seconds_per_epoch": per_epoch, "status": status, "interrupted": interrupted,
         "potentials": files, **validation,
         "validation_history": [{"epoch": epoch, **errors.as_dict()} for epoch, errors in state.validation],

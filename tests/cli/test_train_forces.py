@@ -1,0 +1,242 @@
+"""Training on forces through the command line: modes, sources of the cells, weights, schedules, resuming."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cli_support import make_toy, report, run, start, succeed, taylor, train_in
+from taylorfit.checkpoint import load_checkpoint
+from taylorfit.formats.geometry_file import geometry_path
+
+MODES = ("energy", "taylor", "centred", "directional", "exact")
+LINES = {mode: f"mode={mode}" + (" directions=6" if mode == "directional" else "") for mode in MODES}
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 Morse clusters of five atoms, Taylor copies, and descriptor derivatives of half of the clusters."""
+    folder = tmp_path_factory.mktemp("forces")
+    make_toy(folder, 24, extra=taylor(delta=0.01, fraction=6, outfile="copies.train") + "\nFORCES\nFORCESPERCENT 50")
+    succeed(folder, "generate", "generate.in")
+    return folder
+
+
+@pytest.fixture
+def toy(generated: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "toy"
+    shutil.copytree(generated, folder)
+    return folder
+
+
+def train(folder: Path, *options: str, **keywords: Any) -> dict[str, Any]:
+    """Train from random weights and return the report."""
+    (folder / "train.in").write_text(train_in(**{"testpercent": 25, "iterations": 30, **keywords}))
+    return report(folder, "train", "train.in", *options)
+
+
+def complaint(folder: Path, **keywords: Any) -> str:
+    (folder / "train.in").write_text(train_in(**{"testpercent": 25, "iterations": 3, **keywords}))
+    return run(folder, "train", "train.in").complaint
+
+
+# --- modes --------------------------------------------------------------------------------------
+
+
+def test_one_word_switches_the_mode_and_forces_get_better(toy: Path) -> None:
+    best = {}
+    for mode in MODES:
+        copies = {"taylorset": "copies.train"} if mode in ("taylor", "centred") else {}
+        found = train(toy, "--fresh", iterations=150, forces=f"{LINES[mode]}" + (" beta=1e-2" if mode != "taylor" else ""), **copies)
+        assert found["mode"] == mode
+        assert found["criterion"] == ("energy" if mode == "energy" else "both")
+        best[mode] = min(e["test_force_rmse"] for e in found["epochs"] if e["test_force_rmse"] is not None)
+    assert best["exact"] < 0.5 * best["energy"]
+    assert best["directional"] < 0.6 * best["energy"]
+    assert best["centred"] < 0.8 * best["energy"]
+
+
+def test_sets_with_copies_are_trained_group_centred_unless_told_otherwise(toy: Path) -> None:
+    assert train(toy, taylorset="copies.train", iterations=1)["mode"] == "centred"
+    assert train(toy, "--fresh", taylorset="copies.train", iterations=1, forces="mode=taylor")["mode"] == "taylor"
+    assert train(toy, "--fresh", taylorset="copies.train", iterations=1, copyweight=0.5)["mode"] == "taylor"
+    assert train(toy, "--fresh", taylorset="copies.train", iterations=1, loss="total")["mode"] == "taylor"
+    assert train(toy, "--fresh", iterations=1)["mode"] == "energy"
+
+
+@pytest.mark.parametrize("mode", ("exact", "taylor"))
+def test_errors_of_the_test_set_are_those_of_predict(toy: Path, mode: str) -> None:
+    """The force map and the potential that is written agree."""
+    copies = {"taylorset": "copies.train"} if mode == "taylor" else {}
+    found = train(toy, "--fresh", forces=LINES[mode], save_energies=True, **copies)
+    tested = [line.split()[-1] for line in (toy / "energies.test.0").read_text().splitlines()[1:]]
+    (toy / "predict.in").write_text(
+        "TYPES\n1\nAr\n\nNETWORKS\nAr Ar.nn\n\nFORCES\n\nFILES\n" + "\n".join([str(len(tested)), *tested]) + "\n")
+    errors = report(toy, "predict", "predict.in")["errors"]
+    best = found["epochs"][found["best_epoch"]]
+    assert best["test_force_rmse"] == pytest.approx(errors["force_rmse"], rel=1e-5)
+    assert best["test_force_mae"] == pytest.approx(errors["force_mae"], rel=1e-5)
+    assert best["test_rmse"] == pytest.approx(errors["energy_rmse"], rel=1e-8)
+
+
+def test_the_best_epoch_has_the_smallest_error_of_what_was_asked_for(toy: Path) -> None:
+    found = train(toy, forces="mode=exact beta=3e-3")
+    scores = [e["test_rmse"] ** 2 + 3e-3 * e["test_force_rmse"] ** 2 for e in found["epochs"]]
+    assert found["best_epoch"] == int(np.argmin(scores))
+    found = train(toy, "--fresh", forces="mode=exact beta=3e-3", best="energy")
+    assert found["criterion"] == "energy"
+    assert found["best_epoch"] == int(np.argmin([e["test_rmse"] for e in found["epochs"]]))
+
+
+def test_train_forces_are_shown_too(toy: Path) -> None:
+    exact = train(toy, forces="mode=exact", iterations=20)["epochs"]
+    assert all(e["train_force_rmse"] is not None for e in exact)
+    energy = train(toy, "--fresh", forces="mode=energy", iterations=20, validationevery=5)["epochs"]
+    for key in ("train_force_rmse", "test_force_mae"):
+        assert [e["epoch"] for e in energy if e[key] is not None] == [0, 5, 10, 15, 20]
+    out = (run(toy, "train", "train.in")).out
+    assert "F RMSE (eV/Å)" in out
+
+
+# --- where cells come from ----------------------------------------------------------------------
+
+
+def test_without_the_companion_the_structure_files_serve(toy: Path) -> None:
+    whole = train(toy, forces="mode=exact")
+    Path(geometry_path(toy / "toy.train")).unlink()
+    again = train(toy, "--fresh", forces="mode=exact")
+    for one, other in zip(whole["epochs"], again["epochs"]):
+        assert other["test_force_rmse"] == pytest.approx(one["test_force_rmse"], rel=1e-5)
+
+
+def test_without_companion_and_files_exact_training_is_refused_and_energies_are_not(toy: Path) -> None:
+    Path(geometry_path(toy / "toy.train")).unlink()
+    shutil.rmtree(toy / "xsf")
+    assert "needs the cells of the structures" in complaint(toy, forces="mode=exact")
+    found = train(toy, forces="mode=taylor", taylorset="copies.train")
+    assert found["criterion"] == "energy" and found["epochs"][0]["test_force_rmse"] is None
+
+
+def test_structure_files_that_changed_are_refused(toy: Path) -> None:
+    Path(geometry_path(toy / "toy.train")).unlink()
+    path = toy / "xsf/03.xsf"
+    lines = path.read_text().splitlines()
+    words = lines[-1].split()
+    lines[-1] = " ".join([*words[:4], str(float(words[4]) + 0.01), *words[5:]])
+    path.write_text("\n".join(lines) + "\n")
+    assert "xsf/03.xsf: is no longer what the training set was made from" in complaint(toy, forces="mode=exact")
+
+
+def test_a_companion_of_another_set_or_a_damaged_one_is_refused(toy: Path, tmp_path: Path) -> None:
+    path = Path(geometry_path(toy / "toy.train"))
+    content = path.read_bytes()
+    path.write_bytes(content[:-50])
+    assert "toy.train.geometry: is not a companion of a training set, or is damaged" in complaint(toy, forces="mode=exact")
+    other = tmp_path / "other"
+    make_toy(other, 24, seed=2)
+    succeed(other, "generate", "generate.in")
+    shutil.copyfile(other / "toy.train.geometry", path)
+    assert "belongs to another training set" in complaint(toy, forces="mode=exact")
+
+
+def test_descriptor_derivatives_of_aenet_serve_as_well(toy: Path) -> None:
+    """The file covers half of the structures; training on these is the same as with computed derivatives."""
+    found = train(toy, forces="mode=exact derivatives=toy.train.forces")
+    shown = [e["train_force_rmse"] for e in found["epochs"]]
+    assert shown[-1] < 0.7 * shown[0]
+    assert 0 < found["n_force_atoms"] < 5 * found["n_train"]
+    (toy / "toy.train.forces").write_bytes((toy / "toy.train.forces").read_bytes()[:-9])
+    assert "toy.train.forces" in complaint(toy, forces="mode=exact derivatives=toy.train.forces")
+
+
+# --- weights and schedules ----------------------------------------------------------------------
+
+
+def test_a_share_of_the_forces(toy: Path) -> None:
+    all_, half = (train(toy, "--fresh", forces=f"mode=exact percent={p}", iterations=5)["n_force_atoms"] for p in (100, 50))
+    assert all_ == 5 * 18 and half == 5 * 9
+
+
+def test_force_weights_of_the_data_reach_the_loss(toy: Path) -> None:
+    whole = train(toy, forces="mode=exact", iterations=5)["epochs"]
+    geometry = dict(np.load(geometry_path(toy / "toy.train")))
+    geometry["atom_weight"] = geometry["atom_weight"] * 0.0
+    with open(geometry_path(toy / "toy.train"), "wb") as stream:
+        np.savez(stream, **geometry)
+    assert "without forces to train on" in complaint(toy, forces="mode=exact")
+    geometry["atom_weight"] = geometry["atom_weight"] + np.tile([1.0, 0.0, 2.0, 1.0, 1.0], 24)
+    with open(geometry_path(toy / "toy.train"), "wb") as stream:
+        np.savez(stream, **geometry)
+    (toy / "Ar.nn").unlink()
+    weighted = train(toy, "--fresh", forces="mode=exact", iterations=5)["epochs"]
+    assert weighted[0] == whole[0] and weighted[5] != whole[5]
+
+
+def test_beta_can_change_in_between(toy: Path) -> None:
+    plain = train(toy, forces="mode=exact beta=1e-4", iterations=40)["epochs"]
+    changed = train(toy, "--fresh", forces="mode=exact beta=1e-4,1e-1@20", iterations=40)["epochs"]
+    assert [e["test_rmse"] for e in changed[:20]] == [e["test_rmse"] for e in plain[:20]]
+    assert changed[40]["train_force_rmse"] < plain[40]["train_force_rmse"]
+
+
+@pytest.mark.parametrize("line", (LINES["exact"], LINES["directional"], "mode=exact beta=1e-3,1e-2@15", LINES["centred"]))
+def test_a_resumed_run_equals_an_uninterrupted_one(toy: Path, line: str) -> None:
+    copies = {"taylorset": "copies.train"} if "centred" in line else {}
+    whole = train(toy, "--fresh", forces=line, **copies)
+    for epochs in (10, 15):
+        train(toy, "--fresh", forces=line, **{"iterations": epochs, **copies})
+        resumed = train(toy, "--resume", forces=line, **copies)
+        assert resumed["epochs"] == whole["epochs"]
+
+
+def test_the_same_for_any_number_of_threads(toy: Path) -> None:
+    one, three = (train(toy, "--fresh", forces="mode=exact", threads=n)["epochs"] for n in (1, 3))
+    assert one == three
+
+
+def test_ctrl_c_leaves_a_checkpoint(toy: Path) -> None:
+    (toy / "train.in").write_text(train_in(iterations=1000000, forces="mode=exact", checkpoint=10))
+    process = start(toy, "train", "train.in")
+    deadline = time.monotonic() + 30
+    while not (toy / "train.checkpoint.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted after epoch" in out and (toy / "Ar.nn").exists()
+    with np.load(toy / "train.checkpoint.npz") as file:
+        assert load_checkpoint(toy / "train.checkpoint.npz", str(file["identity"]))["counters"][0] > 10
+
+
+# --- input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keywords, expected", (
+    ({"forces": "mode=exact beta=0"}, "beta out of range"),
+    ({"forces": "mode=exact beta=1e-3,1e-2"}, "a later weight without its epoch"),
+    ({"forces": "mode=exact beta=1e-3,1e-2@30,1e-3@20"}, "epochs of beta out of order"),
+    ({"forces": "mode=directional directions=0"}, "no directions"),
+    ({"forces": "mode=exact percent=0"}, "not a percentage"),
+    ({"forces": "mode=exact weight_H=-1"}, "weight_H out of range"),
+    ({"forces": "mode=energy derivatives=a.forces"}, "derivatives= without mode=exact"),
+    ({"forces": "mode=taylor virial=1"}, "virial= without exact or directional forces"),
+    ({"forces": "mode=exact virial=1"}, "without stresses"),
+    ({"forces": "mode=exact", "copyweight": 2}, "no COPYWEIGHT"),
+    ({"forces": "mode=exakt"}, "exact"),
+    ({"forces": "mode=exact derivatives=nothing.forces"}, "nothing.forces"),
+    ({"best": "forces"}, "one of energy both"),
+))
+def test_what_cannot_be_done_is_one_line(toy: Path, keywords: dict[str, Any], expected: str) -> None:
+    assert expected in complaint(toy, **keywords)
+
+
+def test_methods_that_step_from_structure_to_structure_are_refused(toy: Path) -> None:
+    text = train_in(testpercent=25, forces="mode=exact").replace("bfgs", "adam")
+    (toy / "train.in").write_text(text)
+    assert "METHOD bfgs" in run(toy, "train", "train.in").complaint

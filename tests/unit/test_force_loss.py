@@ -1,0 +1,445 @@
+"""Losses with forces: forces against the potential, gradients against differences, and what must not matter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from force_cases import SCALE, SHIFT, SPECIES, ForceCase, behler, chebyshev, make_case, structures
+from taylorfit.engine import (
+    ForceMap, ForceTerms, canonical_order, changes_along, descriptor_derivatives, energy_loss, evaluate, force_loss,
+    force_map, strain_changes,
+)
+from taylorfit.derivatives import StructureDerivatives
+from taylorfit.force_terms import feature_factors, force_terms, map_from_derivatives, random_directions
+from taylorfit.formats.train_forces import ForceMode
+from taylorfit.geometry import ReferenceData
+from taylorfit.losses import ForceLoss
+
+SETUPS = {
+    "chebyshev": lambda folder: [chebyshev("O"), chebyshev("H")],
+    "other radial functions": lambda folder: [chebyshev("O"), chebyshev("H", radial_cutoff=3.3)],
+    "wider angles": lambda folder: [chebyshev("O", radial_order=3), chebyshev("H", angular_cutoff=4.5)],
+    "no angles": lambda folder: [chebyshev("O", angular_cutoff=0.0, angular_order=0), chebyshev("H")],
+    "other environment": lambda folder: [chebyshev("O", ("H", "O")), chebyshev("H")],
+    "symmetry functions": lambda folder: [behler(folder, "O"), behler(folder, "H")],
+    "mixed": lambda folder: [behler(folder, "O"), chebyshev("H")],
+}
+SINGLE = 3.0e-7
+"""Relative error of sums of products with single-precision factors."""
+
+
+@pytest.fixture(params=SETUPS)
+def setups(request: pytest.FixtureRequest, tmp_path: Path) -> list:
+    return SETUPS[request.param](tmp_path)
+
+
+def reference_forces(case: ForceCase) -> np.ndarray:
+    """(n_atom, 3) scaled reference forces, atoms by species."""
+    return SCALE * np.concatenate([s.forces[order_of(s)] for s in case.structures])
+
+
+def order_of(structure) -> np.ndarray:
+    return canonical_order(structure.species_index(SPECIES))
+
+
+def exact_terms(case: ForceCase, map_: ForceMap, seed: int = 3) -> ForceTerms:
+    """Terms with a random weight for each atom, some of them 0."""
+    forces = reference_forces(case)
+    weight = np.random.default_rng(seed).uniform(-0.3, 1.0, len(forces)).clip(0.0)
+    return ForceTerms(len(case.structures), map_, feature_factors(case.scaling), forces, weight)
+
+
+def directional_terms(case: ForceCase, map_: ForceMap, directions: list[np.ndarray], weight: float = 0.7) -> ForceTerms:
+    """Terms with directions (n_direction, n_atom, 3) of each structure, atoms by species."""
+    factor = feature_factors(case.scaling)
+    changes = [changes_along(map_, p, v, case.tables.n_function, factor) for p, v in enumerate(directions)]
+    target = [-SCALE * np.einsum("vjc,jc->v", v, s.forces[order_of(s)]) for v, s in zip(directions, case.structures)]
+    n = [len(v) for v in directions]
+    return ForceTerms(
+        len(case.structures), feature_factor=factor, first_direction=np.cumsum([0, *n]).astype(np.int32),
+        change=np.concatenate([c.ravel() for c in changes]), first_change=np.cumsum([0, *(c.size for c in changes)]),
+        derivative_ref=np.concatenate(target), direction_weight=np.full(sum(n), weight))
+
+
+def evaluate_terms(case: ForceCase, terms: ForceTerms, weights: np.ndarray, gradient: np.ndarray | None = None,
+                   threads: int = 1, energy_weight: float = 1.0):
+    n = len(case.structures)
+    return force_loss(*case.packed.arguments(), case.network_tables, weights, case.packed.energy,
+                      1.0 / case.packed.n_atoms, np.full(n, energy_weight), terms, gradient, threads)
+
+
+def numeric_gradient(loss, weights: np.ndarray, step: float = 1.0e-3) -> np.ndarray:
+    """Four-point differences of `loss` along every weight."""
+    result = np.empty(len(weights))
+    for k in range(len(weights)):
+        f = [loss(weights + multiple * step * np.eye(1, len(weights), k)[0]) for multiple in (-2, -1, 1, 2)]
+        result[k] = ((f[0] - f[3]) + 8.0 * (f[2] - f[1])) / (12.0 * step)
+    return result
+
+
+@pytest.mark.parametrize("periodic", (False, True), ids=("isolated", "periodic"))
+@pytest.mark.parametrize("merged", (False, True), ids=("pairs", "merged"))
+def test_forces_and_energies_are_those_of_the_potential(setups, periodic, merged):
+    case = make_case(structures(periodic), setups)
+    map_ = force_map(case.structures, case.tables, merged=merged)
+    found = evaluate_terms(case, exact_terms(case, map_), case.weights)
+    expected = evaluate(case.structures, case.potential(case.weights))
+    forces = np.concatenate([e.forces[order_of(s)] for e, s in zip(expected, case.structures)])
+    np.testing.assert_allclose(found.force / SCALE, forces, atol=SINGLE * max(1.0, np.abs(forces).max()), rtol=0)
+    energies = [e.energy - SHIFT * s.n_atoms for e, s in zip(expected, case.structures)]
+    np.testing.assert_allclose(found.energy / SCALE, energies, rtol=1e-12)
+    for a, b in zip(map_.first_atom, map_.first_atom[1:]):
+        assert np.abs(found.force[a:b].sum(axis=0)).max() < 1e-12
+
+
+@pytest.mark.parametrize("periodic", (False, True), ids=("isolated", "periodic"))
+def test_gradient_of_the_exact_loss_equals_central_differences(setups, periodic):
+    case = make_case(structures(periodic, n=3), setups)
+    terms = exact_terms(case, force_map(case.structures, case.tables))
+    weights = case.weights
+    gradient = np.empty(len(weights))
+    loss = evaluate_terms(case, terms, weights, gradient).loss
+    assert loss == pytest.approx(evaluate_terms(case, terms, weights).loss, rel=1e-14)
+    numeric = numeric_gradient(lambda w: evaluate_terms(case, terms, w).loss, weights)
+    assert np.abs(gradient - numeric).max() < 1e-8 * np.abs(gradient).max()
+
+
+@pytest.mark.parametrize("codes", ((0, 0, 0), (1, 2, 0), (3, 4, 0), (1, 1, 2), (4, 3, 4)), ids=str)
+def test_gradient_with_every_activation(codes):
+    case = make_case(structures(True, n=2), [chebyshev("O"), chebyshev("H")], codes=codes)
+    terms = exact_terms(case, force_map(case.structures, case.tables))
+    gradient = np.empty(len(case.weights))
+    evaluate_terms(case, terms, case.weights, gradient)
+    numeric = numeric_gradient(lambda w: evaluate_terms(case, terms, w).loss, case.weights)
+    assert np.abs(gradient - numeric).max() < 1e-8 * np.abs(gradient).max()
+
+
+def test_loss_is_the_sum_it_is_documented_to_be():
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    terms = exact_terms(case, force_map(case.structures, case.tables))
+    found = evaluate_terms(case, terms, case.weights, energy_weight=0.4)
+    energy = 0.4 * (((case.packed.energy - found.energy) / case.packed.n_atoms) ** 2).sum()
+    force = (terms.atom_weight * ((found.force - terms.force_ref) ** 2).sum(axis=1)).sum()
+    assert found.loss == pytest.approx(0.5 * (energy + force), rel=1e-12)
+
+
+def test_without_force_weights_it_is_the_energy_loss():
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    terms = exact_terms(case, force_map(case.structures, case.tables))
+    terms = replace(terms, atom_weight=np.zeros_like(terms.atom_weight))
+    gradient, expected = np.empty(len(case.weights)), np.empty(len(case.weights))
+    found = evaluate_terms(case, terms, case.weights, gradient)
+    n = len(case.structures)
+    loss, energy = energy_loss(*case.packed.arguments(), case.network_tables, case.weights, case.packed.energy,
+                               1.0 / case.packed.n_atoms, np.ones(n), expected, 1)
+    assert found.loss == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(found.energy, energy, rtol=1e-13)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-11, atol=1e-13 * np.abs(expected).max())
+    assert not found.force.any(), "forces nobody asks for are left out with a gradient"
+
+
+@pytest.mark.parametrize("threads", (2, 3, 7))
+def test_result_is_bitwise_the_same_for_any_number_of_threads(threads):
+    case = make_case(structures(True, n=60, atoms=9), [chebyshev("O"), chebyshev("H")], block_atoms=10)
+    maps = [force_map(case.structures, case.tables, threads=t) for t in (1, threads)]
+    for one, other in zip(maps[0].arguments(), maps[1].arguments()):
+        np.testing.assert_array_equal(one, other)
+    gradients = [np.empty(len(case.weights)) for _ in range(2)]
+    found = [evaluate_terms(case, exact_terms(case, maps[0]), case.weights, g, t) for g, t in zip(gradients, (1, threads))]
+    assert found[0].loss == found[1].loss
+    np.testing.assert_array_equal(found[0].force, found[1].force)
+    np.testing.assert_array_equal(*gradients)
+
+
+def test_rotation_and_permutation_change_nothing():
+    rng = np.random.default_rng(5)
+    data = structures(True)
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    moved = []
+    for s in data:
+        order = rng.permutation(s.n_atoms)
+        moved.append(replace(s, symbols=tuple(s.symbols[i] for i in order), positions=(s.positions @ turn)[order],
+                             forces=(s.forces @ turn)[order], cell=s.cell @ turn))
+    results = []
+    for structures_ in (data, moved):
+        case = make_case(structures_, [chebyshev("O"), chebyshev("H")])
+        terms = exact_terms(case, force_map(case.structures, case.tables))
+        terms = replace(terms, atom_weight=np.ones_like(terms.atom_weight))
+        gradient = np.empty(len(case.weights))
+        results.append((evaluate_terms(case, terms, case.weights, gradient).loss, gradient))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=0, atol=1e-6 * np.abs(results[0][1]).max())
+
+
+# --- directions ---------------------------------------------------------------------------------
+
+
+def orthonormal(case: ForceCase) -> list[np.ndarray]:
+    """All directions of each structure."""
+    rng = np.random.default_rng(1)
+    return [np.linalg.qr(rng.normal(size=(3 * s.n_atoms,) * 2))[0].reshape(-1, s.n_atoms, 3) for s in case.structures]
+
+
+@pytest.mark.parametrize("periodic", (False, True), ids=("isolated", "periodic"))
+def test_directions_that_span_the_space_are_the_exact_loss(setups, periodic):
+    case = make_case(structures(periodic), setups)
+    map_ = force_map(case.structures, case.tables)
+    exact = replace(exact_terms(case, map_), atom_weight=np.full(map_.first_atom[-1], 0.7))
+    along = directional_terms(case, map_, orthonormal(case))
+    gradients = [np.empty(len(case.weights)) for _ in range(2)]
+    losses = [evaluate_terms(case, terms, case.weights, g).loss for terms, g in zip((exact, along), gradients)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=0, atol=1e-6 * np.abs(gradients[0]).max())
+
+
+def test_gradient_of_the_directional_loss_equals_central_differences(setups):
+    case = make_case(structures(True, n=3), setups)
+    rng = np.random.default_rng(2)
+    directions = [rng.normal(size=(n, s.n_atoms, 3)) for n, s in zip((5, 0, 1), case.structures)]
+    terms = directional_terms(case, force_map(case.structures, case.tables), directions)
+    gradient = np.empty(len(case.weights))
+    evaluate_terms(case, terms, case.weights, gradient)
+    numeric = numeric_gradient(lambda w: evaluate_terms(case, terms, w).loss, case.weights)
+    assert np.abs(gradient - numeric).max() < 1e-8 * np.abs(gradient).max()
+
+
+def test_forces_and_directions_together_add_up():
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    map_ = force_map(case.structures, case.tables)
+    exact, along = exact_terms(case, map_), directional_terms(case, map_, [v[:4] for v in orthonormal(case)])
+    both = replace(along, map=map_, force_ref=exact.force_ref, atom_weight=exact.atom_weight)
+    gradients = [np.empty(len(case.weights)) for _ in range(3)]
+    found = [evaluate_terms(case, t, case.weights, g, energy_weight=w) for t, g, w in zip(
+        (exact, along, both), gradients, (1.0, 0.0, 1.0))]
+    assert found[2].loss == pytest.approx(found[0].loss + found[1].loss, rel=1e-12)
+    np.testing.assert_allclose(gradients[2], gradients[0] + gradients[1], rtol=0, atol=1e-12 * np.abs(gradients[2]).max())
+
+
+def test_derivative_along_a_direction_is_the_limit_of_displaced_energies():
+    """Taylor copies without truncation: [E(R + δv) − E(R − δv)]/2δ → D_vE, the error falling as δ²."""
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    potential = case.potential(case.weights)
+    rng = np.random.default_rng(4)
+    directions = [rng.normal(size=(1, s.n_atoms, 3)) for s in case.structures]
+    terms = directional_terms(case, force_map(case.structures, case.tables), directions)
+    found = evaluate_terms(case, terms, case.weights).derivative / SCALE
+    errors = []
+    for delta in (0.004, 0.002):
+        values = []
+        for s, v in zip(case.structures, directions):
+            step = np.empty_like(s.positions)
+            step[order_of(s)] = delta * v[0]
+            plus, minus = (evaluate([replace(s, positions=s.positions + sign * step)], potential)[0].energy for sign in (1, -1))
+            values.append((plus - minus) / (2 * delta))
+        errors.append(np.abs(np.array(values) - found).max())
+    assert errors[1] < 0.3 * errors[0]
+    assert errors[1] < 0.05 * np.abs(found).max()
+
+
+def test_strains_give_the_virial(setups):
+    case = make_case(structures(True), setups)
+    factor = feature_factors(case.scaling)
+    data = ReferenceData({p: replace(s, stress=np.zeros((3, 3))) for p, s in enumerate(case.structures)},
+                         {p: 1.0 for p in range(4)}, {p: np.ones(s.n_atoms) for p, s in enumerate(case.structures)}, "test")
+    found = force_terms(case.packed, [(0, p) for p in range(4)], data, case.tables, case.scaling,
+                        ForceMode("exact", virial=0.3))
+    assert found.is_strain.all() and len(found.is_strain) == 24
+    derivative = evaluate_terms(case, found.terms, case.weights).derivative.reshape(-1, 6) / SCALE
+    for row, evaluation, s in zip(derivative, evaluate(case.structures, case.potential(case.weights)), case.structures):
+        w = evaluation.strain_derivative
+        expected = [w[0, 0], w[1, 1], w[2, 2], w[1, 2], w[0, 2], w[0, 1]]
+        np.testing.assert_allclose(row, expected, atol=1e-6 * np.abs(w).max())
+    weight = found.terms.direction_weight.reshape(-1, 6)
+    per_atom = derivative * SCALE / case.packed.n_atoms[:, None]
+    full = (per_atom**2 * [1, 1, 1, 2, 2, 2]).sum(axis=1) / 9
+    np.testing.assert_allclose((weight * (derivative * SCALE) ** 2).sum(axis=1), 0.3 * full, rtol=1e-12)
+    assert factor.shape[1] == 2
+
+
+def test_strain_derivatives_of_descriptors_against_strained_cells():
+    case = make_case(structures(True, n=1), [chebyshev("O"), chebyshev("H")])
+    structure, step = case.structures[0], 1e-5
+    values = strain_changes([structure], case.tables)[0]
+    from taylorfit.engine import describe
+
+    for column, (a, b) in enumerate(((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))):
+        strain = np.zeros((3, 3))
+        strain[a, b] += 0.5
+        strain[b, a] += 0.5
+        moved = [replace(structure, positions=structure.positions @ (np.eye(3) + sign * step * strain),
+                         cell=structure.cell @ (np.eye(3) + sign * step * strain)) for sign in (1, -1)]
+        plus, minus = (d[0][0] for d in describe(moved, case.tables))
+        np.testing.assert_allclose(values[:, column], (plus - minus) / (2 * step), atol=1e-7 * np.abs(values).max())
+
+
+def test_random_directions_are_orthonormal_without_net_displacement():
+    directions = random_directions(7, 18, np.random.default_rng(0))
+    flat = directions.reshape(18, -1)
+    np.testing.assert_allclose(flat @ flat.T, np.eye(18), atol=1e-12)
+    assert np.abs(directions.sum(axis=1)).max() < 1e-12
+    assert len(random_directions(4, 50, np.random.default_rng(0))) == 9
+    few = np.array([random_directions(5, 3, np.random.default_rng(k)).reshape(3, -1) for k in range(2000)])
+    spread = np.einsum("kvi,kvj->ij", few, few) / (2000 * 3)
+    projector = np.eye(15) - np.kron(np.full((5, 5), 0.2), np.eye(3))
+    np.testing.assert_allclose(spread, projector / 12, atol=0.01)
+
+
+def test_directional_terms_estimate_the_exact_ones():
+    """Averaged over many draws the directional loss is the exact one, but for the net force."""
+    case = make_case(structures(True, n=2), [chebyshev("O"), chebyshev("H")])
+    centred = [replace(s, forces=s.forces - s.forces.mean(axis=0)) for s in case.structures]
+    data = ReferenceData(dict(enumerate(centred)), {0: 1.0, 1: 1.0}, {p: np.ones(s.n_atoms) for p, s in enumerate(centred)}, "t")
+    picks = [(0, 0), (0, 1)]
+
+    def loss(mode: ForceMode, seed: int = 1) -> float:
+        found = force_terms(case.packed, picks, data, case.tables, case.scaling, mode, seed=seed)
+        return evaluate_terms(case, found.terms, case.weights, energy_weight=0.0).loss
+
+    exact = loss(ForceMode("exact"))
+    drawn = [loss(ForceMode("directional", directions=4), seed) for seed in range(300)]
+    assert np.mean(drawn) == pytest.approx(exact, abs=4 * np.std(drawn) / np.sqrt(300))
+    assert np.std(drawn) < exact
+    assert loss(ForceMode("directional", directions=1000)) == pytest.approx(exact, rel=1e-6)
+
+
+# --- weights and sources ------------------------------------------------------------------------
+
+
+def reference(case: ForceCase, **changes) -> ReferenceData:
+    n = len(case.structures)
+    return ReferenceData(dict(enumerate(case.structures)), {p: 1.0 for p in range(n)},
+                         {p: np.ones(s.n_atoms) for p, s in enumerate(case.structures)}, "test")
+
+
+def test_weights_of_structures_species_and_atoms():
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    data = reference(case)
+    data.weight[1] = 2.0
+    data.atom_weight[2][:] = np.arange(case.structures[2].n_atoms)
+    found = force_terms(case.packed, [(0, p) for p in range(4)], data, case.tables, case.scaling,
+                        ForceMode("exact", species_weight={"H": 0.25}))
+    first = found.terms.map.first_atom
+    for p, s in enumerate(case.structures):
+        order = order_of(s)
+        expected = np.array([0.25 if symbol == "H" else 1.0 for symbol in s.symbols])[order] / (3 * s.n_atoms)
+        expected *= {1: 2.0}.get(p, 1.0)
+        if p == 2:
+            expected *= np.arange(s.n_atoms)[order]
+        np.testing.assert_allclose(found.terms.atom_weight[first[p]:first[p + 1]], expected)
+
+
+def test_structures_without_forces_and_a_share_of_the_others():
+    case = make_case(structures(True, n=8), [chebyshev("O"), chebyshev("H")])
+    case.structures[3] = replace(case.structures[3], forces=None)
+    picks = [(0, p) for p in range(8)]
+    found = force_terms(case.packed, picks, reference(case), case.tables, case.scaling, ForceMode("exact", percent=50))
+    trained = [bool(found.terms.atom_weight[a:b].any()) for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])]
+    assert sum(trained) == 4 and not trained[3]
+    first = found.terms.map.first_atom
+    assert not found.known[first[3]:first[4]].any() and found.known.sum() == first[8] - (first[4] - first[3])
+    loss = ForceLoss(case.packed, case.network_tables, found, beta=0.5, energy_scale=SCALE)
+    loss(case.weights)
+    assert len(loss.force_error) == found.trained_atoms().sum()
+    loss(case.weights, with_gradient=False)
+    assert len(loss.force_error) == found.known.sum()
+
+
+def test_beta_scales_the_forces_and_only_them():
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    found = force_terms(case.packed, [(0, p) for p in range(4)], reference(case), case.tables, case.scaling, ForceMode("exact"))
+    loss = ForceLoss(case.packed, case.network_tables, found, beta=0.0, energy_scale=SCALE)
+    values = []
+    for beta in (0.0, 1.0, 3.0):
+        loss.set_beta(beta)
+        values.append(loss(case.weights)[0])
+    assert values[2] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-10)
+    loss.set_beta(1.0)
+    per_structure = [(loss.force_error[a:b] ** 2).mean() for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])
+                     ] if loss(case.weights) else []
+    assert values[1] - values[0] == pytest.approx(0.5 * SCALE**2 * sum(per_structure), rel=1e-10)
+
+
+def test_total_loss_keeps_the_relation_of_forces_and_energies():
+    case = make_case(structures(True, n=1), [chebyshev("O"), chebyshev("H")])
+    n = case.structures[0].n_atoms
+    values = []
+    for total in (False, True):
+        found = force_terms(case.packed, [(0, 0)], reference(case), case.tables, case.scaling, ForceMode("exact"), total=total)
+        loss = ForceLoss(case.packed, case.network_tables, found, beta=1e-2, loss="total" if total else "aenet", energy_scale=SCALE)
+        values.append(loss(case.weights)[0])
+    assert values[1] == pytest.approx(n**2 * values[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("periodic", (False, True), ids=("isolated", "periodic"))
+def test_map_from_descriptor_derivatives_is_the_same_map(setups, periodic):
+    case = make_case(structures(periodic), setups)
+    derivatives = [StructureDerivatives(s.name, s.n_atoms, 2, tuple(descriptor_derivatives(s, case.tables)))
+                   for s in case.structures]
+    derivatives[1] = replace(derivatives[1], atoms=None)
+    map_, known = map_from_derivatives(reversed(derivatives), case.structures, case.tables)
+    own = force_map(case.structures, case.tables)
+    results = [evaluate_terms(case, replace(exact_terms(case, m)), case.weights).force for m in (own, map_)]
+    a, b = map_.first_atom[1:3]
+    np.testing.assert_array_equal(np.flatnonzero(~known), np.arange(a, b))
+    np.testing.assert_allclose(results[1][known], results[0][known], atol=SINGLE * np.abs(results[0]).max(), rtol=0)
+    assert not results[1][~known].any()
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+WRONG = {
+    "a short force array": "terms = replace(terms, force_ref=terms.force_ref[:-1])",
+    "a short weight array": "terms = replace(terms, atom_weight=terms.atom_weight[:-1])",
+    "narrow factors": "terms = replace(terms, feature_factor=np.asfortranarray(terms.feature_factor[:-1]))",
+    "pairs beyond the end": "m.pair_first[-1] += 1",
+    "groups beyond the end": "m.group_value_first[-1] += 8",
+    "offsets that fall": "m.pair_first[1] = m.pair_first[2] + 1",
+    "atoms of structures": "m.first_atom[1] += 1",
+    "too many radial functions": "m.radial_count[0] = 100",
+    "a function that is not there": "m.group_feature[0, 0, 0, 0] = 100",
+    "directions beyond the end": "terms = replace(terms, first_direction=np.array([0, 1], dtype=np.int32), first_change=np.array([0, 99]))",
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_arrays_that_do_not_fit_are_refused(change):
+    """In a process of its own: an array that is too short could corrupt memory."""
+    script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import numpy as np
+from dataclasses import replace
+from force_cases import *
+from test_force_loss import exact_terms, evaluate_terms
+from taylorfit.engine import force_map
+from taylorfit.errors import EngineError
+case = make_case(structures(True, n=1), [chebyshev("O"), chebyshev("H")])
+m = force_map(case.structures, case.tables)
+terms = exact_terms(case, m)
+{change}
+try:
+    evaluate_terms(case, terms, case.weights)
+except EngineError as error:
+    print("refused", error)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False,
+                            env={"PYTHONPATH": str(Path(__file__).parent), **__import__("os").environ})
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("refused")
+
+
+def test_a_map_that_names_other_atoms_is_refused():
+    from taylorfit.errors import EngineError
+
+    case = make_case(structures(True, n=2), [chebyshev("O"), chebyshev("H")])
+    map_ = force_map(case.structures, case.tables)
+    for name in ("pair_atom", "group_atom"):
+        array = getattr(map_, name).copy()
+        array[0] = 99
+        with pytest.raises(EngineError):
+            replace(map_, **{name: array}).check(case.tables.n_function)
