@@ -21,6 +21,9 @@ from .trainset import TrainingSet
 BLOCK_ATOMS = 512
 """Atoms per block: its panels stay in a core's cache between the forward and the backward pass."""
 
+FORCE_BLOCK_ATOMS = 128
+"""Atoms per block where forces are trained on: tangents need three times the room of values in the cache."""
+
 KEPT_ENERGY = 1.001
 """Structures with a larger scaled energy per atom are dropped (ænet, with MAXENERGY)."""
 

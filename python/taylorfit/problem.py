@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .checkpoint import fingerprint
-from .dataset import PackedDataset, Scaling, Split, pack, split_parents
+from .dataset import FORCE_BLOCK_ATOMS, PackedDataset, Scaling, Split, pack, split_parents
 from .descriptor import same_functions
 from .engine import DescriptorTables, NetworkTables, build_name
 from .errors import InputError
@@ -42,10 +42,6 @@ AENET_STATE = "train.rngstate"
 
 MEMORY_FACTOR, MEMORY_BASE = 1.5, 90e6
 """Peak memory of a training: the file as read and as packed, and Python itself (bytes)."""
-
-FORCE_BLOCK_ATOMS = 128
-"""Atoms per block where forces are trained on: tangents need three times the room of values in the cache."""
-
 
 @dataclass(frozen=True, eq=False)
 class Problem:

@@ -52,6 +52,8 @@ EXAMPLES: dict[str, Example] = {
             "train-energy.in",
             "train-taylor.in",
             "train-centred.in",
+            "train-directional.in",
+            "train-exact.in",
             "predict.in",
         ),
         archives=("train.tar.xz", "validation.tar.xz"),
@@ -60,10 +62,12 @@ EXAMPLES: dict[str, Example] = {
             ("train", "train-energy.in"),
             ("train", "train-taylor.in"),
             ("train", "train-centred.in"),
+            ("train", "train-directional.in"),
+            ("train", "train-exact.in"),
             ("predict", "predict.in"),
         ),
-        trainings=(("energy training", "train-energy.in"), ("Taylor training", "train-taylor.in"),
-                   ("Taylor, centred", "train-centred.in")),
+        trainings=(("energy", "train-energy.in"), ("Taylor", "train-taylor.in"), ("centred Taylor", "train-centred.in"),
+                   ("directional", "train-directional.in"), ("exact", "train-exact.in")),
     ),
 }
 

@@ -1,0 +1,194 @@
+"""Cost of the ways to train on forces: seconds per epoch and memory of energy, Taylor, directional and exact training.
+
+Run with ``make bench`` or ``python tests/bench/bench_forces.py``.  One thread, all ways in turn in one run, minimum and median
+of the ratios.  (H2O)6 with 27 and 30 symmetry functions and a = 22; 192-atom water with a Chebyshev descriptor
+(6.5/3.0 Å, orders 18/4) and a = 24, from ../shared/data where that is, else a jittered lattice of its density.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from bench_engine import liquid, setups
+from taylorfit.dataset import FORCE_BLOCK_ATOMS, Scaling, pack
+from taylorfit.descriptor import DescriptorSetup
+from taylorfit.engine import (
+    DescriptorTables, NetworkTables, build_name, describe, energy_loss, force_loss, force_map,
+)
+from taylorfit.force_terms import force_terms
+from taylorfit.formats.setup_file import read_setup
+from taylorfit.formats.structure_files import read_structures
+from taylorfit.formats.train_forces import ForceMode
+from taylorfit.geometry import ReferenceData
+from taylorfit.network import Network
+from taylorfit.structure import Structure
+from taylorfit.trainset import TrainingSet
+
+ROUNDS = 9
+MODES = ("energy", "taylor", "directional", "exact")
+AIMS = {"directional": 0.2, "exact": 0.4}
+"""Aims of the project: seconds per epoch as a part of Taylor training's."""
+
+
+def shared(name: str) -> Path:
+    """An archive of the reference data."""
+    return Path(os.environ.get("TAYLORFIT_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data" / name
+
+
+def unpack(archive: Path | object, most: int) -> list[Structure]:
+    """The first structures of an archive of XSF files."""
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
+        members = sorted((m for m in tar.getmembers() if m.name.endswith(".xsf")), key=lambda m: m.name)[:most]
+        structures = []
+        for member in members:
+            path = Path(folder) / Path(member.name).name
+            path.write_bytes(tar.extractfile(member).read())
+            structures.extend(read_structures(str(path)))
+    return structures
+
+
+def cluster() -> tuple[str, list[Structure], list[DescriptorSetup], int]:
+    """(H2O)6 and the symmetry functions of the paper, from the bundled example."""
+    folder, own = resources.files("taylorfit.examples.water_cluster"), []
+    for symbol in ("O", "H"):
+        with resources.as_file(folder / f"{symbol}.behler.fingerprint.stp") as path:
+            own.append(read_setup(path))
+    with resources.as_file(folder / "train.tar.xz") as path:
+        return "(H2O)6, a = 22", unpack(path, 471), own, 22
+
+
+def bulk() -> tuple[str, list[Structure], list[DescriptorSetup], int]:
+    """Bulk water and the paper's descriptor."""
+    archive = shared("bulk-water/train.tar.xz")
+    if archive.exists():
+        structures, title = unpack(archive, 60), "bulk water, 192 atoms, a = 24"
+    else:
+        rng = np.random.default_rng(0)
+        structures, title = [], "jittered lattices of water's density, 216 atoms, a = 24 (no ../shared)"
+        for seed in range(50):
+            s = liquid(6, seed)
+            structures.append(Structure(s.symbols, s.positions, s.cell, s.pbc, energy=float(rng.normal()),
+                                        forces=rng.normal(size=s.positions.shape), name=str(seed)))
+    return title, structures, setups((6.5, 18, 3.0, 4)), 24
+
+
+def training_set(structures: list[Structure], tables: DescriptorTables, copies: int) -> TrainingSet:
+    """Structures with `copies` displaced ones each."""
+    rng = np.random.default_rng(0)
+    shifts = [np.concatenate([np.zeros((1, s.n_atoms, 3)), rng.uniform(-0.005, 0.005, (copies, s.n_atoms, 3))]) for s in structures]
+    described = describe(structures, tables, shifts)
+    species = np.concatenate([np.tile(s.species_index(tables.species), copies + 1) for s in structures])
+    names = [f"s{p}" + (f"#taylor:random:{c - 1:04d}:0.005" if c else "") for p in range(len(structures)) for c in range(copies + 1)]
+    energy = np.repeat([s.energy for s in structures], copies + 1)
+    n_atoms = np.repeat([s.n_atoms for s in structures], copies + 1)
+    return TrainingSet(
+        species=tables.species, atomic_energies=np.zeros(2), normalised=True, scale=1.0, shift=0.0, names=names,
+        n_species_in=np.full(len(names), 2, dtype=np.int32), energy=energy - energy.mean(), first_atom=np.cumsum([0, *n_atoms]),
+        atom_species=species, positions=np.zeros((len(species), 3)), forces=np.zeros((len(species), 3)),
+        first_value=np.cumsum([0, *tables.n_function[species]]),
+        descriptors=np.concatenate([values.ravel() for values, _ in described]), energy_mean=0.0, energy_min=-1.0,
+        energy_max=1.0, setups=None)
+
+
+class Epochs:
+    """One evaluation of loss and gradient for each mode."""
+
+    def __init__(self, structures: list[Structure], own: list[DescriptorSetup], a: int, modes: tuple[str, ...]) -> None:
+        tables = DescriptorTables.from_setups(("O", "H"), own)
+        widths = tables.n_function.tolist()
+        scaling = Scaling(tuple(map(np.zeros, widths)), tuple(np.full(n, 0.1) for n in widths), 1.0, 0.0)
+        rng = np.random.default_rng(0)
+        networks = [Network.random((n, 10, 10, 1), (1, 1, 0), rng) for n in widths]
+        self.tables, self.weights = NetworkTables.from_networks(networks), np.concatenate([n.weights for n in networks])
+        self.gradient = np.zeros(len(self.weights))
+        self.packs, self.terms = {}, {}
+        picks = [(0, p) for p in range(len(structures))]
+        for mode in modes:
+            copies = a if mode == "taylor" else 0
+            source = training_set(structures, tables, copies)
+            with_forces = mode in AIMS
+            self.packs[mode] = pack([source], [(0, s) for s in range(source.n_structures)], scaling,
+                                    **({"block_atoms": FORCE_BLOCK_ATOMS} if with_forces else {}))
+            if with_forces:
+                data = ReferenceData(dict(enumerate(structures)), {p: 1.0 for _, p in picks},
+                                     {p: np.ones(s.n_atoms) for p, s in enumerate(structures)}, mode)
+                self.terms[mode] = force_terms(self.packs[mode], picks, data, tables, scaling,
+                                               ForceMode(mode, directions=a), threads=1).terms
+        self.n_atoms = sum(s.n_atoms for s in structures)
+
+    def run(self, mode: str) -> float:
+        """Seconds of one epoch."""
+        data, ones = self.packs[mode], np.ones(self.packs[mode].n_structures)
+        start = time.perf_counter()
+        if mode in self.terms:
+            force_loss(*data.arguments(), self.tables, self.weights, data.energy, ones, ones, self.terms[mode], self.gradient, 1)
+        else:
+            energy_loss(*data.arguments(), self.tables, self.weights, data.energy, ones, ones, self.gradient, 1)
+        return time.perf_counter() - start
+
+    def memory(self, mode: str) -> int:
+        """Bytes that stay during a training."""
+        return self.packs[mode].features.nbytes + (self.terms[mode].nbytes if mode in self.terms else 0)
+
+
+def bench(system: tuple[str, list[Structure], list[DescriptorSetup], int]) -> None:
+    """Time all modes in turn."""
+    title, structures, own, a = system
+    epochs = Epochs(structures, own, a, MODES)
+    print(f"{title}, {len(structures)} structures, one thread, per atom of the reference structures and epoch")
+    for mode in MODES:
+        epochs.run(mode)
+    times = {mode: [] for mode in MODES}
+    for _ in range(ROUNDS):
+        for mode in MODES:
+            times[mode].append(epochs.run(mode))
+    n = epochs.n_atoms
+    for mode in MODES:
+        own_times = times[mode]
+        to_taylor = [t / u for t, u in zip(own_times, times["taylor"])]
+        to_energy = min(own_times) / min(times["energy"])
+        aim = f", aim {AIMS[mode]}" if mode in AIMS else ""
+        print(f"  {mode:12s} {1e6 * min(own_times) / n:7.3f} µs (median {1e6 * statistics.median(own_times) / n:7.3f}), "
+              f"{min(own_times) / min(times['taylor']):.3f} of Taylor (median of ratios {statistics.median(to_taylor):.3f}{aim}), "
+              f"{to_energy:5.1f} energy epochs, {epochs.memory(mode) / n / 1e3:6.2f} kB kept")
+
+
+def bench_map() -> None:
+    """Time to make the map, against one epoch."""
+    for title, structures, own, _ in (cluster(), bulk()):
+        tables = DescriptorTables.from_setups(("O", "H"), own)
+        structures = structures[:30]
+        n = sum(s.n_atoms for s in structures)
+        start = time.perf_counter()
+        map_ = force_map(structures, tables, 1)
+        print(f"force map, {title}: {1e6 * (time.perf_counter() - start) / n:.0f} µs per atom once, {map_.nbytes / n / 1e3:.2f} kB")
+
+
+def bench_peak() -> None:
+    """Peak memory of a process with Taylor and with exact training."""
+    for system in ("cluster", "bulk"):
+        found = {}
+        for mode in ("taylor", "exact"):
+            script = (f"import resource, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bench_forces as b\n"
+                      f"title, structures, own, a = b.{system}(); e = b.Epochs(structures, own, a, ({mode!r},)); e.run({mode!r})\n"
+                      "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)")
+            found[mode] = float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
+        print(f"peak memory of the process, {system}: Taylor {found['taylor']:.0f} MB, exact {found['exact']:.0f} MB")
+
+
+if __name__ == "__main__":
+    print(f"taylorfit engine {build_name()}")
+    bench(cluster())
+    bench(bulk())
+    bench_map()
+    bench_peak()
