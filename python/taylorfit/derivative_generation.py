@@ -12,7 +12,7 @@ from .engine import DescriptorTables
 from .engine.derivatives import descriptor_derivatives
 from .formats.derivatives_file import DerivativesWriter
 from .structure import Structure
-from .taylor.displacements import DisplacementPlan
+from .taylor.copies import CopySource
 
 
 def choose_structures(n_structures: int, percent: float, seed: int) -> np.ndarray:
@@ -29,7 +29,7 @@ def write_derivatives(
     structures: Sequence[Structure],
     chosen: np.ndarray,
     tables: DescriptorTables,
-    plan: DisplacementPlan | None = None,
+    source: CopySource | None = None,
     *,
     threads: int = 0,
     overwrite: bool = True,
@@ -38,21 +38,21 @@ def write_derivatives(
     """Write the derivatives of the chosen structures; return the number of numbers in them.
 
     Entries stand in the order of the training set.  Taylor copies that it holds after their
-    parents (`plan`) get entries without derivatives.
+    parents (`source`) get entries without derivatives.
 
     Raises
     ------
     InputError
         for unknown species, coinciding atoms, a degenerate cell, or an unwritable file.
     """
-    n_copies = np.zeros(len(structures), dtype=int) if plan is None else plan.n_copies
+    n_copies = np.zeros(len(structures), dtype=int) if source is None else source.n_copies
     n_values = 0
     with DerivativesWriter(path, len(structures) + int(n_copies.sum()), overwrite=overwrite) as writer:
         for s, structure in enumerate(structures):
             n_species = len(set(structure.symbols))
             atoms = descriptor_derivatives(structure, tables, threads) if chosen[s] else None
             writer.add(structure.name, structure.n_atoms, n_species, atoms)
-            for name in plan.copy_names(s, structure.name) if plan is not None and n_copies[s] else ():
+            for name in source.names(s, structure) if source is not None and n_copies[s] else ():
                 writer.add(name, structure.n_atoms, n_species)
             advance(s + 1)
         n_values = writer.n_values

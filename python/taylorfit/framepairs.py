@@ -115,15 +115,8 @@ def find_frame_pairs(structures: Sequence[Structure]) -> FramePairs:
 def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tuple[np.ndarray, ...]:
     frames = [structures[m] for m in members]
     n_atoms = frames[0].n_atoms
-    periodic = np.where(np.array(frames[0].pbc)[:, None], frames[0].cell, 0.0)
-    to_fraction = np.linalg.pinv(periodic)
-
-    def nearest_image(vectors: np.ndarray) -> np.ndarray:
-        # Exact for vectors shorter than half the spacing of the lattice planes, which near frames are.
-        return vectors - np.rint(vectors @ to_fraction) @ periodic
-
     positions = np.stack([frame.positions for frame in frames])
-    positions = positions[0] + nearest_image(positions - positions[0])
+    positions = positions[0] + _nearest_image(positions - positions[0], frames[0])
     if not any(frames[0].pbc):
         positions -= positions.mean(axis=1, keepdims=True)
     pairs = _near_pairs(positions.reshape(len(members), -1))
@@ -135,13 +128,25 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
     for begin in range(0, len(pairs), step):
         part = slice(begin, begin + step)
         i, j = pairs[part].T
-        moved = nearest_image(positions[j] - positions[i])
+        moved = _nearest_image(positions[j] - positions[i], frames[0])
         moved -= moved.mean(axis=1, keepdims=True)  # a net force left by DFT does no work then
         square = (moved**2).sum(axis=2)
         rms[part], largest[part] = np.sqrt(square.mean(axis=1)), np.sqrt(square.max(axis=1))
         work[part] = -0.5 * ((forces[i] + forces[j]) * moved).sum(axis=(1, 2))
     i, j = pairs.T
     return members[i], members[j], rms, largest, work, energy[j] - energy[i]
+
+
+def separation(first: Structure, second: Structure) -> np.ndarray:
+    """(n_atom, 3) ΔR from one frame to another of the same atoms and cell, Å: mean removed, nearest periodic image."""
+    moved = _nearest_image(second.positions - first.positions, first)
+    return moved - moved.mean(axis=0)
+
+
+def _nearest_image(vectors: np.ndarray, structure: Structure) -> np.ndarray:
+    """Exact for vectors shorter than half the spacing of the lattice planes, which near frames are."""
+    periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
+    return vectors - np.rint(vectors @ np.linalg.pinv(periodic)) @ periodic
 
 
 def _near_pairs(points: np.ndarray, n_nearest: int = 3) -> np.ndarray:

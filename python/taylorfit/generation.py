@@ -17,8 +17,7 @@ from .formats.atomic_write import check_writable
 from .formats.trainset_binary import TrainsetWriter
 from .formats.xsf import write_xsf
 from .structure import Structure
-from .taylor.displacements import DisplacementPlan
-from .taylor.expansion import taylor_energies
+from .taylor.copies import Copies, CopySource
 
 BATCH_ATOMS = 16384
 """Atoms (copies counted) per engine call: a fraction of a second, so that Ctrl-C and progress live."""
@@ -57,23 +56,13 @@ class XsfCopies:
             if self._is_new:
                 self._directory.rmdir()
 
-    def write(self, structure: Structure, names: Sequence[str], displacements: np.ndarray,
-              energy_changes: np.ndarray) -> None:
-        """Write the copies of one structure: (n_copy, n_atom, 3) displacements in Å, (n_copy,) eV."""
-        stem = self._stem(structure.name)
-        for number, (name, displacement, change) in enumerate(zip(names, displacements, energy_changes)):
-            copy = Structure(
-                symbols=structure.symbols, positions=structure.positions + displacement, cell=structure.cell,
-                pbc=structure.pbc, forces=structure.forces,
-                energy=None if structure.energy is None else structure.energy + change,
-                cohesive_energy=structure.cohesive_energy + change if structure.cohesive_energy else None,
-                name=name,
-            )
+    def write(self, parent: Structure, copies: Copies, description: str) -> None:
+        """Write the copies of one structure; `description` says how their energies are expanded."""
+        stem = self._stem(parent.name)
+        for number, copy in enumerate(copies.structures(parent)):
             path = self._directory / f"{stem}-taylor-{number:04d}.xsf"
             self._written.append(path)
-            write_xsf(path, copy, comments=[
-                f"first-order Taylor copy {name}", "energy expanded to first order; forces are those of the parent",
-            ])
+            write_xsf(path, copy, comments=[f"Taylor copy {copy.name}", f"{description}; forces are those of the parent"])
 
     def _stem(self, name: str) -> str:
         """A flat file name for a structure, from the end of its path and its frame; used only once."""
@@ -132,7 +121,7 @@ class GenerationCounts:
 
 def write_training_sets(
     structures: Sequence[Structure],
-    plan: DisplacementPlan | None,
+    source: CopySource | None,
     tables: DescriptorTables,
     atomic_energies: dict[str, float],
     outputs: Outputs,
@@ -140,14 +129,16 @@ def write_training_sets(
     threads: int = 0,
     advance: Callable[[int], None] = lambda done: None,
 ) -> GenerationCounts:
-    """Describe structures and their displaced copies and stream them into training sets.
+    """Describe structures and their copies and stream them into training sets.
 
-    A copy's energy is the first-order Taylor energy of its parent (eq. 10 of Cooper et al.
-    2020); its descriptors are exact.  As the forces of a copy the file gets those of its
-    parent, their zeroth-order expansion: nothing reads them in training.
+    A copy's energy is the Taylor energy of its parent (eq. 10 of Cooper et al. 2020, with what
+    `source` knows of the second order); its descriptors are exact.  As the forces of a copy the file gets
+    those of its parent, their zeroth-order expansion: nothing reads them in training.
 
     Parameters
     ----------
+    source
+        where copies come from; None: there are none
     advance
         called with the number of structures done
 
@@ -157,10 +148,9 @@ def write_training_sets(
         for a structure without energy, with unknown species, or with coinciding atoms.
     """
     n_structures = n_copies = n_atoms = 0
-    for batch in _batches(structures, plan):
-        shifts = [_displacements(structures[s], plan, s) for s in batch]
-        described = describe([structures[s] for s in batch], tables, shifts, threads=threads)
-        for s, shift, (values, positions) in zip(batch, shifts, described):
+    for batch in _batches(structures, source):
+        made = [source.of(s, structures[s]) if source is not None and source.n_copies[s] else None for s in batch]
+        for s, copies, (values, positions) in zip(batch, made, _described(structures, batch, made, tables, threads)):
             structure = structures[s]
             energy = structure.reference_energy(atomic_energies)
             if energy is None:
@@ -172,30 +162,27 @@ def write_training_sets(
                 positions = positions - positions.min(axis=1, keepdims=True) + ISOLATED_MARGIN
             outputs.parents.add(structure.name, n_species, energy, species, positions[0], forces, values[0])
             n_structures += 1
-            n_atoms += structure.n_atoms * len(shift)
-            if len(shift) == 1:
+            n_atoms += structure.n_atoms * len(values)
+            if copies is None:
                 continue
-            names = plan.copy_names(s, structure.name)
-            moved = shift[1:]
-            energies = taylor_energies(energy, forces, moved)
             outputs.copies.add_many(
-                names, n_species, energies, species, positions[1:],
-                np.broadcast_to(forces, moved.shape), values[1:],
+                copies.names, n_species, energy + copies.energy_changes, species, positions[1:],
+                np.broadcast_to(forces, (len(copies.names), *forces.shape)), values[1:],
             )
-            n_copies += len(moved)
+            n_copies += len(copies.names)
             if outputs.xsf_copies is not None:
-                outputs.xsf_copies.write(structure, names, moved, energies - energy)
+                outputs.xsf_copies.write(structure, copies, source.description)
         advance(n_structures)
     return GenerationCounts(n_structures, n_copies, n_atoms)
 
 
-def _batches(structures: Sequence[Structure], plan: DisplacementPlan | None) -> Iterator[list[int]]:
+def _batches(structures: Sequence[Structure], source: CopySource | None) -> Iterator[list[int]]:
     """Cut the structure indices into runs of about `BATCH_ATOMS` atoms, copies counted."""
     batch: list[int] = []
     n = 0
     for s, structure in enumerate(structures):
         batch.append(s)
-        n += structure.n_atoms * (1 + (int(plan.n_copies[s]) if plan else 0))
+        n += structure.n_atoms * (1 + (int(source.n_copies[s]) if source else 0))
         if n >= BATCH_ATOMS:
             yield batch
             batch, n = [], 0
@@ -203,9 +190,25 @@ def _batches(structures: Sequence[Structure], plan: DisplacementPlan | None) -> 
         yield batch
 
 
-def _displacements(structure: Structure, plan: DisplacementPlan | None, s: int) -> np.ndarray:
-    """(1 + n_copy, n_atom, 3): the structure itself, then its copies, Å."""
-    itself = np.zeros((1, structure.n_atoms, 3))
-    if plan is None or plan.n_copies[s] == 0:
-        return itself
-    return np.concatenate([itself, plan.displacements(s)])
+def _described(
+    structures: Sequence[Structure], batch: Sequence[int], made: Sequence[Copies | None], tables: DescriptorTables,
+    threads: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (1 + n_copy, n_value) descriptors and (1 + n_copy, n_atom, 3) positions: each structure, then its copies."""
+    bases: list[Structure] = []
+    displacements: list[np.ndarray] = []
+    n_bases: list[int] = []
+    for s, copies in zip(batch, made):
+        parts = [(structures[s], np.zeros((1, structures[s].n_atoms, 3)))]
+        for base, moved in zip(copies.bases, copies.displacements) if copies is not None else ():
+            if base is structures[s]:  # shares the neighbours of the structure itself
+                parts[0] = (base, np.concatenate([parts[0][1], moved]))
+            else:
+                parts.append((base, moved))
+        bases += [base for base, _ in parts]
+        displacements += [moved for _, moved in parts]
+        n_bases.append(len(parts))
+    described = iter(describe(bases, tables, displacements, threads=threads))
+    for n in n_bases:
+        values, positions = zip(*(next(described) for _ in range(n)))
+        yield (values[0], positions[0]) if n == 1 else (np.concatenate(values), np.concatenate(positions))

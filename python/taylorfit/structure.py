@@ -8,6 +8,11 @@ import numpy as np
 
 from .errors import InputError
 
+VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+"""(3, 3) place of each element of a symmetric tensor in the order xx yy zz yz xz xy."""
+VOIGT_ELEMENTS = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
+"""Rows and columns of the elements xx yy zz yz xz xy."""
+
 
 @dataclass(frozen=True, eq=False)
 class Structure:

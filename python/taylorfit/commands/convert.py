@@ -204,8 +204,6 @@ def _lost(structure: Structure, to: str) -> list[str]:
     if to == EXTXYZ:
         return []
     notes = []
-    if structure.stress is not None:
-        notes.append("XSF has no place for the stress")
     if any(structure.pbc) and not all(structure.pbc):
         notes.append("XSF makes structures that are periodic in one or two directions periodic in all three")
     if not any(structure.pbc) and structure.cell.any():

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from .. import datacheck
+from ..copy_planning import plan_copies
 from ..derivative_generation import choose_structures, write_derivatives
 from ..descriptor import BEHLER2011, CHEBYSHEV
 from ..engine import DescriptorTables, available_threads
 from ..errors import InputError
 from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.geometry_file import geometry_path, write_geometry
-from ..formats.generate_input import GenerateInput, TaylorOptions, describe_keywords, read_generate_input
+from ..formats.generate_input import GenerateInput, describe_keywords, read_generate_input
 from ..formats.setup_file import read_setup
 from ..formats.structure_files import expand_patterns, read_structures, require_species
 from ..formats.trainset_binary import TrainsetWriter
@@ -25,11 +26,7 @@ from ..geometry import geometry_of
 from ..generation import Outputs, XsfCopies, check_xsf_directory, write_training_sets
 from ..progress import duration, progress
 from ..structure import Structure
-from ..taylor.displacements import CartesianDisplacements, DisplacementPlan, RandomDisplacements
-from ..taylor.selection import SelectionRules, count_skipped, select_all
-
-LARGE_DELTA = 0.3
-"""Displacements (Å) beyond this are no small step any more: a warning."""
+from ..taylor.copies import CopySource
 
 DESCRIPTION = f"""\
 Compute descriptors of all structures and write an ænet training-set file. With a block
@@ -50,7 +47,9 @@ Keywords of generate.in:
 Keys of the report: structures (written), copies, skipped (number of structures
 without copies), skipped_by_reason, dropped (on request), atoms (copies counted), seconds, output, taylor_output,
 derivatives_output (FORCES), n_with_derivatives (structures), energy_mean/min/max (eV/atom,
-relative to the atomic energies), check (the data check).
+relative to the atomic energies), check (the data check), taylor (delta: species → Å; with a mean curvature also
+curvature: species → eV/Å², curvature_source, forecast: signal, bias, scatter, error in meV/atom, ratio, corrected;
+with strategy=strain: strain, signal in meV/atom).
 """
 
 
@@ -111,7 +110,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if len(kept) < len(structures):
         print(f"  dropped on request: {len(structures) - len(kept)} structures")
 
-    plan, skipped = (None, {}) if taylor is None else _plan(kept, taylor)
+    planned = None if taylor is None else plan_copies(kept, taylor, report.shortest, threads)
+    source = None if planned is None else planned.source
+    for line in ["", *planned.lines] if planned is not None else ():
+        print(line)
     with ExitStack() as stack:
         def writer(path: str) -> TrainsetWriter:
             return stack.enter_context(TrainsetWriter(
@@ -119,12 +121,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 overwrite=arguments.force))
 
         parents = writer(settings.output)
-        separate = taylor_output is not None and plan is not None and plan.total > 0
+        separate = taylor_output is not None and planned is not None and planned.n_copies > 0
         copies = writer(taylor_output) if separate else parents
         xsf_copies = stack.enter_context(XsfCopies(arguments.write_xsf)) if arguments.write_xsf else None
         update = stack.enter_context(progress("generate", len(kept)))
         counts = write_training_sets(
-            kept, plan, tables, settings.atomic_energies, Outputs(parents, copies, xsf_copies),
+            kept, source, tables, settings.atomic_energies, Outputs(parents, copies, xsf_copies),
             threads=threads, advance=update)
     write_geometry(companion, geometry_of(kept), [s.name for s in kept],
                    np.array([s.reference_energy(settings.atomic_energies) for s in kept]))
@@ -134,7 +136,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         Path(taylor_output).unlink(missing_ok=True)
     n_derivatives = 0
     if derivatives_output is not None:
-        n_derivatives = _write_derivatives(derivatives_output, kept, None if separate else plan, tables, settings, seed,
+        n_derivatives = _write_derivatives(derivatives_output, kept, None if separate else source, tables, settings, seed,
                                            threads, arguments.force)
 
     per_atom = np.array([s.reference_energy(settings.atomic_energies) / s.n_atoms for s in kept])
@@ -154,7 +156,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                          f"{1e6 * seconds / counts.atoms:.3f}\n")
     return {
         "structures": counts.structures, "copies": counts.copies,
-        "skipped": 0 if plan is None else int((plan.n_copies == 0).sum()), "skipped_by_reason": skipped,
+        "skipped": 0 if planned is None else planned.n_without_copies,
+        "skipped_by_reason": {} if planned is None else planned.skipped,
+        "taylor": None if planned is None else planned.report,
         "dropped": len(structures) - len(kept), "atoms": counts.atoms, "seconds": seconds,
         "output": settings.output, "taylor_output": taylor_output if separate else None,
         "derivatives_output": derivatives_output, "n_with_derivatives": n_derivatives,
@@ -164,13 +168,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _write_derivatives(
-    path: str, structures: list[Structure], plan: DisplacementPlan | None, tables: DescriptorTables,
+    path: str, structures: list[Structure], source: CopySource | None, tables: DescriptorTables,
     settings: GenerateInput, seed: int, threads: int, overwrite: bool,
 ) -> int:
     """Write the descriptor derivatives; return the number of structures that have them."""
     chosen = choose_structures(len(structures), settings.forces_percent, seed)
     with progress("derivatives", len(structures)) as update:
-        n_values = write_derivatives(path, structures, chosen, tables, plan, threads=threads, overwrite=overwrite,
+        n_values = write_derivatives(path, structures, chosen, tables, source, threads=threads, overwrite=overwrite,
                                      advance=update)
     print(f"\n{path}: descriptor derivatives of {int(chosen.sum())} structures, {8e-6 * n_values:.1f} MB")
     return int(chosen.sum())
@@ -201,31 +205,3 @@ def _read(settings: GenerateInput, input_file: str, require_energy: bool) -> lis
                 structures.append(structure)
             update(done)
     return structures
-
-
-def _plan(structures: list[Structure], options: TaylorOptions) -> tuple[DisplacementPlan, dict[str, int]]:
-    """Choose atoms and displacements, and say what is planned."""
-    unknown = sorted(set(options.delta_species) - {symbol for s in structures for symbol in s.symbols})
-    if unknown:
-        raise InputError("delta_<species> for a species that does not occur", value=" ".join(unknown))
-    for delta in (options.delta, *options.delta_species.values()):
-        if delta > LARGE_DELTA:
-            print(f"warning: displacements of up to {delta:g} Å are far beyond first order (typical: 0.005 to 0.04 Å)")
-    rules = SelectionRules(
-        species=options.species, atoms=options.atoms, force_min=options.forcemin, force_max=options.forcemax,
-        **({} if options.skip is None else {"stationary_force": options.skip}))
-    selections = select_all(structures, rules)
-    kind = RandomDisplacements if options.strategy == "random" else CartesianDisplacements
-    strategy = kind(delta=options.delta, fraction=options.fraction, max_copies=options.n_max,
-                    species_delta=options.delta_species, seed=options.seed)
-    plan = strategy.plan(selections)
-    skipped = {reason.value: n for reason, n in count_skipped(selections).items() if n}
-    per_species = "".join(f", {symbol} {delta:g} Å" for symbol, delta in options.delta_species.items())
-    print(f"\nTaylor copies: strategy {strategy.name} ({'B' if options.strategy == 'random' else 'A'}), "
-          f"up to {options.delta:g} Å{per_species}, seed {options.seed}: {plan.total} copies of "
-          f"{int((plan.n_copies > 0).sum())} structures")
-    if plan.total < plan.n_wanted:
-        print(f"  N_max={options.n_max} caps the number of copies ({plan.n_wanted} wanted)")
-    for reason, n in skipped.items():
-        print(f"  {n} structure{'s get' if n > 1 else ' gets'} no copies: {reason}")
-    return plan, skipped

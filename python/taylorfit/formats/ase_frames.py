@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FormatError, InputError
-from ..structure import Structure
+from ..structure import VOIGT, Structure
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -22,9 +22,12 @@ COHESIVE_KEY = "aenet_cohesive_energy"
 """Key of `Atoms.info` under which `extxyz` writes the cohesive energy of an XSF file."""
 FORCE_KEYS = ("forces", "force", "dft_forces", "dft_force", "ref_forces", "ref_force")
 """Keys of `Atoms.arrays` taken for forces, likewise."""
+STRESS_KEYS = ("stress", "dft_stress", "ref_stress")
+"""Keys of `Atoms.info` taken for the stress in eV/Å³ and ASE's sign, likewise."""
+VIRIAL_KEYS = ("virial", "virials", "dft_virial", "ref_virial")
+"""Keys of `Atoms.info` taken for the virial -V σ in eV, if there is no stress."""
 
 _SINGULAR = 1e-8
-_VOIGT = ([0, 5, 4], [5, 1, 3], [4, 3, 2])
 
 
 def read_frames(path: str) -> Iterator[Atoms]:
@@ -87,8 +90,8 @@ def structure_from_atoms(
     """Return an ASE `Atoms` object as a structure.
 
     Energy, forces and stress are those that the attached calculator holds as results,
-    which constraints do not touch; otherwise those under `ENERGY_KEYS` and `FORCE_KEYS`.
-    Nothing is ever calculated.
+    which constraints do not touch; otherwise those under `ENERGY_KEYS`, `FORCE_KEYS`, `STRESS_KEYS` and
+    `VIRIAL_KEYS`.  Nothing is ever calculated.
 
     Parameters
     ----------
@@ -120,7 +123,7 @@ def structure_from_atoms(
     forces = _lookup(results, ("forces",))
     if forces is None:
         forces = _lookup(atoms.arrays, FORCE_KEYS)
-    stress = _lookup(results, ("stress",))
+    stress = _stress_of(atoms.info, results, cell, pbc, name)
     cohesive_energy = _lookup(atoms.info, (COHESIVE_KEY,))
 
     if energy is None and not cohesive_energy and require_energy:
@@ -134,7 +137,7 @@ def structure_from_atoms(
         pbc=pbc,
         energy=None if energy is None else float(_finite(energy, (), "energy", name)),
         forces=None if forces is None else _finite(forces, (len(atoms), 3), "forces", name),
-        stress=None if stress is None else _stress(stress, name),
+        stress=stress,
         cohesive_energy=(
             None if cohesive_energy is None else float(_finite(cohesive_energy, (), "cohesive energy", name))),
         name=name,
@@ -168,12 +171,26 @@ def _finite(values: Any, shape: tuple[int, ...], what: str, name: str) -> np.nda
     return array
 
 
-def _stress(values: Any, name: str) -> np.ndarray:
+def _stress_of(
+    info: Mapping[str, Any], results: Mapping[str, Any], cell: np.ndarray, pbc: tuple[bool, ...], name: str
+) -> np.ndarray | None:
+    """(3, 3) stress, eV/Å³, of a frame, from its stress or its virial."""
+    stress = _lookup(results, ("stress",))
+    if stress is None:
+        stress = _lookup(info, STRESS_KEYS)
+    if stress is not None:
+        return _tensor(stress, "stress", name)
+    virial = _lookup({**info, **results}, VIRIAL_KEYS)
+    if virial is None or not all(pbc):
+        return None
+    return -_tensor(virial, "virial", name) / abs(np.linalg.det(cell))
+
+
+def _tensor(values: Any, what: str, name: str) -> np.ndarray:
     size = np.size(values)
     if size == 6:
-        # Voigt order: xx yy zz yz xz xy.
-        return _finite(np.ravel(values), (6,), "stress", name)[np.array(_VOIGT)]
-    return _finite(np.reshape(values, (3, 3)) if size == 9 else values, (3, 3), "stress", name)
+        return _finite(np.ravel(values), (6,), what, name)[VOIGT]
+    return _finite(np.reshape(values, (3, 3)) if size == 9 else values, (3, 3), what, name)
 
 
 def _check_cell(cell: np.ndarray, pbc: tuple[bool, ...], name: str) -> None:

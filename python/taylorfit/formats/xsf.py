@@ -16,11 +16,11 @@ from typing import NoReturn
 import numpy as np
 
 from ..errors import FormatError, InputError
-from ..structure import Structure
+from ..structure import VOIGT, VOIGT_ELEMENTS, Structure
 from .atomic_write import atomic_write
 from .plain_text import decode_lines, fortran_number, number_complaint, read_bytes
 from .xsf_sections import (
-    ATOM_LINE, CELL_KEYWORDS, MIN_RELATIVE_VOLUME, PHRASES, Sections, is_symbol,
+    ATOM_LINE, CELL_KEYWORDS, MIN_RELATIVE_VOLUME, PHRASES, STRESS_COMMENT, Sections, is_symbol,
 )
 
 _AXES = "xyz"
@@ -43,7 +43,8 @@ def read_xsf(
     Returns
     -------
     Structure
-        Lengths in Å, energies in eV, forces in eV/Å.  Periodic in all three directions if
+        Lengths in Å, energies in eV, forces in eV/Å, stress in eV/Å³ (from the comment that
+        :func:`format_xsf` describes).  Periodic in all three directions if
         the file has a `PRIMVEC` section (also under `SLAB` and `POLYMER`, as in ænet),
         isolated otherwise.  Symbols are the first two characters of the label.
 
@@ -99,6 +100,7 @@ def parse_xsf(
         pbc=(periodic, periodic, periodic),
         energy=found.energy,
         forces=forces,
+        stress=None if found.stress is None else np.array(found.stress)[VOIGT],
         cohesive_energy=found.cohesive_energy,
         name=name,
     )
@@ -141,8 +143,9 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
 
     Numbers have as many digits as reading them back exactly takes.  The format knows
     periodicity in all directions or in none: a slab or wire is written with its cell, and
-    is then read, here and by ænet, as periodic in all three.  The stress, and the cell of a
-    structure that is not periodic, are left out.
+    is then read, here and by ænet, as periodic in all three.  The cell of a structure that is
+    not periodic is left out.  The stress is a comment, which ænet ignores: its symmetric part as
+    ``# stress = xx yy zz yz xz xy eV/A^3``, in eV/Å³ and with ASE's sign (negative under compression).
 
     Parameters
     ----------
@@ -164,11 +167,16 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         for phrase in PHRASES:
             # Otherwise the comment would be read as an energy.
             comment = comment.replace(phrase, phrase.replace(" ", "-"))
-        lines += [f"# {line}".rstrip() for line in comment.splitlines()]
+        # ... or as a stress
+        lines += [STRESS_COMMENT.sub("# Stress =", f"# {line}".rstrip()) for line in comment.splitlines()]
     if structure.energy is not None:
         lines.append(f"# total energy = {float(structure.energy)!r} eV")
     if structure.cohesive_energy is not None:
         lines.append(f"# cohesive energy = {float(structure.cohesive_energy)!r} eV")
+    if structure.stress is not None:
+        # As components of its symmetric part, which is what a strain sees
+        symmetric = 0.5 * (structure.stress + structure.stress.T)
+        lines.append("# stress = " + " ".join(map(repr, symmetric[VOIGT_ELEMENTS].tolist())) + " eV/A^3")
     lines.append("")
     if any(structure.pbc):
         lines += [CELL_KEYWORDS[sum(structure.pbc)], "PRIMVEC"]
@@ -198,7 +206,7 @@ def _check_writable_structure(structure: Structure) -> None:
                 "symbol has no XSF form", file=file, value=symbol,
                 expected="one or two letters or digits",
             )
-    for what in ("positions", "cell", "forces", "energy", "cohesive_energy"):
+    for what in ("positions", "cell", "forces", "stress", "energy", "cohesive_energy"):
         values = getattr(structure, what)
         if values is not None and not np.isfinite(values).all():
             raise InputError(f"{what} not finite", file=file, expected="finite numbers for XSF")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -16,6 +17,11 @@ CELL_KEYWORDS = {3: "CRYSTAL", 2: "SLAB", 1: "POLYMER"}
 PHRASES = ("cohesive energy", "total energy")
 """What marks the line of an energy, in the order of ænet's tests."""
 
+STRESS_COMMENT = re.compile(r"\s*#\s*stress\s*=")
+"""Start of the comment line that states the stress; ænet passes over comments."""
+STRESS_FORM = "# stress = xx yy zz yz xz xy eV/A^3"
+
+_STRESS_UNITS = frozenset(f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³"))
 _FOREIGN_UNITS = frozenset(
     "ha hartree hartrees eh ry rydberg rydbergs a.u. au mev kev kcal/mol kj/mol kcal kj j".split()
 )
@@ -30,6 +36,7 @@ class Sections:
     energy: float | None = None
     cohesive_energy: float | None = None
     cell: list[list[float]] | None = None
+    stress: list[float] | None = None
     count: int | None = None
     count_line: int = 0
     declared: str = ""
@@ -57,7 +64,8 @@ class Sections:
             elif "total energy" in line:
                 self.energy = self._energy(line, "total energy", index)
             elif line.lstrip()[0] == "#":
-                pass
+                if STRESS_COMMENT.match(line):
+                    self.stress = self._stress(line, index)
             elif "PRIMVEC" in line:
                 self._read_cell(lines, index)
                 index += 3
@@ -126,6 +134,16 @@ class Sections:
                 expected="energies in eV and forces in eV/Å",
             )
         return value
+
+    def _stress(self, line: str, index: int) -> list[float]:
+        """Return the six components in a comment of the form `STRESS_FORM`; the unit may be left out."""
+        words = line.split("=", 1)[1].replace(",", " ").split()
+        values = [fortran_number(word) for word in words[:6]]
+        if len(values) < 6 or None in values:
+            self.fail(index, "stress is not six numbers", value=line.strip(), expected=f"'{STRESS_FORM}'")
+        if words[6:] and words[6].strip("()[];").lower() not in _STRESS_UNITS:
+            self.fail(index, "stress is not in eV/Å³", value=words[6], expected=f"'{STRESS_FORM}', ASE's sign")
+        return values
 
     def _read_cell(self, lines: list[str], index: int) -> None:
         if self.cell is not None:

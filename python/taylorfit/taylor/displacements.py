@@ -17,13 +17,18 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import InputError
+from .amounts import capped, check_amounts, shared_out, wanted
+from .balls import square, uniform_in_ball
 from .provenance import copy_name
+from .rigid import rigid_motions, without_motions
 from .selection import AtomSelection
 
 _AXES = ("+x", "-x", "+y", "-y", "+z", "-z")
 _CARTESIAN_STEPS = np.kron(np.eye(3), [[1.0], [-1.0]])  # (6, 3) unit steps in the order of _AXES
 _MAX_ROUNDS = 1000  # of redrawing; a few are enough unless the bounds differ by orders of magnitude
 _PLAN_STREAM = 0  # structure s has stream s + 1
+INSIDE = 1.0 - 1e-12
+"""Displacements are at most so much of their bound: covers the rounding of whoever computes |δ| again."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,20 @@ class DisplacementStrategy(ABC):
     """Displacement of single species where it differs from `delta`, Å; 0 keeps a species in place."""
     seed: int = 1
     """Seed of every random choice."""
+    remove_rotations: bool = False
+    """Take rotations out of the displacements of isolated structures: to first order they change nothing
+    that an invariant descriptor could see, but they have a truncation error."""
 
     name: ClassVar[str]
     """Name in input files and in the names of the copies."""
     _stream: ClassVar[int]
-    """Keeps the random streams of the strategies apart; never to be changed or used again."""
+    """Keeps the random streams of the strategies apart; never to be changed or used again.  (3 belongs
+    to the choice of structures with derivatives.)"""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.delta) and self.delta > 0.0):
             raise InputError("delta cannot be used", value=self.delta, expected="a length > 0 in Å")
-        if not (math.isfinite(self.fraction) and self.fraction > 0.0):
-            raise InputError("fraction cannot be used", value=self.fraction, expected="copies per structure, > 0")
-        if self.max_copies is not None and self.max_copies < 0:
-            raise InputError("N_max cannot be used", value=self.max_copies, expected="an integer >= 0")
-        if self.seed < 0:
-            raise InputError("seed cannot be used", value=self.seed, expected="an integer >= 0")
+        check_amounts(self.fraction, self.max_copies, self.seed)
         object.__setattr__(self, "species_delta", dict(self.species_delta))
         for symbol, delta in self.species_delta.items():
             if not (math.isfinite(delta) and delta >= 0.0):
@@ -76,18 +80,32 @@ class DisplacementStrategy(ABC):
         """Return how many copies each structure of the data set gets, and of which atoms."""
 
     @abstractmethod
-    def _displace(self, structure: int, deltas: np.ndarray, n_copies: int, atoms: np.ndarray) -> np.ndarray:
+    def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
         """(n_copy, n_atom, 3) displacements of one structure, Å; `atoms` as in the plan."""
+
+    def _motions(self, selection: AtomSelection, moved: np.ndarray) -> np.ndarray:
+        """(n_motion, n_moved, 3) orthonormal rigid motions that the moved atoms must not make.
+
+        None for a single atom: taking out its mean would leave nothing.
+        """
+        if len(moved) == 1:
+            return np.zeros((0, 1, 3))
+        rotations = self.remove_rotations and not selection.is_periodic
+        positions = None if selection.positions is None else selection.positions[moved]
+        return rigid_motions(positions, len(moved), rotations)
+
+    def _shared_out(self, selections: Sequence[AtomSelection], per_set: int = 1) -> tuple[np.ndarray, int]:
+        """Share copies out among the structures that can be displaced; see `amounts.shared_out`."""
+        eligible = np.array([self.deltas(selection).any() for selection in selections], dtype=bool)
+        return shared_out(eligible, self.fraction, self.max_copies, self._rng(_PLAN_STREAM), per_set)
+
+    def n_directions(self, selection: AtomSelection) -> int:
+        """Number of independent displacements of a structure: 3N without the rigid motions; 0 if nothing moves."""
+        moved = np.flatnonzero(self.deltas(selection))
+        return 3 * len(moved) - len(self._motions(selection, moved)) if len(moved) else 0
 
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, self._stream, *stream])
-
-    def _wanted(self, n_eligible: int) -> int:
-        """Number of copies that fraction asks for, rounded half up."""
-        return math.floor(self.fraction * n_eligible + 0.5)
-
-    def _capped(self, n_copies: int) -> int:
-        return n_copies if self.max_copies is None else min(n_copies, self.max_copies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,18 +134,21 @@ class DisplacementPlan:
         if n_copies == 0:
             return np.zeros((0, selection.n_atoms, 3))
         atoms = np.zeros(0, dtype=np.int64) if self.atoms is None else self.atoms[structure]
-        return self.strategy._displace(structure, self.strategy.deltas(selection), n_copies, atoms)
+        return self.strategy._displace(structure, selection, n_copies, atoms)
 
-    def copy_names(self, structure: int, parent: str) -> list[str]:
+    def copy_names(self, structure: int, parent: str, weights: Sequence[float] | None = None) -> list[str]:
         """Return the names of the copies of one structure whose name is `parent` (see `provenance`)."""
         n_copies = int(self.n_copies[structure])
         if n_copies == 0:
             return []
         deltas = self.strategy.deltas(self.selections[structure])
+        weights = [1.0] * n_copies if weights is None else weights
         if self.atoms is None:
-            return [copy_name(parent, self.strategy.name, c, deltas.max()) for c in range(n_copies)]
-        sites = [(deltas[atom], f"{atom + 1}{axis}") for atom in self.atoms[structure] for axis in _AXES]
-        return [copy_name(parent, self.strategy.name, c, *site) for c, site in enumerate(sites)]
+            sites = [(deltas.max(), "")] * n_copies
+        else:
+            sites = [(deltas[atom], f"{atom + 1}{axis}") for atom in self.atoms[structure] for axis in _AXES]
+        return [copy_name(parent, self.strategy.name, c, *site, weight)
+                for c, (site, weight) in enumerate(zip(sites, weights, strict=True))]
 
 
 @dataclass(frozen=True)
@@ -148,8 +169,8 @@ class CartesianDisplacements(DisplacementStrategy):
         """Return the chosen atoms; see the class."""
         movable = [np.flatnonzero(self.deltas(selection)) for selection in selections]
         first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in movable], dtype=np.int64)])
-        n_wanted = self._wanted(sum(len(atoms) > 0 for atoms in movable))
-        n_atoms = min(self._capped(n_wanted + 5) // 6, int(first[-1]))
+        n_wanted = wanted(self.fraction, sum(len(atoms) > 0 for atoms in movable))
+        n_atoms = min(capped(n_wanted + 5, self.max_copies) // 6, int(first[-1]))
         drawn = np.sort(self._rng(_PLAN_STREAM).permutation(int(first[-1]))[:n_atoms])
         bounds = np.searchsorted(drawn, first)
         atoms = tuple(
@@ -157,7 +178,8 @@ class CartesianDisplacements(DisplacementStrategy):
         )
         return DisplacementPlan(self, tuple(selections), 6 * np.diff(bounds).astype(np.int64), n_wanted, atoms)
 
-    def _displace(self, structure: int, deltas: np.ndarray, n_copies: int, atoms: np.ndarray) -> np.ndarray:
+    def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
+        deltas = self.deltas(selection)
         displacements = np.zeros((len(atoms), 6, len(deltas), 3))
         displacements[np.arange(len(atoms)), :, atoms, :] = deltas[atoms, None, None] * _CARTESIAN_STEPS
         return displacements.reshape(n_copies, len(deltas), 3)
@@ -185,6 +207,9 @@ class RandomDisplacements(DisplacementStrategy):
     N = 3 0.80 (0.66), 6 0.91 (0.79), 18 0.98 (0.86), 56 1.00 (0.90), 192 1.00 (0.93) of δ_max²/5.
     Two atoms move by ±δ, uniform in the smaller ball.
 
+    Rotations are taken out in the same way (`remove_rotations`): λ then has one component for each rigid
+    motion m(i), δ_i = δ_max(i) (u_i - w_i Σ_m λ_m m(i)), with λ from Σ_i m(i)·δ_i = 0 for all of them.
+
     Atoms that are not selected stay where they are; Σ_i δ_i = 0 then holds for the selected ones.  One
     selected atom among others moves freely: taking out its mean would leave nothing.
     """
@@ -194,69 +219,77 @@ class RandomDisplacements(DisplacementStrategy):
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure; see the class."""
-        eligible = np.flatnonzero([self.deltas(selection).any() for selection in selections])
-        n_wanted = self._wanted(len(eligible))
-        n_copies = np.zeros(len(selections), dtype=np.int64)
-        if len(eligible):
-            each, rest = divmod(self._capped(n_wanted), len(eligible))
-            n_copies[eligible] = each
-            n_copies[self._rng(_PLAN_STREAM).permutation(eligible)[:rest]] += 1
+        n_copies, n_wanted = self._shared_out(selections)
         return DisplacementPlan(self, tuple(selections), n_copies, n_wanted)
 
-    def _displace(self, structure: int, deltas: np.ndarray, n_copies: int, atoms: np.ndarray) -> np.ndarray:
+    def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
+        deltas = self.deltas(selection)
         displacements = np.zeros((n_copies, len(deltas), 3))
         moved = np.flatnonzero(deltas)
-        displacements[:, moved] = self._draw(structure, deltas[moved], n_copies)
+        motions = self._motions(selection, moved)
+        displacements[:, moved] = self._draw(structure, deltas[moved], n_copies, motions)
         return displacements
 
-    def _draw(self, structure: int, deltas: np.ndarray, n_copies: int) -> np.ndarray:
+    def _draw(self, structure: int, deltas: np.ndarray, n_copies: int, motions: np.ndarray) -> np.ndarray:
         """(n_copy, n_moved, 3) displacements of the moved atoms, whose bounds are `deltas`, Å."""
         first = self._rng(structure + 1, 0)
         if len(deltas) == 1:
-            return deltas[0] * _uniform_in_ball(first, (n_copies, 1))
+            return deltas[0] * uniform_in_ball(first, (n_copies, 1))
         if len(deltas) == 2:
-            step = deltas.min() * _uniform_in_ball(first, (n_copies,))
-            return np.stack([step, -step], axis=1)
-        result, inside = _centred_in_balls(first, n_copies, deltas)
+            step = deltas.min() * uniform_in_ball(first, (n_copies,))
+            step = np.stack([step, -step], axis=1)
+            return without_motions(step, motions[3:]) if len(motions) > 3 else step
+        result, inside = _centred_in_balls(first, n_copies, deltas, motions)
         pending = np.flatnonzero(~inside)
         # One stream per round: what copy c gets never depends on the number of copies after it.
         for round_ in range(1, _MAX_ROUNDS):
             if len(pending) == 0:
                 break
-            redrawn, inside = _centred_in_balls(self._rng(structure + 1, round_), len(pending), deltas)
+            redrawn, inside = _centred_in_balls(self._rng(structure + 1, round_), len(pending), deltas, motions)
             result[pending] = redrawn
             pending = pending[~inside]
         if len(pending):  # bounds that leave hardly any room: shorten what is there
-            excess = np.sqrt(_square(result[pending])) / deltas
-            result[pending] *= (1.0 - 1e-12) / excess.max(axis=1)[:, None, None]
+            excess = np.sqrt(square(result[pending])) / deltas
+            result[pending] *= INSIDE / excess.max(axis=1)[:, None, None]
         return result
 
 
-def _uniform_in_ball(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """(*shape, 3) vectors, uniform in the unit ball.
+@dataclass(frozen=True)
+class AntitheticDisplacements(RandomDisplacements):
+    """Pairs +δ, -δ of strategy B, one after the other: the odd orders of the error cancel in their mean.
 
-    The first three coordinates of a uniform point on the unit sphere in five dimensions are
-    uniform in the ball (Archimedes' theorem on the sphere and its cylinder), so no cube root is needed.
+    Half the difference of a pair's energies is δ·F up to third order, half their sum the energy and
+    ½ δᵀHδ.  A structure always gets whole pairs, so the last one may overshoot by one copy; N_max is
+    never exceeded.
     """
-    normal = rng.standard_normal((*shape, 5))
-    return normal[..., :3] / np.sqrt(_square(normal))[..., None]
+
+    name: ClassVar[str] = "antithetic"
+    _stream: ClassVar[int] = 4
+
+    def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
+        """Return the number of copies of each structure, an even one; see the class."""
+        n_copies, n_wanted = self._shared_out(selections, per_set=2)
+        return DisplacementPlan(self, tuple(selections), n_copies, n_wanted)
+
+    def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
+        half = super()._displace(structure, selection, n_copies // 2, atoms)
+        return np.stack([half, -half], axis=1).reshape(n_copies, *half.shape[1:])
 
 
-def _centred_in_balls(rng: np.random.Generator, n_copies: int, deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n_copy, n_moved, 3) displacements of zero sum, Å, and (n_copy,) whether all are inside their bounds."""
-    unit = _uniform_in_ball(rng, (n_copies, len(deltas)))
-    room = 1.0 - _square(unit)
-    shift = (deltas[:, None] * unit).sum(axis=1) / (deltas * room).sum(axis=1)[:, None]
-    unit -= room[..., None] * shift[:, None, :]
-    # The margin covers the rounding of the product and of whoever computes |δ| again.
-    inside = (_square(unit) <= 1.0 - 1e-12).all(axis=1)
+def _centred_in_balls(
+    rng: np.random.Generator, n_copies: int, deltas: np.ndarray, motions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n_copy, n_moved, 3) displacements without `motions`, Å, and (n_copy,) whether all are inside their bounds."""
+    unit = uniform_in_ball(rng, (n_copies, len(deltas)))
+    room = 1.0 - square(unit)
+    if len(motions) == 3:  # translations alone: each direction by itself
+        shift = (deltas[:, None] * unit).sum(axis=1) / (deltas * room).sum(axis=1)[:, None]
+        unit -= room[..., None] * shift[:, None, :]
+    else:
+        scaled = deltas[:, None] * motions
+        total = np.einsum("mix,cix->cm", scaled, unit)
+        matrix = np.einsum("mix,ci,nix->cmn", scaled, room, motions)
+        unit -= room[..., None] * np.einsum("cm,mix->cix", np.linalg.solve(matrix, total[..., None])[..., 0], motions)
+    inside = (square(unit) <= INSIDE).all(axis=1)
     unit *= deltas[:, None]
     return unit, inside
-
-
-def _square(vectors: np.ndarray) -> np.ndarray:
-    """Squared lengths along the last axis; a loop over the few components beats a sum over short rows."""
-    total = vectors[..., 0] * vectors[..., 0]
-    for component in range(1, vectors.shape[-1]):
-        total += vectors[..., component] * vectors[..., component]
-    return total

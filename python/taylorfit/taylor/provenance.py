@@ -2,7 +2,9 @@
 
 ``xsf/a.xsf#taylor:random:0003:0.008`` is copy 3 (from 0) of ``xsf/a.xsf``, made with `random`
 displacements of at most 0.008 Å; ``xsf/a.xsf#taylor:cartesian:0003:0.03:17-y`` moves atom 17 (from 1)
-by 0.03 Å along -y.  The parent's own name may hold anything, `#` included (``traj.xyz#12``), because
+by 0.03 Å along -y.  ``…#taylor:random:0003:0.008:w0.62`` counts 0.62 in training (`weights=truncation`);
+a name without a weight means 1.  The displacement of a strained copy (`strain`) is its largest strain, without
+unit.  The parent's own name may hold anything, `#` included (``traj.xyz#12``), because
 names are read from the right.
 """
 
@@ -15,6 +17,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ..errors import InputError
 
+STRAIN = "strain"
+"""Strategy whose copies are strained, not displaced."""
 MAX_LENGTH = 999
 """Longest name; ænet reads names into buffers of 1024 characters."""
 
@@ -22,7 +26,7 @@ _STRATEGY = re.compile(r"[a-z][a-z0-9_-]*")
 _SITE = re.compile(r"[1-9][0-9]*[+-][xyz]")
 _NAME = re.compile(
     rf"(?P<parent>.+)#taylor:(?P<strategy>{_STRATEGY.pattern}):(?P<index>[0-9]{{4,}}):"
-    rf"(?P<delta>[0-9.e+-]+)(?::(?P<site>{_SITE.pattern}))?", re.ASCII,
+    rf"(?P<delta>[0-9.e+-]+)(?::(?P<site>{_SITE.pattern}))?(?::w(?P<weight>[0-9.e+-]+))?", re.ASCII,
 )
 # '%' starts an escape and must be escaped itself; a blank would end the name in blank-separated tables.
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
@@ -39,12 +43,19 @@ class Provenance:
     index: int
     """Number of the copy among those of its parent, from 0."""
     delta: float
-    """Largest displacement an atom of this copy can have, Å."""
+    """Largest displacement an atom of this copy can have, Å; largest strain of a strained copy."""
     site: str = ""
     """For one moved atom: its number (from 1), sign and axis, as in ``17-y``."""
+    weight: float = 1.0
+    """Weight of the copy in training, > 0."""
+
+    @property
+    def is_strained(self) -> bool:
+        """Is the cell of the copy another one than its parent's, so that positions tell no displacement?"""
+        return self.strategy == STRAIN
 
 
-def copy_name(parent: str, strategy: str, index: int, delta: float, site: str = "") -> str:
+def copy_name(parent: str, strategy: str, index: int, delta: float, site: str = "", weight: float = 1.0) -> str:
     """Return the name of a displaced copy, the inverse of `parse_copy_name`.
 
     Parameters
@@ -60,6 +71,8 @@ def copy_name(parent: str, strategy: str, index: int, delta: float, site: str = 
         Largest displacement, Å; written so that it is read back exactly.
     site
         The moved atom, if it is one (see `Provenance.site`).
+    weight
+        Weight in training; written with four significant digits, and not at all if that is 1.
 
     Raises
     ------
@@ -76,8 +89,12 @@ def copy_name(parent: str, strategy: str, index: int, delta: float, site: str = 
         raise InputError("impossible displacement", value=delta, expected="a length >= 0 in Å")
     if site and not _SITE.fullmatch(site):
         raise InputError("impossible site of a displacement", value=site, expected="as in 17-y")
+    shown = f"{weight:.4g}"
+    if not (0.0 < float(shown) < math.inf):
+        raise InputError("impossible weight of a displaced copy", value=weight, expected="a number > 0")
     escaped = quote_from_bytes(parent.encode("utf-8", "surrogateescape"), safe=_PLAIN)
     name = f"{escaped}#taylor:{strategy}:{index:04d}:{float(delta)!r}" + (f":{site}" if site else "")
+    name += "" if float(shown) == 1.0 else f":w{shown}"
     if len(name) > MAX_LENGTH:
         raise InputError(
             "the name of a displaced copy gets too long", file=parent[:40] + "...",
@@ -92,8 +109,10 @@ def parse_copy_name(name: str) -> Provenance | None:
     if found is None:
         return None
     try:
-        delta = float(found["delta"])
+        delta, weight = float(found["delta"]), float(found["weight"] or 1.0)
     except ValueError:
         return None
+    if not weight > 0.0:
+        return None
     parent = unquote_to_bytes(found["parent"]).decode("utf-8", "surrogateescape")
-    return Provenance(parent, found["strategy"], int(found["index"]), delta, found["site"] or "")
+    return Provenance(parent, found["strategy"], int(found["index"]), delta, found["site"] or "", weight)

@@ -23,6 +23,9 @@ class SkipReason(Enum):
     STATIONARY = "near-zero forces"
     STRONG_FORCE = "a force above forcemax"
     SINGLE_ATOM = "a single atom"
+    NOT_PERIODIC = "no cell that is periodic in all directions"
+    NO_STRESS = "without a stress"
+    NEAR_ZERO_STRESS = "near-zero stress"
     NO_ATOM = "no atom selected"
 
 
@@ -78,6 +81,10 @@ class AtomSelection:
     """(n_atom,) bool: may this atom move?  All False if the structure is skipped."""
     reason: SkipReason | None = None
     """Why the structure is skipped; None if it is not."""
+    positions: np.ndarray | None = None
+    """(n_atom, 3) Å; what rotations are taken out with."""
+    is_periodic: bool = False
+    """In any direction: such a structure cannot turn freely."""
 
     @property
     def n_atoms(self) -> int:
@@ -123,7 +130,7 @@ def select_atoms(structure: Structure, rules: SelectionRules = SelectionRules())
         displaced &= listed
     if not displaced.any():
         return skip(SkipReason.NO_ATOM)
-    return AtomSelection(structure.symbols, displaced)
+    return AtomSelection(structure.symbols, displaced, positions=structure.positions, is_periodic=any(structure.pbc))
 
 
 def select_all(structures: Iterable[Structure], rules: SelectionRules = SelectionRules()) -> list[AtomSelection]:
