@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train ANN potentials on energies, with or without Taylor copies",
     "predict": "energies, forces and stress from potentials, and errors against references",
     "setup": "propose setup and input files for a set of structures",
+    "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
     "info": "what a training set, potential, setup, checkpoint or structure file holds",
     "convert": "convert training sets and potentials between binary and text, structures to XSF and back",
     "example": "copy a ready-to-run example",

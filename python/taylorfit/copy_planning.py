@@ -86,13 +86,14 @@ def plan_copies(
     if curvature is not None:
         lines.append(f"mean force constants: {curvature.text}")
 
+    left = "first order" if options.curvature is None else "corrected"
+
     def planned(deltas: Mapping[str, float]) -> DisplacementPlan:
-        return _strategy(options, deltas, hessians).plan(selections)
+        return strategy_of(options, deltas, hessians).plan(selections)
 
     deltas = {symbol: options.delta_of(symbol) for symbol in sorted({s for c in chosen for s in structures[c].symbols})}
     if None in deltas.values() and curvature is not None:
-        found, reasons = choose_deltas(structures, planned, curvature, shortest, options.ratio or DEFAULT_RATIO,
-                                       options.curvature is not None)
+        found, reasons = choose_deltas(structures, planned, curvature, shortest, options.ratio or DEFAULT_RATIO, left)
         deltas = {symbol: found[symbol] if delta is None else delta for symbol, delta in deltas.items()}
         lines += reasons
     plan = planned({symbol: delta for symbol, delta in deltas.items() if delta is not None})
@@ -101,17 +102,16 @@ def plan_copies(
     expected = None
     if curvature is not None:
         expected = forecast(structures, plan, curvature.constants)
-    corrected = options.curvature is not None
     weighing = curvature.constants if curvature is not None and options.weights == "truncation" else None
     expansion = Expansion(
-        curvature=curvature.constants if corrected and curvature is not None else {},
+        curvature=curvature.constants if left == "corrected" and curvature is not None else {},
         hessians=hessians if options.order == 2 else None)
     report: dict[str, Any] = {"delta": deltas}
     if curvature is not None:
         report |= {"curvature": dict(curvature.constants), "curvature_source": curvature.source}
     if expected is not None:
-        lines += forecast_lines(expected, corrected)
-        report["forecast"] = forecast_report(expected, corrected)
+        lines += forecast_lines(expected, left)
+        report["forecast"] = forecast_report(expected, left)
     return _result(DisplacedCopies(plan, expansion, weighing), plan, options, _headline(options, deltas), lines, report)
 
 
@@ -147,7 +147,7 @@ def find_curvature(structures: Sequence[Structure], options: TaylorOptions, thre
 
 def choose_deltas(
     structures: Sequence[Structure], planned: Callable[[Mapping[str, float]], DisplacementPlan], curvature: Curvature,
-    shortest: Mapping[str, float], ratio: float, corrected: bool,
+    shortest: Mapping[str, float], ratio: float, left: str,
 ) -> tuple[dict[str, float], list[str]]:
     """Return δ_max of each species, Å, and the reasons.
 
@@ -158,11 +158,10 @@ def choose_deltas(
     InputError
         if there is nothing to choose by.
     """
-    deltas = balanced_deltas(structures, planned, curvature.constants, ratio, corrected)
+    deltas = balanced_deltas(structures, planned, curvature.constants, ratio, left)
     if deltas is None:
         raise InputError("delta=auto finds no forces to choose by", expected="delta= in Å")
-    what = "scatter of corrected energies" if corrected else "bias and scatter"
-    reasons = [f"delta: {_lengths(deltas)} for a truncation error ({what}) of {ratio:g} of the signal, ∝ 1/√k"]
+    reasons = [f"delta: {lengths(deltas)} for a truncation error ({left}) of {ratio:g} of the signal, ∝ 1/√k"]
     for symbol, delta in deltas.items():
         distances = [r for pair, r in shortest.items() if symbol in pair.split("-")]
         most = LARGEST_PART * min(distances, default=np.inf)
@@ -174,26 +173,27 @@ def choose_deltas(
     return {symbol: float(f"{delta:.3g}") for symbol, delta in deltas.items()}, reasons
 
 
-def _lengths(deltas: Mapping[str, float]) -> str:
+def lengths(deltas: Mapping[str, float]) -> str:
+    """Lengths of the species in one line, Å."""
     return ", ".join(f"{symbol} {delta:.3g} Å" for symbol, delta in deltas.items())
 
 
-def forecast_lines(expected: Forecast, corrected: bool) -> list[str]:
-    """Return expected errors in words."""
-    bias = f"bias {1e3 * expected.bias:.3g} meV/atom" + (", taken out by the correction" if corrected else "")
-    scatter = expected.scatter if corrected else np.hypot(expected.scatter, expected.spread)
+def forecast_lines(expected: Forecast, left: str) -> list[str]:
+    """Return expected errors in words; `left` is a key of `taylor.truncation.LEFT`."""
+    shown = forecast_report(expected, left)
+    bias = f"bias {shown['bias']:.3g} meV/atom" + (", taken out by the correction" if left == "corrected" else "")
     return [
-        f"signal (rms of δ·F): {1e3 * expected.signal:.3g} meV/atom",
-        f"expected truncation error: {bias}; scatter about {1e3 * scatter:.2g} meV/atom; "
-        f"rms {1e3 * expected.error(corrected):.3g} meV/atom, {expected.ratio(corrected):.2g} of the signal",
+        f"signal (rms of δ·F): {shown['signal']:.3g} meV/atom",
+        f"expected truncation error: {bias}; scatter about {shown['scatter']:.2g} meV/atom; "
+        f"rms {shown['error']:.3g} meV/atom, {shown['ratio']:.2g} of the signal",
     ]
 
 
-def forecast_report(expected: Forecast, corrected: bool) -> dict[str, float | bool]:
+def forecast_report(expected: Forecast, left: str) -> dict[str, Any]:
     """Return the forecast for JSON, meV/atom."""
-    scatter = expected.scatter if corrected else float(np.hypot(expected.scatter, expected.spread))
-    return {"corrected": corrected, "signal": 1e3 * expected.signal, "bias": 1e3 * expected.bias,
-            "scatter": 1e3 * scatter, "error": 1e3 * expected.error(corrected), "ratio": expected.ratio(corrected)}
+    scatter = expected.error("corrected" if left == "corrected" else "centred")
+    return {"left": left, "signal": 1e3 * expected.signal, "bias": 1e3 * expected.bias, "scatter": 1e3 * scatter,
+            "error": 1e3 * expected.error(left), "ratio": expected.ratio(left)}
 
 
 def _headline(options: TaylorOptions, deltas: Mapping[str, float | None]) -> str:
@@ -249,7 +249,10 @@ def _plan_strains(structures: Sequence[Structure], options: TaylorOptions) -> Pl
     return _result(source, plan, options, f"strategy strain, up to {strain:g}", lines, report)
 
 
-def _strategy(options: TaylorOptions, deltas: Mapping[str, float], hessians: HessianSource | None) -> DisplacementStrategy:
+def strategy_of(
+    options: TaylorOptions, deltas: Mapping[str, float], hessians: HessianSource | None = None
+) -> DisplacementStrategy:
+    """Return the displacement strategy that the options describe; `deltas`: δ_max of species, Å, chosen or given."""
     common = options.delta if options.delta is not None else max(deltas.values(), default=0.01)
     extra = {"hessians": hessians, "amplitude": options.amplitude or "bound"} if options.strategy == "modes" else {}
     return _KINDS[options.strategy](

@@ -48,7 +48,7 @@ Keys of the report: structures (written), copies, skipped (number of structures
 without copies), skipped_by_reason, dropped (on request), atoms (copies counted), seconds, output, taylor_output,
 derivatives_output (FORCES), n_with_derivatives (structures), energy_mean/min/max (eV/atom,
 relative to the atomic energies), check (the data check), taylor (delta: species → Å; with a mean curvature also
-curvature: species → eV/Å², curvature_source, forecast: signal, bias, scatter, error in meV/atom, ratio, corrected;
+curvature: species → eV/Å², curvature_source, forecast: signal, bias, scatter, error in meV/atom, ratio, left;
 with strategy=strain: strain, signal in meV/atom).
 """
 

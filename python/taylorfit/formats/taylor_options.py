@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from ..errors import FormatError
+from ..errors import FormatError, InputError
 from . import input_blocks as block
 from .input_file import Document, Located, Option, build, require, require_one_of
 from .input_words import Line, Word, choice, integer, real, species_name, text
@@ -171,13 +171,28 @@ def _delta(word: Word) -> float | None:
 def _curvature(word: Word) -> str | dict[str, float] | None:
     if word.text.lower() in ("auto", "none"):
         return "auto" if word.text.lower() == "auto" else None
+    try:
+        return read_curvature(word.text)
+    except InputError as error:
+        word.fail(error.message, f"auto, none, or {error.expected}")
+
+
+def read_curvature(text: str) -> dict[str, float]:
+    """Return the force constants (eV/Å²) in a list such as ``O:33.9,H:16.9``.
+
+    Raises
+    ------
+    InputError
+        if it is none.
+    """
     found: dict[str, float] = {}
-    for part in word.text.split(","):
-        symbol, colon, number = part.strip().partition(":")
+    for part in text.split(","):
+        symbol, _, number = part.strip().partition(":")
         value = fortran_number(number.strip())
-        if not colon or value is None or symbol in found:
-            word.fail("not a list of force constants", "auto, none, or each species once, e.g. O:33.9,H:16.9 (eV/Å²)")
-        found[species_name(Word(symbol, word.line))] = value
+        if not 1 <= len(symbol) <= 2 or value is None or symbol in found:
+            raise InputError("not a list of force constants", value=text,
+                             expected="each species once, e.g. O:33.9,H:16.9 (eV/Å²)")
+        found[symbol] = value
     return found
 
 

@@ -76,13 +76,13 @@ class DisplacedCopies:
 
     def of(self, index: int, structure: Structure) -> Copies:
         moved = self.plan.displacements(index)
-        changes = self.expansion.energy_changes(index, structure, moved)
+        changes = self.expansion.energy_changes(index, structure, moved, self.plan.curvature_factor(index))
         return Copies(self._names(index, structure, moved), (structure,), (moved,), changes)
 
     def _names(self, index: int, structure: Structure, moved: np.ndarray | None) -> list[str]:
         weights = None
         if self.weighing is not None and len(moved):
-            constants = per_atom(self.weighing, structure.symbols)
+            constants = self.plan.curvature_factor(index) * per_atom(self.weighing, structure.symbols)
             weights = truncation_weights(constants, structure.forces, moved, bool(self.expansion.curvature)).tolist()
         return self.plan.copy_names(index, structure.name, weights)
 

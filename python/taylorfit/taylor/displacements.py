@@ -94,6 +94,15 @@ class DisplacementStrategy(ABC):
         positions = None if selection.positions is None else selection.positions[moved]
         return rigid_motions(positions, len(moved), rotations)
 
+    def curvature_factor(self, selection: AtomSelection) -> float:
+        """How much larger the mean curvature along the displacements is than the mean force constants of the atoms.
+
+        3N/(3N - m) for displacements of all atoms without m rigid motions: those cost no energy, so
+        tr(H) is shared by fewer directions.  1 if some atoms stay where they are.
+        """
+        moved = np.flatnonzero(self.deltas(selection))
+        return 3 * len(moved) / self.n_directions(selection) if len(moved) == selection.n_atoms > 1 else 1.0
+
     def _shared_out(self, selections: Sequence[AtomSelection], per_set: int = 1) -> tuple[np.ndarray, int]:
         """Share copies out among the structures that can be displaced; see `amounts.shared_out`."""
         eligible = np.array([self.deltas(selection).any() for selection in selections], dtype=bool)
@@ -136,6 +145,10 @@ class DisplacementPlan:
         atoms = np.zeros(0, dtype=np.int64) if self.atoms is None else self.atoms[structure]
         return self.strategy._displace(structure, selection, n_copies, atoms)
 
+    def curvature_factor(self, structure: int) -> float:
+        """How much larger the mean curvature along the displacements is than the mean force constants."""
+        return self.strategy.curvature_factor(self.selections[structure])
+
     def copy_names(self, structure: int, parent: str, weights: Sequence[float] | None = None) -> list[str]:
         """Return the names of the copies of one structure whose name is `parent` (see `provenance`)."""
         n_copies = int(self.n_copies[structure])
@@ -177,6 +190,10 @@ class CartesianDisplacements(DisplacementStrategy):
             movable[s][drawn[bounds[s] : bounds[s + 1]] - first[s]] for s in range(len(selections))
         )
         return DisplacementPlan(self, tuple(selections), 6 * np.diff(bounds).astype(np.int64), n_wanted, atoms)
+
+    def curvature_factor(self, selection: AtomSelection) -> float:
+        """Return 1: an atom that moves alone feels its own force constants."""
+        return 1.0
 
     def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
         deltas = self.deltas(selection)

@@ -73,7 +73,8 @@ def hessian_energies(hessian: np.ndarray, displacements: np.ndarray) -> np.ndarr
 def curvature_energies(constants: np.ndarray, displacements: np.ndarray) -> np.ndarray:
     """Return ½ Σ_i k_i |δ_i|², (n_copy,) eV: the mean of ½ δᵀHδ over the directions of the displacements.
 
-    `constants` (n_atom,) are mean force constants per Cartesian component, eV/Å², k_i = tr(H_ii)/3.
+    `constants` (n_atom,) are mean force constants per Cartesian component, eV/Å², k_i = tr(H_ii)/3, times
+    the factor of displacements without rigid motions.
     """
     return 0.5 * ((displacements**2).sum(axis=2) * constants).sum(axis=1)
 
@@ -119,11 +120,16 @@ class Expansion:
             return "energies expanded to second order"
         return "energies expanded to first order" + (", corrected by the mean curvature" if self.curvature else "")
 
-    def energy_changes(self, index: int, structure: Structure, displacements: np.ndarray) -> np.ndarray:
-        """(n_copy,) E(σ') - E(σ) for the displacements (n_copy, n_atom, 3) of structure `index`, eV."""
+    def energy_changes(
+        self, index: int, structure: Structure, displacements: np.ndarray, factor: float = 1.0
+    ) -> np.ndarray:
+        """(n_copy,) E(σ') - E(σ) for the displacements (n_copy, n_atom, 3) of structure `index`, eV.
+
+        `factor` is that of `DisplacementPlan.curvature_factor`.
+        """
         second = None
         if self.hessians is not None:
             second = hessian_energies(self.hessians(index), displacements)
         elif self.curvature:
-            second = curvature_energies(per_atom(self.curvature, structure.symbols), displacements)
+            second = curvature_energies(factor * per_atom(self.curvature, structure.symbols), displacements)
         return taylor_energies(0.0, structure.forces, displacements, second)

@@ -14,17 +14,22 @@ from .expansion import curvature_energies, per_atom
 SCATTER = 0.2
 """Variance of ½ δᵀHδ for one atom in units of (k |δ|²)²: ¼ · 9 · 4/45 for a single stiff direction (three times
 the mean force constant k along it, none across it) and a random direction of δ."""
+COUPLING = 0.2
+"""The same from the coupling to other atoms that move at once: measured on water clusters; 0.5 in a molecule of two
+atoms."""
 SAMPLE = 100
 """Structures whose copies are looked at for a forecast."""
 LEAST_WEIGHT = 1e-3
+LEFT = {"first order": ("bias", "spread", "scatter"), "corrected": ("scatter",), "centred": ("spread", "scatter")}
+"""What is left of the truncation error: all of it in first-order energies; not the mean curvature after the correction;
+not what is common to the copies of a structure in the group-centred loss."""
 
 
 @dataclass(frozen=True)
 class Forecast:
     """Expected errors of the energies of copies, eV/atom, and what they are to tell.
 
-    The scatter is that of ½ δᵀHδ about its mean with one stiff direction per atom and no coupling between
-    atoms: an estimate (on water clusters 0.8 to 0.9 of the measured one).
+    The scatter is an estimate, from `SCATTER` and `COUPLING` and the mean force constants alone.
     """
 
     signal: float
@@ -36,18 +41,13 @@ class Forecast:
     scatter: float
     """Root mean square of what ½ Σ k |δ|² does not describe: directions."""
 
-    @property
-    def error_first_order(self) -> float:
-        """Root mean square truncation error of first-order energies."""
-        return float(np.sqrt(self.bias**2 + self.spread**2 + self.scatter**2))
+    def error(self, left: str) -> float:
+        """Root mean square truncation error that is left, by a key of `LEFT`."""
+        return float(np.sqrt(sum(getattr(self, part) ** 2 for part in LEFT[left])))
 
-    def error(self, corrected: bool) -> float:
-        """Root mean square truncation error, with or without the correction by the mean curvature."""
-        return self.scatter if corrected else self.error_first_order
-
-    def ratio(self, corrected: bool) -> float:
+    def ratio(self, left: str) -> float:
         """Truncation error over signal."""
-        return self.error(corrected) / self.signal if self.signal > 0.0 else np.inf
+        return self.error(left) / self.signal if self.signal > 0.0 else np.inf
 
 
 def forecast(
@@ -63,7 +63,7 @@ def forecast(
     signals, means, scatters = [], [], []
     for s in with_copies[:: max(1, -(-len(with_copies) // SAMPLE))].tolist():
         structure, moved = structures[s], plan.displacements(s)
-        k = per_atom(constants, structure.symbols)
+        k = plan.curvature_factor(s) * per_atom(constants, structure.symbols)
         signals.append((moved * structure.forces).sum(axis=(1, 2)) / structure.n_atoms)
         means.append(curvature_energies(k, moved) / structure.n_atoms)
         scatters.append(_scatter(k, moved) / structure.n_atoms)
@@ -76,7 +76,7 @@ def forecast(
 
 def balanced_deltas(
     structures: Sequence[Structure], plan_with: Callable[[Mapping[str, float]], DisplacementPlan],
-    constants: Mapping[str, float], ratio: float, corrected: bool, trial: float = 0.01,
+    constants: Mapping[str, float], ratio: float, left: str, trial: float = 0.01,
 ) -> dict[str, float] | None:
     """Return δ_max of each species, Å, with the wanted ratio of truncation error to signal.
 
@@ -89,8 +89,8 @@ def balanced_deltas(
         From δ_max of each species to the displacements; called once, with a mean of about `trial`.
     ratio
         Truncation error over signal.
-    corrected
-        Are the energies corrected by the mean curvature?
+    left
+        Which truncation error: a key of `LEFT`.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def balanced_deltas(
     found = forecast(structures, plan_with(start), constants)
     if found is None or found.signal == 0.0:
         return None
-    factor = ratio / found.ratio(corrected)
+    factor = ratio / found.ratio(left)
     return {symbol: factor * delta for symbol, delta in start.items()}
 
 
@@ -135,6 +135,7 @@ def truncation_weights(
 
 
 def _scatter(constants: np.ndarray, displacements: np.ndarray) -> np.ndarray:
-    """(n_copy,) standard deviation of ½ δᵀHδ for fixed lengths and random directions, eV; see `SCATTER`."""
+    """(n_copy,) standard deviation of ½ δᵀHδ for fixed lengths and random directions, eV; see `Forecast`."""
     squares = (displacements**2).sum(axis=2)
-    return np.sqrt(SCATTER * ((constants * squares) ** 2).sum(axis=1))
+    coupled = np.count_nonzero(squares, axis=1) > 1
+    return np.sqrt((SCATTER + COUPLING * coupled) * ((constants * squares) ** 2).sum(axis=1))
