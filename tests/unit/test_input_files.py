@@ -176,6 +176,16 @@ TAYLOR = [
     ("species=O,Ti", TaylorOptions(species=("O", "Ti"))),
     ("atoms=1-3,12", TaylorOptions(atoms=(1, 2, 3, 12))),
     ("atoms=\"1 - 3, 12\"", TaylorOptions(atoms=(1, 2, 3, 12))),
+    ("strategy=orthogonal rotations=remove", TaylorOptions(strategy="orthogonal", rotations="remove")),
+    ("strategy=antithetic weights=truncation temperature=300",
+     TaylorOptions(strategy="antithetic", weights="truncation", temperature=300.0)),
+    ("strategy=modes amplitude=stiffness hessian=\"my hessians\" order=2",
+     TaylorOptions(strategy="modes", amplitude="stiffness", hessian="my hessians", order=2)),
+    ("strategy=strain strain=0.01 fraction=6", TaylorOptions(strategy="strain", strain=0.01, fraction=6.0)),
+    ("delta=auto ratio=0.2 potential=O.nn,n/Ti.nn", TaylorOptions(delta=None, ratio=0.2, potential=("O.nn", "n/Ti.nn"))),
+    ("curvature=auto", TaylorOptions(curvature="auto")),
+    ("curvature=NONE", TaylorOptions()),
+    ("curvature=O:33.9,Ti:1.7d1", TaylorOptions(curvature={"O": 33.9, "Ti": 17.0})),
 ]
 
 
@@ -284,6 +294,15 @@ WRITTEN = [
             "taylor", 0.03, 70, "cartesian", 5, "a b.train", 7, {"H": 0.1}, 0.1, 2.5, 0.0, ("O", "H"),
             (1, 2, 3, 9, 5, 6),
         ),
+    ),
+    *(
+        GenerateInput(types=(("H", 0.0),), setups={"H": "H.stp"}, files=("a",), derivatives=options)
+        for options in (
+            TaylorOptions(strategy="orthogonal", rotations="remove", curvature="auto", temperature=300.5, weights="truncation"),
+            TaylorOptions(delta=None, ratio=0.25, curvature={"H": 16.9}), TaylorOptions(delta=None, potential=("a b.nn", "c")),
+            TaylorOptions(strategy="modes", rotations="keep", amplitude="stiffness", hessian="h h.npy", order=2),
+            TaylorOptions(strategy="strain", strain=0.003, skip=0.0, forcemax=9.0),
+        )
     ),
     TrainInput("a/b.train", (NetworkSpec("H", "H.nn", None),)),
     TrainInput(

@@ -18,6 +18,9 @@ from taylorfit.taylor.provenance import MAX_LENGTH, Provenance, copy_name, parse
         (("a.xsf", "cartesian", 12345, 0.03, "17-y"), "a.xsf#taylor:cartesian:12345:0.03:17-y"),
         (("my data/50%.xsf", "random", 0, 1e-5), "my%20data/50%25.xsf#taylor:random:0000:1e-05"),
         (("größe.xsf", "random", 0, 1.0), "gr%C3%B6%C3%9Fe.xsf#taylor:random:0000:1.0"),
+        (("a.xsf", "orthogonal", 2, 0.008, "", 0.625), "a.xsf#taylor:orthogonal:0002:0.008:w0.625"),
+        (("a.xsf", "cartesian", 2, 0.03, "17-y", 0.5), "a.xsf#taylor:cartesian:0002:0.03:17-y:w0.5"),
+        (("a.xsf", "strain", 2, 0.005), "a.xsf#taylor:strain:0002:0.005"),
     ],
 )
 def test_names_look_as_documented(arguments, name):
@@ -31,12 +34,13 @@ def test_names_look_as_documented(arguments, name):
     index=st.integers(0, 10**7),
     delta=st.floats(0.0, 10.0),
     site=st.just("") | st.from_regex(r"[1-9][0-9]{0,4}[+-][xyz]", fullmatch=True),
+    weight=st.floats(1e-6, 1.0).map(lambda weight: float(f"{weight:.4g}")),
 )
-def test_any_parent_is_read_back(parent, strategy, index, delta, site):
-    name = copy_name(parent, strategy, index, delta, site)
+def test_any_parent_is_read_back(parent, strategy, index, delta, site, weight):
+    name = copy_name(parent, strategy, index, delta, site, weight)
     assert re.fullmatch("[!-~]+", name)
     assert len(name) <= MAX_LENGTH
-    assert parse_copy_name(name) == Provenance(parent, strategy, index, delta, site)
+    assert parse_copy_name(name) == Provenance(parent, strategy, index, delta, site, weight)
     assert parse_copy_name(name.ljust(1024)) == parse_copy_name(name)  # Fortran pads with blanks
 
 
@@ -54,7 +58,8 @@ def test_a_copy_of_a_copy_names_the_copy():
     "name",
     ["", "a.xsf", "traj.xyz#12", "#taylor:random:0003:0.008", "a#taylor:random:3:0.008", "a#taylor:random:0003:",
      "a#taylor:random:0003:0.008:x", "a#taylor:random:0003:0.008.xsf", "a#taylor:Random:0003:0.008",
-     "a#taylor:random:0003:--"],
+     "a#taylor:random:0003:--", "a#taylor:random:0003:0.008:w", "a#taylor:random:0003:0.008:w-1",
+     "a#taylor:random:0003:0.008:w0", "a#taylor:random:0003:0.008:w0.5:17-y"],
 )
 def test_other_names_are_not_copies(name):
     assert parse_copy_name(name) is None
@@ -65,9 +70,15 @@ def test_other_names_are_not_copies(name):
     [
         ("", "random", 0, 0.01), ("a", "", 0, 0.01), ("a", "a:b", 0, 0.01), ("a", "random", -1, 0.01),
         ("a", "random", 0, float("nan")), ("a", "random", 0, -0.01), ("a", "cartesian", 0, 0.01, "0+x"),
+        ("a", "random", 0, 0.01, "", 0.0), ("a", "random", 0, 0.01, "", float("nan")),
         ("a" * 1000, "random", 0, 0.01), ("ü" * 200, "random", 0, 0.01),
     ],
 )
 def test_impossible_names_are_refused(arguments):
     with pytest.raises(InputError):
         copy_name(*arguments)
+
+
+def test_strained_copies_say_so():
+    assert parse_copy_name("a#taylor:strain:0002:0.005").is_strained
+    assert not parse_copy_name("a#taylor:random:0002:0.005").is_strained

@@ -186,6 +186,25 @@ def test_constraints_do_not_change_the_forces(tmp_path, kind):
         np.testing.assert_array_equal(structure.stress, [[1, 6, 5], [6, 2, 4], [5, 4, 3]])
 
 
+@pytest.mark.parametrize(("key", "factor"), [("stress", 1.0), ("REF_stress", 1.0), ("virial", -120.0), ("dft_virial", -120.0)])
+def test_stress_and_virial_of_extxyz(key, factor, tmp_path):
+    pytest.importorskip("ase")
+    stress = np.array([[0.01, 0.02, 0.03], [0.02, -0.04, 0.05], [0.03, 0.05, 0.06]])
+    numbers = " ".join(map(str, (factor * stress).ravel()))
+    (tmp_path / "a.extxyz").write_text(frame(f'energy=-1.0 {key}="{numbers}"'))
+    structure = next(read_structures(tmp_path / "a.extxyz"))
+    assert structure.volume == pytest.approx(120.0)
+    np.testing.assert_allclose(structure.stress, stress, rtol=1e-12)
+
+
+def test_a_virial_without_a_cell_is_no_stress(tmp_path):
+    ase = pytest.importorskip("ase")
+    from taylorfit.formats.ase_frames import structure_from_atoms
+
+    molecule = ase.Atoms("OH", [[0, 0, 0], [1, 0, 0]], info={"virial": np.eye(3)})
+    assert structure_from_atoms(molecule).stress is None
+
+
 def test_vasp_output_has_the_energy_that_its_forces_derive_from():
     ase_test = pytest.importorskip("ase.test")
     path = Path(ase_test.__file__).parent / "testdata/vasp/OUTCAR_example_1"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
 from taylorfit.formats.xsf import format_xsf, parse_xsf, read_xsf, write_xsf
-from taylorfit.structure import Structure
+from taylorfit.structure import VOIGT, Structure
 
 ATOMS = """Ti 0.0 0.0 0.0 0.1 0.2 0.3
 O  1.5 0.0 0.0 -0.1 0.0 0.0
@@ -241,6 +241,7 @@ def structures(draw) -> Structure:
         energy=draw(st.none() | finite),
         forces=np.reshape(draw(vectors), (n_atom, 3)) if draw(st.booleans()) else None,
         cohesive_energy=draw(st.none() | finite),
+        stress=np.reshape(draw(st.lists(st.floats(-1e9, 1e9), min_size=6, max_size=6)), 6)[VOIGT] if draw(st.booleans()) else None,
     )
 
 
@@ -250,8 +251,13 @@ def test_written_structures_are_read_back_exactly(structure, comments):
     read = parse_xsf(format_xsf(structure, comments).encode(), "")
     for name in ("symbols", "pbc", "energy", "cohesive_energy"):
         assert getattr(read, name) == getattr(structure, name)
-    for name in ("positions", "cell", "forces"):
+    for name in ("positions", "cell", "forces", "stress"):
         np.testing.assert_array_equal(getattr(read, name), getattr(structure, name))
+
+
+def test_a_comment_is_not_read_as_stress():
+    text = format_xsf(Structure(("H",), np.zeros((1, 3))), ["stress = 1 2 3 4 5 6", "  stress=0"])
+    assert parse_xsf(text.encode(), "").stress is None and "Stress = 1 2 3" in text
 
 
 @settings(max_examples=300, deadline=None)
@@ -285,6 +291,43 @@ def test_garbage_gives_an_error_of_ours(content):
 def test_long_words_take_no_quadratic_time():
     with pytest.raises(FormatError):
         parse(MOLECULE.replace("1.5", "1" * 200_000 + "x", 1))
+
+
+STRESSED = """# total energy = -1.0 eV
+# stress = 0.01 -0.02 0.03 4e-3 5d-3 -6.0E-3{unit}
+
+CRYSTAL
+PRIMVEC
+4 0 0
+0 4 0
+0 0 4
+PRIMCOORD
+1 1
+H 0 0 0
+"""
+
+
+@pytest.mark.parametrize("unit", ["", " eV/A^3", " eV/Å^3", " (eV/ang**3)"])
+def test_stress_stands_in_a_comment(unit):
+    stress = parse_xsf(STRESSED.format(unit=unit).encode(), "a.xsf").stress
+    np.testing.assert_array_equal(stress, [[0.01, -0.006, 0.005], [-0.006, -0.02, 0.004], [0.005, 0.004, 0.03]])
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("# stress = 1 2 3 4 5", "line 2: stress is not six numbers"),
+    ("#stress=0.1 GPa", "line 2: stress is not six numbers"),
+    ("# stress = 1 2 3 4 5 nan", "line 2: stress is not six numbers"),
+    ("# stress = 1 2 3 4 5 6 GPa", "line 2: stress is not in eV/Å³: found 'GPa'"),
+])
+def test_a_stress_that_cannot_be_used_is_refused(line, message):
+    text = STRESSED.replace("# stress = 0.01 -0.02 0.03 4e-3 5d-3 -6.0E-3{unit}", line)
+    with pytest.raises(FormatError, match=f"a.xsf, {message}"):
+        parse_xsf(text.encode(), "a.xsf")
+
+
+def test_other_comments_about_stress_are_passed_over():
+    text = STRESSED.replace("# stress = 0.01 -0.02 0.03 4e-3 5d-3 -6.0E-3{unit}", "# no stress was computed; Stress = 0")
+    assert parse_xsf(text.encode(), "a.xsf").stress is None
 
 
 def test_slab_is_written_with_its_cell_and_molecule_without():
