@@ -215,22 +215,13 @@ def _result(
     skipped = {reason.value: n for reason, n in count_skipped(plan.selections).items() if n}
     n_with = int((plan.n_copies > 0).sum())
     told = [f"Taylor copies: {headline}, seed {options.seed}: {plan.total} copies of {n_with} structures"]
-    if plan.total < plan.n_wanted:
-        full = _n_complete(plan) if isinstance(plan, DisplacementPlan) else 0
-        if plan.total >= options.n_max - 5:  # whole sets of six (cartesian) or two (antithetic)
-            told.append(f"  N_max={options.n_max} caps the number of copies ({plan.n_wanted} wanted)")
-        elif full:
-            told.append(f"  {full} structures have no more independent displacements ({plan.n_wanted} copies wanted)")
+    if plan.n_wanted > options.n_max:
+        told.append(f"  N_max={options.n_max} caps the number of copies ({plan.n_wanted} wanted)")
+    elif plan.total < plan.n_wanted:
+        told.append(f"  there are no more independent displacements ({plan.n_wanted} copies wanted)")
     told += [f"  {n} structure{'s get' if n > 1 else ' gets'} no copies: {reason}" for reason, n in skipped.items()]
     told += [line if line.startswith("warning") else f"  {line}" for line in lines]
     return PlannedCopies(source, plan.total, n_with, len(plan.n_copies) - n_with, skipped, tuple(told), report)
-
-
-def _n_complete(plan: DisplacementPlan) -> int:
-    """Number of structures that have a copy for each independent displacement."""
-    if not isinstance(plan.strategy, (OrthogonalDisplacements, NormalModeDisplacements)):
-        return 0
-    return sum(n > 0 and n == plan.strategy.n_directions(selection) for n, selection in zip(plan.n_copies, plan.selections))
 
 
 def _plan_strains(structures: Sequence[Structure], options: TaylorOptions) -> PlannedCopies:

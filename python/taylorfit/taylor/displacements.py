@@ -103,10 +103,16 @@ class DisplacementStrategy(ABC):
         moved = np.flatnonzero(self.deltas(selection))
         return 3 * len(moved) / self.n_directions(selection) if len(moved) == selection.n_atoms > 1 else 1.0
 
-    def _shared_out(self, selections: Sequence[AtomSelection], per_set: int = 1) -> tuple[np.ndarray, int]:
-        """Share copies out among the structures that can be displaced; see `amounts.shared_out`."""
+    def _shared_plan(self, selections: Sequence[AtomSelection], per_set: int = 1, limited: bool = False) -> DisplacementPlan:
+        """Share copies out among the structures that can be displaced; see `amounts.shared_out`.
+
+        `limited`: a structure gets no more copies than it has independent displacements.
+        """
         eligible = np.array([self.deltas(selection).any() for selection in selections], dtype=bool)
-        return shared_out(eligible, self.fraction, self.max_copies, self._rng(_PLAN_STREAM), per_set)
+        n_copies, n_wanted = shared_out(eligible, self.fraction, self.max_copies, self._rng(_PLAN_STREAM), per_set)
+        if limited:
+            n_copies = np.minimum(n_copies, [self.n_directions(selection) for selection in selections])
+        return DisplacementPlan(self, tuple(selections), n_copies, n_wanted)
 
     def n_directions(self, selection: AtomSelection) -> int:
         """Number of independent displacements of a structure: 3N without the rigid motions; 0 if nothing moves."""
@@ -236,8 +242,7 @@ class RandomDisplacements(DisplacementStrategy):
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure; see the class."""
-        n_copies, n_wanted = self._shared_out(selections)
-        return DisplacementPlan(self, tuple(selections), n_copies, n_wanted)
+        return self._shared_plan(selections)
 
     def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
         deltas = self.deltas(selection)
@@ -285,8 +290,7 @@ class AntitheticDisplacements(RandomDisplacements):
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure, an even one; see the class."""
-        n_copies, n_wanted = self._shared_out(selections, per_set=2)
-        return DisplacementPlan(self, tuple(selections), n_copies, n_wanted)
+        return self._shared_plan(selections, per_set=2)
 
     def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
         half = super()._displace(structure, selection, n_copies // 2, atoms)

@@ -52,9 +52,7 @@ class NormalModeDisplacements(DisplacementStrategy):
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure; see the class."""
-        n_copies, n_wanted = self._shared_out(selections)
-        most = np.array([self.n_directions(selection) for selection in selections], dtype=np.int64)
-        return DisplacementPlan(self, tuple(selections), np.minimum(n_copies, most), n_wanted)
+        return self._shared_plan(selections, limited=True)
 
     def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
         deltas = self.deltas(selection)
