@@ -137,11 +137,13 @@ def find_curvature(structures: Sequence[Structure], options: TaylorOptions, thre
     if options.temperature is not None:
         return curvature_from_forces(structures, options.temperature)
     if options.potential is not None:
-        return curvature_from_potential(structures, load_potential(options.potential, structures), options.seed, threads)
+        potential = load_potential(options.potential, structures)
+        return curvature_from_potential(structures, potential, options.seed, threads)
     found = curvature_from_pairs(structures, find_frame_pairs(structures))
     if found is None:
-        raise InputError("mean force constants cannot be estimated: no temperature, no potential, and too few pairs of "
-                         "near frames", expected="temperature= (K, of a dynamics), potential= (files), or curvature=O:33.9,…")
+        raise InputError(
+            "mean force constants cannot be estimated: no temperature, no potential, and too few pairs of near frames",
+            expected="temperature= (K, of a dynamics), potential= (files), or curvature=O:33.9,…")
     return found
 
 
@@ -200,11 +202,11 @@ def _headline(options: TaylorOptions, deltas: Mapping[str, float | None]) -> str
     """Strategy and displacements in words."""
     common = options.delta
     others = {symbol: delta for symbol, delta in deltas.items() if delta is not None and delta != common}
-    lengths = ([] if common is None else [f"{common:g} Å"]) + [f"{symbol} {delta:.3g} Å" for symbol, delta in others.items()]
+    bounds = ([] if common is None else [f"{common:g} Å"]) + ([lengths(others)] if others else [])
     extras = ["without rotations"] if options.removes_rotations else []
     extras += ["second order"] if options.order == 2 else []
     extras += ["weighted"] if options.weights != "none" else []
-    return (f"strategy {_LETTERS.get(options.strategy, options.strategy)}, up to {', '.join(lengths) or 'nothing'}"
+    return (f"strategy {_LETTERS.get(options.strategy, options.strategy)}, up to {', '.join(bounds) or 'nothing'}"
             + "".join(f", {extra}" for extra in extras))
 
 

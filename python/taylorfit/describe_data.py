@@ -39,7 +39,8 @@ def describe_trainset(t: TrainingSet) -> Description:
     lines = [f"species {', '.join(f'{s} (atomic energy {e:.8g} eV)' for s, e in energies.items())}"]
     lines.append(f"{int((~is_copy).sum())} structures" + (f", {int(is_copy.sum())} Taylor copies of {n_parents} structures"
                                                          if is_copy.any() else ", no Taylor copies"))
-    lines += [f"  {s['copies']} copies {s['strategy']}, up to {s['delta']:g}" + ("" if s["strategy"] == STRAIN else " Å")
+    units = {STRAIN: ""}
+    lines += [f"  {s['copies']} copies {s['strategy']}, up to {s['delta']:g}{units.get(s['strategy'], ' Å')}"
               for s in strategies]
     n = t.n_atoms
     lines.append(f"{int(n.sum())} atoms ({', '.join(f'{k} {s}' for s, k in atoms.items())}), "

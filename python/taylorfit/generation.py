@@ -62,7 +62,9 @@ class XsfCopies:
         for number, copy in enumerate(copies.structures(parent)):
             path = self._directory / f"{stem}-taylor-{number:04d}.xsf"
             self._written.append(path)
-            write_xsf(path, copy, comments=[f"Taylor copy {copy.name}", f"{description}; forces are those of the parent"])
+            write_xsf(path, copy, comments=[
+                f"Taylor copy {copy.name}", f"{description}; forces are those of the parent",
+            ])
 
     def _stem(self, name: str) -> str:
         """A flat file name for a structure, from the end of its path and its frame; used only once."""
@@ -194,7 +196,7 @@ def _described(
     structures: Sequence[Structure], batch: Sequence[int], made: Sequence[Copies | None], tables: DescriptorTables,
     threads: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (1 + n_copy, n_value) descriptors and (1 + n_copy, n_atom, 3) positions: each structure, then its copies."""
+    """Yield (1 + n_copy, n_value) descriptors and (1 + n_copy, n_atom, 3) positions of each structure and its copies."""
     bases: list[Structure] = []
     displacements: list[np.ndarray] = []
     n_bases: list[int] = []

@@ -22,8 +22,8 @@ COPIES = 24
 NEARLY_ORTHOGONAL = 0.05
 """Random vectors that are so small a part of all directions repeat hardly anything."""
 CENTRED_RATIO = 0.15
-"""Truncation error over signal for the group-centred loss, whose weight of the forces does not depend on δ: a small δ costs
-nothing there.  At the published δ (0.008 Å for water clusters) it is about this."""
+"""Truncation error over signal for the group-centred loss, whose weight of the forces does not depend on δ: a small δ
+costs nothing there.  At the published δ (0.008 Å for water clusters) it is about this."""
 RULE_OF_THUMB = (0.010, 0.015)
 """δ_max over the shortest bond: common practice with strategy B."""
 MODES = {"centred": ("centred", CENTRED_RATIO), "taylor": ("corrected", DEFAULT_RATIO)}
@@ -76,7 +76,7 @@ def suggest(
         if no structure can be displaced.
     """
     selections = select_all(structures)
-    can_move = [(structure, selection) for structure, selection in zip(structures, selections) if selection.reason is None]
+    can_move = [pair for pair in zip(structures, selections) if pair[1].reason is None]
     if not can_move:
         raise InputError("no structure can have copies", expected="structures with forces that are not all near zero")
     is_isolated = not any(any(structure.pbc) for structure, _ in can_move)
@@ -91,16 +91,16 @@ def suggest(
     reasons = [
         f"{copies} copies per structure: " + (f"more than {COPIES} gave no better forces in the published tests"
                                               if copies == COPIES else "one for each independent displacement"),
-        f"strategy {strategy}: " + (f"{copies} random vectors of {directions} dimensions are nearly orthogonal anyway"
-                                    if is_sparse else
-                                    f"no two copies measure the same component of the forces ({copies} of {directions})"),
+        f"strategy {strategy}: " + (
+            f"{copies} random vectors of {directions} dimensions are nearly orthogonal anyway" if is_sparse else
+            f"no two copies measure the same component of the forces ({copies} of {directions})"),
     ]
     if is_isolated:
         reasons.append("rotations=remove: the structures are isolated, and turning them tells nothing")
     if curvature is None:
         delta = float(f"{DELTA_FRACTION * min(shortest.values(), default=1.0):.2g}")
-        reasons.append(f"delta {delta:g} Å: {100 * DELTA_FRACTION:g} % of the shortest distance; truncation errors cannot be "
-                       "estimated (give --temperature, --potential or --curvature)")
+        reasons.append(f"delta {delta:g} Å: {100 * DELTA_FRACTION:g} % of the shortest distance; truncation errors cannot "
+                       "be estimated (give --temperature, --potential or --curvature)")
         return Suggestion(replace(base, delta=delta), tuple(reasons), ())
     alternatives = _alternatives(structures, selections, base, curvature, shortest)
     best = next(a for a in alternatives if a.left == MODES[mode][0])
@@ -109,8 +109,8 @@ def suggest(
         base, delta=max(best.deltas.values()), delta_species=_others(best.deltas),
         curvature=_rounded(curvature.constants) if best.left == "corrected" else None)
     if best.left == "centred":
-        reasons.append("FORCES mode=centred in train.in: the common bias of a structure's copies drops out, and the weight of "
-                       "the forces does not depend on delta")
+        reasons.append("FORCES mode=centred in train.in: the common bias of a structure's copies drops out, and the weight "
+                       "of the forces does not depend on delta")
     else:
         reasons.append("curvature=: without it the bias would decide, and delta would have to be smaller")
     return Suggestion(options, tuple(reasons), alternatives)
@@ -121,7 +121,8 @@ def _alternatives(
     shortest: Mapping[str, float],
 ) -> tuple[Alternative, ...]:
     def planned(deltas: Mapping[str, float]) -> DisplacementPlan:
-        return strategy_of(replace(base, delta=max(deltas.values()), delta_species=_others(deltas)), deltas).plan(selections)
+        options = replace(base, delta=max(deltas.values()), delta_species=_others(deltas))
+        return strategy_of(options, deltas).plan(selections)
 
     found = []
     for title, left, ratio in (("group-centred training", "centred", CENTRED_RATIO),

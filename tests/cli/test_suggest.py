@@ -21,10 +21,12 @@ def test_the_block_generates_what_was_forecast(mode: str, tmp_path: Path) -> Non
     result = succeed(tmp_path, "suggest", "xsf/*.xsf", "--temperature", "2000", "--mode", mode, "--threads", "1")
     assert contents(tmp_path) == before
     block = result.out[result.out.index("DERIVATIVES"):]
-    (tmp_path / "again.in").write_text(generate_in(("Ar",), ["xsf/*.xsf"], extra=block.replace("\n", "\ntemperature=2000 ", 1)))
+    extra = block.replace("\n", "\ntemperature=2000 ", 1)
+    (tmp_path / "again.in").write_text(generate_in(("Ar",), ["xsf/*.xsf"], extra=extra))
     found = report(tmp_path, "suggest", "xsf/*.xsf", "--temperature", "2000", "--mode", mode)
     generated = report(tmp_path, "generate", "again.in")
-    (best,) = [a for a in found["alternatives"] if a["forecast"]["left"] == {"centred": "centred", "taylor": "corrected"}[mode]]
+    left = {"centred": "centred", "taylor": "corrected"}[mode]
+    (best,) = [a for a in found["alternatives"] if a["forecast"]["left"] == left]
     assert generated["taylor"]["delta"] == pytest.approx(best["delta"])
     assert generated["taylor"]["forecast"]["signal"] == pytest.approx(best["forecast"]["signal"], rel=1e-6)
     assert generated["taylor"]["forecast"]["bias"] == pytest.approx(best["forecast"]["bias"], rel=1e-2)
@@ -32,7 +34,8 @@ def test_the_block_generates_what_was_forecast(mode: str, tmp_path: Path) -> Non
     options = read_generate_input(tmp_path / "again.in").derivatives
     assert options.strategy == found["strategy"] == "orthogonal" and options.rotations == "remove"
     assert (options.curvature is not None) == (mode == "taylor")
-    assert found["forces"]["Ar"]["largest"] == pytest.approx(max(np.linalg.norm(s.forces, axis=1).max() for s in structures))
+    largest = max(np.linalg.norm(s.forces, axis=1).max() for s in structures)
+    assert found["forces"]["Ar"]["largest"] == pytest.approx(largest)
     for words in ("Rule of thumb", "meV/atom", "Mean force constants", "9 of 9"):
         assert words in result.out
 
@@ -89,6 +92,7 @@ def test_help_names_every_key_of_the_report(tmp_path: Path) -> None:
 
 def test_force_statistics_by_species() -> None:
     forces = np.array([[3.0, 0, 0], [0, 4.0, 0], [0, 0, 1.0]])
-    found = force_statistics([Structure(("O", "H", "H"), np.eye(3), forces=forces), Structure(("O",), np.zeros((1, 3)))])
+    without = Structure(("O",), np.zeros((1, 3)))
+    found = force_statistics([Structure(("O", "H", "H"), np.eye(3), forces=forces), without])
     assert found["H"] == pytest.approx({"rms": np.sqrt(17 / 6), "largest": 4.0})
     assert found["O"] == pytest.approx({"rms": np.sqrt(3.0), "largest": 3.0})

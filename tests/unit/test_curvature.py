@@ -133,7 +133,8 @@ def test_the_trace_of_the_hessian_by_random_vectors(potential, clusters):
 
 
 @pytest.mark.parametrize(("name", "stem"), [
-    ("xsf/a.xsf", "a"), ("a", "a"), ("runs/md.extxyz#12", "md_12"), ("a.b/c.d.xsf", "c.d"), ("vasp/OUTCAR#0", "OUTCAR_0"),
+    ("xsf/a.xsf", "a"), ("a", "a"), ("runs/md.extxyz#12", "md_12"), ("a.b/c.d.xsf", "c.d"),
+    ("vasp/OUTCAR#0", "OUTCAR_0"),
 ])
 def test_file_names_of_hessians(name, stem):
     assert hessian_stem(name) == stem

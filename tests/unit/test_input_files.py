@@ -182,7 +182,8 @@ TAYLOR = [
     ("strategy=modes amplitude=stiffness hessian=\"my hessians\" order=2",
      TaylorOptions(strategy="modes", amplitude="stiffness", hessian="my hessians", order=2)),
     ("strategy=strain strain=0.01 fraction=6", TaylorOptions(strategy="strain", strain=0.01, fraction=6.0)),
-    ("delta=auto ratio=0.2 potential=O.nn,n/Ti.nn", TaylorOptions(delta=None, ratio=0.2, potential=("O.nn", "n/Ti.nn"))),
+    ("delta=auto ratio=0.2 potential=O.nn,n/Ti.nn",
+     TaylorOptions(delta=None, ratio=0.2, potential=("O.nn", "n/Ti.nn"))),
     ("curvature=auto", TaylorOptions(curvature="auto")),
     ("curvature=NONE", TaylorOptions()),
     ("curvature=O:33.9,Ti:1.7d1", TaylorOptions(curvature={"O": 33.9, "Ti": 17.0})),
@@ -298,8 +299,9 @@ WRITTEN = [
     *(
         GenerateInput(types=(("H", 0.0),), setups={"H": "H.stp"}, files=("a",), derivatives=options)
         for options in (
-            TaylorOptions(strategy="orthogonal", rotations="remove", curvature="auto", temperature=300.5, weights="truncation"),
-            TaylorOptions(delta=None, ratio=0.25, curvature={"H": 16.9}), TaylorOptions(delta=None, potential=("a b.nn", "c")),
+            TaylorOptions(strategy="orthogonal", rotations="remove", curvature="auto", temperature=300.5),
+            TaylorOptions(delta=None, ratio=0.25, curvature={"H": 16.9}, weights="truncation"),
+            TaylorOptions(delta=None, potential=("a b.nn", "c")),
             TaylorOptions(strategy="modes", rotations="keep", amplitude="stiffness", hessian="h h.npy", order=2),
             TaylorOptions(strategy="strain", strain=0.003, skip=0.0, forcemax=9.0),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cli_support import morse, morse_cluster
@@ -168,7 +170,8 @@ def test_weights_stand_in_the_names(clusters):
         squares = (plan.displacements(s) ** 2).sum(axis=2)
         signal = (squares * (cluster.forces**2).sum(axis=1)).sum(axis=1) / 3
         error = (0.5 * constants * squares.sum(axis=1)) ** 2 + 0.4 * constants**2 * (squares**2).sum(axis=1)
-        assert [parse_copy_name(name).weight for name in made.names] == pytest.approx(signal / (signal + error), rel=1e-3)
+        weights = [parse_copy_name(name).weight for name in made.names]
+        assert weights == pytest.approx(signal / (signal + error), rel=1e-3)
         assert source.names(s, cluster) == made.names
 
 
@@ -244,17 +247,17 @@ def test_strained_copies_are_structures_of_their_own():
 
 def test_structures_that_cannot_be_strained():
     parent = crystal()
-    slab = Structure(parent.symbols, parent.positions, parent.cell, (True, True, False), stress=parent.stress)
-    bare = Structure(parent.symbols, parent.positions, parent.cell, parent.pbc)
-    soft = Structure(parent.symbols, parent.positions, parent.cell, parent.pbc, stress=1e-4 * np.eye(3))
-    steep = Structure(parent.symbols, parent.positions, parent.cell, parent.pbc, stress=np.eye(3), forces=9 * np.ones((8, 3)))
+    slab, bare = replace(parent, pbc=(True, True, False)), replace(parent, stress=None)
+    soft, steep = replace(parent, stress=1e-4 * np.eye(3)), replace(parent, forces=9 * np.ones((8, 3)))
     reasons = [select_for_strain(s, force_max=5.0).reason for s in (slab, bare, soft, steep)]
-    assert reasons == [SkipReason.NOT_PERIODIC, SkipReason.NO_STRESS, SkipReason.NEAR_ZERO_STRESS, SkipReason.STRONG_FORCE]
+    assert reasons == [SkipReason.NOT_PERIODIC, SkipReason.NO_STRESS, SkipReason.NEAR_ZERO_STRESS,
+                       SkipReason.STRONG_FORCE]
     assert select_for_strain(soft, near_zero=0.0).reason is None
     assert StrainCopies(0.01, 5).plan([select_for_strain(bare)]).total == 0
 
 
-@pytest.mark.parametrize("values", [{"strain": 0.0}, {"strain": 0.6}, {"fraction": 0.0}, {"max_copies": -1}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "values", [{"strain": 0.0}, {"strain": 0.6}, {"fraction": 0.0}, {"max_copies": -1}, {"seed": -1}])
 def test_impossible_strains_are_refused(values):
     with pytest.raises(InputError):
         StrainCopies(**{"strain": 0.01, "fraction": 3.0, **values})

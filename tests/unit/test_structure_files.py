@@ -186,7 +186,8 @@ def test_constraints_do_not_change_the_forces(tmp_path, kind):
         np.testing.assert_array_equal(structure.stress, [[1, 6, 5], [6, 2, 4], [5, 4, 3]])
 
 
-@pytest.mark.parametrize(("key", "factor"), [("stress", 1.0), ("REF_stress", 1.0), ("virial", -120.0), ("dft_virial", -120.0)])
+@pytest.mark.parametrize(
+    ("key", "factor"), [("stress", 1.0), ("REF_stress", 1.0), ("virial", -120.0), ("dft_virial", -120.0)])
 def test_stress_and_virial_of_extxyz(key, factor, tmp_path):
     pytest.importorskip("ase")
     stress = np.array([[0.01, 0.02, 0.03], [0.02, -0.04, 0.05], [0.03, 0.05, 0.06]])

@@ -136,8 +136,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         Path(taylor_output).unlink(missing_ok=True)
     n_derivatives = 0
     if derivatives_output is not None:
-        n_derivatives = _write_derivatives(derivatives_output, kept, None if separate else source, tables, settings, seed,
-                                           threads, arguments.force)
+        n_derivatives = _write_derivatives(derivatives_output, kept, None if separate else source, tables, settings,
+                                           seed, threads, arguments.force)
 
     per_atom = np.array([s.reference_energy(settings.atomic_energies) / s.n_atoms for s in kept])
     seconds = time.perf_counter() - start

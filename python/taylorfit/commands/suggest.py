@@ -24,15 +24,15 @@ Propose displacements for Taylor copies of a set of structures with energies (eV
 displacement of each species (Å), copies per structure and strategy; with the expected signal, bias and scatter of the
 copies' energies (meV/atom) and the reasons. Nothing is written: copy the block DERIVATIVES into generate.in.
 
-The size of the second order comes from mean force constants, by --curvature, --temperature (k = <F_x^2>/kT: all structures
-from a dynamics at that temperature), --potential (a first potential), or pairs of near frames in the data.
+The size of the second order comes from mean force constants, by --curvature, --temperature (k = <F_x^2>/kT: all
+structures from a dynamics at that temperature), --potential (a first potential), or pairs of near frames in the data.
 
 Examples: python -m taylorfit suggest 'xsf/300*.xsf' --temperature 300
           python -m taylorfit suggest generate.in --mode taylor
 
-Keys of the report: structures (number), forces (species → rms component and largest norm, eV/Å), shortest_distances (pair →
-Å), curvature (species → eV/Å²) and curvature_source or null, mode, derivatives (the block), fraction, strategy, delta
-(species → Å, null without curvature: see derivatives), reasons, alternatives (title, delta, forecast in meV/atom).
+Keys of the report: structures (number), forces (species → rms component and largest norm, eV/Å),
+shortest_distances (pair → Å), curvature (species → eV/Å²) and curvature_source or null, mode, derivatives (the block),
+fraction, strategy, delta (species → Å), reasons, alternatives (title, delta, forecast in meV/atom).
 """
 
 
@@ -139,5 +139,5 @@ def _print_alternatives(alternatives: tuple[Alternative, ...]) -> None:
           "                                           meV/atom of the copies' energies")
     for a in alternatives:
         shown = forecast_report(a.expected, a.left)
-        print(f"  {a.title:34s} {shown['signal']:7.3f} {shown['bias']:9.3f} {shown['scatter']:9.3f} {shown['ratio']:13.2f}   "
-              f"{lengths(a.deltas)}")
+        print(f"  {a.title:34s} {shown['signal']:7.3f} {shown['bias']:9.3f} {shown['scatter']:9.3f} "
+              f"{shown['ratio']:13.2f}   {lengths(a.deltas)}")

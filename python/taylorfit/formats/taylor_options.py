@@ -75,7 +75,7 @@ class TaylorOptions:
     order: int = 1
     """1, or 2 with Hessians: E - δ·F + ½ δᵀHδ."""
     curvature: str | dict[str, float] | None = None
-    """Correction ½ Σ k_s |δ_i|² of first-order energies: `auto`, or k_s of each species in eV/Å²; None: no correction."""
+    """Correction ½ Σ k_s |δ_i|² of first-order energies: `auto`, or k_s of each species in eV/Å²; None: none."""
     temperature: float | None = None
     """At which all structures were sampled, K: for `curvature=auto` and `delta=auto`."""
     ratio: float | None = None
@@ -105,11 +105,12 @@ class TaylorOptions:
             require(chosen is None or len(chosen) > 0, name, f"{name} empty", expected="at least one")
         for atom in self.atoms or ():
             require(atom >= 1, "atoms", "not an atom number", atom, "an integer from 1")
-        for name, value, allowed in (("rotations", self.rotations, ROTATIONS), ("amplitude", self.amplitude, AMPLITUDES)):
-            if value is not None:
-                require_one_of(name, value, allowed)
+        for name, allowed in (("rotations", ROTATIONS), ("amplitude", AMPLITUDES)):
+            if getattr(self, name) is not None:
+                require_one_of(name, getattr(self, name), allowed)
         require_one_of("weights", self.weights, WEIGHTS)
-        require(self.strain is None or 0 < self.strain < 0.5, "strain", "strain out of range", self.strain, "e.g. 0.005")
+        require(self.strain is None or 0 < self.strain < 0.5, "strain", "strain out of range", self.strain,
+                "a small number such as 0.005")
         require(self.order in (1, 2), "order", "order not 1 or 2", self.order, "1 or 2")
         for name, value in (("temperature", self.temperature), ("ratio", self.ratio)):
             require(value is None or 0 < value < math.inf, name, f"{name} not positive", value, "a number > 0")
@@ -135,6 +136,7 @@ class TaylorOptions:
             ("rotations", strategy == "cartesian" and self.rotations == "remove", "a strategy that moves all atoms"),
             ("curvature", self.curvature is not None and knows_hessians, "order=2, which says it better"),
             ("weights", self.weights != "none" and knows_hessians, "order=1 and another strategy than modes"),
+            ("temperature", self.temperature is not None and knows_hessians, "order=1 and another strategy than modes"),
             ("delta", self.delta is None and knows_hessians, "a length in Å, with order=2 and strategy=modes"),
         ):
             require(not given, name, f"{name} cannot be used here", getattr(self, name), wanted)
@@ -255,7 +257,8 @@ def format_derivatives(options: TaylorOptions) -> str:
     if options.outfile is not None:
         words.append(f"outfile={block.quote(options.outfile)}")
     disp_all = {name: digit for digit, name in DISP_ALL.items()}
-    words.append(f"disp_all={disp_all[options.strategy]}" if options.strategy in disp_all else f"strategy={options.strategy}")
+    in_old_words = options.strategy in disp_all
+    words.append(f"disp_all={disp_all[options.strategy]}" if in_old_words else f"strategy={options.strategy}")
     words += [f"N_max={options.n_max}", f"seed={options.seed}"]
     words += [f"delta_{symbol}={length!r}" for symbol, length in options.delta_species.items()]
     if options.forcemin > 0:
@@ -300,16 +303,19 @@ OPTIONS = {
     "skip": Option("skip", real, "no copies of structures with all forces below, eV/Å; 0 none (0.05)"),
     "species": Option("species", _species_list, "displace only these, e.g. Li,O (all)"),
     "atoms": Option("atoms", _atom_numbers, "displace only these, from 1, e.g. 1-8,12 (all)"),
-    "rotations": Option("rotations", choice(*ROTATIONS), "of isolated structures: remove or keep (keep; modes: remove)"),
+    "rotations": Option("rotations", choice(*ROTATIONS),
+                        "of isolated structures, remove or keep (keep; modes: remove)"),
     "strain": Option("strain", real, f"strategy=strain: largest strain ({DEFAULT_STRAIN})"),
-    "amplitude": Option("amplitude", choice(*AMPLITUDES), "strategy=modes: each mode up to delta (bound), or to an equal "
-                        "truncation error (stiffness) (bound)"),
+    "amplitude": Option("amplitude", choice(*AMPLITUDES),
+                        "strategy=modes: each up to delta (bound) or to an equal truncation error (stiffness) (bound)"),
     "hessian": Option("hessian", text, "folder of Hessians, eV/Å², <structure>.npy/.npz/.txt, or one file for all"),
     "potential": Option("potential", _file_names, "first potential, e.g. O.nn,H.nn: Hessians and curvature from it"),
     "order": Option("order", integer, "2: second order with hessian= or potential= (1)"),
-    "curvature": Option("curvature", _curvature, "add ½ Σ k |δ|² to the energies: auto, or e.g. O:33.9,H:16.9 (eV/Å²) (none)"),
+    "curvature": Option("curvature", _curvature,
+                        "add ½ Σ k |δ|² to the energies: auto, or e.g. O:33.9,H:16.9, eV/Å² (none)"),
     "temperature": Option("temperature", real, "of the dynamics all structures come from, K: k = <F_x^2>/kT"),
     "ratio": Option("ratio", real, f"delta=auto: truncation error over signal, rms ({DEFAULT_RATIO})"),
-    "weights": Option("weights", choice(*WEIGHTS), "truncation: copies weighted by their expected truncation error (none)"),
+    "weights": Option("weights", choice(*WEIGHTS),
+                      "truncation: copies weighted by their expected truncation error (none)"),
 }
 """Options of DERIVATIVES."""

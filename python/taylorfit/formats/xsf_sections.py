@@ -21,7 +21,9 @@ STRESS_COMMENT = re.compile(r"\s*#\s*stress\s*=")
 """Start of the comment line that states the stress; ænet passes over comments."""
 STRESS_FORM = "# stress = xx yy zz yz xz xy eV/A^3"
 
-_STRESS_UNITS = frozenset(f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³"))
+_STRESS_UNITS = frozenset(
+    f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
+)
 _FOREIGN_UNITS = frozenset(
     "ha hartree hartrees eh ry rydberg rydbergs a.u. au mev kev kcal/mol kj/mol kcal kj j".split()
 )

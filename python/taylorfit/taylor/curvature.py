@@ -114,7 +114,7 @@ def curvature_from_traces(symbols: Sequence[Sequence[str]], diagonals: Sequence[
 
 
 def _means(symbols: Sequence[Sequence[str]], values: Sequence[np.ndarray]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean of (n_atom, 3) values over the atoms of each species, and its standard error from the spread of structures."""
+    """Mean of (n_atom, 3) values over the atoms of each species, and its standard error (spread of the structures)."""
     sums: dict[str, list[tuple[float, int]]] = {}
     for names, rows in zip(symbols, values, strict=True):
         atoms = np.array(names)

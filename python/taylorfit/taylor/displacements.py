@@ -103,7 +103,9 @@ class DisplacementStrategy(ABC):
         moved = np.flatnonzero(self.deltas(selection))
         return 3 * len(moved) / self.n_directions(selection) if len(moved) == selection.n_atoms > 1 else 1.0
 
-    def _shared_plan(self, selections: Sequence[AtomSelection], per_set: int = 1, limited: bool = False) -> DisplacementPlan:
+    def _shared_plan(
+        self, selections: Sequence[AtomSelection], per_set: int = 1, limited: bool = False
+    ) -> DisplacementPlan:
         """Share copies out among the structures that can be displaced; see `amounts.shared_out`.
 
         `limited`: a structure gets no more copies than it has independent displacements.

@@ -53,7 +53,7 @@ class StrainCopies:
         check_amounts(self.fraction, self.max_copies, self.seed)
 
     def plan(self, selections: Sequence[AtomSelection]) -> StrainPlan:
-        """Return the number of copies of each structure; a structure is strained if its selection has no reason not to be."""
+        """Return the number of copies of each structure; those whose selection has a reason get none."""
         eligible = np.array([selection.reason is None for selection in selections], dtype=bool)
         n_copies, n_wanted = shared_out(eligible, self.fraction, self.max_copies, self.rng(_PLAN_STREAM))
         return StrainPlan(self, tuple(selections), n_copies, n_wanted)
