@@ -7,8 +7,6 @@ the steps; the engine owns the arithmetic.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ import numpy as np
 from .analysis import Errors, energy_errors
 from .engine import Lbfgs
 from .errors import InputError, TaylorfitError
+from .interrupts import deferred_interrupt
 from .losses import EnergyLoss
 from .methods import Optimiser
 
@@ -136,7 +135,7 @@ class Training:
             if the loss is not finite at the starting point.
         """
         state = self.state
-        with _deferred_interrupt() as interrupt:
+        with deferred_interrupt() as interrupt:
             while state.next_epoch <= iterations and state.status == Lbfgs.RUNNING:
                 if patience and state.history and state.next_epoch - 1 - state.best_epoch >= patience:
                     return
@@ -272,46 +271,6 @@ class Training:
             )
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise InputError(f"the checkpoint is not usable ({error})") from error
-
-
-class _Interrupt:
-    """Ctrl-C during an epoch ends the engine call; between epochs it waits for `check`."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._allowed = False
-
-    def handle(self, signum: int, frame: object) -> None:
-        self.requested = True
-        if self._allowed:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def allowed(self) -> Iterator[None]:
-        self._allowed = True
-        try:
-            self.check()
-            yield
-        finally:
-            self._allowed = False
-
-    def check(self) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-
-
-@contextmanager
-def _deferred_interrupt() -> Iterator[_Interrupt]:
-    """Install the handler for the time of the loop (only the main thread can)."""
-    interrupt = _Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-    previous = signal.signal(signal.SIGINT, interrupt.handle)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def check_same_species(names: Sequence[str], species: Sequence[tuple[str, ...]]) -> None:

@@ -1,0 +1,48 @@
+"""Ctrl-C that does not break into what must be complete."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Interrupt:
+    """Ctrl-C that is obeyed only where it may be: in `allowed` blocks at once, elsewhere at the next `check`."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._allowed = False
+
+    def handle(self, signum: int, frame: object) -> None:
+        self.requested = True
+        if self._allowed:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        self._allowed = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._allowed = False
+
+    def check(self) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Interrupt]:
+    """Install the handler for the time of the block (only the main thread can)."""
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    previous = signal.signal(signal.SIGINT, interrupt.handle)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, previous)
