@@ -34,6 +34,12 @@ def save_checkpoint(path: str | PathLike[str], arrays: dict[str, np.ndarray], id
         np.savez(stream, version=np.array(VERSION), identity=np.array(identity), names=np.array(list(arrays)), **arrays)
 
 
+def require_checkpoint(path: str | PathLike[str]) -> None:
+    """Raise an InputError if there is no checkpoint."""
+    if not Path(path).exists():
+        raise InputError("there is no checkpoint to resume from", file=path, expected="a run that was interrupted")
+
+
 def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.ndarray]:
     """Read the arrays of a checkpoint.
 
@@ -44,8 +50,7 @@ def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.nd
     FormatError
         if the file is damaged.
     """
-    if not Path(path).exists():
-        raise InputError("there is no checkpoint to resume from", file=path, expected="a run that was interrupted")
+    require_checkpoint(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}

@@ -1,4 +1,4 @@
-"""Ctrl-C that does not break into what must be complete."""
+"""Ctrl-C that does not break into what must be complete, and the file STOP."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+STOP_FILE = "STOP"
+"""A file of this name in the working directory ends trainings after the epoch."""
+
+
+def stop_requested() -> bool:
+    """Is there a file STOP?"""
+    return Path(STOP_FILE).exists()
 
 
 class Interrupt:
@@ -32,6 +41,11 @@ class Interrupt:
     def check(self) -> None:
         if self.requested:
             raise KeyboardInterrupt
+
+    def taken(self) -> bool:
+        """Was there a Ctrl-C since the last call?  For loops that go on for a while after it."""
+        requested, self.requested = self.requested, False
+        return requested
 
 
 @contextmanager

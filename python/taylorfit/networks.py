@@ -17,6 +17,11 @@ from .network import ACTIVATIONS, Network, Potential, TrainingSetInfo
 from .trainset import TrainingSet
 
 
+def weights_generator(seed: int, member: int = 0) -> np.random.Generator:
+    """Random numbers for the first weights of a member (from 0) of a committee; 0: also of an ordinary training."""
+    return np.random.default_rng([seed, 2, member])
+
+
 def starting_networks(
     specs: Sequence[NetworkSpec], training_set: TrainingSet, rng: np.random.Generator, fresh: bool = False,
     resume: bool = False, listed_in: str | None = None,

@@ -27,7 +27,7 @@ from .geometry import ReferenceData, reference_data
 from .losses import CentredTaylorLoss, EnergyLoss, ForceLoss
 from .methods import sampling_of
 from .network import Network
-from .networks import starting_networks
+from .networks import starting_networks, weights_generator
 from .progress import duration
 from .structure import Structure
 from .taylor.provenance import parse_copy_name
@@ -124,8 +124,10 @@ class Problem:
         return train, test, ForceChecks(check_train, check_test, s.validationevery)
 
 
-def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, resume: bool) -> Problem:
+def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, resume: bool, member: int = 0) -> Problem:
     """Read, split, normalise, and say what will be trained.
+
+    The random numbers are those of a `member` (from 0) of a committee; 0: also those of an ordinary training.
 
     Raises
     ------
@@ -151,10 +153,10 @@ def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, re
     if repeated:
         print(f"note: the test set is ænet's, from {AENET_STATE} in this folder (remove the file to draw one with SEED)")
     split = split_parents(
-        sources, scaling, settings.testpercent, np.random.default_rng([settings.seed, 1]), files,
+        sources, scaling, settings.testpercent, np.random.default_rng([settings.seed, 1, member]), files,
         (lambda n: test_set_from_rngstate(AENET_STATE, n, settings.testpercent)) if repeated else None)
-    networks, notes = starting_networks(settings.networks, main, np.random.default_rng([settings.seed, 2]), fresh,
-                                        resume, listed_in=input_file)
+    networks, notes = starting_networks(settings.networks, main, weights_generator(settings.seed, member), fresh, resume,
+                                        listed_in=input_file)
     copies = [pick for pick in split.train if _is_copy(sources, pick)]
     mode = _mode(settings, sources, copies, input_file)
     chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if pick not in set(copies)]

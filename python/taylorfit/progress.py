@@ -6,6 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # rich is only imported where there is a terminal
+    from rich.progress import Progress, TaskID
 
 
 def duration(seconds: float) -> str:
@@ -35,7 +39,67 @@ def progress(title: str, total: int, unit: str = "structures", quiet: bool = Fal
 
 
 @contextmanager
+def progress_of_jobs(title: str, n_jobs: int, total: int, unit: str, quiet: bool = False) -> Iterator[JobsProgress]:
+    """Show how far jobs of `total` steps each are that run at the same time, as `progress` does."""
+    if quiet or n_jobs * total == 0:
+        yield JobsProgress(n_jobs, total, lambda done, note="": None)
+    elif sys.stderr.isatty():
+        with _bars(unit) as bars:
+            whole = bars.add_task(title, total=n_jobs * total, note="")
+            yield JobsProgress(n_jobs, total, lambda done, note="": bars.update(whole, completed=done), bars)
+    else:
+        yield JobsProgress(n_jobs, total, _Lines(title, n_jobs * total, unit).update)
+
+
+class JobsProgress:
+    """Adds up the steps of several jobs.
+
+    Parameters
+    ----------
+    show
+        called with the number of steps done, and a note that says what runs
+    bars
+        shows each running job as well
+    """
+
+    def __init__(self, n_jobs: int, total: int, show: Callable[..., None], bars: Progress | None = None) -> None:
+        self._n_jobs, self._total, self._show, self._bars = n_jobs, total, show, bars
+        self._ended = 0
+        self._running: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
+
+    def update(self, name: str, done: int, note: str = "") -> None:
+        """Job `name` has done so many steps."""
+        self._running[name] = done
+        if self._bars is not None:
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(f"  {name}", total=self._total, completed=done, note=note)
+            self._bars.update(self._tasks[name], completed=done, note=note)
+        self._show_all()
+
+    def end(self, name: str) -> None:
+        """Job `name` has ended, early or not."""
+        self._ended += 1
+        self._running.pop(name, None)
+        if name in self._tasks:
+            self._bars.remove_task(self._tasks.pop(name))
+        self._show_all()
+
+    def _show_all(self) -> None:
+        running = ", ".join(f"{name} at {done}" for name, done in self._running.items())
+        self._show(self._ended * self._total + sum(self._running.values()),
+                   f"{self._ended} of {self._n_jobs} done" + (f", {running}" if running else ""))
+
+
+@contextmanager
 def _bar(title: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
+    with _bars(unit) as bars:
+        task = bars.add_task(title, total=total, note="")
+        yield lambda done, note="": bars.update(task, completed=done, note=note)
+
+
+@contextmanager
+def _bars(unit: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -45,9 +109,8 @@ def _bar(title: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
     )
     # Otherwise rich sends what is printed meanwhile to stderr, even if standard output is a file
     redirect = sys.stdout.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
-        task = bar.add_task(title, total=total, note="")
-        yield lambda done, note="": bar.update(task, completed=done, note=note)
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bars:
+        yield bars
 
 
 class _Lines:

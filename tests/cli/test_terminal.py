@@ -118,6 +118,17 @@ def test_a_terminal_shows_bar_and_table_together(toy: Path) -> None:
     assert found == list(range(61))
 
 
+def test_a_terminal_shows_a_bar_for_each_member_of_a_committee(toy: Path) -> None:
+    (toy / "train.in").write_text(train_in(iterations=300, hidden="2 20:tanh 20:tanh", committee=2, threads=2))
+    code, terminal, output = on_terminal(toy, "train", "train.in", output_too=False)
+    assert code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal)
+    assert re.search(r"committee .*━.*/600 epochs", plain)
+    for member in ("01", "02"):
+        assert re.search(rf"^ +{member} .*━.*/300 epochs.*train \d+\.\d+, test \d+\.\d+ meV/atom", plain, re.MULTILINE)
+    assert "\x1b" not in output and "━" not in output and "best (0" in output
+
+
 def test_a_pipe_gets_plain_lines_with_an_estimate(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress._Lines, "INTERVAL", 0.0)
     lines = succeed(toy, "train", "train.in").out.splitlines()

@@ -16,6 +16,7 @@ from taylorfit.formats.input_file import FileEntry
 from taylorfit.formats.predict_input import (
     PredictInput, RelaxOptions, read_predict_input, write_predict_input,
 )
+from taylorfit.formats.train_committee import Committee
 from taylorfit.formats.train_forces import ForceMode
 from taylorfit.formats.train_input import (
     NetworkSpec, TrainInput, read_train_input, write_train_input,
@@ -117,6 +118,8 @@ SINGLE_VALUES = [
     ("train", "THREADS 2", "threads", 2),
     ("train", "COPYWEIGHT .5", "copyweight", 0.5),
     ("train", "FORCES mode=centred beta=2d-3", "forces", ForceMode("centred", 2e-3)),
+    ("train", "COMMITTEE 10 ! members", "committee", Committee(10)),
+    ("train", "committee 3 split=OWN folder='my nets'", "committee", Committee(3, "my nets", "own")),
     ("train", "CHECKPOINT 0", "checkpoint", 0),
     ("train", "BEST both", "best", "both"),
     ("train", "FORCES mode=exact beta=1e-2,1e-3@500 weight_O=0.5 percent=50", "forces",
@@ -310,7 +313,7 @@ WRITTEN = [
     TrainInput(
         "a", (NetworkSpec("H", "H.nn", ()), NetworkSpec("O", "n/O nn", ((2, "tanh"), (3, "mtanh")))),
         5.5, 0, 1.25, "energy", BfgsMethod(5), True, True, True, "high", 3, ("b", "c d"),
-        ("v/*.xsf", "w"), 4, 5, "total", 0.25, 2, 9,
+        ("v/*.xsf", "w"), 4, 5, "total", 0.25, 2, 9, committee=Committee(4, "a b", "own"),
     ),
     *(
         TrainInput("a", (NetworkSpec("H", "H.nn", ()),), method=method)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy as np
 
 from ..analysis import ERROR_KEYS, Errors, error_lines, validate
 from ..checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
+from ..committee import train_committee
 from ..engine import Lbfgs, PotentialTables, available_threads
 from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.energies_file import write_energies
 from ..formats.train_forces import WITH_BETA
 from ..formats.train_input import TrainInput, describe_keywords, read_train_input
+from ..interrupts import STOP_FILE, stop_requested
 from ..methods import make_optimiser, method_notes
 from ..networks import potentials_from, write_potentials
 from ..problem import Problem, prepare
@@ -37,13 +40,21 @@ Keywords of train.in:
 Written: the potential files of NETWORKS (weights of the best epoch, see BEST), FILE.last
 (weights of the last epoch), and a checkpoint NAME.checkpoint.npz for --resume. A file named STOP in the working directory ends the run after the epoch.
 
+COMMITTEE n (or --committee n) trains n networks from different random weights, as many at a
+time as there are threads. What one training writes is in FOLDER/01, FOLDER/02, … for each, with
+its log; the potentials of the best also go to the files of NETWORKS. Member 01 is the training
+without COMMITTEE.
+
 Keys of the report: epochs (list of epoch, train_mae, train_rmse, test_mae, test_rmse in
 eV/atom, copies_rmse, train_force_mae, train_force_rmse, test_force_mae, test_force_rmse in
 eV/Å per component), best_epoch, criterion, mode, settings, n_train, n_test, n_copies,
 n_force_atoms (atoms whose forces are trained on), n_weights, memory_mb,
 seconds, seconds_per_epoch, interrupted, status (finished, interrupted, patience, converged,
 stuck, stopped), potentials, validation (best epoch),
-validation_last, validation_history (list with epoch):
+validation_last, validation_history (list with epoch). With COMMITTEE these are of the best
+member, and committee holds n, split, members (their reports, with member and folder),
+best_member, criterion, failed (list of member, error), and best, median, spread of epochs,
+best_epoch, train_rmse, test_rmse, seconds and the validation errors:
 """ + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
 
 TABLE_ROWS = 50
@@ -55,23 +66,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="train.in", help="ænet-style input file")
     parser.add_argument("--resume", action="store_true", help="continue exactly from the checkpoint of this input file")
     parser.add_argument("--fresh", action="store_true", help="start from random weights even if potential files exist")
+    parser.add_argument("--committee", type=int, default=None, metavar="N",
+                        help="train N networks from different random weights; overrides COMMITTEE")
     parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, print the table of epochs, write the potentials; return the report."""
     settings = read_train_input(arguments.input)
+    if arguments.committee is not None:
+        settings = replace(settings, committee=replace(settings.committee, n=arguments.committee))
     threads = (settings.threads if arguments.threads is None else arguments.threads) or available_threads()
     for note in method_notes(settings.method, settings.sampling):
         print(note)
     for spec in settings.networks:
         check_writable(spec.file)
+    if settings.committee.n > 1:
+        return train_committee(settings, arguments.input, threads, fit, fresh=arguments.fresh, resume=arguments.resume)
     checkpoint = checkpoint_path(arguments.input)
     if settings.checkpoint:
         check_writable(checkpoint)
     problem = prepare(settings, arguments.input, threads, fresh=arguments.fresh, resume=arguments.resume)
-    identity = problem.identity()
+    return fit(problem, checkpoint, problem.identity(), arguments.resume)
 
+
+def fit(problem: Problem, checkpoint: Path, identity: str, resume: bool = False,
+        show: Callable[..., Any] = progress) -> dict[str, Any]:
+    """Train from the networks of `problem`, or `resume` from the checkpoint; return the report.
+
+    Parameters
+    ----------
+    checkpoint
+        file; what has no name of its own in the settings is written beside it
+    identity
+        what the checkpoint must agree with
+    show
+        shows progress, like `progress.progress`
+    """
+    settings = problem.settings
     start = np.concatenate([network.weights for network in problem.networks])
     optimiser = make_optimiser(settings.method, start, settings.sampling, settings.seed)
     train, test, checks = problem.losses()
@@ -81,15 +113,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         validation_every=settings.validationevery, checks=checks,
         beta_at=settings.forces.beta_at if problem.mode in WITH_BETA else None,
         criterion=problem.criterion, criterion_beta=settings.forces.final_beta)
-    if arguments.resume:
+    if resume:
         training.restore(load_checkpoint(checkpoint, identity))
         print(f"\nresumed from {checkpoint} at epoch {training.state.next_epoch - 1}")
 
-    interrupted = _run_epochs(training, problem, checkpoint, identity)
+    interrupted = _run_epochs(training, problem, checkpoint, identity, show)
     return _finish(training, problem, interrupted, checkpoint)
 
 
-def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity: str) -> bool:
+def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity: str, show: Callable[..., Any]) -> bool:
     """Run to the end, printing epochs and writing checkpoints; return whether the user interrupted."""
     settings, state = problem.settings, training.state
     n = settings.iterations
@@ -113,7 +145,7 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
     saved = first - 1
     shown = -1
     try:
-        with progress("train", n, "epochs", quiet=quiet) as update:
+        with show("train", n, "epochs", quiet=quiet) as update:
             for epoch in training.run(n, settings.patience):
                 if not quiet and (epoch.epoch % every == 0 or epoch.epoch == n):
                     print(_epoch_line(epoch, state.validation, with_forces), flush=True)
@@ -123,8 +155,8 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
                 if settings.checkpoint and epoch.epoch - saved >= settings.checkpoint:
                     save_checkpoint(checkpoint, training.arrays(), identity)
                     saved = epoch.epoch
-                if Path("STOP").exists():
-                    print("file STOP found: stopping after this epoch")
+                if stop_requested():
+                    print(f"file {STOP_FILE} found: stopping after this epoch")
                     break
     except KeyboardInterrupt:
         interrupted = True
@@ -216,9 +248,9 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
     print(f"potentials: {' '.join(files)} (best), the same with .last"
           + (f"; checkpoint {checkpoint}" if settings.checkpoint else ""))
     if settings.save_energies:
-        _save_energies(training, problem)
+        _save_energies(training, problem, checkpoint.parent)
     if settings.timing:
-        with atomic_write("train.time") as stream:
+        with atomic_write(checkpoint.parent / "train.time") as stream:
             stream.write(f"# total time (s)  epochs  seconds per epoch\n{state.seconds:.3f} {len(state.history)} {per_epoch:.6f}\n")
     copies = int(problem.train.is_copy.sum())
     return {
@@ -270,8 +302,8 @@ def _rmse_text(epoch: Epoch, training: Training) -> str:
     return f"train {1e3 * epoch.train_rmse:.3f}{test} meV/atom" + (f"{forces} eV/Å" if forces else "")
 
 
-def _save_energies(training: Training, problem: Problem) -> None:
-    """Write energies.train and energies.test of the best weights, reference structures alone."""
+def _save_energies(training: Training, problem: Problem, folder: Path) -> None:
+    """Write energies.train and energies.test of the best weights, reference structures alone, into `folder`."""
     weights = training.state.best_weights
     for name, loss in (("energies.train.0", training.train), ("energies.test.0", training.test)):
         if loss is None:
@@ -280,5 +312,5 @@ def _save_energies(training: Training, problem: Problem) -> None:
         error = loss(weights, with_gradient=False)[1]
         keep = ~data.is_copy
         reference = data.energy / problem.scaling.energy_scale + data.n_atoms * problem.scaling.energy_shift
-        write_energies(name, problem.main.species, [n for n, k in zip(data.names, keep) if k], data.atom_count[keep],
+        write_energies(folder / name, problem.main.species, [n for n, k in zip(data.names, keep) if k], data.atom_count[keep],
                        reference[keep], error[keep], problem.scaling.energy_scale)

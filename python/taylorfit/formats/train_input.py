@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import PurePath
 
 from ..network import ACTIVATIONS
 from . import input_blocks as block
@@ -14,6 +15,7 @@ from .input_file import (
     require_distinct_species, require_one_of, write_text,
 )
 from .input_words import Line, Word, choice, integer, real, suggestion, text
+from .train_committee import Committee, describe_committee, format_committee, read_committee
 from .train_forces import ForceMode, describe_forces, format_forces, read_forces
 from .train_methods import (
     SAMPLINGS, BfgsMethod, Method, describe_methods, format_method, read_method,
@@ -98,6 +100,8 @@ class TrainInput:
     """How forces enter the loss."""
     best: str | None = None
     """What the best epoch is chosen by: `energy` or `both` (energies and forces); None: what the mode suggests."""
+    committee: Committee = field(default_factory=Committee)
+    """How many networks are trained."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -112,6 +116,11 @@ class TrainInput:
                 file not in files[:index], "networks", "two networks in one file", file,
                 "a file for each species",
             )
+        names = [PurePath(file).name for file in files]
+        require(
+            self.committee.n == 1 or len(set(names)) == len(names), "committee",
+            "two networks with one file name, which members keep in one folder", " ".join(names), "different names",
+        )
         require(
             0 <= self.testpercent < 100, "testpercent", "not a percentage for testing",
             self.testpercent, "0 ≤ p < 100",
@@ -163,6 +172,8 @@ def write_train_input(path: str | PathLike[str], data: TrainInput) -> None:
             lines.append(f"{name} {getattr(data, name.lower())}")
     if data.forces != ForceMode():
         lines.append(format_forces(data.forces))
+    if data.committee != Committee():
+        lines.append(format_committee(data.committee))
     lines += ["", "METHOD", format_method(data.method)]
     lines += ["", "NETWORKS", *map(_format_network, data.networks)]
     text = "\n".join(lines) + "\n"
@@ -268,6 +279,9 @@ _TABLE = {
         "the best epoch has the smallest test error of energies, or of energies and forces, E² + beta F²"
         " (energy with mode=energy, else both where cells are known)",
     ),
+    "COMMITTEE": Keyword(
+        "committee", read_committee, "n: networks to train, from different random weights (1); options see below"
+    ),
     "COPYWEIGHT": Keyword(
         "copyweight", block.value(real, "a weight"), "w: weight of each Taylor copy in the loss (1)"
     ),
@@ -289,4 +303,4 @@ KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
 
 def describe_keywords() -> str:
     """Return help for the keywords and the options of METHOD."""
-    return f"{describe(_TABLE)}\n\n{describe_forces()}\n\n{describe_methods()}"
+    return f"{describe(_TABLE)}\n\n{describe_forces()}\n\n{describe_committee()}\n\n{describe_methods()}"
