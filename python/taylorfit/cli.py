@@ -21,6 +21,7 @@ from .formats.input_words import suggestion
 COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
     "train": "train ANN potentials on energies, with or without Taylor copies",
+    "scan": "trainings over a grid of settings, and one table of their errors",
     "predict": "energies, forces and stress from potentials, and errors against references",
     "setup": "propose setup and input files for a set of structures",
     "suggest": "propose displacements of Taylor copies for a set of structures, and say why",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,16 @@ from .errors import TaylorfitError
 from .formats.atomic_write import atomic_write, check_writable
 from .formats.train_input import TrainInput
 from .networks import starting_networks, weights_generator
-from .parallel import Job, Outcome, run_jobs
-from .progress import duration, progress_of_jobs
+from .parallel import Job, Outcome, logged, run_jobs
+from .problem import Problem, prepare
+from .progress import duration, progress_of_jobs, told_progress
 from .sharing import SharedValue, share
 
-TELL_EVERY = 0.2
-"""Seconds between two messages of a member about its progress."""
+Fit = Callable[..., dict[str, Any]]
+"""(problem, checkpoint, identity, resume, progress) → report: trains, prints, writes checkpoint and potentials;
+a function of a module."""
 
-CRITERION = "smallest test RMSE (training RMSE without test structures)"
+CRITERION = "that with the smallest error by which best epochs are chosen (BEST)"
 """What makes a member the best."""
 
 COLUMNS: tuple[tuple[str, str, str, float, str], ...] = (
@@ -34,6 +35,7 @@ COLUMNS: tuple[tuple[str, str, str, float, str], ...] = (
     ("best", "epoch", "best_epoch", 1.0, "d"),
     ("train RMSE", "meV/atom", "train_rmse", 1e3, ".3f"),
     ("test RMSE", "meV/atom", "test_rmse", 1e3, ".3f"),
+    ("test F RMSE", "eV/Å", "test_force_rmse", 1.0, ".4f"),
     ("val. E RMSE", "meV/atom", "energy_rmse", 1e3, ".3f"),
     ("force MAE", "eV/Å", "force_mae", 1.0, ".4f"),
     ("force RMSE", "eV/Å", "force_rmse", 1.0, ".4f"),
@@ -41,16 +43,6 @@ COLUMNS: tuple[tuple[str, str, str, float, str], ...] = (
     ("time", "s", "seconds", 1.0, ".1f"),
 )
 """Table of members: two lines of title, key of `member_errors`, factor to the unit of the title, format."""
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The two steps of a training, functions of a module."""
-
-    prepare: Callable[..., Any]
-    """(settings, input file, threads, fresh, resume, member) → problem"""
-    fit: Callable[..., dict[str, Any]]
-    """(problem, checkpoint, identity, resume, progress) → report; prints, and writes checkpoint and potentials"""
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ def member_settings(settings: TrainInput, member: int) -> TrainInput:
         replace(spec, file=str(folder / Path(spec.file).name)) for spec in settings.networks))
 
 
-def train_committee(settings: TrainInput, input_file: str, threads: int, steps: Steps, *, fresh: bool = False,
+def train_committee(settings: TrainInput, input_file: str, threads: int, fit: Fit, *, fresh: bool = False,
                     resume: bool = False) -> dict[str, Any]:
     """Train all members, as many at a time as there are threads; return the report.
 
@@ -100,6 +92,8 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, steps: 
     ----------
     settings
         COMMITTEE with at least two members
+    fit
+        trains from a problem
     resume
         continue the members that have a checkpoint; the others start
 
@@ -127,7 +121,7 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, steps: 
             check_writable(spec.file)
     shared = settings.committee.split == "same"
     with tempfile.TemporaryDirectory(prefix="taylorfit-committee-") as folder:
-        problem = steps.prepare(member_settings(settings, 0), input_file, threads, fresh, resume)
+        problem = prepare(member_settings(settings, 0), input_file, threads, fresh, resume)
         identity, value = problem.identity(), share(_light(problem), Path(folder) / "problem") if shared else None
         # From here on the shared copy is the only one
         del problem
@@ -137,7 +131,7 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, steps: 
               f"random weights{' and test structures' if not shared else ''}; log of each in "
               f"{_log(tasks[0]).name}", flush=True)
         _note_strangers(settings)
-        outcomes, interrupted = _run(settings, tasks, steps, threads)
+        outcomes, interrupted = _run(settings, tasks, fit, threads)
     reports = {int(outcome.name) - 1: outcome.result for outcome in outcomes if outcome.result is not None}
     errors = {outcome.name: outcome.error for outcome in outcomes if outcome.error is not None}
     if not reports:
@@ -148,16 +142,16 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, steps: 
     return _report(settings, reports, errors, interrupted)
 
 
-def _light(problem: Any) -> Any:
+def _light(problem: Problem) -> Problem:
     """The problem without the raw descriptors, which are in the packed data."""
     none = np.zeros(0)
     main = replace(problem.main, descriptors=none, positions=none.reshape(0, 3), forces=none.reshape(0, 3))
     return replace(problem, main=main)
 
 
-def _run(settings: TrainInput, tasks: Sequence[MemberTask], steps: Steps, threads: int) -> tuple[list[Outcome], bool]:
+def _run(settings: TrainInput, tasks: Sequence[MemberTask], fit: Fit, threads: int) -> tuple[list[Outcome], bool]:
     """Run the members with progress; say how each ended."""
-    jobs = [Job(task.folder.name, _train_member, (task, steps)) for task in tasks]
+    jobs = [Job(task.folder.name, _train_member, (task, fit)) for task in tasks]
     quiet = settings.verbosity == "low"
     start = time.perf_counter()
     with progress_of_jobs("committee", len(jobs), settings.iterations, "epochs", quiet=quiet) as bars:
@@ -182,12 +176,12 @@ def _in_words(report: Mapping[str, Any]) -> str:
             f"train {1e3 * errors['train_rmse']:.3f}{test} meV/atom")
 
 
-def _train_member(task: MemberTask, steps: Steps, *, threads: int, tell: Callable[[Any], None]) -> dict[str, Any]:
+def _train_member(task: MemberTask, fit: Fit, *, threads: int, tell: Callable[[Any], None]) -> dict[str, Any]:
     """Train one member in a process of its own; return its report."""
     settings = task.settings
-    with open(_log(task), "a" if task.resume else "w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+    with logged(_log(task), append=task.resume):
         if task.problem is None:
-            problem = steps.prepare(settings, task.input_file, threads, task.fresh, task.resume, task.member)
+            problem = prepare(settings, task.input_file, threads, task.fresh, task.resume, task.member)
         else:
             problem = task.problem.load()
             networks, notes = starting_networks(
@@ -196,23 +190,8 @@ def _train_member(task: MemberTask, steps: Steps, *, threads: int, tell: Callabl
             problem = replace(problem, settings=settings, networks=networks, threads=threads)
             print("\n".join(notes))
         identity = fingerprint(text=f"{task.identity or problem.identity()} member {task.member}")
-        return steps.fit(problem, task.folder / checkpoint_path(task.input_file), identity, task.resume,
+        return fit(problem, task.folder / checkpoint_path(task.input_file), identity, task.resume,
                          lambda *arguments, **options: told_progress(tell))
-
-
-@contextlib.contextmanager
-def told_progress(tell: Callable[[Any], None]) -> Iterator[Callable[..., None]]:
-    """In place of `progress`, in the process of a job: tell (steps done, note) to the starting process, not too often."""
-    last = 0.0
-
-    def update(done: int, note: str = "") -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= TELL_EVERY:
-            last = now
-            tell((done, note))
-
-    yield update
 
 
 def _log(task: MemberTask) -> Path:
@@ -228,16 +207,22 @@ def _note_strangers(settings: TrainInput) -> None:
         print(f"note: {settings.committee.folder} also holds {' '.join(strangers)}, not of this committee")
 
 
+def best_epoch_of(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The entry of the best epoch in the report of a training."""
+    return next(epoch for epoch in report["epochs"] if epoch["epoch"] == report["best_epoch"])
+
+
 def member_errors(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the table shows of a member: numbers of epochs, errors at the best epoch (eV/atom, eV/Å), seconds.
 
     None where there are no test or validation structures.
     """
-    best = next(epoch for epoch in report["epochs"] if epoch["epoch"] == report["best_epoch"])
+    best = best_epoch_of(report)
     validation = report["validation"] or {}
     return {
         "epochs": report["epochs"][-1]["epoch"], "best_epoch": report["best_epoch"],
-        "train_rmse": best["train_rmse"], "test_rmse": best["test_rmse"],
+        "best_value": report["best_value"],
+        **{key: best[key] for key in ("train_rmse", "test_rmse", "test_force_rmse")},
         **{key: validation.get(key) for key in ("energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean")},
         "seconds": report["seconds"],
     }
@@ -245,7 +230,7 @@ def member_errors(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _criterion(errors: Mapping[str, Any]) -> float:
     """See `CRITERION`; a training that broke down is never the best."""
-    value = errors["train_rmse"] if errors["test_rmse"] is None else errors["test_rmse"]
+    value = errors["best_value"]
     return value if np.isfinite(value) else np.inf
 
 

@@ -6,13 +6,13 @@ Processes are spawned: a process forked after the engine has used its threads wo
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from os import PathLike
 from typing import Any
 
 from .errors import TaylorfitError
@@ -47,11 +47,14 @@ class Outcome:
     interrupted: bool = False
 
 
-@dataclass(frozen=True)
-class _Running:
-    job: Job
+@dataclass
+class _Worker:
+    """A process that does one job after the other."""
+
     process: Any
-    threads: int
+    connection: Connection
+    job: Job | None = None
+    threads: int = 0
 
 
 def threads_for_next(free: int, waiting: int) -> int:
@@ -81,57 +84,64 @@ def run_jobs(
         at the second Ctrl-C.
     """
     waiting = deque(jobs)
-    running: dict[Connection, _Running] = {}
+    workers: list[_Worker] = []
     outcomes: dict[str, Outcome] = {}
     free = max(1, threads)
     stopping = False
 
-    def note(outcome: Outcome) -> None:
-        outcomes[outcome.name] = outcome
-        ended(outcome)
+    def busy() -> dict[Connection, _Worker]:
+        return {worker.connection: worker for worker in workers if worker.job is not None}
 
     with deferred_interrupt() as interrupt:
         try:
-            while waiting or running:
+            while waiting or busy():
                 if waiting and stop_requested():
                     waiting.clear()
                 while waiting and free:
-                    share = threads_for_next(free, len(waiting))
-                    connection, started = _start(waiting.popleft(), share)
-                    running[connection] = started
-                    free -= share
+                    idle = next((worker for worker in workers if worker.job is None), None)
+                    if idle is None:
+                        idle = _start()
+                        workers.append(idle)
+                    idle.job, idle.threads = waiting[0], threads_for_next(free, len(waiting))
+                    free -= idle.threads
+                    idle.connection.send((waiting.popleft(), idle.threads))
+                running = busy()
                 for connection in wait(list(running), timeout=POLL):
-                    message = _received(connection, running[connection])
+                    worker = running[connection]
+                    message = _received(worker)
                     if not isinstance(message, Outcome):
-                        told(running[connection].job.name, message)
+                        told(worker.job.name, message)
                         continue
-                    free += running[connection].threads
-                    running.pop(connection).process.join()
-                    connection.close()
-                    note(message)
+                    free, worker.job = free + worker.threads, None
+                    if worker.process.exitcode is not None:
+                        workers.remove(worker)
+                    outcomes[message.name] = message
+                    ended(message)
                 if interrupt.taken():
                     if stopping:
                         raise KeyboardInterrupt
                     stopping = True
                     waiting.clear()
-                    for entry in running.values():
-                        entry.process.terminate()
+                    for worker in busy().values():
+                        worker.process.terminate()
         finally:
-            for entry in running.values():
-                entry.process.kill()
-                entry.process.join()
+            for worker in workers:
+                worker.connection.close()
+                if worker.job is not None:
+                    worker.process.kill()
+                worker.process.join()
     return [outcomes.get(job.name, Outcome(job.name, interrupted=True)) for job in jobs], stopping
 
 
-def _start(job: Job, threads: int) -> tuple[Connection, _Running]:
+def _start() -> _Worker:
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, job, threads), name=job.name, daemon=True)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs,), daemon=True)
     # Ctrl-C on a terminal reaches every process; it is for this one to pass it on, once
     with _blocked(signal.SIGINT):
         process.start()
     theirs.close()
-    return ours, _Running(job, process, threads)
+    return _Worker(process, ours)
 
 
 @contextmanager
@@ -144,34 +154,46 @@ def _blocked(number: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _received(connection: Connection, entry: _Running) -> Any:
+def _received(worker: _Worker) -> Any:
     """What a process sends; if it has died, an outcome that says so."""
     with suppress(EOFError, OSError):
-        return connection.recv()
-    entry.process.join()
-    code = entry.process.exitcode
-    if code == -signal.SIGTERM:
-        # Before it could listen: nothing had begun
-        return Outcome(entry.job.name, interrupted=True)
+        return worker.connection.recv()
+    worker.process.join()
+    name, code = worker.job.name, worker.process.exitcode
+    if code in (0, -signal.SIGTERM):
+        # Told to end before the job had begun
+        return Outcome(name, interrupted=True)
     how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with exit code {code}"
-    return Outcome(entry.job.name, error=f"its process {how}")
+    return Outcome(name, error=f"its process {how}")
 
 
-def _work(connection: Connection, job: Job, threads: int) -> None:
-    """Do a job in a process of its own and send the outcome."""
+def _work(connection: Connection) -> None:
+    """Do the jobs that come, in a process of its own, and send the outcome of each, until no more come."""
+    def send(message: Any) -> None:
+        # Half a message would be worse than a late end
+        with _blocked(signal.SIGTERM):
+            connection.send(message)
+
     signal.signal(signal.SIGTERM, _pass_on)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        while True:
+            job, threads = connection.recv()
+            send(_outcome(job, threads, send))
+
+
+def _outcome(job: Job, threads: int, tell: Callable[[Any], None]) -> Outcome:
+    """Do a job."""
     try:
-        outcome = Outcome(job.name, job.function(*job.arguments, threads=threads, tell=connection.send))
+        return Outcome(job.name, job.function(*job.arguments, threads=threads, tell=tell))
     except KeyboardInterrupt:
-        outcome = Outcome(job.name, interrupted=True)
-    except BrokenPipeError:
+        return Outcome(job.name, interrupted=True)
+    except (BrokenPipeError, ConnectionResetError):
         # The starting process has died
-        os._exit(1)
+        raise
     except TaylorfitError as error:
-        outcome = Outcome(job.name, error=str(error))
+        return Outcome(job.name, error=str(error))
     except Exception as error:
-        outcome = Outcome(job.name, error=f"{type(error).__name__}: {error}")
-    connection.send(outcome)
+        return Outcome(job.name, error=f"{type(error).__name__}: {error}")
 
 
 def _pass_on(number: int, frame: object) -> None:
@@ -179,3 +201,10 @@ def _pass_on(number: int, frame: object) -> None:
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):
         handler(signal.SIGINT, frame)
+
+
+@contextmanager
+def logged(path: str | PathLike[str], append: bool = False) -> Iterator[None]:
+    """Send what this process prints to a file, errors and warnings too."""
+    with (open(path, "a" if append else "w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log)):
+        yield

@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # rich is only imported where there is a terminal
     from rich.progress import Progress, TaskID
+
+TELL_EVERY = 0.2
+"""Seconds between two messages of a job about its progress."""
 
 
 def duration(seconds: float) -> str:
@@ -49,6 +52,21 @@ def progress_of_jobs(title: str, n_jobs: int, total: int, unit: str, quiet: bool
             yield JobsProgress(n_jobs, total, lambda done, note="": bars.update(whole, completed=done), bars)
     else:
         yield JobsProgress(n_jobs, total, _Lines(title, n_jobs * total, unit).update)
+
+
+@contextmanager
+def told_progress(tell: Callable[[Any], None]) -> Iterator[Callable[..., None]]:
+    """In place of `progress`, in the process of a job: tell (steps done, note) to the starting process, not too often."""
+    last = 0.0
+
+    def update(done: int, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= TELL_EVERY:
+            last = now
+            tell((done, note))
+
+    yield update
 
 
 class JobsProgress:

@@ -217,11 +217,11 @@ class Training:
         state = self.state
         state.history.append(epoch)
         state.last_weights = weights
-        if state.best_epoch < 0 or self._badness(epoch) < self._badness(state.history[state.best_epoch]):
+        if state.best_epoch < 0 or self.badness(epoch) < self.badness(state.history[state.best_epoch]):
             state.best_epoch, state.best_weights = epoch.epoch, weights
 
-    def _badness(self, epoch: Epoch) -> float:
-        """What the best epoch has least of."""
+    def badness(self, epoch: Epoch) -> float:
+        """What the best epoch has least of, eV²/atom²; see `criterion`."""
         energy = epoch.test_rmse if self.test else epoch.train_rmse
         force = 0.0
         if self.criterion == BOTH:

@@ -106,8 +106,9 @@ def test_members_equal_single_trainings_from_the_same_weights_bit_for_bit(traine
 
 
 @pytest.mark.parametrize("keywords", (
-    {"forces": "mode=centred beta=1e-2", **SETTINGS}, {"committee": "2 split=own"}, {"testpercent": 0},
-), ids=("centred", "own split", "no test set"))
+    {"forces": "mode=taylor", **SETTINGS}, {"forces": "mode=directional directions=5", **SETTINGS},
+    {"forces": "mode=exact", "committee": "2 split=own"}, {"testpercent": 0},
+), ids=("taylor", "directional", "exact, own split", "no test set"))
 def test_the_first_member_is_the_training_without_committee(toy: Path, keywords: dict[str, Any]) -> None:
     found = train(toy, **{"committee": 2, "threads": 2, "iterations": 12, **keywords})
     first, second = outcomes(toy, found)
@@ -154,8 +155,7 @@ def test_the_option_overrides_the_keyword_and_members_go_on_from_their_potential
 
 def test_the_best_member_goes_to_the_files_of_networks(trained: Trained) -> None:
     found, folder = trained.report, trained.folder
-    errors = [min(epoch["test_rmse"] for epoch in member["epochs"]) for member in found["committee"]["members"]]
-    best = int(np.argmin(errors)) + 1
+    best = int(np.argmin([member["best_value"] for member in found["committee"]["members"]])) + 1
     assert found["committee"]["best_member"] == best
     for name in ("Ar.nn", "Ar.nn.last"):
         assert (folder / name).read_bytes() == (folder / f"committee/{best:02d}" / name).read_bytes()
@@ -171,12 +171,12 @@ def test_the_table_has_units_and_the_numbers_of_the_report(trained: Trained) -> 
     found = trained.report["committee"]
     lines = trained.out.splitlines()
     head = next(k for k, line in enumerate(lines) if line.startswith("member  "))
-    assert lines[head + 1].split() == ["epoch", *["meV/atom"] * 3, *["eV/Å"] * 3, "s"]
+    assert lines[head + 1].split() == ["epoch", "meV/atom", "meV/atom", "eV/Å", "meV/atom", *["eV/Å"] * 3, "s"]
     for member, line in zip(found["members"], lines[head + 3:head + 6]):
         cells = line.split()
         assert int(cells[0]) == member["member"] and int(cells[2]) == member["best_epoch"]
         assert float(cells[4]) == pytest.approx(1e3 * member["epochs"][member["best_epoch"]]["test_rmse"], abs=6e-4)
-        assert float(cells[6]) == pytest.approx(member["validation"]["force_mae"], abs=6e-5)
+        assert float(cells[7]) == pytest.approx(member["validation"]["force_mae"], abs=6e-5)
     titles = [line.split()[0] for line in lines[head + 7:head + 10]]
     assert titles == ["best", "median", "spread"]
     for member in found["members"]:
@@ -187,7 +187,8 @@ def test_the_table_has_units_and_the_numbers_of_the_report(trained: Trained) -> 
 
 def member(k: int, test: float | None, force: float | None = None) -> dict[str, Any]:
     """The report of a training of one epoch, as far as a committee needs it."""
-    return {"epochs": [{"epoch": 0, "train_rmse": 0.01 * k, "test_rmse": test}], "best_epoch": 0, "seconds": 1.0,
+    epoch = {"epoch": 0, "train_rmse": 0.01 * k, "test_rmse": test, "test_force_rmse": None}
+    return {"epochs": [epoch], "best_epoch": 0, "best_value": (0.01 * k if test is None else test)**2, "seconds": 1.0,
             "validation": None if force is None else {"energy_rmse": 0.001, "force_mae": force, "force_rmse": 0.2,
                                                       "force_error_norm_mean": 0.3}}
 
@@ -205,7 +206,7 @@ def test_best_median_and_spread_by_hand() -> None:
 def test_without_test_structures_the_training_error_decides_and_a_broken_member_never_wins() -> None:
     errors = {k: member_errors(member(k, None)) for k in (3, 2)}
     assert summary(errors)["best_member"] == 2
-    errors[2]["train_rmse"] = float("nan")
+    errors[2]["best_value"] = float("nan")
     assert summary(errors)["best_member"] == 3
     single = summary({1: member_errors(member(1, 0.1))})
     assert single["spread"]["test_rmse"] is None and table_lines({1: single["best"]}, single)

@@ -16,11 +16,12 @@ import pytest
 from cli_support import make_toy, run, run_process, start, succeed, taylor, train_in
 from taylorfit import progress
 from taylorfit.cli import COMMANDS
-from taylorfit.formats import generate_input, predict_input, train_input
+from taylorfit.formats import generate_input, predict_input, scan_input, train_input
 
 pty = pytest.importorskip("pty", reason="needs pseudo terminals")
 
-KEYWORDS = {"generate": generate_input.KEYWORDS, "train": train_input.KEYWORDS, "predict": predict_input.KEYWORDS}
+KEYWORDS = {"generate": generate_input.KEYWORDS, "train": train_input.KEYWORDS, "predict": predict_input.KEYWORDS,
+            "scan": scan_input.KEYWORDS}
 
 
 @pytest.fixture

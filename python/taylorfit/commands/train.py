@@ -47,7 +47,8 @@ without COMMITTEE.
 
 Keys of the report: epochs (list of epoch, train_mae, train_rmse, test_mae, test_rmse in
 eV/atom, copies_rmse, train_force_mae, train_force_rmse, test_force_mae, test_force_rmse in
-eV/Å per component), best_epoch, criterion, mode, settings, n_train, n_test, n_copies,
+eV/Å per component), best_epoch, criterion, best_value (what the best
+epoch has least of, eV²/atom²), mode, settings, n_train, n_test, n_copies,
 n_force_atoms (atoms whose forces are trained on), n_weights, memory_mb,
 seconds, seconds_per_epoch, interrupted, status (finished, interrupted, patience, converged,
 stuck, stopped), potentials, validation (best epoch),
@@ -257,7 +258,8 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
         # Without test structures there is no test error (ænet prints 0 and NaN)
         "epochs": [asdict(epoch) | ({} if training.test else {"test_mae": None, "test_rmse": None})
                    for epoch in state.history],
-        "best_epoch": best.epoch, "criterion": training.criterion, "mode": problem.mode, "settings": _settings(problem),
+        "best_epoch": best.epoch, "criterion": training.criterion,
+        "best_value": training.badness(best), "mode": problem.mode, "settings": _settings(problem),
         "n_train": problem.train.n_structures - copies, "n_test": len(problem.split.test),
         "n_copies": copies, "n_force_atoms": 0 if problem.forces is None else int(problem.forces.trained_atoms().sum()),
         "n_weights": len(state.best_weights), "memory_mb": problem.memory / 1e6,

@@ -204,13 +204,14 @@ def _read_network(symbol: Word, words: Iterator[Word]) -> NetworkSpec:
     if n_hidden is None:
         return NetworkSpec(symbol.text, name, None)
     count = integer(n_hidden)
-    hidden = tuple(_read_layer(word) for word in words)
+    hidden = tuple(read_layer(word) for word in words)
     if count != len(hidden):
         n_hidden.line.fail(f"{count} hidden layers announced but {len(hidden)} follow")
     return NetworkSpec(symbol.text, name, hidden)
 
 
-def _read_layer(word: Word) -> tuple[int, str]:
+def read_layer(word: Word) -> tuple[int, str]:
+    """Convert a word such as ``10:tanh`` to nodes and activation of a hidden layer; raises FormatError."""
     nodes, colon, activation = word.text.partition(":")
     if not colon:
         word.fail("not a hidden layer", "nodes:activation, e.g. 10:tanh")

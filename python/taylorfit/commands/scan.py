@@ -1,0 +1,378 @@
+"""`python -m taylorfit scan`: trainings over a grid of settings, and one table of their errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..checkpoint import checkpoint_path
+from ..committee import best_epoch_of
+from ..engine import available_threads
+from ..errors import InputError, TaylorfitError
+from ..formats.atomic_write import atomic_write, check_writable
+from ..formats.extxyz import write_extxyz
+from ..formats.generate_input import GenerateInput, read_generate_input, write_generate_input
+from ..formats.input_file import FileEntry
+from ..formats.scan_input import ScanInput, describe_keywords, read_scan_input
+from ..formats.scan_table import (
+    COORDINATES, KEY, LAST, MEASURES, Row, coordinates, number, option_columns, read_scan_table, write_scan_table,
+)
+from ..formats.structure_files import read_structures
+from ..formats.train_input import TrainInput, read_train_input, write_train_input
+from ..parallel import Job, Outcome, logged, run_jobs
+from ..problem import prepare
+from ..progress import duration, progress_of_jobs, told_progress
+from ..scan_grid import Entry, Point, Structures, point_key, points_of, set_key
+from . import generate, train
+
+DESCRIPTION = f"""\
+Train with all combinations of the settings named below SCAN, and write their errors on the
+structures of VALIDATION into one table (CSV; a row for each training, units in the names of
+the columns, weights of the best epoch and, in columns last_…, of the last).
+
+  GENERATE generate.in
+  TRAIN train-taylor.in
+  SCAN
+  mode energy taylor centred
+  delta 0.004 0.008 0.016
+  a 11 22
+  seeds 1 2 3
+
+Example: python -m taylorfit scan scan.in --threads 2
+
+Everything that is not varied is as in GENERATE and TRAIN. What a mode does not depend on is
+not varied for it: energy training is done once for all delta. As many trainings run at a
+time as there are threads. Training sets are generated once for all modes, networks and
+seeds, and kept in FOLDER/sets; potentials and logs are in FOLDER/points/KEY. The same
+command goes on after an interruption and skips what is in the table; a scan may be extended.
+
+Keywords of scan.in:
+{describe_keywords()}
+
+Keys of the report: output, points (number), done_before, trained, failed (list of key, error), sets_generated,
+sets_reused, interrupted, seconds, rows (the table), summary (list: what is varied, seeds, best and median of the
+errors).
+"""
+
+SUMMARY: tuple[tuple[str, str, str], ...] = (
+    ("energy RMSE, meV/atom", "energy_rmse_meV_per_atom", ".3f"),
+    ("force MAE, eV/Å", "force_mae_eV_per_A", ".4f"),
+    ("|F − F_ref|, eV/Å", "force_error_norm_mean_eV_per_A", ".4f"),
+)
+"""Title, column and format of what the summary shows; without VALIDATION the next instead."""
+WITHOUT_VALIDATION = (("test RMSE, meV/atom", "test_rmse_meV_per_atom", ".3f"),)
+
+DONE = ("finished", "patience", "converged", "stuck")
+"""Ends of a training whose result is final."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("input", metavar="scan.in", help="ænet-style input file")
+    parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores")
+    parser.add_argument("--fresh", action="store_true", help="train everything again, and replace the table")
+
+
+@dataclass(frozen=True)
+class SetTask:
+    """A generate step."""
+
+    key: str
+    folder: Path
+    settings: GenerateInput
+    """With the paths of the outputs; FILES as in the original."""
+    entries: tuple[Entry, ...] | None
+    """The structures to take; None: all of FILES."""
+
+    @property
+    def is_there(self) -> bool:
+        """Has it been done before?"""
+        return self.report_file.exists() and Path(self.settings.output).exists()
+
+    @property
+    def report_file(self) -> Path:
+        """Written when all else is."""
+        return self.folder / "generate.json"
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """Training set of the copies, once generated, if there are any."""
+        outfile = self.settings.derivatives.outfile if self.settings.derivatives else None
+        return (outfile,) if outfile and Path(outfile).exists() else ()
+
+
+@dataclass(frozen=True)
+class PointTask:
+    """A training, and where it goes."""
+
+    key: str
+    point: Point
+    of_set: SetTask
+    folder: Path
+    row: Row
+
+    @property
+    def name(self) -> str:
+        """What is trained, in words."""
+        words = {"delta_A": "delta", "multiple_a": "a", "beta_A2": "beta", "n_structures": "structures"}
+        return " ".join(value if name in ("mode", "strategy", "network") else f"{words.get(name, name)}={value}"
+                        for name, value in self.row.items() if value)
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train what is not in the table yet; print and return the summary."""
+    start = time.perf_counter()
+    scan = read_scan_input(arguments.input)
+    threads = (scan.threads if arguments.threads is None else arguments.threads) or available_threads()
+    check_writable(scan.output)
+    tasks, validated = _tasks(scan, arguments.input)
+    table = [] if arguments.fresh else read_scan_table(scan.output)
+    _refuse_other_inputs(scan, table, tasks)
+    done = {row[KEY] for row in table}
+    waiting = [task for task in tasks if task.key not in done]
+    sets = list({task.of_set.key: task.of_set for task in waiting}.values())
+    missing = [one for one in sets if not one.is_there]
+    print(f"scan of {len(tasks)} trainings: " + ", ".join(f"{axis.name} {' '.join(axis.words)}" for axis in scan.axes))
+    print(f"  {len(tasks) - len(waiting)} in {scan.output} already, {len(waiting)} to do, {min(threads, len(waiting))} at a time")
+    print(f"  training sets: {len(missing)} to generate, {len(sets) - len(missing)} there already ({scan.folder}/sets)")
+    if not validated:
+        print(f"note: no VALIDATION in {scan.train}, so there are no errors of forces")
+    sys.stdout.flush()
+    for task in waiting if arguments.fresh else ():
+        _checkpoint(task.folder).unlink(missing_ok=True)
+
+    failed_sets, interrupted = _generate(missing, threads)
+    failed = [{"key": task.key, "error": failed_sets[task.of_set.key]} for task in waiting if task.of_set.key in failed_sets]
+    n_before = len(table)
+    if not interrupted:
+        ready = [task for task in waiting if task.of_set.key not in failed_sets]
+        errors, interrupted = _train(ready, threads, scan, table)
+        failed += errors
+    keys = {task.key for task in tasks}
+    rows = [row for row in table if row[KEY] in keys]
+    summary = summarise(rows)
+    print()
+    for line in summary_lines(summary):
+        print(line)
+    n_trained = len(table) - n_before
+    if len(rows) + len(failed) < len(tasks):
+        print(f"{'interrupted' if interrupted else 'stopped'}: {len(rows)} of {len(tasks)} trainings done; "
+              "the same command goes on")
+    print(f"{scan.output}: {len(table)} rows; {n_trained} trainings in {duration(time.perf_counter() - start)}")
+    return {
+        "output": scan.output, "points": len(tasks), "done_before": len(tasks) - len(waiting), "trained": n_trained,
+        "failed": failed, "sets_generated": len(missing) - len(failed_sets), "sets_reused": len(sets) - len(missing),
+        "interrupted": interrupted, "seconds": time.perf_counter() - start, "rows": rows, "summary": summary,
+        "exit_code": 130 if interrupted else TaylorfitError.exit_code if failed else 0,
+    }
+
+
+def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
+    """All trainings of the scan, and whether there are validation structures."""
+    base, settings = read_generate_input(scan.generate), read_train_input(scan.train)
+    points = points_of(scan, base, settings, input_file)
+    structures = Structures.of(base.files, scan.generate)
+    n = len(structures.entries)
+    for axis in scan.axes:
+        for size in axis.values if axis.name == "size" else ():
+            if size > n:
+                raise InputError("more structures than there are", file=input_file, line=axis.line, value=size,
+                                 expected=f"at most {n}, those of {scan.generate}")
+    validation = Structures.of(settings.validation, scan.train) if settings.validation else None
+    sets: dict[str, SetTask] = {}
+    tasks = []
+    for point in points:
+        of_set = set_key(point.plan, base, structures)
+        if of_set not in sets:
+            folder = Path(scan.folder) / "sets" / of_set
+            copies = point.plan.derivatives
+            if copies is not None:
+                copies = replace(copies, outfile=str(folder / "copies.train"))
+            sets[of_set] = SetTask(
+                of_set, folder, replace(base, output=str(folder / "set.train"), derivatives=copies, timing=False),
+                None if point.plan.size is None else structures.subset(point.plan.size))
+        key = point_key(point, of_set, validation)
+        tasks.append(PointTask(key, point, sets[of_set], Path(scan.folder) / "points" / key, point.row(point.plan.size or n)))
+    return tasks, validation is not None
+
+
+def _refuse_other_inputs(scan: ScanInput, table: Sequence[Row], tasks: Sequence[PointTask]) -> None:
+    """Refuse a table that has a result for the same settings, but from other inputs."""
+    options = option_columns([*table, *(task.row for task in tasks)])
+    keys = {coordinates(task.row, options): task.key for task in tasks}
+    for number_, row in enumerate(table, start=2):
+        if keys.get(coordinates(row, options), row[KEY]) != row[KEY]:
+            raise InputError(f"has results of other inputs ({scan.generate}, {scan.train} or structures have changed)",
+                             file=scan.output, line=number_, expected="another OUTPUT, or --fresh to replace it")
+
+
+# --- generate ----------------------------------------------------------------------------------
+
+
+def _generate(sets: Sequence[SetTask], threads: int) -> tuple[dict[str, str], bool]:
+    """Generate training sets in parallel; return the errors by key, and whether the user interrupted."""
+    failed: dict[str, str] = {}
+    with progress_of_jobs("generate", len(sets), 1, "training sets") as bars:
+        def ended(outcome: Outcome) -> None:
+            bars.end(outcome.name)
+            if outcome.error is not None:
+                failed[outcome.name] = outcome.error
+                print(f"taylorfit: training set {outcome.name}: {outcome.error}", file=sys.stderr, flush=True)
+
+        _, interrupted = run_jobs([Job(one.key, make_set, (one,)) for one in sets], threads, ended=ended)
+    return failed, interrupted
+
+
+def make_set(task: SetTask, *, threads: int, tell: Callable[[Any], None]) -> None:
+    """Run `generate` for a training set, in a process of its own."""
+    task.folder.mkdir(parents=True, exist_ok=True)
+    with logged(task.folder / "generate.log"):
+        files = task.settings.files if task.entries is None else _files_of(task.entries, task.folder)
+        input_file = str(task.folder / "generate.in")
+        write_generate_input(input_file, replace(task.settings, files=files))
+        parser = argparse.ArgumentParser()
+        generate.add_arguments(parser)
+        report = generate.run(parser.parse_args([input_file, "--force", "--threads", str(threads)]))
+    with atomic_write(task.report_file) as stream:
+        json.dump({name: report[name] for name in ("structures", "copies", "atoms", "seconds")}, stream)
+
+
+def _files_of(entries: Sequence[Entry], folder: Path) -> tuple[FileEntry, ...]:
+    """FILES of some structures; chosen frames of a file are written to one of their own."""
+    files: list[FileEntry] = []
+    frames: dict[str, set[int]] = {}
+    for path, frame in entries:
+        if frame is not None:
+            frames.setdefault(path, set()).add(frame)
+        if frame is None or len(frames[path]) == 1:
+            files.append(FileEntry(path if frame is None else str(folder / f"frames-{len(frames)}.extxyz")))
+    for count, (path, chosen) in enumerate(frames.items(), start=1):
+        write_extxyz(folder / f"frames-{count}.extxyz",
+                     (structure for frame, structure in enumerate(read_structures(path)) if frame in chosen))
+    return tuple(files)
+
+
+# --- train -------------------------------------------------------------------------------------
+
+
+def _checkpoint(folder: Path) -> Path:
+    return folder / checkpoint_path("train.in")
+
+
+def _train(tasks: Sequence[PointTask], threads: int, scan: ScanInput, table: list[Row]) -> tuple[list[dict[str, str]], bool]:
+    """Train in parallel; add each result to the table and its file; return the failures, and whether interrupted."""
+    failed: list[dict[str, str]] = []
+    by_name = {str(count): task for count, task in enumerate(tasks, start=1)}
+    epochs = max((task.point.settings.iterations for task in tasks), default=0)
+    with progress_of_jobs("scan", len(tasks), epochs, "epochs") as bars:
+        def ended(outcome: Outcome) -> None:
+            task = by_name[outcome.name]
+            bars.end(outcome.name)
+            if outcome.error is not None:
+                failed.append({"key": task.key, "error": outcome.error})
+                print(f"taylorfit: {task.name}: {outcome.error}", file=sys.stderr, flush=True)
+            elif outcome.result is not None:
+                table.append({**task.row, **outcome.result, KEY: task.key})
+                write_scan_table(scan.output, table)
+                _checkpoint(task.folder).unlink(missing_ok=True)
+                print(f"{outcome.name} of {len(tasks)}: {task.name}: {_in_words(table[-1])}", flush=True)
+
+        jobs = [Job(name, train_point, (task,)) for name, task in by_name.items()]
+        _, interrupted = run_jobs(jobs, threads, told=lambda name, told: bars.update(name, *told), ended=ended)
+    return failed, interrupted
+
+
+def train_point(task: PointTask, *, threads: int, tell: Callable[[Any], None]) -> Row | None:
+    """Train, in a process of its own; return the cells of the result, None if it is not final."""
+    folder, checkpoint = task.folder, _checkpoint(task.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    resume = checkpoint.exists()
+    with logged(folder / "train.log", append=resume):
+        input_file = str(folder / "train.in")
+        write_train_input(input_file, _settings(task))
+        settings = read_train_input(input_file)
+        problem = prepare(settings, input_file, threads, fresh=True, resume=resume)
+        report = train.fit(problem, checkpoint, problem.identity(), resume, lambda *_, **options: told_progress(tell))
+    return result_cells(report) if report["status"] in DONE else None
+
+
+def _settings(task: PointTask) -> TrainInput:
+    """train.in of a point: its own training sets and potential files."""
+    settings = task.point.settings
+    networks = tuple(replace(spec, file=str(task.folder / f"{spec.symbol}.nn")) for spec in settings.networks)
+    return replace(settings, trainingset=task.of_set.settings.output, taylorset=task.of_set.copies, networks=networks)
+
+
+def result_cells(report: Mapping[str, Any]) -> Row:
+    """The cells of the table that come from the report of a training."""
+    last = report["epochs"][-1]
+    cells = {"epochs": number(last["epoch"]), "best_epoch": number(report["best_epoch"])}
+    for prefix, epoch, validation in (("", best_epoch_of(report), report["validation"]), (LAST, last, report["validation_last"])):
+        values = {**epoch, **(validation or {})}
+        for name, (key, factor) in MEASURES.items():
+            value = values.get(key)
+            cells[prefix + name] = number(None if value is None else float(factor * value))
+    return cells | {"seconds": number(report["seconds"]), "seconds_per_epoch": number(report["seconds_per_epoch"])}
+
+
+# --- summary -----------------------------------------------------------------------------------
+
+
+def _in_words(row: Row) -> str:
+    """The result of a training in one line."""
+    parts = []
+    for title, name, form in [m for m in SUMMARY if row[m[1]]] or WITHOUT_VALIDATION:
+        what, unit = title.split(", ")
+        parts.append(f"{what} {float(row[name] or 'nan'):{form}} {unit}")
+    return ", ".join([*parts, duration(float(row["seconds"]))])
+
+
+def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Reduce the rows over the seeds.
+
+    Returns
+    -------
+    list of dict
+        The cells that differ between trainings, seeds (number of them), and (best, median) of each measure that
+        is there.
+    """
+    options = option_columns(rows)
+    varied = [name for name in (*COORDINATES, *options) if name != "seed"
+              and (name == "mode" or len({row.get(name, "") for row in rows} - {""}) > 1)]
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(name, "") for name in varied), []).append(row)
+    summary = []
+    for cells, group in groups.items():
+        entry: dict[str, Any] = {**dict(zip(varied, cells)), "seeds": len(group)}
+        for _, name, _ in (*SUMMARY, *WITHOUT_VALIDATION):
+            values = [float(row[name]) for row in group if row[name]]
+            if values:
+                entry[name] = (min(values), float(np.median(values)))
+        summary.append(entry)
+    return summary
+
+
+def summary_lines(summary: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The summary as a table with units."""
+    if not summary:
+        return ["no results yet"]
+    measures = [m for m in SUMMARY if any(m[1] in entry for entry in summary)] or WITHOUT_VALIDATION
+    names = [name for name in summary[0] if name not in {m[1] for m in (*SUMMARY, *WITHOUT_VALIDATION)}]
+    width = {name: max(len(name), *(len(str(entry[name])) for entry in summary)) for name in names}
+    left = "  ".join(f"{name:>{width[name]}}" for name in names)
+    lines = [" " * len(left) + "".join(f"  {title:>22}" for title, _, _ in measures),
+             left + f"  {'best':>10}  {'median':>10}" * len(measures)]
+    lines.append("-" * len(lines[1]))
+    for entry in summary:
+        cells = [f"  {format(value, form):>10}" for _, name, form in measures for value in entry.get(name, (np.nan, np.nan))]
+        lines.append("  ".join(f"{entry[name] or '-':>{width[name]}}" for name in names) + "".join(cells))
+    return lines

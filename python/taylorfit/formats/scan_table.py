@@ -1,0 +1,108 @@
+"""The table of a scan: CSV, one training a row, units in the names of the columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from os import PathLike, fsdecode
+from pathlib import Path
+
+from ..errors import FormatError
+from .atomic_write import atomic_write
+from .plain_text import decode_lines, read_bytes
+
+COORDINATES = ("mode", "strategy", "delta_A", "multiple_a", "beta_A2", "n_structures", "network", "seed")
+"""Columns that say which training it is (columns of other options come between these and `EPOCHS`)."""
+EPOCHS = ("epochs", "best_epoch")
+MEASURES = {
+    "train_rmse_meV_per_atom": ("train_rmse", 1e3), "test_rmse_meV_per_atom": ("test_rmse", 1e3),
+    "energy_rmse_meV_per_atom": ("energy_rmse", 1e3), "energy_mae_meV_per_atom": ("energy_mae", 1e3),
+    "force_mae_eV_per_A": ("force_mae", 1.0), "force_rmse_eV_per_A": ("force_rmse", 1.0),
+    "force_error_norm_mean_eV_per_A": ("force_error_norm_mean", 1.0),
+}
+"""Column → key in the report of `train`, factor to the unit.  Weights of the best epoch; the first two on the
+structures trained on and tested, the others on those of VALIDATION."""
+LAST = "last_"
+"""Before a name of `MEASURES`: the same with the weights of the last epoch."""
+TIMES = ("seconds", "seconds_per_epoch")
+KEY = "key"
+"""Column that recognises a training: the same inputs, the same key."""
+FIXED = ("label", *COORDINATES, *EPOCHS, *MEASURES, *(LAST + name for name in MEASURES), *TIMES, KEY)
+"""Columns that every table has."""
+
+Row = dict[str, str]
+
+
+def read_scan_table(path: str | PathLike[str]) -> list[Row]:
+    """Read the rows of a table; none if the file does not exist.
+
+    Raises
+    ------
+    FormatError
+        if it is another kind of file or damaged.
+    InputError
+        if it cannot be read.
+    """
+    if not Path(path).exists():
+        return []
+    file = fsdecode(path)
+    lines = list(csv.reader(decode_lines(read_bytes(path), file)))
+    names = lines[0] if lines else []
+    missing = [name for name in FIXED if name not in names]
+    if missing:
+        raise FormatError(f"is not the table of a scan: no column {missing[0]}", file=file, line=1,
+                          value=",".join(names), expected="a file written by scan, or another OUTPUT")
+    rows = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if not cells:
+            continue
+        if len(cells) != len(names):
+            raise FormatError("row of another length", file=file, line=number, value=len(cells),
+                              expected=f"{len(names)} cells")
+        rows.append(dict(zip(names, cells)))
+    return rows
+
+
+def write_scan_table(path: str | PathLike[str], rows: Sequence[Mapping[str, str]]) -> None:
+    """Write all rows; the labels are made anew, so that they tell apart what the table holds.
+
+    The file is replaced as a whole: it is never seen with half a row.
+
+    Raises
+    ------
+    InputError
+        if it cannot be written.
+    """
+    options = option_columns(rows)
+    before = FIXED.index(EPOCHS[0])
+    names = [*FIXED[:before], *options, *FIXED[before:]]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "label": label} for row, label in zip(rows, labels(rows)))
+    with atomic_write(path) as stream:
+        stream.write(text.getvalue())
+
+
+def option_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Columns of options that have no fixed one, in the order they appear."""
+    return list(dict.fromkeys(name for row in rows for name in row if name not in FIXED))
+
+
+def labels(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """A name for each row: the mode, and what else varies and is no number on an axis of a plot."""
+    parts = [name for name in ("strategy", *option_columns(rows), "network")
+             if len({row.get(name, "") for row in rows} - {""}) > 1]
+    return [" ".join([row["mode"], *(row[name] if name in COORDINATES else f"{name}={row[name]}"
+                                     for name in parts if row.get(name))]) for row in rows]
+
+
+def coordinates(row: Mapping[str, str], options: Sequence[str]) -> tuple[str, ...]:
+    """What tells a row from all others, `options` being the `option_columns`."""
+    return tuple(row.get(name, "") for name in (*COORDINATES, *options))
+
+
+def number(value: float | int | None) -> str:
+    """Return a number as a cell; empty for None."""
+    return "" if value is None else str(value) if isinstance(value, int) else format(value, ".10g")

@@ -1,0 +1,335 @@
+"""`scan`: a grid of trainings, each as `generate` and `train` would do it, once; resumed, extended, interrupted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cli_support import make_toy, report, run, start, succeed, taylor, train_in
+from taylorfit.commands.scan import summarise, summary_lines
+from taylorfit.formats.extxyz import write_extxyz
+from taylorfit.formats.input_file import FileEntry
+from taylorfit.formats.network_binary import read_potential
+from taylorfit.formats.scan_table import FIXED, labels
+from taylorfit.formats.trainset_binary import read_trainset
+from taylorfit.scan_grid import Structures
+
+SCAN = """GENERATE generate.in
+TRAIN train.in
+
+SCAN
+mode energy taylor centred exact  ! energy and exact training do not depend on delta
+delta 0.02 0.04
+seeds 1 2
+"""
+TIMES = ("seconds", "seconds_per_epoch")
+SETTINGS = {"iterations": 8, "testpercent": 25, "validation": "xsf/0*.xsf", "validationevery": 4}
+
+
+def make(folder: Path, **keywords: Any) -> Path:
+    """Morse clusters, generate.in with four copies of each, train.in."""
+    make_toy(folder, 16, extra=taylor(delta=0.03, fraction=4, outfile="copies.train"))
+    (folder / "train.in").write_text(train_in(**{**SETTINGS, **keywords}))
+    return folder
+
+
+def rows_of(folder: Path, name: str = "scan.csv") -> list[dict[str, str]]:
+    """The table."""
+    with open(folder / name, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def timeless(rows: list[dict[str, str]]) -> list[tuple[tuple[str, str], ...]]:
+    """The rows without times, in an order that does not depend on which ended first."""
+    return sorted(tuple(sorted((k, v) for k, v in row.items() if k not in TIMES)) for row in rows)
+
+
+def scan(folder: Path, text: str = SCAN, *options: str) -> dict[str, Any]:
+    """Write scan.in, scan, and return the report."""
+    (folder / "scan.in").write_text(text)
+    return report(folder, "scan", "scan.in", "--threads", "2", *options)
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A finished scan, in a folder that stays as it is, and its report."""
+    folder = make(tmp_path_factory.mktemp("scanned") / "toy")
+    return folder, scan(folder)
+
+
+@pytest.fixture
+def done(scanned: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    return shutil.copytree(scanned[0], tmp_path / "toy")
+
+
+# --- the trainings -----------------------------------------------------------------------------
+
+
+def test_every_combination_is_trained_once_and_has_a_row(scanned: tuple[Path, dict[str, Any]]) -> None:
+    folder, found = scanned
+    rows = rows_of(folder)
+    assert tuple(rows[0]) == FIXED
+    expected = [("energy", "", "", "", "", seed) for seed in "12"] + [("exact", "", "", "", "0.001", seed) for seed in "12"]
+    expected += [("taylor", "random", delta, "4", "", seed) for delta in ("0.02", "0.04") for seed in "12"]
+    expected += [("centred", "random", delta, "4", "0.001", seed) for delta in ("0.02", "0.04") for seed in "12"]
+    names = ("mode", "strategy", "delta_A", "multiple_a", "beta_A2", "seed")
+    assert sorted(tuple(row[name] for name in names) for row in rows) == sorted(expected)
+    assert {row["n_structures"] for row in rows} == {"16"} and {row["network"] for row in rows} == {"6:tanh-6:tanh"}
+    assert [row["label"] for row in rows] == [row["mode"] for row in rows]
+    assert (found["points"], found["trained"], found["done_before"], found["failed"]) == (12, 12, 0, [])
+    # Without copies, and two values of delta: three generate steps for twelve trainings
+    assert (found["sets_generated"], found["sets_reused"]) == (3, 0)
+    assert len(list((folder / "scan/sets").iterdir())) == 3
+
+
+@pytest.mark.parametrize("mode", ("exact", "centred"))
+def test_a_row_is_what_generate_and_train_give(scanned: tuple[Path, dict[str, Any]], tmp_path: Path, mode: str) -> None:
+    make(tmp_path, seed=2, forces=f"mode={mode}", **({} if mode == "exact" else {"taylorset": "copies.train"}))
+    text = (tmp_path / "generate.in").read_text()
+    (tmp_path / "generate.in").write_text(text.replace("delta=0.03", "delta=0.04"))
+    succeed(tmp_path, "generate", "generate.in")
+    found = report(tmp_path, "train", "train.in")
+    row = next(row for row in rows_of(scanned[0]) if row["mode"] == mode and row["seed"] == "2" and row["delta_A"] in ("", "0.04"))
+    assert int(row["best_epoch"]) == found["best_epoch"] and int(row["epochs"]) == 8
+    for prefix, epoch, validation in (("", found["best_epoch"], "validation"), ("last_", 8, "validation_last")):
+        expected = {"train_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["train_rmse"],
+                    "test_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["test_rmse"],
+                    "energy_rmse_meV_per_atom": 1e3 * found[validation]["energy_rmse"],
+                    "energy_mae_meV_per_atom": 1e3 * found[validation]["energy_mae"],
+                    **{f"{key}_eV_per_A": found[validation][key] for key in ("force_mae", "force_rmse", "force_error_norm_mean")}}
+        for name, value in expected.items():
+            assert float(row[prefix + name]) == pytest.approx(value, rel=1e-9), prefix + name
+    potential = scanned[0] / "scan/points" / row["key"] / "Ar.nn"
+    np.testing.assert_array_equal(read_potential(potential).network.weights, read_potential(tmp_path / "Ar.nn").network.weights)
+
+
+def test_networks_betas_and_strategies_reach_the_trainings(tmp_path: Path) -> None:
+    make(tmp_path, iterations=2)
+    scan(tmp_path, "SCAN\nmode centred\nbeta 1e-2 1d-1\nnetwork 3:t 4:twist-5:linear\nstrategy random cartesian\nFOLDER out\n"
+                   "OUTPUT t.csv\n")
+    rows = rows_of(tmp_path, "t.csv")
+    assert len(rows) == 8
+    assert {row["label"] for row in rows} == {f"centred {strategy} {network}" for strategy in ("random", "cartesian")
+                                              for network in ("3:tanh", "4:twist-5:linear")}
+    for row in rows:
+        folder = tmp_path / "out/points" / row["key"]
+        n_in, *hidden, n_out = read_potential(folder / "Ar.nn").network.layer_sizes
+        assert hidden == ([3] if row["network"] == "3:tanh" else [4, 5])
+        assert f"FORCES mode=centred beta={float(row['beta_A2'])!r}" in (folder / "train.in").read_text()
+    sets = [(folder / "generate.in").read_text() for folder in (tmp_path / "out/sets").iterdir()]
+    assert sorted(re.findall(r"disp_all=(\d)", "".join(sets))) == ["0", "1"]
+
+
+def test_smaller_sets_are_nested_and_frames_of_a_file_are_structures(tmp_path: Path) -> None:
+    structures = make_toy(tmp_path, 16, extra=taylor(delta=0.03, fraction=2))
+    write_extxyz(tmp_path / "frames.extxyz", structures[4:])
+    text = (tmp_path / "generate.in").read_text()
+    listed = "\n".join([*(s.name for s in structures[:4]), "frames.extxyz"])
+    (tmp_path / "generate.in").write_text(f"{text[:text.index('FILES')]}FILES\n5\n{listed}\n")
+    (tmp_path / "train.in").write_text(train_in(**{**SETTINGS, "iterations": 1}))
+    scan(tmp_path, "SCAN\nmode energy\nsize 16 12 6\n")
+    rows = {int(row["n_structures"]): row for row in rows_of(tmp_path)}
+    assert sorted(rows) == [6, 12, 16]
+    energies = {}
+    for folder in (tmp_path / "scan/sets").iterdir():
+        found = read_trainset(folder / "set.train")
+        energies[found.n_structures] = found.energy.tolist()
+    assert sorted(energies) == [6, 12, 16]
+    # In the order of the files, the larger hold the smaller
+    assert energies[12] == [e for e in energies[16] if e in energies[12]]
+    assert energies[6] == [e for e in energies[12] if e in energies[6]]
+
+
+def test_subsets_are_drawn_from_all_structures() -> None:
+    structures = Structures(tuple((f"{k}.xsf", None) for k in range(1000)), {f"{k}.xsf": "" for k in range(1000)})
+    chosen = [int(path.removesuffix(".xsf")) for path, _ in structures.subset(200)]
+    assert chosen == sorted(set(chosen)) and len(chosen) == 200
+    # Uniform: mean 499.5, standard deviation of the mean 18
+    assert abs(np.mean(chosen) - 499.5) < 80
+    assert structures.subset(None) == structures.entries
+    assert structures.digest(structures.subset(3)) != structures.digest(structures.subset(4))
+
+
+def test_contents_and_not_only_names_tell_structures_apart(tmp_path: Path) -> None:
+    make_toy(tmp_path, 2)
+    before = Structures.of([FileEntry(str(tmp_path / "xsf/*.xsf"))], "generate.in")
+    path = tmp_path / "xsf/01.xsf"
+    path.write_text(path.read_text() + "\n# changed\n")
+    after = Structures.of([FileEntry(str(tmp_path / "xsf/*.xsf"))], "generate.in")
+    assert before.entries == after.entries and before.digest(before.entries) != after.digest(after.entries)
+
+
+# --- again, more, interrupted ------------------------------------------------------------------
+
+
+def test_a_finished_scan_does_nothing_again(done: Path) -> None:
+    before = (done / "scan.csv").read_bytes()
+    times = {path: path.stat().st_mtime_ns for path in (done / "scan").rglob("*")}
+    found = scan(done)
+    assert (found["trained"], found["done_before"], found["sets_generated"]) == (0, 12, 0)
+    assert (done / "scan.csv").read_bytes() == before
+    assert {path: path.stat().st_mtime_ns for path in (done / "scan").rglob("*")} == times
+
+
+def test_only_what_is_missing_is_trained_and_generated_sets_are_used_again(done: Path) -> None:
+    whole = rows_of(done)
+    lines = (done / "scan.csv").read_text().splitlines(keepends=True)
+    (done / "scan.csv").write_text("".join(lines[:3] + lines[5:]))
+    times = {path: path.stat().st_mtime_ns for path in (done / "scan/sets").rglob("*")}
+    found = scan(done)
+    assert (found["trained"], found["done_before"], found["sets_generated"]) == (2, 10, 0)
+    assert timeless(rows_of(done)) == timeless(whole)
+    more = scan(done, SCAN.replace("seeds 1 2", "seeds 1 2 3"))
+    assert (more["trained"], more["points"], more["sets_generated"], more["sets_reused"]) == (6, 18, 0, 3)
+    assert {path: path.stat().st_mtime_ns for path in (done / "scan/sets").rglob("*")} == times
+    fewer = scan(done, SCAN.replace("mode energy taylor centred exact", "mode energy"))
+    assert (fewer["trained"], len(fewer["rows"]), len(rows_of(done))) == (0, 2, 18)
+
+
+def test_results_of_other_inputs_are_refused_and_fresh_replaces_them(done: Path) -> None:
+    before = (done / "scan.csv").read_bytes()
+    (done / "train.in").write_text(train_in(**{**SETTINGS, "iterations": 3}))
+    result = run(done, "scan", "scan.in")
+    assert result.complaint == ("scan.csv, line 2: has results of other inputs (generate.in, train.in or structures have changed), "
+                                "expected another OUTPUT, or --fresh to replace it")
+    assert (done / "scan.csv").read_bytes() == before
+    text = SCAN.replace("mode energy taylor centred exact", "mode energy")
+    assert scan(done, text, "--fresh")["trained"] == 2
+    assert {row["epochs"] for row in rows_of(done)} == {"3"} and len(rows_of(done)) == 2
+
+
+def test_ctrl_c_leaves_a_table_and_the_same_command_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    make(tmp_path, iterations=150, hidden="2 20:tanh 20:tanh", checkpoint=10, testpercent=25)
+    text = "SCAN\nmode taylor\ndelta 0.03\nseeds 1 2 3 4\n"
+    (tmp_path / "scan.in").write_text(text)
+    process = start(tmp_path, "scan", "scan.in", "--threads", "2", "--report", "r.json")
+    while process.poll() is None and not (tmp_path / "scan.csv").exists():
+        time.sleep(0.01)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - sent < 3.0
+    assert (process.returncode, err) == (130, "")
+    n_done = len(rows_of(tmp_path))
+    assert 1 <= n_done < 4
+    assert f"interrupted: {n_done} of 4 trainings done; the same command goes on" in out
+    assert json.loads((tmp_path / "r.json").read_text())["interrupted"]
+    found = scan(tmp_path, text)
+    assert (found["trained"], found["done_before"], found["sets_generated"]) == (4 - n_done, n_done, 0)
+    resumed = timeless(rows_of(tmp_path))
+    assert not list((tmp_path / "scan").rglob("*.npz"))
+    scan(tmp_path, text, "--fresh")
+    assert timeless(rows_of(tmp_path)) == resumed
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+
+def test_a_training_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    make(tmp_path, iterations=2)
+    (tmp_path / "scan.in").write_text("SCAN\nmode energy centred\na 1 4\n")
+    result = run(tmp_path, "scan", "scan.in", "--threads", "2", "--report", "r.json")
+    assert result.code == 2
+    assert re.fullmatch(r"taylorfit: centred random delta=0\.03 a=1 .*: .*needs at least two copies of a structure.*\n", result.err)
+    assert [(row["mode"], row["multiple_a"]) for row in rows_of(tmp_path)] == [("energy", ""), ("centred", "4")]
+    assert len(json.loads((tmp_path / "r.json").read_text())["failed"]) == 1
+
+
+def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    make(tmp_path, iterations=2)
+    (tmp_path / "scan.in").write_text("SCAN\nmode energy taylor\nseeds 1 2\n")
+    blocked = tmp_path / "scan/sets"
+    scan(tmp_path, "SCAN\nmode taylor\n")
+    key = next(blocked.iterdir()).name
+    shutil.rmtree(tmp_path / "scan")
+    (tmp_path / "scan.csv").unlink()
+    blocked.mkdir(parents=True)
+    (blocked / key).touch()
+    (tmp_path / "scan.in").write_text("SCAN\nmode energy taylor\nseeds 1 2\n")
+    result = run(tmp_path, "scan", "scan.in", "--threads", "2")
+    assert result.code == 2 and result.err.count("\n") == 1 and result.err.startswith(f"taylorfit: training set {key}: ")
+    assert [row["mode"] for row in rows_of(tmp_path)] == ["energy", "energy"]
+
+
+@pytest.mark.parametrize(("lines", "expected"), (
+    ("", "scan.in: empty file, expected a text file with keywords"),
+    ("TRAIN train.in", "scan.in: SCAN is missing, expected SCAN"),
+    ("SCAN", "scan.in, line 1: SCAN without axes, expected lines such as delta 0.005 0.01 0.02"),
+    ("SCAN delta 1 2", "scan.in, line 1: axis on the line of SCAN: found 'SCAN delta 1 2', expected axes on the lines below SCAN"),
+    ("SCAN\ndelta", "scan.in, line 2: axis without values: found 'delta', expected e.g. delta 0.005 0.01 0.02"),
+    ("SCAN\ndetla 0.1", "scan.in, line 2: unknown axis: found 'detla', expected delta (did you mean that?)"),
+    ("SCAN\ndelta 0.1 x", "scan.in, line 2: is not a number: found 'x', expected a number such as"),
+    ("SCAN\ndelta 0.1 1d-1", "scan.in, line 2: value given twice: found '1d-1', expected each value once"),
+    ("SCAN\na 1 2\nfraction 3", "scan.in, line 3: axis given twice: found 'fraction', expected each axis once"),
+    ("SCAN\nmode energy exakt", "scan.in, line 2: unknown value: found 'exakt', expected "),
+    ("SCAN\nmode taylor\ndelta 0.1 -0.1", "scan.in, line 3: delta not positive: found -0.1, expected Å > 0"),
+    ("SCAN\nmode centred\nbeta 0", "scan.in, line 3: beta out of range: found 0.0, expected a positive number (Å²)"),
+    ("SCAN\nnetwork 10", "scan.in, line 2: not a hidden layer: found '10', expected nodes:activation, e.g. 10:tanh"),
+    ("SCAN\nsize 4 17", "scan.in, line 2: more structures than there are: found 17, expected at most 16, those of generate.in"),
+    ("SCAN\nsize 0", "scan.in, line 2: too small: found '0', expected an integer ≥ 1"),
+    ("SCAN\nseeds 1\nGENERATE no.in", "no.in: cannot be read (No such file or directory), expected a text file"),
+    ("SCAN\nseeds 1\nOUTPUT train.in", "train.in, line 1: is not the table of a scan: no column label: found "),
+))
+def test_a_bad_input_is_one_clear_complaint(done: Path, lines: str, expected: str) -> None:
+    (done / "scan.in").write_text(lines)
+    assert run(done, "scan", "scan.in").complaint.startswith(expected)
+
+
+def test_copies_are_asked_for_where_a_mode_needs_them(tmp_path: Path) -> None:
+    make_toy(tmp_path, 6)
+    (tmp_path / "train.in").write_text(train_in(iterations=1))
+    (tmp_path / "scan.in").write_text("SCAN\nmode energy taylor\n")
+    assert run(tmp_path, "scan", "scan.in").complaint == "generate.in: mode=taylor needs Taylor copies, expected a block DERIVATIVES"
+    found = scan(tmp_path, "SCAN\nseeds 1 2\n")
+    assert [row["mode"] for row in found["rows"]] == ["energy", "energy"]
+
+
+# --- the summary -------------------------------------------------------------------------------
+
+
+def row(mode: str, seed: int, energy: float, force: str = "", network: str = "5:tanh") -> dict[str, str]:
+    """A row with little in it."""
+    return {**dict.fromkeys(FIXED, ""), "mode": mode, "seed": str(seed), "network": network,
+            "energy_rmse_meV_per_atom": str(energy), "force_error_norm_mean_eV_per_A": force, "test_rmse_meV_per_atom": "3"}
+
+
+def test_best_and_median_over_the_seeds_by_hand() -> None:
+    rows = [row("energy", 1, 4.0), row("energy", 2, 1.0), row("energy", 3, 3.0), row("taylor", 1, 2.0, "0.5")]
+    energy, copies = summarise(rows)
+    assert (energy["seeds"], energy["energy_rmse_meV_per_atom"]) == (3, (1.0, 3.0))
+    assert copies["force_error_norm_mean_eV_per_A"] == (0.5, 0.5) and "network" not in copies
+    lines = summary_lines([energy, copies])
+    assert "energy RMSE, meV/atom" in lines[0] and "|F − F_ref|, eV/Å" in lines[0] and "test" not in lines[0]
+    assert lines[3].split() == ["energy", "3", "1.000", "3.000", "nan", "nan"]
+    only_energies = [{**r, "energy_rmse_meV_per_atom": ""} for r in rows[:3]]
+    assert "test RMSE, meV/atom" in summary_lines(summarise(only_energies))[0]
+
+
+def test_the_terminal_shows_the_summary_of_the_table(scanned: tuple[Path, dict[str, Any]]) -> None:
+    folder, found = scanned
+    rows = [r for r in rows_of(folder) if r["mode"] == "centred" and r["delta_A"] == "0.02"]
+    values = [float(r["force_error_norm_mean_eV_per_A"]) for r in rows]
+    out = succeed(folder, "scan", "scan.in").out
+    line = next(line for line in out.splitlines() if re.match(r" *centred +0\.02 ", line))
+    assert line.split()[:3] == ["centred", "0.02", "2"]
+    assert line.split()[-2:] == [f"{min(values):.4f}", f"{np.median(values):.4f}"]
+    assert len(found["summary"]) == 6
+
+
+def test_labels_name_what_no_axis_of_a_plot_shows() -> None:
+    assert labels([row("energy", 1, 1.0), row("energy", 2, 1.0)]) == ["energy", "energy"]
+    two = [row("taylor", 1, 1.0, network=network) for network in ("5:tanh", "6:tanh")]
+    two[1]["percent"] = "50"
+    assert labels(two) == ["taylor 5:tanh", "taylor 6:tanh"]
+    two[0]["percent"] = "20"
+    assert labels(two) == ["taylor percent=20 5:tanh", "taylor percent=50 6:tanh"]
