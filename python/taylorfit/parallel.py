@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from os import PathLike
 from typing import Any
@@ -135,6 +136,8 @@ def run_jobs(
 
 def _start() -> _Worker:
     context = multiprocessing.get_context("spawn")
+    # Its start would let the signal through that is held back below
+    resource_tracker.ensure_running()
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
     # Ctrl-C on a terminal reaches every process; it is for this one to pass it on, once
