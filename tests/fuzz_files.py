@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from cli_support import make_toy, morse_cluster, succeed, train_in
+from prediction_cases import noisy_predictions
 
 from taylorfit.checkpoint import load_checkpoint
 from taylorfit.descriptor import DescriptorSetup, DescriptorStatistics
 from taylorfit.engine import DescriptorTables, describe
 from taylorfit.formats.network_ascii import write_potential_ascii
 from taylorfit.formats.network_binary import write_potential
+from taylorfit.formats.predictions_file import write_predictions
 from taylorfit.formats.setup_file import write_setup
 from taylorfit.formats.trainset_ascii import write_trainset_ascii
 from taylorfit.formats.trainset_binary import read_trainset
@@ -37,6 +39,11 @@ def behler_setup(species: str) -> DescriptorSetup:
         neighbours=np.array([[a, b] for _, a, b, _ in FUNCTIONS], dtype=np.int32), r_min=1.0, r_cut=4.5,
         description="one of each kind$$",
     )
+
+
+def make_predictions(path: Path) -> None:
+    """Write predictions for three structures."""
+    write_predictions(path, noisy_predictions(0.1, n_structures=3))
 
 
 def make_behler_setup(path: Path) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .analysis import error_lines, errors_in
 from .descriptor import CHEBYSHEV, DescriptorSetup
 from .errors import FormatError
+from .formats.predictions_file import Predictions
 from .formats.records import printable
 from .network import ACTIVATIONS, Network, Potential
 from .scaling import standardisation
@@ -157,6 +159,18 @@ def describe_checkpoint(path: str | PathLike[str]) -> Description:
         "n_weights": n_weights, "version": version, "optimiser": optimiser,
         **{name: dict(zip(keys, row)) for name, row in rows.items()},
     }
+
+
+def describe_predictions(predictions: Predictions) -> Description:
+    """Describe predictions: for what, by which potentials, and their errors."""
+    n_atoms = len(predictions.symbols)
+    files = [printable(file) for file in predictions.potentials]
+    errors = errors_in(predictions)
+    label = printable(predictions.label)
+    lines = [f"“{label}”: {predictions.n_structures} structures, {n_atoms} atoms, by {' '.join(files)}",
+             *error_lines(errors)]
+    return lines, {"label": label, "potentials": files, "n_structures": predictions.n_structures,
+                   "n_atoms": n_atoms, "errors": errors.as_dict()}
 
 
 def describe_input(settings: Any) -> Description:

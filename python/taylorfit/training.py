@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from .analysis import Errors, energy_errors
+from .analysis import Errors
 from .engine import Lbfgs
+from .error_measures import mae_and_rmse
 from .errors import InputError, TaylorfitError
 from .interrupts import deferred_interrupt
 from .losses import EnergyLoss
@@ -154,9 +155,9 @@ class Training:
                     raise TaylorfitError("the loss is not finite at the starting weights")
                 epoch = Epoch(
                     state.next_epoch,
-                    *energy_errors(error[self._reference]),
-                    *energy_errors(test_error),
-                    energy_errors(error[~self._reference])[1] if self._has_copies else None,
+                    *mae_and_rmse(error[self._reference]),
+                    *mae_and_rmse(test_error),
+                    mae_and_rmse(error[~self._reference])[1] if self._has_copies else None,
                     *forces,
                 )
                 self._keep(epoch, weights, loss)
@@ -190,7 +191,7 @@ class Training:
                 found = check.force_error
             else:
                 found = None if loss is None else loss.force_error
-            errors += [None, None] if found is None or not len(found) else energy_errors(found.ravel())
+            errors += [None, None] if found is None or not len(found) else mae_and_rmse(found.ravel())
         return errors
 
     @contextmanager
@@ -237,8 +238,7 @@ class Training:
         arrays = {f"optimiser.{key}": value for key, value in self.optimiser.state.items()}
         arrays["history"] = np.array([epoch.as_row() for epoch in state.history])
         arrays["validation_epochs"] = np.array([epoch for epoch, _ in state.validation], dtype=np.int64)
-        arrays["validation"] = np.array(
-            [[np.nan if v is None else v for v in errors.as_dict().values()] for _, errors in state.validation])
+        arrays["validation"] = np.array([errors.as_row() for _, errors in state.validation])
         arrays["counters"] = np.array([state.next_epoch, state.best_epoch], dtype=np.int64)
         arrays["seconds"] = np.array(state.seconds)
         arrays["status"] = np.array(state.status)
@@ -259,10 +259,8 @@ class Training:
             prefix = "optimiser."
             self.optimiser.restore({k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
             history = [Epoch.from_row(row) for row in arrays["history"]]
-            validation = [
-                (int(epoch), Errors(*(None if np.isnan(v) else float(v) for v in row[:-2]), *map(int, row[-2:])))
-                for epoch, row in zip(arrays["validation_epochs"], arrays["validation"])
-            ]
+            validation = [(int(epoch), Errors.from_row(row))
+                          for epoch, row in zip(arrays["validation_epochs"], arrays["validation"])]
             next_epoch, best_epoch = map(int, arrays["counters"])
             self.state = TrainingState(
                 next_epoch=next_epoch, history=history, best_epoch=best_epoch,

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from cli_support import GOLDEN, report, run, succeed
+from taylorfit.analysis import errors_in
 from taylorfit.engine import PotentialTables, evaluate
 from taylorfit.errors import InputError
 from taylorfit.formats.network_binary import read_potential
+from taylorfit.formats.predictions_file import read_predictions
 from taylorfit.formats.xsf import read_xsf, write_xsf
 from taylorfit.structure import Structure
 
@@ -92,6 +94,42 @@ def test_a_second_argument_replaces_the_files_of_the_input_file(mono: Path) -> N
     assert some == [whole[3], whole[1]]
 
 
+# --- saved predictions -------------------------------------------------------------------------
+
+
+def test_saved_predictions_are_what_the_report_says(mono: Path) -> None:
+    found = report(mono, "predict", "predict.in", "--save-predictions", "silicon.npz")
+    saved = read_predictions(mono / "silicon.npz")
+    assert saved.label == "silicon" and saved.potentials == ("Si.nn",)
+    assert saved.names == tuple(entry["file"] for entry in found["structures"])
+    assert saved.energy.tolist() == [entry["energy"] for entry in found["structures"]]
+    np.testing.assert_allclose(saved.energy_ref, [entry["energy_ref"] for entry in found["structures"]], rtol=1e-15)
+    np.testing.assert_array_equal(saved.forces, np.concatenate([entry["forces"] for entry in found["structures"]]))
+    np.testing.assert_array_equal(saved.forces_ref, np.concatenate([read_xsf(mono / name).forces for name in saved.names]))
+    assert saved.symbols == ("Si",) * len(saved.forces)
+    cohesive = saved.energy - saved.isolated_energy
+    np.testing.assert_allclose(cohesive, [entry["cohesive_energy"] for entry in found["structures"]], rtol=1e-12)
+    assert errors_in(saved).as_dict() == pytest.approx(found["errors"])
+
+
+def test_predictions_for_structures_without_reference(mono: Path) -> None:
+    bare = read_xsf(mono / "xsf/mono01.xsf")
+    write_xsf(mono / "bare.xsf", Structure(bare.symbols, bare.positions, bare.cell, bare.pbc))
+    succeed(mono, "predict", "predict.in", "bare.xsf", "xsf/mono05.xsf", "--save-predictions", "some.npz", "--label", "two words")
+    saved = read_predictions(mono / "some.npz")
+    assert saved.label == "two words" and saved.has_energy.tolist() == [False, True]
+    assert saved.has_forces.tolist() == [False] * bare.n_atoms + [True] * (len(saved.symbols) - bare.n_atoms)
+    assert np.isfinite(saved.forces).all()
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (("--label", "x"), "--label names saved predictions"),
+    (("--save-predictions", "missing/x.npz"), "its directory does not exist"),
+])
+def test_predictions_that_cannot_be_saved(options: tuple[str, ...], words: str, mono: Path) -> None:
+    assert words in run(mono, "predict", "predict.in", *options).complaint
+
+
 # --- errors ------------------------------------------------------------------------------------
 
 
@@ -111,6 +149,8 @@ def test_errors_equal_a_numpy_computation(mono: Path) -> None:
         "force_norm_error_mean": np.abs(norm - norm_ref).mean(),
         "angle_error_mean": np.degrees(np.arccos(np.einsum("ij,ij->i", f, f_ref) / (norm * norm_ref))).mean(),
         "n_structures": 5, "n_forces": len(f),
+        "angle_error_median": np.median(np.degrees(np.arccos(np.einsum("ij,ij->i", f, f_ref) / (norm * norm_ref)))),
+        "force_error_tail": (np.linalg.norm(f - f_ref, axis=1) > 1.0).mean(),
     }
     assert found["errors"] == pytest.approx(expected, rel=1e-10)
     for entry, structure in zip(found["structures"], structures):

@@ -15,6 +15,7 @@ from ..formats.generate_input import read_generate_input
 from ..formats.network_ascii import read_potential_ascii
 from ..formats.network_binary import read_potential
 from ..formats.predict_input import read_predict_input
+from ..formats.predictions_file import read_predictions
 from ..formats.recognise import FileKind, recognise
 from ..formats.records import RecordReader
 from ..formats.rngstate import read_rngstate
@@ -26,8 +27,8 @@ from ..formats.trainset_binary import read_trainset
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives
-(.train.forces), setup files, checkpoints and energies of train, input files, structures
-(XSF, and what ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
+(.train.forces), setup files, checkpoints and energies of train, predictions, input files,
+structures (XSF, and what ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
 
 Examples: python -m taylorfit info water.train O.nn H.nn
           python -m taylorfit info 'xsf/*.xsf' traj.extxyz@::10
@@ -80,6 +81,8 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
         return kind, describe_models.describe_checkpoint(path)
     if kind is FileKind.ENERGIES:
         return kind, describe_data.describe_energies(read_energies(path))
+    if kind is FileKind.PREDICTIONS:
+        return kind, describe_models.describe_predictions(read_predictions(path))
     if kind is FileKind.RNGSTATE:
         words = read_rngstate(path)
         return kind, ([f"xoshiro256**, words {' '.join(map(str, words))}"], {"words": list(words)})

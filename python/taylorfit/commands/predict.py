@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis import ERROR_KEYS, batches, error_lines, errors_of
+from ..analysis import ERROR_KEYS, batches, error_lines, errors_in, predictions_of
 from ..engine import Evaluation, PotentialTables, available_threads, evaluate
 from ..errors import InputError
+from ..formats.atomic_write import check_writable
 from ..formats.predict_input import PredictInput, RelaxOptions, describe_keywords, read_predict_input
+from ..formats.predictions_file import write_predictions
 from ..formats.recognise import FileKind, recognise
 from ..formats.structure_files import expand_patterns, read_structures, require_species
 from ..prediction import atomic_energies, potentials_by_species, read_potentials
@@ -24,6 +26,7 @@ Evaluate potentials (ænet's binary .nn files) for structures.
 
 Examples: python -m taylorfit predict predict.in
           python -m taylorfit predict --potential O.nn H.nn cluster.xsf
+          python -m taylorfit predict predict.in --save-predictions taylor.npz --label "Taylor training"
 
 Keywords of predict.in:
 {describe_keywords()}
@@ -45,11 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "instead of those it lists")
     parser.add_argument("--potential", nargs="+", action="extend", metavar="NN",
                         help="potential files, one per species; structure files may follow")
+    parser.add_argument("--save-predictions", metavar="FILE.npz",
+                        help="write predicted and reference energies (eV) and forces (eV/Å) for plot and report")
+    parser.add_argument("--label", metavar="TEXT",
+                        help="name of these potentials in plots; default: name of FILE.npz without its ending")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, print, and return the report."""
+    saved = arguments.save_predictions
+    if arguments.label is not None and not saved:
+        raise InputError("--label names saved predictions", expected="--save-predictions FILE.npz as well")
+    if saved:
+        check_writable(saved)
     settings, networks, entries, listed_in = _settings(arguments)
     potentials = read_potentials(networks)
     tables = PotentialTables.from_potentials(potentials)
@@ -90,12 +102,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             row |= {"relaxation": relaxation, "positions": structure.positions}
         rows.append(row)
         _print_structure(structure, row, settings, with_tables=tables_wanted)
-    errors = errors_of(structures, evaluations, energies)
+    predictions = predictions_of(structures, evaluations, energies, label=arguments.label or Path(saved or "").stem,
+                                 potentials=list(networks.values()))
+    errors = errors_in(predictions)
     lines = error_lines(errors)
     if lines:
         print("\nErrors against the reference in the files:")
         for line in lines:
             print(f"  {line}")
+    if saved:
+        write_predictions(saved, predictions)
+        print(f"\npredictions written to {saved}")
     return {"structures": rows, "errors": errors.as_dict()}
 
 

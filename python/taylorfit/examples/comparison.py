@@ -10,18 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..analysis import ERROR_ROWS
 from ..errors import InputError
 from . import Example
 
-ROWS: tuple[tuple[str, str, float, str], ...] = (
-    ("energy MAE, meV/atom", "energy_mae", 1e3, ".2f"),
-    ("energy RMSE, meV/atom", "energy_rmse", 1e3, ".2f"),
-    ("force MAE, eV/Å per component", "force_mae", 1.0, ".3f"),
-    ("force RMSE, eV/Å per component", "force_rmse", 1.0, ".3f"),
-    ("mean |F − F_ref|, eV/Å", "force_error_norm_mean", 1.0, ".3f"),
-    ("mean angle of F and F_ref, degrees", "angle_error_mean", 1.0, ".1f"),
-)
-"""Title, key of the report, factor to the unit of the title, format."""
+SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean", "angle_error_mean")
+"""Keys of `ERROR_ROWS` that are compared."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,8 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if not report.get("validation"):
             raise InputError(f"no validation structures in the {title}", expected="VALIDATION in train.in")
     n = next(iter(trainings.values()))["validation"]["n_structures"]
-    labels = [f"errors on {n} validation structures", "weights of epoch", *(row[0] for row in ROWS),
+    rows = [row for row in ERROR_ROWS if row[1] in SHOWN]
+    labels = [f"errors on {n} validation structures", "weights of epoch", *(row[0] for row in rows),
               "structures + copies trained on", "ms per epoch"]
     width = max(map(len, labels))
     lines = [f"{'':{width}}" + "".join(f"  {title:^21}" for title in trainings),
@@ -83,7 +78,7 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     reports = list(trainings.values())
     lines.append(line(labels[1], [str(n) for r in reports for n in (r["best_epoch"], r["epochs"][-1]["epoch"])]))
-    for label, key, factor, form in ROWS:
+    for label, key, factor, form in rows:
         values = [r[which].get(key) for r in reports for which in ("validation", "validation_last")]
         if any(value is not None for value in values):
             lines.append(line(label, ["-" if value is None else format(factor * value, form) for value in values]))

@@ -9,6 +9,7 @@ from os import PathLike, fsdecode
 
 from ..errors import FormatError, InputError
 from .energies_file import HEADER_WORDS
+from .predictions_file import MARK
 from .structure_files import XSF_KEYWORD
 
 _HEAD_BYTES = 1 << 16
@@ -36,6 +37,7 @@ class FileKind(Enum):
     TRAIN_INPUT = "input file of train"
     PREDICT_INPUT = "input file of predict"
     ENERGIES = "energies of a training"
+    PREDICTIONS = "predictions for reference structures"
     XSF = "structure (XSF)"
     STRUCTURES = "structures"
     """Anything else: ASE may know it."""
@@ -63,6 +65,8 @@ def recognise(path: str | PathLike[str]) -> FileKind:
         raise FormatError("empty file", file=name, expected="a file with content")
     if head[:4] == b"PK\x03\x04" and b"identity.npy" in head:
         return FileKind.CHECKPOINT
+    if head[:4] == b"PK\x03\x04" and MARK.encode() + b".npy" in head:
+        return FileKind.PREDICTIONS
     if head[:4] == b"\0\0\0\4" and head[8:12] == b"\0\0\0\4":
         raise FormatError("binary file of a big-endian machine", file=name, expected="little-endian records")
     kind = _binary_kind(head, size)
