@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train ANN potentials on energies, with or without Taylor copies",
     "scan": "trainings over a grid of settings, and one table of their errors",
     "predict": "energies, forces and stress from potentials, and errors against references",
+    "plot": "figures for print: learning curves, parity, error distributions, direction maps, scans, MD",
     "setup": "propose setup and input files for a set of structures",
     "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
     "info": "what a training set, potential, setup, checkpoint or structure file holds",

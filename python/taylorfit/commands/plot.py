@@ -1,0 +1,208 @@
+"""`python -m taylorfit plot`: figures for print from the files that the other commands write."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis import ERROR_KEYS, error_lines, errors_in
+from ..engine import PotentialTables, evaluate
+from ..errors import InputError
+from ..formats.atomic_write import check_writable
+from ..formats.csv_table import read_table
+from ..formats.predictions_file import Predictions, read_predictions
+from ..formats.records import printable
+from ..formats.train_report import read_train_report
+from ..lennard_jones import LennardJones
+from ..plotting import require_matplotlib
+from ..prediction import atomic_energies, potentials_by_species, read_potentials
+from ..scan_series import AXES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..plotting.dimer import DimerCurve
+
+DIMER_GRID = np.linspace(1.3, 3.0, 341)
+"""Distances at which potentials are evaluated, Å."""
+
+
+Drawing = tuple["Figure", dict[str, Any]]
+"""A figure, and what was printed with it, for the report."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of figure."""
+
+    summary: str
+    """FILE… and what is drawn."""
+    draw: Callable[[argparse.Namespace], Drawing]
+    many: bool = True
+    """May there be several files?"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("kind", metavar="KIND", help="which figure: " + ", ".join(KINDS))
+    parser.add_argument("files", nargs="+", metavar="FILE", help="what it is drawn from, see above")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.png",
+                        help="picture to write: .png (300 dpi) or .pdf")
+    parser.add_argument("--label", nargs="+", action="extend", metavar="TEXT",
+                        help="names in the legend, one per FILE; default: the label in the file, or its name")
+    parser.add_argument("--x", choices=AXES, help="scan: what is varied along the axis (delta)")
+    parser.add_argument("--relative", metavar="MODE", help="scan: divide by the errors of this mode or label")
+    parser.add_argument("--atoms", type=int, metavar="N", help="nve: atoms of the cell, for a table without n_atoms")
+    parser.add_argument("--log", action="store_true", help="errors: logarithmic densities, which show the tails")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Draw and save one figure; return the report."""
+    if arguments.kind not in KINDS:
+        raise InputError("unknown kind of plot", value=arguments.kind, expected=" or ".join(KINDS))
+    for option, kind in (("x", "scan"), ("relative", "scan"), ("log", "errors"), ("atoms", "nve")):
+        if getattr(arguments, option) not in (None, False) and arguments.kind != kind:
+            raise InputError(f"--{option} belongs to plot {kind}", value=arguments.kind)
+    if arguments.atoms is not None and arguments.atoms < 1:
+        raise InputError("--atoms is no number of atoms", value=arguments.atoms, expected="at least 1")
+    kind = KINDS[arguments.kind]
+    if not kind.many and len(arguments.files) > 1:
+        raise InputError(f"plot {arguments.kind} takes one file", value=len(arguments.files), expected="one FILE")
+    if arguments.label and len(arguments.label) != len(arguments.files):
+        raise InputError("--label needs a name for every file", value=len(arguments.label),
+                         expected=f"{len(arguments.files)} names")
+    require_matplotlib()
+    from ..plotting.style import check_suffix, save
+
+    check_suffix(arguments.output)
+    check_writable(arguments.output)
+    drawing, printed = kind.draw(arguments)
+    save(drawing, arguments.output)
+    print(f"{arguments.kind} of {', '.join(arguments.files)} → {arguments.output}")
+    return {"kind": arguments.kind, "files": arguments.files, "output": arguments.output, **printed}
+
+
+def _labels(arguments: argparse.Namespace) -> list[str]:
+    """The labels given, or the names of the files without their endings."""
+    return arguments.label or [Path(file).stem for file in arguments.files]
+
+
+def _own_labels(arguments: argparse.Namespace) -> list[tuple[str, str | None]]:
+    """Files and what is to stand instead of the names inside: labels given, or several files' names."""
+    if arguments.label or len(arguments.files) > 1:
+        return list(zip(arguments.files, _labels(arguments)))
+    return [(arguments.files[0], None)]
+
+
+def _predictions(arguments: argparse.Namespace) -> tuple[list[Predictions], dict[str, Any]]:
+    """Read predictions, under the labels given; print their errors, which a figure cannot tell exactly."""
+    sets = [read_predictions(file) for file in arguments.files]
+    if arguments.label:
+        sets = [replace(one, label=label) for one, label in zip(sets, arguments.label)]
+    found = [errors_in(one) for one in sets]
+    for one, errors in zip(sets, found):
+        print(f"{printable(one.label)}: {one.n_structures} structures")
+        for line in error_lines(errors):
+            print(f"  {line}")
+    return sets, {"errors": [{"label": one.label, **errors.as_dict()} for one, errors in zip(sets, found)]}
+
+
+def _curves(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.curves import figure
+
+    return figure([read_train_report(file) for file in arguments.files], _labels(arguments)), {}
+
+
+def _parity(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.parity import figure
+
+    sets, printed = _predictions(arguments)
+    return figure(sets[0]), printed
+
+
+def _errors(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.errors import figure
+
+    sets, printed = _predictions(arguments)
+    return figure(sets, log=arguments.log), printed
+
+
+def _directions(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.directions import figure
+
+    sets, printed = _predictions(arguments)
+    return figure(sets), printed
+
+
+def _scan(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.scan import figure
+
+    return figure(read_table(arguments.files[0]), arguments.x or "delta", arguments.relative), {}
+
+
+def _rdf(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.rdf import figure, rdf_curves
+
+    return figure([curve for file, label in _own_labels(arguments)
+                   for curve in rdf_curves(read_table(file), label, Path(file).stem)]), {}
+
+
+def _nve(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.nve import figure, nve_runs
+
+    return figure([run for file, label in _own_labels(arguments)
+                   for run in nve_runs(read_table(file), label, Path(file).stem, arguments.atoms)]), {}
+
+
+def _dimer(arguments: argparse.Namespace) -> Drawing:
+    from ..plotting.dimer import figure
+
+    exact = LennardJones()
+    curves = [_dimer_curve(file, label, exact) for file, label in zip(arguments.files, _labels(arguments))]
+    return figure(curves, exact, DIMER_GRID), {}
+
+
+def _dimer_curve(file: str, label: str, exact: LennardJones) -> DimerCurve:
+    """Evaluate the potential of one species for dimers."""
+    from ..plotting.dimer import DimerCurve
+
+    files = potentials_by_species([file])
+    potentials = read_potentials(files)
+    (symbol, atomic_energy), = atomic_energies(potentials).items()
+    dimers = [exact.dimer(float(r), symbol) for r in DIMER_GRID]
+    evaluations = evaluate(dimers, PotentialTables.from_potentials(potentials), forces=True)
+    return DimerCurve(label, DIMER_GRID, np.array([e.energy for e in evaluations]) - 2.0 * atomic_energy,
+                      np.array([e.forces[1, 0] for e in evaluations]))
+
+
+KINDS: dict[str, Kind] = {
+    "curves": Kind("train.json…   learning curves of trainings (files of train --report)", _curves),
+    "parity": Kind("pred.npz      predicted against reference energies and force components", _parity, many=False),
+    "errors": Kind("pred.npz…     distributions of |F − F_ref| and of the energy error per atom", _errors),
+    "directions": Kind("pred.npz…     angle between F and F_ref against |F_ref|, a map for each file", _directions),
+    "scan": Kind("scan.csv      errors against δ, a, set size or β: best and median", _scan, many=False),
+    "rdf": Kind("md.rdf.csv…   radial distribution functions of md; columns r_A, g, perhaps pair, potential", _rdf),
+    "nve": Kind("md.steps.csv… total energy in NVE runs of md; columns time_ps, E_tot_eV, n_atoms", _nve),
+    "dimer": Kind("X.nn…         Lennard-Jones dimer of the paper's figure 2, and potentials for it", _dimer),
+}
+
+DESCRIPTION = """\
+Draw a figure for print: PNG with 300 dpi or PDF, units on the axes, colours that the colour-blind tell apart.
+Needs matplotlib: pip install "taylorfit[plot]"
+
+KIND FILE…
+""" + "\n".join(f"  {name:10s} {kind.summary}" for name, kind in KINDS.items()) + """
+
+pred.npz is written by predict --save-predictions.
+
+Examples: python -m taylorfit plot curves train-energy.json train-taylor.json -o curves.pdf
+          python -m taylorfit plot errors energy.npz taylor.npz -o errors.png --label "energies" "Taylor"
+          python -m taylorfit plot scan scan.csv --x delta --relative energy -o delta.pdf
+
+Keys of the report: kind, files, output; for predictions also errors, a list with label and
+""" + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())

@@ -1,0 +1,91 @@
+"""Learning curves: RMSE of training and test energies, and validation force error, against the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ..formats.train_report import TrainReport
+from .style import COLUMN, GREY, MARKERS, line_style, literal, new_figure, plain_log_ticks, styled
+
+FEW_EPOCHS = 10
+"""Fewer epochs are drawn on a linear axis, with epoch 0."""
+
+
+@styled
+def figure(trainings: Sequence[TrainReport], labels: Sequence[str]) -> Figure:
+    """Overlay the learning curves of several trainings.
+
+    Upper panel: RMSE of test (thick) and training energies (thin, pale) in meV/atom; a mark at the best epoch.
+    Lower panel, if a training has validation structures with forces: their mean |F − F_ref| in eV/Å; or else, if
+    forces of test structures were evaluated, the RMSE of their components.
+
+    Parameters
+    ----------
+    trainings, labels
+        reports of `train`, and what the legend calls them
+    """
+    validation = any(training.has_forces for training in trainings)
+    with_forces = validation or any(training.has_test_forces for training in trainings)
+    drawing = new_figure(COLUMN, 4.2 if with_forces else 2.6)
+    panels = drawing.subplots(2 if with_forces else 1, 1, sharex=True, squeeze=False)[:, 0]
+    for index, training in enumerate(trainings):
+        _energies(panels[0], training, index)
+        if with_forces:
+            _forces(panels[1], training, index, validation)
+    panels[0].set_ylabel("energy RMSE (meV/atom)")
+    panels[-1].set_xlabel("epoch")
+    last = max(training.epoch[-1] for training in trainings)
+    for panel in panels:
+        if last >= FEW_EPOCHS:
+            panel.set_xscale("log")
+            panel.set_xlim(1, last)
+            plain_log_ticks(panel.xaxis)
+        else:
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if all((np.asarray(line.get_ydata()) > 0).any() for line in panel.lines):
+            panel.set_yscale("log")
+            plain_log_ticks(panel.yaxis)
+    if with_forces:
+        panels[1].set_ylabel("validation: mean |F − F$_{\\mathrm{ref}}$| (eV/Å)" if validation
+                             else "test: RMSE of force components (eV/Å)")
+    handles = [Line2D([], [], **line_style(index)) for index in range(len(trainings))]
+    titles = list(map(literal, labels))
+    if any(training.has_test for training in trainings):
+        handles += [Line2D([], [], color=GREY), Line2D([], [], color=GREY, linewidth=0.6),
+                    Line2D([], [], color=GREY, marker=MARKERS[0], linestyle="none")]
+        titles += ["test", "training", "best test epoch"]
+    panels[0].legend(handles, titles, loc="best", ncols=2 if len(titles) > 4 else 1)
+    return drawing
+
+
+def _energies(panel: Axes, training: TrainReport, index: int) -> None:
+    style = line_style(index)
+    if not training.has_test:
+        panel.plot(training.epoch, 1e3 * training.train_rmse, **style)
+        return
+    panel.plot(training.epoch, 1e3 * training.train_rmse, **style, linewidth=0.6, alpha=0.7)
+    panel.plot(training.epoch, 1e3 * training.test_rmse, **style)
+    _mark(panel, training.epoch, 1e3 * training.test_rmse, training.best_epoch, index)
+
+
+def _forces(panel: Axes, training: TrainReport, index: int, validation: bool) -> None:
+    epoch, error = ((training.validation_epoch, training.validation_force_error) if validation
+                    else (training.epoch, training.test_force_rmse))
+    known = np.isfinite(error)
+    if known.any():
+        panel.plot(epoch[known], error[known], **line_style(index))
+        _mark(panel, epoch[known], error[known], training.best_epoch, index)
+
+
+def _mark(panel: Axes, epoch: np.ndarray, values: np.ndarray, best: int, index: int) -> None:
+    """Mark the value at the best epoch, or between its neighbours."""
+    known = np.isfinite(values)
+    if known.any() and epoch[known][0] <= best <= epoch[known][-1]:
+        panel.plot([best], [np.interp(best, epoch[known], values[known])], linestyle="none",
+                   color=line_style(index)["color"], marker=MARKERS[0], clip_on=False, zorder=5)

@@ -1,0 +1,78 @@
+"""Errors against δ, a, set size or β, best solid and median dashed (Cooper et al. 2020, figures 4, 6 and 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ..errors import InputError
+from ..formats.csv_table import Table
+from ..scan_series import AXES, MEASURES, Series, scan_series
+from .style import COLOURS, COLUMN, DASHES, GREY, literal, marker_style, new_figure, note, plain_log_ticks, styled
+
+
+@styled
+def figure(table: Table, x: str, relative: str | None = None) -> Figure:
+    """Draw energy error above, force error below; modes that `x` does not touch are horizontal lines.
+
+    Parameters
+    ----------
+    table, x, relative
+        see :func:`taylorfit.scan_series.scan_series`
+
+    Raises
+    ------
+    InputError, FormatError
+        if the table lacks what is asked for.
+    """
+    axis = AXES[x]
+    drawing = new_figure(COLUMN, 4.0)
+    panels: Sequence[Axes] = drawing.subplots(len(MEASURES), 1, sharex=True)
+    reduced = {measure: scan_series(table, x, measure, relative) for measure in MEASURES}
+    # A line has one style in all panels, also if one of them lacks it
+    known = {one.label: one for series in reduced.values() for one in series}
+    if not any(len(one.x) for one in known.values()):
+        raise InputError("no row has a value on the axis asked for", file=table.file, value=axis.column,
+                         expected="numbers in that column")
+    for panel, (measure, (title, unit)) in zip(panels, MEASURES.items()):
+        title = title.replace("F_ref", "F$_{\\mathrm{ref}}$")
+        for index, one in ((list(known).index(one.label), one) for one in reduced[measure]):
+            _draw(panel, one, index)
+        panel.set_ylabel(f"{title} ({unit})" if relative is None else f"relative {title}")
+        if panel.lines:
+            panel.set_ylim(0.0, 1.06 * max(float(np.max(line.get_ydata())) for line in panel.lines))
+    panels[-1].set_xlabel(axis.title)
+    if axis.log:
+        panels[-1].set_xscale("log")
+        plain_log_ticks(panels[-1].xaxis)
+    else:
+        panels[-1].xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
+    handles = [Line2D([], [], **marker_style(i) if len(one.x) else {"color": COLOURS[i % len(COLOURS)]})
+               for i, one in enumerate(known.values())]
+    titles = list(map(literal, known))
+    seeds = max(one.n_seeds for one in known.values())
+    if seeds > 1:
+        handles += [Line2D([], [], color=GREY), Line2D([], [], color=GREY, linestyle=DASHES[1])]
+        titles += [f"best of {seeds}", "median"]
+    if relative is not None:
+        note(panels[0], f"relative to: {literal(relative)}", "lower left")
+    # Long legends stand above the panels, which keep their size
+    drawing.set_figheight(4.0 + 0.14 * -(-len(titles) // 2))
+    drawing.legend(handles, titles, loc="outside upper center", ncols=2)
+    return drawing
+
+
+def _draw(panel: Axes, series: Series, index: int) -> None:
+    lines = [(series.best, DASHES[0])]
+    if series.n_seeds > 1:
+        lines.append((series.median, DASHES[1]))
+    for values, dashes in lines:
+        if len(series.x):
+            panel.plot(series.x, values, linestyle=dashes, **marker_style(index))
+        else:
+            panel.axhline(values[0], linestyle=dashes, color=COLOURS[index % len(COLOURS)], linewidth=1.0)
