@@ -24,6 +24,7 @@ COMMANDS = {
     "scan": "trainings over a grid of settings, and one table of their errors",
     "predict": "energies, forces and stress from potentials, and errors against references",
     "plot": "figures for print: learning curves, parity, error distributions, direction maps, scans, MD",
+    "report": "a page about a training: settings, errors, plots, warnings (HTML or Markdown)",
     "setup": "propose setup and input files for a set of structures",
     "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
     "info": "what a training set, potential, setup, checkpoint or structure file holds",
