@@ -1,4 +1,4 @@
-!> What Python sees of structures, descriptors and potentials: flat arrays in, flat arrays out.
+!> What Python sees of structures and descriptors: flat arrays in, flat arrays out.
 !>
 !> Every procedure checks the sizes of its arrays, because nobody else does, and reports failure through
 !> its last two arguments, which the wrapper turns into an exception.  NumPy owns all arrays.
@@ -9,17 +9,14 @@ module tf_api_structures
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, new_descriptors, descriptor_work_type, new_descriptor_work, &
       descriptor_scratch_type, new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species
-   use tf_network, only : new_networks
-   use tf_structures, only : describe_structure, potential_type, evaluate_structure, workspace_type
-   use tf_batch, only : check_batch
+   use tf_structures, only : describe_structure
+   use tf_workspace, only : workspace_type
+   use tf_batch, only : check_batch, worthwhile_threads
    use tf_signals, only : interrupted
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: cutoff, neighbours, describe, descriptor_derivative, evaluate
-
-   ! A thread costs as much to wake as the work on some tens of atoms
-   integer(i8), parameter :: atoms_per_thread = 32
+   public :: cutoff, neighbours, describe, descriptor_derivative
 
 contains
 
@@ -265,125 +262,5 @@ contains
       end if
       call report(error, ierr, errmsg)
    end subroutine descriptor_derivative
-
-   !> \brief Energies, forces and strain derivatives of a batch of structures from a potential.
-   subroutine evaluate(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
-         feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, first_atom, position, cell, &
-         periodic, species, with_forces, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
-      integer, intent(in) :: basis(:)
-      integer, intent(in) :: n_function(:)
-      integer, intent(in) :: function_kind(:)
-      real(wp), intent(in) :: parameters(:, :)
-      integer, intent(in) :: function_species(:, :)
-      integer, intent(in) :: environment(:, :)
-      integer, intent(in) :: n_layers(:)
-      integer, intent(in) :: n_nodes(:)
-      integer, intent(in) :: codes(:)
-      real(wp), intent(in) :: weights(:)
-      real(wp), intent(in) :: feature_shift(:, :)
-      real(wp), intent(in) :: feature_factor(:, :)
-      real(wp), intent(in) :: energy_scale(:)
-      real(wp), intent(in) :: energy_shift(:)
-      real(wp), intent(in) :: energy_atomic(:)
-      integer, intent(in) :: first_atom(:)
-      real(wp), intent(in) :: position(:, :)
-      real(wp), intent(in) :: cell(:, :, :)
-      integer, intent(in) :: periodic(:, :)
-      integer, intent(in) :: species(:)
-      integer, intent(in) :: with_forces
-      integer, intent(in) :: n_threads
-      real(wp), intent(inout) :: atomic_energy(:)
-      real(wp), intent(inout) :: force(:, :)
-      real(wp), intent(inout) :: strain(:, :, :)
-      real(wp), intent(inout) :: values(:, :)
-      integer, intent(out) :: ierr
-      character(len=200), intent(out) :: errmsg
-      type(error_type), allocatable :: error, error_here
-      type(workspace_type), allocatable :: spaces(:)
-      integer :: failed
-      type(potential_type) :: potential
-      integer :: n_s, n_weights, s, a, b, outer, inner, thread, n_t
-      logical :: stopped, stop_now
-
-      failed = 0
-      stopped = .false.
-      n_s = size(cell, 3)
-      n_t = size(basis)
-      call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, potential%descriptors, error)
-      if (.not. allocated(error)) call new_networks(n_layers, n_nodes, codes, potential%networks, n_weights, error)
-      call check_batch(n_s, n_t, first_atom, position, cell, periodic, species, error)
-      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
-      if (.not. allocated(error)) then
-         if (size(n_layers) /= n_t .or. size(weights) /= n_weights .or. size(energy_scale) /= n_t .or. &
-            size(energy_shift) /= n_t .or. size(energy_atomic) /= n_t .or. size(feature_shift, 2) /= n_t .or. &
-            any(shape(feature_factor) /= shape(feature_shift))) then
-            call raise(error, error_size, "arrays of the potential do not match the number of species")
-         else if (any(potential%descriptors%n_feature > size(feature_shift, 1))) then
-            call raise(error, error_size, "the standardisation does not cover the descriptor")
-         end if
-      end if
-      if (.not. allocated(error)) then
-         do s = 1, n_t
-            if (potential%networks(s)%n_nodes(1) /= potential%descriptors(s)%n_feature) &
-               call raise(error, error_size, "a network does not have as many inputs as its descriptor has values")
-         end do
-      end if
-      if (size(atomic_energy) /= size(species) .or. any(shape(force) /= [3, size(species)]) .or. &
-         any(shape(strain) /= [3, 3, n_s]) .or. size(values, 1) /= size(feature_shift, 1) .or. &
-         (size(values, 2) /= 0 .and. size(values, 2) /= size(species))) &
-         call raise(error, error_size, "arrays for the results have the wrong size")
-      if (.not. allocated(error)) then
-         potential%weights = weights
-         potential%feature_shift = feature_shift
-         potential%feature_factor = feature_factor
-         potential%energy_scale = energy_scale
-         potential%energy_shift = energy_shift
-         potential%energy_atomic = energy_atomic
-         potential%cutoff = maxval(potential%descriptors%cutoff)
-         outer = merge(n_threads, 1, n_s >= 2*n_threads)
-         inner = merge(1, worthwhile_threads(n_threads, int(size(species)/max(n_s, 1), i8)), n_s >= 2*n_threads)
-         !$omp parallel num_threads(outer) if(outer > 1) default(shared) &
-         !$omp private(error_here, thread, stop_now, spaces, a, b)
-         allocate (spaces(inner))
-         !$omp do schedule(dynamic)
-         do s = 1, n_s
-            !$omp atomic read
-            stop_now = stopped
-            if (stop_now) cycle
-            a = first_atom(s) + 1
-            b = first_atom(s + 1)
-            call evaluate_structure(potential, position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, &
-               species(a:b), with_forces /= 0, spaces, atomic_energy(a:b), force(:, a:b), strain(:, :, s), &
-               values(:, merge(a, 1, size(values, 2) > 0):merge(b, 0, size(values, 2) > 0)), error_here)
-            if (allocated(error_here)) then
-               !$omp critical (tf_api_evaluate)
-               if (failed == 0 .or. s < failed) then
-                  failed = s
-                  error = error_here
-               end if
-               !$omp end critical (tf_api_evaluate)
-               deallocate (error_here)
-            end if
-            thread = 0
-            !$ thread = omp_get_thread_num()
-            if (thread == 0) then
-               if (interrupted()) then
-                  !$omp atomic write
-                  stopped = .true.
-               end if
-            end if
-         end do
-         !$omp end do
-         !$omp end parallel
-      end if
-      call report(error, ierr, errmsg, failed)
-   end subroutine evaluate
-
-   !> Threads that are worth waking for a structure of n atoms
-   pure integer function worthwhile_threads(n_threads, n)
-      integer, intent(in) :: n_threads
-      integer(i8), intent(in) :: n
-      worthwhile_threads = int(max(1_i8, min(int(n_threads, i8), n/atoms_per_thread)))
-   end function worthwhile_threads
 
 end module tf_api_structures

@@ -1,12 +1,23 @@
-!> Several structures as flat arrays: what the boundary checks before anything is computed.
+!> Several structures as flat arrays: what the boundary checks before anything is computed, and how many threads
+!> they are worth.
 module tf_batch
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, error_size, error_value
    implicit none
    private
-   public :: check_batch
+   public :: check_batch, worthwhile_threads
+
+   ! A thread costs as much to wake as the work on some tens of atoms
+   integer(i8), parameter :: atoms_per_thread = 32
 
 contains
+
+   !> Threads that are worth waking for a structure of n atoms
+   pure integer function worthwhile_threads(n_threads, n)
+      integer, intent(in) :: n_threads
+      integer(i8), intent(in) :: n
+      worthwhile_threads = int(max(1_i8, min(int(n_threads, i8), n/atoms_per_thread)))
+   end function worthwhile_threads
 
    !> Check the arrays that describe a batch of structures
    subroutine check_batch(n_structures, n_species, first_atom, position, cell, periodic, species, error)

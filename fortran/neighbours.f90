@@ -21,6 +21,8 @@ module tf_neighbours
       integer :: n_atoms = 0, n_ghosts = 0
       !> Largest number of neighbours of an atom
       integer :: n_most = 0
+      !> Neighbours further away than this are to be left out, Å: a list that serves for many steps has a skin
+      real(wp) :: within = huge(1.0_wp)
       !> (3, n_atoms) positions wrapped into the cell along periodic vectors, Å
       real(wp), allocatable :: position(:, :)
       !> (n_ghosts) which atom a ghost is an image of

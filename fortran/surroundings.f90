@@ -60,8 +60,19 @@ contains
          around%y(k) = ghost_position(g, 2) - y0
          around%z(k) = ghost_position(g, 3) - z0
       end do
+      if (list%within < huge(1.0_wp)) then
+         call keep_near(n, list%within**2, list%ghost(start + 1:start + n), around%x, around%y, around%z, &
+            around%r, around%atom, k)
+         n = k
+         do k = 1, n
+            around%atom(k) = list%atom(around%atom(k))
+         end do
+      else
+         do k = 1, n
+            around%atom(k) = list%atom(list%ghost(start + k))
+         end do
+      end if
       do k = 1, n
-         around%atom(k) = list%atom(list%ghost(start + k))
          around%species(k) = species(around%atom(k))
       end do
       around%n = n
@@ -78,6 +89,34 @@ contains
          call raise(error, error_geometry, trim(text))
       end if
    end subroutine gather
+
+   !> Move the neighbours within the cutoff to the front, and put their ghosts into `kept`
+   pure subroutine keep_near(n, within2, ghost, x, y, z, r2, kept, n_near)
+      integer, intent(in) :: n
+      !> Å²
+      real(wp), intent(in) :: within2
+      integer, intent(in) :: ghost(n)
+      real(wp), intent(inout) :: x(n), y(n), z(n)
+      !> Scratch
+      real(wp), intent(inout) :: r2(n)
+      integer, intent(inout) :: kept(n)
+      integer, intent(out) :: n_near
+      integer :: k, m
+      !$omp simd
+      do k = 1, n
+         r2(k) = x(k)**2 + y(k)**2 + z(k)**2
+      end do
+      m = 1
+      ! Every neighbour is written, only the place depends on its distance: no branch to mispredict
+      do k = 1, n
+         x(m) = x(k)
+         y(m) = y(k)
+         z(m) = z(k)
+         kept(m) = ghost(k)
+         m = m + merge(1, 0, r2(k) <= within2)
+      end do
+      n_near = m - 1
+   end subroutine keep_near
 
    !> Distances, and how many are impossibly short
    pure subroutine measure(n, x, y, z, r, too_close)

@@ -9,6 +9,8 @@ from .errors import InputError
 
 SMALLEST_DEVIATION = 1.0e-10
 """Components whose standard deviation is not larger are set to zero (ænet's limit)."""
+UNVARYING = 1.0e-3
+"""Relative change of a component without variance in the training data that counts as one σ."""
 
 
 def standardisation(statistics: DescriptorStatistics) -> tuple[np.ndarray, np.ndarray]:
@@ -23,6 +25,16 @@ def standardisation(statistics: DescriptorStatistics) -> tuple[np.ndarray, np.nd
     factor = np.zeros_like(deviation)
     np.divide(1.0, deviation, out=factor, where=varies)
     return statistics.mean, factor
+
+
+def range_unit(statistics: DescriptorStatistics) -> np.ndarray:
+    """Return 1/σ, (n_feature,): the measure of how far a value is outside the range of the training data.
+
+    A component that did not vary there has no σ, and the network does not see it: it counts as
+    having σ = `UNVARYING` times its size (at least 1), so that rounding is no departure but a new kind of neighbour is.
+    """
+    _, factor = standardisation(statistics)
+    return np.where(factor > 0.0, factor, 1.0 / (UNVARYING * np.maximum(np.abs(statistics.mean), 1.0)))
 
 
 def energy_scaling(

@@ -11,12 +11,17 @@ from .force_maps import ForceMap, canonical_order, changes_along, force_map, str
 from .forces import ForceTerms, force_loss
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
 from .library import LANES, available_threads, blas_name, build_name
-from .potentials import Evaluation, NetworkTables, PotentialTables, evaluate
+from .neighbour_lists import NeighbourList
+from .potentials import (
+    Evaluation, ListedEvaluation, NetworkTables, PotentialTables, evaluate, evaluate_listed, evaluate_members,
+    share_descriptors,
+)
 from .training import Lbfgs, energy_loss
 
 __all__ = [
-    "LANES", "DescriptorTables", "Evaluation", "ForceMap", "ForceTerms", "Lbfgs", "NetworkTables", "PotentialTables",
-    "activation", "available_threads", "blas_name", "blas_product", "build_name", "canonical_order", "changes_along",
-    "cutoff", "describe", "descriptor_derivative", "descriptor_derivatives", "energy_loss", "evaluate",
-    "fill_descriptor_derivatives", "force_loss", "force_map", "neighbours", "panel_products", "strain_changes",
+    "LANES", "DescriptorTables", "Evaluation", "ForceMap", "ForceTerms", "Lbfgs", "ListedEvaluation", "NeighbourList",
+    "NetworkTables", "PotentialTables", "activation", "available_threads", "blas_name", "blas_product", "build_name",
+    "canonical_order", "changes_along", "cutoff", "describe", "descriptor_derivative", "descriptor_derivatives",
+    "energy_loss", "evaluate", "evaluate_listed", "evaluate_members", "fill_descriptor_derivatives", "force_loss",
+    "force_map", "neighbours", "panel_products", "share_descriptors", "strain_changes",
 ]

@@ -73,6 +73,7 @@ def _load() -> tuple[object, str]:
 
 _engine, _build_name = _load()
 structures = _engine.tf_api_structures
+potentials = _engine.tf_api_potentials
 training = _engine.tf_api_training
 derivatives = _engine.tf_api_derivatives
 methods = _engine.tf_api_methods

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import InputError
+from ..descriptor import same_functions
+from ..errors import EngineError, InputError
 from ..network import Network, Potential
-from ..scaling import standardisation
+from ..scaling import range_unit, standardisation
 from ..structure import Structure
 from . import library
 from .descriptors import Batch, DescriptorTables
 from .library import call, integers, thread_count
+from .neighbour_lists import NeighbourList
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,10 @@ class NetworkTables:
 
 @dataclass(frozen=True, eq=False)
 class PotentialTables:
-    """Potentials of all species, flattened for the engine."""
+    """Potentials of all species, flattened for the engine: one of each, or those of all members of a committee.
+
+    Arrays of networks run over the species of the first member, then over those of the second, ….
+    """
 
     species: tuple[str, ...]
     """Species there is a potential for; the tables may hold stand-ins for more."""
@@ -50,11 +55,16 @@ class PotentialTables:
     networks: NetworkTables
     weights: np.ndarray
     feature_shift: np.ndarray
-    """(n_feature_most, n_species) Fortran order"""
+    """(n_feature_most, n_network) Fortran order"""
     feature_factor: np.ndarray
     energy_scale: np.ndarray
     energy_shift: np.ndarray
     energy_atomic: np.ndarray
+    feature_low: np.ndarray
+    """(n_feature_most, n_species) Fortran order: range of the descriptors that every member was trained on"""
+    feature_high: np.ndarray
+    feature_unit: np.ndarray
+    """Likewise: 1/σ, the largest of all members; see `range_unit`"""
 
     @classmethod
     def from_potentials(cls, potentials: Sequence[Potential]) -> PotentialTables:
@@ -68,35 +78,79 @@ class PotentialTables:
         InputError
             if two potentials are of one species or a potential lacks statistics.
         """
-        species = tuple(potential.species for potential in potentials)
-        if len(set(species)) < len(species):
-            raise InputError("two potentials for one species", value=" ".join(species), expected="one for each")
-        given = species
-        potentials = [*potentials, *_stand_ins(potentials)]
-        species = tuple(potential.species for potential in potentials)
-        descriptors = DescriptorTables.from_setups(species, [potential.setup for potential in potentials])
-        widest = max(potential.setup.n_feature for potential in potentials)
-        shift = np.zeros((widest, len(species)), order="F")
+        return cls.from_members([potentials])
+
+    @classmethod
+    def from_members(cls, members: Sequence[Sequence[Potential]]) -> PotentialTables:
+        """Flatten the potentials of all members of a committee, each in the same order of species.
+
+        The members have the same descriptors (see `share_descriptors`), but networks, statistics and energy
+        scales of their own.
+
+        Raises
+        ------
+        InputError
+            as for `from_potentials`, or if the members differ in their descriptors.
+        """
+        given = tuple(potential.species for potential in members[0])
+        if len(set(given)) < len(given):
+            raise InputError("two potentials for one species", value=" ".join(given), expected="one for each")
+        if not share_descriptors(members):
+            raise InputError("members of a committee with different descriptors", expected="the same functions in all")
+        members = [[*potentials, *_stand_ins(potentials)] for potentials in members]
+        everyone = [potential for potentials in members for potential in potentials]
+        species = tuple(potential.species for potential in members[0])
+        descriptors = DescriptorTables.from_setups(species, [potential.setup for potential in members[0]])
+        widest = max(potential.setup.n_feature for potential in everyone)
+        shift = np.zeros((widest, len(everyone)), order="F")
         factor = np.zeros_like(shift)
-        for t, potential in enumerate(potentials):
-            if potential.setup.statistics is None:
+        low, high = (np.full((widest, len(species)), sign * np.inf, order="F") for sign in (-1, 1))
+        unit = np.zeros_like(low)
+        for k, potential in enumerate(everyone):
+            statistics, n, t = potential.setup.statistics, potential.setup.n_feature, k % len(species)
+            if statistics is None:
                 raise InputError(f"the potential for {potential.species} has no descriptor statistics")
-            n = potential.setup.n_feature
-            shift[:n, t], factor[:n, t] = standardisation(potential.setup.statistics)
-        own = [dict(zip(p.info.species, p.info.atomic_energies)).get(p.species) for p in potentials]
+            shift[:n, k], factor[:n, k] = standardisation(statistics)
+            if statistics.n_evaluated > 0:
+                low[:n, t] = np.maximum(low[:n, t], statistics.minimum)
+                high[:n, t] = np.minimum(high[:n, t], statistics.maximum)
+                unit[:n, t] = np.maximum(unit[:n, t], range_unit(statistics))
+        own = [dict(zip(p.info.species, p.info.atomic_energies)).get(p.species) for p in everyone]
         if None in own:
-            raise InputError(f"the potential for {species[own.index(None)]} does not state its atomic energy")
+            raise InputError(f"the potential for {everyone[own.index(None)].species} does not state its atomic energy")
         return cls(
             species=given,
             descriptors=descriptors,
-            networks=NetworkTables.from_networks([potential.network for potential in potentials]),
-            weights=np.concatenate([potential.network.weights for potential in potentials]),
+            networks=NetworkTables.from_networks([potential.network for potential in everyone]),
+            weights=np.concatenate([potential.network.weights for potential in everyone]),
             feature_shift=shift,
             feature_factor=factor,
-            energy_scale=np.array([potential.info.scale for potential in potentials]),
-            energy_shift=np.array([potential.info.shift for potential in potentials]),
+            energy_scale=np.array([potential.info.scale for potential in everyone]),
+            energy_shift=np.array([potential.info.shift for potential in everyone]),
             energy_atomic=np.array(own, dtype=np.float64),
+            # The engine multiplies: infinity times zero would be no number
+            feature_low=np.maximum(low, -np.finfo(float).max),
+            feature_high=np.minimum(high, np.finfo(float).max),
+            feature_unit=unit,
         )
+
+    @property
+    def n_members(self) -> int:
+        """Members of the committee; 1 for a plain potential."""
+        return len(self.energy_scale) // len(self.descriptors.species)
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """The engine's first arguments."""
+        return (*self.descriptors.arguments(), *self.networks.arguments(), self.weights, self.feature_shift,
+                self.feature_factor, self.energy_scale, self.energy_shift, self.energy_atomic)
+
+
+def share_descriptors(members: Sequence[Sequence[Potential]]) -> bool:
+    """Can the members of a committee be evaluated on the same descriptors?"""
+    return all(
+        len(potentials) == len(members[0])
+        and all(same_functions(own.setup, first.setup) for own, first in zip(potentials, members[0]))
+        for potentials in members)
 
 
 def _stand_ins(potentials: Sequence[Potential]) -> list[Potential]:
@@ -138,30 +192,112 @@ def evaluate(
     descriptors: bool = False,
     threads: int = 0,
 ) -> list[Evaluation]:
-    """Return energies, forces and strain derivatives of structures.
+    """Return energies, forces and strain derivatives of structures from a potential that is no committee.
 
     Raises
     ------
     InputError
         for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
     """
+    if potential.n_members != 1:
+        raise EngineError("a committee where one potential is expected")
+    members = evaluate_members(structures, potential, forces=forces, descriptors=descriptors, threads=threads)
+    return [evaluation for evaluation, in members]
+
+
+def evaluate_members(
+    structures: Sequence[Structure],
+    committee: PotentialTables,
+    *,
+    forces: bool = True,
+    descriptors: bool = False,
+    threads: int = 0,
+) -> list[list[Evaluation]]:
+    """Return what each member of a committee says about each structure, from one evaluation of the descriptors.
+
+    The standardised descriptors, if asked for, are those of the first member.
+
+    Raises
+    ------
+    InputError
+        as for `evaluate`.
+    """
     for structure in structures:
-        structure.species_index(potential.species)
-    batch = Batch.of(structures, potential.descriptors)
-    n_atoms, n_features = len(batch.species), len(potential.feature_shift)
-    atomic = np.zeros(n_atoms)
-    force = np.zeros((n_atoms, 3))
-    strain = np.zeros((len(structures), 3, 3))
-    values = np.zeros((n_atoms if descriptors else 0, n_features))
+        structure.species_index(committee.species)
+    batch = Batch.of(structures, committee.descriptors)
+    n_atoms, n_members = len(batch.species), committee.n_members
+    atomic = np.zeros((n_members, n_atoms))
+    force = np.zeros((n_members, n_atoms, 3))
+    strain = np.zeros((n_members, len(structures), 3, 3))
+    values = np.zeros((n_atoms if descriptors else 0, len(committee.feature_shift)))
     call(
-        library.structures.evaluate, *potential.descriptors.arguments(), *potential.networks.arguments(),
-        potential.weights, potential.feature_shift, potential.feature_factor, potential.energy_scale,
-        potential.energy_shift, potential.energy_atomic, *batch.arguments(), int(forces), thread_count(threads),
-        atomic, force.T, strain.T, values.T, names=batch.names,
+        library.potentials.evaluate, *committee.arguments(), *batch.arguments(), int(forces), thread_count(threads),
+        atomic.T, force.T, strain.T, values.T, names=batch.names,
     )
     results = []
     for s, (a, b) in enumerate(zip(batch.first_atom, batch.first_atom[1:])):
-        turned = 0.5 * (strain[s] + strain[s].T) if forces else None
-        results.append(Evaluation(atomic[a:b], force[a:b] if forces else None, turned,
-                                  values[a:b] if descriptors else None))
+        results.append([
+            Evaluation(atomic[m, a:b], force[m, a:b] if forces else None, symmetric(strain[m, s]) if forces else None,
+                       values[a:b] if descriptors else None)
+            for m in range(n_members)])
     return results
+
+
+@dataclass(frozen=True, eq=False)
+class ListedEvaluation:
+    """What the members of a committee (or a single potential) say about one structure."""
+
+    atomic_energies: np.ndarray
+    """(n_member, n_atom) eV, atomic reference energies included"""
+    forces: np.ndarray
+    """(n_member, n_atom, 3) eV/Å; zero if not asked for"""
+    strain_derivatives: np.ndarray
+    """(n_member, 3, 3) dE/dε, eV; zero if forces are not asked for"""
+    excess: np.ndarray | None
+    """(n_atom,) how far the descriptor of an atom is outside the range of the training data, in σ of the component
+    that is furthest; negative inside.  None if not asked for"""
+    component: np.ndarray | None
+    """(n_atom,) which component that is, from 0"""
+
+
+def evaluate_listed(
+    positions: np.ndarray,
+    species: np.ndarray,
+    neighbours: NeighbourList,
+    potential: PotentialTables,
+    *,
+    forces: bool = True,
+    extrapolation: bool = False,
+    threads: int = 0,
+    name: str = "",
+) -> ListedEvaluation:
+    """Evaluate one structure whose neighbour list exists.
+
+    Parameters
+    ----------
+    positions
+        (n_atom, 3) Å; `neighbours` must serve for them (see `NeighbourList.serves`).
+    species
+        (n_atom,) index into the species of `potential.descriptors`, from 0 (`DescriptorTables.check`).
+
+    Raises
+    ------
+    InputError
+        for coinciding atoms; it names the structure `name`.
+    """
+    n, n_members = len(species), potential.n_members
+    atomic, force, strain = np.empty((n_members, n)), np.empty((n_members, n, 3)), np.empty((n_members, 3, 3))
+    excess = np.empty(n if extrapolation else 0)
+    component = np.empty(len(excess), dtype=np.int32)
+    call(
+        library.potentials.evaluate_listed, *potential.arguments(), potential.feature_low, potential.feature_high,
+        potential.feature_unit, (positions + neighbours.offset).T, integers(species + 1), *neighbours.arguments(),
+        int(forces), thread_count(threads), atomic.T, force.T, strain.T, excess, component, names=[name],
+    )
+    return ListedEvaluation(atomic, force, symmetric(strain), excess if extrapolation else None,
+                            component - 1 if extrapolation else None)
+
+
+def symmetric(matrices: np.ndarray) -> np.ndarray:
+    """Return the symmetric part of (…, 3, 3) matrices."""
+    return 0.5 * (matrices + matrices.swapaxes(-1, -2))
