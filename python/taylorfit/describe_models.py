@@ -65,6 +65,16 @@ def describe_setup(setup: DescriptorSetup, functions: bool = True) -> Descriptio
     return lines, data
 
 
+def component_name(setup: DescriptorSetup, f: int) -> str:
+    """Name component `f` (from 0) of a descriptor: ``radial order 3, weighted``, ``G4 H-O lambda=…``."""
+    if setup.kind != CHEBYSHEV:
+        return _function_text(_function(setup, f))
+    n_radial, n_angular = int(setup.parameters[0, 1]) + 1, int(setup.parameters[0, 3]) + 1
+    part, place = divmod(f, n_radial + n_angular)
+    order = f"radial order {place}" if place < n_radial else f"angular order {place - n_radial}"
+    return order + (", weighted" if part else "")
+
+
 def _function(setup: DescriptorSetup, f: int) -> dict[str, Any]:
     g = int(setup.function[f])
     neighbours = [setup.environment[t - 1] for t in setup.neighbours[f].tolist() if t > 0]

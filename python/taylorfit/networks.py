@@ -11,7 +11,8 @@ import numpy as np
 from .dataset import KEPT_ENERGY, Scaling
 from .descriptor import same_functions
 from .errors import InputError
-from .formats.network_binary import read_potential, write_potential
+from .formats.network_binary import write_potential
+from .formats.potential_file import read_potential_file
 from .formats.train_input import NetworkSpec
 from .network import ACTIVATIONS, Network, Potential, TrainingSetInfo
 from .trainset import TrainingSet
@@ -46,7 +47,7 @@ def starting_networks(
     for symbol, setup in zip(training_set.species, training_set.setups or ()):
         spec = by_symbol[symbol]
         if Path(spec.file).exists() and not fresh:
-            potential = read_potential(spec.file)
+            potential = read_potential_file(spec.file)
             if potential.species != symbol or potential.setup.n_feature != setup.n_feature:
                 raise InputError(
                     "the existing potential does not fit the training set", file=spec.file,

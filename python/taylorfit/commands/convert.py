@@ -10,8 +10,9 @@ from typing import Any
 from ..errors import InputError
 from ..formats.atomic_write import check_writable
 from ..formats.extxyz import write_extxyz
-from ..formats.network_ascii import read_potential_ascii, write_potential_ascii
-from ..formats.network_binary import read_potential, write_potential
+from ..formats.network_ascii import write_potential_ascii
+from ..formats.network_binary import write_potential
+from ..formats.potential_file import read_potential_file
 from ..formats.recognise import FileKind, recognise
 from ..formats.structure_files import expand_patterns, read_structures, split_selection
 from ..formats.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
@@ -113,7 +114,7 @@ def _convert_one(arguments: argparse.Namespace, kind: FileKind) -> dict[str, Any
             notes.append(f"the descriptor setups are not written: {AENET} has no place for them")
         n_structures = training_set.n_structures
     else:
-        potential = read_potential_ascii(source) if is_text else read_potential(source)
+        potential = read_potential_file(source)
         if to == BINARY:
             write_potential(output, potential)
         else:

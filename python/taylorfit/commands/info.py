@@ -12,8 +12,7 @@ from ..errors import InputError
 from ..formats.derivatives_file import read_derivatives
 from ..formats.energies_file import read_energies
 from ..formats.generate_input import read_generate_input
-from ..formats.network_ascii import read_potential_ascii
-from ..formats.network_binary import read_potential
+from ..formats.potential_file import read_potential_file
 from ..formats.predict_input import read_predict_input
 from ..formats.predictions_file import read_predictions
 from ..formats.recognise import FileKind, recognise
@@ -69,10 +68,8 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
         return kind, describe_data.describe_trainset(read_trainset(path))
     if kind is FileKind.TRAINSET_TEXT:
         return kind, describe_data.describe_trainset(read_trainset_ascii(path))
-    if kind is FileKind.POTENTIAL:
-        return kind, describe_models.describe_potential(read_potential(path))
-    if kind is FileKind.POTENTIAL_TEXT:
-        return kind, describe_models.describe_potential(read_potential_ascii(path))
+    if kind in (FileKind.POTENTIAL, FileKind.POTENTIAL_TEXT):
+        return kind, describe_models.describe_potential(read_potential_file(path))
     if kind is FileKind.DERIVATIVES:
         return kind, describe_data.describe_derivatives(read_derivatives(path))
     if kind is FileKind.SETUP:

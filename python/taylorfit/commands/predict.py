@@ -16,7 +16,7 @@ from ..formats.predict_input import PredictInput, RelaxOptions, describe_keyword
 from ..formats.predictions_file import write_predictions
 from ..formats.recognise import FileKind, recognise
 from ..formats.structure_files import expand_patterns, read_structures, require_species
-from ..prediction import atomic_energies, potentials_by_species, read_potentials
+from ..prediction import ENDINGS, atomic_energies, potentials_by_species, read_potentials
 from ..progress import progress
 from ..relaxation import relax
 from ..structure import Structure
@@ -162,8 +162,8 @@ def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, st
 def _is_potential(path: str) -> bool:
     """Is it a potential file, by content; or, where there is no such file, by name?"""
     if not Path(path).is_file():
-        return path.endswith(".nn")
-    return recognise(path) is FileKind.POTENTIAL or path.endswith(".nn")
+        return path.endswith(ENDINGS)
+    return recognise(path) in (FileKind.POTENTIAL, FileKind.POTENTIAL_TEXT) or path.endswith(ENDINGS)
 
 
 def _row(structure: Structure, evaluation: Evaluation, energies: dict[str, float]) -> dict[str, Any]:
