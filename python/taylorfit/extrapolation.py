@@ -176,8 +176,7 @@ class ExtrapolationGuard:
             key = (extrapolation.symbol, extrapolation.component)
             if extrapolation.amount > _WORSE * self._warned.get(key, 0.0):
                 self._warned[key] = extrapolation.amount
-                # From here to the user: this, calculate, get_property, get_forces
-                warnings.warn(str(extrapolation), ExtrapolationWarning, stacklevel=5)
+                warnings.warn(str(extrapolation), ExtrapolationWarning, stacklevel=2)
         if self.policy.action == "dump":
             self._dump(found, structure)
 

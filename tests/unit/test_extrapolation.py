@@ -1,0 +1,239 @@
+"""Structures unlike the training data: found, named, reported, stopped at, dumped."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from taylorfit import Calculator, ExtrapolationError, ExtrapolationWarning
+from taylorfit.describe_models import component_name
+from taylorfit.descriptor import DescriptorStatistics
+from taylorfit.engine import describe
+from taylorfit.errors import InputError
+from taylorfit.extrapolation import ExtrapolationPolicy
+from taylorfit.formats.network_binary import read_potential, write_potential
+from taylorfit.formats.setup_file import read_setup
+from taylorfit.formats.xsf import read_xsf
+from taylorfit.network import Network
+from taylorfit.scaling import range_unit
+from calculator_cases import SPECIES, as_structure, random_atoms, write_committee, write_member
+from engine_reference import chebyshev_tables, split_values
+
+BEHLER_SETUP = """DESCR
+END DESCR
+ATOM H
+ENV 2
+H
+O
+RMIN 0.5
+SYMMFUNC type=Behler2011
+2
+G=2 type2=O eta=0.5 Rs=0.0 Rc=6.0
+G=4 type2=H type3=O eta=0.01 lambda=-1.0 zeta=2.0 Rc=5.0
+"""
+
+
+@pytest.fixture
+def atoms() -> Atoms:
+    return random_atoms()
+
+
+def trained_on(folder: Path, atoms: Atoms, seed: int = 0, **changes: dict[int, tuple[float, float]]) -> Path:
+    """Potentials whose training data were exactly `atoms`; `changes` widen the range of components of a species."""
+    write_member(folder, atoms, seed)
+    tables = chebyshev_tables(SPECIES, (4.0, 6), (3.0, 3))
+    structure = as_structure(atoms)
+    (values, _), = describe([structure], tables)
+    for symbol in SPECIES:
+        potential = read_potential(folder / f"{symbol}.nn")
+        own = np.array([v for v, s in zip(split_values(values[0], structure, tables), structure.symbols) if s == symbol])
+        statistics = replace(potential.setup.statistics, minimum=own.min(axis=0), maximum=own.max(axis=0))
+        for f, (low, high) in changes.get(symbol, {}).items():
+            statistics.minimum[f], statistics.maximum[f] = low, high
+        write_potential(folder / f"{symbol}.nn", replace(potential, setup=replace(potential.setup, statistics=statistics)))
+    return folder
+
+
+def deviation(folder: Path, symbol: str) -> np.ndarray:
+    s = read_potential(folder / f"{symbol}.nn").setup.statistics
+    return np.sqrt(s.mean_square - s.mean**2)
+
+
+def test_training_data_themselves_are_inside(tmp_path: Path, atoms: Atoms):
+    atoms.calc = Calculator(trained_on(tmp_path, atoms), tolerance=1e-9, threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atoms.get_forces()
+    assert atoms.calc.guard.n_found == 0 and atoms.calc.guard.worst == {}
+
+
+@pytest.mark.parametrize(("component", "name"), [
+    (0, "radial order 0"), (3, "radial order 3"), (7, "angular order 0"), (10, "angular order 3"),
+    (11, "radial order 0, weighted"), (20, "angular order 2, weighted"),
+])
+def test_atom_component_and_distance_are_named(tmp_path: Path, atoms: Atoms, component: int, name: str):
+    """The range of one component is cut below the largest value that occurs, by 1.75 σ."""
+    folder = trained_on(tmp_path, atoms)
+    tables = chebyshev_tables(SPECIES, (4.0, 6), (3.0, 3))
+    (values, _), = describe([as_structure(atoms)], tables)
+    own = np.array([v[component] for v, s in zip(split_values(values[0], as_structure(atoms), tables), atoms.symbols) if s == "O"])
+    indices = [i for i, s in enumerate(atoms.symbols) if s == "O"]
+    limit = own.max() - 1.75 * deviation(folder, "O")[component]
+    trained_on(tmp_path, atoms, O={component: (-1e3, limit)})
+    atoms.calc = Calculator(folder, threads=1)
+    with pytest.warns(ExtrapolationWarning) as caught:
+        atoms.get_forces()
+    outside = atoms.calc.guard.worst["descriptor"]
+    assert (outside.atom, outside.symbol, outside.component) == (indices[int(own.argmax())], "O", name)
+    assert outside.amount == pytest.approx(1.75, abs=1e-9)
+    assert str(caught[0].message).startswith(f"atom {outside.atom + 1} (O): {name} is 1.75 σ outside the training data")
+
+
+def test_components_of_symmetry_functions_have_their_parameters_in_the_name(tmp_path: Path):
+    (tmp_path / "H.stp").write_text(BEHLER_SETUP)
+    setup = read_setup(tmp_path / "H.stp")
+    assert component_name(setup, 0).split() == ["G2", "O", "Rc=6", "Rs=0", "eta=0.5"]
+    assert component_name(setup, 1).split() == ["G4", "H-O", "Rc=5", "lambda=-1", "zeta=2", "eta=0.01"]
+
+
+def test_one_environment_species_has_no_weighted_half(tmp_path: Path):
+    setup = chebyshev_tables(("Si",), (4.0, 6), (3.0, 3)).setups[0]
+    assert [component_name(setup, f) for f in (6, 7, setup.n_feature - 1)] == [
+        "radial order 6", "angular order 0", "angular order 3"]
+
+
+def test_tolerance_is_in_deviations(tmp_path: Path, atoms: Atoms):
+    folder = trained_on(tmp_path, atoms)
+    high = read_potential(folder / "O.nn").setup.statistics.maximum[2] - 0.5 * deviation(folder, "O")[2]
+    trained_on(tmp_path, atoms, O={2: (-1e3, high)})
+    for tolerance, found in ((0.49, 1), (0.51, 0)):
+        atoms.calc = Calculator(folder, threads=1, tolerance=tolerance)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            atoms.get_forces()
+        assert atoms.calc.guard.n_found == found
+
+
+@pytest.mark.parametrize(("departure", "outside"), [(1e-9, False), (0.05, True), (-0.05, True)])
+def test_component_that_did_not_vary_counts_too(departure: float, outside: bool):
+    """Data of dimers have no angles: an angle is unlike them, though the network does not see it; rounding is not."""
+    mean = np.array([2.0, 0.0])
+    unit = range_unit(DescriptorStatistics(5, mean, mean, mean, mean**2))
+    assert ((abs(departure) * unit > ExtrapolationPolicy.tolerance) == outside).all()
+
+
+def test_ignore_says_and_counts_nothing(tmp_path: Path, atoms: Atoms):
+    atoms.calc = Calculator(trained_on(tmp_path, atoms), on_extrapolation="ignore", threads=1)
+    atoms.positions *= 0.8
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        atoms.get_forces()
+    assert atoms.calc.guard.n_found == 0
+
+
+def test_same_warning_comes_again_only_when_it_gets_worse(tmp_path: Path, atoms: Atoms):
+    atoms.calc = Calculator(trained_on(tmp_path, atoms), threads=1)
+    cell, positions = atoms.cell.array.copy(), atoms.positions.copy()
+
+    def n_warnings(factor: float) -> int:
+        atoms.set_cell(cell * factor)
+        atoms.positions = positions * factor
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            atoms.get_forces()
+        return len(caught)
+
+    assert n_warnings(0.95) == 1
+    assert [n_warnings(0.9501 + 1e-6 * k) for k in range(3)] == [0, 0, 0]
+    assert n_warnings(0.8) == 1
+    assert atoms.calc.guard.n_found == 5
+
+
+def test_stop_raises_and_the_error_knows_all(tmp_path: Path, atoms: Atoms):
+    atoms.calc = Calculator(trained_on(tmp_path, atoms), on_extrapolation="stop", threads=1)
+    atoms.get_forces()
+    atoms.positions[0] += 0.5
+    with pytest.raises(ExtrapolationError, match="σ outside the training data") as caught:
+        atoms.get_forces()
+    np.testing.assert_array_equal(caught.value.structure.positions, atoms.positions)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.extrapolation == caught.value.extrapolation and str(again) == str(caught.value)
+    assert "forces" not in atoms.calc.results
+
+
+def test_dump_writes_structures_without_energies_up_to_a_number(tmp_path: Path, atoms: Atoms):
+    folder = tmp_path / "next"
+    atoms.calc = Calculator(trained_on(tmp_path / "nn", atoms), on_extrapolation="dump", threads=1, dump_folder=folder,
+                            most_dumps=3, dump_interval=2)
+    frames = []
+    for step in range(10):
+        atoms.positions *= 0.98
+        frames.append(atoms.positions.copy())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            atoms.get_forces()
+    files = sorted(folder.iterdir())
+    assert [file.name for file in files] == [f"extrapolation-000{k}.xsf" for k in (1, 2, 3)]
+    assert atoms.calc.guard.dumped == [str(file) for file in files]
+    for k, file in enumerate(files):
+        structure = read_xsf(file)
+        np.testing.assert_array_equal(structure.positions, frames[2 * k])
+        assert structure.energy is None and structure.forces is None and structure.symbols == tuple(atoms.symbols)
+        assert "σ outside the training data" in file.read_text()
+    # A second run adds nothing to a full folder, and with more room continues the numbers
+    for most, n in ((3, 3), (4, 4)):
+        atoms.calc = Calculator(tmp_path / "nn", on_extrapolation="dump", threads=1, dump_folder=folder, most_dumps=most)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            atoms.get_forces()
+        assert len(list(folder.iterdir())) == n
+
+
+def test_committee_that_disagrees_about_forces_is_noticed(tmp_path: Path, atoms: Atoms):
+    write_committee(tmp_path, atoms, 3)
+    for folder in tmp_path.iterdir():
+        trained_on(folder, atoms, seed=int(folder.name))
+    reference = atoms.copy()
+    reference.calc = Calculator.committee(tmp_path, on_extrapolation="ignore", threads=1)
+    reference.get_forces()
+    std = reference.calc.results["forces_std"]
+    atoms.calc = Calculator.committee(tmp_path, max_force_std=0.9 * std.max(), threads=1)
+    with pytest.warns(ExtrapolationWarning, match=f"atom {std.argmax() + 1} .*members differ by .* eV/Å in its force"):
+        atoms.get_potential_energy()
+    assert atoms.calc.guard.worst["committee"].amount == pytest.approx(std.max())
+    atoms.calc = Calculator.committee(tmp_path, max_force_std=1.1 * std.max(), on_extrapolation="stop", threads=1)
+    atoms.get_forces()
+
+
+def test_range_of_a_committee_is_what_all_members_know(tmp_path: Path, atoms: Atoms):
+    trained_on(tmp_path / "01", atoms)
+    folder = trained_on(tmp_path / "02", atoms)
+    high = read_potential(folder / "H.nn").setup.statistics.maximum[1] - deviation(folder, "H")[1]
+    trained_on(tmp_path / "02", atoms, H={1: (-1e3, high)})
+    atoms.calc = Calculator.committee(tmp_path, on_extrapolation="stop", threads=1)
+    with pytest.raises(ExtrapolationError, match="radial order 1 is 1 σ"):
+        atoms.get_forces()
+
+
+def test_species_without_statistics_is_not_compared(tmp_path: Path, atoms: Atoms):
+    folder = trained_on(tmp_path, atoms)
+    potential = read_potential(folder / "O.nn")
+    n = potential.setup.n_feature
+    empty = replace(potential, setup=replace(potential.setup, statistics=DescriptorStatistics.empty(n)),
+                    network=Network.random((n, 1), (0,), np.random.default_rng(0)))
+    write_potential(folder / "O.nn", empty)
+    atoms.calc = Calculator(folder, on_extrapolation="stop", threads=1)
+    atoms.get_forces()
+
+
+@pytest.mark.parametrize("changes", [{"action": "x"}, {"tolerance": np.inf}, {"max_force_std": 0.0}, {"most_dumps": -1},
+                                     {"dump_interval": 0}])
+def test_policy_refuses_what_makes_no_sense(changes: dict):
+    with pytest.raises(InputError):
+        ExtrapolationPolicy(**changes)
