@@ -40,8 +40,11 @@ def require_checkpoint(path: str | PathLike[str]) -> None:
         raise InputError("there is no checkpoint to resume from", file=path, expected="a run that was interrupted")
 
 
-def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.ndarray]:
-    """Read the arrays of a checkpoint.
+def load_checkpoint(
+    path: str | PathLike[str], identity: str,
+    belongs: str = "the same train.in (ITERATIONS, PATIENCE, THREADS and VALIDATION may differ)",
+) -> dict[str, np.ndarray]:
+    """Read the arrays of a checkpoint; `belongs` says in an error to what it would have belonged.
 
     Raises
     ------
@@ -66,6 +69,5 @@ def load_checkpoint(path: str | PathLike[str], identity: str) -> dict[str, np.nd
     if version != VERSION:
         raise FormatError("checkpoint of another version", file=path, value=version, expected=str(VERSION))
     if found != identity:
-        raise InputError("the checkpoint belongs to other data, networks, seed, loss or method", file=path,
-                         expected="the same train.in (ITERATIONS, PATIENCE, THREADS and VALIDATION may differ)")
+        raise InputError("the checkpoint belongs to other data or settings", file=path, expected=belongs)
     return arrays

@@ -20,9 +20,10 @@ from .formats.input_words import suggestion
 
 COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
-    "train": "train ANN potentials on energies, with or without Taylor copies",
+    "train": "train ANN potentials on energies and forces: Taylor copies, directions, or exactly; committees",
     "scan": "trainings over a grid of settings, and one table of their errors",
     "predict": "energies, forces and stress from potentials, and errors against references",
+    "md": "molecular dynamics: conservation of energy, distribution functions, stability of potentials",
     "plot": "figures for print: learning curves, parity, error distributions, direction maps, scans, MD",
     "report": "a page about a training: settings, errors, plots, warnings (HTML or Markdown)",
     "setup": "propose setup and input files for a set of structures",

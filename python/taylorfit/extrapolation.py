@@ -14,6 +14,7 @@ import numpy as np
 from .describe_models import component_name
 from .descriptor import DescriptorSetup
 from .errors import InputError, TaylorfitError
+from .formats.input_file import require, require_one_of
 from .formats.xsf import write_xsf
 from .structure import Structure
 
@@ -84,7 +85,7 @@ class ExtrapolationPolicy:
     action: str = "warn"
     """`warn`: a Python warning for each component, and again when it gets twice as bad; `ignore`: nothing;
     `stop`: an `ExtrapolationError`; `dump`: a warning, and the structure goes to `folder` for the next round."""
-    tolerance: float = 0.1
+    tolerance: float = 0.5
     """σ that a descriptor component may be outside the range of the training data."""
     max_force_std: float | None = None
     """eV/Å that the members of a committee may differ by in the force on an atom; None: any amount."""
@@ -96,15 +97,12 @@ class ExtrapolationPolicy:
     """Evaluations between two dumps: consecutive steps look alike."""
 
     def __post_init__(self) -> None:
-        if self.action not in ACTIONS:
-            raise InputError("unknown on_extrapolation", value=self.action, expected="one of " + " ".join(ACTIONS))
-        if not 0 <= self.tolerance < np.inf:
-            raise InputError("tolerance out of range", value=self.tolerance, expected="σ ≥ 0")
-        if self.max_force_std is not None and not 0 < self.max_force_std < np.inf:
-            raise InputError("max_force_std out of range", value=self.max_force_std, expected="eV/Å > 0")
-        if self.most_dumps < 0 or self.dump_interval < 1:
-            raise InputError("most_dumps or dump_interval out of range",
-                             value=f"{self.most_dumps} {self.dump_interval}", expected="≥ 0 and ≥ 1")
+        require_one_of("action", self.action, ACTIONS)
+        require(0 <= self.tolerance < np.inf, "tolerance", "tolerance out of range", self.tolerance, "σ ≥ 0")
+        require(self.max_force_std is None or 0 < self.max_force_std < np.inf, "max_force_std",
+                "max_force_std out of range", self.max_force_std, "eV/Å > 0")
+        require(self.most_dumps >= 0, "most_dumps", "number of dumps out of range", self.most_dumps, "≥ 0")
+        require(self.dump_interval >= 1, "dump_interval", "interval of dumps out of range", self.dump_interval, "≥ 1")
 
 
 def find_extrapolation(

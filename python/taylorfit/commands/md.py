@@ -1,0 +1,228 @@
+"""`python -m taylorfit md`: molecular dynamics as a check of potentials."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from ..calculator import Calculator
+from ..checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from ..errors import InputError
+from ..formats.atomic_write import check_writable
+from ..formats.md_input import MdInput, describe_keywords, read_md_input
+from ..formats.structure_files import expand_patterns, read_structures, require_species
+from ..md_report import (
+    WALK_KEYS, distribution_lines, distributions, stability_lines, step_header, step_line, walk_row,
+    write_distributions, write_steps, write_walks,
+)
+from ..molecular_dynamics import (
+    IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks,
+)
+from ..progress import progress
+
+DESCRIPTION = f"""\
+Molecular dynamics with one or more potentials or committees, from the same starts: conservation of energy
+(NVE), radial distribution functions, and how many steps until a structure is unlike the training data
+or the run explodes.
+
+Examples: python -m taylorfit md md.in
+          python -m taylorfit md md.in --resume
+
+Keywords of md.in:
+{describe_keywords()}
+
+Written: OUTPUT.steps.csv (energies of every sample), OUTPUT.starts.csv (one line per run), OUTPUT.rdf.csv,
+OUTPUT.checkpoint.npz, and the trajectories, each run its own (NAME-LABEL-START.extxyz) where there are several.
+Ctrl-C leaves all of them usable; --resume goes on from the last sample (with larger STEPS or STARTS too).
+
+Keys of the report: n_atoms, timestep (fs), ensemble, interrupted, outputs (files), rdf (r in Å; potentials: pair,
+g, std over the starts, peak_r in Å, peak_g) and walks, a list with
+""" + "\n".join(f"  {key:20s} {text}" for key, text in WALK_KEYS.items())
+
+CHECKPOINT_SECONDS = 60.0
+SHOWN_LINES = 20
+"""Lines of the table of steps, where there is one run; the CSV file has every sample."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("input", metavar="md.in", help="input file")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run (or a shorter one) ended")
+    parser.add_argument("--force", action="store_true", help="replace the files of an earlier run")
+    parser.add_argument("--threads", type=int, default=None, metavar="N", help="instead of THREADS; 0: all cores")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run all walks, print the tables, and return the report."""
+    settings = read_md_input(arguments.input)
+    if arguments.threads is not None:
+        settings = replace(settings, threads=arguments.threads)
+    calculators = {label: _calculator(paths, settings, arguments.input) for label, paths in settings.potentials}
+    structures = _structures(settings, calculators, arguments.input)
+    if settings.thermostat.kind == "bussi":
+        bussi()
+    identity = _identity(settings, calculators, structures)
+    walks = _walks(settings, structures, identity, arguments)
+    _print_plan(settings, calculators, structures)
+    interrupted = False
+    try:
+        _run_all(walks, calculators, settings, identity)
+    except KeyboardInterrupt:
+        interrupted = True
+    return _finish(walks, settings, identity, interrupted)
+
+
+def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> Calculator:
+    """A potential from files, or a committee from folders."""
+    options = {"threads": settings.threads, "skin": settings.skin}
+    folders = [Path(path).is_dir() for path in paths]
+    if any(folders) and not all(folders):
+        raise InputError("files and folders for one potential", file=input_file, value=" ".join(paths),
+                         expected="files, one per species; or folders, one per member of a committee")
+    if not any(folders):
+        return Calculator(list(paths), **options)
+    return Calculator.committee(paths[0] if len(paths) == 1 else list(paths), **options)
+
+
+def _structures(settings: MdInput, calculators: dict[str, Calculator], input_file: str) -> list[Atoms]:
+    """The starting structures, checked against the potentials and what is wanted."""
+    structures = [structure for path in expand_patterns([settings.structure], listed_in=input_file)
+                  for structure in read_structures(path)]
+    for structure in structures:
+        for calculator in calculators.values():
+            require_species(structure, calculator.species, "no potential for a species of this structure")
+        if settings.rdf is not None:
+            if not all(structure.pbc):
+                raise InputError("no radial distribution function without a volume", file=structure.name or None,
+                                 expected="three periodic directions, or no RDF")
+            for symbol in dict.fromkeys(symbol for pair in settings.rdf.pairs for symbol in pair):
+                if symbol not in structure.symbols:
+                    raise InputError("RDF of a species that is not there", file=structure.name or None, value=symbol,
+                                     expected="one of " + " ".join(dict.fromkeys(structure.symbols)))
+    if settings.extrapolation.max_force_std is not None and all(c.n_members < 2 for c in calculators.values()):
+        raise InputError("max_force_std without a committee", file=input_file,
+                         value=settings.extrapolation.max_force_std, expected="a potential of several members")
+    return starting_atoms(structures, settings.repeat)
+
+
+def _identity(settings: MdInput, calculators: dict[str, Calculator], structures: list[Atoms]) -> str:
+    """Hash of all that a resumed run must have in common with the interrupted one."""
+    same = {key: value for key, value in asdict(settings).items() if key not in IDENTITY_FREE}
+    files = [Path(path).read_bytes() for calculator in calculators.values() for member in calculator.files
+             for path in member.values()]
+    arrays = [array for atoms in structures for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)]
+    return fingerprint(*arrays, *(np.frombuffer(content, dtype=np.uint8) for content in files), text=repr(same))
+
+
+def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments: argparse.Namespace) -> list[Walk]:
+    """New walks, or those of the checkpoint; outputs of another run are not touched unless asked for."""
+    labels = [label for label, _ in settings.potentials]
+    wanted = [(label, start) for label in labels for start in range(1, settings.starts + 1)]
+    known = {}
+    outputs = [*_tables(settings), *(path for key in wanted if (path := _trajectory(settings, *key)) is not None)]
+    if arguments.resume:
+        arrays = load_checkpoint(_checkpoint(settings), identity, "the same md.in, structures and potentials "
+                                 "(" + ", ".join(name.upper() for name in IDENTITY_FREE) + " may differ)")
+        known = {(walk.label, walk.start): walk for walk in unpack_walks(arrays, structures)}
+    for path in outputs:
+        check_writable(path, overwrite=arguments.resume or arguments.force)
+    if not arguments.resume:
+        for path in outputs:
+            Path(path).unlink(missing_ok=True)
+    return [known.get(key) or new_walk(*key, structures[(key[1] - 1) % len(structures)], settings) for key in wanted]
+
+
+def _tables(settings: MdInput) -> list[str]:
+    return [f"{settings.output}.{name}" for name in ("steps.csv", "starts.csv", "rdf.csv", "checkpoint.npz")]
+
+
+def _checkpoint(settings: MdInput) -> str:
+    return _tables(settings)[-1]
+
+
+def _trajectory(settings: MdInput, label: str, start: int) -> str | None:
+    """The file of a run's frames."""
+    if settings.trajectory is None or (len(settings.potentials) == 1 and settings.starts == 1):
+        return settings.trajectory
+    path = Path(settings.trajectory)
+    return str(path.with_name(f"{path.stem}-{label}-{start}{path.suffix}"))
+
+
+def _print_plan(settings: MdInput, calculators: dict[str, Calculator], structures: list[Atoms]) -> None:
+    sizes = sorted({len(atoms) for atoms in structures})
+    print(f"{settings.ensemble.upper()}, {'/'.join(map(str, sizes))} atoms, {settings.steps} steps of "
+          f"{settings.timestep:g} fs ({1e-3 * settings.steps * settings.timestep:g} ps), {settings.temperature:g} K"
+          + (f" after {settings.equilibration} steps with the thermostat" if settings.equilibration else ""))
+    for label, calculator in calculators.items():
+        kind = f"committee of {calculator.n_members}" if calculator.n_members > 1 else "potential"
+        files = " ".join(calculator.files[0].values()) + (" …" if calculator.n_members > 1 else "")
+        print(f"{label}: {kind} for {' '.join(calculator.species)}, cutoff {calculator.cutoff:g} Å, from {files}")
+    print(flush=True)
+
+
+def _run_all(walks: list[Walk], calculators: dict[str, Calculator], settings: MdInput, identity: str) -> None:
+    """Run every walk to its end, with checkpoints."""
+    per_walk = settings.steps + settings.equilibration
+    saved = time.monotonic()
+    single = len(walks) == 1
+    if single:
+        print(step_header())
+    every = max(1, settings.steps // settings.sample // SHOWN_LINES)
+    with progress("md", len(walks) * per_walk, "steps", quiet=single and settings.steps < 100) as update:
+        for k, walk in enumerate(walks):
+            calculator = calculators[walk.label]
+            own = _own_settings(calculator, walk.label, settings)
+            for _ in run_walk(walk, calculator, own, _trajectory(settings, walk.label, walk.start)):
+                if single and walk.rows and (len(walk.rows) - 1) % every == 0 and walk.rows[-1][0] == walk.step:
+                    print(step_line(walk, walk.rows[-1]), flush=True)
+                update(k * per_walk + walk.step + settings.equilibration, f"{walk.label}, start {walk.start}")
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    save_checkpoint(_checkpoint(settings), pack_walks(walks), identity)
+                    saved = time.monotonic()
+            save_checkpoint(_checkpoint(settings), pack_walks(walks), identity)
+
+
+def _own_settings(calculator: Calculator, label: str, settings: MdInput) -> MdInput:
+    """The settings for one potential: a limit for committees is for committees, dumps have a folder for each."""
+    policy = settings.extrapolation
+    if calculator.n_members < 2:
+        policy = replace(policy, max_force_std=None)
+    if len(settings.potentials) > 1:
+        policy = replace(policy, folder=str(Path(policy.folder) / label))
+    return replace(settings, extrapolation=policy)
+
+
+def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bool) -> dict[str, Any]:
+    """Write and print the tables; return the report."""
+    save_checkpoint(_checkpoint(settings), pack_walks(walks), identity)
+    rows = [walk_row(walk, settings) for walk in walks]
+    steps, starts, rdf, checkpoint = _tables(settings)
+    write_steps(steps, walks)
+    write_walks(starts, rows)
+    outputs = [steps, starts, checkpoint]
+    found = distributions(walks, settings)
+    if found is not None:
+        write_distributions(rdf, found)
+        outputs.append(rdf)
+    outputs += [path for walk in walks if (path := _trajectory(settings, walk.label, walk.start)) and Path(path).exists()]
+    print()
+    for line in stability_lines(rows):
+        print(line)
+    for row in rows:
+        if row["extrapolation"]:
+            print(f"{row['potential']}, start {row['start']}: first unlike the training data at step "
+                  f"{row['first_extrapolation']}: {row['extrapolation']}")
+    for line in distribution_lines(found) if found else ():
+        print(line)
+    print(f"\n{', '.join(outputs)} written")
+    if interrupted:
+        print("interrupted; taylorfit md --resume goes on from here")
+    return {"n_atoms": [walk.n_atoms for walk in walks], "timestep": settings.timestep, "ensemble": settings.ensemble,
+            "walks": rows, "rdf": found, "outputs": outputs, "interrupted": interrupted,
+            "exit_code": 130 if interrupted else 0}

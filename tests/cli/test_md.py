@@ -1,0 +1,239 @@
+"""`taylorfit md`: whole runs, comparison of potentials, interruption and resuming, refusals."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read, write
+
+from calculator_cases import random_atoms, write_committee, write_member
+from cli_support import contents, report, run, start, succeed
+
+BASE = """STRUCTURE start.xyz
+POTENTIALS
+one    one
+two    two/O.nn two/H.nn
+
+TIMESTEP 0.1   ! fs
+STEPS 20
+SAMPLE 5
+THREADS 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two potentials, a committee, a start, and md.in."""
+    atoms = random_atoms()
+    write_member(tmp_path / "one", atoms, 1)
+    write_member(tmp_path / "two", atoms, 2)
+    write_committee(tmp_path / "committee", atoms, 2)
+    write(tmp_path / "start.xyz", [atoms, random_atoms(1)], format="extxyz")
+    (tmp_path / "md.in").write_text(BASE)
+    return tmp_path
+
+
+def change(folder: Path, *lines: str, without: str = "POTENTIALS", base: str = BASE) -> None:
+    """Write md.in with more keywords; `without`: keywords of `base` to be replaced."""
+    kept, skip = [], False
+    for line in base.splitlines():
+        word = line.split()[0] if line.strip() else ""
+        skip = word in without.split() or (skip and bool(word) and not word.isupper())
+        if not skip:
+            kept.append(line)
+    (folder / "md.in").write_text("\n".join([*kept, *lines]) + "\n")
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_potentials_are_compared_from_the_same_starts(folder: Path):
+    change(folder, "STARTS 3", "RDF pairs=O-O,H-O r_max=5 bins=50", "TRAJECTORY run.extxyz", without="")
+    result = report(folder, "md", "md.in")
+    assert [(row["potential"], row["start"], row["seed"]) for row in result["walks"]] == [
+        (label, k, k) for label in ("one", "two") for k in (1, 2, 3)]
+    assert all(row["status"] == "finished" and row["steps"] == 20 for row in result["walks"])
+    rows = table(folder / "md.steps.csv")
+    assert len(rows) == 6 * 5 and list(rows[0]) == ["potential", "start", "step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K"]
+    kinetic = {(row["potential"], row["start"]): row["E_kin_eV"] for row in rows if row["step"] == "0"}
+    assert kinetic["one", "1"] == kinetic["two", "1"] != kinetic["one", "2"]
+    # Two structures: the third start is the first structure with other velocities
+    potential = {row["start"]: row["E_pot_eV"] for row in rows if row["step"] == "0" and row["potential"] == "one"}
+    assert potential["1"] == potential["3"] != potential["2"]
+    starts = table(folder / "md.starts.csv")
+    assert len(starts) == 6 and float(starts[0]["drift (meV/atom/ps)"]) == pytest.approx(result["walks"][0]["drift"])
+    rdf = table(folder / "md.rdf.csv")
+    assert len(rdf) == 2 * 2 * 50 and list(rdf[0]) == ["potential", "pair", "r (Å)", "g", "std over starts"]
+    found = result["rdf"]["potentials"]["two"][1]
+    assert found["pair"] == "H-O" and max(found["g"]) == found["peak_g"] and len(found["std"]) == 50
+    for label in ("one", "two"):
+        for k in (1, 2, 3):
+            assert len(read(folder / f"run-{label}-{k}.extxyz", ":")) == 5
+    assert {name for name in result["outputs"]} <= set(contents(folder))
+
+
+def test_drift_is_that_of_the_rows(folder: Path):
+    change(folder, "NETWORKS", "O one/O.nn", "H one/H.nn", "STEPS 200", without="POTENTIALS STEPS")
+    row, = report(folder, "md", "md.in")["walks"]
+    rows = table(folder / "md.steps.csv")
+    time_, total = (np.array([float(r[key]) for r in rows]) for key in ("time_ps", "E_tot_eV"))
+    assert row["drift"] == pytest.approx(np.polyfit(time_, 1e3 * total / 12, 1)[0], rel=1e-6)
+    assert row["fluctuation"] == pytest.approx(1e3 * total.std() / 12, rel=1e-6)
+
+
+def test_one_run_prints_its_steps_and_is_repeated_by_the_same_seed(folder: Path):
+    change(folder, "NETWORKS", "O one/O.nn", "H one/H.nn", "ENSEMBLE nvt", "EQUILIBRATION 10", "THERMOSTAT langevin friction=0.05",
+           "SEED 5", "OUTPUT a")
+    out = succeed(folder, "md", "md.in").out
+    assert "E_tot, eV" in out and "ΔE_tot, meV/atom" in out and "T, K" in out
+    first = (folder / "a.steps.csv").read_text()
+    succeed(folder, "md", "md.in", "--force")
+    assert (folder / "a.steps.csv").read_text() == first
+    (folder / "md.in").write_text((folder / "md.in").read_text().replace("SEED 5", "SEED 6"))
+    succeed(folder, "md", "md.in", "--force")
+    assert (folder / "a.steps.csv").read_text() != first
+
+
+def test_committee_stops_where_its_members_differ(folder: Path):
+    change(folder, "POTENTIALS", "many committee", "", "EXTRAPOLATION action=stop max_force_std=1e-6 tolerance=1e6")
+    row, = report(folder, "md", "md.in")["walks"]
+    assert row["status"].startswith("extrapolated: atom ") and "members differ by" in row["status"]
+    assert row["steps"] == 0 and row["first_extrapolation"] == 0
+
+
+def test_structures_for_the_next_round_are_dumped_for_each_potential(folder: Path):
+    change(folder, "TEMPERATURE 5000", "STEPS 60", "TIMESTEP 0.2", "EXTRAPOLATION action=dump tolerance=0.1 folder=next interval=5 most=3",
+           without="STEPS TIMESTEP")
+    walks = report(folder, "md", "md.in")["walks"]
+    for row in walks:
+        files = list((folder / "next" / row["potential"]).glob("*.xsf"))
+        assert row["n_dumped"] == len(files) > 0 and len(files) <= 3
+        assert row["worst"] > 0.1
+
+
+def test_repeated_cell(folder: Path):
+    change(folder, "REPEAT 2 1 1", "STEPS 5", without="STEPS")
+    assert set(report(folder, "md", "md.in")["n_atoms"]) == {24}
+
+
+# --- stopping and going on ---------------------------------------------------------------------
+
+
+def test_interrupted_run_leaves_tables_and_goes_on(folder: Path):
+    change(folder, "NETWORKS", "O one/O.nn", "H one/H.nn", "STEPS 1000000", "SAMPLE 10", "TRAJECTORY run.extxyz",
+           "EXTRAPOLATION action=ignore", "TIMESTEP 0.01", without="POTENTIALS STEPS SAMPLE TIMESTEP")
+    process = start(folder, "md", "md.in", "--report", "report.json")
+    end = time.monotonic() + 60
+    while not (folder / "run.extxyz").exists() or (folder / "run.extxyz").stat().st_size < 8000:
+        assert time.monotonic() < end and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err == "" and "--resume" in out and "running" in out
+    rows = table(folder / "md.steps.csv")
+    assert [int(row["step"]) for row in rows] == list(range(0, 10 * len(rows), 10))
+    frames = read(folder / "run.extxyz", ":")
+    assert [frame.info["step"] for frame in frames[: len(rows)]] == [int(row["step"]) for row in rows]
+    n = int(rows[-1]["step"])
+    (folder / "md.in").write_text((folder / "md.in").read_text().replace("STEPS 1000000", f"STEPS {n + 30}"))
+    walk, = report(folder, "md", "md.in", "--resume")["walks"]
+    assert walk["status"] == "finished" and walk["steps"] == n + 30
+    assert [int(row["step"]) for row in table(folder / "md.steps.csv")] == list(range(0, n + 31, 10))
+
+
+def test_resumed_run_equals_an_uninterrupted_one_and_may_be_longer(folder: Path):
+    options = ["STARTS 2", "ENSEMBLE nvt", "RDF pairs=O-O r_max=5", "TRAJECTORY run.traj", "OUTPUT whole"]
+    change(folder, *options, without="")
+    succeed(folder, "md", "md.in")
+    change(folder, *options[:-1], "STEPS 10", "OUTPUT part", "STARTS 1", without="STEPS STARTS")
+    (folder / "md.in").write_text((folder / "md.in").read_text().replace("STARTS 2\n", ""))
+    for file in folder.glob("run*.traj"):
+        file.unlink()
+    succeed(folder, "md", "md.in")
+    change(folder, *options[:-1], "OUTPUT part", without="")
+    succeed(folder, "md", "md.in", "--resume")
+    whole, part = (table(folder / f"{name}.steps.csv") for name in ("whole", "part"))
+    assert [list(row.values())[:3] for row in whole] == [list(row.values())[:3] for row in part]
+    for key in ("E_pot_eV", "E_kin_eV", "T_K"):
+        np.testing.assert_allclose([float(row[key]) for row in part], [float(row[key]) for row in whole], rtol=1e-8)
+    np.testing.assert_allclose(*[[float(row["g"]) for row in table(folder / f"{name}.rdf.csv")] for name in ("whole", "part")])
+
+
+def test_resuming_refuses_other_settings_and_potentials(folder: Path):
+    succeed(folder, "md", "md.in")
+    change(folder, "TEMPERATURE 301", without="")
+    assert "belongs to other data or settings" in run(folder, "md", "md.in", "--resume").complaint
+    (folder / "md.in").write_text(BASE)
+    succeed(folder, "md", "md.in", "--resume")
+    (folder / "one" / "O.nn").write_bytes((folder / "two" / "O.nn").read_bytes())
+    assert "belongs to other data or settings" in run(folder, "md", "md.in", "--resume").complaint
+
+
+def test_outputs_of_an_earlier_run_are_not_replaced_without_a_word(folder: Path):
+    succeed(folder, "md", "md.in")
+    before = contents(folder)
+    assert "output exists" in run(folder, "md", "md.in").complaint
+    assert contents(folder) == before
+    succeed(folder, "md", "md.in", "--force")
+    (folder / "md.checkpoint.npz").unlink()
+    assert "no checkpoint" in run(folder, "md", "md.in", "--resume").complaint
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lines", "without", "words"), [
+    (["NETWORKS", "O one/O.nn"], "", ["exactly one of NETWORKS and POTENTIALS"]),
+    ([], "POTENTIALS", ["exactly one of NETWORKS and POTENTIALS"]),
+    ([], "STRUCTURE", ["STRUCTURE is missing"]),
+    (["POTENTIALS", "a/b one"], "POTENTIALS", ["line", "not a label", "'a/b'"]),
+    (["POTENTIALS", "a one", "a two"], "POTENTIALS", ["a label twice"]),
+    (["POTENTIALS", "a"], "POTENTIALS", ["no files for this potential"]),
+    (["POTENTIALS", "a one two/O.nn"], "POTENTIALS", ["files and folders"]),
+    (["POTENTIALS", "a nowhere/O.nn nowhere/H.nn"], "POTENTIALS", ["nowhere/O.nn", "cannot be read"]),
+    (["ENSEMBLE npt"], "", ["line", "'npt'", "nvt"]),
+    (["THERMOSTAT"], "", ["THERMOSTAT without a kind"]),
+    (["THERMOSTAT nose"], "", ["'nose'", "langevin"]),
+    (["THERMOSTAT langevin time=5"], "", ["not an option of langevin", "'time'"]),
+    (["THERMOSTAT langevin friction=-1"], "", ["friction not positive", "-1"]),
+    (["TIMESTEP -1"], "TIMESTEP", ["TIMESTEP out of range"]),
+    (["SAMPLE 50"], "SAMPLE", ["SAMPLE larger than STEPS"]),
+    (["STARTS 0"], "", ["STARTS too small"]),
+    (["REPEAT 2 2"], "", ["REPEAT without three numbers"]),
+    (["REPEAT 2 2 0"], "", ["REPEAT not positive"]),
+    (["TRAJECTORY run.pdb"], "", ["unknown kind of trajectory", ".extxyz"]),
+    (["RDF r_max=5"], "", ["RDF without pairs"]),
+    (["RDF pairs=OO"], "", ["not pairs of species"]),
+    (["RDF pairs=O-Si"], "", ["'Si'", "RDF of a species that is not there"]),
+    (["EXTRAPOLATION action=panic"], "", ["'panic'", "warn"]),
+    (["EXTRAPOLATION tolerance=-1"], "", ["tolerance out of range", "md.in, line"]),
+    (["EXTRAPOLATION max_force_std=0.1"], "", ["max_force_std without a committee"]),
+    (["SPEED 3"], "", ["unknown keyword", "'SPEED'"]),
+])
+def test_bad_input_is_one_line_and_leaves_nothing(folder: Path, lines: list[str], without: str, words: list[str]):
+    change(folder, *lines, without=without)
+    before = contents(folder)
+    complaint = run(folder, "md", "md.in").complaint
+    for word in words:
+        assert word in complaint, complaint
+    assert contents(folder) == before
+
+
+def test_structures_that_do_not_fit_are_refused(folder: Path):
+    atoms = random_atoms()
+    atoms.set_chemical_symbols(["Si"] + ["O"] * 11)
+    write(folder / "start.xyz", atoms, format="extxyz")
+    assert "no potential for a species" in run(folder, "md", "md.in").complaint
+    atoms = random_atoms(pbc=(True, True, False))
+    write(folder / "start.xyz", atoms, format="extxyz")
+    change(folder, "RDF pairs=O-O", without="")
+    assert "without a volume" in run(folder, "md", "md.in").complaint
+    change(folder, "REPEAT 1 1 2", without="")
+    assert "cannot be repeated" in run(folder, "md", "md.in").complaint
