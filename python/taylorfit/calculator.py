@@ -219,24 +219,27 @@ class Calculator(AseCalculator):
 
 def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with_forces: bool) -> dict[str, Any]:
     """Means and standard deviations over all members, under ASE's names."""
-    energies = np.concatenate([evaluation.atomic_energies for evaluation in evaluations])
-    totals = energies.sum(axis=1)
-    results: dict[str, Any] = {"energies": energies.mean(axis=0)}
-    results["energy"] = results["free_energy"] = float(totals.mean())
+    energies = _together([evaluation.atomic_energies for evaluation in evaluations])
+    values = {"energies": energies, "energy": energies.sum(axis=1)}
+    if with_forces:
+        values["forces"] = _together([evaluation.forces for evaluation in evaluations])
+        if all(structure.pbc):
+            strain = _together([evaluation.strain_derivatives for evaluation in evaluations])
+            values["stress"] = strain[:, _VOIGT[0], _VOIGT[1]] / structure.volume
     committee = len(energies) > 1
-    if committee:
-        results["energy_std"] = float(totals.std())
-        results["energies_std"] = energies.std(axis=0)
-    if not with_forces:
+    # Without a committee nothing is to be averaged, which takes time in every step
+    results: dict[str, Any] = {name: value.mean(axis=0) if committee else value[0] for name, value in values.items()}
+    results["energy"] = results["free_energy"] = float(results["energy"])
+    if not committee:
         return results
-    forces = np.concatenate([evaluation.forces for evaluation in evaluations])
-    results["forces"] = forces.mean(axis=0)
-    if committee:
-        results["forces_std_components"] = forces.std(axis=0)
+    results |= {f"{name}_std": value.std(axis=0) for name, value in values.items()}
+    results["energy_std"] = float(results["energy_std"])
+    if with_forces:
+        results["forces_std_components"] = results["forces_std"]
         results["forces_std"] = np.linalg.norm(results["forces_std_components"], axis=1)
-    if all(structure.pbc):
-        stress = np.concatenate([evaluation.strain_derivatives for evaluation in evaluations]) / structure.volume
-        results["stress"] = stress.mean(axis=0)[_VOIGT]
-        if committee:
-            results["stress_std"] = stress.std(axis=0)[_VOIGT]
     return results
+
+
+def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The values of all members, (n_member, …), from those of groups of members."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
-from taylorfit import engine
+from taylorfit import Calculator, engine
 from taylorfit.formats.network_binary import read_potential
 from taylorfit.formats.setup_file import read_setup
 from taylorfit.formats.trainset_binary import read_trainset
@@ -109,6 +110,27 @@ def test_energies_and_forces_equal_those_of_predict(case: Case, request: pytest.
     assert len(rows) == len(atomic)
     assert np.abs(atomic - [float(row[9]) for row in rows]).max() <= 1.0e-9
     assert np.abs(forces - np.array([row[6:9] for row in rows], dtype=float)).max() <= 1.0e-9
+
+
+@pytest.mark.parametrize("ending", ["nn", "nn.ascii"])
+@pytest.mark.parametrize("case", EVALUATED, ids=_id)
+def test_calculator_gives_the_same_from_binary_and_text_potentials(
+    case: Case, ending: str, request: pytest.FixtureRequest
+) -> None:
+    directory = case.directory(request)
+    files = {symbol: directory / f"{symbol}.{ending}" for symbol in case.species}
+    if not all(file.exists() for file in files.values()):
+        pytest.skip(f"no potentials of this kind in {directory.name}")
+    rows = np.array([row[6:10] for row in _rows(directory / "forces.txt")], dtype=float)
+    calculator, start = Calculator(files, on_extrapolation="ignore"), 0
+    for structure, row in zip(_structures(directory), _rows(directory / "energies.txt")):
+        atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc, calculator=calculator)
+        own = rows[start:start + len(atoms)]
+        start += len(atoms)
+        assert np.abs(atoms.get_forces() - own[:, :3]).max() <= 1.0e-9
+        assert np.abs(atoms.get_potential_energies() - own[:, 3]).max() <= 1.0e-9
+        assert abs(atoms.get_potential_energy() - float(row[4])) <= case.energy_tolerance
+    assert start == len(rows)
 
 
 @pytest.mark.parametrize("case", EVALUATED, ids=_id)
