@@ -24,6 +24,9 @@ BLOCK_ATOMS = 512
 FORCE_BLOCK_ATOMS = 128
 """Atoms per block where forces are trained on: tangents need three times the room of values in the cache."""
 
+STRAIN_DIMENSION = 8.0
+"""⟨ε²⟩ of a component is ε_max²/8 for strains uniform in the ball of the six independent components."""
+
 KEPT_ENERGY = 1.001
 """Structures with a larger scaled energy per atom are dropped (ænet, with MAXENERGY)."""
 
@@ -50,9 +53,12 @@ class PackedDataset:
     """(n_structure,) bool: a Taylor copy, not a reference structure"""
     names: list[str]
     group: np.ndarray
-    """(n_structure,) int32: number of the parent, from 1, for a copy; 0 for a reference structure"""
+    """(n_structure,) int32, ascending from 1: the same for all displaced, and for all strained, copies of a parent; 0 for
+    a reference structure"""
     displacement_square: np.ndarray
     """(n_structure,) mean square displacement component of a copy, ⟨δ_x²⟩, Å²; 0 for a reference structure"""
+    strain_square: np.ndarray | None = None
+    """(n_structure,) mean square component ⟨ε²⟩ of the strain of a strained copy; 0 for all others; None: no strained ones"""
     structure_weight: np.ndarray | None = None
     """(n_structure,) weight in the loss where the data has weights; None: 1 for all"""
 
@@ -140,17 +146,21 @@ def split_parents(
     main = sources[0]
     where = [None] * len(sources) if files is None else files
     copies: dict[str, list[tuple[int, int]]] = {}
+    strained: dict[str, list[tuple[int, int]]] = {}
     parents: list[int] = []
     for k, source in enumerate(sources):
         for s, name in enumerate(source.names):
             provenance = parse_copy_name(name)
             if provenance is not None:
-                copies.setdefault(provenance.parent, []).append((k, s))
+                (strained if provenance.is_strained else copies).setdefault(provenance.parent, []).append((k, s))
             elif k == 0:
                 parents.append(s)
             else:
                 raise InputError("TAYLORSET holds a structure that is no Taylor copy", file=where[k], value=name,
                                  expected="copies written by generate")
+    # Strained copies of a parent come after its displaced ones
+    for parent, found in strained.items():
+        copies.setdefault(parent, []).extend(found)
     known = {main.names[s] for s in parents}
     orphans = sorted(set(copies) - known)
     if orphans:
@@ -215,8 +225,11 @@ def pack(
         count[p] = np.bincount(atoms, minlength=n_species)
 
     names = [sources[k].names[s] for k, s in picks]
-    is_copy = np.array([parse_copy_name(name) is not None for name in names], dtype=bool)
-    group = np.where(is_copy, np.cumsum(~is_copy), 0).astype(np.int32)
+    provenances = [parse_copy_name(name) for name in names]
+    is_copy = np.array([provenance is not None for provenance in provenances], dtype=bool)
+    strain = np.array([provenance.delta if provenance is not None and provenance.is_strained else 0.0
+                       for provenance in provenances])
+    group = _groups(is_copy, strain > 0)
     block_first = [0]
     atoms_here = 0
     for p, n in enumerate(count.sum(axis=1).tolist()):
@@ -265,8 +278,16 @@ def pack(
         is_copy=is_copy,
         names=names,
         group=group,
-        displacement_square=_displacement_squares(sources, picks, is_copy),
+        displacement_square=_displacement_squares(sources, picks, is_copy) * (strain == 0),
+        strain_square=strain**2 / STRAIN_DIMENSION if strain.any() else None,
     )
+
+
+def _groups(is_copy: np.ndarray, is_strained: np.ndarray) -> np.ndarray:
+    """(n_structure,) number of the group of each copy: a new one after a parent, and where strained copies begin."""
+    begins = is_copy.copy()
+    begins[1:] &= ~is_copy[:-1] | (is_strained[1:] != is_strained[:-1])
+    return np.where(is_copy, np.cumsum(begins), 0).astype(np.int32)
 
 
 def _panel_widths(n_atoms: np.ndarray) -> np.ndarray:

@@ -76,10 +76,13 @@ class CentredTaylorLoss(EnergyLoss):
     over the 3 n_atoms force components; the constant
     part of the truncation error of a parent's copies drops out.  β in Å².  The pack must keep the
     groups whole.
+
+    Strained copies of a parent are a group of their own, with w_p = virial/(9 a ⟨ε²⟩) for ½ virial Σ_p ⟨(ΔW_ab/n_atoms)²⟩,
+    the mean being over the nine components of the virial W = V σ.
     """
 
-    def __init__(self, data: PackedDataset, networks: NetworkTables, *, beta: float, energy_weight: float = 1.0,
-                 energy_scale: float = 1.0, threads: int = 0) -> None:
+    def __init__(self, data: PackedDataset, networks: NetworkTables, *, beta: float, virial: float = 0.0,
+                 energy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
         super().__init__(data, networks, energy_scale=energy_scale, threads=threads)
         self._group = data.group
         n_copies = np.bincount(data.group, minlength=1)
@@ -91,12 +94,16 @@ class CentredTaylorLoss(EnergyLoss):
         moved = copies & (square > 0)
         self._unit_weight = np.zeros(data.n_structures)
         self._unit_weight[moved] = self._weight[moved] * data.n_atoms[moved] / (3.0 * a[moved] * square[moved])
-        self._energy_weight = np.where(copies, 0.0, energy_weight * self._weight)
+        self._own_weight = np.where(copies, 0.0, energy_weight * self._weight)
+        if data.strain_square is not None:
+            strained = data.strain_square > 0
+            self._own_weight[strained] = virial * self._weight[strained] / (
+                9.0 * n_copies[data.group][strained] * data.strain_square[strained])
         self.set_beta(beta)
 
     def set_beta(self, beta: float) -> None:
         """Change the weight of the forces, Å²."""
-        self._weight = self._energy_weight + beta * self._unit_weight
+        self._weight = self._own_weight + beta * self._unit_weight
 
 
 class ForceLoss(EnergyLoss):

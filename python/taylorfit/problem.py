@@ -106,7 +106,7 @@ class Problem:
         if self.forces is not None:
             train = ForceLoss(self.train, tables, self.forces, loss=s.loss, **weighted)
         elif self.mode == "centred":
-            train = CentredTaylorLoss(self.train, tables, **weighted)
+            train = CentredTaylorLoss(self.train, tables, virial=s.forces.virial, **weighted)
         else:
             train = EnergyLoss(self.train, tables, loss=s.loss, copy_weight=s.copyweight, **common)
 
@@ -187,6 +187,7 @@ def _mode(settings: TrainInput, sources: Sequence[TrainingSet], copies: Sequence
     if mode is None:
         fits = settings.method.name == "bfgs" and settings.copyweight == 1 and settings.loss == "aenet" and not single
         mode = ("centred" if fits else "taylor") if copies else "energy"
+    strained = any(parse_copy_name(sources[k].names[s]).is_strained for k, s in copies)
     label = f"FORCES mode={mode}"
     problems = {
         f"{label} needs Taylor copies": (mode == "centred" and not copies, "a TAYLORSET, or copies in TRAININGSET"),
@@ -194,6 +195,10 @@ def _mode(settings: TrainInput, sources: Sequence[TrainingSet], copies: Sequence
                                                               "DERIVATIVES with fraction=2 or more"),
         f"{label} works with METHOD bfgs only": (mode in WITH_BETA and settings.method.name != "bfgs", "METHOD bfgs"),
         f"{label} weighs the forces by beta": (mode in WITH_BETA and settings.copyweight != 1, "no COPYWEIGHT"),
+        f"{label} virial= needs strained copies": (mode == "centred" and forces.virial > 0 and not strained,
+                                                   "DERIVATIVES with strategy=strain"),
+        f"{label} gives strained copies no weight": (mode == "centred" and strained and forces.virial == 0,
+                                                     "FORCES mode=centred virial=…"),
         f"{label} is defined for energies per atom": (mode == "centred" and settings.loss != "aenet", "LOSS aenet"),
     }
     for message, (wrong, expected) in problems.items():
@@ -221,6 +226,7 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
             raise InputError(f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=file)
         return problem
     reference = reference_data(main, file)
+    problem = replace(problem, train=_weighted(problem.train, mode, reference, main))
     if reference is None:
         if required and options.derivatives is None:
             raise InputError(f"FORCES mode={mode} needs the cells of the structures", file=input_file, value=file,
@@ -228,8 +234,6 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
         print("note: cells of the structures are not known, so force errors of training and test structures are not shown")
         return problem
     tables = DescriptorTables.from_setups(main.species, main.setups)
-    if any(reference.weight[s] != 1.0 for s in reference.weight):
-        problem = replace(problem, train=_weighted(problem.train, sources, chosen, reference))
     common = {"seed": settings.seed, "threads": problem.threads}
     compare = ForceMode(mode="energy")
     changes: dict[str, object] = {}
@@ -249,16 +253,16 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
     return replace(problem, **changes)
 
 
-def _weighted(data: PackedDataset, sources: Sequence[TrainingSet], chosen: Sequence[tuple[int, int]],
-              reference: ReferenceData) -> PackedDataset:
-    """The pack with the weights of its structures; copies have that of their parent."""
-    by_name = {sources[0].names[s]: weight for s, weight in reference.weight.items()}
-    weights = []
-    for k, s in chosen:
-        name = sources[k].names[s]
+def _weighted(data: PackedDataset, mode: str, reference: ReferenceData | None, main: TrainingSet) -> PackedDataset:
+    """The pack with the weights of the data: of structures, and of single copies where these count one by one."""
+    own = {} if reference is None else {main.names[s]: weight for s, weight in reference.weight.items()}
+    weights = np.ones(data.n_structures)
+    for p, name in enumerate(data.names):
         copy = parse_copy_name(name)
-        weights.append(by_name[name if copy is None else copy.parent])
-    return replace(data, structure_weight=np.array(weights))
+        weights[p] = own.get(name if copy is None else copy.parent, 1.0)
+        if copy is not None and mode == "taylor":
+            weights[p] *= copy.weight
+    return data if (weights == 1.0).all() else replace(data, structure_weight=weights)
 
 
 def _describe(problem: Problem, files: Sequence[str], notes: Sequence[str], seconds: float) -> None:

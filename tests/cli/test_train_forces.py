@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cli_support import make_toy, report, run, start, succeed, taylor, train_in
+from cli_support import generate_in, make_toy, report, run, start, succeed, taylor, train_in, write_setups
 from taylorfit.checkpoint import load_checkpoint
 from taylorfit.formats.geometry_file import geometry_path
+from taylorfit.formats.network_binary import read_potential
+from taylorfit.formats.xsf import write_xsf
 
 MODES = ("energy", "taylor", "centred", "directional", "exact")
 LINES = {mode: f"mode={mode}" + (" directions=6" if mode == "directional" else "") for mode in MODES}
@@ -211,7 +214,7 @@ def test_ctrl_c_leaves_a_checkpoint(toy: Path) -> None:
     assert process.returncode == 130
     assert "interrupted after epoch" in out and (toy / "Ar.nn").exists()
     with np.load(toy / "train.checkpoint.npz") as file:
-        assert load_checkpoint(toy / "train.checkpoint.npz", str(file["identity"]))["counters"][0] > 10
+        assert load_checkpoint(toy / "train.checkpoint.npz", str(file["identity"]))["counters"][0] >= 10
 
 
 # --- input --------------------------------------------------------------------------------------
@@ -225,7 +228,7 @@ def test_ctrl_c_leaves_a_checkpoint(toy: Path) -> None:
     ({"forces": "mode=exact percent=0"}, "not a percentage"),
     ({"forces": "mode=exact weight_H=-1"}, "weight_H out of range"),
     ({"forces": "mode=energy derivatives=a.forces"}, "derivatives= without mode=exact"),
-    ({"forces": "mode=taylor virial=1"}, "virial= without exact or directional forces"),
+    ({"forces": "mode=taylor virial=1"}, "virial= does not go with mode=taylor"),
     ({"forces": "mode=exact virial=1"}, "without stresses"),
     ({"forces": "mode=exact", "copyweight": 2}, "no COPYWEIGHT"),
     ({"forces": "mode=exakt"}, "exact"),
@@ -240,3 +243,94 @@ def test_methods_that_step_from_structure_to_structure_are_refused(toy: Path) ->
     text = train_in(testpercent=25, forces="mode=exact").replace("bfgs", "adam")
     (toy / "train.in").write_text(text)
     assert "METHOD bfgs" in run(toy, "train", "train.in").complaint
+
+
+# --- stresses and weights of the data -----------------------------------------------------------
+
+
+def periodic_set(folder: Path, n: int = 14) -> None:
+    """Structures of a Morse crystal with energies, forces and stresses, as extended XYZ, and generate.in."""
+    from ase import Atoms
+    from ase.build import bulk
+    from ase.calculators.morse import MorsePotential
+    from ase.io import write
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(3)
+    frames: list[Atoms] = []
+    for _ in range(n):
+        atoms = bulk("Ar", "fcc", a=4.0, cubic=True)
+        atoms.set_cell(atoms.cell @ (np.eye(3) + 0.04 * rng.normal(size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.12, seed=int(rng.integers(1 << 30)))
+        atoms.calc = MorsePotential(epsilon=0.4, r0=2.8, rho0=4.0, rcut1=4.0, rcut2=4.6)
+        atoms.get_stress()
+        frames.append(atoms)
+    write(folder / "data.extxyz", frames, format="extxyz")
+    write_setups(folder, ("Ar",), radius=4.5, radial=6, angular=2)
+    (folder / "generate.in").write_text(generate_in(("Ar",), ["data.extxyz"]).replace("-10.0", "0.0"))
+
+
+def stress_error(folder: Path) -> float:
+    """RMSE of the virial components per atom of the last epoch's potential on all structures, eV."""
+    from taylorfit.engine import PotentialTables, evaluate
+    from taylorfit.formats.structure_files import read_structures
+    from taylorfit.prediction import read_potentials
+
+    structures = list(read_structures(str(folder / "data.extxyz")))
+    found = evaluate(structures, PotentialTables.from_potentials(read_potentials({"Ar": str(folder / "Ar.nn.last")})))
+    return float(np.sqrt(np.mean([((e.strain_derivative - s.volume * s.stress) / s.n_atoms) ** 2
+                                  for e, s in zip(found, structures)])))
+
+
+def test_stresses_are_trained_on_where_the_data_has_them(tmp_path: Path) -> None:
+    periodic_set(tmp_path)
+    succeed(tmp_path, "generate", "generate.in")
+    errors = {}
+    for virial in (0, 1):
+        train(tmp_path, "--fresh", forces=f"mode=exact beta=1e-4 virial={virial}", iterations=150, testpercent=20)
+        errors[virial] = stress_error(tmp_path)
+    assert errors[1] < 0.6 * errors[0]
+    train(tmp_path, "--fresh", forces="mode=directional directions=5 beta=1e-4 virial=1", iterations=150, testpercent=20)
+    assert stress_error(tmp_path) < 0.7 * errors[0]
+
+
+def test_strained_copies_teach_stresses_group_centred(tmp_path: Path) -> None:
+    periodic_set(tmp_path)
+    text = (tmp_path / "generate.in").read_text()
+    (tmp_path / "strain.in").write_text(text.replace("OUTPUT toy.train", "OUTPUT unused.train").replace(
+        "\n\nFILES", "\n\n" + taylor(strategy="strain", strain=0.002, fraction=12, outfile="strained.train") + "\n\nFILES", 1))
+    (tmp_path / "generate.in").write_text(text.replace(
+        "\n\nFILES", "\n\n" + taylor(delta=0.01, fraction=8, outfile="copies.train") + "\n\nFILES", 1))
+    for file in ("generate.in", "strain.in"):
+        succeed(tmp_path, "generate", file)
+    train(tmp_path, "--fresh", forces="mode=centred beta=1e-4", taylorset="copies.train", iterations=150, testpercent=20)
+    without = stress_error(tmp_path)
+    both = {"taylorset": "copies.train strained.train", "testpercent": 20}
+    train(tmp_path, "--fresh", forces="mode=centred beta=1e-4 virial=1", iterations=150, **both)
+    assert stress_error(tmp_path) < 0.7 * without
+    assert "strained copies no weight" in complaint(tmp_path, forces="mode=centred", **both)
+    assert "needs strained copies" in complaint(tmp_path, forces="mode=centred virial=1", taylorset="copies.train")
+
+
+def test_weights_in_structure_files_reach_the_loss(tmp_path: Path) -> None:
+    """A structure of weight 0 and forces of weight 0 say nothing: whatever they are, the training is the same."""
+    results = []
+    for spoilt in (False, True):
+        folder = tmp_path / str(spoilt)
+        structures = make_toy(folder, 12)
+        for number, s in enumerate(structures):
+            weights = np.ones(5)
+            energy, forces = s.energy, s.forces.copy()
+            if number == 3:
+                energy += 0.01 * spoilt
+                forces += 0.3 * spoilt
+            if number == 4:
+                weights[2] = 0.0
+                forces[2] += 2.0 * spoilt
+            write_xsf(folder / s.name, replace(s, energy=energy, forces=forces, force_weights=weights,
+                                               weight=0.0 if number == 3 else 1.0))
+        succeed(folder, "generate", "generate.in")
+        found = train(folder, forces="mode=exact", testpercent=0, iterations=10)
+        results.append(read_potential(folder / "Ar.nn.last").network.weights)
+        assert found["n_force_atoms"] == 55 if not spoilt else True
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-9)

@@ -296,3 +296,14 @@ def test_ase_is_not_imported_for_xsf(folder):
         "assert not any(name.split('.')[0] == 'ase' for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_weights_of_extended_xyz_are_read_and_written_back(tmp_path):
+    from taylorfit.formats.extxyz import write_extxyz
+
+    structure = Structure(("H", "O"), np.eye(2, 3), energy=-1.0, forces=np.ones((2, 3)), weight=0.5,
+                          force_weights=np.array([0.0, 3.25]))
+    write_extxyz(tmp_path / "a.extxyz", [structure])
+    again = next(iter(read_structures(tmp_path / "a.extxyz")))
+    assert again.weight == 0.5
+    np.testing.assert_array_equal(again.force_weights, [0.0, 3.25])

@@ -395,3 +395,37 @@ def test_reference_data_sets_are_read_completely(shared):
                     assert np.abs(structure.forces).max() < 100.0
                     n_structures += 1
         assert n_structures, archive
+
+
+# --- weights ------------------------------------------------------------------------------------
+
+
+def test_weights_are_read_and_written_back():
+    structure = Structure(("H", "O"), np.eye(2, 3), energy=-1.0, forces=np.ones((2, 3)), weight=2.5,
+                          force_weights=np.array([0.0, 3.25]))
+    text = format_xsf(structure)
+    assert "# weight = 2.5" in text and "# force weights in column 8" in text
+    again = parse_xsf(text.encode(), "a.xsf")
+    assert again.weight == 2.5
+    np.testing.assert_array_equal(again.force_weights, [0.0, 3.25])
+    np.testing.assert_array_equal(again.forces, structure.forces)
+    plain = parse_xsf(b"# total energy = 1 eV\nATOMS\nH 0 0 0 1 1 1 9.0\n", "a.xsf")
+    assert plain.weight == 1.0 and plain.force_weights is None
+
+
+@pytest.mark.parametrize("text, line, message", (
+    ("# weight = much\nATOMS\nH 0 0 0\n", 1, "weight is not a number"),
+    ("# weight = -1\nATOMS\nH 0 0 0\n", 1, "weight is not a number"),
+    ("# force weights in column 8\nATOMS\nH 0 0 0 1 1 1 1\nH 0 0 1 1 1 1\n", 4, "no weight of the force in column 8"),
+    ("# force weights in column 8\nATOMS\nH 0 0 0 1 1 1 -2\n", 3, "no weight of the force in column 8"),
+))
+def test_unusable_weights_are_one_line(text, line, message):
+    with pytest.raises(FormatError, match=message) as error:
+        parse_xsf(text.encode(), "a.xsf")
+    assert error.value.line == line
+
+
+def test_a_comment_is_not_read_as_a_weight():
+    structure = Structure(("H",), np.zeros((1, 3)))
+    again = parse_xsf(format_xsf(structure, ["weight = 3", "force weights in column 8"]).encode(), "a.xsf")
+    assert again.weight == 1.0 and again.force_weights is None

@@ -26,6 +26,10 @@ STRESS_KEYS = ("stress", "dft_stress", "ref_stress")
 """Keys of `Atoms.info` taken for the stress in eV/Å³ and ASE's sign, likewise."""
 VIRIAL_KEYS = ("virial", "virials", "dft_virial", "ref_virial")
 """Keys of `Atoms.info` taken for the virial -V σ in eV, if there is no stress."""
+WEIGHT_KEYS = ("weight", "config_weight")
+"""Keys of `Atoms.info` taken for the weight of the structure in a loss."""
+FORCE_WEIGHT_KEYS = ("force_weights", "force_weight")
+"""Keys of `Atoms.arrays` taken for the weight of the force on each atom."""
 
 _SINGULAR = 1e-8
 
@@ -125,6 +129,8 @@ def structure_from_atoms(
         forces = _lookup(atoms.arrays, FORCE_KEYS)
     stress = _stress_of(atoms.info, results, cell, pbc, name)
     cohesive_energy = _lookup(atoms.info, (COHESIVE_KEY,))
+    weight = _lookup(atoms.info, WEIGHT_KEYS)
+    force_weights = _lookup(atoms.arrays, FORCE_WEIGHT_KEYS)
 
     if energy is None and not cohesive_energy and require_energy:
         raise FormatError("no energy", file=name, expected="an energy in every frame")
@@ -140,6 +146,9 @@ def structure_from_atoms(
         stress=stress,
         cohesive_energy=(
             None if cohesive_energy is None else float(_finite(cohesive_energy, (), "cohesive energy", name))),
+        weight=1.0 if weight is None else float(_finite(weight, (), "weight", name)),
+        force_weights=(
+            None if force_weights is None else _finite(force_weights, (len(atoms),), "force weights", name)),
         name=name,
     )
 

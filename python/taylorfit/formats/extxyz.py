@@ -43,6 +43,9 @@ def format_frame(structure: Structure) -> str:
     if structure.forces is not None:
         columns.append(structure.forces)
         properties += ":forces:R:3"
+    if structure.force_weights is not None:
+        columns.append(structure.force_weights[:, None])
+        properties += ":force_weights:R:1"
     values = np.hstack(columns)
     pairs = []
     if any(structure.pbc) or structure.cell.any():
@@ -54,6 +57,8 @@ def format_frame(structure: Structure) -> str:
     if structure.stress is not None:
         # ASE transposes the nine numbers; a stress is symmetric
         pairs.append(f'stress="{_row(structure.stress.T.ravel())}"')
+    if structure.weight != 1.0:
+        pairs.append(f"weight={float(structure.weight)!r}")
     pairs.append('pbc="{} {} {}"'.format(*("T" if p else "F" for p in structure.pbc)))
     parts = [values, structure.cell, structure.energy, structure.cohesive_energy, structure.stress]
     if not structure.symbols or not all(np.isfinite(part).all() for part in parts if part is not None):

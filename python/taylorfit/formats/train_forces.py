@@ -66,8 +66,8 @@ class ForceMode:
             require(0 <= weight < math.inf, "species_weight", f"weight_{symbol} out of range", weight, "≥ 0")
         require(self.derivatives is None or self.mode == "exact", "derivatives", "derivatives= without mode=exact",
                 self.derivatives, "FORCES mode=exact derivatives=FILE.train.forces")
-        require(self.virial == 0 or self.mode in WITH_GEOMETRY, "virial", "virial= without exact or directional forces",
-                self.virial, "FORCES mode=exact virial=…")
+        require(self.virial == 0 or self.mode in WITH_BETA, "virial", f"virial= does not go with mode={self.mode}",
+                self.virial, "mode=exact, directional or, with strained copies, centred")
 
     def beta_at(self, epoch: int) -> float:
         """The force weight in an epoch, Å²."""
@@ -100,7 +100,7 @@ OPTIONS = {
     "percent": Option("percent", real, "share of the structures whose forces are trained on, exact and directional (100)"),
     "energyweight": Option("energyweight", real, "weight of the energies (1)"),
     "virial": Option("virial", real,
-                     "weight of the virial error per atom where the data has stresses, exact and directional (0)"),
+                     "weight of the virial error per atom where the data has stresses, not for taylor (0)"),
     "weight_*": Option("species_weight", real, "weight of the forces on one species, e.g. weight_H=0.5 (1)"),
     "derivatives": Option("derivatives", text, "descriptor derivatives of ænet (.train.forces) for mode=exact (computed)"),
 }

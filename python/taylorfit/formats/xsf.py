@@ -20,7 +20,8 @@ from ..structure import VOIGT, VOIGT_ELEMENTS, Structure
 from .atomic_write import atomic_write
 from .plain_text import decode_lines, fortran_number, number_complaint, read_bytes
 from .xsf_sections import (
-    ATOM_LINE, CELL_KEYWORDS, MIN_RELATIVE_VOLUME, PHRASES, STRESS_COMMENT, Sections, is_symbol,
+    ATOM_LINE, CELL_KEYWORDS, FORCE_WEIGHTS_COMMENT, FORCE_WEIGHTS_FORM, MIN_RELATIVE_VOLUME, PHRASES, STRESS_COMMENT,
+    WEIGHT_COMMENT, Sections, is_symbol,
 )
 
 _AXES = "xyz"
@@ -93,6 +94,7 @@ def parse_xsf(
             expected="atom lines of the form symbol x y z Fx Fy Fz",
         )
     periodic = found.cell is not None
+    force_weights = found.force_weights(rows, start)
     return Structure(
         symbols=symbols,
         positions=values[:, :3],
@@ -102,6 +104,8 @@ def parse_xsf(
         forces=forces,
         stress=None if found.stress is None else np.array(found.stress)[VOIGT],
         cohesive_energy=found.cohesive_energy,
+        weight=found.weight,
+        force_weights=None if force_weights is None else np.array(force_weights),
         name=name,
     )
 
@@ -145,7 +149,8 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
     periodicity in all directions or in none: a slab or wire is written with its cell, and
     is then read, here and by ænet, as periodic in all three.  The cell of a structure that is
     not periodic is left out.  The stress is a comment, which ænet ignores: its symmetric part as
-    ``# stress = xx yy zz yz xz xy eV/A^3``, in eV/Å³ and with ASE's sign (negative under compression).
+    ``# stress = xx yy zz yz xz xy eV/A^3``, in eV/Å³ and with ASE's sign (negative under compression).  So are the
+    weights of a loss: ``# weight = 2.0``, and ``# force weights in column 8`` for an eighth column of the atoms.
 
     Parameters
     ----------
@@ -167,8 +172,10 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         for phrase in PHRASES:
             # Otherwise the comment would be read as an energy.
             comment = comment.replace(phrase, phrase.replace(" ", "-"))
-        # ... or as a stress
-        lines += [STRESS_COMMENT.sub("# Stress =", f"# {line}".rstrip()) for line in comment.splitlines()]
+        # ... or as a stress or weights
+        for line in comment.splitlines():
+            line = STRESS_COMMENT.sub("# Stress =", f"# {line}".rstrip())
+            lines.append(FORCE_WEIGHTS_COMMENT.sub("# Force weights in column 8", WEIGHT_COMMENT.sub("# Weight =", line)))
     if structure.energy is not None:
         lines.append(f"# total energy = {float(structure.energy)!r} eV")
     if structure.cohesive_energy is not None:
@@ -177,6 +184,14 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         # As components of its symmetric part, which is what a strain sees
         symmetric = 0.5 * (structure.stress + structure.stress.T)
         lines.append("# stress = " + " ".join(map(repr, symmetric[VOIGT_ELEMENTS].tolist())) + " eV/A^3")
+    if structure.weight != 1.0:
+        lines.append(f"# weight = {float(structure.weight)!r}")
+    columns = [structure.positions]
+    if structure.forces is not None:
+        columns.append(structure.forces)
+        if structure.force_weights is not None:
+            lines.append(FORCE_WEIGHTS_FORM)
+            columns.append(structure.force_weights[:, None])
     lines.append("")
     if any(structure.pbc):
         lines += [CELL_KEYWORDS[sum(structure.pbc)], "PRIMVEC"]
@@ -184,9 +199,6 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         lines += ["PRIMCOORD", f"{structure.n_atoms} 1"]
     else:
         lines.append("ATOMS")
-    columns = [structure.positions]
-    if structure.forces is not None:
-        columns.append(structure.forces)
     for symbol, values in zip(structure.symbols, np.hstack(columns).tolist()):
         lines.append(f"{symbol:2s} {_row(values)}")
     return "\n".join(lines) + "\n"

@@ -20,6 +20,12 @@ PHRASES = ("cohesive energy", "total energy")
 STRESS_COMMENT = re.compile(r"\s*#\s*stress\s*=")
 """Start of the comment line that states the stress; ænet passes over comments."""
 STRESS_FORM = "# stress = xx yy zz yz xz xy eV/A^3"
+WEIGHT_COMMENT = re.compile(r"\s*#\s*weight\s*=")
+"""Start of the comment line that states the weight of the structure in a loss."""
+WEIGHT_FORM = "# weight = 2.0"
+FORCE_WEIGHTS_COMMENT = re.compile(r"\s*#\s*force weights in column 8\s*$")
+"""Comment line: the atom lines have the weight of the force on the atom as eighth word, which ænet does not read."""
+FORCE_WEIGHTS_FORM = "# force weights in column 8"
 
 _STRESS_UNITS = frozenset(
     f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
@@ -39,6 +45,8 @@ class Sections:
     cohesive_energy: float | None = None
     cell: list[list[float]] | None = None
     stress: list[float] | None = None
+    weight: float = 1.0
+    with_force_weights: bool = False
     count: int | None = None
     count_line: int = 0
     declared: str = ""
@@ -68,6 +76,10 @@ class Sections:
             elif line.lstrip()[0] == "#":
                 if STRESS_COMMENT.match(line):
                     self.stress = self._stress(line, index)
+                elif WEIGHT_COMMENT.match(line):
+                    self.weight = self._weight(line, index)
+                elif FORCE_WEIGHTS_COMMENT.match(line):
+                    self.with_force_weights = True
             elif "PRIMVEC" in line:
                 self._read_cell(lines, index)
                 index += 3
@@ -146,6 +158,26 @@ class Sections:
         if words[6:] and words[6].strip("()[];").lower() not in _STRESS_UNITS:
             self.fail(index, "stress is not in eV/Å³", value=words[6], expected=f"'{STRESS_FORM}', ASE's sign")
         return values
+
+    def _weight(self, line: str, index: int) -> float:
+        words = line.split("=", 1)[1].split()
+        value = fortran_number(words[0]) if words else None
+        if value is None or value < 0:
+            self.fail(index, "weight is not a number ≥ 0", value=line.strip(), expected=f"'{WEIGHT_FORM}'")
+        return value
+
+    def force_weights(self, rows: list[list[str]], start: int) -> list[float] | None:
+        """The eighth words of the atom lines `rows`, which begin at line `start`, if the file announces them."""
+        if not self.with_force_weights:
+            return None
+        weights = []
+        for number, row in enumerate(rows):
+            value = fortran_number(row[7]) if len(row) > 7 else None
+            if value is None or value < 0:
+                self.fail(start + number, "no weight of the force in column 8", value=" ".join(row),
+                          expected=f"symbol x y z Fx Fy Fz weight, weight ≥ 0 ('{FORCE_WEIGHTS_FORM}')")
+            weights.append(value)
+        return weights
 
     def _read_cell(self, lines: list[str], index: int) -> None:
         if self.cell is not None:
