@@ -298,7 +298,7 @@ def test_nve_takes_atoms_from_the_table(tmp_path: Path) -> None:
 
 def test_rdf_has_a_panel_for_each_pair(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
-        "potential,pair,r (Å),g,std over starts\nT,O-O,1.0,0.0,\nT,O-O,2.0,1.5,\nT,O-H,1.0,0.5,\nT,O-H,2.0,0.9,\n"
+        "potential,pair,r_A,g,g_std\nT,O-O,1.0,0.0,\nT,O-O,2.0,1.5,\nT,O-H,1.0,0.5,\nT,O-H,2.0,0.9,\n"
         "E,O-O,1.0,0.2,\nE,O-O,2.0,1.1,\n")
     (tmp_path / "b.csv").write_text("r_A,g\n1.0,0.1\n2.0,1.2\n")
     found = rdf.rdf_curves(read_table(tmp_path / "a.csv"))

@@ -12,8 +12,6 @@ from ..errors import FormatError
 from ..formats.csv_table import Table
 from .style import COLUMN, PAGE, line_style, literal, new_figure, styled
 
-R_COLUMNS = ("r_A", "r (Å)")
-
 
 @dataclass(frozen=True, eq=False)
 class Rdf:
@@ -43,8 +41,7 @@ def rdf_curves(table: Table, label: str | None = None, fallback: str = "") -> li
     FormatError
         if a column is missing, or a cell is not a number.
     """
-    name = next((name for name in R_COLUMNS if name in table), R_COLUMNS[0])
-    r, g = table.numbers(name), table.numbers("g")
+    r, g = table.numbers("r_A"), table.numbers("g")
     pairs = np.array(table.words("pair") if "pair" in table else [""] * table.n_rows)
     labels = table.run_labels(label, fallback)
     keys = dict.fromkeys(zip(labels, pairs.tolist()))
