@@ -72,7 +72,7 @@ def test_example_runs_and_runs_again(tmp_path: Path, capsys: pytest.CaptureFixtu
             assert reports["predict"]["errors"][key] == pytest.approx(reports["train-centred"]["validation"][key], rel=1e-9)
         table = printed[printed.index("errors on 200 validation structures"):]
         tables.append([line for line in table.splitlines() if "epoch" not in line])
-        for word in ("energy training", "O.taylor.nn", "predict.out", str(folder)):
+        for word in ("centred Taylor", "O.taylor.nn", "predict.out", str(folder)):
             assert word in printed
     assert tables[0] == tables[1]
     assert len((folder / "predict.out").read_text().splitlines()) > 200
