@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
+from taylorfit.structure import Structure
 from taylorfit.formats.structure_files import (
     expand_patterns, read_structure_files, read_structures,
 )
