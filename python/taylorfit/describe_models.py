@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from os import PathLike
 from typing import Any
@@ -181,6 +182,25 @@ def describe_predictions(predictions: Predictions) -> Description:
              *error_lines(errors)]
     return lines, {"label": label, "potentials": files, "n_structures": predictions.n_structures,
                    "n_atoms": n_atoms, "errors": errors.as_dict()}
+
+
+def describe_md_checkpoint(path: str | PathLike[str]) -> Description:
+    """Describe a checkpoint of md: how far each run is.
+
+    Raises
+    ------
+    FormatError
+        if it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            walks = [json.loads(str(file[f"{k}.plain"])) for k in range(int(file["n_walks"]))]
+        rows = [{key: walk[key] for key in ("label", "start", "seed", "step", "ended", "first_extrapolation")} for walk in walks]
+    except Exception as error:  # a damaged archive, or strange arrays in it, fail in whatever way they do
+        raise FormatError(f"is not a checkpoint or is damaged ({error})", file=path, expected="a file written by md") from None
+    lines = [f"{printable(row['label'])}, start {row['start']} (seed {row['seed']}): step {row['step']}"
+             + (f", {printable(row['ended'])}" if row["ended"] else "") for row in rows]
+    return lines, {"walks": rows}
 
 
 def describe_input(settings: Any) -> Description:

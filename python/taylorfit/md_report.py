@@ -141,21 +141,21 @@ def distribution_lines(found: dict[str, Any]) -> list[str]:
 
 def write_steps(path: str | PathLike[str], walks: Sequence[Walk]) -> None:
     """Write the rows of all walks: energies of the cell in eV, time in ps, temperature in K."""
-    _write(path, ("potential", "start", *COLUMNS),
-           ((walk.label, walk.start, *row) for walk in walks for row in walk.rows))
+    _write(path, ("potential", "start", "n_atoms", *COLUMNS),
+           ((walk.label, walk.start, walk.n_atoms, *row) for walk in walks for row in walk.rows))
 
 
 def write_walks(path: str | PathLike[str], rows: Sequence[dict[str, Any]]) -> None:
     """Write one line per walk; columns as in `WALK_KEYS`, units there."""
-    units = {"worst": "σ", "drift": "meV/atom/ps", "drift_error": "meV/atom/ps", "fluctuation": "meV/atom", "relative_drift": "1/ps",
-             "temperature": "K", "temperature_std": "K", "potential_energy": "eV/atom"}
-    header = [f"{key} ({units[key]})" if key in units else key for key in WALK_KEYS]
+    units = {"worst": "sigma", "drift": "meV_per_atom_ps", "drift_error": "meV_per_atom_ps", "fluctuation": "meV_per_atom",
+             "relative_drift": "per_ps", "temperature": "K", "temperature_std": "K", "potential_energy": "eV_per_atom"}
+    header = [f"{key}_{units[key]}" if key in units else key for key in WALK_KEYS]
     _write(path, header, ([row[key] for key in WALK_KEYS] for row in rows))
 
 
 def write_distributions(path: str | PathLike[str], found: dict[str, Any]) -> None:
-    """Write g(r): potential, pair, r (Å), g, standard deviation over the starts."""
-    _write(path, ("potential", "pair", "r (Å)", "g", "std over starts"), (
+    """Write g(r): potential, pair, r in Å, g, and its standard deviation over the starts."""
+    _write(path, ("potential", "pair", "r_A", "g", "g_std"), (
         (label, entry["pair"], f"{r:.6g}", g, "" if entry["std"] is None else entry["std"][k])
         for label, entries in found["potentials"].items() for entry in entries
         for k, (r, g) in enumerate(zip(found["r"].tolist(), entry["g"].tolist()))))

@@ -17,7 +17,7 @@ from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
 from .calculator import Calculator
-from .errors import InputError, TaylorfitError
+from .errors import FormatError, InputError, TaylorfitError
 from .extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
 from .formats.md_input import MdInput, Thermostat
 from .md_analysis import pair_counts
@@ -251,13 +251,23 @@ _PLAIN = ("label", "start", "seed", "rng_state", "step", "n_samples", "first_ext
 
 
 def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> list[Walk]:
-    """The walks that `pack_walks` packed; `structures` are the starting ones."""
-    walks = []
-    for k in range(int(arrays["n_walks"])):
-        plain = json.loads(str(arrays[f"{k}.plain"]))
-        atoms = structures[(plain["start"] - 1) % len(structures)].copy()
-        atoms.positions = arrays[f"{k}.positions"]
-        atoms.set_momenta(arrays[f"{k}.momenta"])
-        rows = [(int(row[0]), *row[1:]) for row in arrays[f"{k}.rows"].tolist()]
-        walks.append(Walk(atoms=atoms, rows=rows, histogram=arrays.get(f"{k}.histogram"), **plain))
-    return walks
+    """The walks that `pack_walks` packed; `structures` are the starting ones.
+
+    Raises
+    ------
+    FormatError
+        if the arrays are not what `pack_walks` makes.
+    """
+    try:
+        return [_unpack_walk(k, arrays, structures) for k in range(int(arrays["n_walks"]))]
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise FormatError(f"damaged checkpoint of molecular dynamics ({error})", expected="a file written by md") from None
+
+
+def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> Walk:
+    plain = json.loads(str(arrays[f"{k}.plain"]))
+    atoms = structures[(plain["start"] - 1) % len(structures)].copy()
+    atoms.set_positions(arrays[f"{k}.positions"])
+    atoms.set_momenta(arrays[f"{k}.momenta"])
+    rows = [(int(row[0]), *row[1:]) for row in arrays[f"{k}.rows"].tolist()]
+    return Walk(atoms=atoms, rows=rows, histogram=arrays.get(f"{k}.histogram"), **plain)

@@ -61,16 +61,16 @@ def test_potentials_are_compared_from_the_same_starts(folder: Path):
         (label, k, k) for label in ("one", "two") for k in (1, 2, 3)]
     assert all(row["status"] == "finished" and row["steps"] == 20 for row in result["walks"])
     rows = table(folder / "md.steps.csv")
-    assert len(rows) == 6 * 5 and list(rows[0]) == ["potential", "start", "step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K"]
+    assert len(rows) == 6 * 5 and list(rows[0]) == ["potential", "start", "n_atoms", "step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K"]
     kinetic = {(row["potential"], row["start"]): row["E_kin_eV"] for row in rows if row["step"] == "0"}
     assert kinetic["one", "1"] == kinetic["two", "1"] != kinetic["one", "2"]
     # Two structures: the third start is the first structure with other velocities
     potential = {row["start"]: row["E_pot_eV"] for row in rows if row["step"] == "0" and row["potential"] == "one"}
     assert potential["1"] == potential["3"] != potential["2"]
     starts = table(folder / "md.starts.csv")
-    assert len(starts) == 6 and float(starts[0]["drift (meV/atom/ps)"]) == pytest.approx(result["walks"][0]["drift"])
+    assert len(starts) == 6 and float(starts[0]["drift_meV_per_atom_ps"]) == pytest.approx(result["walks"][0]["drift"])
     rdf = table(folder / "md.rdf.csv")
-    assert len(rdf) == 2 * 2 * 50 and list(rdf[0]) == ["potential", "pair", "r (Å)", "g", "std over starts"]
+    assert len(rdf) == 2 * 2 * 50 and list(rdf[0]) == ["potential", "pair", "r_A", "g", "g_std"]
     found = result["rdf"]["potentials"]["two"][1]
     assert found["pair"] == "H-O" and max(found["g"]) == found["peak_g"] and len(found["std"]) == 50
     for label in ("one", "two"):
@@ -123,6 +123,18 @@ def test_repeated_cell(folder: Path):
     assert set(report(folder, "md", "md.in")["n_atoms"]) == {24}
 
 
+def test_info_knows_the_files_of_md(folder: Path):
+    change(folder, "STARTS 2", without="")
+    succeed(folder, "md", "md.in")
+    settings, checkpoint = report(folder, "info", "md.in", "md.checkpoint.npz")["files"]
+    assert settings["kind"] == "input file of md" and settings["starts"] == 2
+    assert checkpoint["kind"] == "checkpoint of molecular dynamics"
+    assert [(walk["label"], walk["start"], walk["step"]) for walk in checkpoint["walks"]] == [
+        (label, k, 20) for label in ("one", "two") for k in (1, 2)]
+    (folder / "md.checkpoint.npz").write_bytes((folder / "md.checkpoint.npz").read_bytes()[:-200])
+    assert "damaged" in run(folder, "info", "md.checkpoint.npz").complaint
+
+
 # --- stopping and going on ---------------------------------------------------------------------
 
 
@@ -160,7 +172,7 @@ def test_resumed_run_equals_an_uninterrupted_one_and_may_be_longer(folder: Path)
     change(folder, *options[:-1], "OUTPUT part", without="")
     succeed(folder, "md", "md.in", "--resume")
     whole, part = (table(folder / f"{name}.steps.csv") for name in ("whole", "part"))
-    assert [list(row.values())[:3] for row in whole] == [list(row.values())[:3] for row in part]
+    assert [list(row.values())[:4] for row in whole] == [list(row.values())[:4] for row in part]
     for key in ("E_pot_eV", "E_kin_eV", "T_K"):
         np.testing.assert_allclose([float(row[key]) for row in part], [float(row[key]) for row in whole], rtol=1e-8)
     np.testing.assert_allclose(*[[float(row["g"]) for row in table(folder / f"{name}.rdf.csv")] for name in ("whole", "part")])

@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 
 from taylorfit import Calculator
-from taylorfit.errors import InputError
+from taylorfit.errors import FormatError, InputError
 from taylorfit.extrapolation import ExtrapolationPolicy
 from taylorfit.formats.md_input import MdInput, RdfOptions, Thermostat
 from taylorfit.md_analysis import energy_drift, highest_peak, pair_counts, radial_distribution
@@ -201,3 +201,12 @@ def test_trajectory_has_a_frame_per_row(calculator: Calculator, tmp_path: Path, 
         assert frame.get_potential_energy() == pytest.approx(row[2], abs=1e-6)
         assert frame.get_kinetic_energy() == pytest.approx(row[3], rel=1e-4)
         assert not frame.constraints and frame.get_forces().shape == (12, 3)
+
+
+def test_strange_checkpoints_are_refused(calculator: Calculator):
+    data = settings(steps=5)
+    good = {k: np.array(v) for k, v in pack_walks([finish(new_walk("p", 1, random_atoms(), data), calculator, data)]).items()}
+    for broken in ({"n_walks": np.array(2)}, {"0.plain": np.array("{}")}, {"0.plain": np.array("no json")},
+                   {"0.positions": np.zeros((3, 3))}, {"0.momenta": np.zeros(7)}):
+        with pytest.raises(FormatError, match="damaged"):
+            unpack_walks({**good, **broken}, [random_atoms()])

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..formats.derivatives_file import read_derivatives
 from ..formats.energies_file import read_energies
 from ..formats.generate_input import read_generate_input
+from ..formats.md_input import read_md_input
 from ..formats.potential_file import read_potential_file
 from ..formats.predict_input import read_predict_input
 from ..formats.predictions_file import read_predictions
@@ -26,7 +27,7 @@ from ..formats.trainset_binary import read_trainset
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives
-(.train.forces), setup files, checkpoints and energies of train, predictions, input files,
+(.train.forces), setup files, checkpoints of train and md, energies of train, predictions, input files,
 structures (XSF, and what ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
 
 Examples: python -m taylorfit info water.train O.nn H.nn
@@ -76,6 +77,8 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
         return kind, describe_models.describe_setup(read_setup(path))
     if kind is FileKind.CHECKPOINT:
         return kind, describe_models.describe_checkpoint(path)
+    if kind is FileKind.MD_CHECKPOINT:
+        return kind, describe_models.describe_md_checkpoint(path)
     if kind is FileKind.ENERGIES:
         return kind, describe_data.describe_energies(read_energies(path))
     if kind is FileKind.PREDICTIONS:
@@ -87,7 +90,7 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
         return kind, _describe_restart(path)
     for input_kind, reader in (
         (FileKind.GENERATE_INPUT, read_generate_input), (FileKind.TRAIN_INPUT, read_train_input),
-        (FileKind.PREDICT_INPUT, read_predict_input),
+        (FileKind.PREDICT_INPUT, read_predict_input), (FileKind.MD_INPUT, read_md_input),
     ):
         if kind is input_kind:
             return kind, describe_models.describe_input(reader(path))

@@ -17,6 +17,7 @@ _SETUP_WORDS = {"DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC"
 _INPUT_WORDS = {
     "SETUPS": "generate", "DERIVATIVES": "generate", "FORCESPERCENT": "generate", "TRAININGSET": "train",
     "TESTPERCENT": "train", "ITERATIONS": "train", "RELAX": "predict", "PRINT_ATOMIC_ENERGIES": "predict",
+    "POTENTIALS": "md", "ENSEMBLE": "md", "TIMESTEP": "md",
 }
 _WORD = re.compile(r"^[ \t]*([A-Za-z_]+)\b", re.MULTILINE)
 
@@ -36,6 +37,8 @@ class FileKind(Enum):
     GENERATE_INPUT = "input file of generate"
     TRAIN_INPUT = "input file of train"
     PREDICT_INPUT = "input file of predict"
+    MD_INPUT = "input file of md"
+    MD_CHECKPOINT = "checkpoint of molecular dynamics"
     ENERGIES = "energies of a training"
     PREDICTIONS = "predictions for reference structures"
     XSF = "structure (XSF)"
@@ -64,7 +67,7 @@ def recognise(path: str | PathLike[str]) -> FileKind:
     if not head.strip():
         raise FormatError("empty file", file=name, expected="a file with content")
     if head[:4] == b"PK\x03\x04" and b"identity.npy" in head:
-        return FileKind.CHECKPOINT
+        return FileKind.MD_CHECKPOINT if b"n_walks.npy" in head else FileKind.CHECKPOINT
     if head[:4] == b"PK\x03\x04" and MARK.encode() + b".npy" in head:
         return FileKind.PREDICTIONS
     if head[:4] == b"\0\0\0\4" and head[8:12] == b"\0\0\0\4":
@@ -126,4 +129,6 @@ def _text_kind(head: bytes) -> FileKind | None:
         return FileKind.SETUP
     if {"TYPES", "NETWORKS"} <= words:
         return FileKind.PREDICT_INPUT
+    if {"STRUCTURE", "NETWORKS"} <= words:
+        return FileKind.MD_INPUT
     return None
