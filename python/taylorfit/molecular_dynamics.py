@@ -224,7 +224,7 @@ def bussi() -> type:
     try:
         from ase.md.bussi import Bussi
     except ImportError:
-        raise InputError("the installed ASE has no Bussi thermostat", expected="ASE 3.23 or newer, or langevin") from None
+        raise InputError("the installed ASE has no Bussi thermostat", expected="ASE 3.24 or newer, or langevin") from None
     return Bussi
 
 

@@ -16,7 +16,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.constraints import FixAtoms
 from ase.md.verlet import VelocityVerlet
 
-from taylorfit import Calculator, engine
+from taylorfit import Calculator, ExtrapolationWarning, engine
 from taylorfit.engine import NeighbourList, PotentialTables, evaluate
 from taylorfit.errors import EngineError, InputError
 from taylorfit.formats.network_ascii import write_potential_ascii
@@ -350,5 +350,5 @@ def test_empty_and_single_atoms(member: Path):
     lone = attach(Atoms("O", cell=TRICLINIC * 4, pbc=True), Calculator(member, **QUIET))
     np.testing.assert_array_equal(lone.get_forces(), 0.0)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ExtrapolationWarning)
         assert attach(Atoms(), Calculator(member, threads=1)).get_potential_energy() == 0.0
