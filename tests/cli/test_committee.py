@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_support import contents, make_toy, report, run, run_process, start, succeed, taylor, train_in
+from cli_support import contents, make_toy, report, run, start, succeed, taylor, train_in
 from taylorfit import progress
 from taylorfit.checkpoint import load_checkpoint
 from taylorfit.committee import member_errors, summary, table_lines
@@ -110,7 +110,7 @@ def test_members_equal_single_trainings_from_the_same_weights_bit_for_bit(traine
     {"forces": "mode=exact", "committee": "2 split=own"}, {"testpercent": 0},
 ), ids=("taylor", "directional", "exact, own split", "no test set"))
 def test_the_first_member_is_the_training_without_committee(toy: Path, keywords: dict[str, Any]) -> None:
-    found = train(toy, **{"committee": 2, "threads": 2, "iterations": 12, **keywords})
+    found = train(toy, **{"committee": 2, "iterations": 12, **keywords})
     first, second = outcomes(toy, found)
     single = train(toy, "--fresh", iterations=12, **{key: v for key, v in keywords.items() if key != "committee"})
     assert outcome(toy, single) == first != second
@@ -126,7 +126,7 @@ def test_threads_and_processes_do_not_change_a_bit(trained: Trained, toy: Path) 
 def test_own_splits_differ_and_the_same_split_does_not(toy: Path) -> None:
     tested = {}
     for split in ("same", "own"):
-        train(toy, "--fresh", committee=f"2 split={split} folder={split}", iterations=0, threads=2, save_energies=True)
+        train(toy, "--fresh", committee=f"2 split={split} folder={split}", iterations=0, save_energies=True)
         tested[split] = {tuple(line.split()[-1] for line in (toy / split / member / "energies.test.0").read_text().splitlines())
                          for member in ("01", "02")}
     assert (len(tested["same"]), len(tested["own"])) == (1, 2)
@@ -142,9 +142,9 @@ def test_a_committee_of_one_is_an_ordinary_training(toy: Path) -> None:
 
 
 def test_the_option_overrides_the_keyword_and_members_go_on_from_their_potentials(toy: Path) -> None:
-    first = train(toy, "--committee", "2", committee=7, iterations=10, threads=2)
+    first = train(toy, "--committee", "2", committee=7, iterations=10)
     assert first["committee"]["n"] == len(first["committee"]["members"]) == 2
-    again = train(toy, committee=2, iterations=0, threads=2)
+    again = train(toy, committee=2, iterations=0)
     for before, after in zip(first["committee"]["members"], again["committee"]["members"]):
         best = next(epoch for epoch in before["epochs"] if epoch["epoch"] == before["best_epoch"])
         assert after["epochs"][0]["test_rmse"] == pytest.approx(best["test_rmse"], rel=1e-12)
@@ -341,7 +341,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(toy: Path) -> No
 
 def test_members_of_a_larger_committee_are_pointed_out(toy: Path) -> None:
     (toy / "committee/07").mkdir(parents=True)
-    (toy / "train.in").write_text(train_in(committee=2, iterations=1, threads=2))
+    (toy / "train.in").write_text(train_in(committee=2, iterations=1))
     assert "note: committee also holds 07, not of this committee\n" in succeed(toy, "train", "train.in").out
 
 
@@ -356,7 +356,6 @@ def test_a_pipe_gets_plain_lines_of_all_members(toy: Path, monkeypatch: pytest.M
 
 
 def test_low_verbosity_shows_the_table_alone(toy: Path) -> None:
-    (toy / "train.in").write_text(train_in(committee=2, threads=2, iterations=3, verbosity="low"))
-    result = run_process(toy, "train", "train.in")
-    assert (result.code, result.err) == (0, "")
-    assert "member 01 finished" not in result.out and "best (0" in result.out
+    (toy / "train.in").write_text(train_in(committee=2, iterations=3, verbosity="low"))
+    out = succeed(toy, "train", "train.in").out
+    assert "member 01 finished" not in out and "best (0" in out

@@ -17,11 +17,12 @@ import pytest
 from cli_support import make_toy, report, run, start, succeed, taylor, train_in
 from taylorfit.commands.scan import summarise, summary_lines
 from taylorfit.formats.extxyz import write_extxyz
+from taylorfit.formats.generate_input import read_generate_input
 from taylorfit.formats.input_file import FileEntry
 from taylorfit.formats.network_binary import read_potential
 from taylorfit.formats.scan_table import FIXED, labels
 from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.scan_grid import Structures
+from taylorfit.scan_grid import SetPlan, Structures, set_key
 
 SCAN = """GENERATE generate.in
 TRAIN train.in
@@ -53,17 +54,17 @@ def timeless(rows: list[dict[str, str]]) -> list[tuple[tuple[str, str], ...]]:
     return sorted(tuple(sorted((k, v) for k, v in row.items() if k not in TIMES)) for row in rows)
 
 
-def scan(folder: Path, text: str = SCAN, *options: str) -> dict[str, Any]:
+def scan(folder: Path, text: str = SCAN, *options: str, threads: int = 1) -> dict[str, Any]:
     """Write scan.in, scan, and return the report."""
     (folder / "scan.in").write_text(text)
-    return report(folder, "scan", "scan.in", "--threads", "2", *options)
+    return report(folder, "scan", "scan.in", "--threads", str(threads), *options)
 
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A finished scan, in a folder that stays as it is, and its report."""
     folder = make(tmp_path_factory.mktemp("scanned") / "toy")
-    return folder, scan(folder)
+    return folder, scan(folder, threads=2)
 
 
 @pytest.fixture
@@ -115,10 +116,10 @@ def test_a_row_is_what_generate_and_train_give(scanned: tuple[Path, dict[str, An
 
 def test_networks_betas_and_strategies_reach_the_trainings(tmp_path: Path) -> None:
     make(tmp_path, iterations=2)
-    scan(tmp_path, "SCAN\nmode centred\nbeta 1e-2 1d-1\nnetwork 3:t 4:twist-5:linear\nstrategy random cartesian\nFOLDER out\n"
+    scan(tmp_path, "SCAN\nmode centred\nbeta 1d-2\nnetwork 3:t 4:twist-5:linear\nstrategy random cartesian\nFOLDER out\n"
                    "OUTPUT t.csv\n")
     rows = rows_of(tmp_path, "t.csv")
-    assert len(rows) == 8
+    assert len(rows) == 4 and {row["beta_A2"] for row in rows} == {"0.01"}
     assert {row["label"] for row in rows} == {f"centred {strategy} {network}" for strategy in ("random", "cartesian")
                                               for network in ("3:tanh", "4:twist-5:linear")}
     for row in rows:
@@ -136,18 +137,18 @@ def test_smaller_sets_are_nested_and_frames_of_a_file_are_structures(tmp_path: P
     text = (tmp_path / "generate.in").read_text()
     listed = "\n".join([*(s.name for s in structures[:4]), "frames.extxyz"])
     (tmp_path / "generate.in").write_text(f"{text[:text.index('FILES')]}FILES\n5\n{listed}\n")
-    (tmp_path / "train.in").write_text(train_in(**{**SETTINGS, "iterations": 1}))
-    scan(tmp_path, "SCAN\nmode energy\nsize 16 12 6\n")
-    rows = {int(row["n_structures"]): row for row in rows_of(tmp_path)}
-    assert sorted(rows) == [6, 12, 16]
-    energies = {}
+    (tmp_path / "train.in").write_text(train_in(**{**SETTINGS, "iterations": 0}))
+    scan(tmp_path, "SCAN\nmode energy\nsize 12 6\n")
+    assert sorted(row["n_structures"] for row in rows_of(tmp_path)) == ["12", "6"]
+    chosen = {}
     for folder in (tmp_path / "scan/sets").iterdir():
         found = read_trainset(folder / "set.train")
-        energies[found.n_structures] = found.energy.tolist()
-    assert sorted(energies) == [6, 12, 16]
-    # In the order of the files, the larger hold the smaller
-    assert energies[12] == [e for e in energies[16] if e in energies[12]]
-    assert energies[6] == [e for e in energies[12] if e in energies[6]]
+        # Isolated atoms have -10 eV
+        chosen[found.n_structures] = [next(k for k, s in enumerate(structures) if abs(s.energy + 50.0 - energy) < 1e-9)
+                                      for energy in found.energy]
+    for size in (6, 12):
+        assert len(chosen[size]) == size and chosen[size] == sorted(set(chosen[size]))
+    assert set(chosen[6]) < set(chosen[12]) and set(chosen[12]) & set(range(4)) and set(chosen[6]) - set(range(4))
 
 
 def test_subsets_are_drawn_from_all_structures() -> None:
@@ -208,28 +209,44 @@ def test_results_of_other_inputs_are_refused_and_fresh_replaces_them(done: Path)
     assert {row["epochs"] for row in rows_of(done)} == {"3"} and len(rows_of(done)) == 2
 
 
-def test_ctrl_c_leaves_a_table_and_the_same_command_goes_on_to_the_same_end(tmp_path: Path) -> None:
-    make(tmp_path, iterations=150, hidden="2 20:tanh 20:tanh", checkpoint=10, testpercent=25)
-    text = "SCAN\nmode taylor\ndelta 0.03\nseeds 1 2 3 4\n"
-    (tmp_path / "scan.in").write_text(text)
+def test_ctrl_c_leaves_a_table_and_the_same_command_goes_on_to_the_same_end(
+        scanned: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    make(tmp_path)
+    (tmp_path / "scan.in").write_text(SCAN)
     process = start(tmp_path, "scan", "scan.in", "--threads", "2", "--report", "r.json")
     while process.poll() is None and not (tmp_path / "scan.csv").exists():
-        time.sleep(0.01)
+        time.sleep(0.005)
     sent = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert time.monotonic() - sent < 3.0
     assert (process.returncode, err) == (130, "")
     n_done = len(rows_of(tmp_path))
-    assert 1 <= n_done < 4
-    assert f"interrupted: {n_done} of 4 trainings done; the same command goes on" in out
+    assert 1 <= n_done < 12
+    assert f"interrupted: {n_done} of 12 trainings done; the same command goes on" in out
     assert json.loads((tmp_path / "r.json").read_text())["interrupted"]
-    found = scan(tmp_path, text)
-    assert (found["trained"], found["done_before"], found["sets_generated"]) == (4 - n_done, n_done, 0)
-    resumed = timeless(rows_of(tmp_path))
+    found = scan(tmp_path, threads=2)
+    assert (found["trained"], found["done_before"], found["sets_generated"]) == (12 - n_done, n_done, 0)
+    assert timeless(rows_of(tmp_path)) == timeless(rows_of(scanned[0]))
     assert not list((tmp_path / "scan").rglob("*.npz"))
-    scan(tmp_path, text, "--fresh")
-    assert timeless(rows_of(tmp_path)) == resumed
+
+
+def test_a_training_that_was_interrupted_is_continued(done: Path) -> None:
+    rows = rows_of(done)
+    row = next(row for row in rows if row["mode"] == "exact")
+    folder = done / "scan/points" / row["key"]
+    (done / "scan.csv").unlink()
+    shutil.rmtree(folder)
+    scan(done, SCAN.replace("mode energy taylor centred exact", "mode exact"))
+    # What an interruption after three epochs leaves
+    short = (folder / "train.in").read_text().replace("ITERATIONS 8", "ITERATIONS 3")
+    (done / "short.in").write_text(short)
+    succeed(done, "train", "short.in", "--fresh")
+    (done / "short.checkpoint.npz").rename(folder / "train.checkpoint.npz")
+    (done / "scan.csv").unlink()
+    scan(done, SCAN.replace("mode energy taylor centred exact", "mode exact"))
+    assert "resumed from" in (folder / "train.log").read_text()
+    assert timeless(rows_of(done)) == timeless([r for r in rows if r["mode"] == "exact"])
 
 
 # --- what goes wrong ---------------------------------------------------------------------------
@@ -238,27 +255,25 @@ def test_ctrl_c_leaves_a_table_and_the_same_command_goes_on_to_the_same_end(tmp_
 def test_a_training_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     make(tmp_path, iterations=2)
     (tmp_path / "scan.in").write_text("SCAN\nmode energy centred\na 1 4\n")
-    result = run(tmp_path, "scan", "scan.in", "--threads", "2", "--report", "r.json")
+    result = run(tmp_path, "scan", "scan.in", "--threads", "1", "--report", "r.json")
     assert result.code == 2
     assert re.fullmatch(r"taylorfit: centred random delta=0\.03 a=1 .*: .*needs at least two copies of a structure.*\n", result.err)
     assert sorted((row["mode"], row["multiple_a"]) for row in rows_of(tmp_path)) == [("centred", "4"), ("energy", "")]
     assert len(json.loads((tmp_path / "r.json").read_text())["failed"]) == 1
 
 
-def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, iterations=2)
-    (tmp_path / "scan.in").write_text("SCAN\nmode energy taylor\nseeds 1 2\n")
-    blocked = tmp_path / "scan/sets"
-    scan(tmp_path, "SCAN\nmode taylor\n")
-    key = next(blocked.iterdir()).name
-    shutil.rmtree(tmp_path / "scan")
-    (tmp_path / "scan.csv").unlink()
-    blocked.mkdir(parents=True)
-    (blocked / key).touch()
-    (tmp_path / "scan.in").write_text("SCAN\nmode energy taylor\nseeds 1 2\n")
-    result = run(tmp_path, "scan", "scan.in", "--threads", "2")
+    monkeypatch.chdir(tmp_path)
+    base = read_generate_input("generate.in")
+    key = set_key(SetPlan(None, 8), base, Structures.of(base.files, "generate.in"))
+    # A file where the folder of a training set should be
+    (tmp_path / "scan/sets").mkdir(parents=True)
+    (tmp_path / "scan/sets" / key).touch()
+    (tmp_path / "scan.in").write_text("SCAN\nmode energy\nsize 8 16\n")
+    result = run(tmp_path, "scan", "scan.in", "--threads", "1")
     assert result.code == 2 and result.err.count("\n") == 1 and result.err.startswith(f"taylorfit: training set {key}: ")
-    assert [row["mode"] for row in rows_of(tmp_path)] == ["energy", "energy"]
+    assert [row["n_structures"] for row in rows_of(tmp_path)] == ["16"]
 
 
 @pytest.mark.parametrize(("lines", "expected"), (
@@ -290,8 +305,7 @@ def test_copies_are_asked_for_where_a_mode_needs_them(tmp_path: Path) -> None:
     (tmp_path / "train.in").write_text(train_in(iterations=1))
     (tmp_path / "scan.in").write_text("SCAN\nmode energy taylor\n")
     assert run(tmp_path, "scan", "scan.in").complaint == "generate.in: mode=taylor needs Taylor copies, expected a block DERIVATIVES"
-    found = scan(tmp_path, "SCAN\nseeds 1 2\n")
-    assert [row["mode"] for row in found["rows"]] == ["energy", "energy"]
+    assert [row["mode"] for row in scan(tmp_path, "SCAN\nseeds 1\n")["rows"]] == ["energy"]
 
 
 # --- the summary -------------------------------------------------------------------------------

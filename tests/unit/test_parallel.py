@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -43,6 +45,19 @@ def test_results_come_in_the_order_of_the_jobs_and_failures_are_told_apart() -> 
     ]
     assert sorted(ended, key=outcomes.index) == outcomes
     assert told == [("sum", "adding")]
+
+
+def test_a_script_may_start_processes_without_guarding_its_main_part(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(f"""
+import sys
+sys.path.insert(0, {str(Path(parallel_jobs.__file__).parent)!r})
+import parallel_jobs
+from taylorfit.parallel import Job, run_jobs
+print("begin")
+print(run_jobs([Job("sum", parallel_jobs.add, (1, 2))], 1)[0][0].result)
+""")
+    found = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (found.stdout, found.stderr) == ("begin\n(3, 1)\n", "")
 
 
 def interrupt_when(folder: Path, *names: str) -> threading.Thread:
