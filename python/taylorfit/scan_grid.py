@@ -211,8 +211,13 @@ class Structures:
 
 def set_key(plan: SetPlan, generate: GenerateInput, structures: Structures) -> str:
     """What a generated set can be recognised by: the same inputs, the same key."""
-    setups = [(symbol, _digest(Path(file).read_bytes())) for symbol, file in sorted(generate.setups.items())]
-    return _digest(repr((generate.types, setups, plan.derivatives, generate.forces, generate.forces_percent)).encode(),
+    named = [Path(file) for _, file in sorted(generate.setups.items())]
+    if plan.derivatives is not None:
+        named += map(Path, plan.derivatives.potential or ())
+        hessian = Path(plan.derivatives.hessian or "")
+        named += sorted(hessian.iterdir()) if plan.derivatives.hessian and hessian.is_dir() else [hessian]
+    contents = [_digest(file.read_bytes()) for file in named if file.is_file()]
+    return _digest(repr((generate.types, contents, plan.derivatives, generate.forces, generate.forces_percent)).encode(),
                    structures.digest(structures.subset(plan.size)).encode())[:12]
 
 

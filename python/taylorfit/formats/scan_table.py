@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from os import PathLike, fsdecode
+from os import PathLike
 from pathlib import Path
 
-from ..errors import FormatError
 from .atomic_write import atomic_write
-from .plain_text import decode_lines, read_bytes
+from .csv_table import read_table
 
 COORDINATES = ("mode", "strategy", "delta_A", "multiple_a", "beta_A2", "n_structures", "network", "seed")
 """Columns that say which training it is (columns of other options come between these and `EPOCHS`)."""
@@ -46,22 +45,8 @@ def read_scan_table(path: str | PathLike[str]) -> list[Row]:
     """
     if not Path(path).exists():
         return []
-    file = fsdecode(path)
-    lines = list(csv.reader(decode_lines(read_bytes(path), file)))
-    names = lines[0] if lines else []
-    missing = [name for name in FIXED if name not in names]
-    if missing:
-        raise FormatError(f"is not the table of a scan: no column {missing[0]}", file=file, line=1,
-                          value=",".join(names), expected="a file written by scan, or another OUTPUT")
-    rows = []
-    for number, cells in enumerate(lines[1:], start=2):
-        if not cells:
-            continue
-        if len(cells) != len(names):
-            raise FormatError("row of another length", file=file, line=number, value=len(cells),
-                              expected=f"{len(names)} cells")
-        rows.append(dict(zip(names, cells)))
-    return rows
+    table = read_table(path, FIXED)
+    return [dict(zip(table.columns, cells)) for cells in zip(*table.columns.values())]
 
 
 def write_scan_table(path: str | PathLike[str], rows: Sequence[Mapping[str, str]]) -> None:
