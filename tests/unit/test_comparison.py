@@ -24,13 +24,14 @@ def report(best: int, energy: float, force: float | None) -> dict:
 
 
 def test_table() -> None:
-    lines = comparison_lines({"energy training": report(12, 0.004, 0.5), "Taylor training": report(31, 0.002, 0.25)})
-    assert len({len(line) for line in lines[2:]}) == 1
-    table = {re.split(r"\s{2,}", line.strip())[0]: line.split()[-4:] for line in lines}
-    assert table["weights of epoch"] == ["12", "40", "31", "40"]
-    assert table["energy MAE, meV/atom"] == ["4.00", "12.00", "2.00", "6.00"]
-    assert table["force MAE, eV/Å per component"] == ["0.500", "0.500", "0.250", "0.250"]
-    assert "7 validation structures" in lines[1]
+    lines = comparison_lines({"energy": report(12, 0.004, 0.5), "Taylor": report(31, 0.002, 0.25)})
+    assert len({len(line) for line in lines}) == 1
+    table = [(re.split(r"\s{2,}", line.strip())[0], line.split()[-2:]) for line in lines]
+    assert lines[0].split()[-2:] == ["energy", "Taylor"] and "7 validation structures" in lines[0]
+    assert ("best epoch", ["12", "31"]) in table and ("last epoch", ["40", "40"]) in table
+    assert ("energy MAE, meV/atom", ["4.00", "2.00"]) in table
+    assert ("force MAE, eV/Å per component", ["0.500", "0.250"]) in table
+    assert [cells for label, cells in table if label.startswith("energy RMSE")] == [["8.00", "4.00"], ["8.00", "4.00"]]
     assert not any("angle" in line for line in lines)  # no value anywhere: no row
 
 
@@ -48,6 +49,8 @@ def shortened(tmp_path: Path) -> Path:
     for name, pattern, new in (("train-energy.in", r"ITERATIONS\s+\d+", "ITERATIONS 4"),
                                ("train-taylor.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
                                ("train-centred.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
+                               ("train-directional.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
+                               ("train-exact.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
                                ("generate.in", r"fraction=\d+", "fraction=2")):
         text, n = re.subn(pattern, new, (folder / name).read_text())
         assert n == 1
@@ -69,9 +72,9 @@ def test_example_runs_and_runs_again(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert reports["train-taylor"]["n_copies"] == 2 * reports["train-taylor"]["n_train"]
         # The potentials on disk give the errors that training reports
         for key in SHOWN:
-            assert reports["predict"]["errors"][key] == pytest.approx(reports["train-centred"]["validation"][key], rel=1e-9)
+            assert reports["predict"]["errors"][key] == pytest.approx(reports["train-exact"]["validation"][key], rel=1e-9)
         table = printed[printed.index("errors on 200 validation structures"):]
-        tables.append([line for line in table.splitlines() if "epoch" not in line])
+        tables.append([line for line in table.splitlines() if "ms per epoch" not in line])
         for word in ("centred Taylor", "O.taylor.nn", "predict.out", str(folder)):
             assert word in printed
     assert tables[0] == tables[1]

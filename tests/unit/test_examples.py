@@ -78,20 +78,24 @@ def test_input_files_name_only_files_that_are_there_or_made_before(copied: Path)
     for setup in re.findall(r"\S+\.stp", generate):
         assert (copied / setup).is_file()
     networks = set()
-    for training, sets in (("train-energy.in", {"water.train"}), ("train-taylor.in", made), ("train-centred.in", made)):
+    for mode, sets in (("energy", {"water.train"}), ("taylor", made), ("centred", made), ("directional", {"water.train"}),
+                       ("exact", {"water.train"})):
+        training = f"train-{mode}.in"
         text = (copied / training).read_text()
         assert set(re.findall(r"^(?:TRAININGSET|TAYLORSET)\s+(\S+)", text, re.M)) == sets
         networks |= set(re.findall(r"\S+\.nn\b", text))
-    assert len(networks) == 6
+    assert len(networks) == 10
     assert set(re.findall(r"\S+\.nn\b", (copied / "predict.in").read_text())) <= networks
 
 
 def test_trainings_differ_only_in_copies_forces_and_the_name_of_the_networks(copied: Path) -> None:
     def settings(file: str) -> list[str]:
-        lines = re.sub(r"\.(taylor|centred)\.nn", ".energy.nn", (copied / file).read_text()).splitlines()
+        lines = re.sub(r"\.(taylor|centred|directional|exact)\.nn", ".energy.nn", (copied / file).read_text()).splitlines()
         return [line for line in lines if line and not line.startswith(("!", "TAYLORSET", "FORCES"))]
 
-    assert settings("train-energy.in") == settings("train-taylor.in") == settings("train-centred.in")
+    trainings = [file for file in EXAMPLES[NAME].input_files if file.startswith("train-")]
+    assert len(trainings) == 5
+    assert all(settings(file) == settings("train-energy.in") for file in trainings)
 
 
 def test_input_files_are_ascii() -> None:

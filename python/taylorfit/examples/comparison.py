@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from . import Example
 
 SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean", "angle_error_mean")
 """Keys of `ERROR_ROWS` that are compared."""
+SHOWN_LAST = ("energy_rmse", "force_error_norm_mean")
+"""Those that are also compared for the weights of the last epoch."""
+COLUMN = 12
+"""Least width of a column."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +70,30 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
             raise InputError(f"no validation structures in the {title}", expected="VALIDATION in train.in")
     n = next(iter(trainings.values()))["validation"]["n_structures"]
     rows = [row for row in ERROR_ROWS if row[1] in SHOWN]
-    labels = [f"errors on {n} validation structures", "weights of epoch", *(row[0] for row in rows),
-              "structures + copies trained on", "ms per epoch"]
-    width = max(map(len, labels))
-    lines = [f"{'':{width}}" + "".join(f"  {title:^21}" for title in trainings),
-             f"{labels[0]:{width}}" + f"  {'best test':>10} {'last':>10}" * len(trainings)]
-    lines.append("-" * len(lines[-1]))
-
-    def line(label: str, cells: list[str]) -> str:
-        return f"{label:{width}}" + "".join(f"  {a:>10} {b:>10}" for a, b in zip(cells[::2], cells[1::2]))
-
     reports = list(trainings.values())
-    lines.append(line(labels[1], [str(n) for r in reports for n in (r["best_epoch"], r["epochs"][-1]["epoch"])]))
-    for label, key, factor, form in rows:
-        values = [r[which].get(key) for r in reports for which in ("validation", "validation_last")]
-        if any(value is not None for value in values):
-            lines.append(line(label, ["-" if value is None else format(factor * value, form) for value in values]))
-    lines.append(line(labels[-2], [c for r in reports for c in ("", f"{r['n_train']} + {r['n_copies']}")]))
-    lines.append(line(labels[-1], [c for r in reports for c in ("", f"{1e3 * r['seconds_per_epoch']:.1f}")]))
-    return lines
+    title_width = max(COLUMN, *map(len, trainings))
+
+    def line(label: str, cells: Sequence[str]) -> tuple[str, list[str]]:
+        return label, [f"  {cell:>{title_width}}" for cell in cells]
+
+    def values(label: str, key: str, which: str, factor: float, form: str) -> tuple[str, list[str]]:
+        found = [r[which].get(key) for r in reports]
+        return line(label, ["-" if value is None else format(factor * value, form) for value in found])
+
+    def known(key: str) -> bool:
+        return any(r["validation"].get(key) is not None for r in reports)
+
+    table = [line(f"errors on {n} validation structures", list(trainings)),
+             line("best epoch", [str(r["best_epoch"]) for r in reports])]
+    table += [values(label, key, "validation", factor, form) for label, key, factor, form in rows if known(key)]
+    table.append(line("last epoch", [str(r["epochs"][-1]["epoch"]) for r in reports]))
+    table += [values(label, key, "validation_last", factor, form) for label, key, factor, form in rows
+              if key in SHOWN_LAST and known(key)]
+    table.append(line("structures + copies trained on", [f"{r['n_train']} + {r['n_copies']}" for r in reports]))
+    table.append(line("ms per epoch", [f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports]))
+    width = max(len(label) for label, _ in table)
+    lines = [f"{label:{width}}" + "".join(cells) for label, cells in table]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 def _run(argv: list[str], output: str | None) -> int:
