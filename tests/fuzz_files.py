@@ -11,6 +11,7 @@ from prediction_cases import noisy_predictions
 from taylorfit.checkpoint import load_checkpoint
 from taylorfit.descriptor import DescriptorSetup, DescriptorStatistics
 from taylorfit.engine import DescriptorTables, describe
+from taylorfit.formats.geometry_file import write_geometry
 from taylorfit.formats.network_ascii import write_potential_ascii
 from taylorfit.formats.network_binary import write_potential
 from taylorfit.formats.predictions_file import write_predictions
@@ -18,7 +19,9 @@ from taylorfit.formats.setup_file import write_setup
 from taylorfit.formats.trainset_ascii import write_trainset_ascii
 from taylorfit.formats.trainset_binary import read_trainset
 from taylorfit.formats.trainset_writer import TrainsetWriter
+from taylorfit.geometry import geometry_of
 from taylorfit.network import Network, Potential, TrainingSetInfo
+from taylorfit.structure import Structure
 
 SPECIES = ("Ar", "Ne")
 FUNCTIONS = (
@@ -39,6 +42,13 @@ def behler_setup(species: str) -> DescriptorSetup:
         neighbours=np.array([[a, b] for _, a, b, _ in FUNCTIONS], dtype=np.int32), r_min=1.0, r_cut=4.5,
         description="one of each kind$$",
     )
+
+
+def make_geometry(path: Path) -> None:
+    """Write the companion of a training set of three structures."""
+    structures = [Structure(("H", "O"), np.eye(2, 3), np.eye(3) * 5, (True,) * 3, 1.0, np.ones((2, 3)), np.eye(3), name=str(n))
+                  for n in range(3)]
+    write_geometry(path, geometry_of(structures), ["0", "1", "2"], np.ones(3))
 
 
 def make_predictions(path: Path) -> None:

@@ -11,12 +11,27 @@ import numpy as np
 from .describe_models import Description, describe_setup
 from .derivatives import StructureDerivatives
 from .formats.energies_file import SavedEnergies
+from .formats.geometry_file import Geometry
 from .formats.records import printable
 from .structure import Structure
 from .taylor.provenance import STRAIN, parse_copy_name
 from .trainset import TrainingSet
 
 SHOWN_COMPOSITIONS = 5
+
+
+def describe_geometry(geometry: Geometry) -> Description:
+    """Describe the companion of a training set: how many structures have cells, forces, stresses and weights."""
+    data = {
+        "n_structures": len(geometry.cell), "n_atoms": len(geometry.atom_weight),
+        "n_periodic": int(geometry.pbc.any(axis=1).sum()), "n_with_forces": int(geometry.has_forces.sum()),
+        "n_with_stress": int((~np.isnan(geometry.stress).any(axis=(1, 2))).sum()),
+        "n_weighted": int((geometry.weight != 1.0).sum()), "n_weighted_atoms": int((geometry.atom_weight != 1.0).sum()),
+    }
+    lines = [f"{data['n_structures']} structures, {data['n_atoms']} atoms: {data['n_periodic']} periodic, "
+             f"{data['n_with_forces']} with forces, {data['n_with_stress']} with a stress",
+             f"weights other than 1: {data['n_weighted']} structures, {data['n_weighted_atoms']} forces on atoms"]
+    return lines, data
 
 
 def describe_trainset(t: TrainingSet) -> Description:

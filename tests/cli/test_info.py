@@ -149,3 +149,11 @@ def test_what_is_no_file_of_ours(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(np.random.default_rng(1).bytes(2000))
     for name, words in (("empty", "empty file"), ("big", "big-endian"), ("noise", "ASE"), ("absent", "no such file")):
         assert words in run(tmp_path, "info", name).complaint
+
+
+def test_the_companion_of_a_training_set_is_described(tmp_path: Path) -> None:
+    make_toy(tmp_path, 4)
+    succeed(tmp_path, "generate", "generate.in")
+    found = report(tmp_path, "info", "toy.train.geometry")["files"][0]
+    assert found["kind"] == "companion of a training set"
+    assert (found["n_structures"], found["n_atoms"], found["n_periodic"], found["n_with_forces"]) == (4, 20, 0, 4)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from fuzz_files import (
-    make_behler_potential, make_behler_setup, make_behler_trainset, make_checkpoint, make_predictions, read_checkpoint,
+    make_behler_potential, make_behler_setup, make_behler_trainset, make_checkpoint, make_geometry, make_predictions, read_checkpoint,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import TaylorfitError
 from taylorfit.formats.network_binary import read_potential
+from taylorfit.formats.geometry_file import load_geometry
 from taylorfit.formats.predictions_file import read_predictions
 from taylorfit.formats.setup_file import read_setup
 from taylorfit.formats.trainset_binary import read_trainset
@@ -30,6 +31,7 @@ CASES: dict[str, tuple[Callable, Path | Callable[[Path], None]]] = {
     "setup with symmetry functions": (read_setup, make_behler_setup),
     "checkpoint": (read_checkpoint, make_checkpoint),
     "predictions": (read_predictions, make_predictions),
+    "geometry": (load_geometry, make_geometry),
 }
 """Reader, and the whole file or what makes it."""
 quick = settings(

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.structure import Structure
 from taylorfit.formats.structure_files import (
     expand_patterns, read_structure_files, read_structures,
 )
+from taylorfit.structure import Structure
 
 XSF = "# total energy = -5.0 eV\n\nATOMS\nO 0 0 0 1.0 0 0\nH 1 0 0 -1.0 0 0\n"
 

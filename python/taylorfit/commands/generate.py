@@ -41,6 +41,9 @@ of FORCESPERCENT of the structures go into OUTPUT.forces, for ænet-PyTorch.
 
 Example: python -m taylorfit generate generate.in
 
+Also written: OUTPUT.geometry, a small companion with cells, stresses and weights, which ænet's
+format has no place for and training on forces needs.
+
 Keywords of generate.in:
 {describe_keywords()}
 

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..formats.derivatives_file import read_derivatives
 from ..formats.energies_file import read_energies
 from ..formats.generate_input import read_generate_input
+from ..formats.geometry_file import load_geometry
 from ..formats.md_input import read_md_input
 from ..formats.potential_file import read_potential_file
 from ..formats.predict_input import read_predict_input
@@ -27,7 +28,7 @@ from ..formats.trainset_binary import read_trainset
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives
-(.train.forces), setup files, checkpoints of train and md, energies of train, predictions, input files,
+(.train.forces), companions of training sets (.geometry), setup files, checkpoints of train and md, energies of train, predictions, input files,
 structures (XSF, and what ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
 
 Examples: python -m taylorfit info water.train O.nn H.nn
@@ -81,6 +82,8 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
         return kind, describe_models.describe_md_checkpoint(path)
     if kind is FileKind.ENERGIES:
         return kind, describe_data.describe_energies(read_energies(path))
+    if kind is FileKind.GEOMETRY:
+        return kind, describe_data.describe_geometry(load_geometry(path)[0])
     if kind is FileKind.PREDICTIONS:
         return kind, describe_models.describe_predictions(read_predictions(path))
     if kind is FileKind.RNGSTATE:

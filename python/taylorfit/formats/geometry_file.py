@@ -18,6 +18,8 @@ from ..errors import FormatError, InputError
 from .atomic_write import atomic_write
 
 VERSION = 1
+MARK = "geometry_checksum"
+"""Name of the array that such files alone have."""
 _ARRAYS = ("cell", "pbc", "has_forces", "stress", "weight", "first_atom", "atom_weight")
 
 
@@ -56,7 +58,7 @@ def write_geometry(path: str | PathLike[str], geometry: Geometry, names: Sequenc
                    overwrite: bool = True) -> None:
     """Write the companion of a training set with reference structures of these names and energies (n_structure,)."""
     with atomic_write(path, "wb", overwrite=overwrite) as stream:
-        np.savez_compressed(stream, version=np.array(VERSION), checksum=np.array(_checksum(names, energies)),
+        np.savez_compressed(stream, version=np.array(VERSION), **{MARK: np.array(_checksum(names, energies))},
                             **{name: getattr(geometry, name) for name in _ARRAYS})
 
 
@@ -70,10 +72,27 @@ def read_geometry(path: str | PathLike[str], names: Sequence[str], energies: np.
     InputError
         if it belongs to another training set.
     """
+    geometry, checksum = load_geometry(path)
+    if len(geometry.cell) != len(names) or checksum != _checksum(names, energies):
+        raise InputError("belongs to another training set", file=path,
+                         expected=f"the companion written with {Path(path).with_suffix('').name}; run generate again")
+    return geometry
+
+
+def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
+    """Return what a companion holds, and the checksum of its training set.
+
+    Raises
+    ------
+    FormatError
+        if the file is damaged or of another version.
+    InputError
+        if it cannot be read.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
-            version, checksum = int(file["version"]), str(file["checksum"])
+            version, checksum = int(file["version"]), str(file[MARK])
         geometry = Geometry(**arrays)
         n, n_atoms = len(geometry.cell), len(geometry.atom_weight)
         shapes = {"cell": (n, 3, 3), "pbc": (n, 3), "has_forces": (n,), "stress": (n, 3, 3), "weight": (n,),
@@ -89,7 +108,4 @@ def read_geometry(path: str | PathLike[str], names: Sequence[str], energies: np.
                           expected="a file written by generate") from None
     if version != VERSION:
         raise FormatError("companion of another version", file=path, value=version, expected=str(VERSION))
-    if n != len(names) or checksum != _checksum(names, energies):
-        raise InputError("belongs to another training set", file=path,
-                         expected=f"the companion written with {Path(path).with_suffix('').name}; run generate again")
-    return geometry
+    return geometry, checksum

@@ -9,6 +9,7 @@ from os import PathLike, fsdecode
 
 from ..errors import FormatError, InputError
 from .energies_file import HEADER_WORDS
+from .geometry_file import MARK as GEOMETRY_MARK
 from .predictions_file import MARK
 from .structure_files import XSF_KEYWORD
 
@@ -40,6 +41,7 @@ class FileKind(Enum):
     MD_INPUT = "input file of md"
     MD_CHECKPOINT = "checkpoint of molecular dynamics"
     ENERGIES = "energies of a training"
+    GEOMETRY = "companion of a training set"
     PREDICTIONS = "predictions for reference structures"
     XSF = "structure (XSF)"
     STRUCTURES = "structures"
@@ -70,6 +72,8 @@ def recognise(path: str | PathLike[str]) -> FileKind:
         return FileKind.MD_CHECKPOINT if b"n_walks.npy" in head else FileKind.CHECKPOINT
     if head[:4] == b"PK\x03\x04" and MARK.encode() + b".npy" in head:
         return FileKind.PREDICTIONS
+    if head[:4] == b"PK\x03\x04" and GEOMETRY_MARK.encode() + b".npy" in head:
+        return FileKind.GEOMETRY
     if head[:4] == b"\0\0\0\4" and head[8:12] == b"\0\0\0\4":
         raise FormatError("binary file of a big-endian machine", file=name, expected="little-endian records")
     kind = _binary_kind(head, size)
