@@ -88,7 +88,7 @@ def force_terms(
         raise InputError(f"FORCES mode={options.mode} without forces to train on", file=reference.source,
                          expected="structures with forces")
     map_: ForceMap | None = None
-    if options.mode == "exact" and derivatives is not None:
+    if derivatives is not None:
         map_, known_here = map_from_derivatives(derivatives, structures, tables)
         known &= known_here
         weight = [w * known[a:b] for w, a, b in zip(weight, map_.first_atom, map_.first_atom[1:])]

@@ -67,6 +67,20 @@ def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None
     return _from_files(training_set, parents)
 
 
+def reference_without_cells(training_set: TrainingSet) -> ReferenceData:
+    """Return the reference structures as far as the training set itself knows them: no cells, so nothing can be computed.
+
+    For training with descriptor derivatives from a file.  Structures whose forces are all zero have none.
+    """
+    structures = {}
+    for s, name in enumerate(training_set.names):
+        if parse_copy_name(name) is None:
+            symbols, positions, forces = _atoms(training_set, s)
+            structures[s] = Structure(symbols=symbols, positions=positions, forces=forces if forces.any() else None, name=name)
+    return ReferenceData(structures, dict.fromkeys(structures, 1.0), {s: np.ones(a.n_atoms) for s, a in structures.items()},
+                         "the training set")
+
+
 def _atoms(training_set: TrainingSet, s: int) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Symbols, positions (Å) and forces (eV/Å) of structure s."""
     atoms = slice(training_set.first_atom[s], training_set.first_atom[s + 1])

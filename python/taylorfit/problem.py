@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from .checkpoint import fingerprint
 from .dataset import FORCE_BLOCK_ATOMS, PackedDataset, Scaling, Split, pack, split_parents
 from .descriptor import same_functions
+from .derivatives import StructureDerivatives
 from .engine import DescriptorTables, NetworkTables, build_name
 from .errors import InputError
 from .force_terms import ForceData, force_terms
@@ -23,7 +24,7 @@ from .formats.train_forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, ForceMo
 from .formats.train_input import TrainInput
 from .formats.train_methods import format_method
 from .formats.trainset_binary import read_trainset
-from .geometry import ReferenceData, reference_data
+from .geometry import ReferenceData, reference_data, reference_without_cells
 from .losses import CentredTaylorLoss, EnergyLoss, ForceLoss
 from .methods import sampling_of
 from .network import Network
@@ -221,14 +222,19 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
     settings, mode, main = problem.settings, problem.mode, problem.main
     options = replace(settings.forces, mode=mode)
     required = mode in WITH_GEOMETRY
-    if main.setups is None or (main.normalised and required):
+    # A scaled set has lost the standardisation that its descriptors went through
+    if main.setups is None or main.normalised:
         if required:
             raise InputError(f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=file)
         return problem
     reference = reference_data(main, file)
     problem = replace(problem, train=_weighted(problem.train, mode, reference, main))
+    # Without cells, derivatives from a file serve the test structures too
+    bare = reference is None and options.derivatives is not None
+    if bare:
+        reference = reference_without_cells(main)
     if reference is None:
-        if required and options.derivatives is None:
+        if required:
             raise InputError(f"FORCES mode={mode} needs the cells of the structures", file=input_file, value=file,
                              expected=f"{file}.geometry, which generate writes, or the structure files it names")
         print("note: cells of the structures are not known, so force errors of training and test structures are not shown")
@@ -237,13 +243,17 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
     common = {"seed": settings.seed, "threads": problem.threads}
     compare = ForceMode(mode="energy")
     changes: dict[str, object] = {}
+
+    def derivatives(wanted: bool) -> Iterator[StructureDerivatives] | None:
+        return read_derivatives(options.derivatives) if wanted else None
+
     if required:
-        derivatives = None if options.derivatives is None else read_derivatives(options.derivatives)
         changes["forces"] = force_terms(problem.train, chosen, reference, tables, problem.scaling, options,
-                                        total=settings.loss == "total", derivatives=derivatives, **common)
+                                        total=settings.loss == "total",
+                                        derivatives=derivatives(options.derivatives is not None), **common)
     if problem.test is not None:
         changes["test_forces"] = force_terms(problem.test, problem.split.test, reference, tables, problem.scaling, compare,
-                                             **common)
+                                             derivatives=derivatives(bare), **common)
     if mode != "exact":
         parents = [pick for pick in chosen if not _is_copy(sources, pick)]
         n = min(len(parents), max(1, len(problem.split.test)))

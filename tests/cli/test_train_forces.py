@@ -154,6 +154,12 @@ def test_descriptor_derivatives_of_aenet_serve_as_well(toy: Path) -> None:
     shown = [e["train_force_rmse"] for e in found["epochs"]]
     assert shown[-1] < 0.7 * shown[0]
     assert 0 < found["n_force_atoms"] < 5 * found["n_train"]
+    Path(geometry_path(toy / "toy.train")).unlink()
+    shutil.rmtree(toy / "xsf")
+    bare = train(toy, "--fresh", forces="mode=exact derivatives=toy.train.forces")
+    assert bare["n_force_atoms"] == found["n_force_atoms"]
+    for one, other in zip(found["epochs"], bare["epochs"]):
+        assert other["train_force_rmse"] == pytest.approx(one["train_force_rmse"], rel=1e-9)
     (toy / "toy.train.forces").write_bytes((toy / "toy.train.forces").read_bytes()[:-9])
     assert "toy.train.forces" in complaint(toy, forces="mode=exact derivatives=toy.train.forces")
 
