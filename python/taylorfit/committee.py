@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from .checkpoint import checkpoint_path, fingerprint, require_checkpoint
-from .errors import TaylorfitError
+from .errors import InputError, TaylorfitError
 from .formats.atomic_write import atomic_write, check_writable
 from .formats.train_input import TrainInput
+from .interrupts import STOP_FILE
 from .networks import starting_networks, weights_generator
 from .parallel import Job, Outcome, logged, run_jobs
 from .problem import Problem, prepare
@@ -105,7 +106,7 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, fit: Fi
     Raises
     ------
     InputError
-        if something cannot be written, or there is nothing to resume.
+        if something cannot be written, there is nothing to resume, or a file STOP was there.
     TaylorfitError
         if no member could be trained.
     KeyboardInterrupt
@@ -135,8 +136,10 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, fit: Fi
     reports = {int(outcome.name) - 1: outcome.result for outcome in outcomes if outcome.result is not None}
     errors = {outcome.name: outcome.error for outcome in outcomes if outcome.error is not None}
     if not reports:
-        if interrupted or not errors:
+        if interrupted:
             raise KeyboardInterrupt
+        if not errors:
+            raise InputError("no member was begun", file=STOP_FILE, expected="no such file")
         name, error = next(iter(errors.items()))
         raise TaylorfitError(f"no member could be trained; member {name}: {error}")
     return _report(settings, reports, errors, interrupted)
@@ -191,7 +194,7 @@ def _train_member(task: MemberTask, fit: Fit, *, threads: int, tell: Callable[[A
             print("\n".join(notes))
         identity = fingerprint(text=f"{task.identity or problem.identity()} member {task.member}")
         return fit(problem, task.folder / checkpoint_path(task.input_file), identity, task.resume,
-                         lambda *arguments, **options: told_progress(tell))
+                   lambda *arguments, **options: told_progress(tell))
 
 
 def _log(task: MemberTask) -> Path:

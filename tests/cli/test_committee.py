@@ -276,6 +276,7 @@ def test_a_file_named_stop_ends_all_members(toy: Path) -> None:
     members = json.loads((toy / "report.json").read_text())["committee"]["members"]
     assert [m["status"] for m in members] == ["stopped"] * 2
     assert load_checkpoint_epochs(toy / "committee/01/train.checkpoint.npz") == members[0]["epochs"][-1]["epoch"] + 1
+    assert run(toy, "train", "train.in").complaint == "STOP: no member was begun, expected no such file"
 
 
 def load_checkpoint_epochs(path: Path) -> int:

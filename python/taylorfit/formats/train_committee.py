@@ -26,7 +26,7 @@ class Committee:
     folder: str = "committee"
     """Folder of the folders of the members, 01, 02, …"""
     split: str = "same"
-    """`same`: all members have the same test structures; `own`: each draws its own."""
+    """`same`: all members have the same test structures; `own`: each draws its own, by which it is judged."""
 
     def __post_init__(self) -> None:
         require(self.n >= 1, "n", "COMMITTEE without members", self.n, "an integer ≥ 1")
