@@ -305,7 +305,7 @@ contains
       real(sp), intent(in) :: unit(4, n), value(n_radial, n)
       real(wp), intent(in) :: radial(n_radial, n_species, n_atoms)
       real(wp), intent(inout) :: force(4, n_atoms)
-      real(wp) :: part(lanes), four(4), slope, push, own(4)
+      real(wp) :: part(lanes), other(lanes), four(4), slope, push, own(4), change
       integer :: k, j, m, l, t, u, c
       t = species(i)
       own = 0.0_wp
@@ -313,12 +313,16 @@ contains
          j = atom(k)
          u = species(j)
          part = 0.0_wp
+         other = 0.0_wp
          do m = 0, n_radial - lanes, lanes
-            !$omp simd
+            !$omp simd private(change)
             do l = 1, lanes
-               part(l) = part(l) + (radial(m + l, u, i) + radial(m + l, t, j))*real(value(m + l, k), wp)
+               change = real(value(m + l, k), wp)
+               part(l) = part(l) + radial(m + l, u, i)*change
+               other(l) = other(l) + radial(m + l, t, j)*change
             end do
          end do
+         part = part + other
          four = part(:4) + part(5:)
          slope = (four(1) + four(2)) + (four(3) + four(4))
          !$omp simd private(push)
