@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import math
 import os
 import sys
 import traceback
@@ -15,8 +13,9 @@ from typing import NoReturn
 
 from . import __version__
 from .errors import InputError, TaylorfitError
-from .formats.atomic_write import atomic_write, check_writable
+from .formats.atomic_write import check_writable
 from .formats.input_words import suggestion
+from .formats.report_file import write_report
 
 COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
@@ -30,6 +29,7 @@ COMMANDS = {
     "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
     "info": "what a training set, potential, setup, checkpoint or structure file holds",
     "convert": "convert training sets and potentials between binary and text, structures to XSF and back",
+    "study": "repeat a study of the paper, from data to tables and figures",
     "example": "copy a ready-to-run example",
 }
 """Command → one line of help; its module in `commands` has add_arguments(parser) and run(arguments)."""
@@ -50,10 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_writable(arguments.report)
         report = _module(arguments.command).run(arguments)
         if arguments.report:
-            with atomic_write(arguments.report) as stream:
-                json.dump(_plain({"command": arguments.command, "version": __version__, **report}), stream, indent=1,
-                          allow_nan=False)
-                stream.write("\n")
+            write_report(arguments.report, arguments.command, report)
         sys.stdout.flush()
         return int(report.get("exit_code", 0))
     except TaylorfitError as error:
@@ -122,16 +119,3 @@ def _discard_output() -> None:
     """Forget what standard output still holds: Python would try to write it once more at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _plain(value: object) -> object:
-    """Return what JSON knows: NumPy values as lists and numbers, NaN and infinity, which it lacks, as null."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

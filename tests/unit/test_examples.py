@@ -13,7 +13,7 @@ import pytest
 
 from taylorfit.commands import example as command
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.examples import EXAMPLES, _unpack, copy_example, example_files
+from taylorfit.examples import EXAMPLES, unpack, copy_example, example_files
 from taylorfit.examples.water_cluster import make_data
 from taylorfit.formats.setup_file import read_setup
 from taylorfit.formats.xsf import read_xsf, write_xsf
@@ -154,7 +154,7 @@ def test_unknown_example_names_the_known_ones(tmp_path: Path) -> None:
 def test_archive_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
     make_data.pack_archive({"../outside": b"x"}, tmp_path / "bad.tar.xz")
     with pytest.raises(InputError, match="unsafe"):
-        _unpack((tmp_path / "bad.tar.xz").read_bytes(), "bad.tar.xz")
+        unpack((tmp_path / "bad.tar.xz").read_bytes(), "bad.tar.xz")
 
 
 # --- the command ----------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_archives_depend_on_content_alone(tmp_path: Path) -> None:
     make_data.pack_archive({"a": b"1", "b": b"2"}, tmp_path / "second.tar.xz")
     packed = (tmp_path / "first.tar.xz").read_bytes()
     assert packed == (tmp_path / "second.tar.xz").read_bytes()
-    assert _unpack(packed, "first.tar.xz") == {"a": b"1", "b": b"2"}
+    assert unpack(packed, "first.tar.xz") == {"a": b"1", "b": b"2"}
 
 
 def test_missing_tblite_is_one_clear_line(
@@ -288,8 +288,8 @@ def test_a_short_run_makes_archives_of_the_same_kind(tmp_path: Path) -> None:
     pytest.importorskip("tblite", reason="tblite (extra example-data) is not installed")
     words = ["--output", str(tmp_path), "--steps", "320", "--equilibration", "0"]
     assert make_data.main(words) == 0
-    content = _unpack((tmp_path / "train.tar.xz").read_bytes(), "train.tar.xz")
-    content |= _unpack((tmp_path / "validation.tar.xz").read_bytes(), "validation.tar.xz")
+    content = unpack((tmp_path / "train.tar.xz").read_bytes(), "train.tar.xz")
+    content |= unpack((tmp_path / "validation.tar.xz").read_bytes(), "validation.tar.xz")
     assert {path.split("/")[0] for path in content} == {"xsf", "validation"}
     for path in content:
         structure = read_xsf(tmp_path / path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis import ERROR_KEYS, error_lines, errors_in
-from ..engine import PotentialTables, evaluate
+from ..dimer_curve import potential_curve
 from ..errors import InputError
 from ..formats.atomic_write import check_writable
 from ..formats.csv_table import read_table
@@ -20,13 +20,10 @@ from ..formats.records import printable
 from ..formats.train_report import read_train_report
 from ..lennard_jones import LennardJones
 from ..plotting import require_matplotlib
-from ..prediction import atomic_energies, potentials_by_species, read_potentials
 from ..scan_series import AXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from ..plotting.dimer import DimerCurve
 
 DIMER_GRID = np.linspace(1.3, 3.0, 341)
 """Distances at which potentials are evaluated, Å."""
@@ -162,22 +159,8 @@ def _nve(arguments: argparse.Namespace) -> Drawing:
 def _dimer(arguments: argparse.Namespace) -> Drawing:
     from ..plotting.dimer import figure
 
-    exact = LennardJones()
-    curves = [_dimer_curve(file, label, exact) for file, label in zip(arguments.files, _labels(arguments))]
-    return figure(curves, exact, DIMER_GRID), {}
-
-
-def _dimer_curve(file: str, label: str, exact: LennardJones) -> DimerCurve:
-    """Evaluate the potential of one species for dimers."""
-    from ..plotting.dimer import DimerCurve
-
-    files = potentials_by_species([file])
-    potentials = read_potentials(files)
-    (symbol, atomic_energy), = atomic_energies(potentials).items()
-    dimers = [exact.dimer(float(r), symbol) for r in DIMER_GRID]
-    evaluations = evaluate(dimers, PotentialTables.from_potentials(potentials), forces=True)
-    return DimerCurve(label, DIMER_GRID, np.array([e.energy for e in evaluations]) - 2.0 * atomic_energy,
-                      np.array([e.forces[1, 0] for e in evaluations]))
+    curves = [potential_curve([file], label, DIMER_GRID) for file, label in zip(arguments.files, _labels(arguments))]
+    return figure(curves, LennardJones(), DIMER_GRID), {}
 
 
 KINDS: dict[str, Kind] = {

@@ -21,9 +21,10 @@ from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.extxyz import write_extxyz
 from ..formats.generate_input import GenerateInput, read_generate_input, write_generate_input
 from ..formats.input_file import FileEntry
+from ..formats.report_file import write_report
 from ..formats.scan_input import ScanInput, describe_keywords, read_scan_input
 from ..formats.scan_table import (
-    COORDINATES, KEY, LAST, MEASURES, Row, coordinates, number, option_columns, read_scan_table, write_scan_table,
+    KEY, LAST, MEASURES, Row, coordinates, number, option_columns, read_scan_table, write_scan_table,
 )
 from ..formats.structure_files import read_structures
 from ..formats.train_input import TrainInput, read_train_input, write_train_input
@@ -31,6 +32,7 @@ from ..parallel import Job, Outcome, logged, run_jobs
 from ..problem import prepare
 from ..progress import duration, progress_of_jobs, told_progress
 from ..scan_grid import Entry, Point, Structures, point_key, points_of, set_key
+from ..scan_groups import POINT_REPORT, best_and_median, point_folder, seed_groups, varied_columns
 from . import generate, train
 
 DESCRIPTION = f"""\
@@ -51,7 +53,7 @@ Example: python -m taylorfit scan scan.in --threads 2
 Everything that is not varied is as in GENERATE and TRAIN. What a mode does not depend on is
 not varied for it: energy training is done once for all delta. As many trainings run at a
 time as there are threads. Training sets are generated once for all modes, networks and
-seeds, and kept in FOLDER/sets; potentials and logs are in FOLDER/points/KEY. The same
+seeds, and kept in FOLDER/sets; potentials, logs and reports (train.json) are in FOLDER/points/KEY. The same
 command goes on after an interruption and skips what is in the table; a scan may be extended.
 
 Keywords of scan.in:
@@ -78,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("input", metavar="scan.in", help="ænet-style input file")
     parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores")
+    parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N of the axis seeds")
     parser.add_argument("--fresh", action="store_true", help="train everything again, and replace the table")
 
 
@@ -131,6 +134,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train what is not in the table yet; print and return the summary."""
     start = time.perf_counter()
     scan = read_scan_input(arguments.input)
+    if arguments.seeds is not None:
+        scan = first_seeds(scan, arguments.seeds)
     threads = (scan.threads if arguments.threads is None else arguments.threads) or available_threads()
     check_writable(scan.output)
     tasks, validated = _tasks(scan, arguments.input)
@@ -175,6 +180,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def first_seeds(scan: ScanInput, n: int) -> ScanInput:
+    """The scan with no more than the first `n` values of its axis seeds.
+
+    Raises
+    ------
+    InputError
+        if that is none, or the scan does not vary seeds.
+    """
+    if n < 1 or not scan.values_of("seeds"):
+        raise InputError("--seeds cannot be used", value=n, expected="at least 1, and an axis seeds")
+    return replace(scan, axes=tuple(replace(axis, values=axis.values[:n], words=axis.words[:n])
+                                    if axis.name == "seeds" else axis for axis in scan.axes))
+
+
 def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
     """All trainings of the scan, and whether there are validation structures."""
     base, settings = read_generate_input(scan.generate), read_train_input(scan.train)
@@ -200,7 +219,7 @@ def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
                 of_set, folder, replace(base, output=str(folder / "set.train"), derivatives=copies, timing=False),
                 None if point.plan.size is None else structures.subset(point.plan.size))
         key = point_key(point, of_set, validation)
-        tasks.append(PointTask(key, point, sets[of_set], Path(scan.folder) / "points" / key, point.row(point.plan.size or n)))
+        tasks.append(PointTask(key, point, sets[of_set], point_folder(scan.folder, key), point.row(point.plan.size or n)))
     return tasks, validation is not None
 
 
@@ -301,6 +320,7 @@ def train_point(task: PointTask, *, threads: int, tell: Callable[[Any], None]) -
         settings = read_train_input(input_file)
         problem = prepare(settings, input_file, threads, fresh=True, resume=resume)
         report = train.fit(problem, checkpoint, problem.identity(), resume, lambda *_, **options: told_progress(tell))
+    write_report(folder / POINT_REPORT, "train", report)
     return result_cells(report) if report["status"] in DONE else None
 
 
@@ -344,19 +364,14 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
         The cells that differ between trainings, seeds (number of them), and (best, median) of each measure that
         is there.
     """
-    options = option_columns(rows)
-    varied = [name for name in (*COORDINATES, *options) if name != "seed"
-              and (name == "mode" or len({row.get(name, "") for row in rows} - {""}) > 1)]
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row.get(name, "") for name in varied), []).append(row)
+    varied = varied_columns(rows)
     summary = []
-    for cells, group in groups.items():
+    for cells, group in seed_groups(rows, varied).items():
         entry: dict[str, Any] = {**dict(zip(varied, cells)), "seeds": len(group)}
         for _, name, _ in (*SUMMARY, *WITHOUT_VALIDATION):
-            values = [float(row[name]) for row in group if row[name]]
-            if values:
-                entry[name] = (min(values), float(np.median(values)))
+            values = best_and_median(group, name)
+            if values is not None:
+                entry[name] = values
         summary.append(entry)
     return summary
 

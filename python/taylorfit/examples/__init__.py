@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import shutil
 import tarfile
@@ -84,7 +85,7 @@ def example_files(name: str) -> dict[str, bytes]:
     folder = files(f"{__name__}.{example.package}")
     content = {file: (folder / file).read_bytes() for file in example.input_files}
     for archive in example.archives:
-        content |= _unpack((folder / archive).read_bytes(), archive)
+        content |= unpack((folder / archive).read_bytes(), archive)
     return content
 
 
@@ -148,16 +149,26 @@ def _example(name: str) -> Example:
         raise InputError("no such example", value=name, expected=" or ".join(sorted(EXAMPLES))) from None
 
 
-def _unpack(archive: bytes, name: str) -> dict[str, bytes]:
-    """Return path and content of the files in a .tar.xz, which may hold nothing but plain files."""
+def unpack(archive: bytes, name: str) -> dict[str, bytes]:
+    """Return path and content of the files in a .tar archive of any compression, which may hold nothing but plain files.
+
+    Raises
+    ------
+    InputError
+        if it is no such archive, or a member is something else or lies outside.
+    """
     content: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:xz") as tar:
-        for member in tar:
-            path = PurePosixPath(member.name)
-            stream = tar.extractfile(member) if member.isreg() else None
-            if stream is None or path.is_absolute() or ".." in path.parts:
-                raise InputError("unsafe member of an archive", file=name, value=member.name, expected="a plain file")
-            content[str(path)] = stream.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:*") as tar:
+            for member in tar:
+                path = PurePosixPath(member.name)
+                stream = tar.extractfile(member) if member.isreg() else None
+                if path.is_absolute() or ".." in path.parts or (stream is None and not member.isdir()):
+                    raise InputError("unsafe member of an archive", file=name, value=member.name, expected="a plain file")
+                if stream is not None:
+                    content[str(path)] = stream.read()
+    except (tarfile.TarError, EOFError, lzma.LZMAError) as error:
+        raise InputError(f"is no archive that can be unpacked ({error})", file=name, expected=".tar.xz or .tar.gz") from None
     return content
 
 

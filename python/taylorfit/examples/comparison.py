@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..analysis import ERROR_ROWS
 from ..errors import InputError
+from ..in_process import run_command, working_directory
 from . import Example
 
 SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean", "angle_error_mean")
@@ -39,12 +38,12 @@ def run_example(example: Example, directory: Path) -> Outcome:
     goes to a file of its own.
     """
     reports: dict[str, dict[str, Any]] = {}
-    with _working_directory(directory):
+    with working_directory(directory):
         for command, input_file in example.steps:
             name = Path(input_file).stem
             again = {"generate": ["--force"], "train": ["--fresh"]}.get(command, [])
             print(f"\n=== taylorfit {command} {input_file}", flush=True)
-            code = _run([command, input_file, *again, "--report", f"{name}.json"],
+            code = run_command([command, input_file, *again, "--report", f"{name}.json"],
                         output=f"{name}.out" if command == "predict" else None)
             if code != 0:
                 return Outcome(reports, code)
@@ -94,23 +93,3 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     width = max(len(label) for label, _ in table)
     lines = [f"{label:{width}}" + "".join(cells) for label, cells in table]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
-
-
-def _run(argv: list[str], output: str | None) -> int:
-    """Run a command of taylorfit in this process; its standard output goes to the file `output`, if named."""
-    from ..cli import main  # it imports the commands, which import this
-
-    if output is None:
-        return main(argv)
-    with open(output, "w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
-        return main(argv)
-
-
-@contextlib.contextmanager
-def _working_directory(directory: Path) -> Iterator[None]:
-    before = os.getcwd()
-    os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.chdir(before)

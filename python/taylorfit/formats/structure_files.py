@@ -74,7 +74,7 @@ def expand_patterns(
             files.append(path + selection)
             continue
         try:
-            found = sorted(filter(os.path.isfile, glob(path, recursive=True)), key=_natural_key)
+            found = sorted(filter(os.path.isfile, glob(path, recursive=True)), key=natural_key)
         except (OSError, ValueError, re.error) as error:
             raise InputError(f"unusable pattern ({error})", file=listed_in, line=line, value=text)
         if not found:
@@ -254,7 +254,7 @@ def _check_file(
                          expected=f"a file, or a pattern such as {text.rstrip('/')}/*.xsf")
 
 
-def _natural_key(path: str) -> tuple[Sequence[Any], str]:
+def natural_key(path: str) -> tuple[Sequence[Any], str]:
     """Sort key by path component, in which numbers count by their value."""
     split = [re.split("([0-9]+)", part) for part in path.split(os.sep)]
     keys = [[int(p) if i % 2 else p for i, p in enumerate(pieces)] for pieces in split]

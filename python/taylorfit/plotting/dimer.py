@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..dimer_curve import DimerCurve
 from ..lennard_jones import DISPLACEMENT, POINTS, LennardJones
 from .style import BLACK, COLUMN, GREY, line_style, literal, new_figure, styled
-
-
-@dataclass(frozen=True, eq=False)
-class DimerCurve:
-    """What a potential says about a dimer."""
-
-    label: str
-    r: np.ndarray
-    """(n,) distances, Å"""
-    energy: np.ndarray
-    """(n,) energy relative to the isolated atoms, eV"""
-    force: np.ndarray
-    """(n,) force along the bond, positive where the atoms repel each other, eV/Å"""
 
 
 @styled

@@ -44,7 +44,7 @@ def training_page(training: TrainReport, sets: Sequence[Predictions] = ()) -> Do
         Section("Data", (_facts(_data_facts(training.data)),)),
         Section("Settings", (_facts(_setting_facts(training)),)),
         Section("Networks", _networks(training.data)),
-        Section("Learning curves", (_picture(
+        Section("Learning curves", (picture(
             "curves", curves.figure([training], [training.name]), "Energy RMSE of test and training structures, and "
             "force error of the validation structures if there are any, against the epoch."),)),
     ]
@@ -126,7 +126,7 @@ def _training_errors(training: TrainReport) -> tuple[Block, ...]:
                              *(_number(value, 1.0, ".3f") for value in values)))
     validation = [training.data.get(key) or {} for key in ("validation", "validation_last")]
     if any(validation):
-        rows += _error_rows(validation, "validation: ")
+        rows += error_rows(validation, "validation: ")
     header = ("", f"best epoch ({training.best_epoch})", f"last epoch ({last['epoch']})")
     note = ("Errors of reference structures alone, never of Taylor copies. Test structures choose the best epoch; "
             "validation structures choose nothing.")
@@ -142,12 +142,13 @@ def _committee(data: Mapping[str, Any]) -> Sequence[Section]:
     rows = [(f"{which}: energy RMSE, meV/atom",
              *(_number(column.get(f"{which}_rmse"), 1e3, ".2f") for column in columns)) for which in ("train", "test")]
     table = Table(("", f"best (member {committee.get('best_member', UNKNOWN)})", "median", "standard deviation"),
-                  (*rows, *_error_rows(columns, "validation: ")), numeric=True)
+                  (*rows, *error_rows(columns, "validation: ")), numeric=True)
     return (Section(f"Committee of {committee.get('n', UNKNOWN)}", (
         table, "Weights of the best test epochs. All other numbers of this page are those of the best member.")),)
 
 
-def _error_rows(columns: Sequence[Mapping[str, Any]], prefix: str = "") -> list[tuple[str, ...]]:
+def error_rows(columns: Sequence[Mapping[str, Any]], prefix: str = "") -> list[tuple[str, ...]]:
+    """Errors (see `Errors.as_dict`) side by side; without those that none has."""
     return [(prefix + title, *(_number(column.get(key), factor, form) for column in columns))
             for title, key, factor, form in ERROR_ROWS if any(column.get(key) is not None for column in columns)]
 
@@ -162,23 +163,24 @@ def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:
     counts = [(title, *map(str, values)) for title, values in (
         ("structures with a reference energy", [e.n_structures for e in measured]),
         ("atoms with reference forces", [e.n_forces for e in measured]))]
-    rows = _error_rows([e.as_dict() for e in measured]) + counts
+    rows = error_rows([e.as_dict() for e in measured]) + counts
     blocks: list[Block] = [Table(("", *(one.label for one in sets)), tuple(rows), numeric=True)]
     with_forces = [one for one, e in zip(sets, measured) if e.n_forces]
     with_any = [one for one, e in zip(sets, measured) if e.n_forces or e.n_structures]
     if with_any:
-        blocks.append(_picture("errors", errors.figure(with_any, log=True), "Distribution of the force error over "
+        blocks.append(picture("errors", errors.figure(with_any, log=True), "Distribution of the force error over "
                                "atoms and of the energy error over structures, on logarithmic axes, which show tails."))
     for number, one in enumerate(with_any, start=1):
-        blocks.append(_picture(f"parity-{number}", parity.figure(one), f"{one.label}: prediction against reference; "
+        blocks.append(picture(f"parity-{number}", parity.figure(one), f"{one.label}: prediction against reference; "
                                "energies are relative to the isolated atoms."))
     if with_forces:
-        blocks.append(_picture("directions", directions.figure(with_forces), "Direction error of the forces against "
+        blocks.append(picture("directions", directions.figure(with_forces), "Direction error of the forces against "
                                "the size of the reference force; the line is the median."))
     return tuple(blocks)
 
 
-def _picture(name: str, figure: Any, caption: str) -> Picture:
+def picture(name: str, figure: Any, caption: str) -> Picture:
+    """A figure of matplotlib for a page, as wide as it is."""
     return Picture(name, png_bytes(figure), caption, float(figure.get_figwidth()))
 
 

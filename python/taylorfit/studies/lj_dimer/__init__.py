@@ -1,0 +1,161 @@
+"""The Lennard-Jones dimer of Cooper et al. 2020, section III A and figure 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...dimer_curve import DimerCurve, DimerNumbers, dimer_numbers, potential_curve
+from ...errors import InputError
+from ...formats.train_input import read_train_input
+from ...formats.xsf import write_xsf
+from ...lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from ...plotting import dimer
+from ...reporting.document import Document, Section, Table
+from ...reporting.training_page import picture
+from ...structure import Structure
+from ...taylor.provenance import copy_name
+from ..data import TRAINING, VALIDATION
+from ..page import NOTHING
+from ..steps import generate_step, train_step
+from ..study import Step, Study
+from ..tables import PaperRow, paper_table
+
+SYMBOL = "C"
+MODES = {"energy": "energies alone", "taylor": "Taylor (the paper)", "centred": "Taylor, centred",
+         "directional": "directional", "exact": "exact forces"}
+"""Mode → title."""
+DRAWN = ("energy", "taylor", "exact")
+RANGE = 1.35, 2.8
+"""Distances over which deviations are measured, Å: the points and a little of the wall."""
+WITHIN = 1.4, 2.8
+"""Those between the points, Å."""
+STEP = 0.005
+"""Å"""
+
+Member = tuple[DimerCurve, DimerNumbers, DimerNumbers]
+"""Curve of a potential, its numbers over `RANGE` and over `WITHIN`."""
+Members = dict[str, list[Member]]
+"""Mode → members, smallest RMS deviation over `RANGE` first."""
+
+
+def place(data: Path | None) -> None:
+    """Write the seven points, their Taylor copies, and dimers to check against."""
+    if data is not None:
+        raise InputError("this study is analytic and takes no data", value=data, expected="no --data")
+    exact = LennardJones()
+    for folder in (TRAINING, VALIDATION):
+        Path(folder).mkdir(exist_ok=True)
+    distances, energies = exact.taylor_points(np.array(POINTS), DISPLACEMENT)
+    for number, point in enumerate(POINTS):
+        parent = f"{TRAINING}/{number + 1}.xsf"
+        _write(parent, exact.dimer(point, SYMBOL))
+        for copy, axis in enumerate("-+"):
+            at = 2 * number + copy
+            positions = np.array([[0.0, 0.0, 0.0], [distances[at], 0.0, 0.0]])
+            _write(copy_name(parent, "cartesian", copy, DISPLACEMENT, f"2{axis}x"),
+                   Structure((SYMBOL, SYMBOL), positions, energy=float(energies[at])))
+    for number, distance in enumerate(grid(0.05)):
+        _write(f"{VALIDATION}/{number:02d}.xsf", exact.dimer(float(distance), SYMBOL))
+
+
+def _write(name: str, structure: Structure) -> None:
+    if not Path(name).exists():
+        write_xsf(name, structure)
+
+
+def grid(step: float) -> np.ndarray:
+    """Distances over `RANGE`, Å."""
+    low, high = RANGE
+    return np.linspace(low, high, round((high - low) / step) + 1)
+
+
+def steps(scale: str) -> list[Step]:
+    """Training sets, then a committee for each mode; quick and full are the same, for all takes seconds."""
+    return [generate_step("generate.in"), generate_step("generate-copies.in"),
+            *(train_step(f"train-{mode}.in") for mode in MODES)]
+
+
+def members() -> Members:
+    """Curves of all potentials that are there."""
+    exact, r = LennardJones(), grid(STEP)
+    found: Members = {}
+    for mode in MODES:
+        if not Path(f"train-{mode}.in").exists():
+            continue
+        settings = read_train_input(f"train-{mode}.in")
+        files = sorted(Path(settings.committee.folder).glob(f"[0-9]*/{settings.networks[0].file}"))
+        curves = [potential_curve([str(file)], MODES[mode], r) for file in files]
+        known = [(curve, dimer_numbers(curve, exact, *RANGE), dimer_numbers(curve, exact, *WITHIN)) for curve in curves]
+        if known:
+            found[mode] = sorted(known, key=lambda member: member[1].rms)
+    return found
+
+
+def median_member(known: list[Member]) -> Member:
+    """The member of median RMS deviation (of an even number the better one in the middle)."""
+    return known[(len(known) - 1) // 2]
+
+
+def exact_curvature(exact: LennardJones) -> float:
+    """V″(r0), eV/Å²."""
+    return 72.0 * exact.epsilon / exact.r0**2
+
+
+def numbers_table(found: Members) -> Table:
+    """Minimum, curvature and deviations: the best member of each mode and the median one."""
+    exact = LennardJones()
+    curvature = exact_curvature(exact)
+    lines = [("exact", "", f"{exact.r0:.3f}", f"{-exact.epsilon:.3f}", f"{curvature:.1f}", *4 * ("0",))]
+    for mode, known in found.items():
+        for which, (_, over, within) in (("best", known[0]), ("median", median_member(known))):
+            lines.append((MODES[mode], f"{which} of {len(known)}", f"{over.r_min:.3f}", f"{over.depth:.3f}",
+                          f"{over.curvature:.1f}", f"{over.rms:.3f}", f"{over.largest:.3f}", f"{within.rms:.3f}",
+                          f"{within.largest:.3f}"))
+    ranges = [f"{low} to {high} Å" for low, high in (RANGE, WITHIN)]
+    return Table(("training", "seed", "minimum, Å", "depth, eV", "curvature, eV/Å²",
+                  *(f"{what}, eV, {where}" for where in ranges for what in ("RMS deviation", "largest"))),
+                 tuple(lines), numeric=True)
+
+
+def paper_rows(found: Members) -> list[PaperRow]:
+    """What the paper says of figure 2, and what is seen here."""
+    def words(mode: str) -> str:
+        if mode not in found:
+            return "–"
+        known = [member[1] for member in (found[mode][0], median_member(found[mode]))]
+        return (" / ".join(f"{one.r_min:.3f}" for one in known) + " Å, " + " / ".join(f"{one.depth:.2f}" for one in known)
+                + " eV, " + " / ".join(f"{one.curvature:.0f}" for one in known) + " eV/Å²")
+
+    exact = LennardJones()
+    why = ("The paper shows curves and no numbers; cutoff and epochs are not given (here 6 Å and at most 3000). Best and "
+           f"median seed; exact: {exact.r0} Å, {-exact.epsilon} eV, {exact_curvature(exact):.0f} eV/Å².")
+    return [
+        PaperRow("energies alone: minimum, depth, curvature", "not reproduced (fig. 2a)", words("energy"), why),
+        PaperRow("Taylor, ±0.02 Å, 14 copies", "minimum, slope and curvature reproduced (fig. 2b)", words("taylor"),
+                 "The copies have first-order energies, wrong by up to 0.136 eV (lower) on the steep wall at 1.40 Å: too deep a "
+                 "well beside it comes with the method."),
+        PaperRow("exact forces", "–", words("exact"), "Not in the paper: the same seven points. Fourteen numbers do not fix 101 weights: the curve goes through "
+                 "points and slopes exactly and is free between them."),
+    ]
+
+
+def results(scale: str) -> Document:
+    """The page."""
+    found = members()
+    if not found:
+        return Document("Study lj-dimer", (Section("Results", (NOTHING,)),))
+    exact = LennardJones()
+    drawn = [median_member(found[mode])[0] for mode in DRAWN if mode in found]
+    return Document("Study lj-dimer", (
+        Section("Numbers", (
+            f"Networks 11-5-5-1 (and an input that is always zero), seven points from 1.4 to 2.8 Å, all of them trained on. Deviations from the exact energy "
+            f"over {RANGE[0]} to {RANGE[1]} Å; members are ordered by their RMS.", numbers_table(found))),
+        Section("Figure 2", (picture("dimer", dimer.figure(drawn, exact, grid(STEP)), "The median seed of each training; "
+                                     "circles: reference points, crosses: Taylor points."),)),
+        Section("Paper and here", (paper_table(paper_rows(found)),)),
+    ))
+
+
+STUDY = Study("lj-dimer", "Lennard-Jones dimer", __name__, place, steps, results)

@@ -1,0 +1,180 @@
+"""Sections of the page about a study, made from what there is in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..analysis import errors_in
+from ..errors import InputError
+from ..formats.csv_table import Table as CsvTable
+from ..formats.csv_table import read_table
+from ..formats.md_input import read_md_input
+from ..formats.predictions_file import read_predictions
+from ..formats.scan_table import Row, labels
+from ..formats.train_report import read_train_report
+from ..plotting import directions, errors, nve, rdf, scan, times
+from ..plotting.rdf import Rdf
+from ..reporting.document import Block, Section, Table
+from ..reporting.training_page import error_rows, picture
+from ..scan_groups import POINT_REPORT
+from .steps import Shown, scan_file, trainings
+from .tables import (
+    FORCE, History, copies_words, equal_time_table, mode_words, modes_table, share_table, sorted_groups, time_budgets,
+)
+
+Trainings = Sequence[tuple[Row, Path]]
+"""Rows of scans, each with the folder of the training."""
+
+NOTHING = "Nothing has been trained yet."
+
+
+def rows_of(found: Trainings) -> list[Row]:
+    """The rows alone."""
+    return [row for row, _ in found]
+
+
+def modes_section(found: Trainings) -> Section:
+    """Errors of every mode on the validation structures."""
+    if not found:
+        return Section("Modes", (NOTHING,))
+    return Section("Modes", (
+        "Errors on the validation structures: best and median over the seeds, each column by itself; weights of the epoch "
+        "with the smallest test error. Where the last epoch is much different it has a line of its own.",
+        modes_table(rows_of(found))))
+
+
+def share_section(found: Trainings) -> Section | None:
+    """How much of the way from energy to exact training each mode goes; None without both ends."""
+    modes = {row["mode"] for row, _ in found}
+    if not {"energy", "exact"} < modes:
+        return None
+    return Section("Share of exact training's improvement", (
+        "How much of the way from the errors of energy training to those of exact force training a mode goes, "
+        "100 %: as good as exact training.", share_table(rows_of(found))))
+
+
+def histories_of(found: Trainings) -> dict[str, list[History]]:
+    """Title of a mode → the history of each seed that has one."""
+    rows, folders = rows_of(found), {row["key"]: folder for row, folder in found}
+    histories: dict[str, list[History]] = {}
+    for group in sorted_groups(rows):
+        own = [one for row in group if (one := _history(folders[row["key"]] / POINT_REPORT)) is not None]
+        if own:
+            copies = copies_words(group[0])
+            histories[mode_words(group[0], rows) + (f", {copies}" if group[0]["strategy"] else "")] = own
+    return histories
+
+
+def _history(file: Path) -> History | None:
+    """Errors against time from the report of a training; None if there are none."""
+    if not file.exists():
+        return None
+    report = read_train_report(file)
+    known = (report.validation_epoch > 0) & np.isfinite(report.validation_force_error)
+    if not known.any():
+        return None
+    seconds = report.validation_epoch[known] * float(report.data["seconds_per_epoch"])
+    return History(seconds, report.validation_energy_rmse[known], report.validation_force_error[known])
+
+
+def time_section(found: Trainings) -> Section | None:
+    """Errors at equal time; None where no training kept its history."""
+    if not found:
+        return None
+    largest = max(float(row["n_structures"]) for row, _ in found)
+    histories = histories_of([(row, folder) for row, folder in found if float(row["n_structures"]) == largest])
+    if not histories:
+        return None
+    shown = {title: sorted(seeds, key=lambda one: one.force_error[-1])[len(seeds) // 2] for title, seeds in histories.items()}
+    return Section("Equal time", (
+        "Validation errors that each mode has reached after the same time of training: medians over the seeds, weights of "
+        "that epoch. The times are those of training alone, one thread each (making of copies, reading and validation "
+        "left out). In brackets: finished before; a dash: no validation yet.",
+        equal_time_table(histories, time_budgets(histories)),
+        picture("time", times.figure({title: (one.seconds, one.energy_rmse, one.force_error) for title, one in shown.items()}),
+                "Validation errors against the time of training, for each mode the seed of median final force error.")))
+
+
+def scan_section(title: str, name: str, found: Trainings, x: str, caption: str, relative: str | None = None,
+                 keep: Callable[[Row], bool] = lambda row: True) -> Section | None:
+    """A figure of the errors against δ, a or the number of structures; None without rows on that axis."""
+    rows = [row for row, _ in found if keep(row) and row[FORCE]]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    if not rows:
+        return None
+    table = CsvTable(name, {key: tuple(row.get(key, "") for row in rows) for key in columns} | {"label": tuple(labels(rows))},
+                     tuple(range(2, len(rows) + 2)))
+    try:
+        figure = scan.figure(table, x, relative if any(row["mode"] == relative for row in rows) else None)
+    except InputError:
+        # None of these modes has copies, so none depends on δ
+        return None
+    return Section(title, (picture(name, figure, caption),))
+
+
+def predictions_section(shown: Sequence[Shown], scale: str) -> Section | None:
+    """Distributions of errors and maps of directions of the best seeds; None without predictions."""
+    sets = [read_predictions(one.predictions(scale)) for one in shown if one.predictions(scale).exists()]
+    if not sets:
+        return None
+    measured = [errors_in(one) for one in sets]
+    return Section("Distribution and direction of the force errors", (
+        f"The seed of each mode with the smallest mean |F − F_ref|; {sets[0].n_structures} validation structures.",
+        Table(("", *(one.label for one in sets)), tuple(error_rows([one.as_dict() for one in measured])), numeric=True),
+        picture("errors", errors.figure(sets, log=True),
+                "Distribution of |F − F_ref| over the atoms and of the energy error over the structures, logarithmic axes."),
+        picture("directions", directions.figure(sets),
+                "Angle between F and F_ref against |F_ref|; colour: share of the atoms; line: median.")))
+
+
+def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()) -> Section | None:
+    """Tables and figures of molecular dynamics; None if there is none yet.
+
+    Parameters
+    ----------
+    references
+        other curves for the figure of the radial distribution functions
+    """
+    file = scan_file(name, scale)
+    output = read_md_input(file).output if Path(file).exists() else None
+    if output is None or not Path(f"{output}.starts.csv").exists():
+        return None
+    blocks: list[Block] = [_walks_table(read_table(f"{output}.starts.csv"))]
+    steps = Path(f"{output}.steps.csv")
+    if read_md_input(file).ensemble == "nve" and steps.exists():
+        blocks.append(picture(f"{name}-nve", nve.figure(nve.nve_runs(read_table(steps))),
+                              "Total energy of NVE runs relative to their start; one line for each start."))
+    if Path(f"{output}.rdf.csv").exists():
+        curves = [*references, *rdf.rdf_curves(read_table(f"{output}.rdf.csv"))]
+        blocks.append(picture(f"{name}-rdf", rdf.figure(curves), "Radial distribution functions, means over the starts."))
+    return Section(title, tuple(blocks))
+
+
+def _walks_table(table: CsvTable) -> Table:
+    """The runs of molecular dynamics."""
+    columns = [name for name in (
+        "potential", "start", "steps", "status", "first_extrapolation", "drift (meV/atom/ps)", "drift_error (meV/atom/ps)",
+        "fluctuation (meV/atom)", "temperature (K)") if name in table and any(table.words(name))]
+
+    def cell(word: str) -> str:
+        try:
+            return word if word.lstrip("-").isdigit() else format(float(word), ".4g")
+        except ValueError:
+            return word or "–"
+
+    return Table(tuple(name.replace("_", " ") for name in columns),
+                 tuple(tuple(cell(word) for word in row) for row in zip(*(table.words(name) for name in columns))), numeric=True)
+
+
+def scan_study_sections(scale: str, scans: Sequence[str], shown: Sequence[Shown]) -> list[Section | None]:
+    """What all studies of modes have: modes, shares, equal time, distributions."""
+    found = trainings(scale, scans)
+    return [modes_section(found), share_section(found), time_section(found), predictions_section(shown, scale)]
+
+
+def present(*sections: Section | None) -> tuple[Section, ...]:
+    """Those that there is something for."""
+    return tuple(section for section in sections if section is not None)

@@ -1,0 +1,198 @@
+"""Tables of studies as pure functions of the rows of scans: modes, equal time, shares, and the paper's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..formats.scan_table import LAST, option_columns
+from ..formats.train_forces import MODES
+from ..reporting.document import Table
+from ..scan_groups import Cells, best_and_median, coordinate_names, seed_groups
+
+ENERGY, FORCE, COMPONENT = "energy_rmse_meV_per_atom", "force_error_norm_mean_eV_per_A", "force_mae_eV_per_A"
+MEASURES: tuple[tuple[str, str, str], ...] = (
+    (ENERGY, "energy RMSE, meV/atom", ".2f"), (FORCE, "mean |F − F_ref|, eV/Å", ".3f"), (COMPONENT, "force MAE, eV/Å", ".3f"),
+)
+"""Column of a scan, title, format."""
+APART = 0.1
+"""Errors of the last epoch that differ by more than this fraction from those of the best have a row of their own."""
+LETTERS = {"cartesian": "A", "random": "B"}
+"""Strategies in the paper's words."""
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A number of the paper beside ours."""
+
+    quantity: str
+    paper: str
+    here: str
+    why: str
+    """What differs, and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Errors of the validation structures along a training."""
+
+    seconds: np.ndarray
+    """(n,) since its start, ascending"""
+    energy_rmse: np.ndarray
+    """(n,) eV/atom"""
+    force_error: np.ndarray
+    """(n,) mean |F − F_ref|, eV/Å"""
+
+    def at(self, seconds: float) -> tuple[float, float] | None:
+        """Energy RMSE (eV/atom) and mean |F − F_ref| (eV/Å) after so many seconds; None before the first."""
+        known = np.flatnonzero(self.seconds <= seconds * (1.0 + 1e-9))
+        return (float(self.energy_rmse[known[-1]]), float(self.force_error[known[-1]])) if len(known) else None
+
+
+def sorted_groups(rows: Sequence[Cells]) -> list[list[Cells]]:
+    """Rows that differ in the seed alone, small sets and simple modes first."""
+    groups = list(seed_groups(rows).values())
+    return sorted(groups, key=lambda group: (float(group[0]["n_structures"] or 0), MODES.index(group[0]["mode"])))
+
+
+def copies_words(row: Cells) -> str:
+    """The Taylor copies of a training: ``B, δ 0.008 Å, a 22``."""
+    if not row.get("strategy"):
+        return DASH
+    return f"{LETTERS.get(row['strategy'], row['strategy'])}, δ {row['delta_A']} Å, a {row['multiple_a']}"
+
+
+def mode_words(row: Cells, rows: Sequence[Cells]) -> str:
+    """The mode, with the network and options where these differ among `rows`."""
+    extra = [name for name in ("network", "beta_A2", *option_columns(rows))
+             if len({other.get(name, "") for other in rows if other["mode"] == row["mode"]}) > 1]
+    words = {"beta_A2": "β={} Å²", "network": "{}"}
+    return " ".join([row["mode"], *(words.get(name, name + "={}").format(row.get(name) or DASH) for name in extra)])
+
+
+def modes_table(rows: Sequence[Cells]) -> Table:
+    """One line per training: best and median over the seeds, weights of the best epoch.
+
+    Errors with the weights of the last epoch have a line of their own where the median of a force error
+    differs much (see `APART`): plain Taylor training stops improving test energies before forces are done.
+    """
+    header = ("mode", "copies", "structures", "seeds", *(word for _, title, _ in MEASURES for word in (f"{title}: best", "median")),
+              "s per epoch", "weights of epoch")
+    lines = []
+    for group in sorted_groups(rows):
+        first = group[0]
+        start = (mode_words(first, rows), copies_words(first), first["n_structures"], str(len(group)))
+        lines.append((*start, *_pairs(group, ""), _median(group, "seconds_per_epoch", ".3f"), _median(group, "best_epoch", ".0f")))
+        best, last = best_and_median(group, FORCE), best_and_median(group, LAST + FORCE)
+        if best and last and abs(last[1] - best[1]) > APART * best[1]:
+            lines.append((f"{start[0]}, last epoch", *start[1:], *_pairs(group, LAST), "", _median(group, "epochs", ".0f")))
+    return Table(header, tuple(lines), numeric=True)
+
+
+def _pairs(group: Sequence[Cells], prefix: str) -> list[str]:
+    """Best and median of all measures as cells."""
+    cells = []
+    for column, _, form in MEASURES:
+        values = best_and_median(group, prefix + column)
+        cells += [DASH, DASH] if values is None else [format(value, form) for value in values]
+    return cells
+
+
+def _median(group: Sequence[Cells], column: str, form: str) -> str:
+    values = best_and_median(group, column)
+    return DASH if values is None else format(values[1], form)
+
+
+def two(rows: Sequence[Cells], column: str, form: str) -> str:
+    """Best and median as ``0.61 / 0.66``; a dash without values."""
+    values = best_and_median(rows, column)
+    return DASH if values is None else " / ".join(format(value, form) for value in values)
+
+
+def of_mode(rows: Sequence[Cells], mode: str, **cells: str | None) -> list[Cells]:
+    """Rows of a mode with given cells (None: any)."""
+    return [row for row in rows if row["mode"] == mode
+            and all(value is None or row.get(name, "") == value for name, value in cells.items())]
+
+
+def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], column: str) -> str:
+    """By how much best and median are smaller than those of the reference, in per cent."""
+    values, compared = best_and_median(rows, column), best_and_median(reference, column)
+    if values is None or compared is None:
+        return DASH
+    return " / ".join(f"{100.0 * (1.0 - value / other):.0f} %" for value, other in zip(values, compared))
+
+
+def share_table(rows: Sequence[Cells]) -> Table:
+    """What share of the improvement of exact over energy training each mode reaches, for each number of structures."""
+    header = ("mode", "copies", "structures", *(word for _, title, _ in MEASURES
+                                                for word in (f"{title.split(',')[0]}: best", "median")))
+    lines = []
+    for group in sorted_groups(rows):
+        first = group[0]
+        same = [row for row in rows if row["n_structures"] == first["n_structures"]]
+        if first["mode"] in ("energy", "exact"):
+            continue
+        cells = []
+        for column, _, _ in MEASURES:
+            values = best_and_median(group, column)
+            ends = [best_and_median(of_mode(same, mode), column) for mode in ("energy", "exact")]
+            cells += [DASH, DASH] if values is None or None in ends else [
+                _share(value, worst, best) for value, worst, best in zip(values, *ends)]
+        lines.append((mode_words(first, rows), copies_words(first), first["n_structures"], *cells))
+    return Table(header, tuple(lines), numeric=True)
+
+
+def _share(value: float, worst: float, best: float) -> str:
+    return DASH if worst <= best else f"{100.0 * (worst - value) / (worst - best):.0f} %"
+
+
+def time_budgets(histories: Mapping[str, Sequence[History]]) -> list[float]:
+    """Three times to compare at, s: of the shortest training, of the longest, and their geometric mean."""
+    totals = [float(np.median([one.seconds[-1] for one in of_mode])) for of_mode in histories.values() if of_mode]
+    return [] if not totals else [min(totals), float(np.sqrt(min(totals) * max(totals))), max(totals)]
+
+
+def equal_time_table(histories: Mapping[str, Sequence[History]], budgets: Sequence[float]) -> Table:
+    """Errors that each mode has reached after the same seconds, medians over the seeds.
+
+    Parameters
+    ----------
+    histories
+        title of a mode → one for each seed
+    budgets
+        s; in brackets what a mode has that was finished before
+    """
+    header = ("mode", *(f"after {seconds:.3g} s: {what}" for seconds in budgets
+                        for what in ("E RMSE, meV/atom", "|F − F_ref|, eV/Å")))
+    lines = []
+    for title, seeds in histories.items():
+        cells = []
+        for budget in budgets:
+            reached = [pair for pair in (one.at(budget) for one in seeds) if pair is not None]
+            if len(reached) < len(seeds):
+                cells += [DASH, DASH]
+                continue
+            ended = np.median([one.seconds[-1] for one in seeds]) < 0.999 * budget
+            energy, force = np.median(reached, axis=0)
+            cells += [f"({word})" if ended else word for word in (f"{1e3 * energy:.2f}", f"{force:.3f}")]
+        lines.append((title, *cells))
+    return Table(header, tuple(lines), numeric=True)
+
+
+def paper_table(rows: Sequence[PaperRow]) -> Table:
+    """The paper's numbers and ours."""
+    return Table(("quantity", "paper", "here", "what differs, and why"),
+                 tuple((row.quantity, row.paper, row.here, row.why) for row in rows))
+
+
+def text_lines(table: Table) -> list[str]:
+    """A table for the screen."""
+    cells = [table.header, *table.rows]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(table.header))]
+    lines = ["  ".join(f"{cell:>{width}}" if table.numeric and k else f"{cell:<{width}}"
+                       for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]

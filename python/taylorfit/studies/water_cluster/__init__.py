@@ -1,0 +1,120 @@
+"""Water clusters (H2O)6: figures 3 to 5, S1 to S3 and Table S1 of Cooper et al. 2020, on GFN1-xTB data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import InputError
+from ...examples import example_files
+from ...reporting.document import Document, Section
+from ...scan_groups import Cells
+from ..data import TRAINING, VALIDATION, names_in, place, structures_at
+from ..page import present, scan_section, scan_study_sections
+from ..steps import Shown, predict_step, scan_step, trainings
+from ..study import Step, Study
+from ..tables import COMPONENT, ENERGY, FORCE, PaperRow, of_mode, paper_table, two
+
+SHOWN = (
+    Shown("energy", "energies alone", "energy"),
+    Shown("cartesian", "Taylor A", "taylor", "cartesian", ("cartesian",)),
+    Shown("taylor", "Taylor B", "taylor", "random"),
+    Shown("centred", "centred B", "centred", "random"),
+    Shown("directional", "directional", "directional"),
+    Shown("exact", "exact forces", "exact"),
+)
+MODES = ("modes", "cartesian")
+DELTAS = ("modes", "delta", "cartesian", "cartesian-delta")
+LARGER = {"1000": "xsf-1000", "2000": "xsf-2000"}
+"""List of the shared data → folder for what it has beyond the smaller ones."""
+SIZES = ("modes", "sizes", "sizes-1000", "sizes-2000")
+
+
+def place_data(data: Path | None) -> None:
+    """The structures and setups of the example; with --data, the larger sets of the same kind too."""
+    content = example_files("water-cluster")
+    for name in ("O", "H"):
+        setup = Path(f"{name}.behler.fingerprint.stp")
+        if not setup.exists():
+            setup.write_bytes(content[setup.name])
+    wanted = {TRAINING: {name: text for name, text in content.items() if name.startswith(f"{TRAINING}/")},
+              VALIDATION: {name: text for name, text in content.items() if name.startswith(f"{VALIDATION}/")}}
+    if data is not None:
+        wanted |= _larger_sets(data, {Path(name).name for name in wanted[TRAINING]})
+    for folder, structures in wanted.items():
+        if not Path(folder).is_dir():
+            place(structures, folder)
+
+
+def _larger_sets(data: Path, known: set[str]) -> dict[str, dict[str, bytes]]:
+    """Folder → structures of the lists train_1000.txt and train_2000.txt that no smaller set has; the validation set."""
+    if not (data / "train_1000.txt").is_file():
+        raise InputError("not the larger sets of water clusters", file=data,
+                         expected="a folder with train_1000.txt, train_2000.txt, train_2000.tar.xz, validation_0500.tar.xz")
+    every = {Path(name).name: text for name, text in structures_at(data, "train_2000.tar.xz").items()}
+    sets = {}
+    for size, folder in LARGER.items():
+        names = names_in(data / f"train_{size}.txt")
+        sets[folder] = {name: text for name, text in every.items() if name in names - known}
+        known = known | names
+    return sets | {VALIDATION: structures_at(data / "validation_0500.tar.xz")}
+
+
+def steps(scale: str) -> list[Step]:
+    """Modes with both strategies, δ and a, set sizes, then predictions of the best potentials."""
+    scans = [scan_step(name)(scale) for name in MODES]
+    if scale == "quick":
+        more = [scan_step("delta")(scale), scan_step("sizes")(scale)]
+    else:
+        more = [scan_step("delta")(scale), scan_step("cartesian-delta")(scale),
+                *(scan_step(f"sizes-{size}", folder)(scale) for size, folder in LARGER.items())]
+    return [*scans, *(predict_step(shown, scale) for shown in SHOWN), *more]
+
+
+def paper_rows(rows: list[Cells]) -> list[PaperRow]:
+    """Numbers of section III B, and here (best / median over the seeds)."""
+    smallest = min(rows, key=lambda row: float(row["n_structures"]), default={"n_structures": ""})["n_structures"]
+    largest = max(rows, key=lambda row: float(row["n_structures"]), default={"n_structures": ""})["n_structures"]
+    small = {"n_structures": smallest}
+    exact, energy = of_mode(rows, "exact", **small), of_mode(rows, "energy", **small)
+    other = "another reference method (GFN1-xTB) and other frames; best / median of the seeds"
+    return [
+        PaperRow("energy error of Taylor training, meV/atom", "< 2", two(of_mode(rows, "taylor", strategy="random", **small), ENERGY, ".2f"),
+                 "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, the 800 K ones partly evaporated; " + other + "."),
+        PaperRow("force MAE of direct training, eV/Å", "0.18", two(exact, COMPONENT, ".3f"),
+                 "The paper mixes components and norms; norms here: " + two(exact, FORCE, ".3f") + "; " + other + "."),
+        PaperRow("share of direct training's improvement by Taylor training", "about 50 %",
+                 "see the table of shares", "Depends on δ² at a given number of epochs: plain Taylor training is far from "
+                 "its end when test energies are best."),
+        PaperRow("time per epoch, direct over energies", "8", _ratio(exact, energy),
+                 "The paper differentiates through matrices of derivatives; here products of vectors with them."),
+        PaperRow(f"{smallest} structures with Taylor against {largest} with energies alone, mean |F − F_ref|, eV/Å",
+                 "about equal at four times the structures",
+                 f"{two(of_mode(rows, 'taylor', strategy='random', **small), FORCE, '.3f')} against "
+                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE, '.3f')}",
+                 f"In the paper 471 against 1886; {other}."),
+        PaperRow(f"the same with exact forces: {smallest} against {largest}", "–",
+                 f"{two(exact, FORCE, '.3f')} against {two(of_mode(rows, 'energy', n_structures=largest), FORCE, '.3f')}",
+                 "Not in the paper."),
+    ]
+
+
+def _ratio(rows: list[Cells], reference: list[Cells]) -> str:
+    seconds = [sorted(float(row["seconds_per_epoch"]) for row in some) for some in (rows, reference)]
+    return f"{seconds[0][len(seconds[0]) // 2] / seconds[1][len(seconds[1]) // 2]:.1f}" if all(seconds) else "–"
+
+
+def results(scale: str) -> Document:
+    """The page."""
+    deltas, sizes = trainings(scale, DELTAS), trainings(scale, SIZES)
+    smallest = {row["n_structures"] for row, _ in trainings(scale, MODES)}
+    rows = [row for row, _ in {row["key"]: (row, folder) for row, folder in [*trainings(scale, MODES), *sizes]}.values()]
+    return Document(f"Study water-cluster, {scale}", present(
+        *scan_study_sections(scale, MODES, SHOWN),
+        scan_section("Figure 4: δ and a", "delta", deltas, "delta", "Errors relative to energy training against δ.",
+                     "energy", lambda row: row["n_structures"] in smallest and row["mode"] in ("energy", "taylor", "exact")),
+        scan_section("Number of structures", "sizes", sizes, "size", "Errors against the number of structures."),
+        Section("Paper and here", (paper_table(paper_rows(rows)),)),
+    ))
+
+
+STUDY = Study("water-cluster", "water clusters", __name__, place_data, steps, results)
