@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Example] = {
         summary="(H2O)6 with GFN1-xTB energies and forces: 471 structures, 200 to check against",
         input_files=(
             "README.md",
+            "TUTORIAL.md",
             "O.fingerprint.stp",
             "H.fingerprint.stp",
             "generate.in",
