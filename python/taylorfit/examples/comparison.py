@@ -44,7 +44,7 @@ def run_example(example: Example, directory: Path) -> Outcome:
             again = {"generate": ["--force"], "train": ["--fresh"]}.get(command, [])
             print(f"\n=== taylorfit {command} {input_file}", flush=True)
             code = run_command([command, input_file, *again, "--report", f"{name}.json"],
-                        output=f"{name}.out" if command == "predict" else None)
+                               output=f"{name}.out" if command == "predict" else None)
             if code != 0:
                 return Outcome(reports, code)
             reports[name] = json.loads(Path(f"{name}.json").read_text(encoding="utf-8"))

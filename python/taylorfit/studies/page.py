@@ -23,6 +23,7 @@ from ..scan_groups import POINT_REPORT
 from .steps import Shown, scan_file, trainings
 from .tables import (
     FORCE, History, copies_words, equal_time_table, mode_words, modes_table, share_table, sorted_groups, time_budgets,
+    walks_table,
 )
 
 Trainings = Sequence[tuple[Row, Path]]
@@ -130,6 +131,13 @@ def predictions_section(shown: Sequence[Shown], scale: str) -> Section | None:
                 "Angle between F and F_ref against |F_ref|; colour: share of the atoms; line: median.")))
 
 
+def md_output(name: str, scale: str, ending: str) -> Path | None:
+    """A table of molecular dynamics, if it is there."""
+    file = scan_file(name, scale)
+    path = Path(f"{read_md_input(file).output}.{ending}") if Path(file).exists() else None
+    return path if path is not None and path.exists() else None
+
+
 def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()) -> Section | None:
     """Tables and figures of molecular dynamics; None if there is none yet.
 
@@ -138,35 +146,20 @@ def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()
     references
         other curves for the figure of the radial distribution functions
     """
-    file = scan_file(name, scale)
-    output = read_md_input(file).output if Path(file).exists() else None
-    if output is None or not Path(f"{output}.starts.csv").exists():
+    starts, steps, curves = (md_output(name, scale, ending) for ending in ("starts.csv", "steps.csv", "rdf.csv"))
+    if starts is None:
         return None
-    blocks: list[Block] = [_walks_table(read_table(f"{output}.starts.csv"))]
-    steps = Path(f"{output}.steps.csv")
-    if read_md_input(file).ensemble == "nve" and steps.exists():
-        blocks.append(picture(f"{name}-nve", nve.figure(nve.nve_runs(read_table(steps))),
-                              "Total energy of NVE runs relative to their start; one line for each start."))
-    if Path(f"{output}.rdf.csv").exists():
-        curves = [*references, *rdf.rdf_curves(read_table(f"{output}.rdf.csv"))]
-        blocks.append(picture(f"{name}-rdf", rdf.figure(curves), "Radial distribution functions, means over the starts."))
+    settings = read_md_input(scan_file(name, scale))
+    blocks: list[Block] = [
+        f"{settings.ensemble.upper()}, {settings.steps} steps of {settings.timestep:g} fs after {settings.equilibration} "
+        f"with a thermostat, {settings.temperature:g} K.", walks_table(read_table(starts))]
+    if settings.ensemble == "nve" and steps is not None:
+        blocks.append(picture(name, nve.figure(nve.nve_runs(read_table(steps))),
+                              "Total energy relative to the start; a line for each start."))
+    if curves is not None:
+        blocks.append(picture(f"{name}-rdf", rdf.figure([*references, *rdf.rdf_curves(read_table(curves))]),
+                              "Radial distribution functions, means over the starts."))
     return Section(title, tuple(blocks))
-
-
-def _walks_table(table: CsvTable) -> Table:
-    """The runs of molecular dynamics."""
-    columns = [name for name in (
-        "potential", "start", "steps", "status", "first_extrapolation", "drift (meV/atom/ps)", "drift_error (meV/atom/ps)",
-        "fluctuation (meV/atom)", "temperature (K)") if name in table and any(table.words(name))]
-
-    def cell(word: str) -> str:
-        try:
-            return word if word.lstrip("-").isdigit() else format(float(word), ".4g")
-        except ValueError:
-            return word or "–"
-
-    return Table(tuple(name.replace("_", " ") for name in columns),
-                 tuple(tuple(cell(word) for word in row) for row in zip(*(table.words(name) for name in columns))), numeric=True)
 
 
 def scan_study_sections(scale: str, scans: Sequence[str], shown: Sequence[Shown]) -> list[Section | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..formats.csv_table import Table as CsvTable
 from ..formats.scan_table import LAST, option_columns
 from ..formats.train_forces import MODES
 from ..reporting.document import Table
@@ -181,6 +182,41 @@ def equal_time_table(histories: Mapping[str, Sequence[History]], budgets: Sequen
             cells += [f"({word})" if ended else word for word in (f"{1e3 * energy:.2f}", f"{force:.3f}")]
         lines.append((title, *cells))
     return Table(header, tuple(lines), numeric=True)
+
+
+WALK_COLUMNS = {
+    "potential": "potential", "start": "start", "steps": "steps", "status": "status",
+    "first_extrapolation": "first step unlike the data", "worst_sigma": "worst, σ outside the data",
+    "drift_meV_per_atom_ps": "drift, meV/atom/ps",
+    "drift_error_meV_per_atom_ps": "its error", "fluctuation_meV_per_atom": "std of E_total, meV/atom", "temperature_K": "T, K",
+}
+"""Columns of the table of runs that `md` writes, and their titles."""
+
+
+def walks_table(table: CsvTable) -> Table:
+    """The runs of molecular dynamics; without columns that are empty for all."""
+    columns = [name for name in WALK_COLUMNS if name in table and any(table.words(name))]
+
+    def cell(word: str) -> str:
+        try:
+            return word if word.lstrip("-").isdigit() else format(float(word), ".4g")
+        except ValueError:
+            return word or DASH
+
+    rows = zip(*(table.words(name) for name in columns))
+    return Table(tuple(WALK_COLUMNS[name] for name in columns), tuple(tuple(map(cell, row)) for row in rows), numeric=True)
+
+
+def walks_words(table: CsvTable | None, potential: str, column: str, form: str, unit: str) -> str:
+    """How many runs of a potential came to their end, the median of a column over these, and the worst descriptor of all."""
+    if table is None or potential not in table.words("potential"):
+        return DASH
+    own = [row for row, name in enumerate(table.words("potential")) if name == potential]
+    ended = [row for row in own if table.words("status")[row] == "finished"]
+    values = [abs(float(word)) for row in ended if (word := table.words(column)[row])]
+    worst = [float(word) for row in own if (word := table.words("worst_sigma")[row])]
+    return (f"{len(ended)} of {len(own)} runs finished" + (f", {format(float(np.median(values)), form)} {unit}" if values else "")
+            + (f"; descriptors up to {max(worst):.1f} σ outside the data" if worst else "; never unlike the data"))
 
 
 def paper_table(rows: Sequence[PaperRow]) -> Table:

@@ -1,0 +1,34 @@
+"""TiO2, many small cells of several phases: not in the paper, but a set that its authors made public."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...reporting.document import Document
+from ..data import place_with_held_out
+from ..page import present, scan_study_sections
+from ..steps import Shown, predict_step, scan_step
+from ..study import Step, Study
+
+PUBLIC = "github.com/atomisticnet/aenet-PyTorch, example/dir_xsf.tar.gz (1000 structures, PBE)"
+SUBSET = "pt"
+"""Folder to take, where there are several."""
+SHOWN = tuple(Shown(mode, mode, mode) for mode in ("energy", "taylor", "centred", "directional", "exact"))
+
+
+def place_data(data: Path | None) -> None:
+    """Structures."""
+    place_with_held_out(data, PUBLIC, SUBSET)
+
+
+def steps(scale: str) -> list[Step]:
+    """Modes and predictions."""
+    return [scan_step("modes")(scale), *(predict_step(shown, scale) for shown in SHOWN)]
+
+
+def results(scale: str) -> Document:
+    """The page."""
+    return Document(f"Study tio2, {scale}", present(*scan_study_sections(scale, ("modes",), SHOWN)))
+
+
+STUDY = Study("tio2", "TiO2", __name__, place_data, steps, results)
