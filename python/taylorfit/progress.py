@@ -56,7 +56,7 @@ def progress_of_jobs(title: str, n_jobs: int, total: int, unit: str, quiet: bool
 
 @contextmanager
 def told_progress(tell: Callable[[Any], None]) -> Iterator[Callable[..., None]]:
-    """In place of `progress`, in the process of a job: tell (steps done, note) to the starting process, not too often."""
+    """In place of `progress`, in the process of a job: tell the starting process (steps done, note), not too often."""
     last = 0.0
 
     def update(done: int, note: str = "") -> None:

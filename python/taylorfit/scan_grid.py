@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -217,8 +216,8 @@ def set_key(plan: SetPlan, generate: GenerateInput, structures: Structures) -> s
         hessian = Path(plan.derivatives.hessian or "")
         named += sorted(hessian.iterdir()) if plan.derivatives.hessian and hessian.is_dir() else [hessian]
     contents = [_digest(file.read_bytes()) for file in named if file.is_file()]
-    return _digest(repr((generate.types, contents, plan.derivatives, generate.forces, generate.forces_percent)).encode(),
-                   structures.digest(structures.subset(plan.size)).encode())[:12]
+    settings = (generate.types, contents, plan.derivatives, generate.forces, generate.forces_percent)
+    return _digest(repr(settings).encode(), structures.digest(structures.subset(plan.size)).encode())[:12]
 
 
 def point_key(point: Point, of_set: str, validation: Structures | None) -> str:

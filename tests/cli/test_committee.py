@@ -61,6 +61,11 @@ def outcome(folder: Path, found: dict[str, Any]) -> tuple[Any, ...]:
     return kept, (folder / "Ar.nn").read_bytes(), (folder / "Ar.nn.last").read_bytes()
 
 
+def energies_file(path: Path) -> list[list[str]]:
+    """The rows of energies.test.0."""
+    return [line.split() for line in path.read_text().splitlines()[1:]]
+
+
 def outcomes(folder: Path, found: dict[str, Any]) -> list[tuple[Any, ...]]:
     """`outcome` of each member."""
     return [outcome(folder / member["folder"], member) for member in found["committee"]["members"]]
@@ -127,7 +132,7 @@ def test_own_splits_differ_and_the_same_split_does_not(toy: Path) -> None:
     tested = {}
     for split in ("same", "own"):
         train(toy, "--fresh", committee=f"2 split={split} folder={split}", iterations=0, save_energies=True)
-        tested[split] = {tuple(line.split()[-1] for line in (toy / split / member / "energies.test.0").read_text().splitlines())
+        tested[split] = {tuple(row[-1] for row in energies_file(toy / split / member / "energies.test.0"))
                          for member in ("01", "02")}
     assert (len(tested["same"]), len(tested["own"])) == (1, 2)
     assert not list(toy.glob("energies*"))
@@ -222,7 +227,8 @@ def test_a_resumed_committee_equals_an_uninterrupted_one_and_may_grow(trained: T
     before = contents(toy / "committee")
     again = train(toy, "--resume", **RUN)
     assert outcomes(toy, again) == trained.outcomes
-    assert [m["seconds"] for m in again["committee"]["members"]] == [m["seconds"] for m in resumed["committee"]["members"]]
+    seconds = [[member["seconds"] for member in found["committee"]["members"]] for found in (again, resumed)]
+    assert seconds[0] == seconds[1]
     after = contents(toy / "committee")
     assert {path for path in before if after[path] != before[path]} == {f"{k:02d}/train.log" for k in (1, 2, 3)}
 
@@ -251,7 +257,8 @@ def interrupt(folder: Path, send: Callable[[subprocess.Popen[str]], None], **key
     return stopped
 
 
-LONG = {"committee": 3, "threads": 2, "verbosity": "high", "checkpoint": 1000000, "hidden": "2 20:tanh 20:tanh", **SETTINGS}
+LONG = {"committee": 3, "threads": 2, "verbosity": "high", "checkpoint": 1000000, "hidden": "2 20:tanh 20:tanh",
+        **SETTINGS}
 
 
 def test_ctrl_c_stops_all_members_cleanly_and_they_can_be_resumed(toy: Path) -> None:
@@ -335,7 +342,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(toy: Path) -> No
         "committee/01/train.checkpoint.npz: there is no checkpoint to resume from, expected a run that was interrupted")
     (toy / "committee").touch()
     assert run(toy, "train", "train.in").complaint.startswith("committee/01: ")
-    (toy / "train.in").write_text(train_in(("Ar", "Kr"), committee=2).replace("Ar.nn", "a/X.nn").replace("Kr.nn", "b/X.nn"))
+    text = train_in(("Ar", "Kr"), committee=2)
+    (toy / "train.in").write_text(text.replace("Ar.nn", "a/X.nn").replace("Kr.nn", "b/X.nn"))
     assert "two networks with one file name" in run(toy, "train", "train.in").complaint
     assert not list(toy.glob("*.nn"))
 
@@ -351,9 +359,11 @@ def test_members_of_a_larger_committee_are_pointed_out(toy: Path) -> None:
 
 def test_a_pipe_gets_plain_lines_of_all_members(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress._Lines, "INTERVAL", 0.0)
-    (toy / "train.in").write_text(train_in(committee=3, threads=2, iterations=400, hidden="2 20:tanh 20:tanh", **SETTINGS))
+    keywords = {"iterations": 400, "hidden": "2 20:tanh 20:tanh", **SETTINGS}
+    (toy / "train.in").write_text(train_in(committee=3, threads=2, **keywords))
     out = succeed(toy, "train", "train.in").out
-    assert re.search(r"^committee: \d+ of 1200 epochs, ETA \d.*  \d of 3 done, 0\d at \d+, 0\d at \d+$", out, re.MULTILINE)
+    line = r"^committee: \d+ of 1200 epochs, ETA \d.*  \d of 3 done, 0\d at \d+, 0\d at \d+$"
+    assert re.search(line, out, re.MULTILINE)
 
 
 def test_low_verbosity_shows_the_table_alone(toy: Path) -> None:

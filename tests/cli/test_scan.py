@@ -80,7 +80,8 @@ def test_every_combination_is_trained_once_and_has_a_row(scanned: tuple[Path, di
     folder, found = scanned
     rows = rows_of(folder)
     assert tuple(rows[0]) == FIXED
-    expected = [("energy", "", "", "", "", seed) for seed in "12"] + [("exact", "", "", "", "0.001", seed) for seed in "12"]
+    expected = [("energy", "", "", "", "", seed) for seed in "12"]
+    expected += [("exact", "", "", "", "0.001", seed) for seed in "12"]
     expected += [("taylor", "random", delta, "4", "", seed) for delta in ("0.02", "0.04") for seed in "12"]
     expected += [("centred", "random", delta, "4", "0.001", seed) for delta in ("0.02", "0.04") for seed in "12"]
     names = ("mode", "strategy", "delta_A", "multiple_a", "beta_A2", "seed")
@@ -100,24 +101,27 @@ def test_a_row_is_what_generate_and_train_give(scanned: tuple[Path, dict[str, An
     (tmp_path / "generate.in").write_text(text.replace("delta=0.03", "delta=0.04"))
     succeed(tmp_path, "generate", "generate.in")
     found = report(tmp_path, "train", "train.in")
-    row = next(row for row in rows_of(scanned[0]) if row["mode"] == mode and row["seed"] == "2" and row["delta_A"] in ("", "0.04"))
+    row = next(row for row in rows_of(scanned[0])
+               if row["mode"] == mode and row["seed"] == "2" and row["delta_A"] in ("", "0.04"))
     assert int(row["best_epoch"]) == found["best_epoch"] and int(row["epochs"]) == 8
     for prefix, epoch, validation in (("", found["best_epoch"], "validation"), ("last_", 8, "validation_last")):
         expected = {"train_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["train_rmse"],
                     "test_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["test_rmse"],
                     "energy_rmse_meV_per_atom": 1e3 * found[validation]["energy_rmse"],
                     "energy_mae_meV_per_atom": 1e3 * found[validation]["energy_mae"],
-                    **{f"{key}_eV_per_A": found[validation][key] for key in ("force_mae", "force_rmse", "force_error_norm_mean")}}
+                    **{f"{key}_eV_per_A": found[validation][key]
+                       for key in ("force_mae", "force_rmse", "force_error_norm_mean")}}
         for name, value in expected.items():
             assert float(row[prefix + name]) == pytest.approx(value, rel=1e-9), prefix + name
     potential = scanned[0] / "scan/points" / row["key"] / "Ar.nn"
-    np.testing.assert_array_equal(read_potential(potential).network.weights, read_potential(tmp_path / "Ar.nn").network.weights)
+    np.testing.assert_array_equal(read_potential(potential).network.weights,
+                                  read_potential(tmp_path / "Ar.nn").network.weights)
 
 
 def test_networks_betas_and_strategies_reach_the_trainings(tmp_path: Path) -> None:
     make(tmp_path, iterations=2)
-    scan(tmp_path, "SCAN\nmode centred\nbeta 1d-2\nnetwork 3:t 4:twist-5:linear\nstrategy random cartesian\nFOLDER out\n"
-                   "OUTPUT t.csv\n")
+    scan(tmp_path, "SCAN\nmode centred\nbeta 1d-2\nnetwork 3:t 4:twist-5:linear\nstrategy random cartesian\n"
+                   "FOLDER out\nOUTPUT t.csv\n")
     rows = rows_of(tmp_path, "t.csv")
     assert len(rows) == 4 and {row["beta_A2"] for row in rows} == {"0.01"}
     assert {row["label"] for row in rows} == {f"centred {strategy} {network}" for strategy in ("random", "cartesian")
@@ -201,8 +205,8 @@ def test_results_of_other_inputs_are_refused_and_fresh_replaces_them(done: Path)
     before = (done / "scan.csv").read_bytes()
     (done / "train.in").write_text(train_in(**{**SETTINGS, "iterations": 3}))
     result = run(done, "scan", "scan.in")
-    assert result.complaint == ("scan.csv, line 2: has results of other inputs (generate.in, train.in or structures have changed), "
-                                "expected another OUTPUT, or --fresh to replace it")
+    assert result.complaint == ("scan.csv, line 2: has results of other inputs (generate.in, train.in or structures "
+                                "have changed), expected another OUTPUT, or --fresh to replace it")
     assert (done / "scan.csv").read_bytes() == before
     text = SCAN.replace("mode energy taylor centred exact", "mode energy")
     assert scan(done, text, "--fresh")["trained"] == 2
@@ -257,7 +261,8 @@ def test_a_training_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     (tmp_path / "scan.in").write_text("SCAN\nmode energy centred\na 1 4\n")
     result = run(tmp_path, "scan", "scan.in", "--threads", "1", "--report", "r.json")
     assert result.code == 2
-    assert re.fullmatch(r"taylorfit: centred random delta=0\.03 a=1 .*: .*needs at least two copies of a structure.*\n", result.err)
+    pattern = r"taylorfit: centred random delta=0\.03 a=1 .*: .*at least two copies of a structure.*\n"
+    assert re.fullmatch(pattern, result.err)
     assert sorted((row["mode"], row["multiple_a"]) for row in rows_of(tmp_path)) == [("centred", "4"), ("energy", "")]
     assert len(json.loads((tmp_path / "r.json").read_text())["failed"]) == 1
 
@@ -272,7 +277,7 @@ def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path, monk
     (tmp_path / "scan/sets" / key).touch()
     (tmp_path / "scan.in").write_text("SCAN\nmode energy\nsize 8 16\n")
     result = run(tmp_path, "scan", "scan.in", "--threads", "1")
-    assert result.code == 2 and result.err.count("\n") == 1 and result.err.startswith(f"taylorfit: training set {key}: ")
+    assert result.complaint.startswith(f"training set {key}: ")
     assert [row["n_structures"] for row in rows_of(tmp_path)] == ["16"]
 
 
@@ -280,7 +285,7 @@ def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path, monk
     ("", "scan.in: empty file, expected a text file with keywords"),
     ("TRAIN train.in", "scan.in: SCAN is missing, expected SCAN"),
     ("SCAN", "scan.in, line 1: SCAN without axes, expected lines such as delta 0.005 0.01 0.02"),
-    ("SCAN delta 1 2", "scan.in, line 1: axis on the line of SCAN: found 'SCAN delta 1 2', expected axes on the lines below SCAN"),
+    ("SCAN delta 1 2", "scan.in, line 1: axis on the line of SCAN: found 'SCAN delta 1 2', expected axes on the lines"),
     ("SCAN\ndelta", "scan.in, line 2: axis without values: found 'delta', expected e.g. delta 0.005 0.01 0.02"),
     ("SCAN\ndetla 0.1", "scan.in, line 2: unknown axis: found 'detla', expected delta (did you mean that?)"),
     ("SCAN\ndelta 0.1 x", "scan.in, line 2: is not a number: found 'x', expected a number such as"),
@@ -290,7 +295,8 @@ def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path, monk
     ("SCAN\nmode taylor\ndelta 0.1 -0.1", "scan.in, line 3: delta not positive: found -0.1, expected Å > 0"),
     ("SCAN\nmode centred\nbeta 0", "scan.in, line 3: beta out of range: found 0.0, expected a positive number (Å²)"),
     ("SCAN\nnetwork 10", "scan.in, line 2: not a hidden layer: found '10', expected nodes:activation, e.g. 10:tanh"),
-    ("SCAN\nsize 4 17", "scan.in, line 2: more structures than there are: found 17, expected at most 16, those of generate.in"),
+    ("SCAN\nsize 4 17",
+     "scan.in, line 2: more structures than there are: found 17, expected at most 16, those of generate.in"),
     ("SCAN\nsize 0", "scan.in, line 2: too small: found '0', expected an integer ≥ 1"),
     ("SCAN\nseeds 1\nGENERATE no.in", "no.in: cannot be read (No such file or directory), expected a text file"),
     ("SCAN\nseeds 1\nOUTPUT train.in", "train.in, line "),
@@ -304,7 +310,8 @@ def test_copies_are_asked_for_where_a_mode_needs_them(tmp_path: Path) -> None:
     make_toy(tmp_path, 6)
     (tmp_path / "train.in").write_text(train_in(iterations=1))
     (tmp_path / "scan.in").write_text("SCAN\nmode energy taylor\n")
-    assert run(tmp_path, "scan", "scan.in").complaint == "generate.in: mode=taylor needs Taylor copies, expected a block DERIVATIVES"
+    complaint = run(tmp_path, "scan", "scan.in").complaint
+    assert complaint == "generate.in: mode=taylor needs Taylor copies, expected a block DERIVATIVES"
     assert [row["mode"] for row in scan(tmp_path, "SCAN\nseeds 1\n")["rows"]] == ["energy"]
 
 
@@ -314,7 +321,8 @@ def test_copies_are_asked_for_where_a_mode_needs_them(tmp_path: Path) -> None:
 def row(mode: str, seed: int, energy: float, force: str = "", network: str = "5:tanh") -> dict[str, str]:
     """A row with little in it."""
     return {**dict.fromkeys(FIXED, ""), "mode": mode, "seed": str(seed), "network": network,
-            "energy_rmse_meV_per_atom": str(energy), "force_error_norm_mean_eV_per_A": force, "test_rmse_meV_per_atom": "3"}
+            "energy_rmse_meV_per_atom": str(energy), "force_error_norm_mean_eV_per_A": force,
+            "test_rmse_meV_per_atom": "3"}
 
 
 def test_best_and_median_over_the_seeds_by_hand() -> None:

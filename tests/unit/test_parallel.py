@@ -23,7 +23,7 @@ from taylorfit.sharing import share
 @pytest.mark.parametrize(("free", "waiting", "expected"), (
     (2, 10, [1, 1]), (5, 2, [3, 2]), (8, 3, [3, 3, 2]), (4, 1, [4]), (1, 5, [1]), (3, 3, [1, 1, 1]),
 ))
-def test_free_threads_are_shared_out_among_the_jobs_that_can_start(free: int, waiting: int, expected: list[int]) -> None:
+def test_free_threads_are_shared_out_among_jobs_that_can_start(free: int, waiting: int, expected: list[int]) -> None:
     given = []
     while free and waiting:
         given.append(threads_for_next(free, waiting))

@@ -79,7 +79,8 @@ DONE = ("finished", "patience", "converged", "stuck")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("input", metavar="scan.in", help="ænet-style input file")
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores")
+    parser.add_argument("--threads", type=int, default=None, metavar="N",
+                        help="threads; overrides THREADS; 0: all cores")
     parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N of the axis seeds")
     parser.add_argument("--fresh", action="store_true", help="train everything again, and replace the table")
 
@@ -146,7 +147,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     sets = list({task.of_set.key: task.of_set for task in waiting}.values())
     missing = [one for one in sets if not one.is_there]
     print(f"scan of {len(tasks)} trainings: " + ", ".join(f"{axis.name} {' '.join(axis.words)}" for axis in scan.axes))
-    print(f"  {len(tasks) - len(waiting)} in {scan.output} already, {len(waiting)} to do, {min(threads, len(waiting))} at a time")
+    print(f"  {len(tasks) - len(waiting)} in {scan.output} already, {len(waiting)} to do, "
+          f"{min(threads, len(waiting))} at a time")
     print(f"  training sets: {len(missing)} to generate, {len(sets) - len(missing)} there already ({scan.folder}/sets)")
     if not validated:
         print(f"note: no VALIDATION in {scan.train}, so there are no errors of forces")
@@ -155,7 +157,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         _checkpoint(task.folder).unlink(missing_ok=True)
 
     failed_sets, interrupted = _generate(missing, threads)
-    failed = [{"key": task.key, "error": failed_sets[task.of_set.key]} for task in waiting if task.of_set.key in failed_sets]
+    failed = [{"key": task.key, "error": failed_sets[task.of_set.key]}
+              for task in waiting if task.of_set.key in failed_sets]
     n_before = len(table)
     if not interrupted:
         ready = [task for task in waiting if task.of_set.key not in failed_sets]
@@ -219,7 +222,8 @@ def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
                 of_set, folder, replace(base, output=str(folder / "set.train"), derivatives=copies, timing=False),
                 None if point.plan.size is None else structures.subset(point.plan.size))
         key = point_key(point, of_set, validation)
-        tasks.append(PointTask(key, point, sets[of_set], point_folder(scan.folder, key), point.row(point.plan.size or n)))
+        row = point.row(point.plan.size or n)
+        tasks.append(PointTask(key, point, sets[of_set], point_folder(scan.folder, key), row))
     return tasks, validation is not None
 
 
@@ -286,7 +290,8 @@ def _checkpoint(folder: Path) -> Path:
     return folder / checkpoint_path("train.in")
 
 
-def _train(tasks: Sequence[PointTask], threads: int, scan: ScanInput, table: list[Row]) -> tuple[list[dict[str, str]], bool]:
+def _train(tasks: Sequence[PointTask], threads: int, scan: ScanInput,
+           table: list[Row]) -> tuple[list[dict[str, str]], bool]:
     """Train in parallel; add each result to the table and its file; return the failures, and whether interrupted."""
     failed: list[dict[str, str]] = []
     by_name = {str(count): task for count, task in enumerate(tasks, start=1)}
@@ -335,7 +340,8 @@ def result_cells(report: Mapping[str, Any]) -> Row:
     """The cells of the table that come from the report of a training."""
     last = report["epochs"][-1]
     cells = {"epochs": number(last["epoch"]), "best_epoch": number(report["best_epoch"])}
-    for prefix, epoch, validation in (("", best_epoch_of(report), report["validation"]), (LAST, last, report["validation_last"])):
+    for prefix, epoch, validation in (("", best_epoch_of(report), report["validation"]),
+                                      (LAST, last, report["validation_last"])):
         values = {**epoch, **(validation or {})}
         for name, (key, factor) in MEASURES.items():
             value = values.get(key)
@@ -388,6 +394,7 @@ def summary_lines(summary: Sequence[Mapping[str, Any]]) -> list[str]:
              left + f"  {'best':>10}  {'median':>10}" * len(measures)]
     lines.append("-" * len(lines[1]))
     for entry in summary:
-        cells = [f"  {format(value, form):>10}" for _, name, form in measures for value in entry.get(name, (np.nan, np.nan))]
+        cells = [f"  {format(value, form):>10}" for _, name, form in measures
+                 for value in entry.get(name, (np.nan, np.nan))]
         lines.append("  ".join(f"{entry[name] or '-':>{width[name]}}" for name in names) + "".join(cells))
     return lines

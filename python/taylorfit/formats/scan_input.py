@@ -125,9 +125,10 @@ def _read_axes(document: Document, line: Line) -> tuple[Axis, ...]:
 
 
 _EXAMPLES = {
-    "delta": "delta 0.005 0.01 0.02", "fraction": "a 11 22", "mode": "mode energy centred exact", "beta": "beta 1e-3 1e-2",
-    "strategy": "strategy random cartesian", "network": "network 5:tanh-5:tanh 10:tanh-10:tanh", "size": "size 100 200 400",
-    "seeds": "seeds 1 2 3",
+    "delta": "delta 0.005 0.01 0.02", "fraction": "a 11 22", "mode": "mode energy centred exact",
+    "beta": "beta 1e-3 1e-2", "strategy": "strategy random cartesian",
+    "network": "network 5:tanh-5:tanh 10:tanh-10:tanh",
+    "size": "size 100 200 400", "seeds": "seeds 1 2 3",
 }
 
 _TABLE = {
