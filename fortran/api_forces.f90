@@ -5,7 +5,7 @@ module tf_api_forces
    use tf_kinds, only : wp, sp, i8
    use tf_error, only : error_type, raise, report, error_size, error_value
    use tf_network, only : network_type, new_networks
-   use tf_objective, only : pack_type, check_pack
+   use tf_objective, only : pack_type, view_of_pack, check_pack
    use tf_force_map, only : view_of_map, check_force_map
    use tf_force_objective, only : force_terms_type, evaluate_force_loss
    implicit none
@@ -74,15 +74,8 @@ contains
       loss = 0.0_wp
       call new_networks(n_layers, n_nodes, codes, networks, n_weights, error)
       if (.not. allocated(error)) then
-         pack%n_species = size(panel_offset, 1)
-         pack%n_blocks = size(panel_offset, 2)
-         pack%n_structures = size(atom_offset, 2)
-         pack%n_features = size(features, kind=i8)
-         pack%panel_offset => panel_offset
-         pack%panel_width => panel_width
-         pack%block_first => block_first
-         pack%atom_offset => atom_offset
-         pack%atom_count => atom_count
+         pack = view_of_pack(size(features, kind=i8), panel_offset, panel_width, block_first, atom_offset, &
+            atom_count)
          call check_pack(pack, networks, error)
          if (size(weights) /= n_weights .or. size(energy_ref) /= pack%n_structures .or. &
             size(factor) /= pack%n_structures .or. size(structure_weight) /= pack%n_structures .or. &

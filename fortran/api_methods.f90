@@ -6,7 +6,7 @@ module tf_api_methods
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, report, error_size, error_value
    use tf_network, only : network_type, new_networks
-   use tf_objective, only : pack_type, check_pack
+   use tf_objective, only : pack_type, view_of_pack, check_pack
    use tf_jacobian, only : chosen_energies, evaluate_jacobian
    use tf_kalman, only : covariance_size, start_covariance
    use tf_levenberg_marquardt, only : normal_matrix, damped_step
@@ -258,15 +258,8 @@ contains
       integer :: needed
       call new_networks(n_layers, n_nodes, codes, networks, needed, error)
       if (allocated(error)) return
-      pack%n_species = size(panel_offset, 1)
-      pack%n_blocks = size(panel_offset, 2)
-      pack%n_structures = size(atom_offset, 2)
-      pack%n_features = n_features
-      pack%panel_offset => panel_offset
-      pack%panel_width => panel_width
-      pack%block_first => block_first
-      pack%atom_offset => atom_offset
-      pack%atom_count => atom_count
+      pack = view_of_pack(n_features, panel_offset, panel_width, block_first, atom_offset, &
+         atom_count)
       call check_pack(pack, networks, error)
       if (n_weights /= needed) call raise(error, error_size, "weights do not match the networks")
       if (any(chosen < 1) .or. any(chosen > pack%n_structures)) &

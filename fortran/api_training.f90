@@ -8,7 +8,7 @@ module tf_api_training
    use tf_blas, only : dgemm, blas_name
    use tf_dense, only : add_product, add_outer_product
    use tf_network, only : network_type, new_networks
-   use tf_objective, only : pack_type, check_pack, check_groups, evaluate_energy_loss
+   use tf_objective, only : pack_type, view_of_pack, check_pack, check_groups, evaluate_energy_loss
    use tf_lbfgs, only : lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
    implicit none
    private
@@ -113,15 +113,8 @@ contains
       loss = 0.0_wp
       call new_networks(n_layers, n_nodes, codes, networks, n_weights, error)
       if (.not. allocated(error)) then
-         pack%n_species = size(panel_offset, 1)
-         pack%n_blocks = size(panel_offset, 2)
-         pack%n_structures = size(atom_offset, 2)
-         pack%n_features = size(features, kind=i8)
-         pack%panel_offset => panel_offset
-         pack%panel_width => panel_width
-         pack%block_first => block_first
-         pack%atom_offset => atom_offset
-         pack%atom_count => atom_count
+         pack = view_of_pack(size(features, kind=i8), panel_offset, panel_width, block_first, atom_offset, &
+            atom_count)
          call check_pack(pack, networks, error)
          if (size(weights) /= n_weights .or. size(energy_ref) /= pack%n_structures .or. &
             size(factor) /= pack%n_structures .or. size(structure_weight) /= pack%n_structures .or. size(group) /= pack%n_structures .or. &

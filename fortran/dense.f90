@@ -3,10 +3,10 @@
 !> A panel x(n_q, n) holds one quantity of n_q atoms per column, n_q a multiple of `lanes`.  The weights
 !> are few and go into registers, so each of these loops runs close to the machine's peak.
 module tf_dense
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, sp
    implicit none
    private
-   public :: add_product, add_outer_product, add_column_sums
+   public :: add_product, add_outer_product, add_column_sums, combine_columns, project_on_columns
 
    ! Tile sizes: 5 outputs by 4 inputs keep 20 weights in registers
    integer, parameter :: tile_out = 5, tile_in = 4
@@ -170,5 +170,59 @@ contains
          s(p) = s(p) + a
       end do
    end subroutine add_column_sums
+
+   !> y(l) = Σ_k x(k) a(l,k), a in single precision
+   pure subroutine combine_columns(n, m, x, a, y)
+      integer, intent(in) :: n, m
+      real(wp), intent(in) :: x(m)
+      real(sp), intent(in) :: a(n, m)
+      real(wp), intent(out) :: y(n)
+      integer :: k, l, last
+      y = 0.0_wp
+      last = m - mod(m, 4)
+      do k = 1, last, 4
+         !$omp simd
+         do l = 1, n
+            y(l) = y(l) + x(k)*real(a(l, k), wp) + x(k + 1)*real(a(l, k + 1), wp) &
+               + x(k + 2)*real(a(l, k + 2), wp) + x(k + 3)*real(a(l, k + 3), wp)
+         end do
+      end do
+      do k = last + 1, m
+         !$omp simd
+         do l = 1, n
+            y(l) = y(l) + x(k)*real(a(l, k), wp)
+         end do
+      end do
+   end subroutine combine_columns
+
+   !> y(k) = Σ_l x(l) a(l,k), a in single precision
+   pure subroutine project_on_columns(n, m, x, a, y)
+      integer, intent(in) :: n, m
+      real(wp), intent(in) :: x(n)
+      real(sp), intent(in) :: a(n, m)
+      real(wp), intent(out) :: y(m)
+      real(wp) :: a1, a2, a3, a4
+      integer :: k, l, last
+      last = m - mod(m, 4)
+      do k = 1, last, 4
+         a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
+         !$omp simd reduction(+:a1, a2, a3, a4)
+         do l = 1, n
+            a1 = a1 + x(l)*real(a(l, k), wp)
+            a2 = a2 + x(l)*real(a(l, k + 1), wp)
+            a3 = a3 + x(l)*real(a(l, k + 2), wp)
+            a4 = a4 + x(l)*real(a(l, k + 3), wp)
+         end do
+         y(k:k + 3) = [a1, a2, a3, a4]
+      end do
+      do k = last + 1, m
+         a1 = 0.0_wp
+         !$omp simd reduction(+:a1)
+         do l = 1, n
+            a1 = a1 + x(l)*real(a(l, k), wp)
+         end do
+         y(k) = a1
+      end do
+   end subroutine project_on_columns
 
 end module tf_dense

@@ -15,6 +15,7 @@
 module tf_force_map
    use tf_kinds, only : wp, sp, i8, padded, lanes
    use tf_error, only : error_type, raise, error_size
+   use tf_dense, only : combine_columns, project_on_columns
    implicit none
    private
    public :: force_map_type, view_of_map, check_force_map, structure_fits, take_coefficients, give_changes, add_forces, add_changes, lanes_of_group
@@ -245,8 +246,8 @@ contains
             if (n == 0) cycle
             v = map%group_value_first(k)
             if (map%group_value_first(k + 1) == v) cycle
-            call group_pushes(lanes_of_group(n), map%group_count(u, species(i)), group(1, u, i), map%group_value(v + 1:), &
-               pushes)
+            call combine_columns(lanes_of_group(n), map%group_count(u, species(i)), group(1, u, i), &
+               map%group_value(v + 1:), pushes)
             do l = 1, n
                j = map%group_atom(a + l)
                do c = 1, 3
@@ -292,8 +293,8 @@ contains
                end do
             end do
             moves(3*n + 1:lanes_of_group(n)) = 0.0_wp
-            call group_changes(lanes_of_group(n), map%group_count(u, species(i)), moves, map%group_value(v + 1:), &
-               group(1, u, i))
+            call project_on_columns(lanes_of_group(n), map%group_count(u, species(i)), moves, &
+               map%group_value(v + 1:), group(1, u, i))
          end do
       end do
    end subroutine add_changes
@@ -375,62 +376,5 @@ contains
          first = last + 1
       end do
    end subroutine pair_changes
-
-   !> push(l) = Σ_k coefficient(k) value(l,k)
-   pure subroutine group_pushes(n_lanes, n, coefficient, value, push)
-      integer, intent(in) :: n_lanes, n
-      real(wp), intent(in) :: coefficient(n)
-      real(sp), intent(in) :: value(n_lanes, n)
-      real(wp), intent(out) :: push(n_lanes)
-      integer :: k, l, last
-      push = 0.0_wp
-      last = n - mod(n, 4)
-      do k = 1, last, 4
-         !$omp simd
-         do l = 1, n_lanes
-            push(l) = push(l) + coefficient(k)*real(value(l, k), wp) + coefficient(k + 1)*real(value(l, k + 1), wp) &
-               + coefficient(k + 2)*real(value(l, k + 2), wp) + coefficient(k + 3)*real(value(l, k + 3), wp)
-         end do
-      end do
-      do k = last + 1, n
-         !$omp simd
-         do l = 1, n_lanes
-            push(l) = push(l) + coefficient(k)*real(value(l, k), wp)
-         end do
-      end do
-   end subroutine group_pushes
-
-   !> change(k) = Σ_l move(l) value(l,k)
-   pure subroutine group_changes(n_lanes, n, move, value, change)
-      integer, intent(in) :: n_lanes, n
-      real(wp), intent(in) :: move(n_lanes)
-      real(sp), intent(in) :: value(n_lanes, n)
-      real(wp), intent(out) :: change(n)
-      real(wp) :: a1, a2, a3, a4
-      integer :: k, l, last
-      last = n - mod(n, 4)
-      do k = 1, last, 4
-         a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
-         !$omp simd reduction(+:a1, a2, a3, a4)
-         do l = 1, n_lanes
-            a1 = a1 + move(l)*real(value(l, k), wp)
-            a2 = a2 + move(l)*real(value(l, k + 1), wp)
-            a3 = a3 + move(l)*real(value(l, k + 2), wp)
-            a4 = a4 + move(l)*real(value(l, k + 3), wp)
-         end do
-         change(k) = a1
-         change(k + 1) = a2
-         change(k + 2) = a3
-         change(k + 3) = a4
-      end do
-      do k = last + 1, n
-         a1 = 0.0_wp
-         !$omp simd reduction(+:a1)
-         do l = 1, n_lanes
-            a1 = a1 + move(l)*real(value(l, k), wp)
-         end do
-         change(k) = a1
-      end do
-   end subroutine group_changes
 
 end module tf_force_map

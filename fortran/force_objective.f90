@@ -10,6 +10,7 @@
 module tf_force_objective
    use tf_kinds, only : wp, sp, i8
    use tf_chunks, only : block_task_type, sum_blocks
+   use tf_dense, only : combine_columns, project_on_columns
    use tf_network, only : network_type, backward_to_weights
    use tf_network_tangent, only : forward_twice, backward_twice, forward_tangent, backward_tangent
    use tf_force_map, only : force_map_type, take_coefficients, give_changes, add_forces, add_changes
@@ -293,7 +294,7 @@ contains
             at = at + n
          end do
       end do
-      call derivatives_along(n_values, n_directions, g, terms%change(terms%first_change(s) + 1:), &
+      call project_on_columns(n_values, n_directions, g, terms%change(terms%first_change(s) + 1:), &
          task%derivative(first_direction + 1:))
       do v = 1, n_directions
          error = task%derivative(first_direction + v) - terms%derivative_ref(first_direction + v)
@@ -301,7 +302,7 @@ contains
          pull(v) = terms%direction_weight(first_direction + v)*error
       end do
       if (.not. task%with_gradient) return
-      call combine(n_values, n_directions, pull, terms%change(terms%first_change(s) + 1:), x_dot)
+      call combine_columns(n_values, n_directions, pull, terms%change(terms%first_change(s) + 1:), x_dot)
       at = 0
       do t = 1, pack%n_species
          n = pack%atom_count(t, s)
@@ -337,59 +338,5 @@ contains
          panel(1 + (f - 1)*n_q) = panel(1 + (f - 1)*n_q) + factor(f)*g(f)
       end do
    end subroutine put_row
-
-   !> derivative_v = Σ_k g_k change_kv
-   pure subroutine derivatives_along(n, n_directions, g, change, derivative)
-      integer, intent(in) :: n, n_directions
-      real(wp), intent(in) :: g(n)
-      real(sp), intent(in) :: change(n, n_directions)
-      real(wp), intent(out) :: derivative(n_directions)
-      real(wp) :: a1, a2, a3, a4
-      integer :: v, k, last
-      last = n_directions - mod(n_directions, 4)
-      do v = 1, last, 4
-         a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
-         !$omp simd reduction(+:a1, a2, a3, a4)
-         do k = 1, n
-            a1 = a1 + g(k)*real(change(k, v), wp)
-            a2 = a2 + g(k)*real(change(k, v + 1), wp)
-            a3 = a3 + g(k)*real(change(k, v + 2), wp)
-            a4 = a4 + g(k)*real(change(k, v + 3), wp)
-         end do
-         derivative(v:v + 3) = [a1, a2, a3, a4]
-      end do
-      do v = last + 1, n_directions
-         a1 = 0.0_wp
-         !$omp simd reduction(+:a1)
-         do k = 1, n
-            a1 = a1 + g(k)*real(change(k, v), wp)
-         end do
-         derivative(v) = a1
-      end do
-   end subroutine derivatives_along
-
-   !> x_k = Σ_v pull_v change_kv
-   pure subroutine combine(n, n_directions, pull, change, x)
-      integer, intent(in) :: n, n_directions
-      real(wp), intent(in) :: pull(n_directions)
-      real(sp), intent(in) :: change(n, n_directions)
-      real(wp), intent(out) :: x(n)
-      integer :: v, k, last
-      x = 0.0_wp
-      last = n_directions - mod(n_directions, 4)
-      do v = 1, last, 4
-         !$omp simd
-         do k = 1, n
-            x(k) = x(k) + pull(v)*real(change(k, v), wp) + pull(v + 1)*real(change(k, v + 1), wp) &
-               + pull(v + 2)*real(change(k, v + 2), wp) + pull(v + 3)*real(change(k, v + 3), wp)
-         end do
-      end do
-      do v = last + 1, n_directions
-         !$omp simd
-         do k = 1, n
-            x(k) = x(k) + pull(v)*real(change(k, v), wp)
-         end do
-      end do
-   end subroutine combine
 
 end module tf_force_objective

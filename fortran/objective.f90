@@ -9,7 +9,7 @@ module tf_objective
    use tf_chunks, only : block_task_type, sum_blocks
    implicit none
    private
-   public :: pack_type, check_pack, check_groups, evaluate_energy_loss, add_energy_terms, spread_pulls
+   public :: pack_type, view_of_pack, check_pack, check_groups, evaluate_energy_loss, add_energy_terms, spread_pulls
 
    !> How a packed data set is laid out; the arrays belong to the caller
    type :: pack_type
@@ -42,6 +42,23 @@ module tf_objective
    end type energy_task_type
 
 contains
+
+   !> View the caller's arrays as a pack of n_features values
+   function view_of_pack(n_features, panel_offset, panel_width, block_first, atom_offset, atom_count) result(pack)
+      integer(i8), intent(in) :: n_features
+      integer(i8), intent(in), target :: panel_offset(:, :)
+      integer, intent(in), target :: panel_width(:, :), block_first(:), atom_offset(:, :), atom_count(:, :)
+      type(pack_type) :: pack
+      pack%n_species = size(panel_offset, 1)
+      pack%n_blocks = size(panel_offset, 2)
+      pack%n_structures = size(atom_offset, 2)
+      pack%n_features = n_features
+      pack%panel_offset => panel_offset
+      pack%panel_width => panel_width
+      pack%block_first => block_first
+      pack%atom_offset => atom_offset
+      pack%atom_count => atom_count
+   end function view_of_pack
 
    !> Refuse a pack whose index arrays point outside its arrays
    subroutine check_pack(pack, networks, error)
