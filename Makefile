@@ -10,7 +10,7 @@ SOURCES := pyproject.toml meson.build meson.options \
 .PHONY: help install run test bench clean
 
 help:
-	@echo "make run      set up, run the example and compare energy and Taylor training (two to three minutes)"
+	@echo "make run      set up, run the example and compare five ways of training (about three minutes)"
 	@echo "              files in $(EXAMPLE)/; a second run keeps the input files there and replaces the results"
 	@echo "make test     set up and run all tests (options for pytest: make test ARGS='-k xsf')"
 	@echo "make bench    set up and run the benchmarks in tests/bench/"
