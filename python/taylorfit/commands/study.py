@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, TaylorfitError
 from ..formats.atomic_write import check_writable
 from ..in_process import working_directory
 from ..plotting import require_matplotlib
@@ -68,10 +68,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         if not arguments.results_only:
             study.place(data)
         steps, code = ([], 0) if arguments.results_only else _run_steps(study, options)
-        document = study.results(arguments.scale)
-        files = write_document(RESULTS, document)
-    _print_tables(document)
-    print(f"\n{folder / RESULTS} and {len(files) - 1} pictures")
+        files, document = _write_page(study, options, failed=code != 0)
+    if document is not None:
+        _print_tables(document)
+        print(f"\n{folder / RESULTS} and {len(files) - 1} pictures")
     if code:
         again = shlex.join(["python", "-m", "taylorfit", "study", study.name, str(folder), f"--{arguments.scale}"])
         print(f"{'interrupted' if code == INTERRUPTED else 'a step has failed'}; {again} goes on from here")
@@ -92,6 +92,18 @@ def _run_steps(study: Study, options: Options) -> tuple[list[dict[str, Any]], in
         if code:
             return done, code
     return done, 0
+
+
+def _write_page(study: Study, options: Options, failed: bool) -> tuple[list[str], Document | None]:
+    """Write the page from what there is; return the files and the page, none if a failed step left it impossible."""
+    try:
+        document = study.results(options.scale)
+    except TaylorfitError as error:
+        if not failed:
+            raise
+        print(f"no {RESULTS}: {error}")
+        return [], None
+    return write_document(RESULTS, document), document
 
 
 def _print_tables(document: Document) -> None:

@@ -19,7 +19,7 @@ SHOWN = (
     Shown("centred", "centred", "centred"), Shown("directional", "directional", "directional"),
     Shown("exact", "exact forces", "exact"),
 )
-FOR_MD = tuple(Shown(f"md-{mode}", mode, mode, tables=("md-potentials",)) for mode in ("energy", "taylor", "centred", "exact"))
+FOR_MD = tuple(Shown(f"md-{mode}", mode, mode, tables=("larger",)) for mode in ("energy", "taylor", "centred", "exact"))
 """Larger networks, of --full alone; --quick takes those of `SHOWN`."""
 PAPER_DELTA = "0.03"
 
@@ -34,7 +34,7 @@ def steps(scale: str) -> list[Step]:
     if scale == "quick":
         dynamics = [md_step("md")(scale)]
     else:
-        dynamics = [scan_step("md-potentials")(scale), *(predict_step(shown, scale) for shown in FOR_MD), md_step("md")(scale)]
+        dynamics = [scan_step("larger")(scale), *(predict_step(shown, scale) for shown in FOR_MD), md_step("md")(scale)]
     return [scan_step("modes")(scale), *(predict_step(shown, scale) for shown in SHOWN), *dynamics, scan_step("delta")(scale)]
 
 

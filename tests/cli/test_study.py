@@ -1,0 +1,230 @@
+"""`study`: whole studies on a tiny scale, by the same commands and input files with a few numbers changed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_support import contents, report, run, succeed
+
+from taylorfit.formats.scan_table import read_scan_table
+from taylorfit.formats.xsf import write_xsf
+from taylorfit.structure import Structure
+from taylorfit.studies import STUDIES, find_study
+
+EPOCHS = ("train-quick.in", r"ITERATIONS .*", "ITERATIONS 4"), ("train-quick.in", r"VALIDATIONEVERY .*", "VALIDATIONEVERY 2")
+
+
+def edited(folder: Path, name: str, *edits: tuple[str, str, str]) -> Path:
+    """The input files of a study in `folder`, with (file, pattern, new) replaced; each must be there."""
+    find_study(name).copy_inputs(folder)
+    for file, pattern, new in edits:
+        text, n = re.subn(pattern, new, (folder / file).read_text())
+        assert n, (file, pattern)
+        (folder / file).write_text(text)
+    return folder
+
+
+def study(folder: Path, name: str, *options: str) -> dict:
+    """Run a study in `folder` and return its report."""
+    return report(folder.parent, "study", name, str(folder), "--quick", "--threads", "1", *options)
+
+
+def table_under(page: str, title: str) -> list[list[str]]:
+    """Cells of the first table of a section, header first."""
+    lines = [line for line in page[page.index(f"## {title}"):].split("\n\n") if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()]
+
+
+def check_page(folder: Path, found: dict, pictures: set[str]) -> str:
+    """The page links the pictures there are; return it."""
+    page = (folder / "RESULTS.md").read_text()
+    linked = set(re.findall(r"\(RESULTS-pictures/(.*?)\.png\)", page))
+    assert linked == pictures
+    for name in linked:
+        assert (folder / "RESULTS-pictures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert len(found["results"]) == 1 + len(pictures) and found["exit_code"] == 0
+    assert all(step["exit_code"] in (0, None) for step in found["steps"])
+    return page
+
+
+def periodic_frames(folder: Path, symbols: tuple[str, ...], n: int = 7, length: float = 6.6) -> Path:
+    """XSF files of a jittered grid of atoms with harmonic energies and forces."""
+    rng = np.random.default_rng(1)
+    folder.mkdir()
+    side = round(np.ceil(len(symbols) ** (1 / 3)))
+    grid = length / side * np.stack(np.meshgrid(*3 * [np.arange(side)], indexing="ij"), axis=-1).reshape(-1, 3)[:len(symbols)]
+    for k in range(n):
+        shift = rng.normal(scale=0.08, size=grid.shape)
+        write_xsf(folder / f"{k}.xsf", Structure(
+            symbols, grid + shift, cell=np.diag([length, 1.01 * length, 0.99 * length]), pbc=(True, True, True),
+            energy=float(5.0 * (shift**2).sum()) - 20.0 * len(symbols), forces=-10.0 * shift))
+    return folder
+
+
+# --- the dimer ---------------------------------------------------------------------------------
+
+
+def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
+    modes = ("energy", "taylor", "centred", "directional", "exact")
+    folder = edited(tmp_path / "lj", "lj-dimer", *((f"train-{mode}.in", r"ITERATIONS .*", "ITERATIONS 40") for mode in modes))
+    found = study(folder, "lj-dimer", "--seeds", "2")
+    page = check_page(folder, found, {"dimer"})
+    numbers = table_under(page, "Numbers")
+    assert [line[:2] for line in numbers[2:4]] == [["exact", ""], ["energies alone", "best of 2"]]
+    assert len(numbers) == 2 + 1 + 2 * len(modes) and numbers[2][2:5] == ["1.540", "-3.607", "109.5"]
+    # 14 copies at ±0.02 Å, none of them along y or z
+    names = sorted(path.name.split(":")[-1] for path in (folder / "xsf").glob("*#*"))
+    assert names == 7 * ["2+x"] + 7 * ["2-x"]
+    assert "7 training structures, 14 Taylor copies" in (folder / "logs/train-train-taylor.log").read_text()
+
+    before = contents(folder)
+    again = succeed(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1", "--seeds", "2").out
+    assert again.count("done before") == len(found["steps"]) == 7
+    assert contents(folder) == before
+    # Another input file: that step alone is done again
+    edited(folder, "lj-dimer", ("train-exact.in", "beta=1e-2", "beta=1e-3"))
+    assert succeed(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1", "--seeds", "2").out.count("done before") == 6
+
+
+# --- water clusters ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def water(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The study of water clusters with few structures, copies, modes and epochs; its report."""
+    folder = edited(
+        tmp_path_factory.mktemp("studies") / "water", "water-cluster", *EPOCHS,
+        ("modes-quick.in", "mode .*", "mode energy taylor exact"), ("modes-quick.in", "seeds .*", "a 2\nseeds 1 2"),
+        ("cartesian-quick.in", "a 12", "a 6"), ("delta-quick.in", "delta .*", "delta 0.008 0.02"), ("delta-quick.in", "a 22", "a 2"),
+        *((f"{scan}-quick.in", "size 160", "size 10") for scan in ("modes", "cartesian", "delta")),
+        ("sizes-quick.in", "size 471", "size 20"))
+    # Structures that are there stay: a few of the example's, placed before the study begins
+    scratch = folder.parent / "scratch"
+    scratch.mkdir()
+    succeed(scratch, "example", "water-cluster", "example")
+    for part, n in (("xsf", 24), ("validation", 4)):
+        (folder / part).mkdir()
+        for path in sorted((scratch / "example" / part).glob("*.xsf"))[::7][:n]:
+            path.rename(folder / part / path.name)
+    return folder, study(folder, "water-cluster", "--seeds", "1")
+
+
+def test_water_clusters(water: tuple[Path, dict]) -> None:
+    folder, found = water
+    page = check_page(folder, found, {"time", "errors", "directions", "delta", "sizes"})
+    modes = table_under(page, "Modes")
+    lines = [line for line in modes[2:] if "last epoch" not in line[0]]
+    assert [line[:4] for line in lines] == [
+        ["energy", "–", "10", "1"], ["taylor", "B, δ 0.008 Å, a 2", "10", "1"], ["taylor", "A, δ 0.03 Å, a 6", "10", "1"],
+        ["exact", "–", "10", "1"]]
+    # Its numbers are those of the table of the scan
+    row, = [row for row in read_scan_table(folder / "quick.csv") if row["mode"] == "exact"]
+    assert lines[-1][4] == f"{float(row['energy_rmse_meV_per_atom']):.2f}"
+    assert {line[0] for line in table_under(page, "Equal time")[2:]} == {
+        "energy", "taylor, B, δ 0.008 Å, a 2", "taylor, A, δ 0.03 Å, a 6", "exact"}
+    assert table_under(page, "Paper and here")[0] == ["quantity", "paper", "here", "what differs, and why"]
+    # The potentials shown are copies of those trained
+    trained = (folder / "scan/points" / row["key"] / "O.nn").read_bytes()
+    assert (folder / "potentials/quick-exact/O.nn").read_bytes() == trained
+
+
+def test_more_seeds_are_added_to_those_there(water: tuple[Path, dict]) -> None:
+    folder, _ = water
+    before = read_scan_table(folder / "quick.csv")
+    found = study(folder, "water-cluster", "--seeds", "2")
+    after = read_scan_table(folder / "quick.csv")
+    assert found["exit_code"] == 0 and len(after) == 2 * len(before)
+    assert [row["key"] for row in after[:len(before)]] == [row["key"] for row in before]
+    assert {line[3] for line in table_under((folder / "RESULTS.md").read_text(), "Modes")[2:]} == {"2"}
+
+
+def test_page_from_what_is_there(tmp_path: Path, water: tuple[Path, dict]) -> None:
+    found = report(tmp_path, "study", "water-cluster", "empty", "--full", "--results-only")
+    assert "Nothing has been trained yet" in (tmp_path / "empty/RESULTS.md").read_text() and found["steps"] == []
+    # A table and nothing else, as after an interruption
+    folder = edited(tmp_path / "part", "water-cluster")
+    (folder / "xsf").mkdir()
+    source = water[0]
+    for name in ("quick.csv", "modes-quick.in", "train-quick.in"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    (folder / "xsf/a.xsf").write_bytes(next((source / "xsf").iterdir()).read_bytes())
+    succeed(tmp_path, "study", "water-cluster", "part", "--quick", "--results-only")
+    assert [line[0] for line in table_under((folder / "RESULTS.md").read_text(), "Modes")[2:]][0] == "energy"
+
+
+# --- data by path ------------------------------------------------------------------------------
+
+
+def test_bulk_water_with_dynamics(tmp_path: Path) -> None:
+    symbols = 4 * ("O", "H", "H")
+    folder = edited(
+        tmp_path / "bulk", "bulk-water", *EPOCHS, ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
+        ("modes-quick.in", "size .*", "size 5"), ("copies-quick.in", "size .*", "size 5"), ("copies-quick.in", "a .*", "a 2 4"),
+        ("modes-quick.in", "a 12", "a 4"), ("md-quick.in", "STEPS .*", "STEPS 4"), ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
+        ("md-quick.in", "SAMPLE .*", "SAMPLE 2"), ("md-quick.in", "r_max=6.0", "r_max=3.2"))
+    found = study(folder, "bulk-water", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
+    page = check_page(folder, found, {"time", "errors", "directions", "copies", "md-rdf"})
+    walks = table_under(page, "Figure 8")
+    assert [line[0] for line in walks[2:]] == ["energy", "taylor", "centred", "exact"]
+    paper = {line[0]: line for line in table_under(page, "Paper and here")[2:]}
+    assert "reference frames" in paper["first O–O peak"][2] and "NVT with Taylor training" in paper
+    again = succeed(tmp_path, "study", "bulk-water", "bulk", "--quick", "--threads", "1", "--seeds", "1").out
+    assert again.count("done before") == 5 and again.count("0 to do") == 2
+
+
+def test_lmnto_with_dynamics(tmp_path: Path) -> None:
+    symbols = ("Li", "Mo", "Ni", "Ti", "O", "O", "O", "O")
+    folder = edited(
+        tmp_path / "oxide", "lmnto", *EPOCHS, ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
+        ("modes-quick.in", "size .*", "size 5"), ("delta-quick.in", "size .*", "size 5"), ("modes-quick.in", "a 20", "a 3"),
+        ("delta-quick.in", "a 20", "a 3"), ("delta-quick.in", "delta .*", "delta 0.02 0.03"), ("md-quick.in", "REPEAT .*", "REPEAT 1 1 1"),
+        ("md-quick.in", "STEPS .*", "STEPS 4"), ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"), ("md-quick.in", "SAMPLE .*", "SAMPLE 1"))
+    found = study(folder, "lmnto", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
+    page = check_page(folder, found, {"time", "errors", "directions", "delta", "md"})
+    paper = {line[0]: line for line in table_under(page, "Paper and here")[2:]}
+    assert paper["energies alone: energy RMSE, meV/atom"][1] == "4.6"
+    assert paper["δ of the smallest energy error, Å"][2] in ("0.02", "0.03")
+    assert "1 of 1 runs finished" in paper["NVE, Taylor"][2]
+
+
+def test_tio2(tmp_path: Path) -> None:
+    folder = edited(tmp_path / "oxide", "tio2", *EPOCHS, ("modes-quick.in", "size .*", "size 4"), ("modes-quick.in", "a 10", "a 2"),
+                    ("modes-quick.in", "mode .*", "mode energy directional"), *(
+                        (f"{symbol}.stp", "radial_Rc=8.0 (.*) angular_Rc=6.5", r"radial_Rc=4.0 \1 angular_Rc=3.0") for symbol in ("Ti", "O")))
+    found = study(folder, "tio2", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", ("Ti", "O", "O"), length=4.2)))
+    page = check_page(folder, found, {"time", "errors", "directions"})
+    assert [line[0] for line in table_under(page, "Modes")[2:] if "last" not in line[0]] == ["energy", "directional"]
+
+
+# --- what is wrong with a call -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("argv", "words"), [
+    (("study", "lmnto", "--quick"), ("--data PATH", "aenet-python", "10.1038/s41524-020-0323-8")),
+    (("study", "bulk-water", "--quick"), ("--data PATH", "deepmd-kit")),
+    (("study", "lmnto", "--full", "--data", "nowhere"), ("nowhere", "cannot be read")),
+    (("study", "lj-dimer", "--full", "--data", "."), ("takes no data",)),
+    (("study", "fig2", "--quick"), ("no such study", *STUDIES)),
+    (("study", "lj-dimer"), ("--quick", "--full")),
+    (("study", "lj-dimer", "--quick", "--full"), ("--full",)),
+    (("study", "lj-dimer", "--quick", "--seeds", "0"), ("--seeds", "at least 1")),
+])
+def test_one_line_says_what_is_wrong(argv: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:
+    complaint = run(tmp_path, *argv).complaint
+    assert all(word in complaint for word in words), complaint
+
+
+def test_a_step_that_fails_ends_the_study_with_a_page(tmp_path: Path) -> None:
+    folder = edited(tmp_path / "lj", "lj-dimer", ("train-energy.in", "TRAININGSET .*", "TRAININGSET nowhere.train"))
+    result = run(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1")
+    assert result.code == 2 and "nowhere.train" in result.err and "--quick goes on from here" in result.out
+    assert "Nothing has been trained" in (folder / "RESULTS.md").read_text() and "=== 4" not in result.out
+
+
+def test_an_input_file_that_cannot_be_read_is_named_even_if_the_page_needs_it(tmp_path: Path) -> None:
+    edited(tmp_path / "lj", "lj-dimer", ("train-energy.in", "ITERATIONS .*", "ITERATIONS 0x"))
+    result = run(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1")
+    assert result.code == 2 and "train-energy.in, line" in result.err and "goes on from here" in result.out
