@@ -119,14 +119,13 @@ def force_map(
         for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
     """
     ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
-    if merged is None:
-        merged = min((False, True), key=lambda choice: _Layout.of(ordered, tables, choice, threads).nbytes)
-    layout = _Layout.of(ordered, tables, merged, threads)
+    layouts = [_Layout.of(ordered, tables, choice, threads) for choice in (False, True) if merged in (None, choice)]
+    layout = min(layouts, key=lambda one: one.nbytes)
     result = layout.allocate()
     done = 0
     for part in _parts(ordered):
         batch = Batch.of(part, tables)
-        call(library.force_maps.force_map_values, *tables.arguments(), *batch.arguments(), int(merged),
+        call(library.force_maps.force_map_values, *tables.arguments(), *batch.arguments(), int(layout.merged),
              int(result.first_atom[done]), *result.arguments(), thread_count(threads), names=batch.names)
         done += len(part)
         advance(done)
@@ -147,6 +146,7 @@ def _parts(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
 class _Layout:
     """Tables and sizes of a map before it is filled."""
 
+    merged: bool
     tables: tuple[np.ndarray, ...]
     n_pairs: np.ndarray
     """(n_atom,)"""
@@ -170,7 +170,7 @@ class _Layout:
         n_neighbours = np.zeros((len(batch.species), n), dtype=np.int32)
         call(library.force_maps.force_map_sizes, *tables.arguments(), *batch.arguments(), int(merged), thread_count(threads),
              n_pairs, n_neighbours.T, names=batch.names)
-        return cls((radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
+        return cls(merged, (radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
                    n_pairs, n_neighbours, batch.first_atom.astype(np.int64), batch.species)
 
     @property
