@@ -65,7 +65,7 @@ def test_bounds_sums_and_rotations(kind, chosen, delta, species_delta, seed, rot
     if chosen.displaced.sum() < 2:
         return
     size = np.abs(moved).max()
-    assert np.abs(moved.sum(axis=1)).max() <= 1e-10 * size
+    assert np.abs(moved.sum(axis=1)).max() <= 1e-11 * size
     if rotations and not chosen.is_periodic:
         arms = chosen.positions - chosen.positions[chosen.displaced].mean(axis=0)
         assert np.abs(np.cross(arms, moved).sum(axis=1)).max() <= 1e-10 * size * np.abs(arms).max()

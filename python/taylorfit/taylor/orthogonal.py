@@ -62,6 +62,8 @@ def _orthogonal(vectors: np.ndarray, deltas: np.ndarray, motions: np.ndarray) ->
         vectors = _towards_orthonormal(without_motions(vectors, motions), _STEPS)
         vectors *= (deltas / np.maximum(np.sqrt(square(vectors)), _TINY))[:, :, None]
     vectors = _towards_orthonormal(without_motions(vectors, motions), _MAX_STEPS)
+    # Many steps let motions grow again out of rounding errors; few do not
+    vectors = _towards_orthonormal(without_motions(vectors, motions), _STEPS)
     longest = (np.sqrt(square(vectors)) / deltas).max(axis=1)
     return vectors * (INSIDE / longest)[:, None, None]
 
