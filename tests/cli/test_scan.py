@@ -21,6 +21,7 @@ from taylorfit.formats.generate_input import read_generate_input
 from taylorfit.formats.input_file import FileEntry
 from taylorfit.formats.network_binary import read_potential
 from taylorfit.formats.scan_table import FIXED, labels
+from taylorfit.formats.train_report import read_train_report
 from taylorfit.formats.trainset_binary import read_trainset
 from taylorfit.scan_grid import SetPlan, Structures, set_key
 
@@ -355,3 +356,25 @@ def test_labels_name_what_no_axis_of_a_plot_shows() -> None:
     assert labels(two) == ["taylor 5:tanh", "taylor 6:tanh"]
     two[0]["percent"] = "20"
     assert labels(two) == ["taylor percent=20 5:tanh", "taylor percent=50 6:tanh"]
+
+
+# --- some of the seeds, and reports -------------------------------------------------------------
+
+
+def test_first_seeds_alone_then_all_with_a_report_of_each(tmp_path: Path) -> None:
+    folder = make(tmp_path / "toy")
+    text = "GENERATE generate.in\nTRAIN train.in\nSCAN\nmode energy\nseeds 4 5 6\n"
+    assert scan(folder, text, "--seeds", "1")["points"] == 1
+    assert [row["seed"] for row in rows_of(folder)] == ["4"]
+    found = scan(folder, text, "--seeds", "9")
+    assert (found["points"], found["done_before"]) == (3, 1)
+    for row in rows_of(folder):
+        told = read_train_report(folder / "scan" / "points" / row["key"] / "train.json")
+        assert told.data["settings"]["seed"] == int(row["seed"]) and told.best_epoch == int(row["best_epoch"])
+        assert list(told.validation_epoch) == [0, 4, 8]
+
+
+@pytest.mark.parametrize(("text", "n"), [(SCAN, "0"), (SCAN.replace("seeds 1 2", ""), "1")])
+def test_seeds_that_are_not_there(text: str, n: str, tmp_path: Path) -> None:
+    (make(tmp_path / "toy") / "scan.in").write_text(text)
+    assert "--seeds" in run(tmp_path / "toy", "scan", "scan.in", "--seeds", n).complaint

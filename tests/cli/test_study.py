@@ -125,6 +125,7 @@ def test_water_clusters(water: tuple[Path, dict]) -> None:
     assert lines[-1][4] == f"{float(row['energy_rmse_meV_per_atom']):.2f}"
     assert {line[0] for line in table_under(page, "Equal time")[2:]} == {
         "energy", "taylor, B, δ 0.008 Å, a 2", "taylor, A, δ 0.03 Å, a 6", "exact"}
+    assert [line[:4] for line in table_under(page, "Table S1")[2:]] == [["10", "A", "0.03", "6"], ["10", "B", "0.02", "2"]]
     assert table_under(page, "Paper and here")[0] == ["quantity", "paper", "here", "what differs, and why"]
     # The potentials shown are copies of those trained
     trained = (folder / "scan/points" / row["key"] / "O.nn").read_bytes()

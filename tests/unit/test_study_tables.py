@@ -71,6 +71,20 @@ def test_share_without_an_improvement_is_not_a_number() -> None:
     assert cells(tables.share_table(rows), "taylor")["energy RMSE: best"] == "–"
 
 
+def test_best_copies_of_each_strategy_and_size() -> None:
+    def taylor(seed: int, force: float, **cells: str) -> dict[str, str]:
+        return row("taylor", seed, 2.0, force, **cells)
+
+    table = tables.best_copies_table([
+        *ROWS, taylor(1, 0.2, delta_A="0.02"), taylor(2, 0.9, delta_A="0.02"), taylor(1, 0.55, multiple_a="32"),
+        taylor(1, 0.8, strategy="cartesian", delta_A="0.03"), taylor(1, 0.3, n_structures="50")])
+    # By the median (0.6, 0.55, 0.55 of the first), not by the best seed
+    assert [line[:4] for line in table.rows] == [
+        ("50", "B", "0.008", "22"), ("100", "A", "0.03", "22"), ("100", "B", "0.02", "22")]
+    assert table.rows[2][5:] == ("0.550", "0.275", "3")
+    assert tables.best_copies_table([row("energy", 1, 1, 1)]).rows == ()
+
+
 def test_changes_and_pairs_in_words() -> None:
     energy, taylor = tables.of_mode(ROWS, "energy"), tables.of_mode(ROWS, "taylor", delta_A="0.008")
     assert tables.two(energy, FORCE, ".2f") == "1.00 / 1.10" and tables.two([], FORCE, ".2f") == "–"

@@ -42,8 +42,10 @@ def modes_section(found: Trainings) -> Section:
     if not found:
         return Section("Modes", (NOTHING,))
     return Section("Modes", (
-        "Errors on the validation structures: best and median over the seeds, each column by itself; weights of the epoch "
-        "with the smallest test error. Where the last epoch is much different it has a line of its own.",
+        f"At most {max(int(row['epochs']) for row, _ in found)} epochs; hidden layers "
+        f"{', '.join(dict.fromkeys(row['network'] for row, _ in found))}. Errors on the validation structures: best and median "
+        "over the seeds, each column by itself; weights of the epoch with the smallest test error. Where the last epoch is "
+        "much different it has a line of its own.",
         modes_table(rows_of(found))))
 
 
@@ -116,18 +118,24 @@ def scan_section(title: str, name: str, found: Trainings, x: str, caption: str, 
     return Section(title, (picture(name, figure, caption),))
 
 
-def predictions_section(shown: Sequence[Shown], scale: str) -> Section | None:
-    """Distributions of errors and maps of directions of the best seeds; None without predictions."""
+def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: str) -> Section | None:
+    """Distributions of errors and maps of directions of the best seeds; None without predictions.
+
+    Parameters
+    ----------
+    name
+        begins the names of the pictures
+    """
     sets = [read_predictions(one.predictions(scale)) for one in shown if one.predictions(scale).exists()]
     if not sets:
         return None
     measured = [errors_in(one) for one in sets]
-    return Section("Distribution and direction of the force errors", (
-        f"The seed of each mode with the smallest mean |F − F_ref|; {sets[0].n_structures} validation structures.",
+    return Section(title, (
+        f"The seed of each training with the smallest mean |F − F_ref|; {sets[0].n_structures} validation structures.",
         Table(("", *(one.label for one in sets)), tuple(error_rows([one.as_dict() for one in measured])), numeric=True),
-        picture("errors", errors.figure(sets, log=True),
+        picture(f"{name}errors", errors.figure(sets, log=True),
                 "Distribution of |F − F_ref| over the atoms and of the energy error over the structures, logarithmic axes."),
-        picture("directions", directions.figure(sets),
+        picture(f"{name}directions", directions.figure(sets),
                 "Angle between F and F_ref against |F_ref|; colour: share of the atoms; line: median.")))
 
 
@@ -165,7 +173,8 @@ def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()
 def scan_study_sections(scale: str, scans: Sequence[str], shown: Sequence[Shown]) -> list[Section | None]:
     """What all studies of modes have: modes, shares, equal time, distributions."""
     found = trainings(scale, scans)
-    return [modes_section(found), share_section(found), time_section(found), predictions_section(shown, scale)]
+    return [modes_section(found), share_section(found), time_section(found),
+            predictions_section("Distribution and direction of the errors", "", shown, scale)]
 
 
 def present(*sections: Section | None) -> tuple[Section, ...]:

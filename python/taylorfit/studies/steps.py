@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +41,16 @@ class Shown:
     title: str
     """For legends."""
     mode: str
-    strategy: str | None = None
-    """None: any."""
-    tables: tuple[str, ...] = ("modes",)
-    """Scans, without the scale, whose tables have it."""
+    scans: tuple[str, ...] = ("modes",)
+    """Scans, without the scale, that it belongs to."""
+    cells: Mapping[str, str] = field(default_factory=dict)
+    """What its row says, where the scans have several trainings of the mode."""
 
     def best(self, scale: str) -> tuple[Row, Path] | None:
         """Row of the best seed, and its folder; None if nothing is trained yet."""
-        found = [(row, folder) for row, folder in trainings(scale, self.tables)
-                 if row["mode"] == self.mode and self.strategy in (None, row["strategy"]) and row[RANK]]
+        cells = {"mode": self.mode, **self.cells}
+        found = [(row, folder) for row, folder in trainings(scale, self.scans)
+                 if row[RANK] and all(row[name] == cell for name, cell in cells.items())]
         return min(found, key=lambda pair: float(pair[0][RANK]), default=None)
 
     def potentials(self, scale: str) -> Path:

@@ -127,6 +127,20 @@ def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], column: s
     return " / ".join(f"{100.0 * (1.0 - value / other):.0f} %" for value, other in zip(values, compared))
 
 
+def best_copies_table(rows: Sequence[Cells]) -> Table:
+    """δ and a of plain Taylor training with the smallest median force error, for each number of structures and strategy."""
+    header = ("structures", "strategy", "δ, Å", "a", *(title for _, title, _ in MEASURES), "of so many δ and a")
+    lines = []
+    for key, same in seed_groups(of_mode(rows, "taylor"), ("n_structures", "strategy")).items():
+        groups = [(values[1], group) for group in seed_groups(same).values()
+                  if (values := best_and_median(group, FORCE)) is not None]
+        if groups:
+            best = min(groups, key=lambda pair: pair[0])[1]
+            lines.append((key[0], LETTERS.get(key[1], key[1]), best[0]["delta_A"], best[0]["multiple_a"],
+                          *(_median(best, column, form) for column, _, form in MEASURES), str(len(groups))))
+    return Table(header, tuple(sorted(lines, key=lambda line: (float(line[0]), line[1]))), numeric=True)
+
+
 def share_table(rows: Sequence[Cells]) -> Table:
     """What share of the improvement of exact over energy training each mode reaches, for each number of structures."""
     header = ("mode", "copies", "structures", *(word for _, title, _ in MEASURES

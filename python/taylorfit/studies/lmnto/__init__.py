@@ -19,7 +19,7 @@ SHOWN = (
     Shown("centred", "centred", "centred"), Shown("directional", "directional", "directional"),
     Shown("exact", "exact forces", "exact"),
 )
-FOR_MD = tuple(Shown(f"md-{mode}", mode, mode, tables=("larger",)) for mode in ("energy", "taylor", "centred", "exact"))
+FOR_MD = tuple(Shown(f"md-{mode}", mode, mode, ("larger",)) for mode in ("energy", "taylor", "centred", "exact"))
 """Larger networks, of --full alone; --quick takes those of `SHOWN`."""
 PAPER_DELTA = "0.03"
 

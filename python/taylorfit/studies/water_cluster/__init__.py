@@ -9,19 +9,26 @@ from ...examples import example_files
 from ...reporting.document import Document, Section
 from ...scan_groups import Cells
 from ..data import TRAINING, VALIDATION, names_in, place, structures_at
-from ..page import present, scan_section, scan_study_sections
+from ..page import predictions_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import Shown, predict_step, scan_step, trainings
 from ..study import Step, Study
-from ..tables import COMPONENT, ENERGY, FORCE, PaperRow, of_mode, paper_table, two
+from ..tables import COMPONENT, ENERGY, FORCE, PaperRow, best_copies_table, of_mode, paper_table, two
 
 SHOWN = (
     Shown("energy", "energies alone", "energy"),
-    Shown("cartesian", "Taylor A", "taylor", "cartesian", ("cartesian",)),
-    Shown("taylor", "Taylor B", "taylor", "random"),
-    Shown("centred", "centred B", "centred", "random"),
+    Shown("cartesian", "Taylor A", "taylor", ("cartesian",)),
+    Shown("taylor", "Taylor B", "taylor"),
+    Shown("centred", "centred B", "centred"),
     Shown("directional", "directional", "directional"),
     Shown("exact", "exact forces", "exact"),
 )
+"""Figures 5, S2 and S3."""
+SIZES_SHOWN = (SHOWN[0], Shown("energy-1000", "twice the structures", "energy", ("sizes-1000",)),
+               Shown("energy-2000", "four times", "energy", ("sizes-2000",)))
+"""Figure 3, of --full with the larger sets."""
+DELTAS_SHOWN = tuple(Shown(f"taylor-{delta}", f"Taylor B, δ = {delta} Å", "taylor", ("delta",), {"delta_A": delta, "multiple_a": "22"})
+                     for delta in ("0.002", "0.005", "0.01", "0.02", "0.03"))
+"""Figure S1, of --full."""
 MODES = ("modes", "cartesian")
 DELTAS = ("modes", "delta", "cartesian", "cartesian-delta")
 LARGER = {"1000": "xsf-1000", "2000": "xsf-2000"}
@@ -66,7 +73,8 @@ def steps(scale: str) -> list[Step]:
         more = [scan_step("delta")(scale), scan_step("sizes")(scale)]
     else:
         more = [scan_step("delta")(scale), scan_step("cartesian-delta")(scale),
-                *(scan_step(f"sizes-{size}", folder)(scale) for size, folder in LARGER.items())]
+                *(scan_step(f"sizes-{size}", folder)(scale) for size, folder in LARGER.items()),
+                *(predict_step(shown, scale) for shown in (*SIZES_SHOWN[1:], *DELTAS_SHOWN))]
     return [*scans, *(predict_step(shown, scale) for shown in SHOWN), *more]
 
 
@@ -112,6 +120,9 @@ def results(scale: str) -> Document:
         *scan_study_sections(scale, MODES, SHOWN),
         scan_section("Figure 4: δ and a", "delta", deltas, "delta", "Errors relative to energy training against δ.",
                      "energy", lambda row: row["n_structures"] in smallest and row["mode"] in ("energy", "taylor", "exact")),
+        Section("Table S1: best δ and a", (best_copies_table(rows_of(deltas)),)) if of_mode(rows_of(deltas), "taylor") else None,
+        predictions_section("Figure 3: energies alone, several set sizes", "sizes-", SIZES_SHOWN, scale) if scale == "full" else None,
+        predictions_section("Figure S1: several δ", "delta-", DELTAS_SHOWN, scale),
         scan_section("Number of structures", "sizes", sizes, "size", "Errors against the number of structures."),
         Section("Paper and here", (paper_table(paper_rows(rows)),)),
     ))
