@@ -132,6 +132,10 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, fit: Fi
               f"its own random weights{' and test structures' if not shared else ''}; log of each in "
               f"{_log(tasks[0]).name}", flush=True)
         _note_strangers(settings)
+        if not resume:
+            # What an earlier run left of a member that is not begun would be resumed as if it were of this one
+            for path in checkpoints:
+                path.unlink(missing_ok=True)
         outcomes, interrupted = _run(settings, tasks, fit, threads)
     reports = {int(outcome.name) - 1: outcome.result for outcome in outcomes if outcome.result is not None}
     errors = {outcome.name: outcome.error for outcome in outcomes if outcome.error is not None}

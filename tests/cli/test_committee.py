@@ -269,6 +269,18 @@ def test_ctrl_c_stops_all_members_cleanly_and_they_can_be_resumed(toy: Path) -> 
     assert resumed == outcomes(toy, report(toy, "train", "train.in", "--fresh"))
 
 
+def test_a_member_not_begun_does_not_resume_from_an_earlier_committee(toy: Path) -> None:
+    """Its checkpoint is there, but belongs to other settings."""
+    train(toy, **{**LONG, "iterations": 3, "seed": 5})
+    assert (toy / "committee/03/train.checkpoint.npz").exists()
+    stopped = interrupt(toy, lambda process: process.send_signal(signal.SIGINT), **LONG)
+    last = max(m["epochs"][-1]["epoch"] for m in stopped["committee"]["members"]) + 5
+    write_endless(toy, **LONG, iterations=last)
+    resumed = report(toy, "train", "train.in", "--resume")
+    assert [m["epochs"][-1]["epoch"] for m in resumed["committee"]["members"]] == [last] * 3
+    assert resumed["committee"]["failed"] == []
+
+
 def test_ctrl_c_on_a_terminal_reaches_all_processes_and_stops_them_once(toy: Path) -> None:
     interrupt(toy, lambda process: os.killpg(process.pid, signal.SIGINT), **LONG)
 
