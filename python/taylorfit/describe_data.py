@@ -30,7 +30,7 @@ def describe_geometry(geometry: Geometry) -> Description:
     }
     lines = [f"{data['n_structures']} structures, {data['n_atoms']} atoms: {data['n_periodic']} periodic, "
              f"{data['n_with_forces']} with forces, {data['n_with_stress']} with a stress",
-             f"weights other than 1: {data['n_weighted']} structures, {data['n_weighted_atoms']} forces on atoms"]
+             _weights_in_words(data["n_weighted"], data["n_weighted_atoms"])]
     return lines, data
 
 
@@ -170,12 +170,21 @@ def describe_structures(structures: Sequence[Structure]) -> Description:
     if any(s.stress is not None for s in structures):
         n = sum(s.stress is not None for s in structures)
         lines.append("stress in " + (f"{n} structures" if one is None else "the file"))
+    n_weighted = sum(s.weight != 1.0 for s in structures)
+    n_weighted_atoms = sum(int((s.force_weights != 1.0).sum()) for s in structures if s.force_weights is not None)
+    if n_weighted or n_weighted_atoms:
+        lines.append(_weights_in_words(n_weighted, n_weighted_atoms))
     return lines, {
         "n_structures": len(structures), "compositions": dict(formulas), "n_atoms_min": min(n_atoms),
         "n_atoms_max": max(n_atoms), "periodic_directions": dict(periodic),
         "energy_per_atom": energies, "cohesive_energy_per_atom": cohesive,
         "n_with_forces": len(forces), "force_max": largest, "force_rms": rms,
+        "n_weighted": n_weighted, "n_weighted_atoms": n_weighted_atoms,
     }
+
+
+def _weights_in_words(n_structures: int, n_atoms: int) -> str:
+    return f"weights other than 1: {n_structures} structures, {n_atoms} forces on atoms"
 
 
 def _formula(species: Sequence[str], atoms: Sequence[str] | np.ndarray) -> str:

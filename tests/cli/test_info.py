@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from cli_support import GOLDEN, make_toy, report, run, succeed, taylor, train_in
 
 from taylorfit.formats.recognise import FileKind, recognise
 from taylorfit.formats.trainset_binary import read_trainset
+from taylorfit.formats.xsf import read_xsf, write_xsf
 
 NAMES = {
     "mono/mono.train": FileKind.TRAINSET,
@@ -130,6 +132,16 @@ def test_structures(tmp_path: Path) -> None:
     found = only(tmp_path, "all.extxyz@1:")
     assert found["n_structures"] == 2 and found["n_with_forces"] == 2 and found["force_max"] > 0
     assert len(report(tmp_path, "info", "xsf/*.xsf")["files"]) == 3
+
+
+def test_weights_of_structures_are_told_where_there_are_any(tmp_path: Path) -> None:
+    make_toy(tmp_path, n_structures=3)
+    assert "weights" not in succeed(tmp_path, "info", "xsf/01.xsf").out
+    plain = read_xsf(tmp_path / "xsf/01.xsf")
+    write_xsf(tmp_path / "weighted.xsf", replace(plain, weight=2.0, force_weights=[0.0, 1.0, 1.0, 0.5, 1.0]))
+    found = only(tmp_path, "weighted.xsf")
+    assert (found["n_weighted"], found["n_weighted_atoms"]) == (1, 2)
+    assert "weights other than 1: 1 structures, 2 forces on atoms" in succeed(tmp_path, "info", "weighted.xsf").out
 
 
 def test_input_files_and_random_state(tmp_path: Path) -> None:
