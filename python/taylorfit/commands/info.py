@@ -28,8 +28,9 @@ from ..formats.trainset_binary import read_trainset
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives
-(.train.forces), companions of training sets (.geometry), setup files, checkpoints of train and md, energies of train, predictions, input files,
-structures (XSF, and what ASE reads). Kinds are told by content, not by name. Energies in eV, lengths in Å.
+(.train.forces), companions of training sets (.geometry), setup files, checkpoints of train and md,
+energies of train, predictions, input files, structures (XSF, and what ASE reads). Kinds are told by
+content, not by name. Energies in eV, lengths in Å.
 
 Examples: python -m taylorfit info water.train O.nn H.nn
           python -m taylorfit info 'xsf/*.xsf' traj.extxyz@::10

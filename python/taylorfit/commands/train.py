@@ -38,7 +38,11 @@ Keywords of train.in:
 {describe_keywords()}
 
 Written: the potential files of NETWORKS (weights of the best epoch, see BEST), FILE.last
-(weights of the last epoch), and a checkpoint NAME.checkpoint.npz for --resume. A file named STOP in the working directory ends the run after the epoch.
+(weights of the last epoch), and a checkpoint NAME.checkpoint.npz for --resume. A file named STOP in the
+working directory ends the run after the epoch. Potential files that are there already are trained further:
+their weights are where the run starts, unless --fresh is given.
+
+Errors of the training forces are those of all training structures with mode=exact, else of a sample.
 
 COMMITTEE n (or --committee n) trains n networks from different random weights, as many at a
 time as there are threads. What one training writes is in FOLDER/01, FOLDER/02, … for each, with
