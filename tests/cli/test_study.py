@@ -14,7 +14,8 @@ from taylorfit.formats.xsf import write_xsf
 from taylorfit.structure import Structure
 from taylorfit.studies import STUDIES, find_study
 
-EPOCHS = ("train-quick.in", r"ITERATIONS .*", "ITERATIONS 4"), ("train-quick.in", r"VALIDATIONEVERY .*", "VALIDATIONEVERY 2")
+EPOCHS = (("train-quick.in", r"ITERATIONS .*", "ITERATIONS 4"),
+          ("train-quick.in", r"VALIDATIONEVERY .*", "VALIDATIONEVERY 2"))
 
 
 def edited(folder: Path, name: str, *edits: tuple[str, str, str]) -> Path:
@@ -55,7 +56,8 @@ def periodic_frames(folder: Path, symbols: tuple[str, ...], n: int = 7, length: 
     rng = np.random.default_rng(1)
     folder.mkdir()
     side = round(np.ceil(len(symbols) ** (1 / 3)))
-    grid = length / side * np.stack(np.meshgrid(*3 * [np.arange(side)], indexing="ij"), axis=-1).reshape(-1, 3)[:len(symbols)]
+    places = np.stack(np.meshgrid(*3 * [np.arange(side)], indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = length / side * places[:len(symbols)]
     for k in range(n):
         shift = rng.normal(scale=0.08, size=grid.shape)
         write_xsf(folder / f"{k}.xsf", Structure(
@@ -69,7 +71,8 @@ def periodic_frames(folder: Path, symbols: tuple[str, ...], n: int = 7, length: 
 
 def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
     modes = ("energy", "taylor", "centred", "directional", "exact")
-    folder = edited(tmp_path / "lj", "lj-dimer", *((f"train-{mode}.in", r"ITERATIONS .*", "ITERATIONS 40") for mode in modes))
+    folder = edited(tmp_path / "lj", "lj-dimer", *(
+        (f"train-{mode}.in", r"ITERATIONS .*", "ITERATIONS 40") for mode in modes))
     found = study(folder, "lj-dimer", "--seeds", "2")
     page = check_page(folder, found, {"dimer"})
     numbers = table_under(page, "Numbers")
@@ -86,7 +89,8 @@ def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
     assert contents(folder) == before
     # Another input file: that step alone is done again
     edited(folder, "lj-dimer", ("train-exact.in", "beta=1e-2", "beta=1e-3"))
-    assert succeed(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1", "--seeds", "2").out.count("done before") == 6
+    out = succeed(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1", "--seeds", "2").out
+    assert out.count("done before") == 6
 
 
 # --- water clusters ----------------------------------------------------------------------------
@@ -98,7 +102,8 @@ def water(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder = edited(
         tmp_path_factory.mktemp("studies") / "water", "water-cluster", *EPOCHS,
         ("modes-quick.in", "mode .*", "mode energy taylor exact"), ("modes-quick.in", "seeds .*", "a 2\nseeds 1 2"),
-        ("cartesian-quick.in", "a 12", "a 6"), ("delta-quick.in", "delta .*", "delta 0.008 0.02"), ("delta-quick.in", "a 22", "a 2"),
+        ("cartesian-quick.in", "a 12", "a 6"), ("delta-quick.in", "delta .*", "delta 0.008 0.02"),
+        ("delta-quick.in", "a 22", "a 2"),
         *((f"{scan}-quick.in", "size 160", "size 10") for scan in ("modes", "cartesian", "delta")),
         ("sizes-quick.in", "size 471", "size 20"))
     # Structures that are there stay: a few of the example's, placed before the study begins
@@ -118,7 +123,8 @@ def test_water_clusters(water: tuple[Path, dict]) -> None:
     modes = table_under(page, "Modes")
     lines = [line for line in modes[2:] if "last epoch" not in line[0]]
     assert [line[:4] for line in lines] == [
-        ["energy", "–", "10", "1"], ["taylor", "B, δ 0.008 Å, a 2", "10", "1"], ["taylor", "A, δ 0.03 Å, a 6", "10", "1"],
+        ["energy", "–", "10", "1"], ["taylor", "B, δ 0.008 Å, a 2", "10", "1"],
+        ["taylor", "A, δ 0.03 Å, a 6", "10", "1"],
         ["exact", "–", "10", "1"]]
     # Its numbers are those of the table of the scan
     row, = [row for row in read_scan_table(folder / "quick.csv") if row["mode"] == "exact"]
@@ -170,8 +176,10 @@ def test_bulk_water_with_dynamics(tmp_path: Path) -> None:
     symbols = 4 * ("O", "H", "H")
     folder = edited(
         tmp_path / "bulk", "bulk-water", *EPOCHS, ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
-        ("modes-quick.in", "size .*", "size 5"), ("copies-quick.in", "size .*", "size 5"), ("copies-quick.in", "a .*", "a 2 4"),
-        ("modes-quick.in", "a 12", "a 4"), ("md-quick.in", "STEPS .*", "STEPS 4"), ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
+        ("modes-quick.in", "size .*", "size 5"), ("copies-quick.in", "size .*", "size 5"),
+        ("copies-quick.in", "a .*", "a 2 4"),
+        ("modes-quick.in", "a 12", "a 4"), ("md-quick.in", "STEPS .*", "STEPS 4"),
+        ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
         ("md-quick.in", "SAMPLE .*", "SAMPLE 2"), ("md-quick.in", "r_max=6.0", "r_max=3.2"))
     found = study(folder, "bulk-water", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
     page = check_page(folder, found, {"time", "errors", "directions", "copies", "md-rdf"})
@@ -187,9 +195,12 @@ def test_lmnto_with_dynamics(tmp_path: Path) -> None:
     symbols = ("Li", "Mo", "Ni", "Ti", "O", "O", "O", "O")
     folder = edited(
         tmp_path / "oxide", "lmnto", *EPOCHS, ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
-        ("modes-quick.in", "size .*", "size 5"), ("delta-quick.in", "size .*", "size 5"), ("modes-quick.in", "a 20", "a 3"),
-        ("delta-quick.in", "a 20", "a 3"), ("delta-quick.in", "delta .*", "delta 0.02 0.03"), ("md-quick.in", "REPEAT .*", "REPEAT 1 1 1"),
-        ("md-quick.in", "STEPS .*", "STEPS 4"), ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"), ("md-quick.in", "SAMPLE .*", "SAMPLE 1"))
+        ("modes-quick.in", "size .*", "size 5"), ("delta-quick.in", "size .*", "size 5"),
+        ("modes-quick.in", "a 20", "a 3"),
+        ("delta-quick.in", "a 20", "a 3"), ("delta-quick.in", "delta .*", "delta 0.02 0.03"),
+        ("md-quick.in", "REPEAT .*", "REPEAT 1 1 1"),
+        ("md-quick.in", "STEPS .*", "STEPS 4"), ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
+        ("md-quick.in", "SAMPLE .*", "SAMPLE 1"))
     found = study(folder, "lmnto", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
     page = check_page(folder, found, {"time", "errors", "directions", "delta", "md"})
     paper = {line[0]: line for line in table_under(page, "Paper and here")[2:]}
@@ -199,10 +210,13 @@ def test_lmnto_with_dynamics(tmp_path: Path) -> None:
 
 
 def test_tio2(tmp_path: Path) -> None:
-    folder = edited(tmp_path / "oxide", "tio2", *EPOCHS, ("modes-quick.in", "size .*", "size 4"), ("modes-quick.in", "a 10", "a 2"),
-                    ("modes-quick.in", "mode .*", "mode energy directional"), *(
-                        (f"{symbol}.stp", "radial_Rc=8.0 (.*) angular_Rc=6.5", r"radial_Rc=4.0 \1 angular_Rc=3.0") for symbol in ("Ti", "O")))
-    found = study(folder, "tio2", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", ("Ti", "O", "O"), length=4.2)))
+    folder = edited(
+        tmp_path / "oxide", "tio2", *EPOCHS, ("modes-quick.in", "size .*", "size 4"), ("modes-quick.in", "a 10", "a 2"),
+        ("modes-quick.in", "mode .*", "mode energy directional"),
+        *((f"{symbol}.stp", "radial_Rc=8.0 (.*) angular_Rc=6.5", r"radial_Rc=4.0 \1 angular_Rc=3.0")
+          for symbol in ("Ti", "O")))
+    frames = periodic_frames(tmp_path / "frames", ("Ti", "O", "O"), length=4.2)
+    found = study(folder, "tio2", "--seeds", "1", "--data", str(frames))
     page = check_page(folder, found, {"time", "errors", "directions"})
     assert [line[0] for line in table_under(page, "Modes")[2:] if "last" not in line[0]] == ["energy", "directional"]
 

@@ -24,7 +24,8 @@ def row(mode: str, seed: int, energy: float, force: float, last: float | None = 
             f"last_{COMPONENT}": str(force / 2), **strategy, **cells}
 
 
-ROWS = [row("exact", 1, 1.0, 0.1), row("energy", 1, 6.0, 1.1), row("energy", 2, 5.0, 1.3), row("taylor", 1, 3.0, 0.5, last=0.4),
+ROWS = [row("exact", 1, 1.0, 0.1), row("energy", 1, 6.0, 1.1), row("energy", 2, 5.0, 1.3),
+        row("taylor", 1, 3.0, 0.5, last=0.4),
         row("energy", 3, 9.0, 1.0), row("taylor", 2, 4.0, 0.7, last=0.6)]
 
 
@@ -37,7 +38,8 @@ def cells(table: Table, *start: str) -> dict[str, str]:
 def test_seeds_are_grouped_and_reduced() -> None:
     groups = seed_groups(ROWS)
     assert sorted(len(group) for group in groups.values()) == [1, 2, 3]
-    assert varied_columns(ROWS) == ["mode"] and "multiple_a" in varied_columns([*ROWS, row("taylor", 1, 1, 1, multiple_a="5")])
+    assert varied_columns(ROWS) == ["mode"]
+    assert "multiple_a" in varied_columns([*ROWS, row("taylor", 1, 1, 1, multiple_a="5")])
     assert best_and_median(tables.of_mode(ROWS, "energy"), FORCE) == (1.0, 1.1)
     assert best_and_median([{FORCE: ""}], FORCE) is None
 
@@ -48,8 +50,10 @@ def test_table_of_modes_has_best_median_and_the_last_epoch_where_it_differs() ->
     assert all(len(line) == len(table.header) for line in table.rows)
     assert table.rows[0][:8] == ("energy", "–", "100", "3", "5.00", "6.00", "1.000", "1.100")
     taylor, last = cells(table, "taylor"), cells(table, "taylor, last epoch")
-    assert taylor["copies"] == "B, δ 0.008 Å, a 22" and taylor["weights of epoch"] == "50" and last["weights of epoch"] == "90"
-    assert last["mean |F − F_ref|, eV/Å: best"] == "0.400" and taylor["s per epoch"] == "0.250" and last["s per epoch"] == ""
+    assert taylor["copies"] == "B, δ 0.008 Å, a 22"
+    assert taylor["weights of epoch"] == "50" and last["weights of epoch"] == "90"
+    assert last["mean |F − F_ref|, eV/Å: best"] == "0.400"
+    assert taylor["s per epoch"] == "0.250" and last["s per epoch"] == ""
 
 
 def test_what_varies_within_a_mode_is_named() -> None:
@@ -62,8 +66,9 @@ def test_share_of_the_improvement() -> None:
     assert [line[0] for line in table.rows] == ["taylor"]
     # Energies: 5 and 6 without forces (best, median), 1 with exact ones, 3 and 3.5 with Taylor; forces likewise
     assert table.rows[0][3:7] == ("50 %", "50 %", "56 %", "50 %")
-    assert cells(tables.share_table([*ROWS, row("taylor", 1, 1, 1, n_structures="7")]), "taylor", "B, δ 0.008 Å, a 22", "7")[
-        "energy RMSE: best"] == "–"  # neither end at that size
+    # Neither end at that size
+    other = tables.share_table([*ROWS, row("taylor", 1, 1, 1, n_structures="7")])
+    assert cells(other, "taylor", "B, δ 0.008 Å, a 22", "7")["energy RMSE: best"] == "–"
 
 
 def test_share_without_an_improvement_is_not_a_number() -> None:
@@ -113,12 +118,15 @@ def test_equal_time() -> None:
 def test_runs_of_dynamics_in_words_and_as_a_table() -> None:
     columns = {"potential": ("a", "a", "b"), "start": ("1", "2", "1"), "steps": ("100", "40", "100"),
                "status": ("finished", "exploded: 4000 K", "finished"), "first_extrapolation": ("", "12", ""),
-               "worst_sigma": ("", "3.25", ""), "temperature_K": ("299.51", "4000.0", "301.0"), "drift_meV_per_atom_ps": ("", "", "")}
+               "worst_sigma": ("", "3.25", ""), "temperature_K": ("299.51", "4000.0", "301.0"),
+               "drift_meV_per_atom_ps": ("", "", "")}
     table = CsvTable("starts.csv", columns, (2, 3, 4))
     assert tables.walks_words(table, "a", "temperature_K", ".0f", "K") == (
         "1 of 2 runs finished, 300 K; descriptors up to 3.2 σ outside the data")
-    assert tables.walks_words(table, "b", "temperature_K", ".0f", "K") == "1 of 1 runs finished, 301 K; never unlike the data"
-    assert tables.walks_words(table, "c", "temperature_K", ".0f", "K") == tables.walks_words(None, "a", "x", "", "") == "–"
+    assert tables.walks_words(table, "b", "temperature_K", ".0f", "K") == (
+        "1 of 1 runs finished, 301 K; never unlike the data")
+    assert tables.walks_words(table, "c", "temperature_K", ".0f", "K") == "–"
+    assert tables.walks_words(None, "a", "temperature_K", ".0f", "K") == "–"
     shown = tables.walks_table(table)
     assert "drift, meV/atom/ps" not in shown.header and shown.rows[1][3:5] == ("exploded: 4000 K", "12")
 
@@ -134,7 +142,8 @@ def test_text_of_a_table_is_aligned() -> None:
 def test_numbers_of_the_exact_dimer() -> None:
     exact, r = LennardJones(), np.linspace(1.35, 2.8, 291)
     numbers = dimer_numbers(DimerCurve("", r, exact.energy(r), exact.force(r)), exact, 1.35, 2.8)
-    assert numbers.r_min == pytest.approx(exact.r0, abs=2e-4) and numbers.depth == pytest.approx(-exact.epsilon, abs=1e-4)
+    assert numbers.r_min == pytest.approx(exact.r0, abs=2e-4)
+    assert numbers.depth == pytest.approx(-exact.epsilon, abs=1e-4)
     assert numbers.curvature == pytest.approx(72.0 * exact.epsilon / exact.r0**2, rel=2e-3)
     assert numbers.rms == numbers.largest == 0.0
 
@@ -145,7 +154,8 @@ def test_numbers_of_another_dimer_and_range() -> None:
     assert numbers.r_min == pytest.approx(1.6, abs=2e-4) and numbers.depth == pytest.approx(-3.0, abs=1e-4)
     inside = np.linspace(1.5, 2.8, 261)
     deviation = np.abs(other.energy(inside) - exact.energy(inside))
-    assert numbers.largest == pytest.approx(deviation.max()) and numbers.rms == pytest.approx(np.sqrt((deviation**2).mean()))
+    assert numbers.largest == pytest.approx(deviation.max())
+    assert numbers.rms == pytest.approx(np.sqrt((deviation**2).mean()))
     # Falling all the way: the lowest point is an end, and nothing is refined there
     slope = dimer_numbers(DimerCurve("", r, -r, np.ones_like(r)), exact, 1.35, 2.8)
     assert (slope.r_min, slope.depth) == pytest.approx((2.8, -2.8))

@@ -151,7 +151,7 @@ def _example(name: str) -> Example:
 
 
 def unpack(archive: bytes, name: str) -> dict[str, bytes]:
-    """Return path and content of the files in a .tar archive of any compression, which may hold nothing but plain files.
+    """Return path and content of the files in a .tar archive, compressed or not, which may hold plain files alone.
 
     Raises
     ------
@@ -165,11 +165,13 @@ def unpack(archive: bytes, name: str) -> dict[str, bytes]:
                 path = PurePosixPath(member.name)
                 stream = tar.extractfile(member) if member.isreg() else None
                 if path.is_absolute() or ".." in path.parts or (stream is None and not member.isdir()):
-                    raise InputError("unsafe member of an archive", file=name, value=member.name, expected="a plain file")
+                    raise InputError("unsafe member of an archive", file=name, value=member.name,
+                                     expected="a plain file")
                 if stream is not None:
                     content[str(path)] = stream.read()
     except (tarfile.TarError, EOFError, lzma.LZMAError) as error:
-        raise InputError(f"is no archive that can be unpacked ({error})", file=name, expected=".tar.xz or .tar.gz") from None
+        raise InputError(f"is no archive that can be unpacked ({error})", file=name,
+                         expected=".tar.xz or .tar.gz") from None
     return content
 
 

@@ -43,9 +43,9 @@ def modes_section(found: Trainings) -> Section:
         return Section("Modes", (NOTHING,))
     return Section("Modes", (
         f"At most {max(int(row['epochs']) for row, _ in found)} epochs; hidden layers "
-        f"{', '.join(dict.fromkeys(row['network'] for row, _ in found))}. Errors on the validation structures: best and median "
-        "over the seeds, each column by itself; weights of the epoch with the smallest test error. Where the last epoch is "
-        "much different it has a line of its own.",
+        f"{', '.join(dict.fromkeys(row['network'] for row, _ in found))}. Errors on the validation structures: "
+        "best and median over the seeds, each column by itself; weights of the epoch with the smallest test error. "
+        "Where the last epoch is much different it has a line of its own.",
         modes_table(rows_of(found))))
 
 
@@ -91,13 +91,15 @@ def time_section(found: Trainings) -> Section | None:
     histories = histories_of([(row, folder) for row, folder in found if float(row["n_structures"]) == largest])
     if not histories:
         return None
-    shown = {title: sorted(seeds, key=lambda one: one.force_error[-1])[len(seeds) // 2] for title, seeds in histories.items()}
+    shown = {title: sorted(seeds, key=lambda one: one.force_error[-1])[len(seeds) // 2]
+             for title, seeds in histories.items()}
     return Section("Equal time", (
-        "Validation errors that each mode has reached after the same time of training: medians over the seeds, weights of "
-        "that epoch. The times are those of training alone, one thread each (making of copies, reading and validation "
-        "left out). In brackets: finished before; a dash: no validation yet.",
+        "Validation errors that each mode has reached after the same time of training: "
+        "medians over the seeds, weights of that epoch. The times are those of training alone, one thread each "
+        "(making of copies, reading and validation left out). In brackets: finished before; a dash: no validation yet.",
         equal_time_table(histories, time_budgets(histories)),
-        picture("time", times.figure({title: (one.seconds, one.energy_rmse, one.force_error) for title, one in shown.items()}),
+        picture("time", times.figure(
+            {title: (one.seconds, one.energy_rmse, one.force_error) for title, one in shown.items()}),
                 "Validation errors against the time of training, for each mode the seed of median final force error.")))
 
 
@@ -108,7 +110,8 @@ def scan_section(title: str, name: str, found: Trainings, x: str, caption: str, 
     columns = list(dict.fromkeys(key for row in rows for key in row))
     if not rows:
         return None
-    table = CsvTable(name, {key: tuple(row.get(key, "") for row in rows) for key in columns} | {"label": tuple(labels(rows))},
+    table = CsvTable(name, {key: tuple(row.get(key, "") for row in rows) for key in columns}
+                     | {"label": tuple(labels(rows))},
                      tuple(range(2, len(rows) + 2)))
     try:
         figure = scan.figure(table, x, relative if any(row["mode"] == relative for row in rows) else None)
@@ -134,7 +137,8 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
         f"The seed of each training with the smallest mean |F − F_ref|; {sets[0].n_structures} validation structures.",
         Table(("", *(one.label for one in sets)), tuple(error_rows([one.as_dict() for one in measured])), numeric=True),
         picture(f"{name}errors", errors.figure(sets, log=True),
-                "Distribution of |F − F_ref| over the atoms and of the energy error over the structures, logarithmic axes."),
+                "Distribution of |F − F_ref| over the atoms and of the energy error over the structures, "
+                "logarithmic axes."),
         picture(f"{name}directions", directions.figure(sets),
                 "Angle between F and F_ref against |F_ref|; colour: share of the atoms; line: median.")))
 
@@ -159,8 +163,9 @@ def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()
         return None
     settings = read_md_input(scan_file(name, scale))
     blocks: list[Block] = [
-        f"{settings.ensemble.upper()}, {settings.steps} steps of {settings.timestep:g} fs after {settings.equilibration} "
-        f"with a thermostat, {settings.temperature:g} K.", walks_table(read_table(starts))]
+        f"{settings.ensemble.upper()}, {settings.steps} steps of {settings.timestep:g} fs "
+        f"after {settings.equilibration} with a thermostat, {settings.temperature:g} K.",
+        walks_table(read_table(starts))]
     if settings.ensemble == "nve" and steps is not None:
         blocks.append(picture(name, nve.figure(nve.nve_runs(read_table(steps))),
                               "Total energy relative to the start; a line for each start."))

@@ -84,7 +84,8 @@ def trainings(scale: str, scans: Sequence[str]) -> list[tuple[Row, Path]]:
             continue
         base = read_generate_input(scan.generate)
         n = len(expand_patterns([entry.path for entry in base.files]))
-        points = [point.row(point.plan.size or n) for point in points_of(scan, base, read_train_input(scan.train), file)]
+        points = [point.row(point.plan.size or n)
+                  for point in points_of(scan, base, read_train_input(scan.train), file)]
         for row in table:
             if any(all(row.get(name, "") == cell for name, cell in point.items()) for point in points):
                 found[row[KEY]] = row, point_folder(scan.folder, row[KEY])
@@ -117,7 +118,8 @@ def train_step(file: str) -> Step:
 def generate_step(file: str) -> Step:
     """Make a training set."""
     def run(options: Options) -> int:
-        return once(f"generate-{Path(file).stem}", ["generate", file], [file, *data_files("*.stp"), *data_files("xsf/*")],
+        return once(f"generate-{Path(file).stem}", ["generate", file],
+                    [file, *data_files("*.stp"), *data_files("xsf/*")],
                     options, ["--force"], log=True)
 
     return Step(f"generate {file}", run)
@@ -224,4 +226,5 @@ def _stamp(name: str) -> Path:
 
 
 def _identity(argv: Sequence[str], inputs: Sequence[str]) -> str:
-    return fingerprint(*(np.frombuffer(Path(file).read_bytes(), dtype=np.uint8) for file in inputs), text=repr(list(argv)))
+    return fingerprint(*(np.frombuffer(Path(file).read_bytes(), dtype=np.uint8) for file in inputs),
+                       text=repr(list(argv)))

@@ -59,7 +59,7 @@ class Study:
     package: str
     """Name of the package with its input files."""
     place: Callable[[Path | None], None]
-    """Put the structures into the working directory, from the path that --data names, and leave those that are there."""
+    """Put the structures into the working directory, from what --data names, unless they are there."""
     steps: Callable[[str], Sequence[Step]]
     """Of a scale."""
     results: Callable[[str], Document]

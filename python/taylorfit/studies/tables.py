@@ -11,11 +11,12 @@ from ..formats.csv_table import Table as CsvTable
 from ..formats.scan_table import LAST, option_columns
 from ..formats.train_forces import MODES
 from ..reporting.document import Table
-from ..scan_groups import Cells, best_and_median, coordinate_names, seed_groups
+from ..scan_groups import Cells, best_and_median, seed_groups
 
 ENERGY, FORCE, COMPONENT = "energy_rmse_meV_per_atom", "force_error_norm_mean_eV_per_A", "force_mae_eV_per_A"
 MEASURES: tuple[tuple[str, str, str], ...] = (
-    (ENERGY, "energy RMSE, meV/atom", ".2f"), (FORCE, "mean |F − F_ref|, eV/Å", ".3f"), (COMPONENT, "force MAE, eV/Å", ".3f"),
+    (ENERGY, "energy RMSE, meV/atom", ".2f"), (FORCE, "mean |F − F_ref|, eV/Å", ".3f"),
+    (COMPONENT, "force MAE, eV/Å", ".3f"),
 )
 """Column of a scan, title, format."""
 APART = 0.1
@@ -80,16 +81,19 @@ def modes_table(rows: Sequence[Cells]) -> Table:
     Errors with the weights of the last epoch have a line of their own where the median of a force error
     differs much (see `APART`): plain Taylor training stops improving test energies before forces are done.
     """
-    header = ("mode", "copies", "structures", "seeds", *(word for _, title, _ in MEASURES for word in (f"{title}: best", "median")),
+    header = ("mode", "copies", "structures", "seeds",
+              *(word for _, title, _ in MEASURES for word in (f"{title}: best", "median")),
               "s per epoch", "weights of epoch")
     lines = []
     for group in sorted_groups(rows):
         first = group[0]
         start = (mode_words(first, rows), copies_words(first), first["n_structures"], str(len(group)))
-        lines.append((*start, *_pairs(group, ""), _median(group, "seconds_per_epoch", ".3f"), _median(group, "best_epoch", ".0f")))
+        lines.append((*start, *_pairs(group, ""), _median(group, "seconds_per_epoch", ".3f"),
+                      _median(group, "best_epoch", ".0f")))
         best, last = best_and_median(group, FORCE), best_and_median(group, LAST + FORCE)
         if best and last and abs(last[1] - best[1]) > APART * best[1]:
-            lines.append((f"{start[0]}, last epoch", *start[1:], *_pairs(group, LAST), "", _median(group, "epochs", ".0f")))
+            lines.append((f"{start[0]}, last epoch", *start[1:], *_pairs(group, LAST), "",
+                          _median(group, "epochs", ".0f")))
     return Table(header, tuple(lines), numeric=True)
 
 
@@ -128,7 +132,7 @@ def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], column: s
 
 
 def best_copies_table(rows: Sequence[Cells]) -> Table:
-    """δ and a of plain Taylor training with the smallest median force error, for each number of structures and strategy."""
+    """δ and a of plain Taylor training with the smallest median force error, for each set size and strategy."""
     header = ("structures", "strategy", "δ, Å", "a", *(title for _, title, _ in MEASURES), "of so many δ and a")
     lines = []
     for key, same in seed_groups(of_mode(rows, "taylor"), ("n_structures", "strategy")).items():
@@ -202,7 +206,8 @@ WALK_COLUMNS = {
     "potential": "potential", "start": "start", "steps": "steps", "status": "status",
     "first_extrapolation": "first step unlike the data", "worst_sigma": "worst, σ outside the data",
     "drift_meV_per_atom_ps": "drift, meV/atom/ps",
-    "drift_error_meV_per_atom_ps": "its error", "fluctuation_meV_per_atom": "std of E_total, meV/atom", "temperature_K": "T, K",
+    "drift_error_meV_per_atom_ps": "its error",
+    "fluctuation_meV_per_atom": "std of E_total, meV/atom", "temperature_K": "T, K",
 }
 """Columns of the table of runs that `md` writes, and their titles."""
 
@@ -218,18 +223,20 @@ def walks_table(table: CsvTable) -> Table:
             return word or DASH
 
     rows = zip(*(table.words(name) for name in columns))
-    return Table(tuple(WALK_COLUMNS[name] for name in columns), tuple(tuple(map(cell, row)) for row in rows), numeric=True)
+    return Table(tuple(WALK_COLUMNS[name] for name in columns),
+                 tuple(tuple(map(cell, row)) for row in rows), numeric=True)
 
 
 def walks_words(table: CsvTable | None, potential: str, column: str, form: str, unit: str) -> str:
-    """How many runs of a potential came to their end, the median of a column over these, and the worst descriptor of all."""
+    """How many runs of a potential ended as planned, the median of a column over these, and the worst descriptor."""
     if table is None or potential not in table.words("potential"):
         return DASH
     own = [row for row, name in enumerate(table.words("potential")) if name == potential]
     ended = [row for row in own if table.words("status")[row] == "finished"]
     values = [abs(float(word)) for row in ended if (word := table.words(column)[row])]
     worst = [float(word) for row in own if (word := table.words("worst_sigma")[row])]
-    return (f"{len(ended)} of {len(own)} runs finished" + (f", {format(float(np.median(values)), form)} {unit}" if values else "")
+    return (f"{len(ended)} of {len(own)} runs finished"
+            + (f", {format(float(np.median(values)), form)} {unit}" if values else "")
             + (f"; descriptors up to {max(worst):.1f} σ outside the data" if worst else "; never unlike the data"))
 
 

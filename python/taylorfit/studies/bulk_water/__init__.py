@@ -64,8 +64,8 @@ def reference_rdf(scale: str) -> list[Rdf]:
 def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
     """Numbers of section III C, and here (best / median over the seeds)."""
     energy = of_mode(rows, "energy")
-    other = ("another functional and trajectory (333 K, near in time), 240 instead of 630 structures trained on (or fewer: "
-             "--quick), epochs not given in the paper")
+    other = ("another functional and trajectory (333 K, near in time), 240 instead of 630 structures "
+             "trained on (or fewer: --quick), epochs not given in the paper")
     found = [PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, FORCE, ".3f"), f"Here {other}."),
              PaperRow("energy RMSE, energies alone, meV/atom", "2.6", two(energy, ENERGY, ".2f"),
                       "Energies of the frames here have a spread of 3.4 meV/atom and a resolution of 0.01.")]
@@ -77,7 +77,8 @@ def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
                               f"δ 0.01 Å in both; {other}."))
         if multiple == "36":
             found.append(PaperRow("Taylor, a = 36: energy RMSE, meV/atom", "2.1 (19 %)",
-                                  f"{two(taylor, ENERGY, '.2f')} ({relative_change(taylor, energy, ENERGY)})", other + "."))
+                                  f"{two(taylor, ENERGY, '.2f')} ({relative_change(taylor, energy, ENERGY)})",
+                                  other + "."))
     for mode in ("centred", "directional", "exact"):
         own = of_mode(rows, mode)
         found.append(PaperRow(f"{mode}: mean |F − F_ref|, eV/Å, and improvement", DASH,
@@ -91,13 +92,16 @@ def _md_rows(scale: str) -> list[PaperRow]:
     if starts is None or curves is None:
         return []
     table = read_table(starts)
-    peaks = {curve.label: highest_peak(curve.r, curve.g) for curve in [*reference_rdf(scale), *rdf_curves(read_table(curves))]
+    peaks = {curve.label: highest_peak(curve.r, curve.g)
+             for curve in [*reference_rdf(scale), *rdf_curves(read_table(curves))]
              if curve.pair == "O-O"}
     words = "; ".join(f"{label} {height:.2f} at {r:.2f} Å" for label, (r, height) in peaks.items())
     return [
         PaperRow("NVT with energies alone", "unstable", walks_words(table, "energy", "temperature_K", ".0f", "K"),
-                 "64 molecules at 333 K here, 128 at 300 K there: frames of the reference to compare with are of that temperature."),
-        PaperRow("NVT with Taylor training", "stable", walks_words(table, "taylor", "temperature_K", ".0f", "K"), "As above."),
+                 "64 molecules at 333 K here, 128 at 300 K there: frames of the reference to "
+                 "compare with are of that temperature."),
+        PaperRow("NVT with Taylor training", "stable",
+                 walks_words(table, "taylor", "temperature_K", ".0f", "K"), "As above."),
         PaperRow("first O–O peak", "improved by Taylor training (fig. 8)", words,
                  "The reference are the frames trained on, not dynamics of another group."),
     ]
@@ -108,7 +112,8 @@ def results(scale: str) -> Document:
     copies = trainings(scale, ("modes", "copies"))
     return Document(f"Study bulk-water, {scale}", present(
         *scan_study_sections(scale, ("modes",), SHOWN),
-        scan_section("Figure 6: copies per structure", "copies", copies, "a", "Errors against the number of copies per structure.",
+        scan_section("Figure 6: copies per structure", "copies", copies, "a",
+                     "Errors against the number of copies per structure.",
                      keep=lambda row: row["mode"] in ("energy", "taylor", "exact")),
         md_section("Figure 8: molecular dynamics", "md", scale,
                    reference_rdf(scale) if md_output("md", scale, "rdf.csv") else ()),

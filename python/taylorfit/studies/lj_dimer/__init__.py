@@ -125,19 +125,22 @@ def paper_rows(found: Members) -> list[PaperRow]:
         if mode not in found:
             return "–"
         known = [member[1] for member in (found[mode][0], median_member(found[mode]))]
-        return (" / ".join(f"{one.r_min:.3f}" for one in known) + " Å, " + " / ".join(f"{one.depth:.2f}" for one in known)
+        return (" / ".join(f"{one.r_min:.3f}" for one in known) + " Å, "
+                + " / ".join(f"{one.depth:.2f}" for one in known)
                 + " eV, " + " / ".join(f"{one.curvature:.0f}" for one in known) + " eV/Å²")
 
     exact = LennardJones()
-    why = ("The paper shows curves and no numbers; cutoff and epochs are not given (here 6 Å and at most 3000). Best and "
-           f"median seed; exact: {exact.r0} Å, {-exact.epsilon} eV, {exact_curvature(exact):.0f} eV/Å².")
+    why = ("The paper shows curves and no numbers; cutoff and epochs are not given (here 6 Å and at most "
+           f"3000). Best and median seed; exact: {exact.r0} Å, "
+           f"{-exact.epsilon} eV, {exact_curvature(exact):.0f} eV/Å².")
     return [
         PaperRow("energies alone: minimum, depth, curvature", "not reproduced (fig. 2a)", words("energy"), why),
         PaperRow("Taylor, ±0.02 Å, 14 copies", "minimum, slope and curvature reproduced (fig. 2b)", words("taylor"),
-                 "The copies have first-order energies, wrong by up to 0.136 eV (lower) on the steep wall at 1.40 Å: too deep a "
-                 "well beside it comes with the method."),
-        PaperRow("exact forces", "–", words("exact"), "Not in the paper: the same seven points. Fourteen numbers do not fix 101 weights: the curve goes through "
-                 "points and slopes exactly and is free between them."),
+                 "The copies have first-order energies, wrong by up to 0.136 eV (lower) on the steep wall "
+                 "at 1.40 Å: too deep a well beside it comes with the method."),
+        PaperRow("exact forces", "–", words("exact"),
+                 "Not in the paper: the same seven points. Fourteen numbers do not fix 101 weights: the curve goes "
+                 "through points and slopes exactly and is free between them."),
     ]
 
 
@@ -150,10 +153,12 @@ def results(scale: str) -> Document:
     drawn = [median_member(found[mode])[0] for mode in DRAWN if mode in found]
     return Document("Study lj-dimer", (
         Section("Numbers", (
-            f"Networks 11-5-5-1 (and an input that is always zero), seven points from 1.4 to 2.8 Å, all of them trained on. Deviations from the exact energy "
-            f"over {RANGE[0]} to {RANGE[1]} Å; members are ordered by their RMS.", numbers_table(found))),
-        Section("Figure 2", (picture("dimer", dimer.figure(drawn, exact, grid(STEP)), "The median seed of each training; "
-                                     "circles: reference points, crosses: Taylor points."),)),
+            "Networks 11-5-5-1 (and an input that is always zero), seven points from 1.4 to 2.8 Å, all of them trained "
+            f"on. Deviations from the exact energy; members are ordered by their RMS over {RANGE[0]} to {RANGE[1]} Å.",
+            numbers_table(found))),
+        Section("Figure 2", (picture(
+            "dimer", dimer.figure(drawn, exact, grid(STEP)),
+            "The median seed of each training; circles: reference points, crosses: Taylor points."),)),
         Section("Paper and here", (paper_table(paper_rows(found)),)),
     ))
 

@@ -35,14 +35,16 @@ def steps(scale: str) -> list[Step]:
         dynamics = [md_step("md")(scale)]
     else:
         dynamics = [scan_step("larger")(scale), *(predict_step(shown, scale) for shown in FOR_MD), md_step("md")(scale)]
-    return [scan_step("modes")(scale), *(predict_step(shown, scale) for shown in SHOWN), *dynamics, scan_step("delta")(scale)]
+    return [scan_step("modes")(scale), *(predict_step(shown, scale) for shown in SHOWN),
+            *dynamics, scan_step("delta")(scale)]
 
 
 def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
     """Numbers of section III D, and here (best / median over the seeds)."""
     energy, taylor = of_mode(rows, "energy"), of_mode(rows, "taylor", delta_A=PAPER_DELTA)
-    other = ("The same data; another division (the paper checks 1,800 frames that are not public), 500 structures instead of "
-             "720 (--quick: fewer structures, copies and epochs), epochs not given in the paper")
+    other = ("The same data; another division (the paper checks 1,800 frames that are not public), "
+             "500 structures instead of 720 (--quick: fewer structures, copies and epochs), "
+             "epochs not given in the paper")
     found = [
         PaperRow("energies alone: energy RMSE, meV/atom", "4.6", two(energy, ENERGY, ".2f"), other + "."),
         PaperRow("energies alone: mean |F − F_ref|, eV/Å", "0.92", two(energy, FORCE, ".3f"), other + "."),
@@ -50,7 +52,8 @@ def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
                  "Weights of the best test epoch; the last epoch is in the table of modes where it differs."),
         PaperRow(f"Taylor, δ {PAPER_DELTA} Å: mean |F − F_ref|, eV/Å, and improvement", "0.66 (28 %)",
                  f"{two(taylor, FORCE, '.3f')} ({relative_change(taylor, energy, FORCE)})", other + "."),
-        PaperRow("δ of the smallest energy error, Å", "0.02", _best_delta(rows), "Of those scanned, by the median of the seeds."),
+        PaperRow("δ of the smallest energy error, Å", "0.02", _best_delta(rows),
+                 "Of those scanned, by the median of the seeds."),
     ]
     for mode in ("centred", "directional", "exact"):
         own = of_mode(rows, mode)
@@ -76,11 +79,14 @@ def _md_rows(scale: str) -> list[PaperRow]:
     prefix = "" if scale == "quick" else "md-"
     column = "fluctuation_meV_per_atom"
     return [
-        PaperRow("NVE, energies alone, 224 atoms", "unstable", walks_words(table, f"{prefix}energy", column, ".3f", "meV/atom"),
+        PaperRow("NVE, energies alone, 224 atoms", "unstable",
+                 walks_words(table, f"{prefix}energy", column, ".3f", "meV/atom"),
                  "Best of the seeds; standard deviation of the total energy of runs that came to their end."),
-        PaperRow("NVE, Taylor", "fluctuations of 10⁻³ meV/atom", walks_words(table, f"{prefix}taylor", column, ".3f", "meV/atom"),
+        PaperRow("NVE, Taylor", "fluctuations of 10⁻³ meV/atom",
+                 walks_words(table, f"{prefix}taylor", column, ".3f", "meV/atom"),
                  "The paper has 1 ns, other starts and three potentials of each kind."),
-        *(PaperRow(f"NVE, {mode}", DASH, walks_words(table, f"{prefix}{mode}", column, ".3f", "meV/atom"), "Not in the paper.")
+        *(PaperRow(f"NVE, {mode}", DASH,
+                   walks_words(table, f"{prefix}{mode}", column, ".3f", "meV/atom"), "Not in the paper.")
           for mode in ("centred", "exact")),
     ]
 

@@ -26,7 +26,8 @@ SHOWN = (
 SIZES_SHOWN = (SHOWN[0], Shown("energy-1000", "twice the structures", "energy", ("sizes-1000",)),
                Shown("energy-2000", "four times", "energy", ("sizes-2000",)))
 """Figure 3, of --full with the larger sets."""
-DELTAS_SHOWN = tuple(Shown(f"taylor-{delta}", f"Taylor B, δ = {delta} Å", "taylor", ("delta",), {"delta_A": delta, "multiple_a": "22"})
+DELTAS_SHOWN = tuple(Shown(f"taylor-{delta}", f"Taylor B, δ = {delta} Å", "taylor", ("delta",),
+                           {"delta_A": delta, "multiple_a": "22"})
                      for delta in ("0.002", "0.005", "0.01", "0.02", "0.03"))
 """Figure S1, of --full."""
 MODES = ("modes", "cartesian")
@@ -53,10 +54,11 @@ def place_data(data: Path | None) -> None:
 
 
 def _larger_sets(data: Path, known: set[str]) -> dict[str, dict[str, bytes]]:
-    """Folder → structures of the lists train_1000.txt and train_2000.txt that no smaller set has; the validation set."""
+    """Folder → structures of train_1000.txt and train_2000.txt that no smaller set has; the validation set."""
     if not (data / "train_1000.txt").is_file():
         raise InputError("not the larger sets of water clusters", file=data,
-                         expected="a folder with train_1000.txt, train_2000.txt, train_2000.tar.xz, validation_0500.tar.xz")
+                         expected="a folder with train_1000.txt, train_2000.txt, "
+                                  "train_2000.tar.xz, validation_0500.tar.xz")
     every = {Path(name).name: text for name, text in structures_at(data, "train_2000.tar.xz").items()}
     sets = {}
     for size, folder in LARGER.items():
@@ -86,12 +88,15 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
     exact, energy = of_mode(rows, "exact", **small), of_mode(rows, "energy", **small)
     other = "another reference method (GFN1-xTB) and other frames; best / median of the seeds"
     return [
-        PaperRow("energy error of Taylor training, meV/atom", "< 2", two(of_mode(rows, "taylor", strategy="random", **small), ENERGY, ".2f"),
-                 "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, the 800 K ones partly evaporated; " + other + "."),
+        PaperRow("energy error of Taylor training, meV/atom", "< 2",
+                 two(of_mode(rows, "taylor", strategy="random", **small), ENERGY, ".2f"),
+                 "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, "
+                 "the 800 K ones partly evaporated; " + other + "."),
         PaperRow("force MAE of direct training, eV/Å", "0.18", two(exact, COMPONENT, ".3f"),
                  "The paper mixes components and norms; norms here: " + two(exact, FORCE, ".3f") + "; " + other + "."),
         PaperRow("share of direct training's improvement by Taylor training", "about 50 %",
-                 "see the table of shares", "Depends on δ² at a given number of epochs: plain Taylor training is far from "
+                 "see the table of shares",
+                 "Depends on δ² at a given number of epochs: plain Taylor training is far from "
                  "its end when test energies are best."),
         PaperRow("time per epoch, direct over energies", "8", _ratio(exact, energy),
                  "The paper differentiates through matrices of derivatives; here products of vectors with them."),
@@ -101,7 +106,8 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
                  f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE, '.3f')}",
                  f"In the paper 471 against 1886; {other}."),
         PaperRow(f"the same with exact forces: {smallest} against {largest}", "–",
-                 f"{two(exact, FORCE, '.3f')} against {two(of_mode(rows, 'energy', n_structures=largest), FORCE, '.3f')}",
+                 f"{two(exact, FORCE, '.3f')} against "
+                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE, '.3f')}",
                  "Not in the paper."),
     ]
 
@@ -115,13 +121,16 @@ def results(scale: str) -> Document:
     """The page."""
     deltas, sizes = trainings(scale, DELTAS), trainings(scale, SIZES)
     smallest = {row["n_structures"] for row, _ in trainings(scale, MODES)}
-    rows = [row for row, _ in {row["key"]: (row, folder) for row, folder in [*trainings(scale, MODES), *sizes]}.values()]
+    rows = list({row["key"]: row for row in rows_of([*trainings(scale, MODES), *sizes])}.values())
     return Document(f"Study water-cluster, {scale}", present(
         *scan_study_sections(scale, MODES, SHOWN),
         scan_section("Figure 4: δ and a", "delta", deltas, "delta", "Errors relative to energy training against δ.",
-                     "energy", lambda row: row["n_structures"] in smallest and row["mode"] in ("energy", "taylor", "exact")),
-        Section("Table S1: best δ and a", (best_copies_table(rows_of(deltas)),)) if of_mode(rows_of(deltas), "taylor") else None,
-        predictions_section("Figure 3: energies alone, several set sizes", "sizes-", SIZES_SHOWN, scale) if scale == "full" else None,
+                     "energy", lambda row: row["n_structures"] in smallest
+                     and row["mode"] in ("energy", "taylor", "exact")),
+        Section("Table S1: best δ and a", (best_copies_table(rows_of(deltas)),))
+        if of_mode(rows_of(deltas), "taylor") else None,
+        predictions_section("Figure 3: energies alone, several set sizes", "sizes-", SIZES_SHOWN, scale)
+        if scale == "full" else None,
         predictions_section("Figure S1: several δ", "delta-", DELTAS_SHOWN, scale),
         scan_section("Number of structures", "sizes", sizes, "size", "Errors against the number of structures."),
         Section("Paper and here", (paper_table(paper_rows(rows)),)),
