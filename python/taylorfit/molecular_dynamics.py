@@ -20,6 +20,7 @@ from .calculator import Calculator
 from .errors import FormatError, InputError, TaylorfitError
 from .extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
 from .formats.md_input import MdInput, Thermostat
+from .interrupts import deferred_interrupt
 from .md_analysis import pair_counts
 from .structure import Structure
 
@@ -126,13 +127,16 @@ def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: 
         # A structure that cannot be evaluated at all is an error of the user, no explosion
         atoms.get_forces()
     while not walk.ended:
-        if step >= 0 and step % settings.sample == 0 and not (walk.rows and walk.rows[-1][0] >= step):
-            _sample(walk, atoms, step, settings, trajectory)
         if step % settings.sample == 0 or step == settings.steps:
-            kept = atoms.copy()
-            kept.set_constraint()
-            walk.atoms, walk.rng_state, walk.step = kept, rng.bit_generator.state, step
-            walk.n_dumped = dumped_before + len(guard.dumped)
+            # Ctrl-C waits: half a frame, or a frame without its row, would stay in the file of a resumed run
+            with deferred_interrupt() as interrupt:
+                if step >= 0 and step % settings.sample == 0 and not (walk.rows and walk.rows[-1][0] >= step):
+                    _sample(walk, atoms, step, settings, trajectory)
+                kept = atoms.copy()
+                kept.set_constraint()
+                walk.atoms, walk.rng_state, walk.step = kept, rng.bit_generator.state, step
+                walk.n_dumped = dumped_before + len(guard.dumped)
+            interrupt.check()
             yield walk
         if step >= settings.steps:
             return
@@ -169,12 +173,12 @@ def _watched(walk: Walk, guard: ExtrapolationGuard, step: int) -> Iterator[None]
 
 def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: str | None) -> None:
     potential, kinetic = float(atoms.get_potential_energy()), float(atoms.get_kinetic_energy())
+    counts = None if settings.rdf is None else pair_counts(
+        Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, tuple(atoms.pbc)),
+        settings.rdf.pairs, settings.rdf.r_max, settings.rdf.bins)
     if trajectory is not None:
         _append_frame(trajectory, atoms, walk, step, settings)
-    if settings.rdf is not None:
-        counts = pair_counts(
-            Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, tuple(atoms.pbc)),
-            settings.rdf.pairs, settings.rdf.r_max, settings.rdf.bins)
+    if counts is not None:
         walk.histogram = counts if walk.histogram is None else walk.histogram + counts
         walk.n_samples += 1
     walk.rows.append((step, 1e-3 * step * settings.timestep, potential, kinetic, potential + kinetic, temperature(atoms)))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import signal
 import time
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.io import read, write
 
 from calculator_cases import random_atoms, write_committee, write_member
 from cli_support import contents, report, run, start, succeed
+
+from taylorfit.cli import main
 
 BASE = """STRUCTURE start.xyz
 POTENTIALS
@@ -158,6 +163,32 @@ def test_interrupted_run_leaves_tables_and_goes_on(folder: Path):
     walk, = report(folder, "md", "md.in", "--resume")["walks"]
     assert walk["status"] == "finished" and walk["steps"] == n + 30
     assert [int(row["step"]) for row in table(folder / "md.steps.csv")] == list(range(0, n + 31, 10))
+
+
+def test_ctrl_c_within_a_frame_waits_for_its_end(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Half a frame in the file would make the whole trajectory unreadable."""
+    change(folder, "STARTS 1", "TRAJECTORY run.extxyz", "POTENTIALS", "one    one", without="POTENTIALS")
+    monkeypatch.chdir(folder)
+    whole = ase.io.write
+
+    def interrupted(path: str, frame: Atoms, **options: object) -> None:
+        text = io.StringIO()
+        whole(text, frame, format="extxyz")
+        half = len(text.getvalue()) // 2
+        with open(path, "a") as stream:
+            stream.write(text.getvalue()[:half])
+            stream.flush()
+            if frame.info["step"] == 10:
+                signal.raise_signal(signal.SIGINT)
+            stream.write(text.getvalue()[half:])
+
+    monkeypatch.setattr(ase.io, "write", interrupted)
+    assert main(["md", "md.in"]) == 130
+    assert [int(row["step"]) for row in table(folder / "md.steps.csv")] == [0, 5, 10]
+    monkeypatch.setattr(ase.io, "write", whole)
+    assert main(["md", "md.in", "--resume"]) == 0
+    steps = [int(row["step"]) for row in table(folder / "md.steps.csv")]
+    assert steps == [0, 5, 10, 15, 20] == [frame.info["step"] for frame in read(folder / "run.extxyz", ":")]
 
 
 def test_resumed_run_equals_an_uninterrupted_one_and_may_be_longer(folder: Path):
