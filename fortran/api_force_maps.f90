@@ -3,13 +3,13 @@
 !> The rules of tf_api_structures hold here too.  Atoms of each structure are ordered by species.
 module tf_api_force_maps
    use tf_kinds, only : wp, sp, i8
-   use tf_error, only : error_type, raise, report, error_size, error_value
+   use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
    use tf_batch, only : check_batch
    use tf_descriptor, only : descriptor_type, new_descriptors
    use tf_force_map, only : force_map_type, view_of_map, check_force_map, structure_fits, add_changes, give_changes
    use tf_force_map_build, only : force_map_functions => force_map_tables, count_structure, fill_structure, &
       strain_of_structure
-   use tf_signals, only : interrupted
+   use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -94,22 +94,6 @@ contains
       call report(error, ierr, errmsg, failed)
    end subroutine force_map_sizes
 
-   !> Of the errors of several structures keep that of the first
-   subroutine keep_first(s, error_here, failed, error)
-      integer, intent(in) :: s
-      type(error_type), allocatable, intent(inout) :: error_here
-      integer, intent(inout) :: failed
-      type(error_type), allocatable, intent(inout) :: error
-      if (.not. allocated(error_here)) return
-      !$omp critical (tf_api_force_maps_error)
-      if (failed == 0 .or. s < failed) then
-         failed = s
-         error = error_here
-      end if
-      !$omp end critical (tf_api_force_maps_error)
-      deallocate (error_here)
-   end subroutine keep_first
-
    !> \brief Fill the values of the force map of structures of which the first has `offset` atoms of the map before it.
    subroutine force_map_values(basis, n_function, function_kind, parameters, function_species, environment, &
          first_atom, position, cell, periodic, species, merged, offset, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
@@ -148,7 +132,7 @@ contains
       type(descriptor_type), allocatable :: descriptors(:)
       type(force_map_type) :: map
       integer :: failed, s, a, b, n_s, thread
-      logical :: stopped, stop_now
+      logical :: stopped
       n_s = size(cell, 3)
       failed = 0
       stopped = .false.
@@ -164,24 +148,17 @@ contains
       end if
       if (.not. allocated(error)) then
          !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) &
-         !$omp private(error_here, a, b, thread, stop_now) firstprivate(map)
+         !$omp private(error_here, a, b, thread) firstprivate(map)
          do s = 1, n_s
-            !$omp atomic read
-            stop_now = stopped
-            if (stop_now) cycle
+            thread = 0
+            !$ thread = omp_get_thread_num()
+            ! The calling thread is the one Python delivers Ctrl-C to
+            if (must_stop(thread == 0, stopped)) cycle
             a = first_atom(s) + 1
             b = first_atom(s + 1)
             call fill_structure(descriptors, merged /= 0, position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, &
                species(a:b), offset + a - 1, map, error_here)
             call keep_first(s, error_here, failed, error)
-            thread = 0
-            !$ thread = omp_get_thread_num()
-            if (thread == 0) then
-               if (interrupted()) then
-                  !$omp atomic write
-                  stopped = .true.
-               end if
-            end if
          end do
          !$omp end parallel do
       end if

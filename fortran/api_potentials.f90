@@ -4,14 +4,14 @@
 !> weights, standardisations and energy scales run over the species of the first member, then of the second, …
 module tf_api_potentials
    use tf_kinds, only : wp, i8
-   use tf_error, only : error_type, raise, report, error_size, error_value
+   use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list
    use tf_descriptor, only : new_descriptors
    use tf_network, only : new_networks
    use tf_potential, only : potential_type, evaluate_structure
    use tf_workspace, only : workspace_type
    use tf_batch, only : check_batch, worthwhile_threads
-   use tf_signals, only : interrupted
+   use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -100,7 +100,7 @@ contains
       type(workspace_type), allocatable :: spaces(:)
       type(potential_type) :: potential
       integer :: failed, n_s, s, outer, inner, thread
-      logical :: stopped, stop_now
+      logical :: stopped
 
       failed = 0
       stopped = .false.
@@ -117,31 +117,16 @@ contains
       if (.not. allocated(error)) then
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
          inner = merge(1, worthwhile_threads(n_threads, int(size(species)/max(n_s, 1), i8)), n_s >= 2*n_threads)
-         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, stop_now, spaces)
+         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, spaces)
          allocate (spaces(inner))
+         thread = 0
+         !$ thread = omp_get_thread_num()
          !$omp do schedule(dynamic)
          do s = 1, n_s
-            !$omp atomic read
-            stop_now = stopped
-            if (stop_now) cycle
+            ! The calling thread is the one Python delivers Ctrl-C to
+            if (must_stop(thread == 0, stopped)) cycle
             call evaluate_one(s, first_atom(s) + 1, first_atom(s + 1), spaces, error_here)
-            if (allocated(error_here)) then
-               !$omp critical (tf_api_evaluate)
-               if (failed == 0 .or. s < failed) then
-                  failed = s
-                  error = error_here
-               end if
-               !$omp end critical (tf_api_evaluate)
-               deallocate (error_here)
-            end if
-            thread = 0
-            !$ thread = omp_get_thread_num()
-            if (thread == 0) then
-               if (interrupted()) then
-                  !$omp atomic write
-                  stopped = .true.
-               end if
-            end if
+            call keep_first(s, error_here, failed, error)
          end do
          !$omp end do
          !$omp end parallel

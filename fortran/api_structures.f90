@@ -4,7 +4,7 @@
 !> its last two arguments, which the wrapper turns into an exception.  NumPy owns all arrays.
 module tf_api_structures
    use tf_kinds, only : wp, i8
-   use tf_error, only : error_type, raise, report, error_size, error_value
+   use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
    use tf_cutoff, only : cosine_cutoff
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, new_descriptors, descriptor_work_type, new_descriptor_work, &
@@ -12,7 +12,7 @@ module tf_api_structures
    use tf_structures, only : describe_structure
    use tf_workspace, only : workspace_type
    use tf_batch, only : check_batch, worthwhile_threads
-   use tf_signals, only : interrupted
+   use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -103,7 +103,7 @@ contains
       integer(i8), allocatable :: copy_offset(:), value_offset(:)
       integer, allocatable :: n_values(:)
       integer :: s, n_s, inner, n, thread, outer
-      logical :: stopped, stop_now
+      logical :: stopped
 
       failed = 0
       stopped = .false.
@@ -130,31 +130,16 @@ contains
          ! Many structures: one thread each; few: all threads on each
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
          inner = merge(1, worthwhile_threads(n_threads, copy_offset(n_s + 1)/max(n_s, 1)), n_s >= 2*n_threads)
-         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, stop_now, spaces)
+         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, spaces)
          allocate (spaces(inner))
+         thread = 0
+         !$ thread = omp_get_thread_num()
          !$omp do schedule(dynamic)
          do s = 1, n_s
-            !$omp atomic read
-            stop_now = stopped
-            if (stop_now) cycle
+            ! The calling thread is the one Python delivers Ctrl-C to
+            if (must_stop(thread == 0, stopped)) cycle
             call describe_one(s, spaces, error_here)
-            if (allocated(error_here)) then
-               !$omp critical (tf_api_describe)
-               if (failed == 0 .or. s < failed) then
-                  failed = s
-                  error = error_here
-               end if
-               !$omp end critical (tf_api_describe)
-               deallocate (error_here)
-            end if
-            thread = 0
-            !$ thread = omp_get_thread_num()
-            if (thread == 0) then
-               if (interrupted()) then
-                  !$omp atomic write
-                  stopped = .true.
-               end if
-            end if
+            call keep_first(s, error_here, failed, error)
          end do
          !$omp end do
          !$omp end parallel

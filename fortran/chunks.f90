@@ -3,7 +3,7 @@
 !> Blocks are joined to a fixed number of chunks whose partial sums are added in fixed order.
 module tf_chunks
    use tf_kinds, only : wp, i8
-   use tf_signals, only : interrupted
+   use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -50,7 +50,6 @@ contains
       logical, intent(out) :: stopped
       real(wp), allocatable :: part(:, :), loss_part(:), scratch(:)
       integer :: n_chunks, n_use, c, b, thread
-      logical :: stop_now
 
       n_chunks = min(task%n_blocks, max_chunks)
       allocate (loss_part(n_chunks), source=0.0_wp)
@@ -58,27 +57,18 @@ contains
       stopped = .false.
 
       n_use = int(min(int(n_threads, i8), max(1_i8, task%n_atoms/atoms_per_thread)))
-      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, thread, stop_now)
+      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, thread)
       allocate (scratch(task%n_scratch))
       thread = 0
       !$ thread = omp_get_thread_num()
       !$omp do schedule(dynamic)
       do c = 1, n_chunks
-         !$omp atomic read
-         stop_now = stopped
-         if (.not. stop_now) then
-            if (task%with_gradient) part(:, c) = 0.0_wp
-            do b = chunk_start(c), chunk_start(c + 1) - 1
-               call task%evaluate(b, scratch, part(:, c), loss_part(c))
-            end do
-            ! The calling thread is the one Python delivers Ctrl-C to
-            if (thread == 0) then
-               if (interrupted()) then
-                  !$omp atomic write
-                  stopped = .true.
-               end if
-            end if
-         end if
+         ! The calling thread is the one Python delivers Ctrl-C to
+         if (must_stop(thread == 0, stopped)) cycle
+         if (task%with_gradient) part(:, c) = 0.0_wp
+         do b = chunk_start(c), chunk_start(c + 1) - 1
+            call task%evaluate(b, scratch, part(:, c), loss_part(c))
+         end do
       end do
       !$omp end do
       !$omp end parallel

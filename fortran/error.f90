@@ -2,7 +2,7 @@
 module tf_error
    implicit none
    private
-   public :: error_type, raise, report
+   public :: error_type, raise, keep_first, report
    public :: error_size, error_value, error_geometry, error_species, error_memory
 
    !> An error: its kind and one line of text; unallocated means success
@@ -29,6 +29,23 @@ contains
       error%code = code
       error%message = message
    end subroutine raise
+
+   !> Of the errors of several items, that of the first: called by the threads that share them, each with its own error
+   subroutine keep_first(item, error_here, failed, error)
+      integer, intent(in) :: item
+      type(error_type), allocatable, intent(inout) :: error_here
+      !> Item whose error is kept; 0: none
+      integer, intent(inout) :: failed
+      type(error_type), allocatable, intent(inout) :: error
+      if (.not. allocated(error_here)) return
+      !$omp critical (tf_keep_first)
+      if (failed == 0 .or. item < failed) then
+         failed = item
+         error = error_here
+      end if
+      !$omp end critical (tf_keep_first)
+      deallocate (error_here)
+   end subroutine keep_first
 
    !> Flatten an error for the Python boundary: code 0 is success; `item` is the structure it is about, if any
    subroutine report(error, ierr, errmsg, item)

@@ -6,7 +6,8 @@ module tf_potential
    use tf_descriptor, only : descriptor_type, descriptor_work_type, descriptor_values, descriptor_gradient, &
       descriptor_scratch_type, check_species
    use tf_network, only : network_type, forward, backward_to_inputs
-   use tf_workspace, only : workspace_type, reserve, must_stop, block_atoms, atoms_per_look
+   use tf_workspace, only : workspace_type, reserve, block_atoms, atoms_per_look
+   use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private

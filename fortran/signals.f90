@@ -3,7 +3,7 @@ module tf_signals
    use, intrinsic :: iso_c_binding, only : c_int
    implicit none
    private
-   public :: interrupted
+   public :: interrupted, must_stop
 
    interface
       function tf_check_signals() bind(c, name="tf_check_signals") result(pending)
@@ -18,5 +18,18 @@ contains
    logical function interrupted()
       interrupted = tf_check_signals() /= 0
    end function interrupted
+
+   !> Has the user interrupted?  Asks Python only if `look`; `stopped` is shared by the threads
+   logical function must_stop(look, stopped)
+      logical, intent(in) :: look
+      logical, intent(inout) :: stopped
+      !$omp atomic read
+      must_stop = stopped
+      if (must_stop .or. .not. look) return
+      must_stop = interrupted()
+      if (.not. must_stop) return
+      !$omp atomic write
+      stopped = .true.
+   end function must_stop
 
 end module tf_signals

@@ -4,7 +4,8 @@ module tf_structures
    use tf_error, only : error_type, raise, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_values, check_species
-   use tf_workspace, only : workspace_type, reserve, must_stop, atoms_per_look
+   use tf_workspace, only : workspace_type, reserve, atoms_per_look
+   use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private

@@ -1,12 +1,11 @@
-!> Scratch memory of one thread, kept from structure to structure, and the look whether to stop.
+!> Scratch memory of one thread, kept from structure to structure.
 module tf_workspace
    use tf_kinds, only : wp
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, &
       descriptor_scratch_type, new_descriptor_scratch
-   use tf_signals, only : interrupted
    implicit none
    private
-   public :: workspace_type, reserve, must_stop
+   public :: workspace_type, reserve
    public :: block_atoms, atoms_per_look
 
    ! Atoms whose networks are evaluated together
@@ -59,19 +58,6 @@ contains
       call grow(space%value, block_atoms*n_columns)
       call grow(space%slope, block_atoms*n_columns)
    end subroutine reserve
-
-   !> Has the user interrupted?  Asks Python only if `look`; `stopped` is shared by the threads
-   logical function must_stop(look, stopped)
-      logical, intent(in) :: look
-      logical, intent(inout) :: stopped
-      !$omp atomic read
-      must_stop = stopped
-      if (must_stop .or. .not. look) return
-      must_stop = interrupted()
-      if (.not. must_stop) return
-      !$omp atomic write
-      stopped = .true.
-   end function must_stop
 
    !> At least n elements, the old ones lost
    subroutine grow(array, n)

@@ -166,6 +166,12 @@ def train_in(species: Sequence[str] = ("Ar",), hidden: str = "2 6:tanh 6:tanh", 
     return "\n".join([*lines, "", "METHOD", "bfgs", "", "NETWORKS", *(f"{s} {s}.nn {hidden}" for s in species), ""])
 
 
+def train(folder: Path, *options: str, **keywords: Any) -> dict[str, Any]:
+    """Write train.in, train, and return the report."""
+    (folder / "train.in").write_text(train_in(**keywords))
+    return report(folder, "train", "train.in", *options)
+
+
 def make_toy(folder: Path, n_structures: int = 20, n_atoms: int = 5, seed: int = 1, extra: str = "",
              **setup: Any) -> list[Structure]:
     """Fill `folder` with Morse clusters xsf/00.xsf …, Ar.stp and generate.in; return the structures."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_support import contents, make_toy, report, run, start, succeed, taylor, train_in
+from cli_support import contents, make_toy, report, run, start, succeed, taylor, train, train_in
 from taylorfit import progress
 from taylorfit.checkpoint import load_checkpoint
 from taylorfit.committee import member_errors, summary, table_lines
@@ -38,20 +38,6 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_toy(folder, 24, extra=taylor(delta=0.03, fraction=4, outfile="copies.train"))
     succeed(folder, "generate", "generate.in")
     return folder
-
-
-@pytest.fixture
-def toy(generated: Path, tmp_path: Path) -> Path:
-    """A copy of that folder to train in."""
-    folder = tmp_path / "toy"
-    shutil.copytree(generated, folder)
-    return folder
-
-
-def train(folder: Path, *options: str, **keywords: Any) -> dict[str, Any]:
-    """Write train.in, train, and return the report."""
-    (folder / "train.in").write_text(train_in(**keywords))
-    return report(folder, "train", "train.in", *options)
 
 
 def outcome(folder: Path, found: dict[str, Any]) -> tuple[Any, ...]:

@@ -17,8 +17,6 @@ from ase.io import read, write
 from calculator_cases import random_atoms, write_committee, write_member
 from cli_support import contents, report, run, start, succeed
 
-from taylorfit.cli import main
-
 BASE = """STRUCTURE start.xyz
 POTENTIALS
 one    one
@@ -168,7 +166,6 @@ def test_interrupted_run_leaves_tables_and_goes_on(folder: Path):
 def test_ctrl_c_within_a_frame_waits_for_its_end(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """Half a frame in the file would make the whole trajectory unreadable."""
     change(folder, "STARTS 1", "TRAJECTORY run.extxyz", "POTENTIALS", "one    one", without="POTENTIALS")
-    monkeypatch.chdir(folder)
     whole = ase.io.write
 
     def interrupted(path: str, frame: Atoms, **options: object) -> None:
@@ -183,10 +180,10 @@ def test_ctrl_c_within_a_frame_waits_for_its_end(folder: Path, monkeypatch: pyte
             stream.write(text.getvalue()[half:])
 
     monkeypatch.setattr(ase.io, "write", interrupted)
-    assert main(["md", "md.in"]) == 130
+    assert run(folder, "md", "md.in").code == 130
     assert [int(row["step"]) for row in table(folder / "md.steps.csv")] == [0, 5, 10]
     monkeypatch.setattr(ase.io, "write", whole)
-    assert main(["md", "md.in", "--resume"]) == 0
+    succeed(folder, "md", "md.in", "--resume")
     steps = [int(row["step"]) for row in table(folder / "md.steps.csv")]
     assert steps == [0, 5, 10, 15, 20] == [frame.info["step"] for frame in read(folder / "run.extxyz", ":")]
 

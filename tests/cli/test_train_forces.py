@@ -31,13 +31,6 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def toy(generated: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "toy"
-    shutil.copytree(generated, folder)
-    return folder
-
-
 def train(folder: Path, *options: str, **keywords: Any) -> dict[str, Any]:
     """Train from random weights and return the report."""
     (folder / "train.in").write_text(train_in(**{"testpercent": 25, "iterations": 30, **keywords}))
