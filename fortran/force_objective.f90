@@ -11,8 +11,8 @@ module tf_force_objective
    use tf_kinds, only : wp, sp, i8
    use tf_chunks, only : block_task_type, sum_blocks
    use tf_dense, only : combine_columns, project_on_columns
-   use tf_network, only : network_type, backward_to_weights
-   use tf_network_tangent, only : forward_twice, backward_twice, forward_tangent, backward_tangent
+   use tf_network, only : network_type, forward, backward_to_weights
+   use tf_network_tangent, only : backward_twice, forward_tangent, backward_tangent
    use tf_force_map, only : force_map_type, take_coefficients, give_changes, add_forces, add_changes
    use tf_objective, only : pack_type, add_energy_terms, spread_pulls
    implicit none
@@ -52,11 +52,9 @@ module tf_force_objective
       !> Results
       real(wp), pointer, contiguous :: energy(:) => null(), pull(:) => null(), force(:, :) => null(), derivative(:) => null()
       integer, allocatable :: no_group(:)
-      !> Parts of the scratch: (n_species + 1) columns of the networks, of which there are six sets, and panels of
-      !> features, two sets; then what structures and seeds need
+      !> Parts of the scratch: (n_species + 1) columns of the networks, of which there are n_sets, and panels of
+      !> features, two sets; then a seed for each atom of the widest panel
       integer(i8), allocatable :: columns(:), panels(:)
-      !> Most atoms of a structure, and widest panel
-      integer :: most_atoms = 0, widest = 0
    contains
       procedure :: evaluate => evaluate_block
    end type force_task_type
@@ -89,7 +87,7 @@ contains
       logical, intent(out) :: stopped
       type(force_task_type) :: task
       real(wp), allocatable, target :: pull(:)
-      integer :: t, n
+      integer :: t, n, widest
       allocate (pull(pack%n_structures))
       task%n_blocks = pack%n_blocks
       task%n_weights = size(weights)
@@ -109,15 +107,15 @@ contains
       task%pull => pull
       allocate (task%no_group(pack%n_structures), source=0)
       allocate (task%columns(pack%n_species + 1), task%panels(pack%n_species + 1), source=0_i8)
+      widest = 0
       do t = 1, pack%n_species
          n = 0
          if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
-         task%widest = max(task%widest, n)
+         widest = max(widest, n)
          task%columns(t + 1) = task%columns(t) + int(n, i8)*networks(t)%n_columns
          task%panels(t + 1) = task%panels(t) + int(n, i8)*networks(t)%n_nodes(1)
       end do
-      if (pack%n_structures > 0) task%most_atoms = maxval(sum(pack%atom_count, dim=1))
-      task%n_scratch = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + task%widest
+      task%n_scratch = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + widest
       force = 0.0_wp
       derivative = 0.0_wp
       call sum_blocks(task, n_threads, loss, gradient, stopped)
@@ -147,7 +145,7 @@ contains
          if (n_q == 0) cycle
          associate (net => networks(t), x => task%features(pack%panel_offset(t, b) + 1:), &
             w => task%weights(networks(t)%first_weight:))
-            call forward_twice(net, n_q, x, w, scratch(at(set_value):), scratch(at(set_slope):), scratch(at(set_z_dot):))
+            call forward(net, n_q, x, w, scratch(at(set_value):), scratch(at(set_slope):), scratch(at(set_z_dot):))
             call backward_twice(net, n_q, w, scratch(at(set_slope):), scratch(at(set_z_dot):), scratch(at(set_change):), &
                scratch(at(set_bend):), scratch(panels + task%panels(t) + 1:))
             q = at(set_value) - 1 + int(n_q, i8)*(net%n_columns - 1)

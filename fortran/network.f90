@@ -1,12 +1,12 @@
 !> Feed-forward networks: packed weights in ænet's order, evaluated over panels of atoms.
 module tf_network
    use tf_kinds, only : wp
-   use tf_activation, only : activate, n_activation
+   use tf_activation, only : activate, activate_twice, n_activation
    use tf_dense, only : add_product, add_outer_product, add_column_sums
    use tf_error, only : error_type, raise, error_value, error_size
    implicit none
    private
-   public :: network_type, new_networks, forward, backward_to_weights, backward_to_inputs
+   public :: network_type, new_networks, forward, backward_to_weights, backward_to_inputs, transposed_product
 
    !> Layout of one network; weights and scratch belong to the caller
    type :: network_type
@@ -79,8 +79,8 @@ contains
       end do
    end subroutine new_networks
 
-   !> Values and slopes of all layers for a panel of n_q atoms
-   pure subroutine forward(net, n_q, x, weights, value, slope)
+   !> Values, slopes and, if wanted, curvatures of all layers for a panel of n_q atoms
+   pure subroutine forward(net, n_q, x, weights, value, slope, curvature)
       type(network_type), intent(in) :: net
       integer, intent(in) :: n_q
       !> Descriptors, standardised
@@ -90,6 +90,8 @@ contains
       real(wp), intent(out) :: value(n_q, net%n_columns)
       !> Derivative of each value with respect to its argument
       real(wp), intent(out) :: slope(n_q, net%n_columns)
+      !> Second derivative
+      real(wp), intent(out), optional :: curvature(n_q, net%n_columns)
       integer :: l, p, n_in, n_out, w, c
       do l = 1, net%n_layers - 1
          n_in = net%n_nodes(l)
@@ -105,7 +107,11 @@ contains
             call add_product(n_q, n_in, n_out, value(1, net%node_offset(l) + 1), weights(w + 1), &
                value(1, c + 1))
          end if
-         call activate(net%activation(l + 1), n_q*n_out, value(1, c + 1), slope(1, c + 1))
+         if (present(curvature)) then
+            call activate_twice(net%activation(l + 1), n_q*n_out, value(1, c + 1), slope(1, c + 1), curvature(1, c + 1))
+         else
+            call activate(net%activation(l + 1), n_q*n_out, value(1, c + 1), slope(1, c + 1))
+         end if
       end do
    end subroutine forward
 
@@ -172,7 +178,6 @@ contains
       real(wp), intent(in) :: w(n_out, n_in)
       real(wp), intent(in) :: above(n_q, n_out)
       real(wp), intent(inout) :: below(n_q, n_in)
-      real(wp) :: w_turned(n_in, n_out)
       real(wp) :: product(n_q, n_in)
       integer :: k
       if (n_out == 1) then
@@ -181,10 +186,20 @@ contains
          end do
          return
       end if
-      w_turned = transpose(w)
-      product = 0.0_wp
-      call add_product(n_q, n_out, n_in, above, w_turned, product)
+      call transposed_product(n_q, n_in, n_out, w, above, product)
       below = below*product
    end subroutine pass_back
+
+   !> below(q,k) = Σ_p above(q,p) w(p,k)
+   pure subroutine transposed_product(n_q, n_in, n_out, w, above, below)
+      integer, intent(in) :: n_q, n_in, n_out
+      real(wp), intent(in) :: w(n_out, n_in)
+      real(wp), intent(in) :: above(n_q, n_out)
+      real(wp), intent(out) :: below(n_q, n_in)
+      real(wp) :: w_turned(n_in, n_out)
+      w_turned = transpose(w)
+      below = 0.0_wp
+      call add_product(n_q, n_out, n_in, above, w_turned, below)
+   end subroutine transposed_product
 
 end module tf_network

@@ -7,50 +7,20 @@
 !> `backward_twice` has found already, the derivative of the output with respect to that argument.
 module tf_network_tangent
    use tf_kinds, only : wp
-   use tf_activation, only : activate_twice
    use tf_dense, only : add_product, add_outer_product, add_column_sums
-   use tf_network, only : network_type
+   use tf_network, only : network_type, transposed_product
    implicit none
    private
-   public :: forward_twice, backward_twice, forward_tangent, backward_tangent
+   public :: backward_twice, forward_tangent, backward_tangent
 
 contains
-
-   !> Values, slopes and curvatures of all layers for a panel of n_q atoms
-   pure subroutine forward_twice(net, n_q, x, weights, value, slope, curvature)
-      type(network_type), intent(in) :: net
-      integer, intent(in) :: n_q
-      !> Descriptors, standardised
-      real(wp), intent(in) :: x(n_q, net%n_nodes(1))
-      real(wp), intent(in) :: weights(net%n_weights)
-      !> Values of all layers after the input; the last column is the output
-      real(wp), intent(out) :: value(n_q, net%n_columns)
-      !> First and second derivative of each value with respect to its argument
-      real(wp), intent(out) :: slope(n_q, net%n_columns), curvature(n_q, net%n_columns)
-      integer :: l, p, n_in, n_out, w, c
-      do l = 1, net%n_layers - 1
-         n_in = net%n_nodes(l)
-         n_out = net%n_nodes(l + 1)
-         w = net%weight_offset(l)
-         c = net%node_offset(l + 1)
-         do p = 1, n_out
-            value(:, c + p) = weights(w + n_in*n_out + p)
-         end do
-         if (l == 1) then
-            call add_product(n_q, n_in, n_out, x, weights(w + 1), value(1, c + 1))
-         else
-            call add_product(n_q, n_in, n_out, value(1, net%node_offset(l) + 1), weights(w + 1), value(1, c + 1))
-         end if
-         call activate_twice(net%activation(l + 1), n_q*n_out, value(1, c + 1), slope(1, c + 1), curvature(1, c + 1))
-      end do
-   end subroutine forward_twice
 
    !> Derivatives of each atom's output with respect to all arguments and to its inputs
    pure subroutine backward_twice(net, n_q, weights, slope, curvature, change, bend, derivative)
       type(network_type), intent(in) :: net
       integer, intent(in) :: n_q
       real(wp), intent(in) :: weights(net%n_weights)
-      !> From `forward_twice`
+      !> From `forward`
       real(wp), intent(in) :: slope(n_q, net%n_columns), curvature(n_q, net%n_columns)
       !> Derivative of the output with respect to each argument
       real(wp), intent(out) :: change(n_q, net%n_columns)
@@ -84,7 +54,7 @@ contains
       integer, intent(in) :: n_q
       real(wp), intent(in) :: x_dot(n_q, net%n_nodes(1))
       real(wp), intent(in) :: weights(net%n_weights)
-      !> From `forward_twice`
+      !> From `forward`
       real(wp), intent(in) :: slope(n_q, net%n_columns)
       !> Changes of the arguments and of the values
       real(wp), intent(out) :: z_dot(n_q, net%n_columns), value_dot(n_q, net%n_columns)
@@ -113,7 +83,7 @@ contains
       real(wp), intent(in) :: weights(net%n_weights)
       !> Derivative of the loss with respect to each atom's output
       real(wp), intent(in) :: seed(n_q)
-      !> From the three procedures above
+      !> From `forward` and the two procedures above
       real(wp), intent(in) :: value(n_q, net%n_columns), slope(n_q, net%n_columns), change(n_q, net%n_columns), &
          bend(n_q, net%n_columns), z_dot(n_q, net%n_columns), value_dot(n_q, net%n_columns)
       !> Scratch
@@ -141,17 +111,5 @@ contains
          end if
       end do
    end subroutine backward_tangent
-
-   !> below(q,k) = Σ_p above(q,p) w(p,k)
-   pure subroutine transposed_product(n_q, n_in, n_out, w, above, below)
-      integer, intent(in) :: n_q, n_in, n_out
-      real(wp), intent(in) :: w(n_out, n_in)
-      real(wp), intent(in) :: above(n_q, n_out)
-      real(wp), intent(out) :: below(n_q, n_in)
-      real(wp) :: w_turned(n_in, n_out)
-      w_turned = transpose(w)
-      below = 0.0_wp
-      call add_product(n_q, n_out, n_in, above, w_turned, below)
-   end subroutine transposed_product
 
 end module tf_network_tangent

@@ -34,9 +34,8 @@ module tf_objective
       real(wp), pointer, contiguous :: features(:) => null(), weights(:) => null(), energy_ref(:) => null(), &
          factor(:) => null(), structure_weight(:) => null(), energy(:) => null(), pull(:) => null()
       integer, pointer, contiguous :: group(:) => null()
-      !> (n_species + 1) where the columns of each panel start in the scratch; widest panel
+      !> (n_species + 1) where the columns of each panel start in the scratch
       integer, allocatable :: start(:)
-      integer :: widest = 0
    contains
       procedure :: evaluate => evaluate_block
    end type energy_task_type
@@ -149,7 +148,7 @@ contains
       logical, intent(out) :: stopped
       type(energy_task_type) :: task
       real(wp), allocatable, target :: pull(:)
-      integer :: t, n
+      integer :: t, n, widest
       allocate (pull(pack%n_structures))
       task%pull => pull
       task%n_blocks = pack%n_blocks
@@ -168,14 +167,14 @@ contains
       ! Scratch: values and slopes of all panels, and a seed for each atom of the widest
       allocate (task%start(pack%n_species + 1))
       task%start(1) = 0
-      task%widest = 0
+      widest = 0
       do t = 1, pack%n_species
          n = 0
          if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
-         task%widest = max(task%widest, n)
+         widest = max(widest, n)
          task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
-      task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + task%widest
+      task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + widest
       call sum_blocks(task, n_threads, loss, gradient, stopped)
    end subroutine evaluate_energy_loss
 
