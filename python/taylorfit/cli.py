@@ -16,6 +16,7 @@ from .errors import InputError, TaylorfitError
 from .formats.atomic_write import check_writable
 from .formats.input_words import suggestion
 from .formats.report_file import write_report
+from .interrupts import INTERRUPTED
 
 COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
@@ -33,9 +34,6 @@ COMMANDS = {
     "example": "copy a ready-to-run example",
 }
 """Command → one line of help; its module in `commands` has add_arguments(parser) and run(arguments)."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells use it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

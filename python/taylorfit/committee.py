@@ -17,7 +17,7 @@ from .checkpoint import checkpoint_path, fingerprint, require_checkpoint
 from .errors import InputError, TaylorfitError
 from .formats.atomic_write import atomic_write, check_writable
 from .formats.train_input import TrainInput
-from .interrupts import STOP_FILE
+from .interrupts import INTERRUPTED, STOP_FILE
 from .networks import starting_networks, weights_generator
 from .parallel import Job, Outcome, logged, run_jobs
 from .problem import Problem, prepare
@@ -304,7 +304,7 @@ def _report(settings: TrainInput, reports: Mapping[int, dict[str, Any]], errors:
         **reports[best], "potentials": files, "interrupted": interrupted,
         "committee": {"n": settings.committee.n, "split": settings.committee.split, "members": members, **found,
                       "failed": [{"member": int(name), "error": error} for name, error in errors.items()]},
-        "exit_code": 130 if interrupted else TaylorfitError.exit_code if errors else 0,
+        "exit_code": INTERRUPTED if interrupted else TaylorfitError.exit_code if errors else 0,
     }
 
 

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
 STOP_FILE = "STOP"
 """A file of this name in the working directory ends trainings after the epoch."""
 

@@ -22,6 +22,7 @@ from .extrapolation import ExtrapolationError, ExtrapolationGuard, Extrapolation
 from .formats.md_input import MdInput, Thermostat
 from .interrupts import deferred_interrupt
 from .md_analysis import pair_counts
+from .md_trajectory import append_frame
 from .structure import Structure
 
 COLUMNS = ("step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K")
@@ -59,6 +60,8 @@ class Walk:
     ended: str = ""
     """Why it cannot go on: `exploded: …` or `extrapolated: …`."""
     n_dumped: int = 0
+    trajectory: str | None = None
+    """Where its frames are."""
 
     @property
     def n_atoms(self) -> int:
@@ -186,21 +189,13 @@ def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: 
 
 def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdInput) -> None:
     """Append a frame with energy and forces of the potential, time in fs."""
-    from ase.io import Trajectory, write
-
     frame = atoms.copy()
     frame.set_constraint()
     frame.info.update(potential=walk.label, start=walk.start, step=step, time_fs=step * settings.timestep)
     atoms.get_forces()
     frame.calc = SinglePointCalculator(frame, **{key: atoms.calc.results[key] for key in ("energy", "forces")})
-    try:
-        if path.lower().endswith(".traj"):
-            with Trajectory(path, "a") as stream:
-                stream.write(frame)
-        else:
-            write(path, frame, format="extxyz", append=True)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", file=path) from None
+    append_frame(path, frame)
+    walk.trajectory = path
 
 
 def _dynamics(atoms: Atoms, rng: np.random.Generator, settings: MdInput, thermostat: bool) -> Any:
@@ -251,7 +246,7 @@ def pack_walks(walks: Sequence[Walk]) -> dict[str, np.ndarray]:
 
 
 _PLAIN = ("label", "start", "seed", "rng_state", "step", "n_samples", "first_extrapolation", "extrapolation", "worst",
-          "ended", "n_dumped")
+          "ended", "n_dumped", "trajectory")
 
 
 def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> list[Walk]:

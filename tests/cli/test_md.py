@@ -188,6 +188,40 @@ def test_ctrl_c_within_a_frame_waits_for_its_end(folder: Path, monkeypatch: pyte
     assert steps == [0, 5, 10, 15, 20] == [frame.info["step"] for frame in read(folder / "run.extxyz", ":")]
 
 
+@pytest.mark.parametrize("name", ["run.extxyz", "run.traj"])
+def test_frames_later_than_the_checkpoint_are_written_once(folder: Path, name: str):
+    """As after a crash or the end of a cluster's time limit: the frames are there, the checkpoint is older."""
+    change(folder, f"TRAJECTORY {name}", "POTENTIALS", "one    one", "STEPS 10", without="POTENTIALS STEPS")
+    succeed(folder, "md", "md.in")
+    checkpoint = (folder / "md.checkpoint.npz").read_bytes()
+    (folder / "md.in").write_text((folder / "md.in").read_text().replace("STEPS 10", "STEPS 20"))
+    succeed(folder, "md", "md.in", "--resume")
+    whole = read(folder / name, ":")
+    assert [frame.info["step"] for frame in whole] == [0, 5, 10, 15, 20]
+    (folder / "md.checkpoint.npz").write_bytes(checkpoint)
+    if name.endswith("xyz"):
+        text = (folder / name).read_bytes()
+        (folder / name).write_bytes(text[: -len(text) // 10])
+    succeed(folder, "md", "md.in", "--resume")
+    again = read(folder / name, ":")
+    assert [frame.info["step"] for frame in again] == [0, 5, 10, 15, 20]
+    for first, second in zip(whole, again):
+        np.testing.assert_array_equal(first.positions, second.positions)
+
+
+def test_resuming_does_not_touch_trajectories_of_others(folder: Path):
+    change(folder, "TRAJECTORY run.extxyz", "POTENTIALS", "one    one", "STEPS 10", without="POTENTIALS STEPS")
+    succeed(folder, "md", "md.in")
+    write(folder / "other.extxyz", random_atoms(3), format="extxyz")
+    before = (folder / "other.extxyz").read_bytes()
+    text = (folder / "md.in").read_text()
+    (folder / "md.in").write_text(text.replace("run.extxyz", "other.extxyz").replace("STEPS 10", "STEPS 20"))
+    assert "other.extxyz" in run(folder, "md", "md.in", "--resume").complaint
+    assert (folder / "other.extxyz").read_bytes() == before
+    succeed(folder, "md", "md.in", "--resume", "--force")
+    assert [frame.info["step"] for frame in read(folder / "other.extxyz", ":")] == [15, 20]
+
+
 def test_resumed_run_equals_an_uninterrupted_one_and_may_be_longer(folder: Path):
     options = ["STARTS 2", "ENSEMBLE nvt", "RDF pairs=O-O r_max=5", "TRAJECTORY run.traj", "OUTPUT whole"]
     change(folder, *options, without="")

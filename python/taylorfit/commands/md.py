@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..formats.atomic_write import check_writable
 from ..formats.md_input import MdInput, describe_keywords, read_md_input
 from ..formats.structure_files import expand_patterns, read_structures, require_species
+from ..interrupts import INTERRUPTED
 from ..md_report import (
     WALK_KEYS, distribution_lines, distributions, stability_lines, step_header, step_line, walk_row,
     write_distributions, write_steps, write_walks,
@@ -24,6 +25,7 @@ from ..md_report import (
 from ..molecular_dynamics import (
     IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks,
 )
+from ..md_trajectory import cut_after
 from ..progress import progress
 
 DESCRIPTION = f"""\
@@ -125,16 +127,23 @@ def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments:
     labels = [label for label, _ in settings.potentials]
     wanted = [(label, start) for label in labels for start in range(1, settings.starts + 1)]
     known = {}
-    outputs = [*_tables(settings), *(path for key in wanted if (path := _trajectory(settings, *key)) is not None)]
+    trajectories = {key: path for key in wanted if (path := _trajectory(settings, *key)) is not None}
     if arguments.resume:
         arrays = load_checkpoint(_checkpoint(settings), identity, "the same md.in, structures and potentials "
                                  "(" + ", ".join(name.upper() for name in IDENTITY_FREE) + " may differ)")
         known = {(walk.label, walk.start): walk for walk in unpack_walks(arrays, structures)}
-    for path in outputs:
+    own = {key: path for key, path in trajectories.items() if key in known and known[key].trajectory == path}
+    new = [path for key, path in trajectories.items() if key not in own]
+    for path in (*_tables(settings), *own.values()):
         check_writable(path, overwrite=arguments.resume or arguments.force)
-    if not arguments.resume:
-        for path in outputs:
-            Path(path).unlink(missing_ok=True)
+    for path in new:
+        check_writable(path, overwrite=arguments.force)
+    for path in (*new, *(() if arguments.resume else _tables(settings))):
+        Path(path).unlink(missing_ok=True)
+    for key, path in own.items():
+        if Path(path).exists():
+            # After a crash there are frames later than the checkpoint, which will be written again
+            cut_after(path, known[key].rows[-1][0])
     return [known.get(key) or new_walk(*key, structures[(key[1] - 1) % len(structures)], settings) for key in wanted]
 
 
@@ -225,4 +234,4 @@ def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bo
         print("interrupted; taylorfit md --resume goes on from here")
     return {"n_atoms": [walk.n_atoms for walk in walks], "timestep": settings.timestep, "ensemble": settings.ensemble,
             "walks": rows, "rdf": found, "outputs": outputs, "interrupted": interrupted,
-            "exit_code": 130 if interrupted else 0}
+            "exit_code": INTERRUPTED if interrupted else 0}

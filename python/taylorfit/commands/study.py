@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import InputError, TaylorfitError
 from ..formats.atomic_write import check_writable
 from ..in_process import working_directory
+from ..interrupts import INTERRUPTED
 from ..plotting import require_matplotlib
 from ..reporting.document import Document, Table, write_document
 from ..studies import STUDIES, find_study
@@ -18,7 +19,6 @@ from ..studies.tables import text_lines
 
 RESULTS = "RESULTS.md"
 """In the folder of a study."""
-INTERRUPTED = 130
 
 DESCRIPTION = """\
 Repeat a study: copy its input files into a folder, run them, and write tables and figures,
