@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,4 +182,24 @@ def make_toy(folder: Path, n_structures: int = 20, n_atoms: int = 5, seed: int =
         write_xsf(folder / structure.name, structure)
     write_setups(folder, ("Ar",), **setup)
     (folder / "generate.in").write_text(generate_in(("Ar",), [s.name for s in structures], extra=extra))
+    return structures
+
+
+def make_crystals(folder: Path, **options: object) -> list[Structure]:
+    """Fill `folder` with four cells, of which one has no stress and one next to none, and generate.in for strained copies."""
+    rng = np.random.default_rng(3)
+    structures = []
+    for k in range(4):
+        cell = 4.0 * np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3))
+        stress = rng.normal(scale=0.02, size=(3, 3))
+        positions = np.array([[0.0, 0, 0], [2.0, 1.8, 2.1]]) + rng.uniform(-0.1, 0.1, (2, 3))
+        structures.append(Structure(("Ar", "Ar"), positions, cell, (True,) * 3, -20.5, rng.normal(size=(2, 3)),
+                                    stress + stress.T, name=f"c{k}.xsf"))
+    structures[1] = replace(structures[1], stress=None)
+    structures[2] = replace(structures[2], stress=1e-5 * np.eye(3))
+    for structure in structures:
+        write_xsf(folder / structure.name, structure)
+    write_setups(folder, ("Ar",))
+    block = taylor(strategy="strain", outfile="copies.train", **options)
+    (folder / "generate.in").write_text(generate_in(("Ar",), [s.name for s in structures], extra=block))
     return structures

@@ -20,11 +20,11 @@ from .formats.scan_input import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, S
 from .formats.scan_table import Row, number
 from .formats.structure_files import expand_patterns, read_structures, split_selection
 from .formats.train_committee import Committee
-from .formats.train_forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, ForceMode, format_forces, read_forces
+from .formats.train_forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WITH_VIRIAL, ForceMode, format_forces, read_forces
 from .formats.train_input import NetworkSpec, TrainInput
 
 MODES_OF = {"beta": WITH_BETA, "energyweight": WITH_BETA, "directions": ("directional",), "percent": WITH_GEOMETRY,
-            "virial": WITH_GEOMETRY, "derivatives": ("exact",), **dict.fromkeys(DERIVATIVES_AXES, WITH_COPIES)}
+            "virial": WITH_VIRIAL, "derivatives": ("exact",), **dict.fromkeys(DERIVATIVES_AXES, WITH_COPIES)}
 """Option of DERIVATIVES or FORCES → modes it matters to; the others: to all but energy training."""
 
 SUBSET_STREAM = (1, 5)
@@ -79,7 +79,7 @@ class Point:
 
 
 def network_words(networks: Sequence[NetworkSpec]) -> str:
-    """Hidden layers as one word without commas: ``10:tanh-10:tanh``, or ``O:…/H:…`` where species differ."""
+    """Hidden layers as one word without commas: ``10:tanh-10:tanh``, or ``O=…/H=…`` where species differ."""
     words = {spec.symbol: "-".join(f"{n}:{activation}" for n, activation in spec.hidden or ()) for spec in networks}
     if len(set(words.values())) == 1:
         return next(iter(words.values()))
@@ -136,7 +136,12 @@ def _point(chosen: Mapping[str, Located], words: Mapping[str, str], scan: ScanIn
     if mode in WITH_COPIES:
         changed = {DERIVATIVES_AXES[name].field: located for name, located in used.items() if name in DERIVATIVES_AXES}
         derivatives = build(partial(replace, base, outfile=None), changed, file)
-    forces = _forces(train.forces, mode, [axis for axis in scan.axes if axis.name in used and axis.name in FORCES_AXES],
+    options = train.forces
+    if mode == "centred" and derivatives.strategy != "strain":
+        # The virial is in strained copies; of other copies it says nothing
+        options = replace(options, virial=0.0)
+        used.pop("virial", None)
+    forces = _forces(options, mode, [axis for axis in scan.axes if axis.name in used and axis.name in FORCES_AXES],
                      words, file)
     networks = train.networks
     if "network" in used:

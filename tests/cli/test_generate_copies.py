@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_support import (
-    GOLDEN, generate_in, make_toy, morse, morse_cluster, report, run, succeed, taylor, train_in, write_setups,
+    GOLDEN, generate_in, make_crystals, make_toy, morse, morse_cluster, report, run, succeed, taylor, train_in, write_setups,
 )
 
 from taylorfit.formats.trainset_binary import read_trainset
@@ -181,6 +181,19 @@ def test_weights_of_copies_are_in_their_names_and_training_takes_them(tmp_path: 
     assert report(tmp_path, "train", "train.in")["n_copies"] == 24
 
 
+def test_weights_of_copies_count_in_scaled_sets_too(tmp_path: Path) -> None:
+    make_toy(tmp_path, 8, extra=taylor(delta=0.05, fraction=3, weights="truncation", temperature=1500))
+    succeed(tmp_path, "generate", "generate.in", "--force", "--threads", "1")
+    succeed(tmp_path, "convert", "--scaled", "--to", "binary", "toy.train", "scaled.train")
+
+    def errors(trainingset: str) -> list[float]:
+        (tmp_path / "train.in").write_text(train_in(
+            trainingset=trainingset, iterations=20, testpercent=0, seed=1, threads=1, forces="mode=taylor"))
+        return [epoch["train_rmse"] for epoch in report(tmp_path, "train", "train.in", "--fresh")["epochs"]]
+
+    np.testing.assert_allclose(errors("scaled.train"), errors("toy.train"), rtol=1e-6)
+
+
 def test_hessians_and_curvature_from_a_first_potential(tmp_path: Path) -> None:
     toy(tmp_path, 12, delta=0.02, fraction=2)
     succeed(tmp_path, "generate", "generate.in", "--threads", "1")
@@ -213,28 +226,8 @@ def test_missing_and_unfit_hessians(options: dict, words: str, tmp_path: Path) -
 # --- strain ------------------------------------------------------------------------------------------------
 
 
-def crystals(folder: Path, **options: object) -> list[Structure]:
-    """Four cells, of which one has no stress and one next to none."""
-    rng = np.random.default_rng(3)
-    structures = []
-    for k in range(4):
-        cell = 4.0 * np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3))
-        stress = rng.normal(scale=0.02, size=(3, 3))
-        positions = np.array([[0.0, 0, 0], [2.0, 1.8, 2.1]]) + rng.uniform(-0.1, 0.1, (2, 3))
-        structures.append(Structure(("Ar", "Ar"), positions, cell, (True,) * 3, -20.5, rng.normal(size=(2, 3)),
-                                    stress + stress.T, name=f"c{k}.xsf"))
-    structures[1] = replace(structures[1], stress=None)
-    structures[2] = replace(structures[2], stress=1e-5 * np.eye(3))
-    for structure in structures:
-        write_xsf(folder / structure.name, structure)
-    write_setups(folder, ("Ar",))
-    block = taylor(strategy="strain", outfile="copies.train", **options)
-    (folder / "generate.in").write_text(generate_in(("Ar",), [s.name for s in structures], extra=block))
-    return structures
-
-
 def test_strained_copies_are_described_as_they_are(tmp_path: Path) -> None:
-    parents = crystals(tmp_path, strain=0.01, fraction=5)
+    parents = make_crystals(tmp_path, strain=0.01, fraction=5)
     found = report(tmp_path, "generate", "generate.in", "--write-xsf", "as-xsf", "--threads", "1")
     assert (found["copies"], found["skipped"]) == (10, 2)
     assert found["skipped_by_reason"] == {"without a stress": 1, "near-zero stress": 1}
@@ -261,7 +254,7 @@ def test_strained_copies_are_described_as_they_are(tmp_path: Path) -> None:
 
 
 def test_info_knows_strained_copies(tmp_path: Path) -> None:
-    crystals(tmp_path, fraction=3, skip=0)
+    make_crystals(tmp_path, fraction=3, skip=0)
     succeed(tmp_path, "generate", "generate.in")
     out = succeed(tmp_path, "info", "copies.train").out
     assert "9 copies strain, up to 0.005\n" in out

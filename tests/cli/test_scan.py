@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_support import make_toy, report, run, start, succeed, taylor, train_in
+from cli_support import make_crystals, make_toy, report, run, start, succeed, taylor, train_in
 from taylorfit.commands.scan import summarise, summary_lines
 from taylorfit.formats.extxyz import write_extxyz
 from taylorfit.formats.generate_input import read_generate_input
@@ -136,6 +136,25 @@ def test_networks_betas_and_strategies_reach_the_trainings(tmp_path: Path) -> No
     assert sorted(re.findall(r"disp_all=(\d)", "".join(sets))) == ["0", "1"]
 
 
+def test_the_weight_of_virials_reaches_strained_copies_and_no_others(tmp_path: Path) -> None:
+    make_crystals(tmp_path, fraction=5, skip=0)
+    (tmp_path / "train.in").write_text(train_in(iterations=2, testpercent=0, forces="mode=exact virial=0.5"))
+    base = "GENERATE generate.in\nTRAIN train.in\nOUTPUT {}\nFOLDER {}\nSCAN\nmode centred exact\n"
+    assert not scan(tmp_path, base.format("a.csv", "a"))["failed"]
+    found = scan(tmp_path, base.format("b.csv", "b") + "virial 1 2\n")
+    assert not found["failed"] and found["points"] == 4
+    text = (tmp_path / "generate.in").read_text()
+    (tmp_path / "generate.in").write_text(text.replace("strategy=strain", "strategy=random"))
+    found = scan(tmp_path, base.format("c.csv", "c") + "virial 1 2\n")
+    assert not found["failed"] and found["points"] == 3
+    virials = {folder: sorted((re.search(r"mode=(\w+)", text)[1], (re.search(r"virial=(\S+)", text) or ["", "0"])[1])
+                              for text in (path.read_text() for path in (tmp_path / folder).glob("points/*/train.in")))
+               for folder in "abc"}
+    assert virials["a"] == [("centred", "0.5"), ("exact", "0.5")]
+    assert virials["b"] == [(mode, f"{v}.0") for mode in ("centred", "exact") for v in (1, 2)]
+    assert virials["c"] == [("centred", "0"), ("exact", "1.0"), ("exact", "2.0")]
+
+
 def test_smaller_sets_are_nested_and_frames_of_a_file_are_structures(tmp_path: Path) -> None:
     structures = make_toy(tmp_path, 16, extra=taylor(delta=0.03, fraction=2))
     write_extxyz(tmp_path / "frames.extxyz", structures[4:])
@@ -185,6 +204,15 @@ def test_a_finished_scan_does_nothing_again(done: Path) -> None:
     assert (found["trained"], found["done_before"], found["sets_generated"]) == (0, 12, 0)
     assert (done / "scan.csv").read_bytes() == before
     assert {path: path.stat().st_mtime_ns for path in (done / "scan").rglob("*")} == times
+
+
+def test_sets_whose_copies_are_gone_are_generated_again(done: Path) -> None:
+    for path in (done / "scan/sets").glob("*/copies.train"):
+        path.unlink()
+    (done / "scan.csv").unlink()
+    again = scan(done)
+    assert again["sets_generated"] == 2 and again["trained"] == 12 and not again["failed"]
+    assert len(list((done / "scan/sets").glob("*/copies.train"))) == 2
 
 
 def test_only_what_is_missing_is_trained_and_generated_sets_are_used_again(done: Path) -> None:

@@ -17,7 +17,7 @@ from ..checkpoint import checkpoint_path
 from ..committee import best_epoch_of
 from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
-from ..formats.atomic_write import atomic_write, check_writable
+from ..formats.atomic_write import check_writable
 from ..formats.extxyz import write_extxyz
 from ..formats.generate_input import GenerateInput, read_generate_input, write_generate_input
 from ..formats.input_file import FileEntry
@@ -28,6 +28,7 @@ from ..formats.scan_table import (
 )
 from ..formats.structure_files import read_structures
 from ..formats.train_input import TrainInput, read_train_input, write_train_input
+from ..interrupts import INTERRUPTED
 from ..parallel import Job, Outcome, logged, run_jobs
 from ..problem import prepare
 from ..progress import duration, progress_of_jobs, told_progress
@@ -98,8 +99,10 @@ class SetTask:
 
     @property
     def is_there(self) -> bool:
-        """Has it been done before?"""
-        return self.report_file.exists() and Path(self.settings.output).exists()
+        """Has it been done before, and are its files still there?"""
+        if not (self.report_file.exists() and Path(self.settings.output).exists()):
+            return False
+        return bool(self.copies) or not json.loads(self.report_file.read_text(encoding="utf-8"))["copies"]
 
     @property
     def report_file(self) -> Path:
@@ -179,7 +182,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "output": scan.output, "points": len(tasks), "done_before": len(tasks) - len(waiting), "trained": n_trained,
         "failed": failed, "sets_generated": len(missing) - len(failed_sets), "sets_reused": len(sets) - len(missing),
         "interrupted": interrupted, "seconds": time.perf_counter() - start, "rows": rows, "summary": summary,
-        "exit_code": 130 if interrupted else TaylorfitError.exit_code if failed else 0,
+        "exit_code": INTERRUPTED if interrupted else TaylorfitError.exit_code if failed else 0,
     }
 
 
@@ -264,8 +267,7 @@ def make_set(task: SetTask, *, threads: int, tell: Callable[[Any], None]) -> Non
         parser = argparse.ArgumentParser()
         generate.add_arguments(parser)
         report = generate.run(parser.parse_args([input_file, "--force", "--threads", str(threads)]))
-    with atomic_write(task.report_file) as stream:
-        json.dump({name: report[name] for name in ("structures", "copies", "atoms", "seconds")}, stream)
+    write_report(task.report_file, "generate", report)
 
 
 def _files_of(entries: Sequence[Entry], folder: Path) -> tuple[FileEntry, ...]:

@@ -17,6 +17,8 @@ WITH_COPIES = ("taylor", "centred")
 """Modes that train on Taylor copies."""
 WITH_BETA = ("centred", "directional", "exact")
 """Modes whose force weight is β."""
+WITH_VIRIAL = WITH_BETA
+"""Modes that can train on the virial, `centred` on that of strained copies."""
 WITH_GEOMETRY = ("directional", "exact")
 """Modes that need derivatives of descriptors."""
 
@@ -66,7 +68,7 @@ class ForceMode:
             require(0 <= weight < math.inf, "species_weight", f"weight_{symbol} out of range", weight, "≥ 0")
         require(self.derivatives is None or self.mode == "exact", "derivatives", "derivatives= without mode=exact",
                 self.derivatives, "FORCES mode=exact derivatives=FILE.train.forces")
-        require(self.virial == 0 or self.mode in WITH_BETA, "virial", f"virial= does not go with mode={self.mode}",
+        require(self.virial == 0 or self.mode in WITH_VIRIAL, "virial", f"virial= does not go with mode={self.mode}",
                 self.virial, "mode=exact, directional or, with strained copies, centred")
 
     def beta_at(self, epoch: int) -> float:
