@@ -29,7 +29,7 @@ $(VENV)/test.stamp: $(VENV)/taylorfit.stamp
 
 run: $(VENV)/taylorfit.stamp
 	@$(VENV)/bin/python -m taylorfit example water-cluster $(EXAMPLE) --run
-	@echo "Try more: cd $(EXAMPLE), edit train-taylor.in or generate.in, then make run, or README.md there"
+	@echo "Try more: edit train-taylor.in or generate.in in $(EXAMPLE)/ and make run again; README.md there says what else"
 
 test: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m pytest $(ARGS)

@@ -16,12 +16,11 @@ from .extrapolation import (
     Extrapolation, ExtrapolationGuard, ExtrapolationPolicy, find_disagreement, find_extrapolation,
 )
 from .prediction import Source, find_members, find_potentials, read_potentials
-from .structure import Structure
+from .structure import VOIGT_ELEMENTS, Structure
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-_VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 _PLAIN = ("energy", "free_energy", "energies", "forces", "stress")
 _COMMITTEE = ("energy_std", "energies_std", "forces_std", "forces_std_components", "stress_std")
 
@@ -225,7 +224,7 @@ def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with
         values["forces"] = _together([evaluation.forces for evaluation in evaluations])
         if all(structure.pbc):
             strain = _together([evaluation.strain_derivatives for evaluation in evaluations])
-            values["stress"] = strain[:, _VOIGT[0], _VOIGT[1]] / structure.volume
+            values["stress"] = strain[(slice(None), *VOIGT_ELEMENTS)] / structure.volume
     committee = len(energies) > 1
     # Without a committee nothing is to be averaged, which takes time in every step
     results: dict[str, Any] = {name: value.mean(axis=0) if committee else value[0] for name, value in values.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .dataset import PackedDataset, Scaling
+from .dataset import Scaling
 from .derivatives import StructureDerivatives
 from .engine import DescriptorTables, ForceMap, ForceTerms, canonical_order, changes_along, force_map, strain_changes
 from .engine.force_maps import group_lanes, in_canonical_order, offsets
@@ -15,11 +15,10 @@ from .errors import InputError
 from .formats.train_forces import ForceMode
 from .geometry import ReferenceData
 from .progress import progress
-from .structure import Structure
+from .structure import VOIGT_ELEMENTS, Structure
 
 _CHOICE_STREAM, _DIRECTION_STREAM = 3, 4
 """Random streams of a training, beside those of split and initial weights."""
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 DIRECTION_ATOMS = 20000
 """Atoms whose force maps are made at a time where only directions are kept."""
 
@@ -44,7 +43,7 @@ class ForceData:
 
 
 def force_terms(
-    data: PackedDataset, picks: Sequence[tuple[int, int]], reference: ReferenceData, tables: DescriptorTables,
+    picks: Sequence[tuple[int, int]], reference: ReferenceData, tables: DescriptorTables,
     scaling: Scaling, options: ForceMode, *, total: bool = False, seed: int = 1, threads: int = 0,
     derivatives: Iterable[StructureDerivatives] | None = None,
 ) -> ForceData:
@@ -52,8 +51,8 @@ def force_terms(
 
     Parameters
     ----------
-    data, picks
-        pack of reference structures, and which structures of the training set they are (see `dataset.pack`).
+    picks
+        the structures of a pack, by their numbers in the training set (see `dataset.pack`).
     reference
         their geometry, forces and weights.
     total
@@ -99,7 +98,8 @@ def force_terms(
     if options.mode == "directional":
         _add_random_directions(directions, ordered, weight, tables, scaling, factor, options.directions, seed, threads)
     if options.virial > 0:
-        _add_strains(directions, structures, tables, scaling, factor, options.virial, total, threads, reference.source)
+        _add_strains(directions, structures, tables, scaling, factor, options.virial, [reference.weight[s] for _, s in picks],
+                     total, threads, reference.source)
     terms = ForceTerms(
         n, map_, factor, scaling.energy_scale * forces if map_ is not None else np.zeros((0, 3)),
         np.concatenate([np.zeros(0), *weight]) * (1.0 if trains else 0.0) if map_ is not None else np.zeros(0),
@@ -209,27 +209,36 @@ def _atom_batches(wanted: Sequence[int], structures: Sequence[Structure]) -> lis
 
 
 def _add_strains(directions: _Directions, structures: Sequence[Structure], tables: DescriptorTables, scaling: Scaling,
-                 factor: np.ndarray, virial: float, total: bool, threads: int, source: str) -> None:
-    """Add the six strains of the structures with a stress: W_ab = dE/dε_ab = V σ_ab."""
+                 factor: np.ndarray, virial: float, weight: Sequence[float], total: bool, threads: int, source: str) -> None:
+    """Add the six strains of the structures with a stress: W_ab = dE/dε_ab = V σ_ab; `weight` is that of each structure."""
     wanted = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
     if not wanted:
         raise InputError("FORCES virial= without stresses", file=source, expected="periodic structures with stresses")
-    for p in wanted:
-        structure = structures[p]
-        n = structure.n_atoms
-        index = structure.species_index(tables.species)
-        raw = strain_changes([structure], tables, threads)[0]
-        first = offsets(tables.n_function[index])
-        # From atom after atom to the order of packs: per species, feature by feature
-        rows = np.concatenate([
-            (first[:-1][index == t][None, :] + np.arange(tables.n_function[t])[:, None]).ravel()
-            for t in range(len(tables.species))])
-        scale = np.concatenate([np.repeat(factor[:tables.n_function[t], t], int((index == t).sum()))
-                                for t in range(len(tables.species))])
-        derivative = scaling.energy_scale * structure.volume * np.array([structure.stress[a, b] for a, b in _VOIGT])
-        # Mean over nine components of the error per atom; those off the diagonal come twice
-        share = virial / 9.0 * np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) * (1.0 if total else 1.0 / n**2)
-        directions.add(p, (raw[rows] * scale[:, None]).T, derivative, share, True)
+    with progress("strains", len(wanted)) as update:
+        done = 0
+        for part in _atom_batches(wanted, structures):
+            for p, raw in zip(part, strain_changes([structures[p] for p in part], tables, threads)):
+                _add_strains_of(directions, p, structures[p], raw, tables, scaling, factor, virial * weight[p], total)
+            done += len(part)
+            update(done)
+
+
+def _add_strains_of(directions: _Directions, p: int, structure: Structure, raw: np.ndarray, tables: DescriptorTables,
+                    scaling: Scaling, factor: np.ndarray, weight: float, total: bool) -> None:
+    """Add the six strains of structure p, whose descriptors change by `raw`."""
+    n = structure.n_atoms
+    index = structure.species_index(tables.species)
+    first = offsets(tables.n_function[index])
+    # From atom after atom to the order of packs: per species, feature by feature
+    rows = np.concatenate([
+        (first[:-1][index == t][None, :] + np.arange(tables.n_function[t])[:, None]).ravel()
+        for t in range(len(tables.species))])
+    scale = np.concatenate([np.repeat(factor[:tables.n_function[t], t], int((index == t).sum()))
+                            for t in range(len(tables.species))])
+    derivative = scaling.energy_scale * structure.volume * structure.stress[VOIGT_ELEMENTS]
+    # Mean over nine components of the error per atom; those off the diagonal come twice
+    share = weight / 9.0 * np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) * (1.0 if total else 1.0 / n**2)
+    directions.add(p, (raw[rows] * scale[:, None]).T, derivative, share, True)
 
 
 def map_from_derivatives(
@@ -271,8 +280,6 @@ def map_from_derivatives(
             sizes.append(matrix.size)
             atoms.append(neighbours)
             values.append(matrix.ravel())
-        if parts[p] is None:
-            continue
     identity = np.zeros((2, int(n_feature.max()), n_species, n_species), dtype=np.int32, order="F")
     for t in range(n_species):
         identity[0, :n_feature[t], :, t] = np.arange(1, n_feature[t] + 1)[:, None]

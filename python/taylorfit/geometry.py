@@ -84,9 +84,8 @@ def reference_without_cells(training_set: TrainingSet) -> ReferenceData:
 def _atoms(training_set: TrainingSet, s: int) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Symbols, positions (Å) and forces (eV/Å) of structure s."""
     atoms = slice(training_set.first_atom[s], training_set.first_atom[s + 1])
-    scale = training_set.scale if training_set.normalised else 1.0
     symbols = tuple(training_set.species[t] for t in training_set.atom_species[atoms])
-    return symbols, training_set.positions[atoms], training_set.forces[atoms] / scale
+    return symbols, training_set.positions[atoms], training_set.forces[atoms]
 
 
 def _from_companion(training_set: TrainingSet, parents: Sequence[int], geometry: Geometry, path: str) -> ReferenceData:

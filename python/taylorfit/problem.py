@@ -14,7 +14,7 @@ from .checkpoint import fingerprint
 from .dataset import FORCE_BLOCK_ATOMS, PackedDataset, Scaling, Split, pack, split_parents
 from .descriptor import same_functions
 from .derivatives import StructureDerivatives
-from .engine import DescriptorTables, NetworkTables, build_name
+from .engine import MAX_CHUNKS, DescriptorTables, NetworkTables, build_name
 from .errors import InputError
 from .force_terms import ForceData, force_terms
 from .formats.derivatives_file import read_derivatives
@@ -93,6 +93,7 @@ class Problem:
                                                  self.forces.terms.derivative_ref, self.forces.terms.direction_weight]
         return fingerprint(
             self.train.features, self.train.energy, *forces,
+            *(() if self.train.structure_weight is None else (self.train.structure_weight,)),
             *(() if self.test is None else (self.test.features, self.test.energy)),
             text=repr((s.loss, s.copyweight, s.forces, self.mode, s.method, s.sampling, s.seed, self.criterion,
                        [n.layer_sizes + n.activations for n in self.networks],
@@ -160,7 +161,7 @@ def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, re
                                         listed_in=input_file)
     copies = [pick for pick in split.train if _is_copy(sources, pick)]
     mode = _mode(settings, sources, copies, input_file)
-    chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if pick not in set(copies)]
+    chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if not _is_copy(sources, pick)]
     train = pack(sources, chosen, scaling, whole_groups=mode == "centred",
                  **({"block_atoms": FORCE_BLOCK_ATOMS} if mode in WITH_GEOMETRY else {}))
     test = pack(sources, split.test, scaling) if split.test else None
@@ -191,7 +192,7 @@ def _mode(settings: TrainInput, sources: Sequence[TrainingSet], copies: Sequence
     strained = any(parse_copy_name(sources[k].names[s]).is_strained for k, s in copies)
     label = f"FORCES mode={mode}"
     problems = {
-        f"{label} needs Taylor copies": (mode == "centred" and not copies, "a TAYLORSET, or copies in TRAININGSET"),
+        f"{label} needs Taylor copies": (mode in WITH_COPIES and not copies, "a TAYLORSET, or copies in TRAININGSET"),
         f"{label} needs at least two copies of a structure": (mode == "centred" and single,
                                                               "DERIVATIVES with fraction=2 or more"),
         f"{label} works with METHOD bfgs only": (mode in WITH_BETA and settings.method.name != "bfgs", "METHOD bfgs"),
@@ -226,7 +227,7 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
     if main.setups is None or main.normalised:
         if required:
             raise InputError(f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=file)
-        return problem
+        return replace(problem, train=_weighted(problem.train, mode, None, main))
     reference = reference_data(main, file)
     problem = replace(problem, train=_weighted(problem.train, mode, reference, main))
     # Without cells, derivatives from a file serve the test structures too
@@ -248,18 +249,18 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
         return read_derivatives(options.derivatives) if wanted else None
 
     if required:
-        changes["forces"] = force_terms(problem.train, chosen, reference, tables, problem.scaling, options,
+        changes["forces"] = force_terms(chosen, reference, tables, problem.scaling, options,
                                         total=settings.loss == "total",
                                         derivatives=derivatives(options.derivatives is not None), **common)
     if problem.test is not None:
-        changes["test_forces"] = force_terms(problem.test, problem.split.test, reference, tables, problem.scaling, compare,
+        changes["test_forces"] = force_terms(problem.split.test, reference, tables, problem.scaling, compare,
                                              derivatives=derivatives(bare), **common)
     if mode != "exact":
         parents = [pick for pick in chosen if not _is_copy(sources, pick)]
         n = min(len(parents), max(1, len(problem.split.test)))
         sample = [parents[i] for i in np.linspace(0, len(parents) - 1, n).round().astype(int)]
         changes["sample"] = pack(sources, sample, problem.scaling)
-        changes["sample_forces"] = force_terms(changes["sample"], sample, reference, tables, problem.scaling, compare, **common)
+        changes["sample_forces"] = force_terms(sample, reference, tables, problem.scaling, compare, **common)
     return replace(problem, **changes)
 
 
@@ -314,5 +315,5 @@ def _describe(problem: Problem, files: Sequence[str], notes: Sequence[str], seco
     print(f"method: {settings.method.title} ({format_method(settings.method)}), "
           f"{sampling_of(settings.method, settings.sampling)}; {problem.threads} thread{'s' if problem.threads > 1 else ''}, "
           f"engine {build_name()}")
-    parts = min(128, len(train.panel_width)) * sum(network.n_weights for network in problem.networks) * 8
+    parts = min(MAX_CHUNKS, len(train.panel_width)) * sum(network.n_weights for network in problem.networks) * 8
     print(f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; prepared in {duration(seconds)}")

@@ -26,8 +26,8 @@ CENTRED_RATIO = 0.15
 costs nothing there.  At the published δ (0.008 Å for water clusters) it is about this."""
 RULE_OF_THUMB = (0.010, 0.015)
 """δ_max over the shortest bond: common practice with strategy B."""
-MODES = {"centred": ("centred", CENTRED_RATIO), "taylor": ("corrected", DEFAULT_RATIO)}
-"""Kind of training → what is left of the truncation error, and its ratio to the signal that is aimed at."""
+MODES = {"centred": "centred", "taylor": "corrected"}
+"""Kind of training → what is left of the truncation error with the displacements that are suggested for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def suggest(
                        "be estimated (give --temperature, --potential or --curvature)")
         return Suggestion(replace(base, delta=delta), tuple(reasons), ())
     alternatives = _alternatives(structures, selections, base, curvature, shortest)
-    best = next(a for a in alternatives if a.left == MODES[mode][0])
+    best = next(a for a in alternatives if a.left == MODES[mode])
     reasons += best.reasons
     options = replace(
         base, delta=max(best.deltas.values()), delta_species=_others(best.deltas),

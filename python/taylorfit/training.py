@@ -63,7 +63,7 @@ class TrainingState:
     best_weights: np.ndarray | None = None
     last_weights: np.ndarray | None = None
     seconds: float = 0.0
-    """Time spent in epochs so far."""
+    """Time spent in epochs so far, validation apart."""
     status: str = Lbfgs.RUNNING
     validation: list[tuple[int, Errors]] = field(default_factory=list)
     """(epoch, errors) on the validation structures"""
@@ -150,6 +150,7 @@ class Training:
                     loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
                     test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)
                     forces = self._force_errors(weights)
+                    seconds = time.perf_counter() - start
                     checked = self._validation(weights)
                 if not np.isfinite(loss) and state.next_epoch == 0:
                     raise TaylorfitError("the loss is not finite at the starting weights")
@@ -160,12 +161,13 @@ class Training:
                     mae_and_rmse(error[~self._reference])[1] if self._has_copies else None,
                     *forces,
                 )
-                self._keep(epoch, weights, loss)
+                start = time.perf_counter()
+                self._keep(epoch, weights)
                 if checked is not None:
                     state.validation.append((epoch.epoch, checked))
                 state.status = self.optimiser.step(loss, self.train.gradient) if self.optimiser.full_batch else status
                 state.next_epoch += 1
-                state.seconds += time.perf_counter() - start
+                state.seconds += seconds + time.perf_counter() - start
                 yield epoch
                 interrupt.check()
 
@@ -213,7 +215,7 @@ class Training:
             return None
         return self._validate(weights)
 
-    def _keep(self, epoch: Epoch, weights: np.ndarray, loss: float) -> None:
+    def _keep(self, epoch: Epoch, weights: np.ndarray) -> None:
         """Record an epoch, and whether it is the best so far."""
         state = self.state
         state.history.append(epoch)

@@ -122,7 +122,7 @@ class Epochs:
             if with_forces:
                 data = ReferenceData(dict(enumerate(structures)), {p: 1.0 for _, p in picks},
                                      {p: np.ones(s.n_atoms) for p, s in enumerate(structures)}, mode)
-                self.terms[mode] = force_terms(self.packs[mode], picks, data, tables, scaling,
+                self.terms[mode] = force_terms(picks, data, tables, scaling,
                                                ForceMode(mode, directions=a), threads=1).terms
         self.n_atoms = sum(s.n_atoms for s in structures)
 

@@ -19,7 +19,7 @@ from ..formats.atomic_write import atomic_write, check_writable
 from ..formats.energies_file import write_energies
 from ..formats.train_forces import WITH_BETA
 from ..formats.train_input import TrainInput, describe_keywords, read_train_input
-from ..interrupts import STOP_FILE, stop_requested
+from ..interrupts import INTERRUPTED, STOP_FILE, stop_requested
 from ..methods import make_optimiser, method_notes
 from ..networks import potentials_from, write_potentials
 from ..problem import Problem, prepare
@@ -245,7 +245,8 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
     validation: dict[str, Any] = {"validation": None, "validation_last": None}
     if problem.validation:
         for key, weights, title in (("validation", state.best_weights, "best"), ("validation_last", state.last_weights, "last")):
-            errors = _validate(problem, weights)
+            if key == "validation" or last is not best:
+                errors = _validate(problem, weights)
             validation[key] = errors.as_dict()
             print(f"validation, {title} epoch:")
             for line in error_lines(errors):
@@ -270,7 +271,7 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
         "seconds": state.seconds, "seconds_per_epoch": per_epoch, "status": status, "interrupted": interrupted,
         "potentials": files, **validation,
         "validation_history": [{"epoch": epoch, **errors.as_dict()} for epoch, errors in state.validation],
-        "exit_code": 130 if interrupted else 0,
+        "exit_code": INTERRUPTED if interrupted else 0,
     }
 
 

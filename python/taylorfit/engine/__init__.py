@@ -10,7 +10,7 @@ from .descriptors import DescriptorTables, describe, descriptor_derivative, fill
 from .force_maps import ForceMap, canonical_order, changes_along, force_map, strain_changes
 from .forces import ForceTerms, force_loss
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
-from .library import LANES, available_threads, blas_name, build_name
+from .library import LANES, MAX_CHUNKS, available_threads, blas_name, build_name
 from .neighbour_lists import NeighbourList
 from .potentials import (
     Evaluation, ListedEvaluation, NetworkTables, PotentialTables, evaluate, evaluate_listed, evaluate_members,
@@ -19,9 +19,9 @@ from .potentials import (
 from .training import Lbfgs, energy_loss
 
 __all__ = [
-    "LANES", "DescriptorTables", "Evaluation", "ForceMap", "ForceTerms", "Lbfgs", "ListedEvaluation", "NeighbourList",
-    "NetworkTables", "PotentialTables", "activation", "available_threads", "blas_name", "blas_product", "build_name",
-    "canonical_order", "changes_along", "cutoff", "describe", "descriptor_derivative", "descriptor_derivatives",
+    "LANES", "MAX_CHUNKS", "DescriptorTables", "Evaluation", "ForceMap", "ForceTerms", "Lbfgs", "ListedEvaluation",
+    "NeighbourList", "NetworkTables", "PotentialTables", "activation", "available_threads", "blas_name", "blas_product",
+    "build_name", "canonical_order", "changes_along", "cutoff", "describe", "descriptor_derivative", "descriptor_derivatives",
     "energy_loss", "evaluate", "evaluate_listed", "evaluate_members", "fill_descriptor_derivatives", "force_loss",
     "force_map", "neighbours", "panel_products", "share_descriptors", "strain_changes",
 ]
