@@ -193,7 +193,7 @@ def make_crystals(folder: Path, **options: object) -> list[Structure]:
         cell = 4.0 * np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3))
         stress = rng.normal(scale=0.02, size=(3, 3))
         positions = np.array([[0.0, 0, 0], [2.0, 1.8, 2.1]]) + rng.uniform(-0.1, 0.1, (2, 3))
-        structures.append(Structure(("Ar", "Ar"), positions, cell, (True,) * 3, -20.5, rng.normal(size=(2, 3)),
+        structures.append(Structure(("Ar", "Ar"), positions, cell, (True,) * 3, -20.5 - 0.1 * k, rng.normal(size=(2, 3)),
                                     stress + stress.T, name=f"c{k}.xsf"))
     structures[1] = replace(structures[1], stress=None)
     structures[2] = replace(structures[2], stress=1e-5 * np.eye(3))
