@@ -23,6 +23,8 @@ class Drift:
     """Standard deviation of the total energy, meV/atom."""
     relative: float | None
     """|slope| over the standard deviation of the kinetic energy, 1/ps."""
+    largest: float | None
+    """Largest distance of the total energy from its first value, meV/atom: a jump hides in slope and fluctuation."""
 
 
 def energy_drift(time: np.ndarray, total: np.ndarray, kinetic: np.ndarray, n_atoms: int) -> Drift:
@@ -40,7 +42,7 @@ def energy_drift(time: np.ndarray, total: np.ndarray, kinetic: np.ndarray, n_ato
     """
     n = len(time)
     if n < 2:
-        return Drift(None, None, None, None)
+        return Drift(None, None, None, None, None)
     per_atom = 1e3 / n_atoms
     t, e = time - time.mean(), (total - total.mean()) * per_atom
     slope = float(t @ e / (t @ t))
@@ -52,7 +54,8 @@ def energy_drift(time: np.ndarray, total: np.ndarray, kinetic: np.ndarray, n_ato
         correlation = min(max(correlation, 0.0), 1.0 - 1.0 / n)
         error = float(np.sqrt(square / (n - 2) / (t @ t) * (1.0 + correlation) / (1.0 - correlation)))
     spread = float(kinetic.std()) * per_atom
-    return Drift(slope, error, float(e.std()), abs(slope) / spread if spread > 0.0 else None)
+    return Drift(slope, error, float(e.std()), abs(slope) / spread if spread > 0.0 else None,
+                 float(np.abs(total - total[0]).max()) * per_atom)
 
 
 def pair_counts(structure: Structure, pairs: Sequence[tuple[str, str]], r_max: float, bins: int) -> np.ndarray:

@@ -27,6 +27,7 @@ WALK_KEYS = {
     "drift": "slope of the total energy, meV/atom/ps (NVE)",
     "drift_error": "its standard error, meV/atom/ps",
     "fluctuation": "standard deviation of the total energy, meV/atom (NVE)",
+    "largest_change": "largest distance of the total energy from its first value, meV/atom (NVE)",
     "relative_drift": "|drift| over the standard deviation of the kinetic energy, 1/ps",
     "temperature": "mean, K",
     "temperature_std": "standard deviation, K",
@@ -38,7 +39,7 @@ WALK_KEYS = {
 def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
     """What is reported about a walk; see `WALK_KEYS`."""
     rows = np.array(walk.rows).reshape(-1, len(COLUMNS))
-    drift = Drift(None, None, None, None)
+    drift = Drift(None, None, None, None, None)
     if settings.ensemble == "nve":
         drift = energy_drift(rows[:, 1], rows[:, 4], rows[:, 3], walk.n_atoms)
     some = len(rows) > 0
@@ -48,7 +49,7 @@ def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
         "first_extrapolation": walk.first_extrapolation, "extrapolation": walk.extrapolation, "worst": walk.worst,
         "n_dumped": walk.n_dumped,
         "drift": drift.slope, "drift_error": drift.slope_error, "fluctuation": drift.fluctuation,
-        "relative_drift": drift.relative,
+        "largest_change": drift.largest, "relative_drift": drift.relative,
         "temperature": float(rows[:, 5].mean()) if some else None,
         "temperature_std": float(rows[:, 5].std()) if some else None,
         "potential_energy": float(rows[:, 2].mean()) / walk.n_atoms if some else None,
@@ -72,7 +73,7 @@ def stability_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table of all walks, and below it what became of each potential where there are several starts."""
     width = max([len("potential"), *(len(row["potential"]) for row in rows)])
     lines = [f"{'potential':{width}}  start  {'steps':>8}  {'first extrap.':>13}  {'worst, σ':>8}  {'drift, meV/atom/ps':>20}  "
-             f"{'std(E_tot), meV/atom':>20}  {'|drift|/std(E_kin), 1/ps':>24}  {'T, K':>15}  status"]
+             f"{'std(E_tot), meV/atom':>20}  {'max|ΔE_tot|, meV/atom':>21}  {'|drift|/std(E_kin), 1/ps':>24}  {'T, K':>15}  status"]
     lines.append("-" * len(lines[0]))
     for row in rows:
         drift = "-" if row["drift"] is None else f"{row['drift']:.4f}" + (
@@ -80,7 +81,8 @@ def stability_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         hot = "-" if row["temperature"] is None else f"{row['temperature']:.1f} ± {row['temperature_std']:.1f}"
         lines.append(
             f"{row['potential']:{width}}  {row['start']:5d}  {row['steps']:8d}  {_number(row['first_extrapolation'], 'd'):>13}"
-            f"  {_number(row['worst'], '.2f'):>8}  {drift:>20}  {_number(row['fluctuation'], '.4f'):>20}  {_number(row['relative_drift'], '.2e'):>24}"
+            f"  {_number(row['worst'], '.2f'):>8}  {drift:>20}  {_number(row['fluctuation'], '.4f'):>20}"
+            f"  {_number(row['largest_change'], '.4f'):>21}  {_number(row['relative_drift'], '.2e'):>24}"
             f"  {hot:>15}  {row['status']}")
     labels = list(dict.fromkeys(row["potential"] for row in rows))
     if len(rows) > len(labels):
@@ -99,7 +101,8 @@ def _summary(label: str, rows: Sequence[dict[str, Any]], width: int) -> str:
         text += f"; {len(broken)} exploded, the first after {min(broken)} steps"
     drifts = [abs(row["drift"]) for row in finished if row["drift"] is not None]
     if drifts:
-        text += f"; median |drift| {np.median(drifts):.4f} meV/atom/ps"
+        largest = max(row["largest_change"] for row in finished if row["drift"] is not None)
+        text += f"; median |drift| {np.median(drifts):.4f} meV/atom/ps, largest |ΔE_tot| {largest:.4f} meV/atom"
     return text
 
 
@@ -148,6 +151,7 @@ def write_steps(path: str | PathLike[str], walks: Sequence[Walk]) -> None:
 def write_walks(path: str | PathLike[str], rows: Sequence[dict[str, Any]]) -> None:
     """Write one line per walk; columns as in `WALK_KEYS`, units there."""
     units = {"worst": "sigma", "drift": "meV_per_atom_ps", "drift_error": "meV_per_atom_ps", "fluctuation": "meV_per_atom",
+             "largest_change": "meV_per_atom",
              "relative_drift": "per_ps", "temperature": "K", "temperature_std": "K", "potential_energy": "eV_per_atom"}
     header = [f"{key}_{units[key]}" if key in units else key for key in WALK_KEYS]
     _write(path, header, ([row[key] for key in WALK_KEYS] for row in rows))

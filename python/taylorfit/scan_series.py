@@ -8,6 +8,7 @@ import numpy as np
 
 from .errors import InputError
 from .formats.csv_table import Table
+from .formats.scan_table import ENERGY_RMSE, FORCE_NORM
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ AXES = {
     "beta": Axis("beta_A2", "force weight β (Å²)", "β = {:g} Å²", log=True),
 }
 MEASURES = {
-    "energy_rmse_meV_per_atom": ("energy RMSE", "meV/atom"),
-    "force_error_norm_mean_eV_per_A": ("mean |F − F_ref|", "eV/Å"),
+    ENERGY_RMSE: ("energy RMSE", "meV/atom"),
+    FORCE_NORM: ("mean |F − F_ref|", "eV/Å"),
 }
 """Column → what it is and its unit: a panel each."""
 

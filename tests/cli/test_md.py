@@ -89,6 +89,7 @@ def test_drift_is_that_of_the_rows(folder: Path):
     time_, total = (np.array([float(r[key]) for r in rows]) for key in ("time_ps", "E_tot_eV"))
     assert row["drift"] == pytest.approx(np.polyfit(time_, 1e3 * total / 12, 1)[0], rel=1e-6)
     assert row["fluctuation"] == pytest.approx(1e3 * total.std() / 12, rel=1e-6)
+    assert row["largest_change"] == pytest.approx(1e3 * np.abs(total - total[0]).max() / 12, rel=1e-6)
 
 
 def test_one_run_prints_its_steps_and_is_repeated_by_the_same_seed(folder: Path):

@@ -93,6 +93,7 @@ def test_atom_component_and_distance_are_named(tmp_path: Path, atoms: Atoms, com
     assert (outside.atom, outside.symbol, outside.component) == (indices[int(own.argmax())], "O", name)
     assert outside.amount == pytest.approx(1.75, abs=1e-9)
     message, = {str(one.message) for one in caught if one.category is ExtrapolationWarning}
+    assert {one.filename for one in caught if one.category is ExtrapolationWarning} == {__file__}
     assert message.startswith(f"atom {outside.atom + 1} (O): {name} is 1.75 σ outside the training data")
 
 

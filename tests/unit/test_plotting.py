@@ -185,6 +185,17 @@ def test_distributions_have_the_area_that_is_shown() -> None:
     assert legend(figure) == ["energy", "Taylor", "exact"]
 
 
+def test_logarithmic_distributions_count_what_is_beyond_the_axis() -> None:
+    far = np.array(SETS[0].forces)
+    far[0] += 50.0
+    figure = errors.figure([replace(SETS[0], forces=far), SETS[1]], log=True)
+    limit = figure.axes[0].get_xlim()[1]
+    beyond = [int((np.linalg.norm(forces - one.forces_ref, axis=1) > limit).sum())
+              for forces, one in ((far, SETS[0]), (SETS[1].forces, SETS[1]))]
+    assert beyond[0] > 0 and limit < 50.0
+    assert legend(figure) == [one.label + (f" ({n} farther out)" if n else "") for one, n in zip(SETS, beyond)]
+
+
 def test_distributions_of_perfect_and_of_single_predictions() -> None:
     perfect = replace(SETS[0], forces=SETS[0].forces_ref, energy=SETS[0].energy_ref)
     assert len(errors.figure([perfect, noisy_predictions(0.1, n_structures=1)], log=True).axes) == 2

@@ -24,7 +24,8 @@ from ..formats.input_file import FileEntry
 from ..formats.report_file import write_report
 from ..formats.scan_input import ScanInput, describe_keywords, read_scan_input
 from ..formats.scan_table import (
-    KEY, LAST, MEASURES, Row, coordinates, number, option_columns, read_scan_table, write_scan_table,
+    ENERGY_RMSE, FORCE_MAE, FORCE_NORM, KEY, LAST, MEASURES, TEST_RMSE, Row, coordinates, number, option_columns,
+    read_scan_table, write_scan_table,
 )
 from ..formats.structure_files import read_structures
 from ..formats.train_input import TrainInput, read_train_input, write_train_input
@@ -66,12 +67,12 @@ errors).
 """
 
 SUMMARY: tuple[tuple[str, str, str], ...] = (
-    ("energy RMSE, meV/atom", "energy_rmse_meV_per_atom", ".3f"),
-    ("force MAE, eV/Å", "force_mae_eV_per_A", ".4f"),
-    ("|F − F_ref|, eV/Å", "force_error_norm_mean_eV_per_A", ".4f"),
+    ("energy RMSE, meV/atom", ENERGY_RMSE, ".3f"),
+    ("force MAE, eV/Å", FORCE_MAE, ".4f"),
+    ("|F − F_ref|, eV/Å", FORCE_NORM, ".4f"),
 )
 """Title, column and format of what the summary shows; without VALIDATION the next instead."""
-WITHOUT_VALIDATION = (("test RMSE, meV/atom", "test_rmse_meV_per_atom", ".3f"),)
+WITHOUT_VALIDATION = (("test RMSE, meV/atom", TEST_RMSE, ".3f"),)
 
 DONE = ("finished", "patience", "converged", "stuck")
 """Ends of a training whose result is final."""

@@ -48,12 +48,12 @@ def figure(sets: Sequence[Predictions], log: bool = False) -> Figure:
     legend_in = panels[0]
     if with_forces:
         panel = panels.pop(0)
-        _curves(panel, norms, sets, signed=False)
+        _curves(panel, norms, sets, signed=False, tails=log)
         panel.set_xlabel("|F − F$_{\\mathrm{ref}}$| (eV/Å)")
         panel.set_ylabel("probability density (Å/eV)")
     if with_energies:
         panel = panels.pop(0)
-        _curves(panel, energies, sets, signed=True)
+        _curves(panel, energies, sets, signed=True, tails=log)
         panel.axvline(0.0, color="0.6", linewidth=0.5, zorder=0)
         panel.set_xlabel("energy error (meV/atom)")
         panel.set_ylabel("probability density (atom/meV)")
@@ -67,14 +67,19 @@ def figure(sets: Sequence[Predictions], log: bool = False) -> Figure:
     return drawing
 
 
-def _curves(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions], signed: bool) -> None:
-    """Draw the densities, each with bins of its own, as wide as its spread and number of values ask for."""
+def _curves(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions], signed: bool, tails: bool) -> None:
+    """Draw the densities, each with bins of its own, as wide as its spread and number of values ask for.
+
+    With `tails` the legend counts the values beyond the axis.
+    """
+    widest = max(float(np.quantile(np.abs(errors), SHOWN)) for errors in values if len(errors)) or 1.0
     for index, (one, errors) in enumerate(zip(sets, values)):
         if len(errors):
             edges = _edges(errors, signed)
-            panel.stairs(density(errors, edges), edges, baseline=None, label=literal(one.label), linewidth=1.1,
+            n = int((np.abs(errors) > widest).sum())
+            panel.stairs(density(errors, edges), edges, baseline=None, linewidth=1.1,
+                         label=literal(one.label) + (f" ({n} farther out)" if tails and n else ""),
                          **line_style(index))
-    widest = max(float(np.quantile(np.abs(errors), SHOWN)) for errors in values if len(errors)) or 1.0
     panel.set_xlim(-widest if signed else 0.0, widest)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..formats.atomic_write import atomic_write
 from ..formats.generate_input import read_generate_input
 from ..formats.md_input import read_md_input
 from ..formats.scan_input import read_scan_input
-from ..formats.scan_table import KEY, Row, read_scan_table
+from ..formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
 from ..formats.structure_files import expand_patterns
 from ..formats.train_input import read_train_input
 from ..in_process import run_command
@@ -28,8 +28,6 @@ from .study import Options, Step
 
 LOGS, POTENTIALS, PREDICTIONS = "logs", "potentials", "predictions"
 """Folders of a study."""
-RANK = "force_error_norm_mean_eV_per_A"
-"""Column by which the best of several seeds is chosen."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,11 @@ class Shown:
     """What its row says, where the scans have several trainings of the mode."""
 
     def best(self, scale: str) -> tuple[Row, Path] | None:
-        """Row of the best seed, and its folder; None if nothing is trained yet."""
+        """Row of the best seed by its force error, and its folder; None if nothing is trained yet."""
         cells = {"mode": self.mode, **self.cells}
         found = [(row, folder) for row, folder in trainings(scale, self.scans)
-                 if row[RANK] and all(row[name] == cell for name, cell in cells.items())]
-        return min(found, key=lambda pair: float(pair[0][RANK]), default=None)
+                 if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items())]
+        return min(found, key=lambda pair: float(pair[0][FORCE_NORM]), default=None)
 
     def potentials(self, scale: str) -> Path:
         """Folder of the potentials of the best seed."""
@@ -60,6 +58,14 @@ class Shown:
     def predictions(self, scale: str) -> Path:
         """What these potentials say about the validation structures."""
         return Path(PREDICTIONS) / f"{scale}-{self.name}.npz"
+
+
+MODES_SHOWN = (
+    Shown("energy", "energies alone", "energy"), Shown("taylor", "Taylor", "taylor"),
+    Shown("centred", "centred", "centred"), Shown("directional", "directional", "directional"),
+    Shown("exact", "exact forces", "exact"),
+)
+"""One of each mode."""
 
 
 def scan_file(name: str, scale: str) -> str:
@@ -92,17 +98,15 @@ def trainings(scale: str, scans: Sequence[str]) -> list[tuple[Row, Path]]:
     return list(found.values())
 
 
-def scan_step(name: str, needs: str = "") -> Callable[[str], Step]:
+def scan_step(name: str, scale: str, needs: str = "") -> Step:
     """A scan, which by itself goes on where it was."""
-    def step(scale: str) -> Step:
-        file = scan_file(name, scale)
+    file = scan_file(name, scale)
 
-        def run(options: Options) -> int:
-            seeds = [] if options.seeds is None else ["--seeds", str(options.seeds)]
-            return run_command(["scan", file, *options.thread_words, *seeds])
+    def run(options: Options) -> int:
+        seeds = [] if options.seeds is None else ["--seeds", str(options.seeds)]
+        return run_command(["scan", file, *options.thread_words, *seeds])
 
-        return Step(f"scan {file}", run, needs)
-    return step
+    return Step(f"scan {file}", run, needs)
 
 
 def train_step(file: str) -> Step:
@@ -143,25 +147,23 @@ def predict_step(shown: Shown, scale: str) -> Step:
     return Step(f"predict, {shown.title}", run)
 
 
-def md_step(name: str, needs: str = "") -> Callable[[str], Step]:
+def md_step(name: str, scale: str) -> Step:
     """Molecular dynamics; goes on where it was."""
-    def step(scale: str) -> Step:
-        file = scan_file(name, scale)
+    file = scan_file(name, scale)
 
-        def run(options: Options) -> int:
-            settings = read_md_input(file)
-            folders = [folder for _, paths in settings.potentials for folder in paths]
-            missing = next((folder for folder in folders if not Path(folder).exists()), None)
-            if missing is not None:
-                raise InputError("no such potentials yet", file=file, value=missing, expected="the scan before")
-            potentials = [path for folder in folders for path in sorted(find_potentials(folder).values())]
-            inputs = [file, *potentials, *expand_patterns([settings.structure])]
-            argv = ["md", file]
-            resume = unchanged(f"md-{file}", argv, inputs) and Path(f"{settings.output}.checkpoint.npz").exists()
-            return once(f"md-{file}", argv, inputs, options, ["--resume" if resume else "--force"])
+    def run(options: Options) -> int:
+        settings = read_md_input(file)
+        folders = [folder for _, paths in settings.potentials for folder in paths]
+        missing = next((folder for folder in folders if not Path(folder).exists()), None)
+        if missing is not None:
+            raise InputError("no such potentials yet", file=file, value=missing, expected="the scan before")
+        potentials = [path for folder in folders for path in sorted(find_potentials(folder).values())]
+        inputs = [file, *potentials, *expand_patterns([settings.structure])]
+        argv = ["md", file]
+        resume = unchanged(f"md-{file}", argv, inputs) and Path(f"{settings.output}.checkpoint.npz").exists()
+        return once(f"md-{file}", argv, inputs, options, ["--resume" if resume else "--force"])
 
-        return Step(f"md {file}", run, needs)
-    return step
+    return Step(f"md {file}", run)
 
 
 def copy_potentials(source: Path, target: Path) -> Path:

@@ -54,8 +54,6 @@ class Study:
     """One system."""
 
     name: str
-    summary: str
-    """One line."""
     package: str
     """Name of the package with its input files."""
     place: Callable[[Path | None], None]

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..formats.csv_table import Table as CsvTable
-from ..formats.scan_table import LAST, option_columns
+from ..formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, LAST, SECONDS_PER_EPOCH, option_columns
 from ..formats.train_forces import MODES
 from ..reporting.document import Table
 from ..scan_groups import Cells, best_and_median, seed_groups
 
-ENERGY, FORCE, COMPONENT = "energy_rmse_meV_per_atom", "force_error_norm_mean_eV_per_A", "force_mae_eV_per_A"
 MEASURES: tuple[tuple[str, str, str], ...] = (
-    (ENERGY, "energy RMSE, meV/atom", ".2f"), (FORCE, "mean |F − F_ref|, eV/Å", ".3f"),
-    (COMPONENT, "force MAE, eV/Å", ".3f"),
+    (ENERGY_RMSE, "energy RMSE, meV/atom", ".2f"), (FORCE_NORM, "mean |F − F_ref|, eV/Å", ".3f"),
+    (FORCE_MAE, "force MAE, eV/Å", ".3f"),
 )
 """Column of a scan, title, format."""
 APART = 0.1
@@ -88,9 +87,9 @@ def modes_table(rows: Sequence[Cells]) -> Table:
     for group in sorted_groups(rows):
         first = group[0]
         start = (mode_words(first, rows), copies_words(first), first["n_structures"], str(len(group)))
-        lines.append((*start, *_pairs(group, ""), _median(group, "seconds_per_epoch", ".3f"),
+        lines.append((*start, *_pairs(group, ""), _median(group, SECONDS_PER_EPOCH, ".3f"),
                       _median(group, "best_epoch", ".0f")))
-        best, last = best_and_median(group, FORCE), best_and_median(group, LAST + FORCE)
+        best, last = best_and_median(group, FORCE_NORM), best_and_median(group, LAST + FORCE_NORM)
         if best and last and abs(last[1] - best[1]) > APART * best[1]:
             lines.append((f"{start[0]}, last epoch", *start[1:], *_pairs(group, LAST), "",
                           _median(group, "epochs", ".0f")))
@@ -137,7 +136,7 @@ def best_copies_table(rows: Sequence[Cells]) -> Table:
     lines = []
     for key, same in seed_groups(of_mode(rows, "taylor"), ("n_structures", "strategy")).items():
         groups = [(values[1], group) for group in seed_groups(same).values()
-                  if (values := best_and_median(group, FORCE)) is not None]
+                  if (values := best_and_median(group, FORCE_NORM)) is not None]
         if groups:
             best = min(groups, key=lambda pair: pair[0])[1]
             lines.append((key[0], LETTERS.get(key[1], key[1]), best[0]["delta_A"], best[0]["multiple_a"],

@@ -9,6 +9,7 @@ import numpy as np
 from ...examples import example_files
 from ...formats.csv_table import read_table
 from ...formats.md_input import read_md_input
+from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
 from ...formats.structure_files import expand_patterns, read_structures
 from ...md_analysis import highest_peak, pair_counts, radial_distribution
 from ...plotting.rdf import Rdf, rdf_curves
@@ -16,16 +17,11 @@ from ...reporting.document import Document, Section
 from ...scan_groups import Cells
 from ..data import TRAINING, place_with_held_out
 from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
-from ..steps import Shown, md_step, predict_step, scan_file, scan_step, trainings
+from ..steps import MODES_SHOWN, md_step, predict_step, scan_file, scan_step, trainings
 from ..study import Step, Study
-from ..tables import DASH, ENERGY, FORCE, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from ..tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 
 PUBLIC = "github.com/deepmodeling/deepmd-kit, examples/water/data (64 H2O, DFT)"
-SHOWN = (
-    Shown("energy", "energies alone", "energy"), Shown("taylor", "Taylor", "taylor"),
-    Shown("centred", "centred", "centred"), Shown("directional", "directional", "directional"),
-    Shown("exact", "exact forces", "exact"),
-)
 REFERENCE = "reference frames"
 PAPER = {"12": ("0.88", "30 %"), "24": ("0.69", "45 %"), "48": ("0.61", "52 %")}
 """a → mean force error (eV/Å) of Taylor training and its improvement; without it 1.26 eV/Å."""
@@ -42,8 +38,8 @@ def place_data(data: Path | None) -> None:
 
 def steps(scale: str) -> list[Step]:
     """Modes, predictions, dynamics, and copies per structure."""
-    return [scan_step("modes")(scale), *(predict_step(shown, scale) for shown in SHOWN), md_step("md")(scale),
-            scan_step("copies")(scale)]
+    return [scan_step("modes", scale), *(predict_step(shown, scale) for shown in MODES_SHOWN), md_step("md", scale),
+            scan_step("copies", scale)]
 
 
 def reference_rdf(scale: str) -> list[Rdf]:
@@ -61,39 +57,39 @@ def reference_rdf(scale: str) -> list[Rdf]:
     return [Rdf(REFERENCE, "-".join(pair), r, curve) for pair, curve in zip(options.pairs, g)]
 
 
-def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
+def paper_rows(rows: list[Cells], scale: str, reference: list[Rdf]) -> list[PaperRow]:
     """Numbers of section III C, and here (best / median over the seeds)."""
     energy = of_mode(rows, "energy")
     other = ("another functional and trajectory (333 K, near in time), 240 instead of 630 structures "
              "trained on (or fewer: --quick), epochs not given in the paper")
-    found = [PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, FORCE, ".3f"), f"Here {other}."),
-             PaperRow("energy RMSE, energies alone, meV/atom", "2.6", two(energy, ENERGY, ".2f"),
+    found = [PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, FORCE_NORM, ".3f"), f"Here {other}."),
+             PaperRow("energy RMSE, energies alone, meV/atom", "2.6", two(energy, ENERGY_RMSE, ".2f"),
                       "Energies of the frames here have a spread of 3.4 meV/atom and a resolution of 0.01.")]
     for multiple in sorted({row["multiple_a"] for row in of_mode(rows, "taylor")}, key=float):
         taylor = of_mode(rows, "taylor", multiple_a=multiple)
         error, gain = PAPER.get(multiple, (DASH, DASH))
         found.append(PaperRow(f"Taylor, a = {multiple}: mean |F − F_ref|, eV/Å, and improvement", f"{error} ({gain})",
-                              f"{two(taylor, FORCE, '.3f')} ({relative_change(taylor, energy, FORCE)})",
+                              f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})",
                               f"δ 0.01 Å in both; {other}."))
         if multiple == "36":
             found.append(PaperRow("Taylor, a = 36: energy RMSE, meV/atom", "2.1 (19 %)",
-                                  f"{two(taylor, ENERGY, '.2f')} ({relative_change(taylor, energy, ENERGY)})",
+                                  f"{two(taylor, ENERGY_RMSE, '.2f')} ({relative_change(taylor, energy, ENERGY_RMSE)})",
                                   other + "."))
     for mode in ("centred", "directional", "exact"):
         own = of_mode(rows, mode)
         found.append(PaperRow(f"{mode}: mean |F − F_ref|, eV/Å, and improvement", DASH,
-                              f"{two(own, FORCE, '.3f')} ({relative_change(own, energy, FORCE)})", "Not in the paper."))
-    return [*found, *_md_rows(scale)]
+                              f"{two(own, FORCE_NORM, '.3f')} ({relative_change(own, energy, FORCE_NORM)})", "Not in the paper."))
+    return [*found, *_md_rows(scale, reference)]
 
 
-def _md_rows(scale: str) -> list[PaperRow]:
+def _md_rows(scale: str, reference: list[Rdf]) -> list[PaperRow]:
     """Stability and the first O-O peak."""
     starts, curves = md_output("md", scale, "starts.csv"), md_output("md", scale, "rdf.csv")
     if starts is None or curves is None:
         return []
     table = read_table(starts)
     peaks = {curve.label: highest_peak(curve.r, curve.g)
-             for curve in [*reference_rdf(scale), *rdf_curves(read_table(curves))]
+             for curve in [*reference, *rdf_curves(read_table(curves))]
              if curve.pair == "O-O"}
     words = "; ".join(f"{label} {height:.2f} at {r:.2f} Å" for label, (r, height) in peaks.items())
     return [
@@ -110,15 +106,15 @@ def _md_rows(scale: str) -> list[PaperRow]:
 def results(scale: str) -> Document:
     """The page."""
     copies = trainings(scale, ("modes", "copies"))
+    reference = reference_rdf(scale) if md_output("md", scale, "rdf.csv") else []
     return Document(f"Study bulk-water, {scale}", present(
-        *scan_study_sections(scale, ("modes",), SHOWN),
+        *scan_study_sections(scale, ("modes",), MODES_SHOWN),
         scan_section("Figure 6: copies per structure", "copies", copies, "a",
                      "Errors against the number of copies per structure.",
                      keep=lambda row: row["mode"] in ("energy", "taylor", "exact")),
-        md_section("Figure 8: molecular dynamics", "md", scale,
-                   reference_rdf(scale) if md_output("md", scale, "rdf.csv") else ()),
-        Section("Paper and here", (paper_table(paper_rows(rows_of(copies), scale)),)),
+        md_section("Figure 8: molecular dynamics", "md", scale, reference),
+        Section("Paper and here", (paper_table(paper_rows(rows_of(copies), scale, reference)),)),
     ))
 
 
-STUDY = Study("bulk-water", "bulk water", __name__, place_data, steps, results)
+STUDY = Study("bulk-water", __name__, place_data, steps, results)

@@ -163,4 +163,4 @@ def results(scale: str) -> Document:
     ))
 
 
-STUDY = Study("lj-dimer", "Lennard-Jones dimer", __name__, place, steps, results)
+STUDY = Study("lj-dimer", __name__, place, steps, results)

@@ -5,22 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...formats.csv_table import read_table
+from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
 from ...reporting.document import Document, Section
 from ...scan_groups import Cells, best_and_median
 from ..data import place_with_held_out
 from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
-from ..steps import Shown, md_step, predict_step, scan_step, trainings
+from ..steps import MODES_SHOWN, Shown, md_step, predict_step, scan_step, trainings
 from ..study import Step, Study
-from ..tables import DASH, ENERGY, FORCE, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from ..tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 
 PUBLIC = "github.com/atomisticnet/aenet-python, notebooks/xsf (data of DOI 10.1038/s41524-020-0323-8)"
-SHOWN = (
-    Shown("energy", "energies alone", "energy"), Shown("taylor", "Taylor", "taylor"),
-    Shown("centred", "centred", "centred"), Shown("directional", "directional", "directional"),
-    Shown("exact", "exact forces", "exact"),
-)
 FOR_MD = tuple(Shown(f"md-{mode}", mode, mode, ("larger",)) for mode in ("energy", "taylor", "centred", "exact"))
-"""Larger networks, of --full alone; --quick takes those of `SHOWN`."""
+"""Larger networks, of --full alone; --quick takes those of `MODES_SHOWN`."""
 PAPER_DELTA = "0.03"
 
 
@@ -32,11 +28,11 @@ def place_data(data: Path | None) -> None:
 def steps(scale: str) -> list[Step]:
     """Modes, predictions, dynamics, and δ."""
     if scale == "quick":
-        dynamics = [md_step("md")(scale)]
+        dynamics = [md_step("md", scale)]
     else:
-        dynamics = [scan_step("larger")(scale), *(predict_step(shown, scale) for shown in FOR_MD), md_step("md")(scale)]
-    return [scan_step("modes")(scale), *(predict_step(shown, scale) for shown in SHOWN),
-            *dynamics, scan_step("delta")(scale)]
+        dynamics = [scan_step("larger", scale), *(predict_step(shown, scale) for shown in FOR_MD), md_step("md", scale)]
+    return [scan_step("modes", scale), *(predict_step(shown, scale) for shown in MODES_SHOWN),
+            *dynamics, scan_step("delta", scale)]
 
 
 def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
@@ -46,25 +42,25 @@ def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
              "500 structures instead of 720 (--quick: fewer structures, copies and epochs), "
              "epochs not given in the paper")
     found = [
-        PaperRow("energies alone: energy RMSE, meV/atom", "4.6", two(energy, ENERGY, ".2f"), other + "."),
-        PaperRow("energies alone: mean |F − F_ref|, eV/Å", "0.92", two(energy, FORCE, ".3f"), other + "."),
-        PaperRow(f"Taylor, δ {PAPER_DELTA} Å: energy RMSE, meV/atom", "4.9 (+6.5 %)", two(taylor, ENERGY, ".2f"),
+        PaperRow("energies alone: energy RMSE, meV/atom", "4.6", two(energy, ENERGY_RMSE, ".2f"), other + "."),
+        PaperRow("energies alone: mean |F − F_ref|, eV/Å", "0.92", two(energy, FORCE_NORM, ".3f"), other + "."),
+        PaperRow(f"Taylor, δ {PAPER_DELTA} Å: energy RMSE, meV/atom", "4.9 (+6.5 %)", two(taylor, ENERGY_RMSE, ".2f"),
                  "Weights of the best test epoch; the last epoch is in the table of modes where it differs."),
         PaperRow(f"Taylor, δ {PAPER_DELTA} Å: mean |F − F_ref|, eV/Å, and improvement", "0.66 (28 %)",
-                 f"{two(taylor, FORCE, '.3f')} ({relative_change(taylor, energy, FORCE)})", other + "."),
+                 f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})", other + "."),
         PaperRow("δ of the smallest energy error, Å", "0.02", _best_delta(rows),
                  "Of those scanned, by the median of the seeds."),
     ]
     for mode in ("centred", "directional", "exact"):
         own = of_mode(rows, mode)
         found.append(PaperRow(f"{mode}: energy RMSE, meV/atom; mean |F − F_ref|, eV/Å", DASH,
-                              f"{two(own, ENERGY, '.2f')}; {two(own, FORCE, '.3f')}", "Not in the paper."))
+                              f"{two(own, ENERGY_RMSE, '.2f')}; {two(own, FORCE_NORM, '.3f')}", "Not in the paper."))
     return [*found, *_md_rows(scale)]
 
 
 def _best_delta(rows: list[Cells]) -> str:
     """δ with the smallest median energy error of plain Taylor training."""
-    medians = {delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY)
+    medians = {delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY_RMSE)
                for delta in {row["delta_A"] for row in of_mode(rows, "taylor")}}
     known = {delta: values[1] for delta, values in medians.items() if values is not None}
     return min(known, key=lambda delta: known[delta]) if known else DASH
@@ -95,7 +91,7 @@ def results(scale: str) -> Document:
     """The page."""
     deltas = trainings(scale, ("modes", "delta"))
     return Document(f"Study lmnto, {scale}", present(
-        *scan_study_sections(scale, ("modes",), SHOWN),
+        *scan_study_sections(scale, ("modes",), MODES_SHOWN),
         scan_section("Figure 9: δ", "delta", deltas, "delta", "Errors against δ.",
                      keep=lambda row: row["mode"] in ("energy", "taylor", "exact")),
         md_section("Figure 10: molecular dynamics", "md", scale),
@@ -103,4 +99,4 @@ def results(scale: str) -> Document:
     ))
 
 
-STUDY = Study("lmnto", "Li8Mo2Ni7Ti7O32", __name__, place_data, steps, results)
+STUDY = Study("lmnto", __name__, place_data, steps, results)

@@ -7,13 +7,12 @@ from pathlib import Path
 from ...reporting.document import Document
 from ..data import place_with_held_out
 from ..page import present, scan_study_sections
-from ..steps import Shown, predict_step, scan_step
+from ..steps import MODES_SHOWN, predict_step, scan_step
 from ..study import Step, Study
 
 PUBLIC = "github.com/atomisticnet/aenet-PyTorch, example/dir_xsf.tar.gz (1000 structures, PBE)"
 SUBSET = "pt"
 """Folder to take, where there are several."""
-SHOWN = tuple(Shown(mode, mode, mode) for mode in ("energy", "taylor", "centred", "directional", "exact"))
 
 
 def place_data(data: Path | None) -> None:
@@ -23,12 +22,12 @@ def place_data(data: Path | None) -> None:
 
 def steps(scale: str) -> list[Step]:
     """Modes and predictions."""
-    return [scan_step("modes")(scale), *(predict_step(shown, scale) for shown in SHOWN)]
+    return [scan_step("modes", scale), *(predict_step(shown, scale) for shown in MODES_SHOWN)]
 
 
 def results(scale: str) -> Document:
     """The page."""
-    return Document(f"Study tio2, {scale}", present(*scan_study_sections(scale, ("modes",), SHOWN)))
+    return Document(f"Study tio2, {scale}", present(*scan_study_sections(scale, ("modes",), MODES_SHOWN)))
 
 
-STUDY = Study("tio2", "TiO2", __name__, place_data, steps, results)
+STUDY = Study("tio2", __name__, place_data, steps, results)

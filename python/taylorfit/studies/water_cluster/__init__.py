@@ -6,13 +6,14 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...examples import example_files
+from ...formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, SECONDS_PER_EPOCH
 from ...reporting.document import Document, Section
-from ...scan_groups import Cells
+from ...scan_groups import Cells, best_and_median
 from ..data import TRAINING, VALIDATION, names_in, place, structures_at
 from ..page import predictions_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import Shown, predict_step, scan_step, trainings
 from ..study import Step, Study
-from ..tables import COMPONENT, ENERGY, FORCE, PaperRow, best_copies_table, of_mode, paper_table, two
+from ..tables import DASH, PaperRow, best_copies_table, of_mode, paper_table, two
 
 SHOWN = (
     Shown("energy", "energies alone", "energy"),
@@ -70,12 +71,12 @@ def _larger_sets(data: Path, known: set[str]) -> dict[str, dict[str, bytes]]:
 
 def steps(scale: str) -> list[Step]:
     """Modes with both strategies, δ and a, set sizes, then predictions of the best potentials."""
-    scans = [scan_step(name)(scale) for name in MODES]
+    scans = [scan_step(name, scale) for name in MODES]
     if scale == "quick":
-        more = [scan_step("delta")(scale), scan_step("sizes")(scale)]
+        more = [scan_step("delta", scale), scan_step("sizes", scale)]
     else:
-        more = [scan_step("delta")(scale), scan_step("cartesian-delta")(scale),
-                *(scan_step(f"sizes-{size}", folder)(scale) for size, folder in LARGER.items()),
+        more = [scan_step("delta", scale), scan_step("cartesian-delta", scale),
+                *(scan_step(f"sizes-{size}", scale, folder) for size, folder in LARGER.items()),
                 *(predict_step(shown, scale) for shown in (*SIZES_SHOWN[1:], *DELTAS_SHOWN))]
     return [*scans, *(predict_step(shown, scale) for shown in SHOWN), *more]
 
@@ -89,11 +90,11 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
     other = "another reference method (GFN1-xTB) and other frames; best / median of the seeds"
     return [
         PaperRow("energy error of Taylor training, meV/atom", "< 2",
-                 two(of_mode(rows, "taylor", strategy="random", **small), ENERGY, ".2f"),
+                 two(of_mode(rows, "taylor", strategy="random", **small), ENERGY_RMSE, ".2f"),
                  "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, "
                  "the 800 K ones partly evaporated; " + other + "."),
-        PaperRow("force MAE of direct training, eV/Å", "0.18", two(exact, COMPONENT, ".3f"),
-                 "The paper mixes components and norms; norms here: " + two(exact, FORCE, ".3f") + "; " + other + "."),
+        PaperRow("force MAE of direct training, eV/Å", "0.18", two(exact, FORCE_MAE, ".3f"),
+                 "The paper mixes components and norms; norms here: " + two(exact, FORCE_NORM, ".3f") + "; " + other + "."),
         PaperRow("share of direct training's improvement by Taylor training", "about 50 %",
                  "see the table of shares",
                  "Depends on δ² at a given number of epochs: plain Taylor training is far from "
@@ -102,19 +103,20 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
                  "The paper differentiates through matrices of derivatives; here products of vectors with them."),
         PaperRow(f"{smallest} structures with Taylor against {largest} with energies alone, mean |F − F_ref|, eV/Å",
                  "about equal at four times the structures",
-                 f"{two(of_mode(rows, 'taylor', strategy='random', **small), FORCE, '.3f')} against "
-                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE, '.3f')}",
+                 f"{two(of_mode(rows, 'taylor', strategy='random', **small), FORCE_NORM, '.3f')} against "
+                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
                  f"In the paper 471 against 1886; {other}."),
         PaperRow(f"the same with exact forces: {smallest} against {largest}", "–",
-                 f"{two(exact, FORCE, '.3f')} against "
-                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE, '.3f')}",
+                 f"{two(exact, FORCE_NORM, '.3f')} against "
+                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
                  "Not in the paper."),
     ]
 
 
 def _ratio(rows: list[Cells], reference: list[Cells]) -> str:
-    seconds = [sorted(float(row["seconds_per_epoch"]) for row in some) for some in (rows, reference)]
-    return f"{seconds[0][len(seconds[0]) // 2] / seconds[1][len(seconds[1]) // 2]:.1f}" if all(seconds) else "–"
+    """Ratio of the median seconds per epoch."""
+    times = [best_and_median(some, SECONDS_PER_EPOCH) for some in (rows, reference)]
+    return DASH if None in times else f"{times[0][1] / times[1][1]:.1f}"
 
 
 def results(scale: str) -> Document:
@@ -137,4 +139,4 @@ def results(scale: str) -> Document:
     ))
 
 
-STUDY = Study("water-cluster", "water clusters", __name__, place_data, steps, results)
+STUDY = Study("water-cluster", __name__, place_data, steps, results)
