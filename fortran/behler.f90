@@ -82,10 +82,13 @@ contains
             scratch%across(:, k, s) = 0.0_wp
          end do
       end do
+      ! Force maps ask for one function at a time
       do i = 1, size(behler%radial)
+         if (all(abs(g(behler%radial(i)%feature)) <= 0.0_wp)) cycle
          call radial_slopes(behler%radial(i), g, scratch%shells, scratch)
       end do
       do i = 1, size(behler%angular)
+         if (all(abs(g(behler%angular(i)%feature)) <= 0.0_wp)) cycle
          call angular_slopes(behler%angular(i), g, scratch%shells, scratch)
       end do
       do s = 1, size(behler%shells)

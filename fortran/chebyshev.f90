@@ -168,13 +168,16 @@ contains
       type(chebyshev_work_type), intent(in) :: work
       type(chebyshev_scratch_type), intent(inout) :: scratch
       real(wp) :: slope, along, inverse
+      logical :: radial
       integer :: n_r, n_a, n, half, j, k
       n_r = chebyshev%radial_order + 1
       n_a = chebyshev%angular_order + 1
       half = merge(chebyshev%n_feature/2, 0, chebyshev%weighted)
       n = around%n_padded
       if (n == 0) return
-      if (chebyshev%radial_cut > 0.0_wp) then
+      ! Force maps ask for one function at a time
+      radial = .not. (all(abs(g(1:n_r)) <= 0.0_wp) .and. all(abs(g(half + 1:half + n_r)) <= 0.0_wp))
+      if (chebyshev%radial_cut > 0.0_wp .and. radial) then
          call radial_slopes(n, n_r, around%r, chebyshev%radial_cut, work%f, work%df, work%s, chebyshev%weighted, &
             g(1:n_r), g(half + 1:half + n_r), scratch%t, scratch%slope)
          !$omp simd private(slope)

@@ -193,11 +193,21 @@ contains
 
    contains
 
+      !> Is neighbour k of atom i the other one of a pair that is kept here?
+      pure logical function is_pair(k)
+         integer, intent(in) :: k
+         is_pair = .false.
+         associate (around => work%around)
+         if (around%atom(k) <= i .or. .not. around%r(k) < descriptors(species(i))%chebyshev%radial_cut) return
+         is_pair = as_pairs(descriptors, merged, species(i), species(around%atom(k)))
+         end associate
+      end function is_pair
+
       !> Pairs of atom i, sorted by the other atom
       subroutine fill_pairs(i)
          integer, intent(in) :: i
          real(wp), allocatable :: f(:), df(:), slopes(:)
-         integer :: k, j, n, n_all
+         integer :: next(size(species)), k, j, n, n_all, here
          integer(i8) :: at
          n = map%radial_count(species(i))
          at = map%pair_first(first + i)
@@ -206,17 +216,25 @@ contains
          n_all = around%n_padded
          allocate (f(n_all), df(n_all), slopes(n))
          call cosine_cutoff(n_all, around%r, cut, f, df)
-         do j = i + 1, size(species)
-            if (.not. as_pairs(descriptors, merged, species(i), species(j))) cycle
-            do k = 1, around%n
-               if (around%atom(k) /= j .or. .not. around%r(k) < cut) cycle
-               at = at + 1
-               call radial_term_slopes(around%r(k), cut, f(k), df(k), slopes)
-               map%pair_atom(at) = j
-               map%pair_unit(:, at) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
-               map%pair_value(:, at) = 0.0_sp
-               map%pair_value(:n, at) = real(slopes, sp)
-            end do
+         next = 0
+         do k = 1, around%n
+            if (is_pair(k)) next(around%atom(k)) = next(around%atom(k)) + 1
+         end do
+         ! Where the pairs with each atom start
+         here = 0
+         do j = 1, size(species)
+            here = here + next(j)
+            next(j) = here - next(j)
+         end do
+         do k = 1, around%n
+            if (.not. is_pair(k)) cycle
+            j = around%atom(k)
+            next(j) = next(j) + 1
+            call radial_term_slopes(around%r(k), cut, f(k), df(k), slopes)
+            map%pair_atom(at + next(j)) = j
+            map%pair_unit(:, at + next(j)) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
+            map%pair_value(:, at + next(j)) = 0.0_sp
+            map%pair_value(:n, at + next(j)) = real(slopes, sp)
          end do
          end associate
       end subroutine fill_pairs
