@@ -129,7 +129,7 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, fit: Fi
         tasks = [MemberTask(member_settings(settings, k), input_file, k, identity if shared else "", value, fresh,
                             resume and checkpoints[k].exists()) for k in range(n)]
         print(f"\ncommittee of {n}, {min(n, threads)} at a time: {tasks[0].folder} … {tasks[-1].folder}, each with "
-              f"its own random weights{' and test structures' if not shared else ''}; log of each in "
+              f"its own seed{' and test structures' if not shared else ''}; log of each in "
               f"{_log(tasks[0]).name}", flush=True)
         _note_strangers(settings)
         if not resume:

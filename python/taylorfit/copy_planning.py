@@ -44,8 +44,6 @@ class PlannedCopies:
 
     source: CopySource
     n_copies: int
-    n_with_copies: int
-    """Structures with copies."""
     n_without_copies: int
     skipped: dict[str, int]
     """Reason → number of structures without copies for it."""
@@ -223,7 +221,7 @@ def _result(
         told.append(f"  there are no more independent displacements ({plan.n_wanted} copies wanted)")
     told += [f"  {n} structure{'s get' if n > 1 else ' gets'} no copies: {reason}" for reason, n in skipped.items()]
     told += [line if line.startswith("warning") else f"  {line}" for line in lines]
-    return PlannedCopies(source, plan.total, n_with, len(plan.n_copies) - n_with, skipped, tuple(told), report)
+    return PlannedCopies(source, plan.total, len(plan.n_copies) - n_with, skipped, tuple(told), report)
 
 
 def _plan_strains(structures: Sequence[Structure], options: TaylorOptions) -> PlannedCopies:

@@ -53,7 +53,7 @@ def check_made_again(ours: Path, theirs: Path) -> None:
     """Same records one for one; bytes equal but for numbers, which may differ in their last digits."""
     own, reference = records(ours), records(theirs)
     assert [len(r) for r in own] == [len(r) for r in reference]
-    a, b = read_trainset(ours), read_trainset(theirs)
+    b = read_trainset(theirs)
     start = 7  # records of the header
     assert own[:start] == reference[:start]
     for s, name in enumerate(b.names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_survey_agrees_with_all_pairs() -> None:
 
 
 def test_a_single_atom_gets_a_proposal(tmp_path: Path) -> None:
-    write_xsf(tmp_path / "a.xsf", Structure(("He",), np.zeros((1, 3)), energy=-1.0, forces=np.zeros((1, 3))))
+    write_xsf(tmp_path / "a.xsf", Structure(("He",), np.zeros((1, 3)), energy=-1.0, forces=np.full((1, 3), 0.1)))
     found = report(tmp_path, "setup", "a.xsf")
     assert found["shortest_distances"] == {} and found["delta"] == 0.02
 
@@ -159,3 +160,15 @@ def test_golden_structures_give_sensible_lengths(tmp_path: Path) -> None:
     found = report(tmp_path, "setup", str(GOLDEN / "mono/xsf/*.xsf"))
     assert 4.0 <= found["angular_cutoff"] <= found["radial_cutoff"] <= 8.0
     assert "Si" in succeed(tmp_path, "setup", str(GOLDEN / "mono/xsf/*.xsf"), "--force").out
+
+
+@pytest.mark.parametrize(("forces", "words"), [(None, "no forces, so no Taylor copies"),
+                                               (1e-9, "all forces are near zero, so no Taylor copies")])
+def test_without_forces_to_use_no_copies_are_proposed(tmp_path: Path, forces: float | None, words: str) -> None:
+    for structure in mixtures():
+        write_xsf(tmp_path / structure.name,
+                  replace(structure, forces=None if forces is None else forces * structure.forces))
+    assert words in succeed(tmp_path, "setup", "m*.xsf").out
+    assert read_train_input(tmp_path / "train.in").taylorset == ()
+    succeed(tmp_path, "generate", "generate.in")
+    assert not (tmp_path / "data.taylor.train").exists()

@@ -11,8 +11,6 @@ from ..errors import InputError
 from ..examples import EXAMPLES, Example, copy_example
 from ..examples.comparison import comparison_lines, run_example
 
-HELP = "copy an example, ready to run, into a folder"
-
 DESCRIPTION = """\
 Copy an example, structures and input files, into a folder and say what to run there.
 With --run, run it as well and compare its trainings; input files that are in the folder

@@ -22,6 +22,7 @@ from ..progress import progress
 from ..proposal import Choice, choose, propose_setups
 from ..structure import Structure
 from ..survey import REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
+from ..taylor.selection import select_all
 
 HIDDEN = ((15, "tanh"), (15, "tanh"))
 ITERATIONS, PATIENCE = 1000, 0
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     setups = propose_setups(found, choice, arguments.behler)
     energies = {symbol: 0.0 for symbol in species} if fit is None else fit.energies
     n_forces = sum(structure.forces is not None for structure in structures)
+    with_copies = any(selection.reason is None for selection in select_all(structures))
 
     print(f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
           f"forces in {n_forces} structures")
@@ -89,14 +91,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for reason in choice.reasons:
         print(f"  {reason}")
     print(f"  {setups[0].basis} descriptor with {setups[0].n_feature} values per atom")
-    if not n_forces:
-        print("  no forces, so no Taylor copies: generate.in has no DERIVATIVES")
+    if not with_copies:
+        print(f"  {'all forces are near zero' if n_forces else 'no forces'}, so no Taylor copies: generate.in has no DERIVATIVES")
 
     for target, setup in zip(targets, setups):
         write_setup(target, setup, overwrite=arguments.force)
     entries = _entries(arguments.structures, paths, directory)
-    write_generate_input(targets[-2], _generate(species, energies, entries, choice if n_forces else None))
-    write_train_input(targets[-1], _train(species, bool(n_forces)))
+    write_generate_input(targets[-2], _generate(species, energies, entries, choice if with_copies else None))
+    write_train_input(targets[-1], _train(species, with_copies))
     print("\nWritten: " + " ".join(map(str, targets)))
     print("Next:")
     for line in ([f"cd {shlex.quote(str(directory))}"] if arguments.output not in (".", "") else []) + [
@@ -108,7 +110,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "shortest_distances": {"-".join(pair): r for pair, r in found.shortest.items()},
         "radii": found.radii, "neighbours": dict(zip(species, found.mean_neighbours)),
         "radial_cutoff": choice.radial_cutoff, "angular_cutoff": choice.angular_cutoff, "r_min": choice.r_min,
-        "delta": choice.delta if n_forces else None, "reasons": list(choice.reasons), "files": [str(t) for t in targets],
+        "delta": choice.delta if with_copies else None, "reasons": list(choice.reasons), "files": [str(t) for t in targets],
     }
 
 
