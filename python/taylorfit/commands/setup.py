@@ -22,7 +22,7 @@ from ..progress import progress
 from ..proposal import Choice, choose, propose_setups
 from ..structure import Structure
 from ..survey import REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
-from ..taylor.selection import select_all
+from ..taylor.selection import count_skipped, select_all
 
 HIDDEN = ((15, "tanh"), (15, "tanh"))
 ITERATIONS, PATIENCE = 1000, 0
@@ -80,7 +80,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     setups = propose_setups(found, choice, arguments.behler)
     energies = {symbol: 0.0 for symbol in species} if fit is None else fit.energies
     n_forces = sum(structure.forces is not None for structure in structures)
-    with_copies = any(selection.reason is None for selection in select_all(structures))
+    selections = select_all(structures)
+    with_copies = any(selection.reason is None for selection in selections)
 
     print(f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
           f"forces in {n_forces} structures")
@@ -92,7 +93,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"  {reason}")
     print(f"  {setups[0].basis} descriptor with {setups[0].n_feature} values per atom")
     if not with_copies:
-        print(f"  {'all forces are near zero' if n_forces else 'no forces'}, so no Taylor copies: generate.in has no DERIVATIVES")
+        why = ", ".join(reason.value for reason in count_skipped(selections))
+        print(f"  no Taylor copies ({why}): generate.in has no DERIVATIVES")
 
     for target, setup in zip(targets, setups):
         write_setup(target, setup, overwrite=arguments.force)
