@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,17 @@ ERROR_ROWS: tuple[tuple[str, str, float, str], ...] = (
     ("median angle of F and F_ref, degrees", "angle_error_median", 1.0, ".1f"),
 )
 """Rows of a table of errors: title, key, factor to the unit of the title, format."""
+
+
+def error_rows(columns: Sequence[Mapping[str, Any]], prefix: str = "",
+               keys: Collection[str] | None = None) -> list[tuple[str, ...]]:
+    """Errors (see `Errors.as_dict`) side by side as text: of `keys` alone if given, without those that none has."""
+    def cell(value: float | None, factor: float, form: str) -> str:
+        return "–" if value is None else format(factor * value, form)
+
+    return [(prefix + title, *(cell(column.get(key), factor, form) for column in columns))
+            for title, key, factor, form in ERROR_ROWS
+            if (keys is None or key in keys) and any(column.get(key) is not None for column in columns)]
 
 
 @dataclass(frozen=True)

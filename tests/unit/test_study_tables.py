@@ -7,11 +7,12 @@ import pytest
 
 from taylorfit.dimer_curve import DimerCurve, dimer_numbers
 from taylorfit.formats.csv_table import Table as CsvTable
+from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM
 from taylorfit.lennard_jones import LennardJones
-from taylorfit.reporting.document import Table
+from taylorfit.reporting.document import Table, text_lines
 from taylorfit.scan_groups import best_and_median, seed_groups, varied_columns
 from taylorfit.studies import tables
-from taylorfit.studies.tables import COMPONENT, ENERGY, FORCE, History
+from taylorfit.studies.tables import History
 
 
 def row(mode: str, seed: int, energy: float, force: float, last: float | None = None, **cells: str) -> dict[str, str]:
@@ -19,9 +20,9 @@ def row(mode: str, seed: int, energy: float, force: float, last: float | None = 
     strategy = {"strategy": "random", "delta_A": "0.008", "multiple_a": "22"} if mode in ("taylor", "centred") else {}
     return {"mode": mode, "strategy": "", "delta_A": "", "multiple_a": "", "beta_A2": "", "n_structures": "100",
             "network": "10:tanh", "seed": str(seed), "best_epoch": "50", "epochs": "90", "seconds_per_epoch": "0.25",
-            ENERGY: str(energy), FORCE: str(force), COMPONENT: str(force / 2),
-            f"last_{ENERGY}": str(energy), f"last_{FORCE}": str(force if last is None else last),
-            f"last_{COMPONENT}": str(force / 2), **strategy, **cells}
+            ENERGY_RMSE: str(energy), FORCE_NORM: str(force), FORCE_MAE: str(force / 2),
+            f"last_{ENERGY_RMSE}": str(energy), f"last_{FORCE_NORM}": str(force if last is None else last),
+            f"last_{FORCE_MAE}": str(force / 2), **strategy, **cells}
 
 
 ROWS = [row("exact", 1, 1.0, 0.1), row("energy", 1, 6.0, 1.1), row("energy", 2, 5.0, 1.3),
@@ -40,8 +41,8 @@ def test_seeds_are_grouped_and_reduced() -> None:
     assert sorted(len(group) for group in groups.values()) == [1, 2, 3]
     assert varied_columns(ROWS) == ["mode"]
     assert "multiple_a" in varied_columns([*ROWS, row("taylor", 1, 1, 1, multiple_a="5")])
-    assert best_and_median(tables.of_mode(ROWS, "energy"), FORCE) == (1.0, 1.1)
-    assert best_and_median([{FORCE: ""}], FORCE) is None
+    assert best_and_median(tables.of_mode(ROWS, "energy"), FORCE_NORM) == (1.0, 1.1)
+    assert best_and_median([{FORCE_NORM: ""}], FORCE_NORM) is None
 
 
 def test_table_of_modes_has_best_median_and_the_last_epoch_where_it_differs() -> None:
@@ -92,9 +93,9 @@ def test_best_copies_of_each_strategy_and_size() -> None:
 
 def test_changes_and_pairs_in_words() -> None:
     energy, taylor = tables.of_mode(ROWS, "energy"), tables.of_mode(ROWS, "taylor", delta_A="0.008")
-    assert tables.two(energy, FORCE, ".2f") == "1.00 / 1.10" and tables.two([], FORCE, ".2f") == "–"
-    assert tables.relative_change(taylor, energy, FORCE) == "50 % / 45 %"
-    assert tables.relative_change([], energy, FORCE) == "–"
+    assert tables.two(energy, FORCE_NORM, ".2f") == "1.00 / 1.10" and tables.two([], FORCE_NORM, ".2f") == "–"
+    assert tables.relative_change(taylor, energy, FORCE_NORM) == "50 % / 45 %"
+    assert tables.relative_change([], energy, FORCE_NORM) == "–"
     assert tables.of_mode(ROWS, "taylor", delta_A="0.01") == []
 
 
@@ -132,7 +133,7 @@ def test_runs_of_dynamics_in_words_and_as_a_table() -> None:
 
 
 def test_text_of_a_table_is_aligned() -> None:
-    lines = tables.text_lines(Table(("mode", "error"), (("energy", "1.25"), ("exact", "0.5")), numeric=True))
+    lines = text_lines(Table(("mode", "error"), (("energy", "1.25"), ("exact", "0.5")), numeric=True))
     assert lines == ["mode    error", "-------------", "energy   1.25", "exact     0.5"]
 
 

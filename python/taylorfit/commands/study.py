@@ -12,10 +12,9 @@ from ..formats.atomic_write import check_writable
 from ..in_process import working_directory
 from ..interrupts import INTERRUPTED
 from ..plotting import require_matplotlib
-from ..reporting.document import Document, Table, write_document
+from ..reporting.document import Document, Table, text_lines, write_document
 from ..studies import STUDIES, find_study
 from ..studies.study import Options, Study
-from ..studies.tables import text_lines
 
 RESULTS = "RESULTS.md"
 """In the folder of a study."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..analysis import ERROR_ROWS
+from ..analysis import error_rows
 from ..errors import InputError
 from ..in_process import run_command, working_directory
+from ..reporting.document import Table, text_lines
 from . import Example
 
 SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean", "angle_error_mean")
-"""Keys of `ERROR_ROWS` that are compared."""
+"""Keys of `analysis.ERROR_ROWS` that are compared."""
 SHOWN_LAST = ("energy_rmse", "force_error_norm_mean")
 """Those that are also compared for the weights of the last epoch."""
-COLUMN = 12
-"""Least width of a column."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +67,13 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if not report.get("validation"):
             raise InputError(f"no validation structures in the {title}", expected="VALIDATION in train.in")
     n = next(iter(trainings.values()))["validation"]["n_structures"]
-    rows = [row for row in ERROR_ROWS if row[1] in SHOWN]
     reports = list(trainings.values())
-    title_width = max(COLUMN, *map(len, trainings))
-
-    def line(label: str, cells: Sequence[str]) -> tuple[str, list[str]]:
-        return label, [f"  {cell:>{title_width}}" for cell in cells]
-
-    def values(label: str, key: str, which: str, factor: float, form: str) -> tuple[str, list[str]]:
-        found = [r[which].get(key) for r in reports]
-        return line(label, ["-" if value is None else format(factor * value, form) for value in found])
-
-    def known(key: str) -> bool:
-        return any(r["validation"].get(key) is not None for r in reports)
-
-    table = [line(f"errors on {n} validation structures", list(trainings)),
-             line("best epoch", [str(r["best_epoch"]) for r in reports])]
-    table += [values(label, key, "validation", factor, form) for label, key, factor, form in rows if known(key)]
-    table.append(line("last epoch", [str(r["epochs"][-1]["epoch"]) for r in reports]))
-    table += [values(label, key, "validation_last", factor, form) for label, key, factor, form in rows
-              if key in SHOWN_LAST and known(key)]
-    table.append(line("structures + copies trained on", [f"{r['n_train']} + {r['n_copies']}" for r in reports]))
-    table.append(line("ms per epoch", [f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports]))
-    width = max(len(label) for label, _ in table)
-    lines = [f"{label:{width}}" + "".join(cells) for label, cells in table]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+    best, last = ([report[key] for report in reports] for key in ("validation", "validation_last"))
+    return text_lines(Table((f"errors on {n} validation structures", *trainings), (
+        ("best epoch", *(str(r["best_epoch"]) for r in reports)),
+        *error_rows(best, keys=SHOWN),
+        ("last epoch", *(str(r["epochs"][-1]["epoch"]) for r in reports)),
+        *error_rows(last, keys=SHOWN_LAST),
+        ("structures + copies trained on", *(f"{r['n_train']} + {r['n_copies']}" for r in reports)),
+        ("ms per epoch", *(f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports)),
+    ), numeric=True))

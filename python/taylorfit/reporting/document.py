@@ -40,6 +40,15 @@ class Table:
     numeric: bool = False
 
 
+def text_lines(table: Table) -> list[str]:
+    """A table for the screen."""
+    cells = [table.header, *table.rows]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(table.header))]
+    lines = ["  ".join(f"{cell:>{width}}" if table.numeric and k else f"{cell:<{width}}"
+                       for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
 @dataclass(frozen=True)
 class Warnings:
     """What the reader should act on."""

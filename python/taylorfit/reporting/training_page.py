@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..analysis import ERROR_ROWS, Errors, errors_in
+from ..analysis import Errors, error_rows, errors_in
 from ..formats.predictions_file import Predictions
 from ..formats.train_report import TrainReport
 from ..plotting import curves, directions, errors, parity
@@ -145,12 +145,6 @@ def _committee(data: Mapping[str, Any]) -> Sequence[Section]:
                   (*rows, *error_rows(columns, "validation: ")), numeric=True)
     return (Section(f"Committee of {committee.get('n', UNKNOWN)}", (
         table, "Weights of the best test epochs. All other numbers of this page are those of the best member.")),)
-
-
-def error_rows(columns: Sequence[Mapping[str, Any]], prefix: str = "") -> list[tuple[str, ...]]:
-    """Errors (see `Errors.as_dict`) side by side; without those that none has."""
-    return [(prefix + title, *(_number(column.get(key), factor, form) for column in columns))
-            for title, key, factor, form in ERROR_ROWS if any(column.get(key) is not None for column in columns)]
 
 
 def _number(value: float | None, factor: float, form: str) -> str:

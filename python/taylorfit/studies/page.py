@@ -7,22 +7,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ..analysis import errors_in
+from ..analysis import error_rows, errors_in
 from ..errors import InputError
 from ..formats.csv_table import Table as CsvTable
 from ..formats.csv_table import read_table
 from ..formats.md_input import read_md_input
 from ..formats.predictions_file import read_predictions
-from ..formats.scan_table import Row, labels
+from ..formats.scan_table import FORCE_NORM, Row, labels
 from ..formats.train_report import read_train_report
 from ..plotting import directions, errors, nve, rdf, scan, times
 from ..plotting.rdf import Rdf
 from ..reporting.document import Block, Section, Table
-from ..reporting.training_page import error_rows, picture
+from ..reporting.training_page import picture
 from ..scan_groups import POINT_REPORT
 from .steps import Shown, scan_file, trainings
 from .tables import (
-    FORCE, History, copies_words, equal_time_table, mode_words, modes_table, share_table, sorted_groups, time_budgets,
+    History, copies_words, equal_time_table, mode_words, modes_table, share_table, sorted_groups, time_budgets,
     walks_table,
 )
 
@@ -106,7 +106,7 @@ def time_section(found: Trainings) -> Section | None:
 def scan_section(title: str, name: str, found: Trainings, x: str, caption: str, relative: str | None = None,
                  keep: Callable[[Row], bool] = lambda row: True) -> Section | None:
     """A figure of the errors against δ, a or the number of structures; None without rows on that axis."""
-    rows = [row for row, _ in found if keep(row) and row[FORCE]]
+    rows = [row for row, _ in found if keep(row) and row[FORCE_NORM]]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     if not rows:
         return None

@@ -243,12 +243,3 @@ def paper_table(rows: Sequence[PaperRow]) -> Table:
     """The paper's numbers and ours."""
     return Table(("quantity", "paper", "here", "what differs, and why"),
                  tuple((row.quantity, row.paper, row.here, row.why) for row in rows))
-
-
-def text_lines(table: Table) -> list[str]:
-    """A table for the screen."""
-    cells = [table.header, *table.rows]
-    widths = [max(len(row[k]) for row in cells) for k in range(len(table.header))]
-    lines = ["  ".join(f"{cell:>{width}}" if table.numeric and k else f"{cell:<{width}}"
-                       for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
