@@ -8,7 +8,6 @@ module tf_force_map_build
    use tf_behler_tables, only : functions_of_species
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
       new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species, basis_chebyshev, basis_behler
-   use tf_cutoff, only : cosine_cutoff
    use tf_force_map, only : force_map_type, lanes_of_group
    implicit none
    private
@@ -194,8 +193,8 @@ contains
    contains
 
       !> Is neighbour k of atom i the other one of a pair that is kept here?
-      pure logical function is_pair(k)
-         integer, intent(in) :: k
+      pure logical function is_pair(i, k)
+         integer, intent(in) :: i, k
          is_pair = .false.
          associate (around => work%around)
          if (around%atom(k) <= i .or. .not. around%r(k) < descriptors(species(i))%chebyshev%radial_cut) return
@@ -206,19 +205,18 @@ contains
       !> Pairs of atom i, sorted by the other atom
       subroutine fill_pairs(i)
          integer, intent(in) :: i
-         real(wp), allocatable :: f(:), df(:), slopes(:)
-         integer :: next(size(species)), k, j, n, n_all, here
+         real(wp), allocatable :: slopes(:)
+         integer :: next(size(species)), k, j, n, here
          integer(i8) :: at
          n = map%radial_count(species(i))
          at = map%pair_first(first + i)
          if (n == 0 .or. map%pair_first(first + i + 1) == at) return
-         associate (around => work%around, cut => descriptors(species(i))%chebyshev%radial_cut)
-         n_all = around%n_padded
-         allocate (f(n_all), df(n_all), slopes(n))
-         call cosine_cutoff(n_all, around%r, cut, f, df)
+         associate (around => work%around, cut => descriptors(species(i))%chebyshev%radial_cut, &
+            f => work%chebyshev%f, df => work%chebyshev%df)
+         allocate (slopes(n))
          next = 0
          do k = 1, around%n
-            if (is_pair(k)) next(around%atom(k)) = next(around%atom(k)) + 1
+            if (is_pair(i, k)) next(around%atom(k)) = next(around%atom(k)) + 1
          end do
          ! Where the pairs with each atom start
          here = 0
@@ -227,7 +225,7 @@ contains
             next(j) = here - next(j)
          end do
          do k = 1, around%n
-            if (.not. is_pair(k)) cycle
+            if (.not. is_pair(i, k)) cycle
             j = around%atom(k)
             next(j) = next(j) + 1
             call radial_term_slopes(around%r(k), cut, f(k), df(k), slopes)

@@ -44,13 +44,15 @@ ERROR_ROWS: tuple[tuple[str, str, float, str], ...] = (
 """Rows of a table of errors: title, key, factor to the unit of the title, format."""
 
 
+def error_cell(value: float | None, factor: float, form: str) -> str:
+    """A value in other units as text; a dash for None."""
+    return "–" if value is None else format(factor * value, form)
+
+
 def error_rows(columns: Sequence[Mapping[str, Any]], prefix: str = "",
                keys: Collection[str] | None = None) -> list[tuple[str, ...]]:
     """Errors (see `Errors.as_dict`) side by side as text: of `keys` alone if given, without those that none has."""
-    def cell(value: float | None, factor: float, form: str) -> str:
-        return "–" if value is None else format(factor * value, form)
-
-    return [(prefix + title, *(cell(column.get(key), factor, form) for column in columns))
+    return [(prefix + title, *(error_cell(column.get(key), factor, form) for column in columns))
             for title, key, factor, form in ERROR_ROWS
             if (keys is None or key in keys) and any(column.get(key) is not None for column in columns)]
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from .error_measures import robust_deviation
 from .errors import InputError
 from .framepairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 from .structure import Structure
@@ -281,7 +282,7 @@ def _report_energies(structures: Sequence[Structure], report: _Reporter) -> None
         residual = energy - fractions @ fit
         weight = 1.0 / np.sqrt(np.maximum(np.abs(residual), 1e-6))
     residual -= np.median(residual)
-    spread = 1.4826 * float(np.median(np.abs(residual)))
+    spread = robust_deviation(residual)
     limit = max(_OUTLIER_MAD * spread, _OUTLIER_ENERGY)
     odd = np.flatnonzero(np.abs(residual) > limit)
     worst = float(np.abs(residual).max())

@@ -15,15 +15,15 @@ from .structure import Structure
 class Drift:
     """How well the total energy of an NVE run is conserved; None where there are too few rows."""
 
-    slope: float | None
+    slope: float | None = None
     """Of a straight line through the total energy, meV/atom/ps."""
-    slope_error: float | None
+    slope_error: float | None = None
     """Its standard error, correlation of consecutive rows included."""
-    fluctuation: float | None
+    fluctuation: float | None = None
     """Standard deviation of the total energy, meV/atom."""
-    relative: float | None
+    relative: float | None = None
     """|slope| over the standard deviation of the kinetic energy, 1/ps."""
-    largest: float | None
+    largest: float | None = None
     """Largest distance of the total energy from its first value, meV/atom: a jump hides in slope and fluctuation."""
 
 
@@ -42,7 +42,7 @@ def energy_drift(time: np.ndarray, total: np.ndarray, kinetic: np.ndarray, n_ato
     """
     n = len(time)
     if n < 2:
-        return Drift(None, None, None, None, None)
+        return Drift()
     per_atom = 1e3 / n_atoms
     t, e = time - time.mean(), (total - total.mean()) * per_atom
     slope = float(t @ e / (t @ t))

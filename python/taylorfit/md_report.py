@@ -39,7 +39,7 @@ WALK_KEYS = {
 def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
     """What is reported about a walk; see `WALK_KEYS`."""
     rows = np.array(walk.rows).reshape(-1, len(COLUMNS))
-    drift = Drift(None, None, None, None, None)
+    drift = Drift()
     if settings.ensemble == "nve":
         drift = energy_drift(rows[:, 1], rows[:, 4], rows[:, 3], walk.n_atoms)
     some = len(rows) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+import ase.io
 from ase import Atoms
 from ase.io import Trajectory
 
@@ -22,8 +23,6 @@ def append_frame(path: str, frame: Atoms) -> None:
     InputError
         if the file cannot be written.
     """
-    import ase.io
-
     try:
         if _is_binary(path):
             with Trajectory(path, "a") as stream:

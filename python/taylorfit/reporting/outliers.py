@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..error_measures import direction_error, force_error_norm
+from ..error_measures import direction_error, force_error_norm, robust_deviation
 from ..formats.predictions_file import Predictions
 
 FAR = 6.0
@@ -46,7 +46,7 @@ def worst_structures(predictions: Predictions, most: int = 10) -> list[BadStruct
     error = predictions.energy_error_per_atom
     places = np.flatnonzero(predictions.has_energy)
     off = np.abs(error - np.median(error)) if len(error) else error
-    far = off > FAR * 1.4826 * np.median(off) if len(error) else off
+    far = off > FAR * robust_deviation(off) if len(error) else off
     order = np.argsort(-np.abs(error), kind="stable")[:most]
     return [BadStructure(predictions.names[places[k]], float(error[k]), bool(far[k])) for k in order]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..analysis import Errors, error_rows, errors_in
+from ..analysis import Errors, error_cell, error_rows, errors_in
 from ..formats.predictions_file import Predictions
 from ..formats.train_report import TrainReport
 from ..plotting import curves, directions, errors, parity
@@ -116,14 +116,14 @@ def _training_errors(training: TrainReport) -> tuple[Block, ...]:
     epochs = {row["epoch"]: row for row in training.data["epochs"]}
     best, last = epochs.get(training.best_epoch, {}), training.data["epochs"][-1]
     rows = [(f"{which}: energy {measure.upper()}, meV/atom",
-             *(_number(epoch.get(f"{which}_{measure}"), 1e3, ".2f") for epoch in (best, last)))
+             *(error_cell(epoch.get(f"{which}_{measure}"), 1e3, ".2f") for epoch in (best, last)))
             for which in ("train", "test") for measure in ("mae", "rmse")]
     for which in ("train", "test"):
         for measure in ("mae", "rmse"):
             values = [epoch.get(f"{which}_force_{measure}") for epoch in (best, last)]
             if any(value is not None for value in values):
                 rows.append((f"{which}: force {measure.upper()}, eV/Å per component",
-                             *(_number(value, 1.0, ".3f") for value in values)))
+                             *(error_cell(value, 1.0, ".3f") for value in values)))
     validation = [training.data.get(key) or {} for key in ("validation", "validation_last")]
     if any(validation):
         rows += error_rows(validation, "validation: ")
@@ -140,15 +140,11 @@ def _committee(data: Mapping[str, Any]) -> Sequence[Section]:
         return ()
     columns = [committee.get(key) or {} for key in ("best", "median", "spread")]
     rows = [(f"{which}: energy RMSE, meV/atom",
-             *(_number(column.get(f"{which}_rmse"), 1e3, ".2f") for column in columns)) for which in ("train", "test")]
+             *(error_cell(column.get(f"{which}_rmse"), 1e3, ".2f") for column in columns)) for which in ("train", "test")]
     table = Table(("", f"best (member {committee.get('best_member', UNKNOWN)})", "median", "standard deviation"),
                   (*rows, *error_rows(columns, "validation: ")), numeric=True)
     return (Section(f"Committee of {committee.get('n', UNKNOWN)}", (
         table, "Weights of the best test epochs. All other numbers of this page are those of the best member.")),)
-
-
-def _number(value: float | None, factor: float, form: str) -> str:
-    return "–" if value is None else format(factor * value, form)
 
 
 def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:

@@ -20,7 +20,7 @@ from ..data import TRAINING, VALIDATION
 from ..page import NOTHING
 from ..steps import generate_step, train_step
 from ..study import Step, Study
-from ..tables import PaperRow, paper_table
+from ..tables import DASH, PaperRow, paper_table
 
 SYMBOL = "C"
 MODES = {"energy": "energies alone", "taylor": "Taylor (the paper)", "centred": "Taylor, centred",
@@ -123,7 +123,7 @@ def paper_rows(found: Members) -> list[PaperRow]:
     """What the paper says of figure 2, and what is seen here."""
     def words(mode: str) -> str:
         if mode not in found:
-            return "–"
+            return DASH
         known = [member[1] for member in (found[mode][0], median_member(found[mode]))]
         return (" / ".join(f"{one.r_min:.3f}" for one in known) + " Å, "
                 + " / ".join(f"{one.depth:.2f}" for one in known)
@@ -138,7 +138,7 @@ def paper_rows(found: Members) -> list[PaperRow]:
         PaperRow("Taylor, ±0.02 Å, 14 copies", "minimum, slope and curvature reproduced (fig. 2b)", words("taylor"),
                  "The copies have first-order energies, wrong by up to 0.136 eV (lower) on the steep wall "
                  "at 1.40 Å: too deep a well beside it comes with the method."),
-        PaperRow("exact forces", "–", words("exact"),
+        PaperRow("exact forces", DASH, words("exact"),
                  "Not in the paper: the same seven points. Fourteen numbers do not fix 101 weights: the curve goes "
                  "through points and slopes exactly and is free between them."),
     ]

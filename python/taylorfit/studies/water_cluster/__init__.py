@@ -106,7 +106,7 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
                  f"{two(of_mode(rows, 'taylor', strategy='random', **small), FORCE_NORM, '.3f')} against "
                  f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
                  f"In the paper 471 against 1886; {other}."),
-        PaperRow(f"the same with exact forces: {smallest} against {largest}", "–",
+        PaperRow(f"the same with exact forces: {smallest} against {largest}", DASH,
                  f"{two(exact, FORCE_NORM, '.3f')} against "
                  f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
                  "Not in the paper."),
