@@ -9,6 +9,7 @@ module tf_api_force_maps
    use tf_force_map, only : force_map_type, view_of_map, check_force_map, structure_fits, add_changes, give_changes
    use tf_force_map_build, only : force_map_functions => force_map_tables, count_structure, fill_structure, &
       strain_of_structure
+   use tf_radial_grid, only : fit_slopes
    use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -66,7 +67,7 @@ contains
       integer, intent(in) :: species(:)
       integer, intent(in) :: merged
       integer, intent(in) :: n_threads
-      integer, intent(inout) :: n_pairs(:)
+      integer, intent(inout) :: n_pairs(:, :)
       integer, intent(inout) :: n_neighbours(:, :)
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
@@ -77,7 +78,7 @@ contains
       failed = 0
       call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, descriptors, error)
       call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
-      if (size(n_pairs) /= size(species) .or. any(shape(n_neighbours) /= [size(basis), size(species)])) &
+      if (any(shape(n_pairs) /= [size(basis), size(species)]) .or. any(shape(n_neighbours) /= shape(n_pairs))) &
          call raise(error, error_size, "arrays for the numbers of neighbours have the wrong size")
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       if (.not. allocated(error)) then
@@ -86,7 +87,7 @@ contains
             a = first_atom(s) + 1
             b = first_atom(s + 1)
             call count_structure(descriptors, merged /= 0, position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, &
-               species(a:b), n_pairs(a:b), n_neighbours(:, a:b), error_here)
+               species(a:b), n_pairs(:, a:b), n_neighbours(:, a:b), error_here)
             call keep_first(s, error_here, failed, error)
          end do
          !$omp end parallel do
@@ -97,7 +98,7 @@ contains
    !> \brief Fill the values of the force map of structures of which the first has `offset` atoms of the map before it.
    subroutine force_map_values(basis, n_function, function_kind, parameters, function_species, environment, &
          first_atom, position, cell, periodic, species, merged, offset, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, &
+         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, &
          n_threads, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
@@ -119,6 +120,7 @@ contains
       integer, intent(in), target :: group_feature(:, :, :, :)
       integer(i8), intent(in), target :: pair_first(:)
       integer, intent(inout), target :: pair_atom(:)
+      integer, intent(inout), target :: pair_place(:)
       real(sp), intent(inout), target :: pair_unit(:, :)
       real(sp), intent(inout), target :: pair_value(:, :)
       integer(i8), intent(in), target :: group_atom_first(:)
@@ -131,6 +133,7 @@ contains
       type(error_type), allocatable :: error, error_here
       type(descriptor_type), allocatable :: descriptors(:)
       type(force_map_type) :: map
+      real(wp), allocatable :: fit(:, :, :)
       integer :: failed, s, a, b, n_s, thread
       logical :: stopped
       n_s = size(cell, 3)
@@ -141,10 +144,11 @@ contains
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       if (.not. allocated(error)) then
          map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
-         call check_force_map(map, size(pair_first, kind=i8) - 1, descriptors%n_feature, error)
-         if (offset < 0 .or. offset + size(species) > size(pair_first, kind=i8) - 1) &
+         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
+         call check_force_map(map, (size(pair_first, kind=i8) - 1)/size(radial_count), descriptors%n_feature, error)
+         if (offset < 0 .or. (offset + size(species))*size(radial_count) > size(pair_first, kind=i8) - 1) &
             call raise(error, error_size, "structures beyond the end of the force map")
+         call fit_slopes(map%grid, fit)
       end if
       if (.not. allocated(error)) then
          !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) &
@@ -157,7 +161,7 @@ contains
             a = first_atom(s) + 1
             b = first_atom(s + 1)
             call fill_structure(descriptors, merged /= 0, position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, &
-               species(a:b), offset + a - 1, map, error_here)
+               species(a:b), offset + a - 1, fit, map, error_here)
             call keep_first(s, error_here, failed, error)
          end do
          !$omp end parallel do
@@ -167,7 +171,7 @@ contains
 
    !> \brief Refuse a map that names atoms outside their structures: done once, not at every use.
    subroutine force_map_check(n_features, first_atom, species, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, ierr, errmsg)
+         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, ierr, errmsg)
       integer, intent(in) :: n_features(:)
       integer(i8), intent(in) :: first_atom(:)
       integer, intent(in) :: species(:)
@@ -178,6 +182,7 @@ contains
       integer, intent(in), target :: group_feature(:, :, :, :)
       integer(i8), intent(in), target :: pair_first(:)
       integer, intent(in), target :: pair_atom(:)
+      integer, intent(in), target :: pair_place(:)
       real(sp), intent(in), target :: pair_unit(:, :)
       real(sp), intent(in), target :: pair_value(:, :)
       integer(i8), intent(in), target :: group_atom_first(:)
@@ -190,7 +195,7 @@ contains
       type(force_map_type) :: map
       integer :: s, n_s
       map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
+         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
       n_s = size(first_atom) - 1
       call check_force_map(map, size(species, kind=i8), n_features, error)
       if (n_s < 0) then
@@ -214,7 +219,7 @@ contains
 
    !> \brief Changes of the standardised descriptors of one structure along displacements of its atoms.
    subroutine force_map_changes(n_features, species, offset, factor, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, displacement, change, ierr, errmsg)
+         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, displacement, change, ierr, errmsg)
       integer, intent(in) :: n_features(:)
       integer, intent(in) :: species(:)
       integer(i8), intent(in) :: offset
@@ -226,6 +231,7 @@ contains
       integer, intent(in), target :: group_feature(:, :, :, :)
       integer(i8), intent(in), target :: pair_first(:)
       integer, intent(in), target :: pair_atom(:)
+      integer, intent(in), target :: pair_place(:)
       real(sp), intent(in), target :: pair_unit(:, :)
       real(sp), intent(in), target :: pair_value(:, :)
       integer(i8), intent(in), target :: group_atom_first(:)
@@ -238,18 +244,18 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(force_map_type) :: map
-      real(wp), allocatable :: radial(:, :, :), group(:, :, :), move(:, :), g(:)
-      integer, allocatable :: atoms(:), n_of(:), at_species(:), rank(:)
-      integer :: v, i, t, n, f, n_values
+      real(wp), allocatable :: radial(:, :, :), group(:, :, :), halves(:), columns(:), move(:, :), g(:)
+      integer, allocatable :: atoms(:)
+      integer :: v, t, n, f, l, n_of, first, at, n_values
       map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
+         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
       n = size(species)
-      call check_force_map(map, size(pair_first, kind=i8) - 1, n_features, error)
+      call check_force_map(map, (size(pair_first, kind=i8) - 1)/size(radial_count), n_features, error)
       if (any(species < 1) .or. any(species > size(n_features))) &
          call raise(error, error_value, "a species index is out of range")
       if (size(displacement, 1) /= 3 .or. size(displacement, 2) /= n .or. size(change, 2) /= size(displacement, 3) .or. &
          size(factor, 1) < maxval(n_features) .or. size(factor, 2) /= size(n_features) .or. offset < 0 .or. &
-         offset + n > size(pair_first, kind=i8) - 1) call raise(error, error_size, "arrays of the directions do not match")
+         (offset + n)*size(radial_count) > size(pair_first, kind=i8) - 1) call raise(error, error_size, "arrays of the directions do not match")
       if (.not. allocated(error)) then
          atoms = species
          n_values = sum(n_features(atoms))
@@ -258,29 +264,27 @@ contains
             call raise(error, error_size, "the force map of a structure has atoms or groups that do not fit")
       end if
       if (.not. allocated(error)) then
-         ! As a panel: for each species its features, for each of these its atoms
-         allocate (n_of(map%n_species), at_species(map%n_species), rank(n))
-         f = 0
-         do t = 1, map%n_species
-            n_of(t) = count(atoms == t)
-            at_species(t) = f
-            f = f + n_of(t)*n_features(t)
-         end do
-         do i = 1, n
-            rank(i) = count(atoms(:i) == atoms(i))
-         end do
-         allocate (radial(map%n_radial, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n))
-         allocate (g(maxval(n_features)))
+         allocate (radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n))
+         allocate (halves(4*map%grid%n_half*n), columns(map%grid%n_columns*n), g(n*maxval(n_features)))
          do v = 1, size(displacement, 3)
             move(:3, :) = displacement(:, :, v)
             move(4, :) = 0.0_wp
             call add_changes(map, offset, n, atoms, move, radial, group)
-            do i = 1, n
-               t = atoms(i)
-               call give_changes(map, t, n_features(t), radial(1, 1, i), group(1, 1, i), g)
+            ! As a panel: for each species its features, for each of these its atoms
+            first = 0
+            at = 0
+            do t = 1, map%n_species
+               n_of = count(atoms == t)
+               if (n_of == 0) cycle
+               call give_changes(map, t, n_of, n_features(t), radial(1, 1, first + 1), group(1, 1, first + 1), halves, &
+                  columns, g)
+               l = 0
                do f = 1, n_features(t)
-                  change(at_species(t) + (f - 1)*n_of(t) + rank(i), v) = real(factor(f, t)*g(f), sp)
+                  change(at + 1:at + n_of, v) = real(factor(f, t)*g(l + 1:l + n_of), sp)
+                  l = l + n_of
+                  at = at + n_of
                end do
+               first = first + n_of
             end do
          end do
       end if

@@ -6,25 +6,30 @@
 !> precision and used in double: the loss is that of forces off by 1e-7 of their parts, and its gradient is exact.
 !>
 !> A descriptor's Chebyshev radial part is Σ_j h(r_ij), and both atoms of a pair see the same r: such pairs are
-!> stored once, as unit vector and dh/dr of all orders ("pairs").  Everything else (angular parts, symmetry
+!> stored once, as unit vector and dh/dr of all orders in eight weights on a grid (tf_radial_grid).  Everything else (angular parts, symmetry
 !> functions) is stored for each centre and species of its neighbours as one matrix over displacement components
 !> and functions ("groups"), periodic images of an atom summed up.  An atom's own derivative is minus the sum of
 !> the others, so only differences of displacements enter.
 !>
 !> Atoms of a structure are ordered by species ("canonical").
 module tf_force_map
-   use tf_kinds, only : wp, sp, i8, padded, lanes
+   use tf_kinds, only : wp, sp, i8, padded
    use tf_error, only : error_type, raise, error_size
    use tf_dense, only : combine_columns, project_on_columns
+   use tf_radial_grid, only : radial_grid_type, new_radial_grid, spread_on_grid, collect_from_grid, window, &
+      most_points, most_orders
    implicit none
    private
-   public :: force_map_type, view_of_map, check_force_map, structure_fits, take_coefficients, give_changes, add_forces, add_changes, lanes_of_group
+   public :: force_map_type, view_of_map, check_force_map, structure_fits, take_coefficients, give_changes, &
+      add_forces, add_changes, lanes_of_group
 
    !> Views of the caller's arrays
    type :: force_map_type
       integer :: n_species = 0
-      !> Rows of a pair's values, a multiple of `lanes`, and most functions of a group
-      integer :: n_radial = 0, n_group = 0
+      !> Most functions of a group
+      integer :: n_group = 0
+      !> Of the radial functions that pairs serve
+      type(radial_grid_type) :: grid
       !> (n_species) radial functions of each centre that pairs serve, and place before their weighted half, 0 if none
       integer, pointer, contiguous :: radial_count(:) => null(), radial_half(:) => null()
       !> (n_species, n_species) weight of a neighbour species (first) in the weighted half of a centre
@@ -33,11 +38,11 @@ module tf_force_map
       integer, pointer, contiguous :: group_count(:, :) => null()
       !> (2, n_group, n_species, n_species) the descriptor value of each, and a second one with `weight`, 0 if none
       integer, pointer, contiguous :: group_feature(:, :, :, :) => null()
-      !> (n_atoms + 1) pairs of an atom stand behind this many
+      !> (n_atoms·n_species + 1) pairs of an atom with later ones of a species stand behind this many
       integer(i8), pointer, contiguous :: pair_first(:) => null()
-      !> (n_pairs) the other atom, canonical number in its structure
-      integer, pointer, contiguous :: pair_atom(:) => null()
-      !> (4, n_pairs) unit vector to it, 0;  (n_radial, n_pairs) slopes of all orders, 1/Å
+      !> (n_pairs) the other atom, canonical number in its structure, and points of the grid before the window
+      integer, pointer, contiguous :: pair_atom(:) => null(), pair_place(:) => null()
+      !> (4, n_pairs) unit vector to it, 0;  (window, n_pairs) weights of the slopes, 1/Å
       real(sp), pointer, contiguous :: pair_unit(:, :) => null(), pair_value(:, :) => null()
       !> (n_atoms·n_species + 1) neighbours and values of group (neighbour species, centre) stand behind this many
       integer(i8), pointer, contiguous :: group_atom_first(:) => null(), group_value_first(:) => null()
@@ -51,7 +56,7 @@ contains
 
    !> View the caller's arrays as a force map
    function view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value) result(map)
+         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value) result(map)
       integer, intent(in), target :: radial_count(:)
       integer, intent(in), target :: radial_half(:)
       real(wp), intent(in), target :: weight(:, :)
@@ -59,6 +64,7 @@ contains
       integer, intent(in), target :: group_feature(:, :, :, :)
       integer(i8), intent(in), target :: pair_first(:)
       integer, intent(in), target :: pair_atom(:)
+      integer, intent(in), target :: pair_place(:)
       real(sp), intent(in), target :: pair_unit(:, :)
       real(sp), intent(in), target :: pair_value(:, :)
       integer(i8), intent(in), target :: group_atom_first(:)
@@ -67,7 +73,7 @@ contains
       real(sp), intent(in), target :: group_value(:)
       type(force_map_type) :: map
       map%n_species = size(radial_count)
-      map%n_radial = size(pair_value, 1)
+      call new_radial_grid(min(max(0, maxval(radial_count)), most_orders), map%grid)
       map%n_group = size(group_feature, 2)
       map%radial_count => radial_count
       map%radial_half => radial_half
@@ -76,6 +82,7 @@ contains
       map%group_feature => group_feature
       map%pair_first => pair_first
       map%pair_atom => pair_atom
+      map%pair_place => pair_place
       map%pair_unit => pair_unit
       map%pair_value => pair_value
       map%group_atom_first => group_atom_first
@@ -101,11 +108,12 @@ contains
       n = map%n_species
       if (size(n_features) /= n .or. size(map%radial_count) /= n .or. size(map%radial_half) /= n .or. &
          any(shape(map%weight) /= n) .or. any(shape(map%group_count) /= n) .or. &
-         any(shape(map%group_feature) /= [2, map%n_group, n, n]) .or. size(map%pair_first, kind=i8) /= n_atoms + 1 .or. &
+         any(shape(map%group_feature) /= [2, map%n_group, n, n]) .or. size(map%pair_first, kind=i8) /= n_atoms*n + 1 .or. &
          size(map%group_atom_first, kind=i8) /= n_atoms*n + 1 .or. &
          size(map%group_value_first, kind=i8) /= n_atoms*n + 1 .or. size(map%pair_unit, 1) /= 4 .or. &
          size(map%pair_unit, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. &
-         size(map%pair_value, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. mod(map%n_radial, lanes) /= 0) then
+         size(map%pair_value, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. size(map%pair_value, 1) /= window .or. &
+         size(map%pair_place) /= size(map%pair_atom)) then
          call raise(error, error_size, "arrays of the force map do not match")
          return
       end if
@@ -115,7 +123,7 @@ contains
          call raise(error, error_size, "offsets of the force map point outside its arrays")
          return
       end if
-      if (any(map%radial_count < 0) .or. any(map%radial_count > map%n_radial) .or. any(map%radial_half < 0) .or. &
+      if (any(map%radial_count < 0) .or. any(map%radial_count > map%grid%n_orders) .or. any(map%radial_half < 0) .or. &
          any(merge(map%radial_half + map%radial_count, map%radial_count, map%radial_half > 0) > n_features) .or. &
          any(map%group_count < 0) .or. any(map%group_count > map%n_group)) then
          call raise(error, error_size, "functions of the force map are not those of the descriptors")
@@ -150,12 +158,18 @@ contains
       integer(i8) :: k
       structure_fits = .true.
       n = size(species)
-      associate (pairs => map%pair_atom(map%pair_first(first + 1) + 1:map%pair_first(first + n + 1)))
-      if (any(pairs < 1) .or. any(pairs > n)) structure_fits = .false.
-      end associate
       do i = 1, n
          do u = 1, map%n_species
             k = (first + i - 1)*map%n_species + u
+            associate (pairs => map%pair_atom(map%pair_first(k) + 1:map%pair_first(k + 1)), &
+               places => map%pair_place(map%pair_first(k) + 1:map%pair_first(k + 1)))
+            if (any(pairs <= i) .or. any(pairs > n)) then
+               structure_fits = .false.
+            else if (any(species(pairs) /= u)) then
+               structure_fits = .false.
+            end if
+            if (any(places < 0) .or. any(places > map%grid%n_points - window)) structure_fits = .false.
+            end associate
             associate (atoms => map%group_atom(map%group_atom_first(k) + 1:map%group_atom_first(k + 1)))
             if (any(atoms < 1) .or. any(atoms > n)) then
                structure_fits = .false.
@@ -169,57 +183,131 @@ contains
       end do
    end function structure_fits
 
-   !> Coefficients of the pairs and groups of atom i from the derivatives of its energy with respect to its descriptor
-   pure subroutine take_coefficients(map, t, n_feature, g, radial, group)
+   !> Coefficients of the pairs and groups of n atoms of one species, from the derivatives of their energies with
+   !> respect to their descriptors
+   pure subroutine take_coefficients(map, t, n, n_feature, g, halves, columns, radial, group)
       type(force_map_type), intent(in) :: map
-      !> Species of the atom
-      integer, intent(in) :: t, n_feature
+      !> Species of the atoms
+      integer, intent(in) :: t, n, n_feature
       !> Derivative with respect to each descriptor value
-      real(wp), intent(in) :: g(n_feature)
-      !> (n_radial, n_species) and (n_group, n_species), by the species of the neighbour
-      real(wp), intent(inout) :: radial(map%n_radial, map%n_species), group(map%n_group, map%n_species)
-      integer :: u, k, n, half, second
-      n = map%radial_count(t)
-      half = map%radial_half(t)
+      real(wp), intent(in) :: g(n, n_feature)
+      !> Scratch
+      real(wp), intent(inout) :: halves(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
+      !> By the species of the other atom: coefficients of pairs, on the grid, and of groups
+      real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
+      integer :: u, k, one, two
+      if (map%radial_count(t) > 0) call take_radial(map, t, n, n_feature, g, halves(1, 1, 1), halves(1, 1, 2), &
+         halves(1, 1, 3), halves(1, 1, 4), columns, radial)
       do u = 1, map%n_species
-         radial(:, u) = 0.0_wp
-         if (half > 0) then
-            radial(:n, u) = g(:n) + map%weight(u, t)*g(half + 1:half + n)
-         else
-            radial(:n, u) = g(:n)
-         end if
          do k = 1, map%group_count(u, t)
-            group(k, u) = g(map%group_feature(1, k, u, t))
-            second = map%group_feature(2, k, u, t)
-            if (second > 0) group(k, u) = group(k, u) + map%weight(u, t)*g(second)
+            one = map%group_feature(1, k, u, t)
+            two = map%group_feature(2, k, u, t)
+            if (two > 0) then
+               group(k, u, :) = g(:, one) + map%weight(u, t)*g(:, two)
+            else
+               group(k, u, :) = g(:, one)
+            end if
          end do
       end do
    end subroutine take_coefficients
 
-   !> Changes of the descriptor values of atom i from those of the functions of its pairs and groups
-   pure subroutine give_changes(map, t, n_feature, radial, group, g_dot)
+   !> The part of pairs
+   pure subroutine take_radial(map, t, n, n_feature, g, even, odd, even_half, odd_half, columns, radial)
       type(force_map_type), intent(in) :: map
-      integer, intent(in) :: t, n_feature
-      real(wp), intent(in) :: radial(map%n_radial, map%n_species), group(map%n_group, map%n_species)
-      real(wp), intent(out) :: g_dot(n_feature)
-      integer :: u, k, n, half, first, second
-      n = map%radial_count(t)
+      integer, intent(in) :: t, n, n_feature
+      real(wp), intent(in) :: g(n, n_feature)
+      !> Scratch
+      real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_half, odd_half
+      real(wp), intent(inout) :: columns(map%grid%n_columns*n)
+      real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n)
+      real(wp) :: e, o, weight
+      integer :: i, u, l, half
       half = map%radial_half(t)
+      associate (n_points => map%grid%n_points, n_half => map%grid%n_half, n_orders => map%radial_count(t))
+      call spread_on_grid(map%grid, n, n_orders, g, columns, even, odd)
+      if (half > 0) call spread_on_grid(map%grid, n, n_orders, g(1, half + 1), columns, even_half, odd_half)
+      do i = 1, n
+         do u = 1, map%n_species
+            weight = map%weight(u, t)
+            if (half > 0) then
+               !$omp simd private(e, o)
+               do l = 1, n_half
+                  e = even(l, i) + weight*even_half(l, i)
+                  o = odd(l, i) + weight*odd_half(l, i)
+                  radial(l, u, i) = e + o
+                  radial(n_points + 1 - l, u, i) = e - o
+               end do
+            else
+               !$omp simd
+               do l = 1, n_half
+                  radial(l, u, i) = even(l, i) + odd(l, i)
+                  radial(n_points + 1 - l, u, i) = even(l, i) - odd(l, i)
+               end do
+            end if
+         end do
+      end do
+      end associate
+   end subroutine take_radial
+
+   !> Changes of the descriptor values of n atoms of one species from those of their pairs and groups
+   pure subroutine give_changes(map, t, n, n_feature, radial, group, halves, columns, g_dot)
+      type(force_map_type), intent(in) :: map
+      integer, intent(in) :: t, n, n_feature
+      real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
+      !> Scratch
+      real(wp), intent(inout) :: halves(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
+      real(wp), intent(out) :: g_dot(n, n_feature)
+      integer :: u, k, one, two
       g_dot = 0.0_wp
+      if (map%radial_count(t) > 0) call give_radial(map, t, n, n_feature, radial, halves(1, 1, 1), halves(1, 1, 2), &
+         halves(1, 1, 3), halves(1, 1, 4), columns, g_dot)
       do u = 1, map%n_species
-         g_dot(:n) = g_dot(:n) + radial(:n, u)
-         if (half > 0) g_dot(half + 1:half + n) = g_dot(half + 1:half + n) + map%weight(u, t)*radial(:n, u)
          do k = 1, map%group_count(u, t)
-            first = map%group_feature(1, k, u, t)
-            second = map%group_feature(2, k, u, t)
-            g_dot(first) = g_dot(first) + group(k, u)
-            if (second > 0) g_dot(second) = g_dot(second) + map%weight(u, t)*group(k, u)
+            one = map%group_feature(1, k, u, t)
+            two = map%group_feature(2, k, u, t)
+            g_dot(:, one) = g_dot(:, one) + group(k, u, :)
+            if (two > 0) g_dot(:, two) = g_dot(:, two) + map%weight(u, t)*group(k, u, :)
          end do
       end do
    end subroutine give_changes
 
+   !> The part of pairs
+   pure subroutine give_radial(map, t, n, n_feature, radial, even, odd, even_half, odd_half, columns, g_dot)
+      type(force_map_type), intent(in) :: map
+      integer, intent(in) :: t, n, n_feature
+      real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n)
+      real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_half, odd_half
+      real(wp), intent(inout) :: columns(map%grid%n_columns*n)
+      real(wp), intent(inout) :: g_dot(n, n_feature)
+      real(wp) :: e, o, weight
+      integer :: i, u, l, half
+      half = map%radial_half(t)
+      associate (n_points => map%grid%n_points, n_orders => map%radial_count(t))
+      even = 0.0_wp
+      odd = 0.0_wp
+      even_half = 0.0_wp
+      odd_half = 0.0_wp
+      do i = 1, n
+         do u = 1, map%n_species
+            weight = map%weight(u, t)
+            !$omp simd private(e, o)
+            do l = 1, map%grid%n_half
+               e = radial(l, u, i) + radial(n_points + 1 - l, u, i)
+               o = radial(l, u, i) - radial(n_points + 1 - l, u, i)
+               even(l, i) = even(l, i) + e
+               odd(l, i) = odd(l, i) + o
+               even_half(l, i) = even_half(l, i) + weight*e
+               odd_half(l, i) = odd_half(l, i) + weight*o
+            end do
+         end do
+      end do
+      call collect_from_grid(map%grid, n, n_orders, even, odd, columns, g_dot)
+      if (half > 0) call collect_from_grid(map%grid, n, n_orders, even_half, odd_half, columns, g_dot(1, half + 1))
+      end associate
+   end subroutine give_radial
+
    !> Forces of a structure: F_j = -Σ_i Σ_f g_if ∂G_if/∂R_j
-   subroutine add_forces(map, first, n_atoms, species, radial, group, force)
+   pure subroutine add_forces(map, first, n_atoms, species, radial, group, force)
       type(force_map_type), intent(in) :: map
       !> Atoms of the data set before this structure, and its atoms
       integer(i8), intent(in) :: first
@@ -227,7 +315,8 @@ contains
       !> Canonical, ascending
       integer, intent(in) :: species(n_atoms)
       !> From `take_coefficients`
-      real(wp), intent(in) :: radial(map%n_radial, map%n_species, n_atoms), group(map%n_group, map%n_species, n_atoms)
+      real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n_atoms), &
+         group(map%n_group, map%n_species, n_atoms)
       !> Fourth component: not used
       real(wp), intent(out) :: force(4, n_atoms)
       real(wp) :: pushes(lanes_of_group(n_atoms))
@@ -235,12 +324,13 @@ contains
       integer(i8) :: k, a, v
       force = 0.0_wp
       do i = 1, n_atoms
-         k = map%pair_first(first + i)
-         n = int(map%pair_first(first + i + 1) - k)
-         if (n > 0) call pair_forces(map%n_radial, map%n_species, n_atoms, n, i, species, map%pair_atom(k + 1:k + n), &
-            map%pair_unit(:, k + 1:k + n), map%pair_value(:, k + 1:k + n), radial, force)
          do u = 1, map%n_species
             k = (first + i - 1)*map%n_species + u
+            a = map%pair_first(k)
+            n = int(map%pair_first(k + 1) - a)
+            if (n > 0) call pair_forces(map%grid%n_points, map%n_species, n_atoms, n, i, u, species(i), &
+               map%pair_atom(a + 1:a + n), map%pair_place(a + 1:a + n), map%pair_unit(:, a + 1:a + n), &
+               map%pair_value(:, a + 1:a + n), radial, force)
             a = map%group_atom_first(k)
             n = int(map%group_atom_first(k + 1) - a)
             if (n == 0) cycle
@@ -260,7 +350,7 @@ contains
    end subroutine add_forces
 
    !> Changes of the descriptors when atoms move: the transpose
-   subroutine add_changes(map, first, n_atoms, species, move, radial, group)
+   pure subroutine add_changes(map, first, n_atoms, species, move, radial, group)
       type(force_map_type), intent(in) :: map
       integer(i8), intent(in) :: first
       integer, intent(in) :: n_atoms
@@ -268,19 +358,21 @@ contains
       !> Displacements; the fourth component is 0
       real(wp), intent(in) :: move(4, n_atoms)
       !> For `give_changes`
-      real(wp), intent(out) :: radial(map%n_radial, map%n_species, n_atoms), group(map%n_group, map%n_species, n_atoms)
+      real(wp), intent(out) :: radial(map%grid%n_points, map%n_species, n_atoms), &
+         group(map%n_group, map%n_species, n_atoms)
       real(wp) :: moves(lanes_of_group(n_atoms))
       integer :: i, u, n, c, j, l
       integer(i8) :: k, a, v
       radial = 0.0_wp
       group = 0.0_wp
       do i = 1, n_atoms
-         k = map%pair_first(first + i)
-         n = int(map%pair_first(first + i + 1) - k)
-         if (n > 0) call pair_changes(map%n_radial, map%n_species, n_atoms, n, i, species, map%pair_atom(k + 1:k + n), &
-            map%pair_unit(:, k + 1:k + n), map%pair_value(:, k + 1:k + n), move, radial)
          do u = 1, map%n_species
             k = (first + i - 1)*map%n_species + u
+            a = map%pair_first(k)
+            n = int(map%pair_first(k + 1) - a)
+            if (n > 0) call pair_changes(map%grid%n_points, map%n_species, n_atoms, n, i, u, species(i), &
+               map%pair_atom(a + 1:a + n), map%pair_place(a + 1:a + n), map%pair_unit(:, a + 1:a + n), &
+               map%pair_value(:, a + 1:a + n), move, radial)
             a = map%group_atom_first(k)
             n = int(map%group_atom_first(k + 1) - a)
             if (n == 0) cycle
@@ -299,33 +391,28 @@ contains
       end do
    end subroutine add_changes
 
-   !> Forces of the pairs of atom i
-   pure subroutine pair_forces(n_radial, n_species, n_atoms, n, i, species, atom, unit, value, radial, force)
-      integer, intent(in) :: n_radial, n_species, n_atoms, n, i
-      integer, intent(in) :: species(n_atoms), atom(n)
-      real(sp), intent(in) :: unit(4, n), value(n_radial, n)
-      real(wp), intent(in) :: radial(n_radial, n_species, n_atoms)
+   !> Forces of the n pairs of atom i, of species t, with atoms of species u
+   pure subroutine pair_forces(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, weight, radial, force)
+      integer, intent(in) :: n_points, n_species, n_atoms, n, i, u, t
+      integer, intent(in) :: atom(n), place(n)
+      real(sp), intent(in) :: unit(4, n), weight(window, n)
+      real(wp), intent(in) :: radial(n_points, n_species, n_atoms)
       real(wp), intent(inout) :: force(4, n_atoms)
-      real(wp) :: part(lanes), other(lanes), four(4), slope, push, own(4), change
-      integer :: k, j, m, l, t, u, c
-      t = species(i)
+      real(wp) :: part(window), four(4), slope, push, own(4)
+      integer :: k, j, l, c, p
       own = 0.0_wp
       do k = 1, n
          j = atom(k)
-         u = species(j)
-         part = 0.0_wp
-         other = 0.0_wp
-         do m = 0, n_radial - lanes, lanes
-            !$omp simd private(change)
-            do l = 1, lanes
-               change = real(value(m + l, k), wp)
-               part(l) = part(l) + radial(m + l, u, i)*change
-               other(l) = other(l) + radial(m + l, t, j)*change
-            end do
+         p = place(k)
+         !$omp simd
+         do l = 1, window
+            part(l) = (radial(p + l, u, i) + radial(p + l, t, j))*real(weight(l, k), wp)
          end do
-         part = part + other
-         four = part(:4) + part(5:)
-         slope = (four(1) + four(2)) + (four(3) + four(4))
+         !$omp simd
+         do l = 1, 4
+            four(l) = part(l) + part(l + 4)
+         end do
+         slope = (four(1) + four(3)) + (four(2) + four(4))
          !$omp simd private(push)
          do c = 1, 4
             push = slope*real(unit(c, k), wp)
@@ -336,45 +423,31 @@ contains
       force(:, i) = force(:, i) + own
    end subroutine pair_forces
 
-   !> Changes of the radial sums by the pairs of atom i
-   pure subroutine pair_changes(n_radial, n_species, n_atoms, n, i, species, atom, unit, value, move, radial)
-      integer, intent(in) :: n_radial, n_species, n_atoms, n, i
-      integer, intent(in) :: species(n_atoms), atom(n)
-      real(sp), intent(in) :: unit(4, n), value(n_radial, n)
+   !> Sums on the grid of the same pairs when their atoms move
+   pure subroutine pair_changes(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, weight, move, radial)
+      integer, intent(in) :: n_points, n_species, n_atoms, n, i, u, t
+      integer, intent(in) :: atom(n), place(n)
+      real(sp), intent(in) :: unit(4, n), weight(window, n)
       real(wp), intent(in) :: move(4, n_atoms)
-      real(wp), intent(inout) :: radial(n_radial, n_species, n_atoms)
-      real(wp) :: longer(n), own(lanes), change
-      integer :: k, j, m, l, t, u, first, last
-      t = species(i)
+      real(wp), intent(inout) :: radial(n_points, n_species, n_atoms)
+      ! Windows of the next pair overlap this one's: in turn to four sums, or the processor waits for its own stores
+      real(wp) :: own(most_points, 0:3), longer, change
+      integer :: k, j, l, p, turn
+      own(:n_points, :) = 0.0_wp
       do k = 1, n
          j = atom(k)
-         longer(k) = real(unit(1, k), wp)*(move(1, j) - move(1, i)) + real(unit(2, k), wp)*(move(2, j) - move(2, i)) &
+         p = place(k)
+         turn = iand(k, 3)
+         longer = real(unit(1, k), wp)*(move(1, j) - move(1, i)) + real(unit(2, k), wp)*(move(2, j) - move(2, i)) &
             + real(unit(3, k), wp)*(move(3, j) - move(3, i))
-      end do
-      ! Pairs come by species of the other atom: what they add to this one stays in registers
-      first = 1
-      do while (first <= n)
-         u = species(atom(first))
-         last = first
-         do while (last < n)
-            if (species(atom(last + 1)) /= u) exit
-            last = last + 1
+         !$omp simd private(change)
+         do l = 1, window
+            change = longer*real(weight(l, k), wp)
+            own(p + l, turn) = own(p + l, turn) + change
+            radial(p + l, t, j) = radial(p + l, t, j) + change
          end do
-         do m = 0, n_radial - lanes, lanes
-            own = radial(m + 1:m + lanes, u, i)
-            do k = first, last
-               j = atom(k)
-               !$omp simd private(change)
-               do l = 1, lanes
-                  change = longer(k)*real(value(m + l, k), wp)
-                  own(l) = own(l) + change
-                  radial(m + l, t, j) = radial(m + l, t, j) + change
-               end do
-            end do
-            radial(m + 1:m + lanes, u, i) = own
-         end do
-         first = last + 1
       end do
+      radial(:, u, i) = radial(:, u, i) + ((own(:n_points, 0) + own(:n_points, 1)) + (own(:n_points, 2) + own(:n_points, 3)))
    end subroutine pair_changes
 
 end module tf_force_map

@@ -9,6 +9,7 @@ module tf_force_map_build
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
       new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species, basis_chebyshev, basis_behler
    use tf_force_map, only : force_map_type, lanes_of_group
+   use tf_radial_grid, only : place_on_grid, most_orders
    implicit none
    private
    public :: force_map_tables, count_structure, fill_structure, strain_of_structure
@@ -40,7 +41,7 @@ contains
                half = merge(c%n_feature/2, 0, c%weighted)
                weight(u, t) = c%weight(u)
                if (c%radial_cut > 0.0_wp) then
-                  if (.not. merged) then
+                  if (as_pairs(descriptors, merged, t, t)) then
                      radial_count(t) = n_r
                      radial_half(t) = half
                   end if
@@ -81,7 +82,7 @@ contains
       as_pairs = .false.
       if (merged .or. descriptors(t)%basis /= basis_chebyshev .or. descriptors(u)%basis /= basis_chebyshev) return
       associate (a => descriptors(t)%chebyshev, b => descriptors(u)%chebyshev)
-      as_pairs = a%radial_order == b%radial_order .and. a%radial_cut > 0.0_wp .and. &
+      as_pairs = a%radial_order == b%radial_order .and. a%radial_order < most_orders .and. a%radial_cut > 0.0_wp .and. &
          abs(a%radial_cut - b%radial_cut) <= 0.0_wp
       end associate
    end function as_pairs
@@ -104,8 +105,8 @@ contains
       real(wp), intent(in) :: cell(3, 3)
       logical, intent(in) :: periodic(3)
       integer, intent(in), contiguous :: species(:)
-      !> (n_atoms), (n_species, n_atoms)
-      integer, intent(out) :: n_pairs(:), n_neighbours(:, :)
+      !> (n_species, n_atoms) both
+      integer, intent(out) :: n_pairs(:, :), n_neighbours(:, :)
       type(error_type), allocatable, intent(inout) :: error
       type(neighbour_list_type) :: list
       type(surroundings_type) :: around
@@ -130,7 +131,7 @@ contains
             if (j == i) cycle
             u = species(j)
             if (j > i .and. as_pairs(descriptors, merged, t, u)) then
-               if (around%r(k) < descriptors(t)%chebyshev%radial_cut) n_pairs(i) = n_pairs(i) + 1
+               if (around%r(k) < descriptors(t)%chebyshev%radial_cut) n_pairs(u, i) = n_pairs(u, i) + 1
             end if
             if (counted(j) == i .or. .not. around%r(k) < group_reach(descriptors, merged, t, u)) cycle
             counted(j) = i
@@ -158,7 +159,7 @@ contains
    end subroutine list_neighbours
 
    !> Fill the part of the map that belongs to one structure
-   subroutine fill_structure(descriptors, merged, position, cell, periodic, species, first, map, error)
+   subroutine fill_structure(descriptors, merged, position, cell, periodic, species, first, fit, map, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       logical, intent(in) :: merged
       !> As for `count_structure`
@@ -167,6 +168,8 @@ contains
       integer, intent(in), contiguous :: species(:)
       !> Atoms of the data set before this structure
       integer(i8), intent(in) :: first
+      !> From `fit_slopes`
+      real(wp), intent(in) :: fit(:, :, 0:)
       !> Tables and offsets are set
       type(force_map_type), intent(inout) :: map
       type(error_type), allocatable, intent(inout) :: error
@@ -205,15 +208,13 @@ contains
       !> Pairs of atom i, sorted by the other atom
       subroutine fill_pairs(i)
          integer, intent(in) :: i
-         real(wp), allocatable :: slopes(:)
-         integer :: next(size(species)), k, j, n, here
+         real(wp) :: slopes(map%grid%n_orders)
+         integer :: next(size(species)), k, j, here, place
          integer(i8) :: at
-         n = map%radial_count(species(i))
-         at = map%pair_first(first + i)
-         if (n == 0 .or. map%pair_first(first + i + 1) == at) return
+         at = map%pair_first((first + i - 1)*map%n_species + 1)
+         if (map%pair_first((first + i)*map%n_species + 1) == at) return
          associate (around => work%around, cut => descriptors(species(i))%chebyshev%radial_cut, &
             f => work%chebyshev%f, df => work%chebyshev%df)
-         allocate (slopes(n))
          next = 0
          do k = 1, around%n
             if (is_pair(i, k)) next(around%atom(k)) = next(around%atom(k)) + 1
@@ -229,10 +230,11 @@ contains
             j = around%atom(k)
             next(j) = next(j) + 1
             call radial_term_slopes(around%r(k), cut, f(k), df(k), slopes)
+            place = place_on_grid(map%grid, around%r(k), cut)
             map%pair_atom(at + next(j)) = j
+            map%pair_place(at + next(j)) = place
             map%pair_unit(:, at + next(j)) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
-            map%pair_value(:, at + next(j)) = 0.0_sp
-            map%pair_value(:n, at + next(j)) = real(slopes, sp)
+            map%pair_value(:, at + next(j)) = real(matmul(fit(:, :, place), slopes), sp)
          end do
          end associate
       end subroutine fill_pairs

@@ -55,6 +55,10 @@ module tf_force_objective
       !> Parts of the scratch: (n_species + 1) columns of the networks, of which there are n_sets, and panels of
       !> features, two sets; then a seed for each atom of the widest panel
       integer(i8), allocatable :: columns(:), panels(:)
+      !> Parts of the scratch of a structure's forces, behind the seeds: coefficients of pairs and groups, halves and
+      !> columns of the grid, derivatives of one species, and forces
+      integer(i8) :: map_part(7) = 0_i8
+      integer :: n_feature_most = 0
    contains
       procedure :: evaluate => evaluate_block
    end type force_task_type
@@ -88,6 +92,7 @@ contains
       type(force_task_type) :: task
       real(wp), allocatable, target :: pull(:)
       integer :: t, n, widest
+      integer(i8) :: most
       allocate (pull(pack%n_structures))
       task%n_blocks = pack%n_blocks
       task%n_weights = size(weights)
@@ -115,7 +120,20 @@ contains
          task%columns(t + 1) = task%columns(t) + int(n, i8)*networks(t)%n_columns
          task%panels(t + 1) = task%panels(t) + int(n, i8)*networks(t)%n_nodes(1)
       end do
-      task%n_scratch = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + widest
+      task%map_part = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + widest
+      if (terms%with_forces .and. pack%n_structures > 0) then
+         task%n_feature_most = size(terms%feature_factor, 1)
+         most = maxval(terms%first_atom(2:) - terms%first_atom(:pack%n_structures))
+         associate (grid => terms%map%grid, part => task%map_part)
+         part(2) = part(1) + most*grid%n_points*pack%n_species
+         part(3) = part(2) + most*terms%map%n_group*pack%n_species
+         part(4) = part(3) + most*4*grid%n_half
+         part(5) = part(4) + most*grid%n_columns
+         part(6) = part(5) + most*task%n_feature_most
+         part(7) = part(6) + most*4
+         end associate
+      end if
+      task%n_scratch = task%map_part(7)
       force = 0.0_wp
       derivative = 0.0_wp
       call sum_blocks(task, n_threads, loss, gradient, stopped)
@@ -162,7 +180,8 @@ contains
       scratch(changes + 1:seed) = 0.0_wp
       bent = .false.
       do s = first, last
-         call add_structure(task, b, s, scratch(panels + 1:changes), scratch(changes + 1:seed), loss, bent)
+         call add_structure(task, b, s, scratch(panels + 1:changes), scratch(changes + 1:seed), &
+            scratch(task%map_part(1) + 1:), loss, bent)
       end do
       if (.not. task%with_gradient) return
 
@@ -197,18 +216,31 @@ contains
    end subroutine evaluate_block
 
    !> Forces and directional derivatives of one structure: their share of the loss, and what follows for the descriptors
-   subroutine add_structure(task, b, s, g_panels, x_dot_panels, loss, bent)
+   subroutine add_structure(task, b, s, g_panels, x_dot_panels, work, loss, bent)
       type(force_task_type), intent(in) :: task
       integer, intent(in) :: b, s
       !> Derivatives of the atomic energies with respect to the standardised descriptors, all panels of the block
       real(wp), intent(in), contiguous :: g_panels(:)
       !> Changes of the standardised descriptors
       real(wp), intent(inout), contiguous :: x_dot_panels(:)
+      !> Scratch of forces
+      real(wp), intent(inout), contiguous :: work(:)
       real(wp), intent(inout) :: loss
       !> Set to true if there are such changes
       logical, intent(inout) :: bent
-      integer :: first_direction, n_directions
-      if (task%terms%with_forces) call add_structure_forces(task, b, s, g_panels, x_dot_panels, loss, bent)
+      integer :: first_direction, n_directions, n_atoms
+      integer(i8) :: first
+      associate (terms => task%terms, part => task%map_part - task%map_part(1))
+      if (terms%with_forces) then
+         first = terms%first_atom(s)
+         n_atoms = int(terms%first_atom(s + 1) - first)
+         if (.not. task%with_gradient .or. any(terms%atom_weight(first + 1:first + n_atoms) > 0.0_wp)) then
+            call add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, work(part(1) + 1:), &
+               work(part(2) + 1:), work(part(3) + 1:), work(part(4) + 1:), work(part(5) + 1:), work(part(6) + 1:))
+            bent = bent .or. task%with_gradient
+         end if
+      end if
+      end associate
       first_direction = task%terms%first_direction(s)
       n_directions = task%terms%first_direction(s + 1) - first_direction
       if (n_directions == 0) return
@@ -217,34 +249,33 @@ contains
       bent = .true.
    end subroutine add_structure
 
-   subroutine add_structure_forces(task, b, s, g_panels, x_dot_panels, loss, bent)
+   !> Of the forces
+   subroutine add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, radial, group, halves, columns, g, force)
       type(force_task_type), intent(in) :: task
-      integer, intent(in) :: b, s
+      integer, intent(in) :: b, s, n_atoms
       real(wp), intent(in), contiguous :: g_panels(:)
       real(wp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
-      logical, intent(inout) :: bent
-      real(wp), allocatable :: radial(:, :, :), group(:, :, :), force(:, :), g(:)
-      integer, allocatable :: species(:)
+      !> Scratch
+      real(wp), intent(inout) :: radial(task%terms%map%grid%n_points, task%pack%n_species, n_atoms), &
+         group(task%terms%map%n_group, task%pack%n_species, n_atoms), halves(4*task%terms%map%grid%n_half*n_atoms), &
+         columns(task%terms%map%grid%n_columns*n_atoms), g(task%n_feature_most*n_atoms), force(4, n_atoms)
+      integer :: species(n_atoms)
       real(wp) :: difference(3)
-      integer :: n_atoms, t, k, i, n_f
-      integer(i8) :: first, x
+      integer :: t, i, n, n_f
+      integer(i8) :: first
       associate (pack => task%pack, terms => task%terms)
       first = terms%first_atom(s)
-      n_atoms = int(terms%first_atom(s + 1) - first)
-      if (task%with_gradient .and. .not. any(terms%atom_weight(first + 1:first + n_atoms) > 0.0_wp)) return
-      allocate (radial(terms%map%n_radial, pack%n_species, n_atoms), group(terms%map%n_group, pack%n_species, n_atoms))
-      allocate (force(4, n_atoms), species(n_atoms), g(size(terms%feature_factor, 1)))
       i = 0
       do t = 1, pack%n_species
          n_f = task%networks(t)%n_nodes(1)
-         x = task%panels(t) + pack%atom_offset(t, s)
-         do k = 1, pack%atom_count(t, s)
-            i = i + 1
-            species(i) = t
-            call take_row(n_f, pack%panel_width(t, b), g_panels(x + k:), terms%feature_factor(:, t), g)
-            call take_coefficients(terms%map, t, n_f, g, radial(1, 1, i), group(1, 1, i))
-         end do
+         n = pack%atom_count(t, s)
+         if (n == 0) cycle
+         species(i + 1:i + n) = t
+         call take_rows(n, n_f, pack%panel_width(t, b), g_panels(task%panels(t) + pack%atom_offset(t, s) + 1:), &
+            terms%feature_factor(:, t), g)
+         call take_coefficients(terms%map, t, n, n_f, g, halves, columns, radial(1, 1, i + 1), group(1, 1, i + 1))
+         i = i + n
       end do
       call add_forces(terms%map, first, n_atoms, species, radial, group, force)
       task%force(:, first + 1:first + n_atoms) = force(:3, :)
@@ -256,17 +287,16 @@ contains
          force(4, i) = 0.0_wp
       end do
       if (.not. task%with_gradient) return
-      bent = .true.
       call add_changes(terms%map, first, n_atoms, species, force, radial, group)
       i = 0
       do t = 1, pack%n_species
          n_f = task%networks(t)%n_nodes(1)
-         x = task%panels(t) + pack%atom_offset(t, s)
-         do k = 1, pack%atom_count(t, s)
-            i = i + 1
-            call give_changes(terms%map, t, n_f, radial(1, 1, i), group(1, 1, i), g)
-            call put_row(n_f, pack%panel_width(t, b), terms%feature_factor(:, t), g, x_dot_panels(x + k:))
-         end do
+         n = pack%atom_count(t, s)
+         if (n == 0) cycle
+         call give_changes(terms%map, t, n, n_f, radial(1, 1, i + 1), group(1, 1, i + 1), halves, columns, g)
+         call add_rows(n, n_f, pack%panel_width(t, b), terms%feature_factor(:, t), g, &
+            x_dot_panels(task%panels(t) + pack%atom_offset(t, s) + 1:))
+         i = i + n
       end do
       end associate
    end subroutine add_structure_forces
@@ -313,28 +343,30 @@ contains
       end associate
    end subroutine add_directions
 
-   !> g_f = factor_f · row of a panel
-   pure subroutine take_row(n_f, n_q, panel, factor, g)
-      integer, intent(in) :: n_f, n_q
-      !> From the row on
-      real(wp), intent(in) :: panel(1 + (n_f - 1)*n_q)
+   !> g_f = factor_f · rows of a panel
+   pure subroutine take_rows(n, n_f, n_q, panel, factor, g)
+      integer, intent(in) :: n, n_f, n_q
+      !> From the first row on
+      real(wp), intent(in) :: panel(n + (n_f - 1)*n_q)
       real(wp), intent(in) :: factor(n_f)
-      real(wp), intent(out) :: g(n_f)
+      real(wp), intent(out) :: g(n, n_f)
       integer :: f
       do f = 1, n_f
-         g(f) = factor(f)*panel(1 + (f - 1)*n_q)
+         g(:, f) = factor(f)*panel((f - 1)*n_q + 1:(f - 1)*n_q + n)
       end do
-   end subroutine take_row
+   end subroutine take_rows
 
-   !> Add factor_f g_f to the row of a panel
-   pure subroutine put_row(n_f, n_q, factor, g, panel)
-      integer, intent(in) :: n_f, n_q
-      real(wp), intent(in) :: factor(n_f), g(n_f)
-      real(wp), intent(inout) :: panel(1 + (n_f - 1)*n_q)
+   !> Add factor_f g_f to rows of a panel
+   pure subroutine add_rows(n, n_f, n_q, factor, g, panel)
+      integer, intent(in) :: n, n_f, n_q
+      real(wp), intent(in) :: factor(n_f), g(n, n_f)
+      real(wp), intent(inout) :: panel(n + (n_f - 1)*n_q)
       integer :: f
       do f = 1, n_f
-         panel(1 + (f - 1)*n_q) = panel(1 + (f - 1)*n_q) + factor(f)*g(f)
+         associate (rows => panel((f - 1)*n_q + 1:(f - 1)*n_q + n))
+         rows = rows + factor(f)*g(:, f)
+         end associate
       end do
-   end subroutine put_row
+   end subroutine add_rows
 
 end module tf_force_objective

@@ -10,7 +10,7 @@ import numpy as np
 from .dataset import Scaling
 from .derivatives import StructureDerivatives
 from .engine import DescriptorTables, ForceMap, ForceTerms, canonical_order, changes_along, force_map, strain_changes
-from .engine.force_maps import group_lanes, in_canonical_order, offsets
+from .engine.force_maps import group_lanes, in_canonical_order, no_pairs, offsets
 from .errors import InputError
 from .formats.train_forces import ForceMode
 from .geometry import ReferenceData
@@ -288,8 +288,7 @@ def map_from_derivatives(
     result = ForceMap(
         radial_count=none, radial_half=none, weight=np.zeros((n_species, n_species), order="F"),
         group_count=np.asfortranarray(np.broadcast_to(n_feature, (n_species, n_species)).astype(np.int32)),
-        group_feature=identity, pair_first=np.zeros(sum(n_atoms) + 1, dtype=np.int64), pair_atom=none[:0],
-        pair_unit=np.zeros((0, 4), dtype=np.float32), pair_value=np.zeros((0, 0), dtype=np.float32),
+        group_feature=identity, **no_pairs(sum(n_atoms), n_species),
         group_atom_first=offsets(counts), group_value_first=offsets(sizes),
         group_atom=np.concatenate([none[:0], *atoms]).astype(np.int32),
         group_value=np.concatenate([np.zeros(0, dtype=np.float32), *values]), first_atom=offsets(n_atoms),

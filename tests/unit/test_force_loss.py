@@ -434,13 +434,29 @@ except EngineError as error:
     assert result.stdout.startswith("refused")
 
 
+@pytest.mark.parametrize("order", (0, 1, 7, 8, 18, 20, 30, 59, 60, 70))
+def test_pairs_on_the_grid_are_the_radial_functions_of_any_order(order):
+    """Up to 59 orders go through the grid, more are kept like angular functions."""
+    case = make_case(structures(True), [chebyshev(s, radial_cutoff=5.0, radial_order=order) for s in SPECIES])
+    pairs, merged = (force_map(case.structures, case.tables, merged=choice) for choice in (False, True))
+    assert (len(pairs.pair_atom) > 0) == (order < 60) and len(merged.pair_atom) == 0
+    rng = np.random.default_rng(4)
+    unit = np.ones((int(case.tables.n_function.max()), 2), order="F")
+    for p, structure in enumerate(case.structures):
+        moves = rng.normal(size=(2, structure.n_atoms, 3))
+        found, expected = (changes_along(m, p, moves, case.tables.n_function, unit) for m in (pairs, merged))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2.0 * SINGLE * np.abs(expected).max())
+
+
 def test_a_map_that_names_other_atoms_is_refused():
     from taylorfit.errors import EngineError
 
     case = make_case(structures(True, n=2), [chebyshev("O"), chebyshev("H")])
-    map_ = force_map(case.structures, case.tables)
-    for name in ("pair_atom", "group_atom"):
+    map_ = force_map(case.structures, case.tables, merged=False)
+    of_other_species = map_.species[map_.pair_atom[0] - 1] % 2 + 1
+    other = np.flatnonzero(map_.species[:map_.first_atom[1]] == of_other_species)[-1] + 1
+    for name, value in (("pair_atom", 99), ("pair_atom", other), ("group_atom", 99), ("pair_place", -1), ("pair_place", 99)):
         array = getattr(map_, name).copy()
-        array[0] = 99
+        array[0] = value
         with pytest.raises(EngineError):
             replace(map_, **{name: array}).check(case.tables.n_function)

@@ -14,8 +14,8 @@ from .library import LANES, call, integers, thread_count
 
 BATCH_ATOMS = 4096
 """Atoms per engine call: short enough for progress and Ctrl-C."""
-PAIR_BYTES = 4 + 4 * 4
-"""Of a pair besides its slopes: the other atom and the unit vector."""
+PAIR_BYTES = 2 * 4 + 4 * 4 + 4 * LANES
+"""Of a pair: the other atom and the place on the grid, the unit vector, and the weights of the slopes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +36,15 @@ class ForceMap:
     group_feature: np.ndarray
     """(2, n_group, n_species, n_species) int32 Fortran order: the descriptor values they are"""
     pair_first: np.ndarray
-    """(n_atom + 1,) int64"""
+    """(n_atom·n_species + 1,) int64"""
     pair_atom: np.ndarray
     """(n_pair,) int32: other atom, from 1 within its structure"""
+    pair_place: np.ndarray
+    """(n_pair,) int32: points of the radial grid before the window"""
     pair_unit: np.ndarray
     """(n_pair, 4) float32 unit vector and 0"""
     pair_value: np.ndarray
-    """(n_pair, n_radial) float32 slopes of the radial functions, 1/Å"""
+    """(n_pair, LANES) float32 weights of the radial functions' slopes on the grid, 1/Å (fortran/radial_grid.f90)"""
     group_atom_first: np.ndarray
     """(n_atom·n_species + 1,) int64"""
     group_value_first: np.ndarray
@@ -59,7 +61,7 @@ class ForceMap:
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The arrays as the engine wants them."""
         return (self.radial_count, self.radial_half, self.weight, self.group_count, self.group_feature, self.pair_first,
-                self.pair_atom, self.pair_unit.T, self.pair_value.T, self.group_atom_first, self.group_value_first,
+                self.pair_atom, self.pair_place, self.pair_unit.T, self.pair_value.T, self.group_atom_first, self.group_value_first,
                 self.group_atom, self.group_value)
 
     @property
@@ -82,6 +84,26 @@ class ForceMap:
         """
         call(library.force_maps.force_map_check, integers(n_features), self.first_atom, self.species, *self.arguments())
         return self
+
+
+def no_pairs(n_atoms: int, n_species: int) -> dict[str, np.ndarray]:
+    """The arrays of a `ForceMap` without pairs."""
+    none = np.zeros(0, dtype=np.int32)
+    return {"pair_first": np.zeros(n_atoms * n_species + 1, dtype=np.int64), "pair_atom": none, "pair_place": none,
+            "pair_unit": np.zeros((0, 4), dtype=np.float32), "pair_value": np.zeros((0, LANES), dtype=np.float32)}
+
+
+def empty_map(n_species: int) -> ForceMap:
+    """The map of no atoms."""
+    none, zero = np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64)
+    count = np.zeros(n_species, dtype=np.int32)
+    square = (n_species, n_species)
+    return ForceMap(
+        radial_count=count, radial_half=count, weight=np.zeros(square, order="F"),
+        group_count=np.zeros(square, dtype=np.int32, order="F"),
+        group_feature=np.zeros((2, 1, *square), dtype=np.int32, order="F"), **no_pairs(0, n_species),
+        group_atom_first=zero, group_value_first=zero, group_atom=none, group_value=np.zeros(0, dtype=np.float32),
+        first_atom=zero, species=none)
 
 
 def canonical_order(species: np.ndarray) -> np.ndarray:
@@ -149,7 +171,7 @@ class _Layout:
     merged: bool
     tables: tuple[np.ndarray, ...]
     n_pairs: np.ndarray
-    """(n_atom,)"""
+    """(n_atom, n_species)"""
     n_neighbours: np.ndarray
     """(n_atom, n_species)"""
     first_atom: np.ndarray
@@ -166,16 +188,11 @@ class _Layout:
              group_count, group_feature)
         n_group = max(1, int(group_count.max()))
         batch = Batch.of(structures, tables)
-        n_pairs = np.zeros(len(batch.species), dtype=np.int32)
-        n_neighbours = np.zeros((len(batch.species), n), dtype=np.int32)
+        n_pairs, n_neighbours = (np.zeros((len(batch.species), n), dtype=np.int32) for _ in range(2))
         call(library.force_maps.force_map_sizes, *tables.arguments(), *batch.arguments(), int(merged), thread_count(threads),
-             n_pairs, n_neighbours.T, names=batch.names)
+             n_pairs.T, n_neighbours.T, names=batch.names)
         return cls(merged, (radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
                    n_pairs, n_neighbours, batch.first_atom.astype(np.int64), batch.species)
-
-    @property
-    def n_radial(self) -> int:
-        return -(-int(self.tables[0].max()) // LANES) * LANES
 
     @property
     def group_sizes(self) -> np.ndarray:
@@ -184,16 +201,17 @@ class _Layout:
 
     @property
     def nbytes(self) -> int:
-        return int(4 * self.group_sizes.sum() + (PAIR_BYTES + 4 * self.n_radial) * self.n_pairs.sum(dtype=np.int64))
+        return int(4 * self.group_sizes.sum() + PAIR_BYTES * self.n_pairs.sum(dtype=np.int64))
 
     def allocate(self) -> ForceMap:
         n_pairs, sizes = int(self.n_pairs.sum(dtype=np.int64)), self.group_sizes
         return ForceMap(
             *self.tables,
-            pair_first=offsets(self.n_pairs),
+            pair_first=offsets(self.n_pairs.ravel()),
             pair_atom=np.ones(n_pairs, dtype=np.int32),
+            pair_place=np.zeros(n_pairs, dtype=np.int32),
             pair_unit=np.zeros((n_pairs, 4), dtype=np.float32),
-            pair_value=np.zeros((n_pairs, self.n_radial), dtype=np.float32),
+            pair_value=np.zeros((n_pairs, LANES), dtype=np.float32),
             group_atom_first=offsets(self.n_neighbours.ravel()),
             group_value_first=offsets(sizes.ravel()),
             group_atom=np.ones(int(self.n_neighbours.sum(dtype=np.int64)), dtype=np.int32),

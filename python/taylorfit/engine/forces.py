@@ -7,20 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import library
-from .force_maps import ForceMap
+from .force_maps import ForceMap, empty_map
 from .library import call, thread_count
 from .potentials import NetworkTables
-
-
-def _no_map(n_species: int) -> tuple[np.ndarray, ...]:
-    """The arguments of a map of no atoms."""
-    none, first = np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64)
-    square = np.zeros((n_species, n_species), dtype=np.int32, order="F")
-    count = np.zeros(n_species, dtype=np.int32)
-    return (count, count, np.zeros((n_species, n_species), order="F"), square,
-            np.zeros((2, 1, n_species, n_species), dtype=np.int32, order="F"), first, none,
-            np.zeros((4, 0), dtype=np.float32, order="F"), np.zeros((0, 0), dtype=np.float32, order="F"), first, first,
-            none, np.zeros(0, dtype=np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +41,7 @@ class ForceTerms:
     def arguments(self, n_species: int) -> tuple[object, ...]:
         """The engine's arguments."""
         n = self.n_structures
-        map_ = _no_map(n_species) if self.map is None else self.map.arguments()
+        map_ = (empty_map(n_species) if self.map is None else self.map).arguments()
         none = np.zeros(n + 1, dtype=np.int64)
         return (
             *map_, int(self.map is not None), none if self.map is None else self.map.first_atom, self.feature_factor,

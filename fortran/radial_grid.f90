@@ -1,0 +1,180 @@
+!> Slopes of all radial functions of a pair as eight weights on a grid.
+!>
+!> A Chebyshev radial function is h_n(r) = T_n(x) f_c(r) with x = 2 r/R_c - 1 = cos θ.  Slopes of many orders at one
+!> distance are few numbers in disguise, as in a non-uniform fast Fourier transform (Dutt, Rokhlin 1993): with
+!> C_gn = cos(n θ_g)/s_n on an even grid of θ, about twice as dense as the highest order asks for,
+!>
+!>    h_n'(r) = Σ_g w_g(r) C_gn   for all n, with only the eight points g around θ,
+!>
+!> to 1e-7 of the largest slope.  s_n is the transform of the Kaiser-Bessel window, for which eight points suffice; the
+!> weights themselves are those of the least squares over all orders.  Sums over pairs are done on the grid, and once
+!> for each atom it is exchanged with the coefficients of the orders.  C is even or odd about the middle of the grid
+!> for even and odd n, so half of it is kept.
+module tf_radial_grid
+   use tf_kinds, only : wp, lanes, padded
+   use tf_constants, only : pi
+   use tf_dense, only : add_product, add_outer_product
+   implicit none
+   private
+   public :: radial_grid_type, new_radial_grid, place_on_grid, fit_slopes, spread_on_grid, collect_from_grid
+   public :: window, most_points, most_orders
+
+   !> Points that a pair touches, so many that they fill vector registers
+   integer, parameter :: window = lanes
+   !> Orders that a grid can serve, and its points then
+   integer, parameter :: most_orders = 60, most_points = 136
+   ! A fit needs more orders than points of the window
+   integer, parameter :: fewest_orders = window + 4
+   ! Columns of the tables come in fours (tf_dense)
+   integer, parameter :: tile = 4
+   ! A column that keeps less of its length is a combination of those before
+   real(wp), parameter :: dependent = 1.0e-11_wp
+
+   type :: radial_grid_type
+      !> Points, half of them, and orders 0 … n_orders - 1
+      integer :: n_points = 0, n_half = 0, n_orders = 0
+      !> (n_half, n_columns) C of the even and odd orders on the first half of the grid, zeros behind the last
+      real(wp), allocatable :: even(:, :), odd(:, :)
+      integer :: n_columns = 0
+   end type radial_grid_type
+
+contains
+
+   !> Grid for so many orders; at most `most_orders`
+   pure subroutine new_radial_grid(n_orders, grid)
+      integer, intent(in) :: n_orders
+      type(radial_grid_type), intent(out) :: grid
+      real(wp) :: scale(0:max(n_orders, fewest_orders) - 1)
+      integer :: n, g
+      if (n_orders == 0) return
+      grid%n_orders = max(n_orders, fewest_orders)
+      grid%n_points = padded(2*grid%n_orders + 10)
+      grid%n_half = grid%n_points/2
+      grid%n_columns = tile*(((grid%n_orders + 1)/2 + tile - 1)/tile)
+      allocate (grid%even(grid%n_half, grid%n_columns), grid%odd(grid%n_half, grid%n_columns), source=0.0_wp)
+      scale = window_transform([(n, n=0, grid%n_orders - 1)], n_places(grid), grid%n_orders - 1)
+      do n = 0, grid%n_orders - 1
+         do g = 1, grid%n_half
+            associate (c => cos(n*angle(grid, g))/scale(n))
+            if (mod(n, 2) == 0) then
+               grid%even(g, n/2 + 1) = c
+            else
+               grid%odd(g, n/2 + 1) = c
+            end if
+            end associate
+         end do
+      end do
+   end subroutine new_radial_grid
+
+   !> Intervals of the grid between θ = 0 and π; the window reaches beyond both
+   pure integer function n_places(grid)
+      type(radial_grid_type), intent(in) :: grid
+      n_places = grid%n_points - window + 1
+   end function n_places
+
+   pure real(wp) function angle(grid, g)
+      type(radial_grid_type), intent(in) :: grid
+      integer, intent(in) :: g
+      angle = (g - window/2)*pi/n_places(grid)
+   end function angle
+
+   !> Fourier transform of the Kaiser-Bessel window at order n, 1 at order 0; β as advised for this density of points
+   elemental real(wp) function window_transform(n, n_places, n_last) result(s)
+      integer, intent(in) :: n, n_places, n_last
+      real(wp) :: beta, q
+      beta = pi*window*(1.0_wp - (2*n_last + 1)/(4.0_wp*n_places))
+      q = sqrt(max(beta**2 - (pi*window*n/(2.0_wp*n_places))**2, tiny(1.0_wp)))
+      s = sinh(q)/q*beta/sinh(beta)
+   end function window_transform
+
+   !> Points before the window of a pair at distance r
+   pure integer function place_on_grid(grid, r, r_cut)
+      type(radial_grid_type), intent(in) :: grid
+      real(wp), intent(in) :: r, r_cut
+      real(wp) :: x
+      x = max(-1.0_wp, min(1.0_wp, 2.0_wp*r/r_cut - 1.0_wp))
+      place_on_grid = min(int(acos(x)*n_places(grid)/pi), n_places(grid) - 1)
+   end function place_on_grid
+
+   !> For each place, the matrix that turns the slopes of all orders into the weights of its window
+   pure subroutine fit_slopes(grid, fit)
+      type(radial_grid_type), intent(in) :: grid
+      !> (window, n_orders, places), places from 0
+      real(wp), allocatable, intent(out) :: fit(:, :, :)
+      real(wp) :: q(grid%n_orders, window), r(window, window), part, length
+      integer :: place, g, l, m, n, turn
+      allocate (fit(window, grid%n_orders, 0:n_places(grid) - 1))
+      do place = 0, n_places(grid) - 1
+         do l = 1, window
+            do n = 0, grid%n_orders - 1
+               g = min(place + l, grid%n_points + 1 - (place + l))
+               part = merge(grid%even(g, n/2 + 1), grid%odd(g, n/2 + 1), mod(n, 2) == 0)
+               if (mod(n, 2) == 1 .and. g /= place + l) part = -part
+               q(n + 1, l) = part
+            end do
+         end do
+         ! Gram-Schmidt, twice for the sake of its orthogonality.  At the ends of the grid points stand for one another
+         r = 0.0_wp
+         do l = 1, window
+            length = norm2(q(:, l))
+            do turn = 1, 2
+               do m = 1, l - 1
+                  part = dot_product(q(:, m), q(:, l))
+                  r(m, l) = r(m, l) + part
+                  q(:, l) = q(:, l) - part*q(:, m)
+               end do
+            end do
+            r(l, l) = norm2(q(:, l))
+            if (r(l, l) > dependent*length) then
+               q(:, l) = q(:, l)/r(l, l)
+            else
+               r(l, l) = 1.0_wp
+               q(:, l) = 0.0_wp
+            end if
+         end do
+         do l = window, 1, -1
+            fit(l, :, place) = (q(:, l) - matmul(r(l, l + 1:), fit(l + 1:, :, place)))/r(l, l)
+         end do
+      end do
+   end subroutine fit_slopes
+
+   !> Σ_n c_n C_gn for n_atoms atoms, parts of even and odd orders apart
+   pure subroutine spread_on_grid(grid, n_atoms, n_orders, coefficient, columns, even, odd)
+      type(radial_grid_type), intent(in) :: grid
+      !> At most as many orders as the grid has
+      integer, intent(in) :: n_atoms, n_orders
+      real(wp), intent(in) :: coefficient(n_atoms, n_orders)
+      !> Scratch
+      real(wp), intent(inout) :: columns(n_atoms, grid%n_columns)
+      !> On the first half of the grid; their sum is the value there, their difference that at the mirrored point
+      real(wp), intent(out) :: even(grid%n_half, n_atoms), odd(grid%n_half, n_atoms)
+      integer :: n
+      even = 0.0_wp
+      odd = 0.0_wp
+      n = (n_orders + 1)/2
+      columns(:, :n) = coefficient(:, 1::2)
+      columns(:, n + 1:) = 0.0_wp
+      call add_product(grid%n_half, grid%n_columns, n_atoms, grid%even, columns, even)
+      n = n_orders/2
+      columns(:, :n) = coefficient(:, 2::2)
+      columns(:, n + 1:) = 0.0_wp
+      call add_product(grid%n_half, grid%n_columns, n_atoms, grid%odd, columns, odd)
+   end subroutine spread_on_grid
+
+   !> The transpose: Σ_g C_gn y_g from sums and differences of y at mirrored points
+   pure subroutine collect_from_grid(grid, n_atoms, n_orders, even, odd, columns, coefficient)
+      type(radial_grid_type), intent(in) :: grid
+      integer, intent(in) :: n_atoms, n_orders
+      real(wp), intent(in) :: even(grid%n_half, n_atoms), odd(grid%n_half, n_atoms)
+      !> Scratch
+      real(wp), intent(inout) :: columns(n_atoms, grid%n_columns)
+      real(wp), intent(out) :: coefficient(n_atoms, n_orders)
+      columns = 0.0_wp
+      call add_outer_product(grid%n_half, grid%n_columns, n_atoms, grid%even, even, columns)
+      coefficient(:, 1::2) = columns(:, :(n_orders + 1)/2)
+      columns = 0.0_wp
+      call add_outer_product(grid%n_half, grid%n_columns, n_atoms, grid%odd, odd, columns)
+      coefficient(:, 2::2) = columns(:, :n_orders/2)
+   end subroutine collect_from_grid
+
+end module tf_radial_grid
