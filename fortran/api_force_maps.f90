@@ -217,12 +217,11 @@ contains
       call report(error, ierr, errmsg)
    end subroutine force_map_check
 
-   !> \brief Changes of the standardised descriptors of one structure along displacements of its atoms.
-   subroutine force_map_changes(n_features, species, offset, factor, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
+   !> \brief Changes of the standardised descriptors of one structure, whose map this is, along displacements of its atoms.
+   subroutine force_map_changes(n_features, species, factor, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
          pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, displacement, change, ierr, errmsg)
       integer, intent(in) :: n_features(:)
       integer, intent(in) :: species(:)
-      integer(i8), intent(in) :: offset
       real(wp), intent(in) :: factor(:, :)
       integer, intent(in), target :: radial_count(:)
       integer, intent(in), target :: radial_half(:)
@@ -250,17 +249,17 @@ contains
       map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
          pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
       n = size(species)
-      call check_force_map(map, (size(pair_first, kind=i8) - 1)/size(radial_count), n_features, error)
+      call check_force_map(map, int(n, i8), n_features, error)
       if (any(species < 1) .or. any(species > size(n_features))) &
          call raise(error, error_value, "a species index is out of range")
       if (size(displacement, 1) /= 3 .or. size(displacement, 2) /= n .or. size(change, 2) /= size(displacement, 3) .or. &
-         size(factor, 1) < maxval(n_features) .or. size(factor, 2) /= size(n_features) .or. offset < 0 .or. &
-         (offset + n)*size(radial_count) > size(pair_first, kind=i8) - 1) call raise(error, error_size, "arrays of the directions do not match")
+         size(factor, 1) < maxval(n_features) .or. size(factor, 2) /= size(n_features)) &
+         call raise(error, error_size, "arrays of the directions do not match")
       if (.not. allocated(error)) then
          atoms = species
          n_values = sum(n_features(atoms))
          if (size(change, 1) /= n_values) call raise(error, error_size, "arrays of the directions do not match")
-         if (.not. structure_fits(map, offset, atoms)) &
+         if (.not. structure_fits(map, 0_i8, atoms)) &
             call raise(error, error_size, "the force map of a structure has atoms or groups that do not fit")
       end if
       if (.not. allocated(error)) then
@@ -269,7 +268,7 @@ contains
          do v = 1, size(displacement, 3)
             move(:3, :) = displacement(:, :, v)
             move(4, :) = 0.0_wp
-            call add_changes(map, offset, n, atoms, move, radial, group)
+            call add_changes(map, 0_i8, n, atoms, move, radial, group)
             ! As a panel: for each species its features, for each of these its atoms
             first = 0
             at = 0

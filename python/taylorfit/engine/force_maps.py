@@ -69,6 +69,24 @@ class ForceMap:
         """Memory of the map."""
         return sum(array.nbytes for array in self.arguments())
 
+    def part(self, structure: int) -> ForceMap:
+        """The map of one structure; its values are views."""
+        atoms = slice(self.first_atom[structure], self.first_atom[structure + 1])
+        n_species = len(self.radial_count)
+        groups = slice(atoms.start * n_species, atoms.stop * n_species + 1)
+
+        def cut(first: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:
+            here = first[groups]
+            return [here - here[0], *(array[here[0]:here[-1]] for array in values)]
+
+        pairs = cut(self.pair_first, self.pair_atom, self.pair_place, self.pair_unit, self.pair_value)
+        group_atoms, group_values = cut(self.group_atom_first, self.group_atom), cut(self.group_value_first, self.group_value)
+        return replace(
+            self, pair_first=pairs[0], pair_atom=pairs[1], pair_place=pairs[2], pair_unit=pairs[3], pair_value=pairs[4],
+            group_atom_first=group_atoms[0], group_atom=group_atoms[1], group_value_first=group_values[0],
+            group_value=group_values[1], first_atom=np.array([0, atoms.stop - atoms.start], dtype=np.int64),
+            species=self.species[atoms])
+
     def check(self, n_features: np.ndarray) -> ForceMap:
         """Return the map, having checked that it names only atoms of its structures.
 
@@ -249,11 +267,10 @@ def changes_along(map_: ForceMap, structure: int, displacements: np.ndarray, n_f
     np.ndarray
         (n_direction, n_value) float32; per species, feature by feature, atom by atom.
     """
-    start, stop = map_.first_atom[structure], map_.first_atom[structure + 1]
-    species = map_.species[start:stop]
-    change = np.zeros((len(displacements), int(n_features[species - 1].sum())), dtype=np.float32)
-    call(library.force_maps.force_map_changes, integers(n_features), species, int(start), np.asfortranarray(factor),
-         *map_.arguments(), np.ascontiguousarray(displacements).T, change.T)
+    part = map_.part(structure)
+    change = np.zeros((len(displacements), int(n_features[part.species - 1].sum())), dtype=np.float32)
+    call(library.force_maps.force_map_changes, integers(n_features), part.species, np.asfortranarray(factor),
+         *part.arguments(), np.ascontiguousarray(displacements).T, change.T)
     return change
 
 
