@@ -97,8 +97,9 @@ contains
 
    !> \brief Fill the values of the force map of structures of which the first has `offset` atoms of the map before it.
    subroutine force_map_values(basis, n_function, function_kind, parameters, function_species, environment, &
-         first_atom, position, cell, periodic, species, merged, offset, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, &
+         first_atom, position, cell, periodic, species, merged, offset, radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value, &
          n_threads, ierr, errmsg)
       integer, intent(in) :: basis(:)
       integer, intent(in) :: n_function(:)
@@ -143,10 +144,11 @@ contains
       call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       if (.not. allocated(error)) then
-         map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
-         call check_force_map(map, (size(pair_first, kind=i8) - 1)/size(radial_count), descriptors%n_feature, error)
-         if (offset < 0 .or. (offset + size(species))*size(radial_count) > size(pair_first, kind=i8) - 1) &
+         map = view_of_map(radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value)
+         call check_force_map(map, (size(pair_first, kind=i8) - 1)/size(basis), descriptors%n_feature, error)
+         if (offset < 0 .or. (offset + size(species))*size(basis) > size(pair_first, kind=i8) - 1) &
             call raise(error, error_size, "structures beyond the end of the force map")
          call fit_slopes(map%grid, fit)
       end if
@@ -170,8 +172,9 @@ contains
    end subroutine force_map_values
 
    !> \brief Refuse a map that names atoms outside their structures: done once, not at every use.
-   subroutine force_map_check(n_features, first_atom, species, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, ierr, errmsg)
+   subroutine force_map_check(n_features, first_atom, species, radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value, ierr, errmsg)
       integer, intent(in) :: n_features(:)
       integer(i8), intent(in) :: first_atom(:)
       integer, intent(in) :: species(:)
@@ -194,8 +197,9 @@ contains
       type(error_type), allocatable :: error
       type(force_map_type) :: map
       integer :: s, n_s
-      map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
+      map = view_of_map(radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value)
       n_s = size(first_atom) - 1
       call check_force_map(map, size(species, kind=i8), n_features, error)
       if (n_s < 0) then
@@ -210,16 +214,17 @@ contains
             associate (atoms => species(first_atom(s) + 1:first_atom(s + 1)))
             if (any(atoms(2:) < atoms(:size(atoms) - 1))) call raise(error, error_value, "atoms are not in order of species")
             if (.not. structure_fits(map, first_atom(s), atoms)) &
-               call raise(error, error_size, "the force map of a structure has atoms or groups that do not fit")
+               call raise(error, error_size, "the force map of a structure has atoms, places or groups that do not fit")
             end associate
          end do
       end if
       call report(error, ierr, errmsg)
    end subroutine force_map_check
 
-   !> \brief Changes of the standardised descriptors of one structure, whose map this is, along displacements of its atoms.
-   subroutine force_map_changes(n_features, species, factor, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, displacement, change, ierr, errmsg)
+   !> \brief Changes of the standardised descriptors of a structure, whose map this is, along displacements.
+   subroutine force_map_changes(n_features, species, factor, radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value, displacement, change, ierr, errmsg)
       integer, intent(in) :: n_features(:)
       integer, intent(in) :: species(:)
       real(wp), intent(in) :: factor(:, :)
@@ -243,11 +248,12 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(force_map_type) :: map
-      real(wp), allocatable :: radial(:, :, :), group(:, :, :), halves(:), columns(:), move(:, :), g(:)
+      real(wp), allocatable :: radial(:, :, :), group(:, :, :), parities(:), columns(:), move(:, :), g(:)
       integer, allocatable :: atoms(:)
       integer :: v, t, n, f, l, n_of, first, at, n_values
-      map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
+      map = view_of_map(radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value)
       n = size(species)
       call check_force_map(map, int(n, i8), n_features, error)
       if (any(species < 1) .or. any(species > size(n_features))) &
@@ -260,11 +266,11 @@ contains
          n_values = sum(n_features(atoms))
          if (size(change, 1) /= n_values) call raise(error, error_size, "arrays of the directions do not match")
          if (.not. structure_fits(map, 0_i8, atoms)) &
-            call raise(error, error_size, "the force map of a structure has atoms or groups that do not fit")
+            call raise(error, error_size, "the force map of a structure has atoms, places or groups that do not fit")
       end if
       if (.not. allocated(error)) then
          allocate (radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n))
-         allocate (halves(4*map%grid%n_half*n), columns(map%grid%n_columns*n), g(n*maxval(n_features)))
+         allocate (parities(4*map%grid%n_half*n), columns(map%grid%n_columns*n), g(n*maxval(n_features)))
          do v = 1, size(displacement, 3)
             move(:3, :) = displacement(:, :, v)
             move(4, :) = 0.0_wp
@@ -275,7 +281,7 @@ contains
             do t = 1, map%n_species
                n_of = count(atoms == t)
                if (n_of == 0) cycle
-               call give_changes(map, t, n_of, n_features(t), radial(1, 1, first + 1), group(1, 1, first + 1), halves, &
+               call give_changes(map, t, n_of, n_features(t), radial(1, 1, first + 1), group(1, 1, first + 1), parities, &
                   columns, g)
                l = 0
                do f = 1, n_features(t)

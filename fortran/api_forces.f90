@@ -16,8 +16,9 @@ contains
 
    !> \brief Loss of energies, forces and derivatives along directions and, if asked for, its weight gradient.
    subroutine force_loss(features, panel_offset, panel_width, block_first, atom_offset, atom_count, n_layers, &
-         n_nodes, codes, weights, energy_ref, factor, structure_weight, radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value, with_forces, first_atom, feature_factor, force_ref, &
+         n_nodes, codes, weights, energy_ref, factor, structure_weight, radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value, with_forces, first_atom, feature_factor, force_ref, &
          atom_weight, first_direction, first_change, change, derivative_ref, direction_weight, with_gradient, n_threads, &
          energy, force, derivative, gradient, loss, ierr, errmsg)
       real(wp), intent(in) :: features(:)
@@ -87,8 +88,9 @@ contains
       if (.not. allocated(error)) then
          terms%with_forces = with_forces /= 0
          if (terms%with_forces) then
-            terms%map = view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value)
+            terms%map = view_of_map(radial_count, radial_half, weight, group_count, &
+         group_feature, pair_first, pair_atom, pair_place, pair_unit, pair_value, group_atom_first, group_value_first, &
+         group_atom, group_value)
             call check_force_map(terms%map, size(atom_weight, kind=i8), [(networks(t)%n_nodes(1), t=1, size(networks))], error)
          end if
          terms%first_atom => first_atom

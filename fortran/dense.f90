@@ -1,12 +1,12 @@
 !> Small dense products over a panel of atoms, the atoms in the vector lanes.
 !>
-!> A panel x(n_q, n) holds one quantity of n_q atoms per column, n_q a multiple of `lanes`.  The weights
+!> A panel x(n_q, n) holds one quantity of n_q atoms per column, n_q best a multiple of `lanes`.  The weights
 !> are few and go into registers, so each of these loops runs close to the machine's peak.
 module tf_dense
    use tf_kinds, only : wp, sp
    implicit none
    private
-   public :: add_product, add_outer_product, add_column_sums, combine_columns, project_on_columns
+   public :: add_product, add_outer_product, add_column_sums, few_rows_product, combine_columns, project_on_columns, tile_in
 
    ! Tile sizes: 5 outputs by 4 inputs keep 20 weights in registers
    integer, parameter :: tile_out = 5, tile_in = 4
@@ -153,6 +153,40 @@ contains
          end do
       end do
    end subroutine add_outer_product
+
+   !> y(l,p) = Σ_k a(l,k) x(k,p) for few rows l, a multiple of `tile_in`, which lie in the vector lanes
+   pure subroutine few_rows_product(n_l, n_k, n_p, a, x, y)
+      integer, intent(in) :: n_l, n_k, n_p
+      real(wp), intent(in) :: a(n_l, n_k), x(n_k, n_p)
+      real(wp), intent(out) :: y(n_l, n_p)
+      real(wp) :: y1(tile_in), y2(tile_in), y3(tile_in), y4(tile_in)
+      integer :: p, k, l, row, p_last
+      p_last = n_p - mod(n_p, 4)
+      do p = 1, p_last, 4
+         do row = 0, n_l - tile_in, tile_in
+            y1 = 0.0_wp; y2 = 0.0_wp; y3 = 0.0_wp; y4 = 0.0_wp
+            do k = 1, n_k
+               !$omp simd
+               do l = 1, tile_in
+                  y1(l) = y1(l) + a(row + l, k)*x(k, p)
+                  y2(l) = y2(l) + a(row + l, k)*x(k, p + 1)
+                  y3(l) = y3(l) + a(row + l, k)*x(k, p + 2)
+                  y4(l) = y4(l) + a(row + l, k)*x(k, p + 3)
+               end do
+            end do
+            y(row + 1:row + tile_in, p) = y1
+            y(row + 1:row + tile_in, p + 1) = y2
+            y(row + 1:row + tile_in, p + 2) = y3
+            y(row + 1:row + tile_in, p + 3) = y4
+         end do
+      end do
+      do p = p_last + 1, n_p
+         y(:, p) = 0.0_wp
+         do k = 1, n_k
+            y(:, p) = y(:, p) + a(:, k)*x(k, p)
+         end do
+      end do
+   end subroutine few_rows_product
 
    !> s(p) = s(p) + Σ_q d(q,p)
    pure subroutine add_column_sums(n_q, n_out, d, s)

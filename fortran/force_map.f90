@@ -3,10 +3,11 @@
 !> Between the derivatives of the atomic energies with respect to the descriptors and the forces stands a constant
 !> linear map that only the geometry determines.  Both ways are needed once an epoch: from descriptor derivatives to
 !> forces, and from displacements (residual forces) to changes of the descriptors.  Its numbers are kept in single
-!> precision and used in double: the loss is that of forces off by 1e-7 of their parts, and its gradient is exact.
+!> precision and used in double: the loss is that of forces off by a few 1e-7 of their parts, and its gradient is exact.
 !>
-!> A descriptor's Chebyshev radial part is Σ_j h(r_ij), and both atoms of a pair see the same r: such pairs are
-!> stored once, as unit vector and dh/dr of all orders in eight weights on a grid (tf_radial_grid).  Everything else (angular parts, symmetry
+!> A descriptor's Chebyshev radial part is Σ_j h(r_ij), and where both atoms of a pair have the same functions h of
+!> r, at most `most_orders`, the pair is stored once ("pairs"): a unit vector, and dh/dr of all orders as eight weights
+!> on a grid (tf_radial_grid).  Everything else (angular parts, symmetry
 !> functions) is stored for each centre and species of its neighbours as one matrix over displacement components
 !> and functions ("groups"), periodic images of an atom summed up.  An atom's own derivative is minus the sum of
 !> the others, so only differences of displacements enter.
@@ -113,7 +114,7 @@ contains
          size(map%group_value_first, kind=i8) /= n_atoms*n + 1 .or. size(map%pair_unit, 1) /= 4 .or. &
          size(map%pair_unit, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. &
          size(map%pair_value, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. size(map%pair_value, 1) /= window .or. &
-         size(map%pair_place) /= size(map%pair_atom)) then
+         size(map%pair_place, kind=i8) /= size(map%pair_atom, kind=i8)) then
          call raise(error, error_size, "arrays of the force map do not match")
          return
       end if
@@ -149,7 +150,7 @@ contains
 
    end subroutine check_force_map
 
-   !> Are the atoms that a structure's part names in it, and are its groups of the sizes they should have?
+   !> Are the atoms that a structure's part names in it, its pairs on the grid, and its groups of the sizes they should have?
    pure logical function structure_fits(map, first, species)
       type(force_map_type), intent(in) :: map
       integer(i8), intent(in) :: first
@@ -185,19 +186,20 @@ contains
 
    !> Coefficients of the pairs and groups of n atoms of one species, from the derivatives of their energies with
    !> respect to their descriptors
-   pure subroutine take_coefficients(map, t, n, n_feature, g, halves, columns, radial, group)
+   pure subroutine take_coefficients(map, t, n, n_feature, g, parities, columns, radial, group)
       type(force_map_type), intent(in) :: map
       !> Species of the atoms
       integer, intent(in) :: t, n, n_feature
       !> Derivative with respect to each descriptor value
       real(wp), intent(in) :: g(n, n_feature)
       !> Scratch
-      real(wp), intent(inout) :: halves(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
+      real(wp), intent(inout) :: parities(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
       !> By the species of the other atom: coefficients of pairs, on the grid, and of groups
       real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
       integer :: u, k, one, two
-      if (map%radial_count(t) > 0) call take_radial(map, t, n, n_feature, g, halves(1, 1, 1), halves(1, 1, 2), &
-         halves(1, 1, 3), halves(1, 1, 4), columns, radial)
+      if (map%radial_count(t) == 0) radial = 0.0_wp
+      if (map%radial_count(t) > 0) call take_radial(map, t, n, n_feature, g, parities(1, 1, 1), parities(1, 1, 2), &
+         parities(1, 1, 3), parities(1, 1, 4), columns, radial)
       do u = 1, map%n_species
          do k = 1, map%group_count(u, t)
             one = map%group_feature(1, k, u, t)
@@ -212,12 +214,12 @@ contains
    end subroutine take_coefficients
 
    !> The part of pairs
-   pure subroutine take_radial(map, t, n, n_feature, g, even, odd, even_half, odd_half, columns, radial)
+   pure subroutine take_radial(map, t, n, n_feature, g, even, odd, even_weighted, odd_weighted, columns, radial)
       type(force_map_type), intent(in) :: map
       integer, intent(in) :: t, n, n_feature
       real(wp), intent(in) :: g(n, n_feature)
       !> Scratch
-      real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_half, odd_half
+      real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_weighted, odd_weighted
       real(wp), intent(inout) :: columns(map%grid%n_columns*n)
       real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n)
       real(wp) :: e, o, weight
@@ -225,15 +227,15 @@ contains
       half = map%radial_half(t)
       associate (n_points => map%grid%n_points, n_half => map%grid%n_half, n_orders => map%radial_count(t))
       call spread_on_grid(map%grid, n, n_orders, g, columns, even, odd)
-      if (half > 0) call spread_on_grid(map%grid, n, n_orders, g(1, half + 1), columns, even_half, odd_half)
+      if (half > 0) call spread_on_grid(map%grid, n, n_orders, g(1, half + 1), columns, even_weighted, odd_weighted)
       do i = 1, n
          do u = 1, map%n_species
             weight = map%weight(u, t)
             if (half > 0) then
                !$omp simd private(e, o)
                do l = 1, n_half
-                  e = even(l, i) + weight*even_half(l, i)
-                  o = odd(l, i) + weight*odd_half(l, i)
+                  e = even(l, i) + weight*even_weighted(l, i)
+                  o = odd(l, i) + weight*odd_weighted(l, i)
                   radial(l, u, i) = e + o
                   radial(n_points + 1 - l, u, i) = e - o
                end do
@@ -250,17 +252,17 @@ contains
    end subroutine take_radial
 
    !> Changes of the descriptor values of n atoms of one species from those of their pairs and groups
-   pure subroutine give_changes(map, t, n, n_feature, radial, group, halves, columns, g_dot)
+   pure subroutine give_changes(map, t, n, n_feature, radial, group, parities, columns, g_dot)
       type(force_map_type), intent(in) :: map
       integer, intent(in) :: t, n, n_feature
       real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
       !> Scratch
-      real(wp), intent(inout) :: halves(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
+      real(wp), intent(inout) :: parities(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
       real(wp), intent(out) :: g_dot(n, n_feature)
       integer :: u, k, one, two
       g_dot = 0.0_wp
-      if (map%radial_count(t) > 0) call give_radial(map, t, n, n_feature, radial, halves(1, 1, 1), halves(1, 1, 2), &
-         halves(1, 1, 3), halves(1, 1, 4), columns, g_dot)
+      if (map%radial_count(t) > 0) call give_radial(map, t, n, n_feature, radial, parities(1, 1, 1), parities(1, 1, 2), &
+         parities(1, 1, 3), parities(1, 1, 4), columns, g_dot)
       do u = 1, map%n_species
          do k = 1, map%group_count(u, t)
             one = map%group_feature(1, k, u, t)
@@ -272,11 +274,11 @@ contains
    end subroutine give_changes
 
    !> The part of pairs
-   pure subroutine give_radial(map, t, n, n_feature, radial, even, odd, even_half, odd_half, columns, g_dot)
+   pure subroutine give_radial(map, t, n, n_feature, radial, even, odd, even_weighted, odd_weighted, columns, g_dot)
       type(force_map_type), intent(in) :: map
       integer, intent(in) :: t, n, n_feature
       real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n)
-      real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_half, odd_half
+      real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_weighted, odd_weighted
       real(wp), intent(inout) :: columns(map%grid%n_columns*n)
       real(wp), intent(inout) :: g_dot(n, n_feature)
       real(wp) :: e, o, weight
@@ -285,8 +287,8 @@ contains
       associate (n_points => map%grid%n_points, n_orders => map%radial_count(t))
       even = 0.0_wp
       odd = 0.0_wp
-      even_half = 0.0_wp
-      odd_half = 0.0_wp
+      even_weighted = 0.0_wp
+      odd_weighted = 0.0_wp
       do i = 1, n
          do u = 1, map%n_species
             weight = map%weight(u, t)
@@ -296,13 +298,19 @@ contains
                o = radial(l, u, i) - radial(n_points + 1 - l, u, i)
                even(l, i) = even(l, i) + e
                odd(l, i) = odd(l, i) + o
-               even_half(l, i) = even_half(l, i) + weight*e
-               odd_half(l, i) = odd_half(l, i) + weight*o
+            end do
+            if (half == 0) cycle
+            !$omp simd private(e, o)
+            do l = 1, map%grid%n_half
+               e = radial(l, u, i) + radial(n_points + 1 - l, u, i)
+               o = radial(l, u, i) - radial(n_points + 1 - l, u, i)
+               even_weighted(l, i) = even_weighted(l, i) + weight*e
+               odd_weighted(l, i) = odd_weighted(l, i) + weight*o
             end do
          end do
       end do
       call collect_from_grid(map%grid, n, n_orders, even, odd, columns, g_dot)
-      if (half > 0) call collect_from_grid(map%grid, n, n_orders, even_half, odd_half, columns, g_dot(1, half + 1))
+      if (half > 0) call collect_from_grid(map%grid, n, n_orders, even_weighted, odd_weighted, columns, g_dot(1, half + 1))
       end associate
    end subroutine give_radial
 
@@ -392,13 +400,13 @@ contains
    end subroutine add_changes
 
    !> Forces of the n pairs of atom i, of species t, with atoms of species u
-   pure subroutine pair_forces(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, weight, radial, force)
+   pure subroutine pair_forces(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, value, radial, force)
       integer, intent(in) :: n_points, n_species, n_atoms, n, i, u, t
       integer, intent(in) :: atom(n), place(n)
-      real(sp), intent(in) :: unit(4, n), weight(window, n)
+      real(sp), intent(in) :: unit(4, n), value(window, n)
       real(wp), intent(in) :: radial(n_points, n_species, n_atoms)
       real(wp), intent(inout) :: force(4, n_atoms)
-      real(wp) :: part(window), four(4), slope, push, own(4)
+      real(wp) :: part(window), half(window/2), slope, push, own(4)
       integer :: k, j, l, c, p
       own = 0.0_wp
       do k = 1, n
@@ -406,13 +414,13 @@ contains
          p = place(k)
          !$omp simd
          do l = 1, window
-            part(l) = (radial(p + l, u, i) + radial(p + l, t, j))*real(weight(l, k), wp)
+            part(l) = (radial(p + l, u, i) + radial(p + l, t, j))*real(value(l, k), wp)
          end do
          !$omp simd
-         do l = 1, 4
-            four(l) = part(l) + part(l + 4)
+         do l = 1, window/2
+            half(l) = part(l) + part(l + window/2)
          end do
-         slope = (four(1) + four(3)) + (four(2) + four(4))
+         slope = sum(half)
          !$omp simd private(push)
          do c = 1, 4
             push = slope*real(unit(c, k), wp)
@@ -424,10 +432,10 @@ contains
    end subroutine pair_forces
 
    !> Sums on the grid of the same pairs when their atoms move
-   pure subroutine pair_changes(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, weight, move, radial)
+   pure subroutine pair_changes(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, value, move, radial)
       integer, intent(in) :: n_points, n_species, n_atoms, n, i, u, t
       integer, intent(in) :: atom(n), place(n)
-      real(sp), intent(in) :: unit(4, n), weight(window, n)
+      real(sp), intent(in) :: unit(4, n), value(window, n)
       real(wp), intent(in) :: move(4, n_atoms)
       real(wp), intent(inout) :: radial(n_points, n_species, n_atoms)
       ! Windows of the next pair overlap this one's: in turn to four sums, or the processor waits for its own stores
@@ -442,7 +450,7 @@ contains
             + real(unit(3, k), wp)*(move(3, j) - move(3, i))
          !$omp simd private(change)
          do l = 1, window
-            change = longer*real(weight(l, k), wp)
+            change = longer*real(value(l, k), wp)
             own(p + l, turn) = own(p + l, turn) + change
             radial(p + l, t, j) = radial(p + l, t, j) + change
          end do

@@ -177,11 +177,11 @@ contains
       type(descriptor_work_type) :: work
       type(descriptor_scratch_type) :: scratch
       real(wp), allocatable :: ghosts(:, :), values(:)
-      integer, allocatable :: place(:)
+      integer, allocatable :: in_group(:)
       integer :: i
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
-      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), place(size(species)))
+      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), in_group(size(species)))
       call place_ghosts(list, list%position, ghosts)
       call new_descriptor_work(descriptors, list%n_most, work)
       call new_descriptor_scratch(descriptors, list%n_most, scratch)
@@ -247,7 +247,7 @@ contains
          integer :: t, u, f, k, j, n
          integer(i8) :: group
          t = species(i)
-         place = 0
+         in_group = 0
          here = [(.false., j=1, size(species))]
          do k = 1, work%around%n
             j = work%around%atom(k)
@@ -259,7 +259,7 @@ contains
             do j = 1, size(species)
                if (species(j) /= u .or. .not. here(j)) cycle
                n = n + 1
-               place(j) = n
+               in_group(j) = n
                map%group_atom(map%group_atom_first(group) + n) = j
             end do
             map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0.0_sp
@@ -292,8 +292,8 @@ contains
          do k = 1, work%around%n
             j = work%around%atom(k)
             if (work%around%species(k) /= u) cycle
-            if (place(j) == 0) cycle
-            l = 3*(place(j) - 1)
+            if (in_group(j) == 0) cycle
+            l = 3*(in_group(j) - 1)
             total(l + 1) = total(l + 1) + work%around%gx(k)
             total(l + 2) = total(l + 2) + work%around%gy(k)
             total(l + 3) = total(l + 3) + work%around%gz(k)

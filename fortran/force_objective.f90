@@ -55,7 +55,7 @@ module tf_force_objective
       !> Parts of the scratch: (n_species + 1) columns of the networks, of which there are n_sets, and panels of
       !> features, two sets; then a seed for each atom of the widest panel
       integer(i8), allocatable :: columns(:), panels(:)
-      !> Parts of the scratch of a structure's forces, behind the seeds: coefficients of pairs and groups, halves and
+      !> Parts of the scratch of a structure's forces, behind the seeds: coefficients of pairs and groups, parities and
       !> columns of the grid, derivatives of one species, and forces
       integer(i8) :: map_part(7) = 0_i8
       integer :: n_feature_most = 0
@@ -250,7 +250,7 @@ contains
    end subroutine add_structure
 
    !> Of the forces
-   subroutine add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, radial, group, halves, columns, g, force)
+   subroutine add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, radial, group, parities, columns, g, force)
       type(force_task_type), intent(in) :: task
       integer, intent(in) :: b, s, n_atoms
       real(wp), intent(in), contiguous :: g_panels(:)
@@ -258,7 +258,7 @@ contains
       real(wp), intent(inout) :: loss
       !> Scratch
       real(wp), intent(inout) :: radial(task%terms%map%grid%n_points, task%pack%n_species, n_atoms), &
-         group(task%terms%map%n_group, task%pack%n_species, n_atoms), halves(4*task%terms%map%grid%n_half*n_atoms), &
+         group(task%terms%map%n_group, task%pack%n_species, n_atoms), parities(4*task%terms%map%grid%n_half*n_atoms), &
          columns(task%terms%map%grid%n_columns*n_atoms), g(task%n_feature_most*n_atoms), force(4, n_atoms)
       integer :: species(n_atoms)
       real(wp) :: difference(3)
@@ -274,7 +274,7 @@ contains
          species(i + 1:i + n) = t
          call take_rows(n, n_f, pack%panel_width(t, b), g_panels(task%panels(t) + pack%atom_offset(t, s) + 1:), &
             terms%feature_factor(:, t), g)
-         call take_coefficients(terms%map, t, n, n_f, g, halves, columns, radial(1, 1, i + 1), group(1, 1, i + 1))
+         call take_coefficients(terms%map, t, n, n_f, g, parities, columns, radial(1, 1, i + 1), group(1, 1, i + 1))
          i = i + n
       end do
       call add_forces(terms%map, first, n_atoms, species, radial, group, force)
@@ -293,7 +293,7 @@ contains
          n_f = task%networks(t)%n_nodes(1)
          n = pack%atom_count(t, s)
          if (n == 0) cycle
-         call give_changes(terms%map, t, n, n_f, radial(1, 1, i + 1), group(1, 1, i + 1), halves, columns, g)
+         call give_changes(terms%map, t, n, n_f, radial(1, 1, i + 1), group(1, 1, i + 1), parities, columns, g)
          call add_rows(n, n_f, pack%panel_width(t, b), terms%feature_factor(:, t), g, &
             x_dot_panels(task%panels(t) + pack%atom_offset(t, s) + 1:))
          i = i + n

@@ -6,14 +6,14 @@
 !>
 !>    h_n'(r) = Σ_g w_g(r) C_gn   for all n, with only the eight points g around θ,
 !>
-!> to 1e-7 of the largest slope.  s_n is the transform of the Kaiser-Bessel window, for which eight points suffice; the
-!> weights themselves are those of the least squares over all orders.  Sums over pairs are done on the grid, and once
-!> for each atom it is exchanged with the coefficients of the orders.  C is even or odd about the middle of the grid
-!> for even and odd n, so half of it is kept.
+!> to 1e-6 of the largest slope of each order or better.  s_n is the transform of the Kaiser-Bessel window, for which
+!> eight points suffice; the weights themselves are those of the least squares over all orders, each in its own
+!> measure.  Sums over pairs are done on the grid, and once for each atom it is exchanged with the coefficients of
+!> the orders.  C is even or odd about the middle of the grid for even and odd n, so half of it is kept.
 module tf_radial_grid
    use tf_kinds, only : wp, lanes, padded
    use tf_constants, only : pi
-   use tf_dense, only : add_product, add_outer_product
+   use tf_dense, only : add_product, few_rows_product, tile_in
    implicit none
    private
    public :: radial_grid_type, new_radial_grid, place_on_grid, fit_slopes, spread_on_grid, collect_from_grid
@@ -22,11 +22,9 @@ module tf_radial_grid
    !> Points that a pair touches, so many that they fill vector registers
    integer, parameter :: window = lanes
    !> Orders that a grid can serve, and its points then
-   integer, parameter :: most_orders = 60, most_points = 136
+   integer, parameter :: most_orders = 60, most_points = ((2*most_orders + 10 + lanes - 1)/lanes)*lanes
    ! A fit needs more orders than points of the window
    integer, parameter :: fewest_orders = window + 4
-   ! Columns of the tables come in fours (tf_dense)
-   integer, parameter :: tile = 4
    ! A column that keeps less of its length is a combination of those before
    real(wp), parameter :: dependent = 1.0e-11_wp
 
@@ -35,6 +33,8 @@ module tf_radial_grid
       integer :: n_points = 0, n_half = 0, n_orders = 0
       !> (n_half, n_columns) C of the even and odd orders on the first half of the grid, zeros behind the last
       real(wp), allocatable :: even(:, :), odd(:, :)
+      !> The transposed
+      real(wp), allocatable :: even_rows(:, :), odd_rows(:, :)
       integer :: n_columns = 0
    end type radial_grid_type
 
@@ -50,7 +50,7 @@ contains
       grid%n_orders = max(n_orders, fewest_orders)
       grid%n_points = padded(2*grid%n_orders + 10)
       grid%n_half = grid%n_points/2
-      grid%n_columns = tile*(((grid%n_orders + 1)/2 + tile - 1)/tile)
+      grid%n_columns = tile_in*(((grid%n_orders + 1)/2 + tile_in - 1)/tile_in)
       allocate (grid%even(grid%n_half, grid%n_columns), grid%odd(grid%n_half, grid%n_columns), source=0.0_wp)
       scale = window_transform([(n, n=0, grid%n_orders - 1)], n_places(grid), grid%n_orders - 1)
       do n = 0, grid%n_orders - 1
@@ -64,6 +64,8 @@ contains
             end associate
          end do
       end do
+      grid%even_rows = transpose(grid%even)
+      grid%odd_rows = transpose(grid%odd)
    end subroutine new_radial_grid
 
    !> Intervals of the grid between θ = 0 and π; the window reaches beyond both
@@ -110,7 +112,7 @@ contains
                g = min(place + l, grid%n_points + 1 - (place + l))
                part = merge(grid%even(g, n/2 + 1), grid%odd(g, n/2 + 1), mod(n, 2) == 0)
                if (mod(n, 2) == 1 .and. g /= place + l) part = -part
-               q(n + 1, l) = part
+               q(n + 1, l) = part/measure(n)
             end do
          end do
          ! Gram-Schmidt, twice for the sake of its orthogonality.  At the ends of the grid points stand for one another
@@ -135,8 +137,17 @@ contains
          do l = window, 1, -1
             fit(l, :, place) = (q(:, l) - matmul(r(l, l + 1:), fit(l + 1:, :, place)))/r(l, l)
          end do
+         do n = 0, grid%n_orders - 1
+            fit(:, n + 1, place) = fit(:, n + 1, place)/measure(n)
+         end do
       end do
    end subroutine fit_slopes
+
+   !> What an error of the slope of order n is measured in: slopes, and what networks make of them, grow with the order
+   elemental real(wp) function measure(n)
+      integer, intent(in) :: n
+      measure = sqrt(n + 1.0_wp)
+   end function measure
 
    !> Σ_n c_n C_gn for n_atoms atoms, parts of even and odd orders apart
    pure subroutine spread_on_grid(grid, n_atoms, n_orders, coefficient, columns, even, odd)
@@ -167,14 +178,17 @@ contains
       integer, intent(in) :: n_atoms, n_orders
       real(wp), intent(in) :: even(grid%n_half, n_atoms), odd(grid%n_half, n_atoms)
       !> Scratch
-      real(wp), intent(inout) :: columns(n_atoms, grid%n_columns)
+      real(wp), intent(inout) :: columns(grid%n_columns, n_atoms)
       real(wp), intent(out) :: coefficient(n_atoms, n_orders)
-      columns = 0.0_wp
-      call add_outer_product(grid%n_half, grid%n_columns, n_atoms, grid%even, even, columns)
-      coefficient(:, 1::2) = columns(:, :(n_orders + 1)/2)
-      columns = 0.0_wp
-      call add_outer_product(grid%n_half, grid%n_columns, n_atoms, grid%odd, odd, columns)
-      coefficient(:, 2::2) = columns(:, :n_orders/2)
+      integer :: n
+      call few_rows_product(grid%n_columns, grid%n_half, n_atoms, grid%even_rows, even, columns)
+      do n = 1, n_orders, 2
+         coefficient(:, n) = columns((n + 1)/2, :)
+      end do
+      call few_rows_product(grid%n_columns, grid%n_half, n_atoms, grid%odd_rows, odd, columns)
+      do n = 2, n_orders, 2
+         coefficient(:, n) = columns(n/2, :)
+      end do
    end subroutine collect_from_grid
 
 end module tf_radial_grid

@@ -436,7 +436,7 @@ except EngineError as error:
 
 @pytest.mark.parametrize("order", (0, 1, 7, 8, 18, 20, 30, 59, 60, 70))
 def test_pairs_on_the_grid_are_the_radial_functions_of_any_order(order):
-    """Up to 59 orders go through the grid, more are kept like angular functions."""
+    """Up to order 59 (60 functions) they go through the grid, else they are kept like angular functions."""
     case = make_case(structures(True), [chebyshev(s, radial_cutoff=5.0, radial_order=order) for s in SPECIES])
     pairs, merged = (force_map(case.structures, case.tables, merged=choice) for choice in (False, True))
     assert (len(pairs.pair_atom) > 0) == (order < 60) and len(merged.pair_atom) == 0

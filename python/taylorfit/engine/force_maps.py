@@ -12,9 +12,11 @@ from . import library
 from .descriptors import Batch, DescriptorTables
 from .library import LANES, call, integers, thread_count
 
+WINDOW = LANES
+"""Points of the radial grid that a pair touches."""
 BATCH_ATOMS = 4096
 """Atoms per engine call: short enough for progress and Ctrl-C."""
-PAIR_BYTES = 2 * 4 + 4 * 4 + 4 * LANES
+PAIR_BYTES = 2 * 4 + 4 * 4 + 4 * WINDOW
 """Of a pair: the other atom and the place on the grid, the unit vector, and the weights of the slopes."""
 
 
@@ -44,7 +46,7 @@ class ForceMap:
     pair_unit: np.ndarray
     """(n_pair, 4) float32 unit vector and 0"""
     pair_value: np.ndarray
-    """(n_pair, LANES) float32 weights of the radial functions' slopes on the grid, 1/Å (fortran/radial_grid.f90)"""
+    """(n_pair, WINDOW) float32 weights of the radial functions' slopes on the grid, 1/Å (fortran/radial_grid.f90)"""
     group_atom_first: np.ndarray
     """(n_atom·n_species + 1,) int64"""
     group_value_first: np.ndarray
@@ -88,7 +90,7 @@ class ForceMap:
             species=self.species[atoms])
 
     def check(self, n_features: np.ndarray) -> ForceMap:
-        """Return the map, having checked that it names only atoms of its structures.
+        """Return the map, having checked that it names only atoms of its structures and places of its grid.
 
         Parameters
         ----------
@@ -108,7 +110,7 @@ def no_pairs(n_atoms: int, n_species: int) -> dict[str, np.ndarray]:
     """The arrays of a `ForceMap` without pairs."""
     none = np.zeros(0, dtype=np.int32)
     return {"pair_first": np.zeros(n_atoms * n_species + 1, dtype=np.int64), "pair_atom": none, "pair_place": none,
-            "pair_unit": np.zeros((0, 4), dtype=np.float32), "pair_value": np.zeros((0, LANES), dtype=np.float32)}
+            "pair_unit": np.zeros((0, 4), dtype=np.float32), "pair_value": np.zeros((0, WINDOW), dtype=np.float32)}
 
 
 def empty_map(n_species: int) -> ForceMap:
@@ -229,7 +231,7 @@ class _Layout:
             pair_atom=np.ones(n_pairs, dtype=np.int32),
             pair_place=np.zeros(n_pairs, dtype=np.int32),
             pair_unit=np.zeros((n_pairs, 4), dtype=np.float32),
-            pair_value=np.zeros((n_pairs, LANES), dtype=np.float32),
+            pair_value=np.zeros((n_pairs, WINDOW), dtype=np.float32),
             group_atom_first=offsets(self.n_neighbours.ravel()),
             group_value_first=offsets(sizes.ravel()),
             group_atom=np.ones(int(self.n_neighbours.sum(dtype=np.int64)), dtype=np.int32),
