@@ -3,6 +3,7 @@
 !> Blocks are joined to a fixed number of chunks whose partial sums are added in fixed order.
 module tf_chunks
    use tf_kinds, only : wp, i8
+   use, intrinsic :: iso_c_binding, only : c_loc, c_intptr_t
    use tf_signals, only : must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -12,6 +13,8 @@ module tf_chunks
    integer, parameter :: max_chunks = 128
    ! Waking a thread costs as much as the work on a few hundred atoms
    integer, parameter :: atoms_per_thread = 2000
+   ! Bytes of a cache line: vectors that straddle two are slower
+   integer, parameter :: line = 64
 
    !> What is done with a block: its share of a loss and of the weight gradient
    type, abstract :: block_task_type
@@ -48,8 +51,9 @@ contains
       real(wp), intent(inout) :: gradient(:)
       !> The user pressed Ctrl-C; the results are incomplete
       logical, intent(out) :: stopped
-      real(wp), allocatable :: part(:, :), loss_part(:), scratch(:)
-      integer :: n_chunks, n_use, c, b, thread
+      real(wp), allocatable :: part(:, :), loss_part(:)
+      real(wp), allocatable, target :: scratch(:)
+      integer :: n_chunks, n_use, c, b, thread, shift
 
       n_chunks = min(task%n_blocks, max_chunks)
       allocate (loss_part(n_chunks), source=0.0_wp)
@@ -57,8 +61,10 @@ contains
       stopped = .false.
 
       n_use = int(min(int(n_threads, i8), max(1_i8, task%n_atoms/atoms_per_thread)))
-      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, thread)
-      allocate (scratch(task%n_scratch))
+      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, shift, thread)
+      allocate (scratch(task%n_scratch + line/8))
+      shift = int(mod(-transfer(c_loc(scratch), 0_c_intptr_t), int(line, c_intptr_t)))
+      shift = modulo(shift, line)/8
       thread = 0
       !$ thread = omp_get_thread_num()
       !$omp do schedule(dynamic)
@@ -67,7 +73,7 @@ contains
          if (must_stop(thread == 0, stopped)) cycle
          if (task%with_gradient) part(:, c) = 0.0_wp
          do b = chunk_start(c), chunk_start(c + 1) - 1
-            call task%evaluate(b, scratch, part(:, c), loss_part(c))
+            call task%evaluate(b, scratch(shift + 1:), part(:, c), loss_part(c))
          end do
       end do
       !$omp end do

@@ -8,7 +8,7 @@
 !> carried to the descriptors and on through one tangent pass of the networks (tf_network_tangent), however many
 !> directions there are.  Blocks, chunks and sums as in tf_objective.
 module tf_force_objective
-   use tf_kinds, only : wp, sp, i8
+   use tf_kinds, only : wp, sp, i8, lanes
    use tf_chunks, only : block_task_type, sum_blocks
    use tf_dense, only : combine_columns, project_on_columns
    use tf_network, only : network_type, forward, backward_to_weights
@@ -120,17 +120,17 @@ contains
          task%columns(t + 1) = task%columns(t) + int(n, i8)*networks(t)%n_columns
          task%panels(t + 1) = task%panels(t) + int(n, i8)*networks(t)%n_nodes(1)
       end do
-      task%map_part = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + widest
+      task%map_part = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + whole_lines(int(widest, i8))
       if (terms%with_forces .and. pack%n_structures > 0) then
          task%n_feature_most = size(terms%feature_factor, 1)
          most = maxval(terms%first_atom(2:) - terms%first_atom(:pack%n_structures))
          associate (grid => terms%map%grid, part => task%map_part)
-         part(2) = part(1) + most*grid%n_points*pack%n_species
-         part(3) = part(2) + most*terms%map%n_group*pack%n_species
-         part(4) = part(3) + most*4*grid%n_half
-         part(5) = part(4) + most*grid%n_columns
-         part(6) = part(5) + most*task%n_feature_most
-         part(7) = part(6) + most*4
+         part(2) = part(1) + whole_lines(most*grid%n_points*pack%n_species)
+         part(3) = part(2) + whole_lines(most*terms%map%n_group*pack%n_species)
+         part(4) = part(3) + whole_lines(most*4*grid%n_half)
+         part(5) = part(4) + whole_lines(most*grid%n_columns)
+         part(6) = part(5) + whole_lines(most*task%n_feature_most)
+         part(7) = part(6) + whole_lines(most*4)
          end associate
       end if
       task%n_scratch = task%map_part(7)
@@ -138,6 +138,12 @@ contains
       derivative = 0.0_wp
       call sum_blocks(task, n_threads, loss, gradient, stopped)
    end subroutine evaluate_force_loss
+
+   !> So many numbers that the next ones start a cache line
+   pure integer(i8) function whole_lines(n)
+      integer(i8), intent(in) :: n
+      whole_lines = ((n + lanes - 1)/lanes)*lanes
+   end function whole_lines
 
    !> One block
    subroutine evaluate_block(task, b, scratch, gradient, loss)
