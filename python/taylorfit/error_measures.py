@@ -12,9 +12,17 @@ TAIL = 1.0
 """A force error |F − F_ref| above this is in the tail of the distribution, eV/Å (Cooper et al. 2020, sec. III B)."""
 
 
-def mae_and_rmse(errors: np.ndarray) -> tuple[float, float]:
-    """Mean absolute and root mean square of errors, in their unit; an empty set gives 0 and NaN, as ænet prints."""
+def mae_and_rmse(errors: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    """Mean absolute and root mean square of errors, in their unit; an empty set gives 0 and NaN, as ænet prints.
+
+    With `weights` (of the same shape, ≥ 0) the means are weighted; all weights 0 is an empty set.
+    """
     errors = np.asarray(errors)
+    if weights is not None:
+        total = float(np.sum(weights))
+        if total == 0.0:
+            return 0.0, float("nan")
+        return float((weights * np.abs(errors)).sum() / total), float(np.sqrt((weights * errors**2).sum() / total))
     if errors.size == 0:
         return 0.0, float("nan")
     return float(np.abs(errors).mean()), float(np.sqrt((errors**2).mean()))

@@ -95,6 +95,7 @@ class Problem:
             self.train.features, self.train.energy, *forces,
             *(() if self.train.structure_weight is None else (self.train.structure_weight,)),
             *(() if self.test is None else (self.test.features, self.test.energy)),
+            *(() if self.test is None or self.test.structure_weight is None else (self.test.structure_weight,)),
             text=repr((s.loss, s.copyweight, s.forces, self.mode, s.method, s.sampling, s.seed, self.criterion,
                        [n.layer_sizes + n.activations for n in self.networks],
                        self.train.names, [] if self.test is None else self.test.names)))
@@ -229,7 +230,8 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
             raise InputError(f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=file)
         return replace(problem, train=_weighted(problem.train, mode, None, main))
     reference = reference_data(main, file)
-    problem = replace(problem, train=_weighted(problem.train, mode, reference, main))
+    problem = replace(problem, train=_weighted(problem.train, mode, reference, main),
+                      test=None if problem.test is None else _weighted(problem.test, mode, reference, main))
     # Without cells, derivatives from a file serve the test structures too
     bare = reference is None and options.derivatives is not None
     if bare:

@@ -100,7 +100,7 @@ class Training:
         weight of the forces in each epoch, Å²; where it changes, the optimiser starts anew
     criterion
         ENERGY, or BOTH: the best epoch is that with the smallest E² + β F², E the RMSE of the test energies per
-        atom, F that of the test force components, β = `criterion_beta`; of the training structures without a test set
+        atom (weighted where structures have weights, as all energy errors of epochs), F that of the test force components, β = `criterion_beta`; of the training structures without a test set
 
     Raises
     ------
@@ -121,6 +121,9 @@ class Training:
         self.state = TrainingState()
         self._reference = ~train.data.is_copy
         self._has_copies = bool(train.data.is_copy.any())
+        weight = train.data.structure_weight
+        self._train_weight = None if weight is None else weight[self._reference]
+        self._test_weight = None if test is None else test.data.structure_weight
 
     def run(self, iterations: int, patience: int = 0) -> Iterator[Epoch]:
         """Yield the epochs up to `iterations`, epoch 0 being the starting weights.
@@ -156,8 +159,8 @@ class Training:
                     raise TaylorfitError("the loss is not finite at the starting weights")
                 epoch = Epoch(
                     state.next_epoch,
-                    *mae_and_rmse(error[self._reference]),
-                    *mae_and_rmse(test_error),
+                    *mae_and_rmse(error[self._reference], self._train_weight),
+                    *mae_and_rmse(test_error, self._test_weight),
                     mae_and_rmse(error[~self._reference])[1] if self._has_copies else None,
                     *forces,
                 )

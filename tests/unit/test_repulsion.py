@@ -1,0 +1,135 @@
+"""Copies with pushed pairs: the nuclear repulsion, the energies, and what must not be drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.data import atomic_numbers
+
+from taylorfit.error_measures import mae_and_rmse
+from taylorfit.errors import InputError
+from taylorfit.repulsion import REACH, TOLERANCE, UNCERTAINTY, RepulsionPlan, nuclear_repulsion, pushed_copies
+from taylorfit.structure import Structure
+
+CURVATURE = {"O": 30.0, "H": 15.0}
+
+
+def molecule(periodic: bool = False, **changes) -> Structure:
+    """Two water molecules with random forces."""
+    rng = np.random.default_rng(2)
+    positions = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0],
+                          [2.8, 0.3, 0.1], [3.3, 1.0, 0.5], [3.2, -0.5, -0.4]])
+    values = dict(symbols=("O", "H", "H") * 2, positions=positions, energy=-900.0, forces=rng.normal(size=(6, 3)),
+                  cell=np.diag([6.0, 5.5, 5.8]) if periodic else np.zeros((3, 3)), pbc=(periodic,) * 3)
+    return Structure(**values | changes)
+
+
+def total_repulsion(structure: Structure, positions: np.ndarray, within: np.ndarray) -> float:
+    """Σ over pairs and images that are within reach at the positions `within`."""
+    shifts = [np.zeros(3)]
+    if structure.pbc[0]:
+        shifts = [np.array([a, b, c]) @ structure.cell for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
+    total = 0.0
+    for i, a in enumerate(structure.symbols):
+        for j, b in enumerate(structure.symbols):
+            for shift in shifts:
+                if i == j or np.linalg.norm(within[j] + shift - within[i]) > REACH:
+                    continue
+                r = np.linalg.norm(positions[j] + shift - positions[i])
+                total += 0.5 * float(nuclear_repulsion(np.array([atomic_numbers[a]]), np.array([atomic_numbers[b]]),
+                                                       np.array([r]))[0][0])
+    return total
+
+
+def test_nuclear_repulsion_is_coulombs_at_short_range_and_screened_beyond():
+    r = np.array([1e-6, 0.3, 0.9, 2.5])
+    energy, slope = nuclear_repulsion(np.full(4, 8), np.full(4, 3), r)
+    assert energy[0] * r[0] == pytest.approx(14.399645 * 24, rel=1e-4)
+    # Ziegler, Biersack, Littmark: a = 0.46850/(8^0.23 + 3^0.23) Å
+    x = 0.9 / (0.46850 / (8**0.23 + 3**0.23))
+    phi = 0.18175 * np.exp(-3.1998 * x) + 0.50986 * np.exp(-0.94229 * x) + 0.28022 * np.exp(-0.4029 * x) + 0.02817 * np.exp(-0.20162 * x)
+    assert energy[2] == pytest.approx(14.399645 * 24 / 0.9 * phi, rel=1e-12)
+    step = 1e-6 * r
+    numeric = (nuclear_repulsion(8, 3, r + step)[0] - nuclear_repulsion(8, 3, r - step)[0]) / (2 * step)
+    np.testing.assert_allclose(slope, numeric, rtol=1e-7)
+    assert (slope < 0).all() and (np.diff(energy) < 0).all()
+
+
+@pytest.mark.parametrize("periodic", (False, True), ids=("isolated", "periodic"))
+@pytest.mark.parametrize("curvature", (None, CURVATURE), ids=("first order", "curvature"))
+def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature):
+    parent = molecule(periodic)
+    copies = pushed_copies(parent, 0, RepulsionPlan(copies=8), curvature)
+    assert len(copies) == 8
+    for copy in copies:
+        moved = copy.positions - parent.positions
+        expected = -float((moved * parent.forces).sum())
+        if curvature:
+            expected += 0.5 * sum(curvature[s] * float(d @ d) for s, d in zip(parent.symbols, moved))
+        step = 1e-4
+        old, new, plus, minus = (total_repulsion(parent, parent.positions + t * moved, parent.positions)
+                                 for t in (0.0, 1.0, step, -step))
+        expected += new - old - (plus - minus) / (2 * step)
+        rise = copy.energy - parent.energy
+        assert rise == pytest.approx(expected, abs=1e-6)
+        assert copy.weight == pytest.approx(min(1.0, (TOLERANCE * 6 / (UNCERTAINTY * rise)) ** 2))
+        assert copy.forces is None and copy.stress is None
+
+
+def test_two_atoms_come_closer_by_what_was_asked():
+    plan = RepulsionPlan(copies=20, shortest_push=0.3, longest_push=0.5, highest=50.0)
+    parent = molecule()
+    for copy in pushed_copies(parent, 3, plan):
+        moved = copy.positions - parent.positions
+        i, j = np.flatnonzero(moved.any(axis=1))
+        np.testing.assert_allclose(moved[i], -moved[j])
+        before, after = (np.linalg.norm(p[j] - p[i]) for p in (parent.positions, copy.positions))
+        assert 0.3 <= before - after + 1e-12 and before - after <= 0.5 + 1e-12
+        assert np.linalg.norm(np.cross(moved[i], parent.positions[j] - parent.positions[i])) < 1e-12
+
+
+def test_every_pair_of_species_gets_its_share_and_seeds_decide():
+    parent, plan = molecule(), RepulsionPlan(copies=300, highest=100.0)
+    copies = pushed_copies(parent, 0, plan)
+    kinds = ["".join(sorted(np.array(parent.symbols)[(c.positions != parent.positions).any(axis=1)])) for c in copies]
+    assert all(kinds.count(kind) > 30 for kind in ("HH", "HO", "OO")) and len(copies) == 300
+    again, other, seeded = (pushed_copies(parent, index, RepulsionPlan(copies=5, seed=seed))
+                            for index, seed in ((0, 1), (1, 1), (0, 2)))
+    first = pushed_copies(parent, 0, RepulsionPlan(copies=5))
+    assert [c.energy for c in first] == [c.energy for c in again]
+    assert {c.energy for c in first}.isdisjoint(c.energy for c in other + seeded)
+
+
+def test_cohesive_energies_and_weights_are_carried_over():
+    parent = molecule(weight=0.5, cohesive_energy=-20.0)
+    (copy,) = pushed_copies(parent, 0, RepulsionPlan(copies=1))
+    assert copy.cohesive_energy + 20.0 == pytest.approx(copy.energy + 900.0)
+    assert copy.weight <= 0.5
+
+
+@pytest.mark.parametrize("parent", (
+    molecule(energy=None), molecule(forces=None), Structure(("O",), np.zeros((1, 3)), energy=-1.0, forces=np.zeros((1, 3))),
+    Structure(("O", "O"), np.array([[0.0, 0, 0], [9.0, 0, 0]]), energy=-1.0, forces=np.zeros((2, 3)))),
+    ids=("no energy", "no forces", "one atom", "far apart"))
+def test_some_structures_have_no_copies(parent):
+    assert pushed_copies(parent, 0, RepulsionPlan()) == []
+
+
+def test_a_species_that_is_no_element_is_refused():
+    with pytest.raises(InputError, match="not an element"):
+        pushed_copies(molecule(symbols=("Q1", "H", "H", "O", "H", "H")), 0, RepulsionPlan())
+
+
+@pytest.mark.parametrize("values", ({"copies": 0}, {"shortest_push": 0.0}, {"shortest_push": 2.0}, {"longest_push": 6.0},
+                                    {"highest": 0.0}, {"highest": np.nan}, {"seed": -1}))
+def test_plans_out_of_range_are_refused(values):
+    with pytest.raises(InputError):
+        RepulsionPlan(**values)
+
+
+def test_weighted_errors():
+    errors, weights = np.array([1.0, -2.0, 9.0]), np.array([1.0, 1.0, 0.0])
+    assert mae_and_rmse(errors, weights) == pytest.approx(mae_and_rmse(errors[:2]))
+    assert mae_and_rmse(errors, np.ones(3)) == pytest.approx(mae_and_rmse(errors))
+    mae, rmse = mae_and_rmse(errors, np.zeros(3))
+    assert mae == 0.0 and np.isnan(rmse)
