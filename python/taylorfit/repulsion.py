@@ -36,8 +36,8 @@ CLOSEST_OF = 1.0
 """Å: pairs are taken among those no more than so much longer than the shortest of their species in the structure."""
 MOST_OF_DISTANCE = 0.55
 """The share of its distance by which a pair is shortened at most."""
-UNCERTAINTY, TOLERANCE = 0.15, 3.0e-3
-"""Energies of copies are taken to be off by this share of their rise; weights make it count like so many eV/atom."""
+UNCERTAINTY = 0.15
+"""Energies of copies are taken to be off by this share of their rise."""
 SMALLEST_RISE = 0.02
 """eV: copies that rise less say nothing."""
 _TRIES = 10
@@ -61,6 +61,8 @@ class RepulsionPlan:
     """Å"""
     highest: float = 12.0
     """eV: largest rise of the energy."""
+    tolerance: float = 1.0e-3
+    """eV/atom: weights make the uncertainty of the copies' energies count like errors of this size."""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -72,6 +74,8 @@ class RepulsionPlan:
         if not SMALLEST_RISE < self.highest < np.inf:
             raise InputError("the largest rise of the energy cannot be used", value=self.highest,
                              expected=f"eV, above {SMALLEST_RISE:g}")
+        if not 0.0 < self.tolerance < np.inf:
+            raise InputError("the tolerance cannot be used", value=self.tolerance, expected="eV/atom, above 0")
         if self.seed < 0:
             raise InputError("the seed is negative", value=self.seed, expected="0 or more")
 
@@ -98,7 +102,7 @@ def pushed_copies(
 
     The species of the pair are drawn first, so that rare ones get their share, then the pair among the closest, then
     by how much it is shortened; both atoms move equally far.  The copies have no forces, and weights by which the
-    uncertainty of their energies counts no more than the accuracy of a good potential.
+    uncertainty of their energies counts no more than an error of `plan.tolerance`.
 
     Parameters
     ----------
@@ -138,7 +142,7 @@ def pushed_copies(
         if not SMALLEST_RISE < rise < plan.highest:
             continue
         cohesive = structure.cohesive_energy
-        weight = min(1.0, (TOLERANCE * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
+        weight = min(1.0, (plan.tolerance * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
         found.append(replace(
             structure, positions=structure.positions + displacement, energy=structure.energy + rise, forces=None, stress=None,
             force_weights=None, cohesive_energy=None if cohesive is None else cohesive + rise,

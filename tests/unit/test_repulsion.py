@@ -8,7 +8,7 @@ from ase.data import atomic_numbers
 
 from taylorfit.error_measures import mae_and_rmse
 from taylorfit.errors import InputError
-from taylorfit.repulsion import REACH, TOLERANCE, UNCERTAINTY, RepulsionPlan, nuclear_repulsion, pushed_copies
+from taylorfit.repulsion import REACH, UNCERTAINTY, RepulsionPlan, nuclear_repulsion, pushed_copies
 from taylorfit.structure import Structure
 
 CURVATURE = {"O": 30.0, "H": 15.0}
@@ -72,7 +72,7 @@ def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature)
         expected += new - old - (plus - minus) / (2 * step)
         rise = copy.energy - parent.energy
         assert rise == pytest.approx(expected, abs=1e-6)
-        assert copy.weight == pytest.approx(min(1.0, (TOLERANCE * 6 / (UNCERTAINTY * rise)) ** 2))
+        assert copy.weight == pytest.approx(min(1.0, (RepulsionPlan().tolerance * 6 / (UNCERTAINTY * rise)) ** 2))
         assert copy.forces is None and copy.stress is None
 
 
@@ -121,7 +121,7 @@ def test_a_species_that_is_no_element_is_refused():
 
 
 @pytest.mark.parametrize("values", ({"copies": 0}, {"shortest_push": 0.0}, {"shortest_push": 2.0}, {"longest_push": 6.0},
-                                    {"highest": 0.0}, {"highest": np.nan}, {"seed": -1}))
+                                    {"highest": 0.0}, {"highest": np.nan}, {"tolerance": 0.0}, {"seed": -1}))
 def test_plans_out_of_range_are_refused(values):
     with pytest.raises(InputError):
         RepulsionPlan(**values)

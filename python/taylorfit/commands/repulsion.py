@@ -42,12 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="least and most by which a pair is shortened (default: %(default)s)")
     parser.add_argument("--highest", type=float, default=plan.highest, metavar="eV",
                         help="largest rise of the energy (default: %(default)s)")
+    parser.add_argument("--tolerance", type=float, default=1000 * plan.tolerance, metavar="meV",
+                        help="weights make the uncertainty of the copies' energies count like errors of so many meV/atom "
+                             "(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=plan.seed, metavar="N", help="of the draws (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Write the copies; return the report."""
-    plan = RepulsionPlan(arguments.copies, *arguments.push, arguments.highest, arguments.seed)
+    plan = RepulsionPlan(arguments.copies, *arguments.push, arguments.highest, arguments.tolerance / 1000, arguments.seed)
     folder = Path(arguments.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError("the folder for the copies is not empty", file=str(folder), expected="a new folder")
