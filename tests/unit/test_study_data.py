@@ -132,6 +132,8 @@ def test_input_files_are_read_and_belong_together(name: str) -> None:
             scale = file.removeprefix("md-").removesuffix(".in")
             known = {f"potentials/{scale}-{mode}" for mode in ("energy", "taylor", "centred", "exact")}
             known |= {f"potentials/{scale}-md-{mode}" for mode in ("energy", "taylor", "centred", "exact")}
+            trainings = [read_train_input(other) for other in written if other.startswith("train-")]
+            known |= {training.committee.folder for training in trainings if training.committee}
             assert {path for _, paths in read_md_input(file).potentials for path in paths} <= known
         else:
             scan = read_scan_input(file)

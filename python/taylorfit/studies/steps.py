@@ -109,10 +109,10 @@ def scan_step(name: str, scale: str, needs: str = "") -> Step:
     return Step(f"scan {file}", run, needs)
 
 
-def train_step(file: str) -> Step:
-    """A training, also of a committee; the number of seeds is that of its members."""
+def train_step(file: str, members_are_seeds: bool = True) -> Step:
+    """A training, also of a committee; the number of seeds is that of its members, unless that is fixed."""
     def run(options: Options) -> int:
-        members = [] if options.seeds is None else ["--committee", str(options.seeds)]
+        members = [] if options.seeds is None or not members_are_seeds else ["--committee", str(options.seeds)]
         return once(f"train-{Path(file).stem}", ["train", file, *members], [file, *data_files("*.train")],
                     options, ["--fresh", "--report", f"{Path(file).stem}.json"], log=True)
 
