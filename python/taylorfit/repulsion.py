@@ -53,7 +53,7 @@ class RepulsionPlan:
         on construction, for numbers out of range.
     """
 
-    copies: int = 4
+    copies: int = 3
     """Of each structure."""
     shortest_push: float = 0.2
     """Å"""
@@ -61,7 +61,7 @@ class RepulsionPlan:
     """Å"""
     highest: float = 12.0
     """eV: largest rise of the energy."""
-    tolerance: float = 1.0e-3
+    tolerance: float = 0.5e-3
     """eV/atom: weights make the uncertainty of the copies' energies count like errors of this size."""
     seed: int = 1
 
