@@ -22,6 +22,7 @@ or pairs of near frames), and the universal repulsion of nuclei (Ziegler, Biersa
 A potential trained with them keeps atoms apart where the reference structures know nothing, so that MD does not
 end in atoms falling into each other. The energies are rough: the files have small weights, which `train` heeds
 (ænet does not), and no forces. List them in generate.in beside the structures; they serve every mode of training.
+Extrapolation warnings then know the descriptors of the copies as training data, too.
 
 Example: python -m taylorfit repulsion 'xsf/*.xsf' --output repulsive --temperature 400
          and in generate.in, under FILES: 2, xsf/*.xsf, repulsive/*.xsf

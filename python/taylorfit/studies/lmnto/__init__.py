@@ -87,7 +87,7 @@ def _md_rows(scale: str) -> list[PaperRow]:
                    walks_words(table, f"{prefix}{mode}", column, ".3f", "meV/atom"), "Not in the paper.")
           for mode in ("centred", "exact")),
         *([] if scale == "quick" else [
-            PaperRow("NVE, committee of 6, corrected Taylor energies, δ 0.1 Å", DASH,
+            PaperRow("NVE, committee of 3, corrected Taylor energies, δ 0.1 Å", DASH,
                      walks_words(table, "md-wide", column, ".3f", "meV/atom"),
                      "Copies further from the frames than these are from each other teach where not to go.")]),
     ]
