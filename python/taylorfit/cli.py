@@ -28,7 +28,7 @@ COMMANDS = {
     "report": "a page about a training: settings, errors, plots, warnings (HTML or Markdown)",
     "setup": "propose setup and input files for a set of structures",
     "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
-    "repulsion": "write structures with atoms pushed together, so that potentials keep atoms apart in MD",
+    "repel": "write structures with atoms pushed together, so that potentials keep atoms apart in MD",
     "info": "what a training set, potential, setup, checkpoint or structure file holds",
     "convert": "convert training sets and potentials between binary and text, structures to XSF and back",
     "study": "repeat a study of the paper, from data to tables and figures",

@@ -73,7 +73,7 @@ def read_and_made(given: Namespace) -> tuple[list[str], list[str]]:
             return given.structures, [f"{given.output}/{name}" for name in ("generate.in", "train.in")]
         case "suggest":
             return given.structures, []
-        case "repulsion":
+        case "repel":
             return given.structures, [f"{given.output}/pushed-000001-1.xsf"]
         case "info":
             return given.files, []

@@ -1,4 +1,4 @@
-"""`repulsion`: its files go through generate and train, and the error of an epoch weighs them as the loss does."""
+"""`repel`: its files go through generate and train, and the error of an epoch weighs them as the loss does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taylorfit.formats.xsf import read_xsf
 
 def test_copies_are_trained_on_with_their_weights(tmp_path: Path) -> None:
     structures = make_toy(tmp_path, 12)
-    found = report(tmp_path, "repulsion", "xsf/*.xsf", "--output", "repulsive", "--copies", "3", "--temperature", "2000")
+    found = report(tmp_path, "repel", "xsf/*.xsf", "--output", "repulsive", "--copies", "3", "--temperature", "2000")
     files = sorted((tmp_path / "repulsive").iterdir())
     copies = [read_xsf(file) for file in files]
     assert found["structures"] == 12 and found["copies"] == len(copies) > 24
@@ -39,7 +39,7 @@ def test_copies_are_trained_on_with_their_weights(tmp_path: Path) -> None:
 def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:
     make_toy(tmp_path, 4)
     for folder, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        succeed(tmp_path, "repulsion", "generate.in", "--output", folder, "--seed", seed)
+        succeed(tmp_path, "repel", "generate.in", "--output", folder, "--seed", seed)
     texts = [{f.name: f.read_text() for f in (tmp_path / folder).iterdir()} for folder in "abc"]
     assert texts[0] == texts[1] != texts[2]
 
@@ -49,8 +49,8 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
     before = contents(tmp_path)
-    assert "not empty" in run(tmp_path, "repulsion", "xsf/*.xsf", "--output", "full").complaint
-    assert "copies" in run(tmp_path, "repulsion", "xsf/*.xsf", "--output", "new", "--copies", "0").complaint
-    assert "shortened" in run(tmp_path, "repulsion", "xsf/*.xsf", "--output", "new", "--push", "2", "1").complaint
-    assert "rise" in run(tmp_path, "repulsion", "xsf/*.xsf", "--output", "new", "--highest", "0").complaint
+    assert "not empty" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "full").complaint
+    assert "copies" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "new", "--copies", "0").complaint
+    assert "shortened" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "new", "--push", "2", "1").complaint
+    assert "rise" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "new", "--highest", "0").complaint
     assert contents(tmp_path) == before

@@ -1,4 +1,4 @@
-"""`python -m taylorfit repulsion`: structures with two atoms pushed together, for potentials that are to run MD."""
+"""`python -m taylorfit repel`: structures with two atoms pushed together, for potentials that are to run MD."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ end in atoms falling into each other. The energies are rough: the files have sma
 (ænet does not), and no forces. List them in generate.in beside the structures; they serve every mode of training.
 Extrapolation warnings then know the descriptors of the copies as training data, too.
 
-Example: python -m taylorfit repulsion 'xsf/*.xsf' --output repulsive --temperature 400
+Example: python -m taylorfit repel 'xsf/*.xsf' --output repulsive --temperature 400
          and in generate.in, under FILES: 2, xsf/*.xsf, repulsive/*.xsf
 
 Keys of the report: structures and copies (numbers), folder, rise (5, 25, 50, 75, 95 % of the rises of the energy, eV),
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 shortest[pair] = min(distance, shortest.get(pair, np.inf))
                 write_xsf(folder / f"pushed-{index + 1:06d}-{number}.xsf", copy, [
                     f"{parent.name or 'structure'}: {pair} pushed to {distance:.3f} Å, energy estimated {rise:.3f} eV higher",
-                    "by taylorfit repulsion; not a reference calculation"])
+                    "by taylorfit repel; not a reference calculation"])
                 rises.append(rise)
                 weights.append(copy.weight)
                 written += 1
