@@ -145,7 +145,7 @@ def pushed_copies(
         weight = min(1.0, (plan.tolerance * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
         found.append(replace(
             structure, positions=structure.positions + displacement, energy=structure.energy + rise, forces=None, stress=None,
-            force_weights=None, cohesive_energy=None if cohesive is None else cohesive + rise,
+            force_weights=None, cohesive_energy=cohesive + rise if cohesive else None,
             weight=structure.weight * weight))
     return found
 
