@@ -63,8 +63,7 @@ contains
       n_use = int(min(int(n_threads, i8), max(1_i8, task%n_atoms/atoms_per_thread)))
       !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, shift, thread)
       allocate (scratch(task%n_scratch + line/8))
-      shift = int(mod(-transfer(c_loc(scratch), 0_c_intptr_t), int(line, c_intptr_t)))
-      shift = modulo(shift, line)/8
+      shift = int(modulo(-transfer(c_loc(scratch), 0_c_intptr_t), int(line, c_intptr_t)))/8
       thread = 0
       !$ thread = omp_get_thread_num()
       !$omp do schedule(dynamic)

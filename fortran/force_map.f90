@@ -287,26 +287,30 @@ contains
       associate (n_points => map%grid%n_points, n_orders => map%radial_count(t))
       even = 0.0_wp
       odd = 0.0_wp
-      even_weighted = 0.0_wp
-      odd_weighted = 0.0_wp
+      if (half > 0) then
+         even_weighted = 0.0_wp
+         odd_weighted = 0.0_wp
+      end if
       do i = 1, n
          do u = 1, map%n_species
             weight = map%weight(u, t)
-            !$omp simd private(e, o)
-            do l = 1, map%grid%n_half
-               e = radial(l, u, i) + radial(n_points + 1 - l, u, i)
-               o = radial(l, u, i) - radial(n_points + 1 - l, u, i)
-               even(l, i) = even(l, i) + e
-               odd(l, i) = odd(l, i) + o
-            end do
-            if (half == 0) cycle
-            !$omp simd private(e, o)
-            do l = 1, map%grid%n_half
-               e = radial(l, u, i) + radial(n_points + 1 - l, u, i)
-               o = radial(l, u, i) - radial(n_points + 1 - l, u, i)
-               even_weighted(l, i) = even_weighted(l, i) + weight*e
-               odd_weighted(l, i) = odd_weighted(l, i) + weight*o
-            end do
+            if (half > 0) then
+               !$omp simd private(e, o)
+               do l = 1, map%grid%n_half
+                  e = radial(l, u, i) + radial(n_points + 1 - l, u, i)
+                  o = radial(l, u, i) - radial(n_points + 1 - l, u, i)
+                  even(l, i) = even(l, i) + e
+                  odd(l, i) = odd(l, i) + o
+                  even_weighted(l, i) = even_weighted(l, i) + weight*e
+                  odd_weighted(l, i) = odd_weighted(l, i) + weight*o
+               end do
+            else
+               !$omp simd
+               do l = 1, map%grid%n_half
+                  even(l, i) = even(l, i) + (radial(l, u, i) + radial(n_points + 1 - l, u, i))
+                  odd(l, i) = odd(l, i) + (radial(l, u, i) - radial(n_points + 1 - l, u, i))
+               end do
+            end if
          end do
       end do
       call collect_from_grid(map%grid, n, n_orders, even, odd, columns, g_dot)

@@ -136,7 +136,9 @@ def find_curvature(structures: Sequence[Structure], options: TaylorOptions, thre
         return curvature_from_forces(structures, options.temperature)
     if options.potential is not None:
         potential = load_potential(options.potential, structures)
-        return curvature_from_potential(structures, potential, options.seed, threads)
+        # A first potential knows nothing of structures that `repel` made
+        usual = [structure for structure in structures if structure.forces is not None]
+        return curvature_from_potential(usual or structures, potential, options.seed, threads)
     found = curvature_from_pairs(structures, find_frame_pairs(structures))
     if found is None:
         raise InputError(

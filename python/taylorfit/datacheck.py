@@ -80,7 +80,7 @@ class DataReport:
     units: tuple[UnitCheck, ...]
     """Energy differences against the work of the forces, per composition."""
     shortest: dict[str, float]
-    """Shortest distance of each pair of species over all structures, Å."""
+    """Shortest distance of each pair of species, Å, over the structures with forces, from which copies start."""
     net_force: float | None
     """Largest net force per atom over all structures, eV/Å."""
     findings: tuple[Finding, ...]
@@ -292,7 +292,7 @@ def _report_energies(structures: Sequence[Structure], report: _Reporter) -> None
 def _report_distances(
     structures: Sequence[Structure], min_distances: Mapping[tuple[str, str], float], report: _Reporter
 ) -> dict[str, float]:
-    """Report short distances; return the shortest of each pair of species, Å."""
+    """Report short distances; return the shortest of each pair of species in structures with forces, Å."""
     allowed = {"-".join(sorted(pair)): limit for pair, limit in min_distances.items()}
     found: dict[str, list[tuple[float, int]]] = {}
     for index, structure in enumerate(structures):
@@ -309,7 +309,9 @@ def _report_distances(
             short.update(index for d, index in entries if d < limit)
             details.append(f"{pair} {distance.min():.3f} Å (usually {np.median(distance):.3f})")
     report("short-distance", short, ": " + ", ".join(details))
-    return {pair: float(min(d for d, _ in entries)) for pair, entries in sorted(found.items())}
+    with_forces = {pair: [d for d, index in entries if structures[index].forces is not None]
+                   for pair, entries in sorted(found.items())}
+    return {pair: float(min(distances)) for pair, distances in with_forces.items() if distances}
 
 
 def _shortest_distances(structure: Structure) -> dict[str, float]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
 from .engine import DescriptorTables, describe
 from .errors import InputError
-from .formats.atomic_write import check_writable
 from .formats.trainset_binary import TrainsetWriter
-from .formats.xsf import write_xsf
+from .formats.xsf_folder import XsfFolder
 from .structure import Structure
 from .taylor.copies import Copies, CopySource
 
@@ -28,41 +25,18 @@ ISOLATED_MARGIN = 1.0e-6
 _LONGEST_STEM = 150  # characters; names of files may have 255 bytes
 
 
-class XsfCopies:
-    """A folder of Taylor copies as XSF files, for any other energy trainer; a context manager.
-
-    The folder is made at the start of the ``with`` block.  If that ends with an exception, the
-    files written so far are removed again, and so is the folder if it was not there before.
-    """
+class XsfCopies(XsfFolder):
+    """A folder of Taylor copies as XSF files, for any other energy trainer."""
 
     def __init__(self, directory: str | PathLike[str]) -> None:
-        self._directory = Path(directory)
-        self._written: list[Path] = []
+        super().__init__(directory)
         self._stems: set[str] = set()
-        self._is_new = False
-
-    def __enter__(self) -> XsfCopies:
-        check_xsf_directory(self._directory)
-        self._is_new = not self._directory.exists()
-        self._directory.mkdir(exist_ok=True)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
-        if kind is None:
-            return
-        with suppress(OSError):
-            for path in self._written:
-                path.unlink(missing_ok=True)
-            if self._is_new:
-                self._directory.rmdir()
 
     def write(self, parent: Structure, copies: Copies, description: str) -> None:
         """Write the copies of one structure; `description` says how their energies are expanded."""
         stem = self._stem(parent.name)
         for number, copy in enumerate(copies.structures(parent)):
-            path = self._directory / f"{stem}-taylor-{number:04d}.xsf"
-            self._written.append(path)
-            write_xsf(path, copy, comments=[
+            self.add(f"{stem}-taylor-{number:04d}.xsf", copy, [
                 f"Taylor copy {copy.name}", f"{description}; forces are those of the parent",
             ])
 
@@ -77,27 +51,6 @@ class XsfCopies:
             stem = f"{wanted}_again{again}"
         self._stems.add(stem)
         return stem
-
-
-def check_xsf_directory(directory: str | PathLike[str]) -> None:
-    """Refuse a folder for XSF copies that holds files or could not be made.
-
-    Raises
-    ------
-    InputError
-        saying why.
-    """
-    path = Path(directory)
-    if not path.is_dir():
-        check_writable(path, overwrite=False)
-        return
-    try:
-        occupied = any(path.iterdir())
-    except OSError as error:
-        raise InputError(f"cannot be used for XSF copies ({error.strerror})", file=path) from None
-    if occupied:
-        raise InputError("is not empty", file=path, expected="an empty or new folder for the XSF copies")
-    check_writable(path / "copy.xsf")
 
 
 @dataclass(frozen=True, eq=False)

@@ -240,7 +240,8 @@ def _with_forces(problem: Problem, sources: Sequence[TrainingSet], chosen: Seque
         if required:
             raise InputError(f"FORCES mode={mode} needs the cells of the structures", file=input_file, value=file,
                              expected=f"{file}.geometry, which generate writes, or the structure files it names")
-        print("note: cells of the structures are not known, so force errors of training and test structures are not shown")
+        print("note: cells and weights of the structures are not known, so force errors of training and test structures are not "
+              "shown, and all structures count alike")
         return problem
     tables = DescriptorTables.from_setups(main.species, main.setups)
     common = {"seed": settings.seed, "threads": problem.threads}

@@ -22,6 +22,7 @@ from ase.data import atomic_numbers
 from .engine import neighbours
 from .errors import InputError
 from .structure import Structure
+from .survey import COINCIDING
 from .taylor.expansion import Expansion
 
 # Screening function of Ziegler, Biersack, Littmark and its length, Å; e²/4πε₀ in eV Å
@@ -41,6 +42,19 @@ UNCERTAINTY = 0.15
 SMALLEST_RISE = 0.02
 """eV: copies that rise less say nothing."""
 _TRIES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class PushedCopy:
+    """A copy of a structure with one pair of atoms pushed together."""
+
+    structure: Structure
+    pair: str
+    """Species of the two atoms, in order of the alphabet: "H-O"."""
+    distance: float
+    """Å, of the pair in the copy."""
+    rise: float
+    """eV, of the energy."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class RepulsionPlan:
             raise InputError("the largest rise of the energy cannot be used", value=self.highest,
                              expected=f"eV, above {SMALLEST_RISE:g}")
         if not 0.0 < self.tolerance < np.inf:
-            raise InputError("the tolerance cannot be used", value=self.tolerance, expected="eV/atom, above 0")
+            raise InputError("the tolerance cannot be used", value=f"{1000 * self.tolerance:g} meV/atom", expected="above 0")
         if self.seed < 0:
             raise InputError("the seed is negative", value=self.seed, expected="0 or more")
 
@@ -97,7 +111,7 @@ def nuclear_repulsion(z1: np.ndarray, z2: np.ndarray, distance: np.ndarray) -> t
 
 def pushed_copies(
     structure: Structure, index: int, plan: RepulsionPlan, curvature: Mapping[str, float] | None = None
-) -> list[Structure]:
+) -> list[PushedCopy]:
     """Return copies of a structure, each with one pair of atoms pushed together.
 
     The species of the pair are drawn first, so that rare ones get their share, then the pair among the closest, then
@@ -113,23 +127,20 @@ def pushed_copies(
 
     Returns
     -------
-    list of Structure
-        at most `plan.copies`; none without energy, forces or pairs.
+    list of PushedCopy
+        at most `plan.copies`; none where `can_be_pushed` says so, or without pairs.
 
     Raises
     ------
     InputError
-        for a species that is no element.
+        for a species that is no element, and for atoms at the same place.
     """
-    if structure.energy is None or structure.forces is None or structure.n_atoms < 2:
+    if not can_be_pushed(structure):
         return []
-    unknown = sorted(set(structure.symbols) - set(atomic_numbers))
-    if unknown:
-        raise InputError("not an element: its repulsion is unknown", file=structure.name or None, value=unknown[0])
     pairs = _Pairs(structure)
     expansion = Expansion(curvature or {})
     rng = np.random.default_rng([plan.seed, index])
-    found: list[Structure] = []
+    found: list[PushedCopy] = []
     for _ in range(_TRIES * plan.copies if pairs.kinds else 0):
         if len(found) == plan.copies:
             break
@@ -141,13 +152,17 @@ def pushed_copies(
         rise = float(expansion.energy_changes(index, structure, displacement[None])[0]) + pairs.repulsion(displacement)
         if not SMALLEST_RISE < rise < plan.highest:
             continue
-        cohesive = structure.cohesive_energy
         weight = min(1.0, (plan.tolerance * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
-        found.append(replace(
-            structure, positions=structure.positions + displacement, energy=structure.energy + rise, forces=None, stress=None,
-            force_weights=None, cohesive_energy=cohesive + rise if cohesive else None,
-            weight=structure.weight * weight))
+        copy = replace(structure, positions=structure.positions + displacement, forces=None, stress=None, force_weights=None,
+                       weight=structure.weight * weight, **structure.energies_raised(rise))
+        found.append(PushedCopy(copy, pairs.name(pair), float(pairs.distance[pair]) - push, rise))
     return found
+
+
+def can_be_pushed(structure: Structure) -> bool:
+    """Does it have what the energies of copies follow from?"""
+    has_energy = structure.energy is not None or bool(structure.cohesive_energy)
+    return has_energy and structure.forces is not None and structure.n_atoms > 1
 
 
 class _Pairs:
@@ -155,10 +170,16 @@ class _Pairs:
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
+        self.number = np.array([atomic_numbers.get(symbol, 0) for symbol in structure.symbols])
+        if not self.number.all():
+            raise InputError("not an element: its repulsion is unknown", file=structure.name or None,
+                             value=structure.symbols[int(self.number.argmin())])
         first, self.other, self.vector = neighbours(structure, REACH)
         self.atom = np.repeat(np.arange(structure.n_atoms), np.diff(first))
         self.distance = np.linalg.norm(self.vector, axis=1)
-        self.number = np.array([atomic_numbers[symbol] for symbol in structure.symbols])
+        if (self.distance < COINCIDING).any():
+            raise InputError("two atoms are at the same place", file=structure.name or None,
+                             value=self.name(int(self.distance.argmin())), expected=f"more than {COINCIDING:g} Å between them")
         z = np.sort(np.stack([self.number[self.atom], self.number[self.other]]), axis=0)
         own = self.atom == self.other
         self.kinds: list[np.ndarray] = []
@@ -167,6 +188,10 @@ class _Pairs:
             places = np.flatnonzero((z == kind[:, None]).all(axis=0) & ~own & (self.atom < self.other))
             distance = self.distance[places]
             self.kinds.append(places[distance < distance.min() + CLOSEST_OF])
+
+    def name(self, pair: int) -> str:
+        """Species of its atoms."""
+        return "-".join(sorted(self.structure.symbols[i] for i in (self.atom[pair], self.other[pair])))
 
     def displacement(self, pair: int, push: float) -> np.ndarray:
         """(n_atom, 3) by which the atoms of a pair come closer."""

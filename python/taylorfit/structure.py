@@ -90,6 +90,11 @@ class Structure:
                 expected=f"one of {' '.join(species)}",
             ) from None
 
+    def energies_raised(self, change: float) -> dict[str, float | None]:
+        """`energy` and `cohesive_energy` of a copy of the structure whose energy is so much higher, eV."""
+        return {"energy": None if self.energy is None else self.energy + change,
+                "cohesive_energy": self.cohesive_energy + change if self.cohesive_energy else None}
+
     def reference_energy(self, atomic_energies: dict[str, float]) -> float | None:
         """Energy relative to the isolated atoms, eV, as ænet trains it.
 

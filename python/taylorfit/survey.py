@@ -11,6 +11,8 @@ import numpy as np
 from .engine import neighbours
 from .structure import Structure
 
+COINCIDING = 0.1
+"""Atoms closer than this (Å) are an error in the data."""
 REACH = 8.0
 """How far the survey looks, Å."""
 MAX_ATOMS = 50_000

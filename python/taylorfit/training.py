@@ -28,7 +28,10 @@ ENERGY, BOTH = "energy", "both"
 
 @dataclass(frozen=True)
 class Epoch:
-    """Errors after one epoch, on reference structures alone (copies apart): energies in eV/atom, forces in eV/Å."""
+    """Errors after one epoch, on reference structures alone (copies apart): energies in eV/atom, forces in eV/Å.
+
+    Energy errors of reference structures are weighted where these have weights; `copies_rmse` is not.
+    """
 
     epoch: int
     train_mae: float
@@ -100,7 +103,8 @@ class Training:
         weight of the forces in each epoch, Å²; where it changes, the optimiser starts anew
     criterion
         ENERGY, or BOTH: the best epoch is that with the smallest E² + β F², E the RMSE of the test energies per
-        atom (weighted where structures have weights, as all energy errors of epochs), F that of the test force components, β = `criterion_beta`; of the training structures without a test set
+        atom, weighted where structures have weights, F that of the test force components, β = `criterion_beta`; of
+        the training structures without a test set
 
     Raises
     ------

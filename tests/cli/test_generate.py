@@ -343,7 +343,7 @@ def test_xsf_copies_of_files_with_like_names_do_not_overwrite_each_other(tmp_pat
 
 
 def test_a_failure_leaves_no_folder_of_xsf_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taylorfit import generation
+    from taylorfit.formats import xsf_folder
 
     make_toy(tmp_path, 4, extra=taylor(delta=0.02, fraction=2))
     calls = []
@@ -354,7 +354,7 @@ def test_a_failure_leaves_no_folder_of_xsf_copies(tmp_path: Path, monkeypatch: p
             raise KeyboardInterrupt
         write_xsf(path, *arguments, **options)
 
-    monkeypatch.setattr(generation, "write_xsf", failing)
+    monkeypatch.setattr(xsf_folder, "write_xsf", failing)
     result = run(tmp_path, "generate", "generate.in", "--write-xsf", "copies")
     assert result.code == 130 and "interrupted" in result.err
     assert len(calls) == 5

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_support import contents, generate_in, make_toy, report, run, succeed, train
 
-from taylorfit.formats.xsf import read_xsf
+from taylorfit.formats.xsf import read_xsf, write_xsf
 
 
 def test_copies_are_trained_on_with_their_weights(tmp_path: Path) -> None:
@@ -48,9 +49,14 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     make_toy(tmp_path, 3)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
+    first = read_xsf(tmp_path / "xsf" / "00.xsf")
+    write_xsf(tmp_path / "bad.xsf", replace(first, symbols=("X", *first.symbols[1:])))
     before = contents(tmp_path)
     assert "not empty" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "full").complaint
     assert "copies" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "new", "--copies", "0").complaint
     assert "shortened" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "new", "--push", "2", "1").complaint
     assert "rise" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "new", "--highest", "0").complaint
+    assert "smaller --push" in run(tmp_path, "repel", "xsf/*.xsf", "--output", "new", "--push", "4.5", "4.9").complaint
+    # A frame that fails after others were written
+    assert run(tmp_path, "repel", "xsf/*.xsf", "bad.xsf", "--output", "new").complaint.startswith("bad.xsf")
     assert contents(tmp_path) == before

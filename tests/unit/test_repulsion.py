@@ -61,7 +61,8 @@ def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature)
     parent = molecule(periodic)
     copies = pushed_copies(parent, 0, RepulsionPlan(copies=8), curvature)
     assert len(copies) == 8
-    for copy in copies:
+    for pushed in copies:
+        copy = pushed.structure
         moved = copy.positions - parent.positions
         expected = -float((moved * parent.forces).sum())
         if curvature:
@@ -71,7 +72,7 @@ def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature)
                                  for t in (0.0, 1.0, step, -step))
         expected += new - old - (plus - minus) / (2 * step)
         rise = copy.energy - parent.energy
-        assert rise == pytest.approx(expected, abs=1e-6)
+        assert rise == pytest.approx(expected, abs=1e-6) and pushed.rise == pytest.approx(rise)
         assert copy.weight == pytest.approx(min(1.0, (RepulsionPlan().tolerance * 6 / (UNCERTAINTY * rise)) ** 2))
         assert copy.forces is None and copy.stress is None
 
@@ -79,32 +80,42 @@ def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature)
 def test_two_atoms_come_closer_by_what_was_asked():
     plan = RepulsionPlan(copies=20, shortest_push=0.3, longest_push=0.5, highest=50.0)
     parent = molecule()
-    for copy in pushed_copies(parent, 3, plan):
+    for pushed in pushed_copies(parent, 3, plan):
+        copy = pushed.structure
         moved = copy.positions - parent.positions
         i, j = np.flatnonzero(moved.any(axis=1))
         np.testing.assert_allclose(moved[i], -moved[j])
         before, after = (np.linalg.norm(p[j] - p[i]) for p in (parent.positions, copy.positions))
+        assert pushed.distance == pytest.approx(after) and pushed.pair == "-".join(sorted(np.array(parent.symbols)[[i, j]]))
         assert 0.3 <= before - after + 1e-12 and before - after <= 0.5 + 1e-12
         assert np.linalg.norm(np.cross(moved[i], parent.positions[j] - parent.positions[i])) < 1e-12
 
 
 def test_every_pair_of_species_gets_its_share_and_seeds_decide():
     parent, plan = molecule(), RepulsionPlan(copies=300, highest=100.0)
-    copies = pushed_copies(parent, 0, plan)
+    copies = [pushed.structure for pushed in pushed_copies(parent, 0, plan)]
     kinds = ["".join(sorted(np.array(parent.symbols)[(c.positions != parent.positions).any(axis=1)])) for c in copies]
     assert all(kinds.count(kind) > 30 for kind in ("HH", "HO", "OO")) and len(copies) == 300
-    again, other, seeded = (pushed_copies(parent, index, RepulsionPlan(copies=5, seed=seed))
+    again, other, seeded = ([p.structure for p in pushed_copies(parent, index, RepulsionPlan(copies=5, seed=seed))]
                             for index, seed in ((0, 1), (1, 1), (0, 2)))
-    first = pushed_copies(parent, 0, RepulsionPlan(copies=5))
+    first = [p.structure for p in pushed_copies(parent, 0, RepulsionPlan(copies=5))]
     assert [c.energy for c in first] == [c.energy for c in again]
     assert {c.energy for c in first}.isdisjoint(c.energy for c in other + seeded)
 
 
 def test_cohesive_energies_and_weights_are_carried_over():
     parent = molecule(weight=0.5, cohesive_energy=-20.0)
-    (copy,) = pushed_copies(parent, 0, RepulsionPlan(copies=1))
+    (pushed,) = pushed_copies(parent, 0, RepulsionPlan(copies=1))
+    copy = pushed.structure
     assert copy.cohesive_energy + 20.0 == pytest.approx(copy.energy + 900.0)
     assert copy.weight <= 0.5
+
+
+def test_a_cohesive_energy_of_0_stays_none_and_one_alone_suffices():
+    (pushed,) = pushed_copies(molecule(cohesive_energy=0.0), 0, RepulsionPlan(copies=1))
+    assert pushed.structure.cohesive_energy is None and pushed.structure.energy == pytest.approx(pushed.rise - 900.0)
+    (pushed,) = pushed_copies(molecule(cohesive_energy=-20.0, energy=None), 0, RepulsionPlan(copies=1))
+    assert pushed.structure.energy is None and pushed.structure.cohesive_energy == pytest.approx(pushed.rise - 20.0)
 
 
 @pytest.mark.parametrize("parent", (
@@ -115,9 +126,18 @@ def test_some_structures_have_no_copies(parent):
     assert pushed_copies(parent, 0, RepulsionPlan()) == []
 
 
-def test_a_species_that_is_no_element_is_refused():
+@pytest.mark.parametrize("symbol", ("Q1", "X"))
+def test_a_species_that_is_no_element_is_refused(symbol):
     with pytest.raises(InputError, match="not an element"):
-        pushed_copies(molecule(symbols=("Q1", "H", "H", "O", "H", "H")), 0, RepulsionPlan())
+        pushed_copies(molecule(symbols=(symbol, "H", "H", "O", "H", "H")), 0, RepulsionPlan())
+
+
+def test_atoms_at_the_same_place_are_refused():
+    positions = molecule().positions.copy()
+    positions[3] = positions[0]
+    with pytest.raises(InputError, match="same place") as caught:
+        pushed_copies(molecule(positions=positions), 0, RepulsionPlan())
+    assert "O-O" in str(caught.value)
 
 
 @pytest.mark.parametrize("values", ({"copies": 0}, {"shortest_push": 0.0}, {"shortest_push": 2.0}, {"longest_push": 6.0},

@@ -22,8 +22,9 @@ from ..formats.generate_input import GenerateInput, describe_keywords, read_gene
 from ..formats.setup_file import read_setup
 from ..formats.structure_files import expand_patterns, read_structures, require_species
 from ..formats.trainset_binary import TrainsetWriter
+from ..formats.xsf_folder import check_xsf_directory
 from ..geometry import geometry_of
-from ..generation import Outputs, XsfCopies, check_xsf_directory, write_training_sets
+from ..generation import Outputs, XsfCopies, write_training_sets
 from ..progress import duration, progress
 from ..structure import Structure
 from ..taylor.copies import CopySource

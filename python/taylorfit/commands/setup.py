@@ -15,21 +15,20 @@ from ..formats.atomic_write import check_writable
 from ..formats.generate_input import GenerateInput, TaylorOptions, write_generate_input
 from ..formats.input_file import FileEntry
 from ..formats.setup_file import write_setup
-from ..formats.structure_files import expand_patterns, read_structures
+from ..formats.structure_files import expand_patterns
 from ..formats.train_forces import ForceMode
 from ..formats.train_input import NetworkSpec, TrainInput, write_train_input
 from ..progress import progress
 from ..proposal import Choice, choose, propose_setups
 from ..structure import Structure
-from ..survey import REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
+from ..survey import COINCIDING, REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
 from ..taylor.selection import count_skipped, select_all
+from .sources import read_all
 
 HIDDEN = ((15, "tanh"), (15, "tanh"))
 ITERATIONS, PATIENCE = 1000, 0
 FRACTION = 16.0
 """Taylor copies per structure (aenet-python's default)."""
-COINCIDING = 0.1
-"""Atoms closer than this (Å) are an error in the data."""
 
 DESCRIPTION = """\
 Propose, for a set of structures with energies (eV) and perhaps forces (eV/Å): a descriptor
@@ -59,7 +58,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Survey the structures, write the proposal; return the report."""
     directory = Path(arguments.output)
     paths = expand_patterns(arguments.structures)
-    structures = _read(paths)
+    structures = read_all(paths, require_energy=True)
     species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
     targets = [directory / name for name in (*(f"{s}.fingerprint.stp" for s in species), "generate.in", "train.in")]
     try:
@@ -114,15 +113,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "radial_cutoff": choice.radial_cutoff, "angular_cutoff": choice.angular_cutoff, "r_min": choice.r_min,
         "delta": choice.delta if with_copies else None, "reasons": list(choice.reasons), "files": [str(t) for t in targets],
     }
-
-
-def _read(paths: list[str]) -> list[Structure]:
-    structures: list[Structure] = []
-    with progress("read", len(paths), "files") as update:
-        for done, path in enumerate(paths, start=1):
-            structures += read_structures(path, require_energy=True)
-            update(done)
-    return structures
 
 
 def _print_check(structures: list[Structure], energies: dict[str, float]) -> None:

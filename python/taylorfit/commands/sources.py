@@ -53,12 +53,12 @@ def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorO
     return paths or expand_patterns(arguments.structures), options
 
 
-def read_all(paths: list[str]) -> list[Structure]:
-    """Read structure files, with progress."""
+def read_all(paths: list[str], **requirements: bool) -> list[Structure]:
+    """Read structure files, with progress; `requirements` are those of `read_structures`."""
     structures: list[Structure] = []
     with progress("read", len(paths), "files") as update:
         for done, path in enumerate(paths, start=1):
-            structures += read_structures(path)
+            structures += read_structures(path, **requirements)
             update(done)
     return structures
 

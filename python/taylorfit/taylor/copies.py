@@ -31,10 +31,7 @@ class Copies:
         """Yield the copies as structures of their own, with energies, and the forces of the parent."""
         moved = ((base, step) for base, steps in zip(self.bases, self.displacements) for step in steps)
         for name, (base, step), change in zip(self.names, moved, self.energy_changes):
-            yield replace(
-                base, positions=base.positions + step, stress=None, name=name,
-                energy=None if parent.energy is None else parent.energy + change,
-                cohesive_energy=parent.cohesive_energy + change if parent.cohesive_energy else None)
+            yield replace(base, positions=base.positions + step, stress=None, name=name, **parent.energies_raised(change))
 
 
 class CopySource(Protocol):
