@@ -9,8 +9,8 @@ import numpy as np
 from ase import Atoms
 
 from taylorfit.engine import DescriptorTables
-from taylorfit.formats.network_binary import write_potential
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.model.structure import Structure
 from engine_reference import chebyshev_tables, random_potential, random_structure
 
 TRICLINIC = np.array([[7.1, 0.3, -0.2], [1.9, 6.8, 0.4], [-2.2, 1.1, 8.0]])

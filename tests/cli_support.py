@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from taylorfit import cli
-from taylorfit.formats.xsf import write_xsf
-from taylorfit.structure import Structure
+from taylorfit.commands import cli
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.structure import Structure
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 """The part of the golden data that lies in the project."""

@@ -11,10 +11,10 @@ from itertools import product
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from taylorfit.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
+from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.engine import DescriptorTables, PotentialTables, describe
-from taylorfit.network import Network, Potential, TrainingSetInfo
-from taylorfit.structure import Structure
+from taylorfit.model.network import Network, Potential, TrainingSetInfo
+from taylorfit.model.structure import Structure
 
 ELEMENTS = ("H", "C", "N", "O", "Si", "Ti")
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from taylorfit.dataset import PackedDataset, Scaling, pack
-from taylorfit.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
+from taylorfit.training.pack import PackedDataset, Scaling, pack
+from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
 from taylorfit.engine import DescriptorTables, NetworkTables, PotentialTables, describe
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.network import Network, Potential, TrainingSetInfo
-from taylorfit.structure import Structure
-from taylorfit.trainset import TrainingSet
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.model.network import Network, Potential, TrainingSetInfo
+from taylorfit.model.structure import Structure
+from taylorfit.model.trainset import TrainingSet
 
 SPECIES = ("O", "H")
 SCALE, SHIFT = 0.7, 0.3

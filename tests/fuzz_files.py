@@ -8,20 +8,20 @@ import numpy as np
 from cli_support import make_toy, morse_cluster, succeed, train_in
 from prediction_cases import noisy_predictions
 
-from taylorfit.checkpoint import load_checkpoint
-from taylorfit.descriptor import DescriptorSetup, DescriptorStatistics
+from taylorfit.training.checkpoint import load_checkpoint
+from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics
 from taylorfit.engine import DescriptorTables, describe
-from taylorfit.formats.geometry_file import write_geometry
-from taylorfit.formats.network_ascii import write_potential_ascii
-from taylorfit.formats.network_binary import write_potential
-from taylorfit.formats.predictions_file import write_predictions
-from taylorfit.formats.setup_file import write_setup
-from taylorfit.formats.trainset_ascii import write_trainset_ascii
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.trainset_writer import TrainsetWriter
-from taylorfit.geometry import geometry_of
-from taylorfit.network import Network, Potential, TrainingSetInfo
-from taylorfit.structure import Structure
+from taylorfit.formats.companion import write_geometry
+from taylorfit.formats.aenet.network_ascii import write_potential_ascii
+from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.formats.predictions import write_predictions
+from taylorfit.formats.aenet.setup_file import write_setup
+from taylorfit.formats.aenet.trainset_ascii import write_trainset_ascii
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.aenet.trainset_writer import TrainsetWriter
+from taylorfit.training.reference_data import geometry_of
+from taylorfit.model.network import Network, Potential, TrainingSetInfo
+from taylorfit.model.structure import Structure
 
 SPECIES = ("Ar", "Ne")
 FUNCTIONS = (

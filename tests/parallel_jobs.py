@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from taylorfit.errors import InputError
-from taylorfit.sharing import SharedValue
+from taylorfit.tools.sharing import SharedValue
 
 Tell = Callable[[Any], None]
 

@@ -24,8 +24,8 @@ os.environ.setdefault("TAYLORFIT_CPU", "1")
 import numpy as np
 from cli_support import generate_in, make_crystals, make_toy, taylor, train_in, write_setups
 
-from taylorfit.formats.xsf import write_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.structure import Structure
 
 WALL_TIME = {"seconds", "seconds_per_epoch", "memory_mb"}
 """Keys of reports that differ from run to run."""
@@ -202,7 +202,7 @@ def main() -> int:
 
 def checksums(names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Run cases in folders of their own: name → file → checksum."""
-    from taylorfit import cli  # the engine is loaded after TAYLORFIT_CPU is set
+    from taylorfit.commands import cli  # the engine is loaded after TAYLORFIT_CPU is set
 
     before = Path.cwd()
     for name in names:

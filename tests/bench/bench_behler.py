@@ -24,12 +24,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from taylorfit import engine
-from taylorfit.descriptor import DescriptorSetup
+from taylorfit.model.descriptor import DescriptorSetup
 from taylorfit.examples import example_files
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.xsf import read_xsf
-from taylorfit.network import Network
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.model.network import Network
+from taylorfit.model.structure import Structure
 
 SHARED = Path(os.environ.get("TAYLORFIT_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 SPECIES = ("O", "H")

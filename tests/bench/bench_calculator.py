@@ -17,10 +17,10 @@ from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
 
 from taylorfit import Calculator, engine
-from taylorfit.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
-from taylorfit.formats.network_binary import write_potential
-from taylorfit.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
-from taylorfit.structure import Structure
+from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
+from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from taylorfit.model.structure import Structure
 
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
 CUTOFFS = {"6.5/3.0, orders 18/4": (6.5, 18, 3.0, 4), "8.0/6.5, orders 16/4": (8.0, 16, 6.5, 4)}

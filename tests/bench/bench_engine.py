@@ -15,10 +15,10 @@ from collections.abc import Callable
 import numpy as np
 
 from taylorfit import engine
-from taylorfit.dataset import PackedDataset
-from taylorfit.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
-from taylorfit.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
-from taylorfit.structure import Structure
+from taylorfit.training.pack import PackedDataset
+from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
+from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from taylorfit.model.structure import Structure
 
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
 CUTOFFS = {"6.5/3.0, orders 18/4": (6.5, 18, 3.0, 4), "8.0/6.5, orders 16/4": (8.0, 16, 6.5, 4)}
@@ -143,7 +143,7 @@ def bench_memory() -> None:
     """Peak memory of gradient evaluations against the size of the packed data (in a fresh process)."""
     script = (
         "import sys, resource, numpy as np; sys.path.insert(0, sys.argv[1]); import bench_engine as b\n"
-        "from taylorfit import engine; from taylorfit.network import Network\n"
+        "from taylorfit import engine; from taylorfit.model.network import Network\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "pack = b.random_pack(409600, 48); n = pack.n_structures\n"
         "w = Network.random((48, 10, 10, 1), (1, 1, 0), np.random.default_rng(0))\n"

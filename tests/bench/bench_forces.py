@@ -20,19 +20,19 @@ from pathlib import Path
 import numpy as np
 
 from bench_engine import liquid, setups
-from taylorfit.dataset import FORCE_BLOCK_ATOMS, Scaling, pack
-from taylorfit.descriptor import DescriptorSetup
+from taylorfit.training.pack import FORCE_BLOCK_ATOMS, Scaling, pack
+from taylorfit.model.descriptor import DescriptorSetup
 from taylorfit.engine import (
     DescriptorTables, NetworkTables, build_name, describe, energy_loss, force_loss, force_map,
 )
-from taylorfit.force_terms import force_terms
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.structure_files import read_structures
-from taylorfit.formats.train_forces import ForceMode
-from taylorfit.geometry import ReferenceData
-from taylorfit.network import Network
-from taylorfit.structure import Structure
-from taylorfit.trainset import TrainingSet
+from taylorfit.training.force_terms import force_terms
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.structures.files import read_structures
+from taylorfit.settings.forces import ForceMode
+from taylorfit.training.reference_data import ReferenceData
+from taylorfit.model.network import Network
+from taylorfit.model.structure import Structure
+from taylorfit.model.trainset import TrainingSet
 
 ROUNDS = 9
 MODES = ("energy", "taylor", "directional", "exact")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli_support import GOLDEN, contents, run, run_process
-from taylorfit.formats import trainset_writer
+from taylorfit.formats.aenet import trainset_writer
 
 GENERATE = ("generate", "generate.in")
 TRAIN = ("train", "train.in")
@@ -354,7 +354,7 @@ def test_a_full_disk_for_standard_output_is_one_line_too(project: Path) -> None:
 
 
 def test_a_failing_epoch_leaves_the_old_potentials(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taylorfit import losses
+    from taylorfit.training import losses
 
     def fail(*arguments: object, **options: object) -> None:
         raise MemoryError

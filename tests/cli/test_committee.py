@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 
 from cli_support import contents, make_toy, report, run, start, succeed, taylor, train, train_in
-from taylorfit import progress
-from taylorfit.checkpoint import load_checkpoint
-from taylorfit.committee import member_errors, summary, table_lines
-from taylorfit.dataset import Scaling
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.train_input import NetworkSpec
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.network import Network
-from taylorfit.networks import potentials_from, write_potentials
+from taylorfit.tools import progress
+from taylorfit.training.checkpoint import load_checkpoint
+from taylorfit.training.committee import member_errors, summary, table_lines
+from taylorfit.training.pack import Scaling
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.settings.train import NetworkSpec
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.model.network import Network
+from taylorfit.training.networks import potentials_from, write_potentials
 
 SETTINGS = {"testpercent": 25, "taylorset": "copies.train", "validation": "xsf/0*.xsf", "validationevery": 7}
 

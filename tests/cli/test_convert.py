@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from cli_support import GOLDEN, run
 
-from taylorfit.dataset import Scaling
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.structure_files import read_structures
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf, write_xsf
-from taylorfit.structure import Structure
+from taylorfit.training.pack import Scaling
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.structures.files import read_structures
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.structure import Structure
 
 SETS = ("mono/mono.train", "cluster/four_species/mol.train")
 

@@ -17,13 +17,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from cli_support import GOLDEN, Result, generate_in, make_toy, morse_cluster, report, run, start, succeed, taylor, write_setups
 from taylorfit import engine
-from taylorfit.formats.records import RecordReader
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf, write_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.records import RecordReader
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.structure import Structure
 from taylorfit.taylor.provenance import parse_copy_name
-from taylorfit.trainset import TrainingSet
+from taylorfit.model.trainset import TrainingSet
 
 LOCAL = (("mono", "mono.train"), ("cluster/four_species", "mol.train"), ("cluster/tio2_nets", "cluster.train"))
 SHARED = (("lmnto", "lmnto.train"), ("tio2/B_own_nets", "tio2.train"), ("run", "small.train"))
@@ -343,7 +343,7 @@ def test_xsf_copies_of_files_with_like_names_do_not_overwrite_each_other(tmp_pat
 
 
 def test_a_failure_leaves_no_folder_of_xsf_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taylorfit.formats import xsf_folder
+    from taylorfit.formats.structures import xsf_folder
 
     make_toy(tmp_path, 4, extra=taylor(delta=0.02, fraction=2))
     calls = []

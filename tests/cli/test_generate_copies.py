@@ -12,9 +12,9 @@ from cli_support import (
     GOLDEN, generate_in, make_crystals, make_toy, morse, morse_cluster, report, run, succeed, taylor, train_in, write_setups,
 )
 
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf, write_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.structure import Structure
 from taylorfit.taylor.provenance import parse_copy_name
 
 ALL = ("random", "cartesian", "orthogonal", "antithetic", "modes")

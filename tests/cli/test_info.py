@@ -12,8 +12,8 @@ import pytest
 from cli_support import GOLDEN, make_toy, report, run, succeed, taylor, train_in
 
 from taylorfit.formats.recognise import FileKind, recognise
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf, write_xsf
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 
 NAMES = {
     "mono/mono.train": FileKind.TRAINSET,
@@ -145,7 +145,7 @@ def test_weights_of_structures_are_told_where_there_are_any(tmp_path: Path) -> N
 
 
 def test_input_files_and_random_state(tmp_path: Path) -> None:
-    from taylorfit.formats.rngstate import write_rngstate
+    from taylorfit.formats.aenet.rngstate import write_rngstate
 
     assert "METHOD                 name=" in succeed(tmp_path, "info", str(GOLDEN / "mono/training/train.in")).out
     assert only(tmp_path, str(GOLDEN / "mono/generate.in"))["types"] == [["Si", -100.0]]

@@ -11,7 +11,7 @@ from cli_support import GOLDEN, contents, report, run, succeed
 from prediction_cases import noisy_predictions, train_report
 
 from taylorfit import plotting
-from taylorfit.formats.predictions_file import write_predictions
+from taylorfit.formats.predictions import write_predictions
 
 SCAN = """mode,delta_A,multiple_a,n_structures,seed,energy_rmse_meV_per_atom,force_error_norm_mean_eV_per_A
 energy,,,471,1,5.0,1.0

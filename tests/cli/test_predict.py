@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from cli_support import GOLDEN, report, run, succeed
-from taylorfit.analysis import errors_in
+from taylorfit.analysis.errors import errors_in
 from taylorfit.engine import PotentialTables, evaluate
 from taylorfit.errors import InputError
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.predictions_file import read_predictions
-from taylorfit.formats.xsf import read_xsf, write_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.predictions import read_predictions
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.structure import Structure
 
 LOCAL = (("mono", 1e-9), ("cluster/four_species", 1e-9), ("cluster/tio2_nets", 1e-8))
 SHARED = (("lmnto", 1e-9), ("tio2/A_published_nets", 1e-8), ("tio2/B_own_nets", 1e-8))

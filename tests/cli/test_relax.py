@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taylorfit.cli import main
-from taylorfit.formats.xsf import read_xsf
+from taylorfit.commands.cli import main
+from taylorfit.formats.structures.xsf import read_xsf
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden" / "cluster" / "tio2_nets"
 

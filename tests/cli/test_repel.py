@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cli_support import contents, generate_in, make_toy, report, run, succeed, train
 
-from taylorfit.formats.xsf import read_xsf, write_xsf
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 
 
 def test_copies_are_trained_on_with_their_weights(tmp_path: Path) -> None:

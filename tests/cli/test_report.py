@@ -11,7 +11,7 @@ import pytest
 from cli_support import contents, make_toy, report, run, succeed, taylor, train_in
 from prediction_cases import noisy_predictions, train_report
 
-from taylorfit.formats.predictions_file import write_predictions
+from taylorfit.formats.predictions import write_predictions
 
 
 @pytest.fixture(scope="module")

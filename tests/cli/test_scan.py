@@ -16,14 +16,14 @@ import pytest
 
 from cli_support import make_crystals, make_toy, report, run, start, succeed, taylor, train_in
 from taylorfit.commands.scan import summarise, summary_lines
-from taylorfit.formats.extxyz import write_extxyz
-from taylorfit.formats.generate_input import read_generate_input
-from taylorfit.formats.input_file import FileEntry
-from taylorfit.formats.network_binary import read_potential
+from taylorfit.formats.structures.extxyz import write_extxyz
+from taylorfit.settings.generate import read_generate_input
+from taylorfit.settings.keyword_file import FileEntry
+from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.scan_table import FIXED, labels
 from taylorfit.formats.train_report import read_train_report
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.scan_grid import SetPlan, Structures, set_key
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.analysis.scan_grid import SetPlan, Structures, set_key
 
 SCAN = """GENERATE generate.in
 TRAIN train.in

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from cli_support import GOLDEN, contents, make_toy, report, run, succeed
 
-from taylorfit.formats.generate_input import read_generate_input
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.train_input import read_train_input
-from taylorfit.formats.xsf import write_xsf
-from taylorfit.structure import Structure
-from taylorfit.survey import fit_atomic_energies, survey
+from taylorfit.settings.generate import read_generate_input
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.settings.train import read_train_input
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.structure import Structure
+from taylorfit.data.survey import fit_atomic_energies, survey
 
 
 def mixtures(n: int = 6, seed: int = 2) -> list[Structure]:

@@ -10,8 +10,8 @@ import pytest
 from cli_support import contents, report, run, succeed
 
 from taylorfit.formats.scan_table import read_scan_table
-from taylorfit.formats.xsf import write_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.structure import Structure
 from taylorfit.studies import STUDIES, find_study
 
 EPOCHS = (("train-quick.in", r"ITERATIONS .*", "ITERATIONS 4"),

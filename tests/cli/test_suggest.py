@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from cli_support import contents, generate_in, make_toy, report, run, succeed, taylor, write_setups
 
-from taylorfit.formats.generate_input import read_generate_input
-from taylorfit.formats.xsf import write_xsf
-from taylorfit.structure import Structure
-from taylorfit.suggestion import force_statistics
+from taylorfit.settings.generate import read_generate_input
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.structure import Structure
+from taylorfit.generation.suggest import force_statistics
 
 
 @pytest.mark.parametrize("mode", ["centred", "taylor"])

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from cli_support import make_toy, run, run_process, start, succeed, taylor, train_in
-from taylorfit import progress
-from taylorfit.cli import COMMANDS
-from taylorfit.formats import generate_input, predict_input, scan_input, train_input
+from taylorfit.tools import progress
+from taylorfit.commands.cli import COMMANDS
+from taylorfit.settings import generate as generate_input, predict as predict_input, scan as scan_input, train as train_input
 
 pty = pytest.importorskip("pty", reason="needs pseudo terminals")
 
@@ -55,7 +55,7 @@ def test_help_of_a_command_has_an_example_its_keywords_and_its_report(command: s
 
 
 def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
-    code = "import sys; from taylorfit import cli\ntry: cli.main([sys.argv[1]])\nfinally: sys.exit('numpy' in sys.modules)"
+    code = "import sys; from taylorfit.commands import cli\ntry: cli.main([sys.argv[1]])\nfinally: sys.exit('numpy' in sys.modules)"
     for option in ("--help", "--version"):
         assert subprocess.run([sys.executable, "-c", code, option], cwd=tmp_path, capture_output=True).returncode == 0
 

@@ -16,15 +16,15 @@ import pytest
 from cli_support import (
     contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train, train_in,
 )
-from taylorfit.checkpoint import load_checkpoint, save_checkpoint
-from taylorfit import problem
+from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
+from taylorfit.training import prepare as problem
 from taylorfit.commands import train as train_command
-from taylorfit.dataset import Split
+from taylorfit.training.pack import Split
 from taylorfit.errors import InputError
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import write_xsf
-from taylorfit.scaling import standardisation
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.scaling import standardisation
 from taylorfit.taylor.provenance import parse_copy_name
 
 EPOCHS = ("train_mae", "train_rmse", "test_mae", "test_rmse")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from cli_support import generate_in, make_toy, report, run, start, succeed, taylor, train_in, write_setups
-from taylorfit.checkpoint import load_checkpoint
-from taylorfit.formats.geometry_file import geometry_path
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.xsf import write_xsf
+from taylorfit.training.checkpoint import load_checkpoint
+from taylorfit.formats.companion import geometry_path
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.structures.xsf import write_xsf
 
 MODES = ("energy", "taylor", "centred", "directional", "exact")
 LINES = {mode: f"mode={mode}" + (" directions=6" if mode == "directional" else "") for mode in MODES}
@@ -272,8 +272,8 @@ def periodic_set(folder: Path, n: int = 14) -> None:
 def stress_error(folder: Path) -> float:
     """RMSE of the virial components per atom of the last epoch's potential on all structures, eV."""
     from taylorfit.engine import PotentialTables, evaluate
-    from taylorfit.formats.structure_files import read_structures
-    from taylorfit.prediction import read_potentials
+    from taylorfit.formats.structures.files import read_structures
+    from taylorfit.potential.files import read_potentials
 
     structures = list(read_structures(str(folder / "data.extxyz")))
     found = evaluate(structures, PotentialTables.from_potentials(read_potentials({"Ar": str(folder / "Ar.nn.last")})))

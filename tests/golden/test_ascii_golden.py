@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.network_ascii import read_potential_ascii, write_potential_ascii
-from taylorfit.formats.network_binary import read_potential, write_potential
-from taylorfit.formats.text_records import TextRecordReader, list_directed, scientific
-from taylorfit.formats.trainset_ascii import (
+from taylorfit.formats.aenet.network_ascii import read_potential_ascii, write_potential_ascii
+from taylorfit.formats.aenet.network_binary import read_potential, write_potential
+from taylorfit.formats.aenet.text_records import TextRecordReader, list_directed, scientific
+from taylorfit.formats.aenet.trainset_ascii import (
     AENET, AENET_PYTORCH, DIALECTS, read_trainset_ascii, write_trainset_ascii,
 )
-from taylorfit.formats.trainset_binary import read_trainset, write_trainset
-from taylorfit.network import Potential
+from taylorfit.formats.aenet.trainset_binary import read_trainset, write_trainset
+from taylorfit.model.network import Potential
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 LOCAL_POTENTIALS = ("mono/Si.nn", *(f"cluster/four_species/{x}.nn" for x in "CHNO"),

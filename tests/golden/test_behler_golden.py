@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from taylorfit import engine
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.model.structure import Structure
 
 SPECIES = ("Ti", "O")
 

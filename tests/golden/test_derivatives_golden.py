@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taylorfit.cli import main
-from taylorfit.derivative_generation import choose_structures
-from taylorfit.derivatives import AtomDerivatives, StructureDerivatives
+from taylorfit.commands.cli import main
+from taylorfit.generation.descriptor_derivatives import choose_structures
+from taylorfit.model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
 from taylorfit.engine import DescriptorTables
 from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.derivatives_file import DerivativesWriter, read_derivatives
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf
+from taylorfit.formats.aenet.derivatives_file import DerivativesWriter, read_derivatives
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf
 
 SPECIES = ("Ti", "O")
 LOCAL = Path(__file__).parents[1] / "data" / "golden"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taylorfit.cli import main
-from taylorfit.formats.energies_file import read_energies, write_energies, write_saved_energies
+from taylorfit.commands.cli import main
+from taylorfit.formats.aenet.energies_file import read_energies, write_energies, write_saved_energies
 from taylorfit.formats.recognise import FileKind, recognise
 
 PARTS = {"train": 54, "test": 6}

@@ -10,11 +10,11 @@ import pytest
 from ase import Atoms
 
 from taylorfit import Calculator, engine
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.model.structure import Structure
 from engine_reference import split_values
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taylorfit.dataset import Scaling, pack
+from taylorfit.training.pack import Scaling, pack
 from taylorfit.engine import NetworkTables
 from taylorfit.engine.methods import damped_step, jacobian, normal_matrix
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.train_input import read_train_input
-from taylorfit.formats.train_methods import AdamMethod, LmMethod, Method
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.methods import make_optimiser
-from taylorfit.losses import EnergyLoss
-from taylorfit.training import Epoch, Training
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.settings.train import read_train_input
+from taylorfit.settings.methods import AdamMethod, LmMethod, Method
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.training.optimisers import make_optimiser
+from taylorfit.training.losses import EnergyLoss
+from taylorfit.training.loop import Epoch, Training
 
 TEST_SET = (1, 11, 22, 28, 38, 60)
 """Numbers of the test structures, from 1 (README of the golden data)."""

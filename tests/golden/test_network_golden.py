@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.network_binary import read_potential, write_potential
-from taylorfit.network import ACTIVATIONS
+from taylorfit.formats.aenet.network_binary import read_potential, write_potential
+from taylorfit.model.network import ACTIVATIONS
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 LOCAL_FILES = ("mono/Si.nn", *(f"cluster/four_species/{x}.nn" for x in "CHNO"),

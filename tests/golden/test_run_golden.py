@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from taylorfit.cli import main
+from taylorfit.commands.cli import main
 
 
 def test_folder_of_an_aenet_run_gives_its_errors(shared: Path, tmp_path: Path, monkeypatch):

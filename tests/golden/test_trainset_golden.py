@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.trainset_binary import TrainsetWriter, read_trainset, write_trainset
-from taylorfit.trainset import TrainingSet
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.aenet.trainset_binary import TrainsetWriter, read_trainset, write_trainset
+from taylorfit.model.trainset import TrainingSet
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 LOCAL_FILES = ("mono/mono.train", "cluster/tio2_nets/cluster.train", "cluster/four_species/mol.train")

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import TaylorfitError
-from taylorfit.formats.network_binary import read_potential
-from taylorfit.formats.geometry_file import load_geometry
-from taylorfit.formats.predictions_file import read_predictions
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.trainset_binary import read_trainset
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.companion import load_geometry
+from taylorfit.formats.predictions import read_predictions
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.aenet.trainset_binary import read_trainset
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 CASES: dict[str, tuple[Callable, Path | Callable[[Path], None]]] = {

@@ -9,8 +9,8 @@ import pytest
 
 from taylorfit.engine import Evaluation, PotentialTables, evaluate
 from taylorfit.errors import EngineError, InputError, TaylorfitError
-from taylorfit.network import ACTIVATIONS
-from taylorfit.structure import Structure
+from taylorfit.model.network import ACTIVATIONS
+from taylorfit.model.structure import Structure
 from engine_reference import (
     BOUNDARIES, ELEMENTS, changed, chebyshev_tables, network_output, potential_tables, random_potential,
     random_rotation, random_structure, reference_descriptors,

@@ -14,19 +14,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.commands.info import describe_file
-from taylorfit.derivatives import StructureDerivatives
+from taylorfit.model.descriptor_derivatives import StructureDerivatives
 from taylorfit.engine import DescriptorTables
 from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import TaylorfitError
-from taylorfit.formats.derivatives_file import DerivativesWriter, read_derivatives
-from taylorfit.formats.energies_file import read_energies, write_energies
-from taylorfit.formats.network_ascii import read_potential_ascii
+from taylorfit.formats.aenet.derivatives_file import DerivativesWriter, read_derivatives
+from taylorfit.formats.aenet.energies_file import read_energies, write_energies
+from taylorfit.formats.aenet.network_ascii import read_potential_ascii
 from taylorfit.formats.recognise import recognise
-from taylorfit.formats.rngstate import read_rngstate, write_rngstate
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
-from taylorfit.formats.trainset_binary import read_trainset
-from taylorfit.formats.xsf import read_xsf
+from taylorfit.formats.aenet.rngstate import read_rngstate, write_rngstate
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.aenet.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.xsf import read_xsf
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 quick = settings(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taylorfit.errors import InputError
-from taylorfit.formats.atomic_write import atomic_write, check_writable
+from taylorfit.tools.atomic_write import atomic_write, check_writable
 
 
 def test_existing_output_is_refused_before_the_work_starts(tmp_path):

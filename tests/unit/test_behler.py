@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from taylorfit import engine
-from taylorfit.descriptor import DescriptorSetup, chebyshev_setup
+from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.errors import EngineError, InputError
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.model.structure import Structure
 from engine_reference import (
     brute_force_neighbours, changed, cosine, potential_tables, random_rotation, random_structure, split_values,
 )

@@ -19,8 +19,8 @@ from ase.md.verlet import VelocityVerlet
 from taylorfit import Calculator, ExtrapolationWarning, engine
 from taylorfit.engine import NeighbourList, PotentialTables, evaluate
 from taylorfit.errors import EngineError, InputError
-from taylorfit.formats.network_ascii import write_potential_ascii
-from taylorfit.prediction import find_potentials, read_potentials
+from taylorfit.formats.aenet.network_ascii import write_potential_ascii
+from taylorfit.potential.files import find_potentials, read_potentials
 from calculator_cases import SPECIES, TRICLINIC, as_structure, random_atoms, write_committee, write_member
 from engine_reference import BOUNDARIES, chebyshev_tables
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from taylorfit.dataset import PackedDataset, Scaling, pack, split_parents
-from taylorfit.descriptor import DescriptorStatistics, chebyshev_setup
+from taylorfit.training.pack import PackedDataset, Scaling, pack, split_parents
+from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
 from taylorfit.engine import DescriptorTables, NetworkTables, describe, energy_loss
 from taylorfit.errors import EngineError
-from taylorfit.network import ACTIVATIONS, Network
-from taylorfit.structure import Structure
+from taylorfit.model.network import ACTIVATIONS, Network
+from taylorfit.model.structure import Structure
 from taylorfit.taylor.displacements import RandomDisplacements
 from taylorfit.taylor.expansion import taylor_energies
 from taylorfit.taylor.selection import select_all
-from taylorfit.losses import CentredTaylorLoss
-from taylorfit.trainset import TrainingSet
+from taylorfit.training.losses import CentredTaylorLoss
+from taylorfit.model.trainset import TrainingSet
 
 BETA = 2.0e-3
 SPECIES = ("O", "H")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from taylorfit import engine
-from taylorfit.descriptor import DescriptorSetup, chebyshev_setup
+from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.engine import DescriptorTables
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.structure import Structure
+from taylorfit.model.structure import Structure
 from engine_reference import (
     ELEMENTS, changed, chebyshev_tables, cosine, random_structure, reference_descriptors, species_weights, split_values,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taylorfit import cli
+from taylorfit.commands import cli
 from taylorfit.errors import InputError
 from taylorfit.examples import EXAMPLES, copy_example
 from taylorfit.examples.comparison import SHOWN, comparison_lines

@@ -19,8 +19,8 @@ PROGRAM = """
 import json
 import numpy as np
 from taylorfit import engine
-from taylorfit.descriptor import chebyshev_setup
-from taylorfit.structure import Structure
+from taylorfit.model.descriptor import chebyshev_setup
+from taylorfit.model.structure import Structure
 
 rng = np.random.default_rng(5)
 setups = [chebyshev_setup(s, ("O", "H"), radial_cutoff=5.0, radial_order=8, angular_cutoff=4.0, angular_order=3)

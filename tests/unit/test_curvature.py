@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from cli_support import morse_cluster
 
-from taylorfit.descriptor import DescriptorStatistics, chebyshev_setup
+from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
 from taylorfit.engine import PotentialTables, evaluate
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.hessian_file import find_hessian, hessian_stem, read_hessian
-from taylorfit.framepairs import find_frame_pairs
-from taylorfit.hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential
-from taylorfit.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
-from taylorfit.structure import Structure
+from taylorfit.data.frame_pairs import find_frame_pairs
+from taylorfit.generation.hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential
+from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from taylorfit.model.structure import Structure
 from taylorfit.taylor.curvature import BOLTZMANN, Curvature, curvature_from_forces, curvature_from_pairs
 
 SITES = 3.0 * np.array([[i, j, k] for i in range(2) for j in range(2) for k in range(2)], dtype=float)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from taylorfit import framepairs
-from taylorfit.datacheck import KINDS, check_structures, drop
+from taylorfit.data import frame_pairs as framepairs
+from taylorfit.data.check import KINDS, check_structures, drop
 from taylorfit.errors import InputError
-from taylorfit.framepairs import find_frame_pairs
-from taylorfit.structure import Structure
+from taylorfit.data.frame_pairs import find_frame_pairs
+from taylorfit.model.structure import Structure
 
 HARTREE, BOHR = 27.211386245988, 0.529177210903
 CELL = np.array([[9.0, 0.0, 0.0], [2.0, 8.5, 0.0], [-1.0, 1.5, 9.5]])

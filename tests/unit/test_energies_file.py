@@ -9,7 +9,7 @@ import pytest
 
 from taylorfit.commands.info import describe_file
 from taylorfit.errors import FormatError
-from taylorfit.formats.energies_file import read_energies, write_energies, write_saved_energies
+from taylorfit.formats.aenet.energies_file import read_energies, write_energies, write_saved_energies
 from taylorfit.formats.recognise import FileKind
 
 NAMES = ("xsf/one.xsf", "two words.xsf", "drei-Ångström.xsf")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from taylorfit.dataset import PackedDataset, Scaling, pack
+from taylorfit.training.pack import PackedDataset, Scaling, pack
 from taylorfit.engine import NetworkTables, energy_loss
 from taylorfit.errors import EngineError  # imported by the programs below
-from taylorfit.network import Network
-from taylorfit.trainset import TrainingSet
+from taylorfit.model.network import Network
+from taylorfit.model.trainset import TrainingSet
 from engine_reference import network_output
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from prediction_cases import noisy_predictions
 
-from taylorfit.analysis import Errors, error_lines, errors_in
-from taylorfit.error_measures import (
+from taylorfit.analysis.errors import Errors, error_lines, errors_in
+from taylorfit.analysis.measures import (
     binned_median, density, direction_error, force_error_norm, mae_and_rmse, tail_fraction,
 )
 

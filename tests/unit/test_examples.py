@@ -15,9 +15,9 @@ from taylorfit.commands import example as command
 from taylorfit.errors import InputError, TaylorfitError
 from taylorfit.examples import EXAMPLES, unpack, copy_example, example_files
 from taylorfit.examples.water_cluster import make_data
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.xsf import read_xsf, write_xsf
-from taylorfit.structure import Structure
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.structure import Structure
 
 NAME = "water-cluster"
 PACKAGE = files("taylorfit.examples.water_cluster")

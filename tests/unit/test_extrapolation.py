@@ -12,16 +12,16 @@ import pytest
 from ase import Atoms
 
 from taylorfit import Calculator, ExtrapolationError, ExtrapolationWarning
-from taylorfit.describe_models import component_name
-from taylorfit.descriptor import DescriptorStatistics
+from taylorfit.reporting.model_contents import component_name
+from taylorfit.model.descriptor import DescriptorStatistics
 from taylorfit.engine import describe
 from taylorfit.errors import InputError
-from taylorfit.extrapolation import ExtrapolationPolicy
-from taylorfit.formats.network_binary import read_potential, write_potential
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.xsf import read_xsf
-from taylorfit.network import Network
-from taylorfit.scaling import range_unit
+from taylorfit.potential.extrapolation import ExtrapolationPolicy
+from taylorfit.formats.aenet.network_binary import read_potential, write_potential
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.model.network import Network
+from taylorfit.model.scaling import range_unit
 from calculator_cases import SPECIES, as_structure, random_atoms, write_committee, write_member
 from engine_reference import chebyshev_tables, split_values
 

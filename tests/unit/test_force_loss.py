@@ -15,11 +15,11 @@ from taylorfit.engine import (
     ForceMap, ForceTerms, canonical_order, changes_along, descriptor_derivatives, energy_loss, evaluate, force_loss,
     force_map, strain_changes,
 )
-from taylorfit.derivatives import StructureDerivatives
-from taylorfit.force_terms import feature_factors, force_terms, map_from_derivatives, random_directions
-from taylorfit.formats.train_forces import ForceMode
-from taylorfit.geometry import ReferenceData
-from taylorfit.losses import ForceLoss
+from taylorfit.model.descriptor_derivatives import StructureDerivatives
+from taylorfit.training.force_terms import feature_factors, force_terms, map_from_derivatives, random_directions
+from taylorfit.settings.forces import ForceMode
+from taylorfit.training.reference_data import ReferenceData
+from taylorfit.training.losses import ForceLoss
 
 SETUPS = {
     "chebyshev": lambda folder: [chebyshev("O"), chebyshev("H")],

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.formats import generate_input, predict_input, train_input, train_methods
-from taylorfit.formats.generate_input import GenerateInput, TaylorOptions, read_generate_input
-from taylorfit.formats.predict_input import PredictInput, read_predict_input
-from taylorfit.formats.train_input import NetworkSpec, TrainInput, read_train_input
+from taylorfit.settings import generate as generate_input, predict as predict_input, train as train_input, methods as train_methods
+from taylorfit.settings.generate import GenerateInput, TaylorOptions, read_generate_input
+from taylorfit.settings.predict import PredictInput, read_predict_input
+from taylorfit.settings.train import NetworkSpec, TrainInput, read_train_input
 
 READERS = {
     "generate": read_generate_input, "train": read_train_input, "predict": read_predict_input,

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from taylorfit.formats import generate_input, predict_input, train_input
-from taylorfit.formats.generate_input import (
+from taylorfit.settings import generate as generate_input, predict as predict_input, train as train_input
+from taylorfit.settings.generate import (
     GenerateInput, TaylorOptions, read_generate_input, write_generate_input,
 )
-from taylorfit.formats.input_file import FileEntry
-from taylorfit.formats.predict_input import (
+from taylorfit.settings.keyword_file import FileEntry
+from taylorfit.settings.predict import (
     PredictInput, RelaxOptions, read_predict_input, write_predict_input,
 )
-from taylorfit.formats.train_committee import Committee
-from taylorfit.formats.train_forces import ForceMode
-from taylorfit.formats.train_input import (
+from taylorfit.settings.committee import Committee
+from taylorfit.settings.forces import ForceMode
+from taylorfit.settings.train import (
     NetworkSpec, TrainInput, read_train_input, write_train_input,
 )
-from taylorfit.formats.train_methods import (
+from taylorfit.settings.methods import (
     AdamMethod, BfgsMethod, EkfMethod, LmMethod, OnlineSdMethod,
 )
 

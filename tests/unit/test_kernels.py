@@ -7,7 +7,7 @@ import pytest
 
 from taylorfit import engine
 from taylorfit.errors import EngineError
-from taylorfit.network import ACTIVATIONS
+from taylorfit.model.network import ACTIVATIONS
 from engine_reference import ACTIVATION
 
 EPSILON = np.finfo(float).eps

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taylorfit.lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
 
 GOLDEN = Path(__file__).parents[1] / "data" / "lj-dimer" / "golden.csv"
 

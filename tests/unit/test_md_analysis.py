@@ -11,14 +11,14 @@ from ase import Atoms
 
 from taylorfit import Calculator
 from taylorfit.errors import FormatError, InputError
-from taylorfit.extrapolation import ExtrapolationPolicy
-from taylorfit.formats.md_input import MdInput, RdfOptions, Thermostat
-from taylorfit.md_analysis import energy_drift, highest_peak, pair_counts, radial_distribution
-from taylorfit.md_report import distributions, walk_row
-from taylorfit.molecular_dynamics import (
+from taylorfit.potential.extrapolation import ExtrapolationPolicy
+from taylorfit.settings.md import MdInput, RdfOptions, Thermostat
+from taylorfit.md.analysis import energy_drift, highest_peak, pair_counts, radial_distribution
+from taylorfit.md.summary import distributions, walk_row
+from taylorfit.md.dynamics import (
     COLUMNS, Walk, new_walk, pack_walks, run_walk, starting_atoms, temperature, unpack_walks,
 )
-from taylorfit.structure import Structure
+from taylorfit.model.structure import Structure
 from calculator_cases import random_atoms, write_member
 
 IGNORE = ExtrapolationPolicy("ignore")

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from taylorfit.engine import methods as em
-from taylorfit.dataset import PackedDataset, Scaling, pack
+from taylorfit.training.pack import PackedDataset, Scaling, pack
 from taylorfit.engine import Lbfgs, NetworkTables, energy_loss
 from taylorfit.errors import EngineError, InputError, TaylorfitError
-from taylorfit.formats.train_methods import (
+from taylorfit.settings.methods import (
     SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod,
 )
-from taylorfit.methods import make_optimiser, method_notes, sampling_of
-from taylorfit.methods.levenberg_marquardt import LevenbergMarquardt
-from taylorfit.methods.sampling import Sampler
-from taylorfit.network import Network
+from taylorfit.training.optimisers import make_optimiser, method_notes, sampling_of
+from taylorfit.training.optimisers.levenberg_marquardt import LevenbergMarquardt
+from taylorfit.training.optimisers.sampling import Sampler
+from taylorfit.model.network import Network
 from taylorfit.taylor.provenance import copy_name
-from taylorfit.losses import CentredTaylorLoss, EnergyLoss
-from taylorfit.training import Training
-from taylorfit.trainset import TrainingSet
+from taylorfit.training.losses import CentredTaylorLoss, EnergyLoss
+from taylorfit.training.loop import Training
+from taylorfit.model.trainset import TrainingSet
 
 N_FEATURES = (4, 6)
 HIDDEN = (5, 3)

@@ -8,7 +8,7 @@ import pytest
 
 from taylorfit import engine
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.structure import Structure
+from taylorfit.model.structure import Structure
 from engine_reference import BOUNDARIES, GARBAGE, brute_force_neighbours, changed, chebyshev_tables, random_structure
 
 CUBIC = np.diag([5.0, 5.0, 5.0])

@@ -16,8 +16,8 @@ import pytest
 
 import parallel_jobs
 from taylorfit.errors import TaylorfitError
-from taylorfit.parallel import Job, Outcome, run_jobs, threads_for_next
-from taylorfit.sharing import share
+from taylorfit.tools.parallel import Job, Outcome, run_jobs, threads_for_next
+from taylorfit.tools.sharing import share
 
 
 @pytest.mark.parametrize(("free", "waiting", "expected"), (
@@ -52,7 +52,7 @@ def test_a_script_may_start_processes_without_guarding_its_main_part(tmp_path: P
 import sys
 sys.path.insert(0, {str(Path(parallel_jobs.__file__).parent)!r})
 import parallel_jobs
-from taylorfit.parallel import Job, run_jobs
+from taylorfit.tools.parallel import Job, run_jobs
 print("begin")
 print(run_jobs([Job("sum", parallel_jobs.add, (1, 2))], 1)[0][0].result)
 """)

@@ -15,14 +15,14 @@ import pytest
 from matplotlib.figure import Figure
 from prediction_cases import noisy_predictions, train_report
 
-from taylorfit.analysis import errors_in
-from taylorfit.error_measures import direction_error
+from taylorfit.analysis.errors import errors_in
+from taylorfit.analysis.measures import direction_error
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.csv_table import Table, read_table
 from taylorfit.formats.train_report import TrainReport, read_train_report
-from taylorfit.lennard_jones import LennardJones
+from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.plotting import curves, dimer, directions, errors, nve, parity, rdf, scan, style
-from taylorfit.scan_series import scan_series
+from taylorfit.analysis.scan_series import scan_series
 
 SETS = [noisy_predictions(noise, label) for noise, label in ((0.8, "energy"), (0.3, "Taylor"), (0.05, "exact"))]
 UNIT = re.compile(r"\((meV/atom|eV/atom|eV/Å|eV|Å|Å²|ps|degrees|%|Å/eV|atom/meV|copies per structure)\)$")

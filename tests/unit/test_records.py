@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.records import RecordReader, RecordWriter, decode_text, encode_text
+from taylorfit.formats.aenet.records import RecordReader, RecordWriter, decode_text, encode_text
 
 
 def file_with(tmp_path: Path, data: bytes) -> Path:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers
 
-from taylorfit.error_measures import mae_and_rmse
+from taylorfit.analysis.measures import mae_and_rmse
 from taylorfit.errors import InputError
-from taylorfit.repulsion import REACH, UNCERTAINTY, RepulsionPlan, nuclear_repulsion, pushed_copies
-from taylorfit.structure import Structure
+from taylorfit.generation.repel import REACH, UNCERTAINTY, RepulsionPlan, nuclear_repulsion, pushed_copies
+from taylorfit.model.structure import Structure
 
 CURVATURE = {"O": 30.0, "H": 15.0}
 

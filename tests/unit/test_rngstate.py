@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.formats import rngstate
+from taylorfit.formats.aenet import rngstate
 
 # Drawn by a Fortran program compiled with gfortran 12.2
 DRAWN = {

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taylorfit.errors import InputError
-from taylorfit.structure import VOIGT_ELEMENTS, Structure
+from taylorfit.model.structure import VOIGT_ELEMENTS, Structure
 from taylorfit.taylor.copies import DisplacedCopies, StrainedCopies
 from taylorfit.taylor.displacements import AntitheticDisplacements, CartesianDisplacements, RandomDisplacements
 from taylorfit.taylor.expansion import Expansion, curvature_energies, hessian_energies, taylor_energies

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from taylorfit.errors import InputError
-from taylorfit.structure import Structure
+from taylorfit.model.structure import Structure
 from taylorfit.taylor.selection import SelectionRules, SkipReason, count_skipped, select_all, select_atoms
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taylorfit.descriptor import DescriptorSetup, chebyshev_setup
+from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.setup_file import read_setup, write_setup
+from taylorfit.formats.aenet.setup_file import read_setup, write_setup
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 

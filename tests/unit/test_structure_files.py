@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.formats.structure_files import (
+from taylorfit.formats.structures.files import (
     expand_patterns, read_structure_files, read_structures,
 )
-from taylorfit.structure import Structure
+from taylorfit.model.structure import Structure
 
 XSF = "# total energy = -5.0 eV\n\nATOMS\nO 0 0 0 1.0 0 0\nH 1 0 0 -1.0 0 0\n"
 
@@ -201,7 +201,7 @@ def test_stress_and_virial_of_extxyz(key, factor, tmp_path):
 
 def test_a_virial_without_a_cell_is_no_stress(tmp_path):
     ase = pytest.importorskip("ase")
-    from taylorfit.formats.ase_frames import structure_from_atoms
+    from taylorfit.formats.structures.ase_frames import structure_from_atoms
 
     molecule = ase.Atoms("OH", [[0, 0, 0], [1, 0, 0]], info={"virial": np.eye(3)})
     assert structure_from_atoms(molecule).stress is None
@@ -292,7 +292,7 @@ def test_missing_file_is_an_input_error(tmp_path):
 
 def test_ase_is_not_imported_for_xsf(folder):
     code = (
-        "import sys; from taylorfit.formats.structure_files import read_structures;"
+        "import sys; from taylorfit.formats.structures.files import read_structures;"
         f"assert len(list(read_structures({str(folder / 's1.xsf')!r}))) == 1;"
         "assert not any(name.split('.')[0] == 'ase' for name in sys.modules)"
     )
@@ -300,7 +300,7 @@ def test_ase_is_not_imported_for_xsf(folder):
 
 
 def test_weights_of_extended_xyz_are_read_and_written_back(tmp_path):
-    from taylorfit.formats.extxyz import write_extxyz
+    from taylorfit.formats.structures.extxyz import write_extxyz
 
     structure = Structure(("H", "O"), np.eye(2, 3), energy=-1.0, forces=np.ones((2, 3)), weight=0.5,
                           force_weights=np.array([0.0, 3.25]))

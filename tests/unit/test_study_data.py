@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from taylorfit.errors import InputError
-from taylorfit.formats.generate_input import read_generate_input
-from taylorfit.formats.md_input import read_md_input
-from taylorfit.formats.scan_input import read_scan_input
-from taylorfit.formats.setup_file import read_setup
-from taylorfit.formats.train_input import read_train_input
-from taylorfit.scan_grid import points_of
+from taylorfit.settings.generate import read_generate_input
+from taylorfit.settings.md import read_md_input
+from taylorfit.settings.scan import read_scan_input
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.settings.train import read_train_input
+from taylorfit.analysis.scan_grid import points_of
 from taylorfit.studies import STUDIES, data, find_study
 from taylorfit.studies.study import SCALES
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from taylorfit.dimer_curve import DimerCurve, dimer_numbers
+from taylorfit.analysis.dimer import DimerCurve, dimer_numbers
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM
-from taylorfit.lennard_jones import LennardJones
+from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.reporting.document import Table, text_lines
-from taylorfit.scan_groups import best_and_median, seed_groups, varied_columns
+from taylorfit.analysis.scan_groups import best_and_median, seed_groups, varied_columns
 from taylorfit.studies import tables
 from taylorfit.studies.tables import History
 

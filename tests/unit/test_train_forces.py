@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from taylorfit.errors import TaylorfitError
-from taylorfit.formats.train_forces import ForceMode
-from taylorfit.formats.train_input import read_train_input, write_train_input
+from taylorfit.settings.forces import ForceMode
+from taylorfit.settings.train import read_train_input, write_train_input
 
 TEXT = "TRAININGSET a.train\nNETWORKS\nH H.nn 1 5:tanh\n\n"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from taylorfit import cli
+from taylorfit.commands import cli
 from taylorfit.examples import copy_example
-from taylorfit.formats.generate_input import read_generate_input
-from taylorfit.formats.md_input import read_md_input
-from taylorfit.formats.predict_input import read_predict_input
-from taylorfit.formats.scan_input import read_scan_input
-from taylorfit.formats.train_input import read_train_input
+from taylorfit.settings.generate import read_generate_input
+from taylorfit.settings.md import read_md_input
+from taylorfit.settings.predict import read_predict_input
+from taylorfit.settings.scan import read_scan_input
+from taylorfit.settings.train import read_train_input
 
 TEXT = (Path(__file__).parents[2] / "python/taylorfit/examples/water_cluster/TUTORIAL.md").read_text(encoding="utf-8")
 PROGRAM = ["python", "-m", "taylorfit"]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.formats.xsf import format_xsf, parse_xsf, read_xsf, write_xsf
-from taylorfit.structure import VOIGT, Structure
+from taylorfit.formats.structures.xsf import format_xsf, parse_xsf, read_xsf, write_xsf
+from taylorfit.model.structure import VOIGT, Structure
 
 ATOMS = """Ti 0.0 0.0 0.0 0.1 0.2 0.3
 O  1.5 0.0 0.0 -0.1 0.0 0.0

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..formats.atomic_write import check_writable
-from ..formats.extxyz import write_extxyz
-from ..formats.network_ascii import write_potential_ascii
-from ..formats.network_binary import write_potential
-from ..formats.potential_file import read_potential_file
+from ..tools.atomic_write import check_writable
+from ..formats.structures.extxyz import write_extxyz
+from ..formats.aenet.network_ascii import write_potential_ascii
+from ..formats.aenet.network_binary import write_potential
+from ..formats.aenet.potential_file import read_potential_file
 from ..formats.recognise import FileKind, recognise
-from ..formats.structure_files import expand_patterns, read_structures, split_selection
-from ..formats.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
-from ..formats.trainset_binary import read_trainset, write_trainset
-from ..formats.xsf import write_xsf
-from ..progress import progress
-from ..scaled_set import scale_training_set
-from ..structure import Structure
+from ..formats.structures.files import expand_patterns, read_structures, split_selection
+from ..formats.aenet.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
+from ..formats.aenet.trainset_binary import read_trainset, write_trainset
+from ..formats.structures.xsf import write_xsf
+from ..tools.progress import progress
+from ..training.scaled_set import scale_training_set
+from ..model.structure import Structure
 
 BINARY, TEXT, XSF, EXTXYZ = "binary", "text", "xsf", "extxyz"
 TARGETS = (BINARY, TEXT, AENET, XSF, EXTXYZ)

@@ -10,23 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from .. import datacheck
-from ..copy_planning import plan_copies
-from ..derivative_generation import choose_structures, write_derivatives
-from ..descriptor import BEHLER2011, CHEBYSHEV
+from ..data import check as datacheck
+from ..generation.copy_plan import plan_copies
+from ..generation.descriptor_derivatives import choose_structures, write_derivatives
+from ..model.descriptor import BEHLER2011, CHEBYSHEV
 from ..engine import DescriptorTables, available_threads
 from ..errors import InputError
-from ..formats.atomic_write import atomic_write, check_writable
-from ..formats.geometry_file import geometry_path, write_geometry
-from ..formats.generate_input import GenerateInput, describe_keywords, read_generate_input
-from ..formats.setup_file import read_setup
-from ..formats.structure_files import expand_patterns, read_structures, require_species
-from ..formats.trainset_binary import TrainsetWriter
-from ..formats.xsf_folder import check_xsf_directory
-from ..geometry import geometry_of
-from ..generation import Outputs, XsfCopies, write_training_sets
-from ..progress import duration, progress
-from ..structure import Structure
+from ..tools.atomic_write import atomic_write, check_writable
+from ..formats.companion import geometry_path, write_geometry
+from ..settings.generate import GenerateInput, describe_keywords, read_generate_input
+from ..formats.aenet.setup_file import read_setup
+from ..formats.structures.files import expand_patterns, read_structures, require_species
+from ..formats.aenet.trainset_binary import TrainsetWriter
+from ..formats.structures.xsf_folder import check_xsf_directory
+from ..training.reference_data import geometry_of
+from ..generation.generate import Outputs, XsfCopies, write_training_sets
+from ..tools.progress import duration, progress
+from ..model.structure import Structure
 from ..taylor.copies import CopySource
 
 DESCRIPTION = f"""\

@@ -6,25 +6,25 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .. import describe_data, describe_models
-from ..describe_models import Description
+from ..reporting import data_contents as describe_data, model_contents as describe_models
+from ..reporting.model_contents import Description
 from ..errors import InputError
-from ..formats.derivatives_file import read_derivatives
-from ..formats.energies_file import read_energies
-from ..formats.generate_input import read_generate_input
-from ..formats.geometry_file import load_geometry
-from ..formats.md_input import read_md_input
-from ..formats.potential_file import read_potential_file
-from ..formats.predict_input import read_predict_input
-from ..formats.predictions_file import read_predictions
+from ..formats.aenet.derivatives_file import read_derivatives
+from ..formats.aenet.energies_file import read_energies
+from ..settings.generate import read_generate_input
+from ..formats.companion import load_geometry
+from ..settings.md import read_md_input
+from ..formats.aenet.potential_file import read_potential_file
+from ..settings.predict import read_predict_input
+from ..formats.predictions import read_predictions
 from ..formats.recognise import FileKind, recognise
-from ..formats.records import RecordReader
-from ..formats.rngstate import read_rngstate
-from ..formats.setup_file import read_setup
-from ..formats.structure_files import expand_patterns, read_structures, split_selection
-from ..formats.train_input import read_train_input
-from ..formats.trainset_ascii import read_trainset_ascii
-from ..formats.trainset_binary import read_trainset
+from ..formats.aenet.records import RecordReader
+from ..formats.aenet.rngstate import read_rngstate
+from ..formats.aenet.setup_file import read_setup
+from ..formats.structures.files import expand_patterns, read_structures, split_selection
+from ..settings.train import read_train_input
+from ..formats.aenet.trainset_ascii import read_trainset_ascii
+from ..formats.aenet.trainset_binary import read_trainset
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives

@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ..calculator import Calculator
-from ..checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from ..potential.calculator import Calculator
+from ..training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from ..errors import InputError
-from ..formats.atomic_write import check_writable
-from ..formats.md_input import MdInput, describe_keywords, read_md_input
-from ..formats.structure_files import expand_patterns, read_structures, require_species
-from ..interrupts import INTERRUPTED
-from ..md_report import (
+from ..tools.atomic_write import check_writable
+from ..settings.md import MdInput, describe_keywords, read_md_input
+from ..formats.structures.files import expand_patterns, read_structures, require_species
+from ..tools.interrupts import INTERRUPTED
+from ..md.summary import (
     WALK_KEYS, distribution_lines, distributions, stability_lines, step_header, step_line, walk_row,
     write_distributions, write_steps, write_walks,
 )
-from ..molecular_dynamics import (
+from ..md.dynamics import (
     IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks,
 )
-from ..md_trajectory import cut_after
-from ..progress import progress
+from ..md.trajectory import cut_after
+from ..tools.progress import progress
 
 DESCRIPTION = f"""\
 Molecular dynamics with one or more potentials or committees, from the same starts: conservation of energy

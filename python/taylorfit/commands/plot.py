@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis import ERROR_KEYS, error_lines, errors_in
-from ..dimer_curve import potential_curve
+from ..analysis.errors import ERROR_KEYS, error_lines, errors_in
+from ..analysis.dimer import potential_curve
 from ..errors import InputError
-from ..formats.atomic_write import check_writable
+from ..tools.atomic_write import check_writable
 from ..formats.csv_table import read_table
-from ..formats.predictions_file import Predictions, read_predictions
-from ..formats.records import printable
+from ..formats.predictions import Predictions, read_predictions
+from ..formats.aenet.records import printable
 from ..formats.train_report import read_train_report
-from ..lennard_jones import LennardJones
+from ..analysis.lennard_jones import LennardJones
 from ..plotting import require_matplotlib
-from ..scan_series import AXES
+from ..analysis.scan_series import AXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

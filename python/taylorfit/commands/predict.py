@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis import ERROR_KEYS, batches, error_lines, errors_in, predictions_of
+from ..analysis.errors import ERROR_KEYS, batches, error_lines, errors_in, predictions_of
 from ..engine import Evaluation, PotentialTables, available_threads, evaluate
 from ..errors import InputError
-from ..formats.atomic_write import check_writable
-from ..formats.predict_input import PredictInput, RelaxOptions, describe_keywords, read_predict_input
-from ..formats.predictions_file import write_predictions
+from ..tools.atomic_write import check_writable
+from ..settings.predict import PredictInput, RelaxOptions, describe_keywords, read_predict_input
+from ..formats.predictions import write_predictions
 from ..formats.recognise import FileKind, recognise
-from ..formats.structure_files import expand_patterns, read_structures, require_species
-from ..prediction import ENDINGS, atomic_energies, potentials_by_species, read_potentials
-from ..progress import progress
-from ..relaxation import relax
-from ..structure import Structure
+from ..formats.structures.files import expand_patterns, read_structures, require_species
+from ..potential.files import ENDINGS, atomic_energies, potentials_by_species, read_potentials
+from ..tools.progress import progress
+from ..potential.relaxation import relax
+from ..model.structure import Structure
 
 DESCRIPTION = f"""\
 Evaluate potentials (ænet's binary .nn files) for structures.

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..engine import available_threads
 from ..errors import InputError
-from ..formats.xsf_folder import XsfFolder, check_xsf_directory
-from ..progress import progress
-from ..repulsion import RepulsionPlan, can_be_pushed, pushed_copies
+from ..formats.structures.xsf_folder import XsfFolder, check_xsf_directory
+from ..tools.progress import progress
+from ..generation.repel import RepulsionPlan, can_be_pushed, pushed_copies
 from .sources import add_source_arguments, known_curvature, read_all, structure_sources
 
 DESCRIPTION = """\

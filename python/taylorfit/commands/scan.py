@@ -13,28 +13,28 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import checkpoint_path
-from ..committee import best_epoch_of
+from ..training.checkpoint import checkpoint_path
+from ..training.committee import best_epoch_of
 from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
-from ..formats.atomic_write import check_writable
-from ..formats.extxyz import write_extxyz
-from ..formats.generate_input import GenerateInput, read_generate_input, write_generate_input
-from ..formats.input_file import FileEntry
+from ..tools.atomic_write import check_writable
+from ..formats.structures.extxyz import write_extxyz
+from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
+from ..settings.keyword_file import FileEntry
 from ..formats.report_file import write_report
-from ..formats.scan_input import ScanInput, describe_keywords, read_scan_input
+from ..settings.scan import ScanInput, describe_keywords, read_scan_input
 from ..formats.scan_table import (
     ENERGY_RMSE, FORCE_MAE, FORCE_NORM, KEY, LAST, MEASURES, TEST_RMSE, Row, coordinates, number, option_columns,
     read_scan_table, write_scan_table,
 )
-from ..formats.structure_files import read_structures
-from ..formats.train_input import TrainInput, read_train_input, write_train_input
-from ..interrupts import INTERRUPTED
-from ..parallel import Job, Outcome, logged, run_jobs
-from ..problem import prepare
-from ..progress import duration, progress_of_jobs, told_progress
-from ..scan_grid import Entry, Point, Structures, point_key, points_of, set_key
-from ..scan_groups import POINT_REPORT, best_and_median, point_folder, seed_groups, varied_columns
+from ..formats.structures.files import read_structures
+from ..settings.train import TrainInput, read_train_input, write_train_input
+from ..tools.interrupts import INTERRUPTED
+from ..tools.parallel import Job, Outcome, logged, run_jobs
+from ..training.prepare import prepare
+from ..tools.progress import duration, progress_of_jobs, told_progress
+from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of, set_key
+from ..analysis.scan_groups import POINT_REPORT, best_and_median, point_folder, seed_groups, varied_columns
 from . import generate, train
 
 DESCRIPTION = f"""\

@@ -9,19 +9,19 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
-from ..datacheck import check_structures
+from ..data.check import check_structures
 from ..errors import InputError
-from ..formats.atomic_write import check_writable
-from ..formats.generate_input import GenerateInput, TaylorOptions, write_generate_input
-from ..formats.input_file import FileEntry
-from ..formats.setup_file import write_setup
-from ..formats.structure_files import expand_patterns
-from ..formats.train_forces import ForceMode
-from ..formats.train_input import NetworkSpec, TrainInput, write_train_input
-from ..progress import progress
-from ..proposal import Choice, choose, propose_setups
-from ..structure import Structure
-from ..survey import COINCIDING, REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
+from ..tools.atomic_write import check_writable
+from ..settings.generate import GenerateInput, TaylorOptions, write_generate_input
+from ..settings.keyword_file import FileEntry
+from ..formats.aenet.setup_file import write_setup
+from ..formats.structures.files import expand_patterns
+from ..settings.forces import ForceMode
+from ..settings.train import NetworkSpec, TrainInput, write_train_input
+from ..tools.progress import progress
+from ..data.propose import Choice, choose, propose_setups
+from ..model.structure import Structure
+from ..data.survey import COINCIDING, REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
 from ..taylor.selection import count_skipped, select_all
 from .sources import read_all
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 
-from ..copy_planning import find_curvature
+from ..generation.copy_plan import find_curvature
 from ..errors import InputError
-from ..formats.generate_input import read_generate_input
+from ..settings.generate import read_generate_input
 from ..formats.recognise import FileKind, recognise
-from ..formats.structure_files import expand_patterns, read_structures
-from ..formats.taylor_options import TaylorOptions, read_curvature
-from ..progress import progress
-from ..structure import Structure
+from ..formats.structures.files import expand_patterns, read_structures
+from ..settings.displacements import TaylorOptions, read_curvature
+from ..tools.progress import progress
+from ..model.structure import Structure
 from ..taylor.curvature import Curvature
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, TaylorfitError
-from ..formats.atomic_write import check_writable
-from ..in_process import working_directory
-from ..interrupts import INTERRUPTED
+from ..tools.atomic_write import check_writable
+from .in_process import working_directory
+from ..tools.interrupts import INTERRUPTED
 from ..plotting import require_matplotlib
 from ..reporting.document import Document, Table, text_lines, write_document
 from ..studies import STUDIES, find_study

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..copy_planning import forecast_report, lengths
+from ..generation.copy_plan import forecast_report, lengths
 from ..engine import available_threads
-from ..formats.taylor_options import format_derivatives
-from ..progress import progress
-from ..suggestion import MODES, RULE_OF_THUMB, Alternative, force_statistics, suggest
-from ..survey import survey
+from ..settings.displacements import format_derivatives
+from ..tools.progress import progress
+from ..generation.suggest import MODES, RULE_OF_THUMB, Alternative, force_statistics, suggest
+from ..data.survey import survey
 from .sources import add_source_arguments, known_curvature, read_all, structure_sources
 
 DESCRIPTION = """\

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis import ERROR_KEYS, Errors, error_lines, validate
-from ..checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
-from ..committee import train_committee
+from ..analysis.errors import ERROR_KEYS, Errors, error_lines, validate
+from ..training.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
+from ..training.committee import train_committee
 from ..engine import Lbfgs, PotentialTables, available_threads
-from ..formats.atomic_write import atomic_write, check_writable
-from ..formats.energies_file import write_energies
-from ..formats.train_forces import WITH_BETA
-from ..formats.train_input import TrainInput, describe_keywords, read_train_input
-from ..interrupts import INTERRUPTED, STOP_FILE, stop_requested
-from ..methods import make_optimiser, method_notes
-from ..networks import potentials_from, write_potentials
-from ..problem import Problem, prepare
-from ..progress import duration, progress
-from ..training import BOTH, Epoch, Training
+from ..tools.atomic_write import atomic_write, check_writable
+from ..formats.aenet.energies_file import write_energies
+from ..settings.forces import WITH_BETA
+from ..settings.train import TrainInput, describe_keywords, read_train_input
+from ..tools.interrupts import INTERRUPTED, STOP_FILE, stop_requested
+from ..training.optimisers import make_optimiser, method_notes
+from ..training.networks import potentials_from, write_potentials
+from ..training.prepare import Problem, prepare
+from ..tools.progress import duration, progress
+from ..training.loop import BOTH, Epoch, Training
 
 DESCRIPTION = f"""\
 Train ANN potentials on a training set of generate: on energies alone, on Taylor copies in

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..derivatives import AtomDerivatives
-from ..structure import Structure
+from ..model.descriptor_derivatives import AtomDerivatives
+from ..model.structure import Structure
 from .descriptors import DescriptorTables, fill_descriptor_derivatives
 from .kernels import neighbours
 

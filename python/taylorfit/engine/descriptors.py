@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup
+from ..model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup
 from ..errors import EngineError, InputError
-from ..structure import Structure
+from ..model.structure import Structure
 from . import library
 from .library import call, integers, thread_count
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..structure import Structure
+from ..model.structure import Structure
 from . import library
 from .descriptors import Batch, DescriptorTables
 from .library import LANES, call, integers, thread_count

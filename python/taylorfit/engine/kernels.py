@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..structure import Structure
+from ..model.structure import Structure
 from . import library
 from .library import call, integers
 

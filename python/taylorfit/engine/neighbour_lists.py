@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..structure import Structure
+from ..model.structure import Structure
 from . import library
 from .library import call, integers
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..descriptor import same_functions
+from ..model.descriptor import same_functions
 from ..errors import EngineError, InputError
-from ..network import Network, Potential
-from ..scaling import range_unit, standardisation
-from ..structure import Structure
+from ..model.network import Network, Potential
+from ..model.scaling import range_unit, standardisation
+from ..model.structure import Structure
 from . import library
 from .descriptors import Batch, DescriptorTables
 from .library import call, integers, thread_count

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..analysis import error_rows
+from ..analysis.errors import error_rows
 from ..errors import InputError
-from ..in_process import run_command, working_directory
+from ..commands.in_process import run_command, working_directory
 from ..reporting.document import Table, text_lines
 from . import Example
 

@@ -10,7 +10,7 @@ from os import PathLike, fsdecode
 import numpy as np
 
 from ..errors import FormatError
-from .plain_text import decode_lines, fortran_number, number_complaint, read_bytes
+from ..tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from ..errors import FormatError, InputError
-from .plain_text import decode_lines, read_bytes
+from ..tools.plain_text import decode_lines, read_bytes
 
 SUFFIXES = (".npz", ".npy", ".txt", ".dat", ".hessian")
 """Of files in a folder of Hessians, in the order in which they are looked for."""

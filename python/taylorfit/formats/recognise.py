@@ -8,10 +8,10 @@ from enum import Enum
 from os import PathLike, fsdecode
 
 from ..errors import FormatError, InputError
-from .energies_file import HEADER_WORDS
-from .geometry_file import MARK as GEOMETRY_MARK
-from .predictions_file import MARK
-from .structure_files import XSF_KEYWORD
+from .aenet.energies_file import HEADER_WORDS
+from .companion import MARK as GEOMETRY_MARK
+from .predictions import MARK
+from .structures.files import XSF_KEYWORD
 
 _HEAD_BYTES = 1 << 16
 _SETUP_WORDS = {"DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC"}

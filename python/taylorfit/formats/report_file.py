@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any
 
 from .. import __version__
-from .atomic_write import atomic_write
+from ..tools.atomic_write import atomic_write
 
 
 def write_report(path: str | PathLike[str], command: str, report: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from .atomic_write import atomic_write
+from ..tools.atomic_write import atomic_write
 from .csv_table import read_table
 
 COORDINATES = ("mode", "strategy", "delta_A", "multiple_a", "beta_A2", "n_structures", "network", "seed")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from .plain_text import read_bytes
+from ..tools.plain_text import read_bytes
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..dimer_curve import DimerCurve
-from ..lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from ..analysis.dimer import DimerCurve
+from ..analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
 from .style import BLACK, COLUMN, GREY, line_style, literal, new_figure, styled
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ..error_measures import binned_median, direction_error
+from ..analysis.measures import binned_median, direction_error
 from ..errors import InputError
-from ..formats.predictions_file import Predictions
+from ..formats.predictions import Predictions
 from .style import BLACK, COLUMN, MAP_COLOURS, PAGE, literal, new_figure, note, plain_log_ticks, styled
 
 BINS_FORCE, BINS_ANGLE = 50, 60

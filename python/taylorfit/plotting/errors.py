@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..error_measures import density, force_error_norm
+from ..analysis.measures import density, force_error_norm
 from ..errors import InputError
-from ..formats.predictions_file import Predictions
+from ..formats.predictions import Predictions
 from .style import COLUMN, PAGE, line_style, literal, new_figure, plain_log_ticks, styled
 
 SHOWN = 0.995

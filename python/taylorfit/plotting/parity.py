@@ -8,9 +8,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..error_measures import mae_and_rmse
+from ..analysis.measures import mae_and_rmse
 from ..errors import InputError
-from ..formats.predictions_file import Predictions
+from ..formats.predictions import Predictions
 from .style import COLOURS, GREY, MAP_COLOURS, PAGE, new_figure, note, plain_log_ticks, styled
 
 MANY = 3000

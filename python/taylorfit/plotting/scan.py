@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
 from ..formats.csv_table import Table
-from ..scan_series import AXES, MEASURES, Series, scan_series
+from ..analysis.scan_series import AXES, MEASURES, Series, scan_series
 from .style import COLOURS, COLUMN, DASHES, GREY, literal, marker_style, new_figure, note, plain_log_ticks, styled
 
 

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ..errors import InputError
-from ..formats.atomic_write import atomic_write
+from ..tools.atomic_write import atomic_write
 
 COLUMN, PAGE = 3.39, 7.0
 """Width of a column (86 mm) and of a page (178 mm) of a journal, inch."""

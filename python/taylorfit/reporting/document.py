@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import InputError
-from ..formats.atomic_write import atomic_write, check_writable
+from ..tools.atomic_write import atomic_write, check_writable
 
 SUFFIXES = (".html", ".md")
 

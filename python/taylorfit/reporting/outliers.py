@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..error_measures import direction_error, force_error_norm, robust_deviation
-from ..formats.predictions_file import Predictions
+from ..analysis.measures import direction_error, force_error_norm, robust_deviation
+from ..formats.predictions import Predictions
 
 FAR = 6.0
 """An error is an outlier this many robust standard deviations (1.4826 median absolute deviations) from the median."""

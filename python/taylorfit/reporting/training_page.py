@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..analysis import Errors, error_cell, error_rows, errors_in
-from ..formats.predictions_file import Predictions
+from ..analysis.errors import Errors, error_cell, error_rows, errors_in
+from ..formats.predictions import Predictions
 from ..formats.train_report import TrainReport
 from ..plotting import curves, directions, errors, parity
 from ..plotting.style import png_bytes
-from ..progress import duration
-from ..training import BOTH, ENERGY
+from ..tools.progress import duration
+from ..training.loop import BOTH, ENERGY
 from .document import Block, Document, Picture, Section, Table, Warnings
 from .outliers import worst_atoms, worst_structures
 from .warnings import prediction_warnings, training_warnings

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..error_measures import TAIL, force_error_norm, tail_fraction
-from ..formats.predictions_file import Predictions
-from ..formats.records import printable
+from ..analysis.measures import TAIL, force_error_norm, tail_fraction
+from ..formats.predictions import Predictions
+from ..formats.aenet.records import printable
 from ..formats.train_report import TrainReport
 from .outliers import worst_structures
 

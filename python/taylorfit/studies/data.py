@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 from ..examples import unpack
-from ..formats.structure_files import natural_key
+from ..formats.structures.files import natural_key
 
 TRAINING, VALIDATION = "xsf", "validation"
 """Folders of the structures to train on and to check against."""

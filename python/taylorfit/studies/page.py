@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..analysis import error_rows, errors_in
+from ..analysis.errors import error_rows, errors_in
 from ..errors import InputError
 from ..formats.csv_table import Table as CsvTable
 from ..formats.csv_table import read_table
-from ..formats.md_input import read_md_input
-from ..formats.predictions_file import read_predictions
+from ..settings.md import read_md_input
+from ..formats.predictions import read_predictions
 from ..formats.scan_table import FORCE_NORM, Row, labels
 from ..formats.train_report import read_train_report
 from ..plotting import directions, errors, nve, rdf, scan, times
 from ..plotting.rdf import Rdf
 from ..reporting.document import Block, Section, Table
 from ..reporting.training_page import picture
-from ..scan_groups import POINT_REPORT
+from ..analysis.scan_groups import POINT_REPORT
 from .steps import Shown, scan_file, trainings
 from .tables import (
     History, copies_words, equal_time_table, mode_words, modes_table, share_table, sorted_groups, time_budgets,

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoint import fingerprint
+from ..training.checkpoint import fingerprint
 from ..errors import InputError
-from ..formats.atomic_write import atomic_write
-from ..formats.generate_input import read_generate_input
-from ..formats.md_input import read_md_input
-from ..formats.scan_input import read_scan_input
+from ..tools.atomic_write import atomic_write
+from ..settings.generate import read_generate_input
+from ..settings.md import read_md_input
+from ..settings.scan import read_scan_input
 from ..formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
-from ..formats.structure_files import expand_patterns
-from ..formats.train_input import read_train_input
-from ..in_process import run_command
-from ..prediction import find_potentials
-from ..progress import duration
-from ..scan_grid import points_of
-from ..scan_groups import point_folder
+from ..formats.structures.files import expand_patterns
+from ..settings.train import read_train_input
+from ..commands.in_process import run_command
+from ..potential.files import find_potentials
+from ..tools.progress import duration
+from ..analysis.scan_grid import points_of
+from ..analysis.scan_groups import point_folder
 from .study import Options, Step
 
 LOGS, POTENTIALS, PREDICTIONS = "logs", "potentials", "predictions"

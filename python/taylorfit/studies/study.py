@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.atomic_write import atomic_write
+from ..tools.atomic_write import atomic_write
 from ..reporting.document import Document
 
 SCALES = ("quick", "full")

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..formats.csv_table import Table as CsvTable
 from ..formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, LAST, SECONDS_PER_EPOCH, option_columns
-from ..formats.train_forces import MODES
+from ..settings.forces import MODES
 from ..reporting.document import Table
-from ..scan_groups import Cells, best_and_median, seed_groups
+from ..analysis.scan_groups import Cells, best_and_median, seed_groups
 
 MEASURES: tuple[tuple[str, str, str], ...] = (
     (ENERGY_RMSE, "energy RMSE, meV/atom", ".2f"), (FORCE_NORM, "mean |F − F_ref|, eV/Å", ".3f"),

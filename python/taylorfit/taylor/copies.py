@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..structure import Structure
+from ..model.structure import Structure
 from .displacements import DisplacementPlan
 from .expansion import Expansion, per_atom
 from .strain import StrainPlan, strain_energies, strained

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError
-from ..framepairs import FramePairs, separation
-from ..structure import Structure
+from ..data.frame_pairs import FramePairs, separation
+from ..model.structure import Structure
 
 BOLTZMANN = 8.617333262e-5
 """eV/K"""

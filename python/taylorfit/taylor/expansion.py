@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError
-from ..structure import Structure
+from ..model.structure import Structure
 from .modes import HessianSource
 
 

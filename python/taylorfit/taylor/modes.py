@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import InputError
-from ..formats.taylor_options import AMPLITUDES
+from ..settings.displacements import AMPLITUDES
 from .displacements import INSIDE, DisplacementPlan, DisplacementStrategy
 from .selection import AtomSelection
 

@@ -10,7 +10,7 @@ from enum import Enum
 import numpy as np
 
 from ..errors import InputError
-from ..structure import Structure
+from ..model.structure import Structure
 
 STATIONARY_FORCE = 0.05
 """Default of `SelectionRules.stationary_force`, eV/Å: where geometry optimisations usually stop."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
-from ..structure import VOIGT, Structure
+from ..model.structure import VOIGT, Structure
 from .amounts import check_amounts, shared_out
 from .balls import uniform_in_ball
 from .provenance import STRAIN, copy_name

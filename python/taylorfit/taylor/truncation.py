@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..structure import Structure
+from ..model.structure import Structure
 from .displacements import DisplacementPlan
 from .expansion import curvature_energies, per_atom
 

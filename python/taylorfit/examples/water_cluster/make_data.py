@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.formats.atomic_write import atomic_write
-from taylorfit.formats.xsf import write_xsf
-from taylorfit.structure import Structure
+from taylorfit.tools.atomic_write import atomic_write
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.structure import Structure
 
 if TYPE_CHECKING:
     from ase import Atoms

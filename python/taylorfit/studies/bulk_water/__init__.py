@@ -8,13 +8,13 @@ import numpy as np
 
 from ...examples import example_files
 from ...formats.csv_table import read_table
-from ...formats.md_input import read_md_input
+from ...settings.md import read_md_input
 from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
-from ...formats.structure_files import expand_patterns, read_structures
-from ...md_analysis import highest_peak, pair_counts, radial_distribution
+from ...formats.structures.files import expand_patterns, read_structures
+from ...md.analysis import highest_peak, pair_counts, radial_distribution
 from ...plotting.rdf import Rdf, rdf_curves
 from ...reporting.document import Document, Section
-from ...scan_groups import Cells
+from ...analysis.scan_groups import Cells
 from ..data import TRAINING, place_with_held_out
 from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import MODES_SHOWN, md_step, predict_step, scan_file, scan_step, trainings

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ...dimer_curve import DimerCurve, DimerNumbers, dimer_numbers, potential_curve
+from ...analysis.dimer import DimerCurve, DimerNumbers, dimer_numbers, potential_curve
 from ...errors import InputError
-from ...formats.train_input import read_train_input
-from ...formats.xsf import write_xsf
-from ...lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from ...settings.train import read_train_input
+from ...formats.structures.xsf import write_xsf
+from ...analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
 from ...plotting import dimer
 from ...reporting.document import Document, Section, Table
 from ...reporting.training_page import picture
-from ...structure import Structure
+from ...model.structure import Structure
 from ...taylor.provenance import copy_name
 from ..data import TRAINING, VALIDATION
 from ..page import NOTHING

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...formats.csv_table import read_table
 from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
 from ...reporting.document import Document, Section
-from ...scan_groups import Cells, best_and_median
+from ...analysis.scan_groups import Cells, best_and_median
 from ..data import place_with_held_out
 from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import MODES_SHOWN, Shown, generate_step, md_step, predict_step, scan_step, train_step, trainings

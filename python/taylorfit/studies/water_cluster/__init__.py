@@ -8,7 +8,7 @@ from ...errors import InputError
 from ...examples import example_files
 from ...formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, SECONDS_PER_EPOCH
 from ...reporting.document import Document, Section
-from ...scan_groups import Cells, best_and_median
+from ...analysis.scan_groups import Cells, best_and_median
 from ..data import TRAINING, VALIDATION, names_in, place, structures_at
 from ..page import predictions_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import Shown, predict_step, scan_step, trainings

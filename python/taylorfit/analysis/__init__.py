@@ -1,0 +1,1 @@
+"""Errors and scans in numbers."""

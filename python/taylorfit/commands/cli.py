@@ -1,0 +1,120 @@
+"""The command line: parse → run → report; one line on stderr and exit code 2 for a user's error."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import InputError, TaylorfitError
+from ..tools.atomic_write import check_writable
+from ..settings.words import suggestion
+from ..formats.report_file import write_report
+from ..tools.interrupts import INTERRUPTED
+
+COMMANDS = {
+    "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
+    "train": "train ANN potentials on energies and forces: Taylor copies, directions, or exactly; committees",
+    "scan": "trainings over a grid of settings, and one table of their errors",
+    "predict": "energies, forces and stress from potentials, and errors against references",
+    "md": "molecular dynamics: conservation of energy, distribution functions, stability of potentials",
+    "plot": "figures for print: learning curves, parity, error distributions, direction maps, scans, MD",
+    "report": "a page about a training: settings, errors, plots, warnings (HTML or Markdown)",
+    "setup": "propose setup and input files for a set of structures",
+    "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
+    "repel": "write structures with atoms pushed together, so that potentials keep atoms apart in MD",
+    "info": "what a training set, potential, setup, checkpoint or structure file holds",
+    "convert": "convert training sets and potentials between binary and text, structures to XSF and back",
+    "study": "repeat a study of the paper, from data to tables and figures",
+    "example": "copy a ready-to-run example",
+}
+"""Command → one line of help; its module in `commands` has add_arguments(parser) and run(arguments)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    with_traceback = "--traceback" in argv
+    try:
+        arguments = _parser(argv).parse_args(argv)
+        if getattr(arguments, "threads", None) is not None and arguments.threads < 0:
+            raise InputError("--threads is negative", value=arguments.threads, expected="a number, 0 for all cores")
+        if arguments.report:
+            check_writable(arguments.report)
+        report = _module(arguments.command).run(arguments)
+        if arguments.report:
+            write_report(arguments.report, arguments.command, report)
+        sys.stdout.flush()
+        return int(report.get("exit_code", 0))
+    except TaylorfitError as error:
+        _complain(error, with_traceback)
+        return error.exit_code
+    except MemoryError as error:
+        _complain(TaylorfitError("not enough memory for this data set"), with_traceback, error)
+        return TaylorfitError.exit_code
+    except KeyboardInterrupt:
+        print("\ntaylorfit: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, e.g. `| head`
+        _discard_output()
+        return 1
+    except OSError as error:
+        _complain(TaylorfitError(f"{error.filename or 'output'}: {error.strerror or error}"), with_traceback, error)
+        return TaylorfitError.exit_code
+
+
+def _module(command: str) -> object:
+    return importlib.import_module(f".{command}", __package__)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    command = next((word for word in argv if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        raise InputError("unknown command", value=command, expected=suggestion(command, COMMANDS))
+    parser = _Parser(
+        prog="taylorfit", description="Train ANN interatomic potentials on energies and forces (ænet-compatible).",
+        epilog="Example: python -m taylorfit example water-cluster demo && cd demo && "
+               "python -m taylorfit generate generate.in",
+    )
+    parser.add_argument("--version", action="version", version=f"taylorfit {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, line in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
+        # Only the module of the command that runs is imported: start-up stays short
+        if name == command:
+            module = _module(name)
+            sub.description = getattr(module, "DESCRIPTION", line)
+            module.add_arguments(sub)
+        sub.add_argument("--report", metavar="FILE.json", help="also write what is printed as JSON")
+        sub.add_argument("--traceback", action="store_true", help="show where an error arose in the program")
+    return parser
+
+
+def _complain(error: TaylorfitError, with_traceback: bool, cause: BaseException | None = None) -> None:
+    if with_traceback:
+        traceback.print_exception(cause or error)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+    print(f"taylorfit: {error}", file=sys.stderr)
+
+
+def _discard_output() -> None:
+    """Forget what standard output still holds: Python would try to write it once more at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,1 @@
+"""Reference data: checks, neighbouring frames, surveys, proposed descriptors."""

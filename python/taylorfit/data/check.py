@@ -1,0 +1,344 @@
+"""Check of reference data before anything is made from it.  Nothing is changed: see `drop`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..analysis.measures import robust_deviation
+from ..errors import InputError
+from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
+from ..model.structure import Structure
+from ..taylor.selection import STATIONARY_FORCE
+
+KINDS = {
+    "units": "energies, forces and positions do not fit together",
+    "atomic-energies": "atomic energies do not fit the total energies",
+    "missing-energy": "no energy",
+    "missing-forces": "no forces",
+    "duplicate": "same atoms, cell and positions as an earlier structure",
+    "near-duplicate": "no atom further than 0.01 Å from an earlier structure",
+    "near-zero-forces": f"largest |F| below {STATIONARY_FORCE} eV/Å: no copies will be made",
+    "energy-outlier": "energy per atom far from what the composition gives",
+    "force-outlier": "largest |F| far above the usual",
+    "short-distance": "unusually short distance",
+    "net-force": "net force above 0.005 eV/Å per atom",
+}
+"""Kinds of findings and their wording."""
+
+NOTES = frozenset({"near-duplicate", "near-zero-forces", "missing-forces", "net-force"})
+"""Kinds that are worth knowing but no sign of an error."""
+
+DROPPABLE = tuple(kind for kind in KINDS if kind not in ("units", "atomic-energies"))
+"""Kinds that concern single structures, which can be left out for them."""
+
+_NEAR_DUPLICATE = 0.01  # Å; about the δ_max of Taylor copies, which say as much as such a structure
+_NET_FORCE = 0.005  # eV/Å per atom; SCAN at a low cutoff has 0.008, converged DFT below 0.001
+_FORCE_FACTOR = 6.0  # × median of the largest |F|; 3.7 occurs in MD at 800 K, 10 and more in clashes
+_HUGE_FORCE = 10.0  # eV/Å, median |F| of all atoms; thermal and distorted data have 0.5 to 3
+_OUTLIER_MAD = 10.0  # robust standard deviations; two temperatures in one set reach 7
+_OUTLIER_ENERGY = 0.02  # eV/atom that an outlier must be off at least
+_HUGE_COHESION = 20.0  # eV/atom; no material binds by half of that
+_COLLISION = 0.5  # Å; shorter than any bond
+_SHORT_FACTOR = 0.65  # × median of the shortest distances of a pair of species
+_MANY = 20  # structures needed for a statistical criterion
+_DISTANCE_ATOMS = 256  # centres looked at per structure; bounds the cost of large cells
+_SHOWN = 5
+
+_Reporter = Callable[..., None]  # (kind, indices of structures, detail)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the check found of one kind."""
+
+    kind: str
+    """A key of `KINDS`."""
+    message: str
+    """One line, without the names."""
+    structures: tuple[int, ...] = ()
+    """Indices (from 0) of the structures concerned; the later ones where there are pairs."""
+    names: tuple[str, ...] = ()
+    """Their names."""
+
+    @property
+    def is_note(self) -> bool:
+        """Worth knowing, but no sign of an error?"""
+        return self.kind in NOTES
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """Result of `check_structures`."""
+
+    n_structures: int
+    n_with_forces: int
+    n_frame_pairs: int
+    """Pairs of frames near enough to compare energies with forces."""
+    units: tuple[UnitCheck, ...]
+    """Energy differences against the work of the forces, per composition."""
+    shortest: dict[str, float]
+    """Shortest distance of each pair of species, Å, over the structures with forces, from which copies start."""
+    net_force: float | None
+    """Largest net force per atom over all structures, eV/Å."""
+    findings: tuple[Finding, ...]
+    """Empty if there is nothing to say."""
+
+    def of_kind(self, kind: str) -> tuple[int, ...]:
+        """Return the indices of the structures with findings of one kind."""
+        return tuple(sorted({s for finding in self.findings if finding.kind == kind for s in finding.structures}))
+
+    def lines(self) -> list[str]:
+        """Return the report as text: what was compared, then one line per finding."""
+        lines = []
+        for check in self.units:
+            if check.judged:
+                lines.append(
+                    f"energies against forces ({check.formula}): slope {check.slope:.3f} (1 expected), "
+                    f"correlation {check.correlation:.3f}, {check.n_pairs} pairs of frames, "
+                    f"rms displacement {check.rms_displacement:.3f} Å"
+                )
+        if not lines:
+            lines.append("energies against forces: no frames near enough to compare")
+        for finding in self.findings:
+            shown = ", ".join(finding.names[:_SHOWN]) + (", ..." if len(finding.names) > _SHOWN else "")
+            noun = "structure" if len(finding.names) == 1 else "structures"
+            lines.append(
+                f"{'note' if finding.is_note else 'warning'}: {finding.message}"
+                + (f" ({len(finding.names)} {noun}: {shown})" if finding.names else "")
+            )
+        return lines
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report in types that JSON knows."""
+        return asdict(self)
+
+
+def check_structures(
+    structures: Sequence[Structure],
+    atomic_energies: Mapping[str, float] | None = None,
+    *,
+    min_distances: Mapping[tuple[str, str], float] | None = None,
+) -> DataReport:
+    """Look for what is usually wrong with reference data; the cost grows linearly with the data.
+
+    Parameters
+    ----------
+    structures
+        The data set, in the order of the files (consecutive frames are compared).
+    atomic_energies
+        Energy of the isolated atom of each species, eV; None or all zero if there are none.
+    min_distances
+        Shortest distance allowed for a pair of species, Å.  Without an entry, distances are
+        compared with those of the same pair in the other structures.
+
+    Returns
+    -------
+    DataReport
+        Findings; nothing is dropped or changed.
+    """
+    found: list[Finding] = []
+
+    def report(kind: str, indices: Collection[int] | np.ndarray, detail: str = "") -> None:
+        indices = tuple(sorted({int(index) for index in indices}))
+        if indices:
+            names = tuple(structures[index].name or f"structure {index + 1}" for index in indices)
+            found.append(Finding(kind, KINDS[kind] + detail, indices, names))
+
+    pairs = find_frame_pairs(structures)
+    units = check_units(structures, pairs)
+    for problem in dict.fromkeys(check.problem for check in units if check.problem):
+        shown = [
+            f"{check.formula}: slope {check.slope:.4g} instead of 1, correlation {check.correlation:.3f}"
+            for check in units if check.problem == problem
+        ]
+        found.append(Finding("units", f"{KINDS['units']}: {problem} ({'; '.join(shown)})"))
+    largest, typical, net = _force_sizes(structures)
+    if np.isfinite(typical).any() and np.nanmedian(typical) > _HUGE_FORCE:
+        found.append(Finding(
+            "units", f"forces are implausibly large: median |F| {np.nanmedian(typical):.3g} eV/Å; "
+            "multiplied by 27.2 or 51.4 on the way?",
+        ))
+    cohesion = _cohesion(structures, atomic_energies)
+    if cohesion is not None and abs(cohesion) > _HUGE_COHESION:
+        found.append(Finding("atomic-energies", f"{KINDS['atomic-energies']}: median {cohesion:.4g} eV/atom remain"))
+    report("missing-energy", [i for i, s in enumerate(structures) if s.energy is None and not s.cohesive_energy])
+    report("missing-forces", [i for i, s in enumerate(structures) if s.forces is None])
+    duplicates, unequal = _duplicates(structures)
+    report("duplicate", duplicates, f", with energies that differ by up to {unequal:.3g} eV" if unequal > 1e-6 else "")
+    report("near-duplicate", _near_duplicates(pairs, duplicates))
+    report("near-zero-forces", np.flatnonzero(largest < STATIONARY_FORCE))
+    _report_energies(structures, report)
+    if np.isfinite(largest).sum() >= _MANY:
+        usual = float(np.nanmedian(largest))
+        odd = np.flatnonzero(largest > _FORCE_FACTOR * max(usual, STATIONARY_FORCE))
+        report("force-outlier", odd, f" {usual:.3g} eV/Å, up to {np.nanmax(largest):.3g}")
+    shortest = _report_distances(structures, min_distances or {}, report)
+    net_force = float(np.nanmax(net)) if np.isfinite(net).any() else None
+    report("net-force", np.flatnonzero(net > _NET_FORCE), f", up to {net_force or 0.0:.3g}")
+    n_near = int(((pairs.largest < 1.0) & np.isfinite(pairs.work)).sum())
+    n_forces = sum(s.forces is not None for s in structures)
+    return DataReport(len(structures), n_forces, n_near, tuple(units), shortest, net_force, tuple(found))
+
+
+def droppable(kinds: Collection[str]) -> list[str]:
+    """Return `kinds`, having checked that structures can be dropped for each of them.
+
+    Raises
+    ------
+    InputError
+        if a kind is unknown or does not concern single structures.
+    """
+    for kind in kinds:
+        if kind not in DROPPABLE:
+            raise InputError(
+                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(DROPPABLE)
+            )
+    return list(kinds)
+
+
+def drop(structures: Sequence[Structure], report: DataReport, kinds: Collection[str]) -> list[Structure]:
+    """Return the structures without those that have a finding of one of `kinds`.
+
+    Of structures that are (nearly) the same, the first one stays.
+
+    Raises
+    ------
+    InputError
+        if a kind is unknown or does not concern single structures, or if the report is of other data.
+    """
+    kinds = droppable(kinds)
+    if report.n_structures != len(structures):
+        raise InputError(
+            "the report is of other data", value=len(structures), expected=f"{report.n_structures} structures"
+        )
+    dropped = {index for kind in kinds for index in report.of_kind(kind)}
+    return [structure for index, structure in enumerate(structures) if index not in dropped]
+
+
+def _force_sizes(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n_structure,) largest and median |F|, and |ΣF| per atom, eV/Å; NaN without forces."""
+    sizes = np.full((3, len(structures)), np.nan)
+    for index, structure in enumerate(structures):
+        if structure.forces is not None and structure.n_atoms:
+            norm = np.sqrt((structure.forces**2).sum(axis=1))
+            net = np.sqrt((structure.forces.sum(axis=0) ** 2).sum()) / structure.n_atoms
+            sizes[:, index] = norm.max(), np.median(norm), net
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _cohesion(structures: Sequence[Structure], atomic_energies: Mapping[str, float] | None) -> float | None:
+    """Median of (energy - Σ atomic energies) per atom, eV; None where the user gave no atomic energies."""
+    if not atomic_energies or not any(atomic_energies.values()):
+        return None
+    values = [
+        (s.energy - sum(atomic_energies.get(symbol, 0.0) for symbol in s.symbols)) / s.n_atoms
+        for s in structures if s.energy is not None and not s.cohesive_energy and s.n_atoms
+    ]
+    return float(np.median(values)) if values else None
+
+
+def _duplicates(structures: Sequence[Structure]) -> tuple[set[int], float]:
+    """Structures identical to an earlier one, and the largest difference of their energies, eV."""
+    seen: dict[tuple, int] = {}
+    duplicates, unequal = set(), 0.0
+    for index, structure in enumerate(structures):
+        key = (structure.symbols, structure.pbc, structure.cell.tobytes(), structure.positions.tobytes())
+        first = seen.setdefault(key, index)
+        if first != index:
+            duplicates.add(index)
+            if structure.energy is not None and structures[first].energy is not None:
+                unequal = max(unequal, abs(structure.energy - structures[first].energy))
+    return duplicates, unequal
+
+
+def _near_duplicates(pairs: FramePairs, duplicates: set[int]) -> set[int]:
+    """Structures close to an earlier one that is itself neither a duplicate nor a near duplicate."""
+    near: set[int] = set()
+    close = np.flatnonzero(pairs.largest < _NEAR_DUPLICATE)
+    for pair in close[np.argsort(pairs.second[close], kind="stable")]:  # settles the first before the second
+        first, second = int(pairs.first[pair]), int(pairs.second[pair])
+        if first not in near and first not in duplicates and second not in duplicates:
+            near.add(second)
+    return near
+
+
+def _report_energies(structures: Sequence[Structure], report: _Reporter) -> None:
+    """Report energies per atom that a linear function of the composition does not explain."""
+    known = [i for i, s in enumerate(structures) if s.energy is not None and s.n_atoms]
+    if len(known) < _MANY:
+        return
+    species = sorted({symbol for i in known for symbol in structures[i].symbols})
+    counts = np.array([[structures[i].symbols.count(symbol) for symbol in species] for i in known], dtype=float)
+    n_atoms = counts.sum(axis=1)
+    fractions = counts / n_atoms[:, None]
+    energy = np.array([structures[i].energy for i in known]) / n_atoms
+    # Least absolute deviations by reweighting: a wrong energy must not bend the fit it is judged by.
+    weight = np.ones(len(known))
+    for _ in range(30):
+        fit = np.linalg.lstsq(fractions * weight[:, None], energy * weight, rcond=None)[0]
+        residual = energy - fractions @ fit
+        weight = 1.0 / np.sqrt(np.maximum(np.abs(residual), 1e-6))
+    residual -= np.median(residual)
+    spread = robust_deviation(residual)
+    limit = max(_OUTLIER_MAD * spread, _OUTLIER_ENERGY)
+    odd = np.flatnonzero(np.abs(residual) > limit)
+    worst = float(np.abs(residual).max())
+    report("energy-outlier", [known[i] for i in odd], f": up to {worst:.3g} eV/atom off, usual spread {spread:.3g}")
+
+
+def _report_distances(
+    structures: Sequence[Structure], min_distances: Mapping[tuple[str, str], float], report: _Reporter
+) -> dict[str, float]:
+    """Report short distances; return the shortest of each pair of species in structures with forces, Å."""
+    allowed = {"-".join(sorted(pair)): limit for pair, limit in min_distances.items()}
+    found: dict[str, list[tuple[float, int]]] = {}
+    for index, structure in enumerate(structures):
+        for pair, distance in _shortest_distances(structure).items():
+            found.setdefault(pair, []).append((distance, index))
+    short: set[int] = set()
+    details = []
+    for pair, entries in sorted(found.items()):
+        distance = np.array([d for d, _ in entries])
+        limit = allowed.get(pair, _COLLISION)
+        if pair not in allowed and len(entries) >= _MANY:
+            limit = max(limit, _SHORT_FACTOR * float(np.median(distance)))
+        if distance.min() < limit:
+            short.update(index for d, index in entries if d < limit)
+            details.append(f"{pair} {distance.min():.3f} Å (usually {np.median(distance):.3f})")
+    report("short-distance", short, ": " + ", ".join(details))
+    with_forces = {pair: [d for d, index in entries if structures[index].forces is not None]
+                   for pair, entries in sorted(found.items())}
+    return {pair: float(min(distances)) for pair, distances in with_forces.items() if distances}
+
+
+def _shortest_distances(structure: Structure) -> dict[str, float]:
+    """Shortest distance of each pair of species, Å, over nearest images.
+
+    Exact up to half the spacing of the lattice planes (short distances are what is looked for), never
+    too short.  In structures with many atoms only evenly spaced centres are looked at.
+    """
+    n_atoms = structure.n_atoms
+    if n_atoms < 2:
+        return {}
+    order = np.argsort(structure.symbols, kind="stable")
+    symbols = np.array(structure.symbols)[order]
+    positions = structure.positions[order]
+    centres = np.arange(n_atoms)[:: -(-n_atoms // _DISTANCE_ATOMS)]
+    difference = positions[centres, None] - positions
+    if any(structure.pbc):
+        periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
+        difference -= np.rint(difference @ np.linalg.pinv(periodic)) @ periodic
+    square = np.einsum("ijk,ijk->ij", difference, difference)
+    square[np.arange(len(centres)), centres] = np.inf
+    species, first = np.unique(symbols, return_index=True)
+    nearest = np.sqrt(np.minimum.reduceat(square, first, axis=1))  # (n_centre, n_species)
+    result: dict[str, float] = {}
+    for a in np.unique(symbols[centres]):
+        for b, distance in zip(species, nearest[symbols[centres] == a].min(axis=0)):
+            pair = "-".join(sorted((str(a), str(b))))
+            if np.isfinite(distance):
+                result[pair] = min(float(distance), result.get(pair, np.inf))
+    return result

@@ -1,0 +1,1 @@
+"""The files of ænet: training sets, potentials, setups, derivatives; binary and text."""

@@ -1,0 +1,188 @@
+"""Binary potential files (`.nn`): network, descriptor setup, training-set information."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+import numpy as np
+
+from ...errors import InputError
+from ...model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from ...tools.atomic_write import atomic_write
+from .records import RecordReader, RecordWriter
+from .setup_block import read_setup_block, read_species, write_setup_block, write_species
+from .text_records import TextRecordReader, TextRecordWriter
+
+FILE_NAME_LENGTH = 1024
+
+
+def read_potential(path: str | PathLike[str]) -> Potential:
+    """Read the ANN potential of one species.
+
+    Raises
+    ------
+    FormatError
+        if the file is malformed, or if network, setup and training-set information do not
+        fit each other.
+    InputError
+        if the file cannot be opened.
+    """
+    with RecordReader(path) as reader:
+        return read_potential_records(reader)
+
+
+def read_potential_records(reader: RecordReader | TextRecordReader) -> Potential:
+    """Read the records of a potential file, binary or text, to its end; see `read_potential`."""
+    network = _read_network(reader)
+    at = reader.position
+    setup = read_setup_block(reader)
+    if setup.n_feature != network.layer_sizes[0]:
+        raise reader.error(
+            f"setup of {setup.species} has {setup.n_feature} functions", at,
+            expected=f"{network.layer_sizes[0]}, the number of network inputs",
+        )
+    at = reader.position
+    info = _read_info(reader)
+    if setup.species not in info.species:
+        raise reader.error(
+            "species of the training set", at, value=" ".join(info.species),
+            expected=f"{setup.species} among them",
+        )
+    reader.end()
+    return Potential(network, setup, info)
+
+
+def write_potential(path: str | PathLike[str], potential: Potential) -> None:
+    """Write a potential as ænet does; `read_potential` gives it back unchanged.
+
+    Raises
+    ------
+    InputError
+        if a weight is not finite, or the network does not fit the setup.
+    """
+    check_potential(path, potential)
+    with atomic_write(path, "wb") as stream:
+        write_potential_records(RecordWriter(stream), potential)
+
+
+def check_potential(path: str | PathLike[str], potential: Potential) -> None:
+    """Raise an InputError, about the file `path`, for a potential that must not be written."""
+    network, setup = potential.network, potential.setup
+    problem = None
+    if len(network.weights) != network.n_weights:
+        problem = f"{len(network.weights)} weights for layers {network.layer_sizes}"
+    elif not np.isfinite(network.weights).all():
+        problem = "a weight is not finite"
+    elif network.layer_sizes[0] != setup.n_feature:
+        problem = f"{network.layer_sizes[0]} inputs for a descriptor of {setup.n_feature} values"
+    if problem:
+        raise InputError(f"potential of {setup.species} is not written: {problem}", file=path)
+
+
+def write_potential_records(writer: RecordWriter | TextRecordWriter, potential: Potential) -> None:
+    """Write the records of a potential file."""
+    _write_network(writer, potential.network)
+    write_setup_block(writer, potential.setup)
+    _write_info(writer, potential.info)
+
+
+def _read_network(reader: RecordReader | TextRecordReader) -> Network:
+    n_layer = reader.integer("number of layers", 2)
+    largest = reader.integer("size of the largest layer", 1)
+    n_weight = reader.integer("number of weights", 2)
+    n_value = reader.integer("number of node values", 1)
+    at = reader.position
+    layers = tuple(int(n) for n in reader.integers("layer sizes", n_layer))
+    if min(layers) < 1 or max(layers) != largest or layers[-1] != 1:
+        raise reader.error(
+            "layer sizes", at, value=" ".join(map(str, layers)),
+            expected=f"positive numbers, at most {largest}, the last one 1",
+        )
+    at = reader.position
+    activations = tuple(int(code) for code in reader.integers("activation functions", n_layer - 1))
+    if min(activations) < 0 or max(activations) >= len(ACTIVATIONS):
+        raise reader.error(
+            "activation functions", at, value=" ".join(map(str, activations)),
+            expected=f"codes from 0 to {len(ACTIVATIONS) - 1}",
+        )
+    offsets = _offsets(layers)
+    for what, expected in zip(("weight offsets", "value offsets"), offsets):
+        at = reader.position
+        found = tuple(int(n) for n in reader.integers(what, n_layer))
+        if found != expected:
+            raise reader.error(
+                what, at, value=" ".join(map(str, found)), expected=" ".join(map(str, expected))
+            )
+    for what, found, wanted in (
+        ("number of weights", n_weight, offsets[0][-1]),
+        ("number of node values", n_value, offsets[1][-1] + layers[-1]),
+    ):
+        if found != wanted:
+            raise reader.error(f"{what} contradicts the layers", value=found, expected=str(wanted))
+    return Network(layers, activations, reader.reals("weights", n_weight))
+
+
+def _write_network(writer: RecordWriter | TextRecordWriter, network: Network) -> None:
+    layers = network.layer_sizes
+    weight_offsets, value_offsets = _offsets(layers)
+    writer.integers(len(layers))
+    writer.integers(max(layers))
+    writer.integers(network.n_weights)
+    writer.integers(value_offsets[-1] + layers[-1])
+    writer.integers(layers)
+    writer.integers(network.activations)
+    writer.integers(weight_offsets)
+    writer.integers(value_offsets)
+    writer.reals(network.weights)
+
+
+def _offsets(layers: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return ænet's `iw` (last weight before each layer) and `iv` (values before each layer)."""
+    weights, values = [0], [0]
+    for n_in, n_out in zip(layers, layers[1:]):
+        weights.append(weights[-1] + (n_in + 1) * n_out)
+        values.append(values[-1] + n_in + 1)
+    return tuple(weights), tuple(values)
+
+
+def _read_info(reader: RecordReader | TextRecordReader) -> TrainingSetInfo:
+    file = reader.text("training-set file name", FILE_NAME_LENGTH)
+    normalised = reader.logical("training set normalised")
+    at = reader.position
+    scale = reader.real("energy scale")
+    if scale == 0.0:
+        raise reader.error("energy scale", at, value=scale, expected="a number other than zero")
+    shift = reader.real("energy shift")
+    n_species = reader.integer("number of species", 1)
+    species = read_species(reader, "species of the training set", n_species)
+    atomic_energies = tuple(float(e) for e in reader.reals("atomic energies", n_species))
+    n_atoms = reader.integer("number of atoms of the training set", 0)
+    n_structures = reader.integer("number of structures of the training set", 0)
+    # Only remembered, never used in a calculation: even NaN does no harm here.
+    energy_min, energy_max, energy_mean = map(float, reader.reals("energy range", 3, finite=False))
+    return TrainingSetInfo(
+        file=file,
+        normalised=normalised,
+        scale=scale,
+        shift=shift,
+        species=species,
+        atomic_energies=atomic_energies,
+        n_atoms=n_atoms,
+        n_structures=n_structures,
+        energy_min=energy_min,
+        energy_max=energy_max,
+        energy_mean=energy_mean,
+    )
+
+
+def _write_info(writer: RecordWriter | TextRecordWriter, info: TrainingSetInfo) -> None:
+    writer.text(info.file, FILE_NAME_LENGTH)
+    writer.logical(info.normalised)
+    writer.reals(info.scale)
+    writer.reals(info.shift)
+    writer.integers(len(info.species))
+    write_species(writer, info.species)
+    writer.reals(info.atomic_energies)
+    writer.integers(info.n_atoms)
+    writer.integers(info.n_structures)
+    writer.reals(info.energy_min, info.energy_max, info.energy_mean)

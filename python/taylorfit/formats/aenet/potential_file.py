@@ -1,0 +1,24 @@
+"""Potential files of either kind: the one door through which potentials are read."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from ...model.network import Potential
+from .network_ascii import read_potential_ascii
+from .network_binary import read_potential
+from ..recognise import FileKind, recognise
+
+
+def read_potential_file(path: str | PathLike[str]) -> Potential:
+    """Read the ANN potential of one species, binary (`.nn`) or text (`.nn.ascii`), told by content.
+
+    Raises
+    ------
+    FormatError
+        if the file is malformed or no potential.
+    InputError
+        if it cannot be opened.
+    """
+    is_text = recognise(path) is FileKind.POTENTIAL_TEXT
+    return read_potential_ascii(path) if is_text else read_potential(path)

@@ -1,0 +1,276 @@
+"""Records as lines of text: what gfortran's list-directed output makes of them, and reading them back.
+
+The classes have the methods of `records.RecordReader` and `RecordWriter`, so that the code for
+the binary formats reads and writes their text versions too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from os import PathLike, fspath
+from typing import IO, Any
+
+import numpy as np
+
+from ...errors import FormatError, InputError
+from ...tools.plain_text import fortran_number, number_complaint
+from .records import decode_text, encode_text, printable
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
+_TRUE = ("T", "TRUE", ".TRUE.", ".T.")
+_FALSE = ("F", "FALSE", ".FALSE.", ".F.")
+_PACKED_SPECIES = re.compile(r"([A-Z][a-z0-9]?) *")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def list_directed(values: Iterable[float]) -> str:
+    """Return doubles as gfortran's ``write(*,*)`` shows them: 17 significant digits, 26 characters each."""
+    words = []
+    for value in values:
+        if not math.isfinite(value):
+            words.append(("NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity").rjust(26))
+            continue
+        word = f"{value:.16E}"
+        exponent = int(word[word.index("E") + 1 :])
+        if -1 <= exponent <= 16:
+            fixed = f"{value:.{16 - exponent}f}" + ("." if exponent == 16 else "")
+            words.append(f"{fixed:>21}     ")
+        else:
+            words.append(f"{word[: word.index('E')]}E{exponent:+04d}".rjust(26))
+    return "".join(words)
+
+
+def scientific(values: Iterable[float], per_line: int | None = None) -> list[str]:
+    """Return doubles as lines of ``(1x,ES24.17)`` items, all on one line or so many on each."""
+    words = []
+    for value in values:
+        mantissa, _, exponent = f"{value:.17E}".partition("E")
+        # Three digits of an exponent leave no room for its letter
+        words.append(f"{mantissa}{'E' if len(exponent) == 3 else ''}{exponent}".rjust(25))
+    step = per_line or max(len(words), 1)
+    return ["".join(words[first : first + step]) for first in range(0, len(words), step)]
+
+
+class TextRecordReader:
+    """Reads one record after the other from lines of text.
+
+    A record begins on a new line; it may go on over several lines, as list-directed input
+    allows, but nothing may be left on its last line.
+
+    Parameters
+    ----------
+    path
+        File to read; closed by `close` or at the end of a ``with`` block.
+
+    Raises
+    ------
+    InputError
+        if the file cannot be opened.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = fspath(path)
+        self.position = 1
+        """Number of the next line, from 1."""
+        try:
+            self._stream = open(self.path, "rb")  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cannot be read: {getattr(error, 'strerror', None) or error}", file=self.path
+            ) from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def __enter__(self) -> TextRecordReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def error(self, what: str, at: int | None = None, **details: object) -> FormatError:
+        """Return the error for `what` in line `at` (default: the next one)."""
+        line = self.position if at is None else at
+        return FormatError(what, file=self.path, line=line, **details)  # type: ignore[arg-type]
+
+    def line(self, what: str) -> str:
+        """Return the next line without its end.
+
+        Raises
+        ------
+        FormatError
+            if there is none, or it holds binary data.
+        """
+        try:
+            raw = self._stream.readline()
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror or error}", file=self.path) from None
+        if not raw:
+            raise self.error(f"file ends before {what}")
+        if b"\0" in raw:
+            raise self.error(f"binary data instead of {what}", expected="a text file")
+        self.position += 1
+        return raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
+
+    def integers(self, what: str, count: int) -> np.ndarray:
+        """Return a record of `count` integers, (count,) int32."""
+        at = self.position
+        words = self._words(what, count)
+        values = []
+        for number, word in enumerate(words, start=1):
+            value = int(word) if _INTEGER.fullmatch(word) else None
+            if value is None or not -(2**31) <= value < 2**31:
+                which = f"{what}, value {number}" if count > 1 else what
+                raise self.error(which, at, value=printable(word), expected="an integer")
+            values.append(value)
+        return np.array(values, dtype=np.int32)
+
+    def integer(self, what: str, minimum: int | None = None, maximum: int | None = None) -> int:
+        """Return a record of one integer, checked against the bounds."""
+        at = self.position
+        value = int(self.integers(what, 1)[0])
+        if minimum is not None and value < minimum:
+            raise self.error(what, at, value=value, expected=f"at least {minimum}")
+        if maximum is not None and value > maximum:
+            raise self.error(what, at, value=value, expected=f"at most {maximum}")
+        return value
+
+    def logical(self, what: str) -> bool:
+        """Return a record of one logical: T, F, True, False, .true. or .false."""
+        at = self.position
+        word = self._words(what, 1)[0]
+        if word.upper() not in _TRUE + _FALSE:
+            raise self.error(what, at, value=printable(word), expected="T or F")
+        return word.upper() in _TRUE
+
+    def reals(self, what: str, count: int, finite: bool = True) -> np.ndarray:
+        """Return a record of `count` doubles, (count,) float64; NaN and infinity refused if `finite`."""
+        at = self.position
+        words = self._words(what, count)
+        try:
+            text = "".join(words)
+            # float() also takes 1_000 and digits of other scripts
+            if "_" in text or not text.isascii():
+                raise ValueError
+            values = np.array(list(map(float, words)), dtype=np.float64)
+        except ValueError:
+            values = np.array([self._number(what, word, at, finite) for word in words])
+        if finite and not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise self.error(f"{what}, value {bad + 1}", at, value=printable(words[bad]), expected="a finite number")
+        return values
+
+    def real(self, what: str, finite: bool = True) -> float:
+        """Return a record of one double."""
+        return float(self.reals(what, 1, finite)[0])
+
+    def text(self, what: str, length: int) -> str:
+        """Return a line of at most `length` characters, without the blank in front and those behind."""
+        at = self.position
+        line = self.line(what)
+        text = decode_text(encode_text(line.removeprefix(" ")))
+        if len(encode_text(text)) > length:
+            raise self.error(f"{what} is too long", at, value=printable(text), expected=f"at most {length} characters")
+        return text
+
+    def texts(self, what: str, count: int, length: int) -> tuple[str, ...]:
+        """Return a record of `count` strings of at most `length` characters without blanks.
+
+        The species names that ænet's tools write without a blank between them (``TiO``) are
+        told apart by their capitals.
+        """
+        at = self.position
+        words: list[str] = []
+        while len(words) < count:
+            found = self.line(what).split()
+            packed = "".join(found)
+            if any(len(encode_text(word)) > length for word in found) and not words:
+                found = _PACKED_SPECIES.findall(packed)
+                if "".join(found) != packed or len(found) != count:
+                    raise self.error(
+                        what, at, value=printable(packed), expected=f"{count} names with blanks between them")
+            words += found
+        if len(words) != count or any(len(encode_text(word)) > length for word in words):
+            raise self.error(
+                what, at, value=printable(" ".join(words)), expected=f"{count} names of at most {length} characters")
+        return tuple(words)
+
+    def end(self) -> None:
+        """Check that nothing but blank lines is left."""
+        for line in self._stream:
+            if line.strip():
+                raise self.error("more lines than expected", value=printable(line.decode("latin-1").strip()),
+                                 expected="end of file")
+            self.position += 1
+
+    def _words(self, what: str, count: int) -> list[str]:
+        """Return the words of a record of `count` items."""
+        at = self.position
+        if count < 1:
+            if count < 0:
+                raise self.error(what, value=f"a count of {count}", expected="a positive count")
+            self.line(what)
+            return []
+        words = self.line(what).replace(",", " ").split()
+        while len(words) < count:
+            words += self.line(what).replace(",", " ").split()
+        if len(words) > count:
+            raise self.error(what, at, value=f"{len(words)} items", expected=f"{count}")
+        return words
+
+    def _number(self, what: str, word: str, at: int, finite: bool) -> float:
+        value = fortran_number(word)
+        if value is None and not finite and word.lstrip("+-").lower() in ("nan", "inf", "infinity"):
+            return float(word)
+        if value is None:
+            raise self.error(f"{what}: a word {number_complaint(word)}", at, value=printable(word), expected="a number")
+        return value
+
+
+class TextRecordWriter:
+    """Writes records as gfortran's list-directed output does, one to a line.
+
+    Parameters
+    ----------
+    stream
+        Anything with ``write(bytes)``.
+    """
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self.stream = stream
+
+    def line(self, text: str) -> None:
+        """Write a line as it stands, but for control characters, which become blanks."""
+        self.stream.write(encode_text(_CONTROL.sub(" ", text)) + b"\n")
+
+    def integers(self, *values: int | Iterable[int] | np.ndarray) -> None:
+        """Write one record of integers."""
+        self.line("".join(f"{value:12d}" for value in _flat(values)))
+
+    def reals(self, *values: float | Iterable[float] | np.ndarray) -> None:
+        """Write one record of doubles."""
+        self.line(list_directed(_flat(values)))
+
+    def logical(self, value: bool) -> None:
+        """Write one logical."""
+        self.line(" T" if value else " F")
+
+    def text(self, value: str, length: int) -> None:
+        """Write one record of `length` characters, padded with blanks or cut."""
+        self.line(" " + encode_text(value, length).decode("utf-8", "surrogateescape"))
+
+    def note(self, value: str, length: int) -> None:
+        """Write a free text of at most `length` characters."""
+        self.text(value, length)
+
+    def texts(self, values: Sequence[str], length: int) -> None:
+        """Write one record of several strings of `length` characters, each after a blank."""
+        self.line("".join(f" {value:{length}}" for value in values))
+
+
+def _flat(values: tuple[Any, ...]) -> list[Any]:
+    return list(chain.from_iterable(np.asarray(value).ravel().tolist() for value in values))

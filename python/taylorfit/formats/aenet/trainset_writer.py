@@ -1,0 +1,319 @@
+"""Writing binary training-set files (`.train`) as a stream.
+
+Structures with the same sequence of atoms (above all the Taylor copies of one parent) are
+written as one array; see `trainset_layout`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from os import PathLike, fspath
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from ...model.descriptor import DescriptorSetup, RunningStatistics
+from ...errors import InputError
+from ...model.trainset import TrainingSet
+from ...tools.atomic_write import atomic_write
+from .records import RecordWriter, encode_text, printable
+from .setup_block import write_setup_block, write_species
+from .trainset_layout import StructureLayout, all_finite
+
+MAX_COUNT = 2**31 - 1
+"""Counts are int32 in the file."""
+COUNT_OFFSET = 16
+"""Byte offset of the number of structures."""
+
+_WRITE_BLOCK = 1 << 20  # small enough to stay in the cache between filling and statistics
+_MAX_LAYOUTS = 512
+
+
+def write_trainset(
+    path: str | PathLike[str], training_set: TrainingSet, *, overwrite: bool = True
+) -> None:
+    """Write a training set with its footer as it stands; `read_trainset` gives back the same.
+
+    Raises
+    ------
+    InputError
+        as `TrainsetWriter`.
+    """
+    t = training_set
+    present, first = np.unique(t.atom_species, return_index=True)
+    n_features = np.zeros(len(t.species), dtype=np.int64)
+    n_features[present] = t.first_value[first + 1] - t.first_value[first]
+    writer = TrainsetWriter(
+        path, t.species, t.atomic_energies, t.setups, n_features=n_features,
+        normalised=t.normalised, scale=t.scale, shift=t.shift, overwrite=overwrite,
+    )
+    with writer:
+        writer.set_statistics(t.setups)
+        writer.set_energy_range(t.energy_mean, t.energy_min, t.energy_max)
+
+        def atoms_of(s: int) -> tuple[int, bytes]:
+            return int(t.n_species_in[s]), t.atom_species[t.first_atom[s] : t.first_atom[s + 1]].tobytes()
+
+        for (n_species_in, raw), group in groupby(range(t.n_structures), key=atoms_of):
+            run = list(group)
+            atoms = slice(t.first_atom[run[0]], t.first_atom[run[-1] + 1])
+            values = slice(t.first_value[atoms.start], t.first_value[atoms.stop])
+            writer.add_many(
+                [t.names[s] for s in run], n_species_in, t.energy[run[0] : run[-1] + 1],
+                np.frombuffer(raw, dtype=t.atom_species.dtype),
+                t.positions[atoms].reshape(len(run), -1, 3),
+                t.forces[atoms].reshape(len(run), -1, 3),
+                t.descriptors[values].reshape(len(run), -1),
+            )
+
+
+class TrainsetWriter:
+    """Streams structures into a training-set file; a context manager.
+
+    The file appears under its name when the ``with`` block ends without exception;
+    otherwise nothing is left behind.  Energy range and descriptor statistics of the footer
+    are collected on the way, unless they are handed over with `set_energy_range` and
+    `set_statistics`.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    species, atomic_energies
+        Species in TYPES order and their energies, eV.
+    setups
+        One descriptor setup for each species in the same order, or None for a file without.
+    n_features
+        Descriptor length of each species; only needed without `setups`.
+    normalised, scale, shift
+        Header values of a scaled file (`TrainingSet`).  The setups of a normalised file are
+        written with the statistics they have, for its values are already standardised.
+    overwrite
+        Replace an existing file?
+
+    Raises
+    ------
+    InputError
+        if the file cannot be written, or setups and species disagree.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        species: Sequence[str],
+        atomic_energies: Sequence[float] | np.ndarray,
+        setups: Sequence[DescriptorSetup] | None,
+        *,
+        n_features: Sequence[int] | np.ndarray | None = None,
+        normalised: bool = False,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        overwrite: bool = True,
+    ) -> None:
+        self.path = fspath(path)
+        self.species = tuple(species)
+        self.setups = None if setups is None else tuple(setups)
+        if self.setups is not None:
+            if tuple(setup.species for setup in self.setups) != self.species:
+                raise InputError(
+                    "setups do not belong to the species", file=path,
+                    value=" ".join(setup.species for setup in self.setups),
+                    expected=" ".join(self.species),
+                )
+            n_features = [setup.n_feature for setup in self.setups]
+        if n_features is None or not len(n_features) == len(self.species) == len(atomic_energies):
+            raise InputError("species, atomic energies and descriptors differ in number", file=path)
+        self.n_structures = 0
+        """Structures written so far."""
+        self.n_atoms = 0
+        self._n_features = np.array(n_features, dtype=np.int64)
+        self._header = (np.array(atomic_energies, dtype=float), normalised, scale, shift)
+        self._statistics = (
+            None if normalised or self.setups is None else [RunningStatistics(int(n)) for n in n_features]
+        )
+        self._energy_range: tuple[float, float, float] | None = None
+        self._energy_mean, self._energy_min, self._energy_max = 0.0, math.inf, -math.inf
+        self._layouts: dict[tuple[int, bytes], StructureLayout] = {}
+        self._context = atomic_write(path, "wb", overwrite=overwrite)
+        self._stream: IO[Any]
+
+    def __enter__(self) -> TrainsetWriter:
+        self._stream = self._context.__enter__()
+        try:
+            self._write_header()
+        except BaseException:
+            self._context.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        if error is None:
+            try:
+                self._write_footer()
+            except BaseException:
+                self._context.__exit__(*sys.exc_info())
+                raise
+        return self._context.__exit__(kind, error, traceback)
+
+    def add(
+        self,
+        name: str,
+        n_species_in: int,
+        energy: float,
+        atom_species: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        descriptors: np.ndarray,
+    ) -> None:
+        """Write one structure; shapes as in `add_many` without the first axis."""
+        self.add_many(
+            [name], n_species_in, np.array([energy]), atom_species,
+            np.asarray(positions)[np.newaxis], np.asarray(forces)[np.newaxis],
+            np.asarray(descriptors).reshape(1, -1),
+        )
+
+    def add_many(
+        self,
+        names: Sequence[str],
+        n_species_in: int,
+        energies: np.ndarray,
+        atom_species: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        descriptors: np.ndarray,
+    ) -> None:
+        """Write n structures with the same sequence of atoms.
+
+        Parameters
+        ----------
+        names
+            n names.
+        n_species_in
+            Number of different species in each of them.
+        energies
+            (n,) total energy relative to the isolated atoms, eV.
+        atom_species
+            (n_atom,) index into `species`, from 0.
+        positions, forces
+            (n, n_atom, 3) Å and eV/Å.
+        descriptors
+            (n, n_value) the descriptors of all atoms one after the other.
+
+        Raises
+        ------
+        InputError
+            if shapes disagree, a species is unknown, or a number is not finite.
+        """
+        atom_species = np.ascontiguousarray(atom_species, dtype=np.int32)
+        arrays = tuple(np.asarray(a, dtype=float) for a in (energies, positions, forces, descriptors))
+        self._check(names, atom_species, arrays)
+        encoded = [encode_text(name) for name in names]
+        start = 0
+        for name_length, group in groupby(encoded, key=len):
+            run = list(group)
+            layout = self._layout(name_length, atom_species)
+            step = max(1, _WRITE_BLOCK // layout.size)
+            for first in range(0, len(run), step):
+                part = run[first : first + step]
+                chosen = slice(start + first, start + first + len(part))
+                self._write(layout, part, n_species_in, *(a[chosen] for a in arrays))
+            start += len(run)
+
+    def set_energy_range(self, mean: float, minimum: float, maximum: float) -> None:
+        """Hand over the footer's energies per atom instead of collecting them, eV/atom."""
+        self._energy_range = (mean, minimum, maximum)
+
+    def set_statistics(self, setups: Sequence[DescriptorSetup] | None) -> None:
+        """Hand over the footer's setups with statistics instead of collecting these."""
+        self.setups = None if setups is None else tuple(setups)
+        self._statistics = None
+
+    def _check(
+        self, names: Sequence[str], atom_species: np.ndarray, arrays: tuple[np.ndarray, ...]
+    ) -> None:
+        n, n_atom = len(names), len(atom_species)
+        where = printable(names[0]) if n else "structure"
+        if n_atom == 0 or atom_species.min() < 0 or atom_species.max() >= len(self.species):
+            raise InputError(f"{where}: no atoms, or an unknown species", file=self.path)
+        n_value = int(self._n_features[atom_species].sum())
+        shapes = ((n,), (n, n_atom, 3), (n, n_atom, 3), (n, n_value))
+        for what, array, shape in zip(("energies", "positions", "forces", "descriptors"), arrays, shapes):
+            if array.shape != shape:
+                raise InputError(
+                    f"{where}: {what} have shape {array.shape}", file=self.path, expected=str(shape)
+                )
+            if not all_finite(array):
+                bad = int(np.argwhere(~np.isfinite(array))[0][0])
+                raise InputError(f"{printable(names[bad])}: {what} are not finite", file=self.path)
+
+    def _layout(self, name_length: int, atom_species: np.ndarray) -> StructureLayout:
+        key = (name_length, atom_species.tobytes())
+        if key not in self._layouts:
+            if len(self._layouts) >= _MAX_LAYOUTS:
+                self._layouts.clear()
+            self._layouts[key] = StructureLayout(name_length, atom_species, self._n_features[atom_species])
+        return self._layouts[key]
+
+    def _write(
+        self,
+        layout: StructureLayout,
+        names: list[bytes],
+        n_species_in: int,
+        energy: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        values: np.ndarray,
+    ) -> None:
+        n = len(names)
+        self._stream.write(layout.pack(names, n_species_in, energy, positions, forces, values))
+        self.n_structures += n
+        self.n_atoms += n * layout.n_atom
+        per_atom = energy / layout.n_atom
+        self._energy_mean += (float(per_atom.mean()) - self._energy_mean) * (n / self.n_structures)
+        self._energy_min = min(self._energy_min, float(per_atom.min()))
+        self._energy_max = max(self._energy_max, float(per_atom.max()))
+        if self._statistics is not None:
+            for species in layout.species_present:
+                self._statistics[species].add(layout.descriptors_of(values, species))
+
+    def _write_header(self) -> None:
+        if not self._stream.seekable():
+            raise InputError("a training set cannot be written to a pipe", file=self.path)
+        atomic_energies, normalised, scale, shift = self._header
+        writer = RecordWriter(self._stream)
+        writer.integers(len(self.species))
+        writer.integers(0)  # patched at the end
+        write_species(writer, self.species)
+        writer.reals(atomic_energies)
+        writer.integers(int(normalised))
+        writer.reals(scale)
+        writer.reals(shift)
+
+    def _write_footer(self) -> None:
+        if not 0 < self.n_structures <= MAX_COUNT or self.n_atoms > MAX_COUNT:
+            raise InputError(
+                "training set is not written: it has "
+                f"{self.n_structures} structures with {self.n_atoms} atoms", file=self.path,
+                expected=f"1 to {MAX_COUNT}",
+            )
+        writer = RecordWriter(self._stream)
+        writer.integers(self.n_atoms)
+        writer.reals(self._energy_range or (self._energy_mean, self._energy_min, self._energy_max))
+        writer.integers(int(self.setups is not None))
+        for index, setup in enumerate(self.setups or ()):
+            if self._statistics is not None:
+                setup = replace(setup, statistics=self._statistics[index].result())
+            writer.integers(index + 1)
+            write_setup_block(writer, setup)
+        self._stream.seek(COUNT_OFFSET)
+        self._stream.write(self.n_structures.to_bytes(4, "little"))

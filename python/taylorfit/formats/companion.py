@@ -1,0 +1,111 @@
+"""Companion of a training set (`NAME.geometry`): what force training needs and ænet's format has no place for.
+
+A NumPy archive with the cells, periodicity, stresses and weights of the reference structures, in the order of
+the training set.  A checksum of names and energies ties it to its training set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FormatError, InputError
+from ..tools.atomic_write import atomic_write
+
+VERSION = 1
+MARK = "geometry_checksum"
+"""Name of the array that such files alone have."""
+_ARRAYS = ("cell", "pbc", "has_forces", "stress", "weight", "first_atom", "atom_weight")
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Of the reference structures of a training set, in its order."""
+
+    cell: np.ndarray
+    """(n_structure, 3, 3) lattice vectors as rows, Å"""
+    pbc: np.ndarray
+    """(n_structure, 3) bool"""
+    has_forces: np.ndarray
+    """(n_structure,) bool: the training set holds zeros where there are none"""
+    stress: np.ndarray
+    """(n_structure, 3, 3) eV/Å³ (ASE's sign); NaN where there is none"""
+    weight: np.ndarray
+    """(n_structure,) weight of each structure in the loss"""
+    first_atom: np.ndarray
+    """(n_structure + 1,) int64"""
+    atom_weight: np.ndarray
+    """(n_atom,) weight of the force on each atom, in the order of the training set"""
+
+
+def geometry_path(trainset: str | PathLike[str]) -> str:
+    """The companion of a training-set file."""
+    return f"{fspath(trainset)}.geometry"
+
+
+def _checksum(names: Sequence[str], energies: np.ndarray) -> str:
+    digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape"))
+    digest.update(np.ascontiguousarray(energies, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def write_geometry(path: str | PathLike[str], geometry: Geometry, names: Sequence[str], energies: np.ndarray,
+                   overwrite: bool = True) -> None:
+    """Write the companion of a training set with reference structures of these names and energies (n_structure,)."""
+    with atomic_write(path, "wb", overwrite=overwrite) as stream:
+        np.savez_compressed(stream, version=np.array(VERSION), **{MARK: np.array(_checksum(names, energies))},
+                            **{name: getattr(geometry, name) for name in _ARRAYS})
+
+
+def read_geometry(path: str | PathLike[str], names: Sequence[str], energies: np.ndarray) -> Geometry:
+    """Read the companion of a training set with reference structures of these names and energies.
+
+    Raises
+    ------
+    FormatError
+        if the file is damaged or of another version.
+    InputError
+        if it belongs to another training set.
+    """
+    geometry, checksum = load_geometry(path)
+    if len(geometry.cell) != len(names) or checksum != _checksum(names, energies):
+        raise InputError("belongs to another training set", file=path,
+                         expected=f"the companion written with {Path(path).with_suffix('').name}; run generate again")
+    return geometry
+
+
+def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
+    """Return what a companion holds, and the checksum of its training set.
+
+    Raises
+    ------
+    FormatError
+        if the file is damaged or of another version.
+    InputError
+        if it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _ARRAYS}
+            version, checksum = int(file["version"]), str(file[MARK])
+        geometry = Geometry(**arrays)
+        n, n_atoms = len(geometry.cell), len(geometry.atom_weight)
+        shapes = {"cell": (n, 3, 3), "pbc": (n, 3), "has_forces": (n,), "stress": (n, 3, 3), "weight": (n,),
+                  "first_atom": (n + 1,), "atom_weight": (n_atoms,)}
+        if any(arrays[name].shape != shape for name, shape in shapes.items()):
+            raise ValueError
+        if not all(np.isfinite(arrays[name]).all() for name in ("cell", "weight", "atom_weight")):
+            raise ValueError
+    except PermissionError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    except Exception:  # what NumPy and zipfile raise on a damaged file is not documented
+        raise FormatError("is not a companion of a training set, or is damaged", file=path,
+                          expected="a file written by generate") from None
+    if version != VERSION:
+        raise FormatError("companion of another version", file=path, value=version, expected=str(VERSION))
+    return geometry, checksum

@@ -1,0 +1,1 @@
+"""Structure files: XSF by our own reader, all others through ASE."""

@@ -1,0 +1,73 @@
+"""Writing extended XYZ with all digits (ASE writes eight decimals)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+
+import numpy as np
+
+from ...errors import InputError
+from ...model.structure import Structure
+from .ase_frames import COHESIVE_KEY
+from ...tools.atomic_write import atomic_write
+
+
+def write_extxyz(path: str | PathLike[str], structures: Iterable[Structure], *, overwrite: bool = True) -> int:
+    """Write structures as frames of an extended XYZ file, which ASE reads back exactly.
+
+    Lengths in Å, energies in eV, forces in eV/Å, stress in eV/Å³.  A cohesive energy stands
+    under a key that other programs do not know.
+
+    Returns
+    -------
+    Number of frames.
+
+    Raises
+    ------
+    InputError
+        if a structure has no atoms or a number that is not finite, or the file cannot be written.
+    """
+    n = 0
+    with atomic_write(path, overwrite=overwrite) as stream:
+        for structure in structures:
+            stream.write(format_frame(structure))
+            n += 1
+    return n
+
+
+def format_frame(structure: Structure) -> str:
+    """Return one frame of an extended XYZ file."""
+    columns = [structure.positions]
+    properties = "species:S:1:pos:R:3"
+    if structure.forces is not None:
+        columns.append(structure.forces)
+        properties += ":forces:R:3"
+    if structure.force_weights is not None:
+        columns.append(structure.force_weights[:, None])
+        properties += ":force_weights:R:1"
+    values = np.hstack(columns)
+    pairs = []
+    if any(structure.pbc) or structure.cell.any():
+        pairs.append(f'Lattice="{_row(structure.cell.ravel())}"')
+    pairs.append(f"Properties={properties}")
+    for key, energy in (("energy", structure.energy), (COHESIVE_KEY, structure.cohesive_energy)):
+        if energy is not None:
+            pairs.append(f"{key}={float(energy)!r}")
+    if structure.stress is not None:
+        # ASE transposes the nine numbers; a stress is symmetric
+        pairs.append(f'stress="{_row(structure.stress.T.ravel())}"')
+    if structure.weight != 1.0:
+        pairs.append(f"weight={float(structure.weight)!r}")
+    pairs.append('pbc="{} {} {}"'.format(*("T" if p else "F" for p in structure.pbc)))
+    parts = [values, structure.cell, structure.energy, structure.cohesive_energy, structure.stress]
+    if not structure.symbols or not all(np.isfinite(part).all() for part in parts if part is not None):
+        raise InputError("no atoms, or a number that is not finite", file=structure.name or None,
+                         expected="a structure that has an extended XYZ form")
+    lines = [str(structure.n_atoms), " ".join(pairs)]
+    lines += [f"{symbol:2s} {_row(row)}" for symbol, row in zip(structure.symbols, values)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(values: np.ndarray) -> str:
+    return " ".join(repr(value) for value in values.tolist())

@@ -1,0 +1,262 @@
+"""Sections of an XSF file in the dialect of ænet: everything but the atom lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from ...errors import FormatError
+from ...tools.plain_text import fortran_number, number_complaint
+
+ATOM_LINE = "symbol x y z [Fx Fy Fz]"
+MIN_RELATIVE_VOLUME = 1e-8
+"""Cells of less than this fraction of the cuboid with the same edges are singular."""
+CELL_KEYWORDS = {3: "CRYSTAL", 2: "SLAB", 1: "POLYMER"}
+"""Keyword by number of periodic directions; ænet ignores it."""
+PHRASES = ("cohesive energy", "total energy")
+"""What marks the line of an energy, in the order of ænet's tests."""
+
+STRESS_COMMENT = re.compile(r"\s*#\s*stress\s*=")
+"""Start of the comment line that states the stress; ænet passes over comments."""
+STRESS_FORM = "# stress = xx yy zz yz xz xy eV/A^3"
+WEIGHT_COMMENT = re.compile(r"\s*#\s*weight\s*=")
+"""Start of the comment line that states the weight of the structure in a loss."""
+WEIGHT_FORM = "# weight = 2.0"
+FORCE_WEIGHTS_COMMENT = re.compile(r"\s*#\s*force weights in column 8\s*$")
+"""Comment line: the atom lines have the weight of the force on the atom as eighth word, which ænet does not read."""
+FORCE_WEIGHTS_FORM = "# force weights in column 8"
+
+_STRESS_UNITS = frozenset(
+    f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
+)
+_FOREIGN_UNITS = frozenset(
+    "ha hartree hartrees eh ry rydberg rydbergs a.u. au mev kev kcal/mol kj/mol kcal kj j".split()
+)
+_WHOLE_LINE_KEYWORDS = ("PRIMVEC", "PRIMCOORD", "ATOMS", "ANIMSTEPS")
+
+
+@dataclass
+class Sections:
+    """What stands outside the atom block."""
+
+    name: str
+    energy: float | None = None
+    cohesive_energy: float | None = None
+    cell: list[list[float]] | None = None
+    stress: list[float] | None = None
+    weight: float = 1.0
+    with_force_weights: bool = False
+    count: int | None = None
+    count_line: int = 0
+    declared: str = ""
+    declared_line: int = 0
+    skipped: list[int] = field(default_factory=list)
+
+    def fail(self, index: int | None, message: str, **details: object) -> NoReturn:
+        raise FormatError(
+            message, file=self.name, line=None if index is None else index + 1, **details
+        )
+
+    def read_sections(self, lines: list[str], index: int) -> int | None:
+        """Read from `lines[index]` on; return the index of the first atom line, if any.
+
+        Keywords are recognised as in ænet: case-sensitively, anywhere in the line, in the
+        order of the tests below.
+        """
+        n_lines = len(lines)
+        while index < n_lines:
+            line = lines[index]
+            if not line or line.isspace():
+                pass
+            elif "cohesive energy" in line:
+                self.cohesive_energy = self._energy(line, "cohesive energy", index)
+            elif "total energy" in line:
+                self.energy = self._energy(line, "total energy", index)
+            elif line.lstrip()[0] == "#":
+                if STRESS_COMMENT.match(line):
+                    self.stress = self._stress(line, index)
+                elif WEIGHT_COMMENT.match(line):
+                    self.weight = self._weight(line, index)
+                elif FORCE_WEIGHTS_COMMENT.match(line):
+                    self.with_force_weights = True
+            elif "PRIMVEC" in line:
+                self._read_cell(lines, index)
+                index += 3
+            elif "PRIMCOORD" in line:
+                return self._read_count(lines, index)
+            elif "ATOMS" in line:
+                return self._atoms_from(lines, index + 1, "ATOMS")
+            else:
+                self._ignore(line, index)
+            index += 1
+        return None
+
+    def read_tail(self, lines: list[str], index: int, rows: list[list[str]]) -> None:
+        """Read what follows the atoms `rows`; atoms must not come again."""
+        if index >= len(lines):
+            return
+        self.skipped.clear()
+        again = self.read_sections(lines, index)
+        numbered = rows[0][0].isdigit()
+        for skipped in self.skipped:
+            if _looks_like_atom(lines[skipped], numbered):
+                self.fail(
+                    index, "blank line inside the atoms (ænet would drop the atoms after it)",
+                    value=lines[skipped].strip(), expected="atom lines without blank lines between",
+                )
+        if again is not None:
+            self.fail(
+                again - 1, "second set of atoms (an animated XSF file?)",
+                expected="one structure per file",
+            )
+
+    def check(self, n_atoms: int) -> None:
+        """Check the sections against each other and against the number of atom lines."""
+        if self.count is not None and self.count != n_atoms:
+            kind = "blank line inside the atoms or truncated file" if n_atoms < self.count else (
+                "too many atom lines"
+            )
+            self.fail(
+                self.count_line,
+                f"the count line says {self.count} atoms but {n_atoms} follow ({kind})",
+                value=self.count, expected=f"{n_atoms}, or {self.count} atom lines",
+            )
+        if self.cell is None and self.declared:
+            self.fail(
+                self.declared_line,
+                f"{self.declared} without PRIMVEC (ænet would read a molecule)",
+                expected="PRIMVEC and three lattice vectors",
+            )
+
+    def _energy(self, line: str, phrase: str, index: int) -> float:
+        text = line.split(phrase, 1)[1]
+        _, equals, text = text.partition("=")
+        expected = f"'{phrase} = <number> eV'"
+        if not equals:
+            self.fail(index, f"{phrase} without '='", value=line.strip(), expected=expected)
+        words = text.replace(",", " ").split()
+        if not words:
+            self.fail(index, f"{phrase} has no number", value=line.strip(), expected=expected)
+        value = fortran_number(words[0])
+        if value is None:
+            complaint = number_complaint(words[0])
+            self.fail(index, f"{phrase} {complaint}", value=words[0], expected=expected)
+        if len(words) > 1 and words[1].strip("()[];").lower() in _FOREIGN_UNITS:
+            self.fail(
+                index, f"{phrase} is not in eV", value=words[1],
+                expected="energies in eV and forces in eV/Å",
+            )
+        return value
+
+    def _stress(self, line: str, index: int) -> list[float]:
+        """Return the six components in a comment of the form `STRESS_FORM`; the unit may be left out."""
+        words = line.split("=", 1)[1].replace(",", " ").split()
+        values = [fortran_number(word) for word in words[:6]]
+        if len(values) < 6 or None in values:
+            self.fail(index, "stress is not six numbers", value=line.strip(), expected=f"'{STRESS_FORM}'")
+        if words[6:] and words[6].strip("()[];").lower() not in _STRESS_UNITS:
+            self.fail(index, "stress is not in eV/Å³", value=words[6], expected=f"'{STRESS_FORM}', ASE's sign")
+        return values
+
+    def _weight(self, line: str, index: int) -> float:
+        words = line.split("=", 1)[1].split()
+        value = fortran_number(words[0]) if words else None
+        if value is None or value < 0:
+            self.fail(index, "weight is not a number ≥ 0", value=line.strip(), expected=f"'{WEIGHT_FORM}'")
+        return value
+
+    def force_weights(self, rows: list[list[str]], start: int) -> list[float] | None:
+        """The eighth words of the atom lines `rows`, which begin at line `start`, if the file announces them."""
+        if not self.with_force_weights:
+            return None
+        weights = []
+        for number, row in enumerate(rows):
+            value = fortran_number(row[7]) if len(row) > 7 else None
+            if value is None or value < 0:
+                self.fail(start + number, "no weight of the force in column 8", value=" ".join(row),
+                          expected=f"symbol x y z Fx Fy Fz weight, weight ≥ 0 ('{FORCE_WEIGHTS_FORM}')")
+            weights.append(value)
+        return weights
+
+    def _read_cell(self, lines: list[str], index: int) -> None:
+        if self.cell is not None:
+            self.fail(index, "second PRIMVEC section", expected="one structure per file")
+        cell = []
+        for row in range(index + 1, index + 4):
+            words = lines[row].split() if row < len(lines) else []
+            vector = [fortran_number(word) for word in words[:3]]
+            if len(vector) < 3 or None in vector:
+                wrong = next((w for w, v in zip(words, vector) if v is None), " ".join(words))
+                reason = number_complaint(wrong) if None in vector else "is missing or incomplete"
+                self.fail(
+                    min(row, len(lines) - 1), f"lattice vector {row - index} {reason}", value=wrong,
+                    expected="three lines of three numbers directly after PRIMVEC",
+                )
+            cell.append(vector)
+        (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell
+        volume = abs(
+            ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+        )
+        edges = 1.0
+        for x, y, z in cell:
+            edges *= (x * x + y * y + z * z) ** 0.5
+        # Written so that overflow (inf, nan) counts as singular, too.
+        if not 0.0 < MIN_RELATIVE_VOLUME * edges < volume < float("inf"):
+            self.fail(
+                index, f"the lattice vectors are linearly dependent (volume {volume:g} Å³)",
+                expected="three independent vectors",
+            )
+        self.cell = cell
+
+    def _read_count(self, lines: list[str], index: int) -> int:
+        line = lines[index + 1] if index + 1 < len(lines) else ""
+        words = line.split()
+        if not words or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 9:
+            self.fail(
+                min(index + 1, len(lines) - 1), "no number of atoms after PRIMCOORD",
+                value=line.strip(), expected="a line '<number of atoms> 1'",
+            )
+        self.count, self.count_line = int(words[0]), index + 1
+        return self._atoms_from(lines, index + 2, "PRIMCOORD")
+
+    def _atoms_from(self, lines: list[str], index: int, keyword: str) -> int:
+        if index >= len(lines) or not lines[index].strip():
+            self.fail(
+                min(index, len(lines) - 1), f"no atoms after {keyword}",
+                expected=f"{ATOM_LINE}, without a blank line before",
+            )
+        return index
+
+    def _ignore(self, line: str, index: int) -> None:
+        """Pass over a line that ænet ignores, unless it was obviously meant otherwise."""
+        words = line.split()
+        first = words[0]
+        if first in CELL_KEYWORDS.values() and len(words) == 1:
+            self.declared, self.declared_line = first, index
+        elif first == "ANIMSTEPS" and words[1:] != ["1"]:
+            self.fail(
+                index, "animated XSF file", value=line.strip(), expected="one structure per file"
+            )
+        elif first.upper() in _WHOLE_LINE_KEYWORDS and first != first.upper() and len(words) <= 2:
+            self.fail(
+                index, "keyword in lower case (ænet does not know it)", value=first,
+                expected=first.upper(),
+            )
+        self.skipped.append(index)
+
+
+def is_symbol(symbol: str) -> bool:
+    # Atomic numbers pass: they are unknown species, and later reported as such.
+    return symbol.isdigit() or (symbol[0].isalpha() and symbol.isalnum())
+
+
+def _looks_like_atom(line: str, numbered: bool) -> bool:
+    """Tell whether `line` has the form of an atom line (`numbered`: with atomic number)."""
+    words = line.split()
+    return (
+        len(words) >= 4
+        and is_symbol(words[0][:2])
+        and words[0].isdigit() == numbered
+        and all(fortran_number(word) is not None or "*" in word for word in words[1:4])
+    )

@@ -1,0 +1,1 @@
+"""From structures to training sets: read, displace, describe, write."""

@@ -1,0 +1,213 @@
+"""Copies with two atoms pushed together: what keeps atoms from falling into each other in MD.
+
+Reference structures hold no atoms closer than thermal motion brought them, and what a network says of closer ones
+is chance: a pair that comes a little closer than any of the data may fall in, and the run is lost.  The energy of a
+copy of which two atoms are moved towards each other by a few tenths of an ångström is, roughly but with the right sign,
+
+    E(R + δ) ≈ E(R) - Σ_i δ_i·F_i + ½ Σ_i k_i |δ_i|² + [V(R + δ) - V(R) - Σ_i δ_i·∇_i V(R)],
+
+the Taylor expansion of Cooper, Kästner, Urban, Artrith (2020), with mean force constants k where they are known, and
+with all that lies beyond the first order of V, the universal repulsion of two nuclei and their electrons (Ziegler,
+Biersack, Littmark 1985).  These copies are ordinary structures with energies and small weights, for training in any mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from ..engine import neighbours
+from ..errors import InputError
+from ..model.structure import Structure
+from ..data.survey import COINCIDING
+from ..taylor.expansion import Expansion
+
+# Screening function of Ziegler, Biersack, Littmark and its length, Å; e²/4πε₀ in eV Å
+_AMOUNTS = np.array([0.18175, 0.50986, 0.28022, 0.02817])
+_DECAYS = np.array([3.19980, 0.94229, 0.40290, 0.20162])
+_LENGTH, _POWER = 0.46850, 0.23
+_COULOMB = 14.399645
+
+REACH = 5.0
+"""Å: the repulsion of pairs further apart is left out."""
+CLOSEST_OF = 1.0
+"""Å: pairs are taken among those no more than so much longer than the shortest of their species in the structure."""
+MOST_OF_DISTANCE = 0.55
+"""The share of its distance by which a pair is shortened at most."""
+UNCERTAINTY = 0.15
+"""Energies of copies are taken to be off by this share of their rise."""
+SMALLEST_RISE = 0.02
+"""eV: copies that rise less say nothing."""
+_TRIES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class PushedCopy:
+    """A copy of a structure with one pair of atoms pushed together."""
+
+    structure: Structure
+    pair: str
+    """Species of the two atoms, in order of the alphabet: "H-O"."""
+    distance: float
+    """Å, of the pair in the copy."""
+    rise: float
+    """eV, of the energy."""
+
+
+@dataclass(frozen=True)
+class RepulsionPlan:
+    """How many copies with pushed pairs, and how hard they are pushed.
+
+    Raises
+    ------
+    InputError
+        on construction, for numbers out of range.
+    """
+
+    copies: int = 3
+    """Of each structure."""
+    shortest_push: float = 0.2
+    """Å"""
+    longest_push: float = 1.2
+    """Å"""
+    highest: float = 12.0
+    """eV: largest rise of the energy."""
+    tolerance: float = 0.5e-3
+    """eV/atom: weights make the uncertainty of the copies' energies count like errors of this size."""
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise InputError("too few copies with pushed pairs", value=self.copies, expected="1 or more")
+        if not 0.0 < self.shortest_push <= self.longest_push < REACH:
+            raise InputError("pairs cannot be shortened like this", value=f"{self.shortest_push:g} to {self.longest_push:g} Å",
+                             expected=f"0 < shortest ≤ longest < {REACH:g} Å")
+        if not SMALLEST_RISE < self.highest < np.inf:
+            raise InputError("the largest rise of the energy cannot be used", value=self.highest,
+                             expected=f"eV, above {SMALLEST_RISE:g}")
+        if not 0.0 < self.tolerance < np.inf:
+            raise InputError("the tolerance cannot be used", value=f"{1000 * self.tolerance:g} meV/atom", expected="above 0")
+        if self.seed < 0:
+            raise InputError("the seed is negative", value=self.seed, expected="0 or more")
+
+
+def nuclear_repulsion(z1: np.ndarray, z2: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return energy (eV) and slope (eV/Å) of the universal repulsion of Ziegler, Biersack, Littmark (1985).
+
+    Parameters
+    ----------
+    z1, z2, distance
+        (n,) atomic numbers, and distances in Å.
+    """
+    length = _LENGTH / (np.asarray(z1, dtype=np.float64) ** _POWER + np.asarray(z2, dtype=np.float64) ** _POWER)
+    parts = _AMOUNTS * np.exp(-(distance / length)[..., None] * _DECAYS)
+    screening, slope = parts.sum(axis=-1), -(parts * _DECAYS).sum(axis=-1) / length
+    strength = _COULOMB * z1 * z2 / distance
+    return strength * screening, strength * (slope - screening / distance)
+
+
+def pushed_copies(
+    structure: Structure, index: int, plan: RepulsionPlan, curvature: Mapping[str, float] | None = None
+) -> list[PushedCopy]:
+    """Return copies of a structure, each with one pair of atoms pushed together.
+
+    The species of the pair are drawn first, so that rare ones get their share, then the pair among the closest, then
+    by how much it is shortened; both atoms move equally far.  The copies have no forces, and weights by which the
+    uncertainty of their energies counts no more than an error of `plan.tolerance`.
+
+    Parameters
+    ----------
+    index
+        Number of the structure: with the seed it decides the draws.
+    curvature
+        Mean force constant of each species, eV/Å²; None: unknown.
+
+    Returns
+    -------
+    list of PushedCopy
+        at most `plan.copies`; none where `can_be_pushed` says so, or without pairs.
+
+    Raises
+    ------
+    InputError
+        for a species that is no element, and for atoms at the same place.
+    """
+    if not can_be_pushed(structure):
+        return []
+    pairs = _Pairs(structure)
+    expansion = Expansion(curvature or {})
+    rng = np.random.default_rng([plan.seed, index])
+    found: list[PushedCopy] = []
+    for _ in range(_TRIES * plan.copies if pairs.kinds else 0):
+        if len(found) == plan.copies:
+            break
+        pair = rng.choice(pairs.kinds[rng.integers(len(pairs.kinds))])
+        push = rng.uniform(plan.shortest_push, plan.longest_push)
+        if push > MOST_OF_DISTANCE * pairs.distance[pair]:
+            continue
+        displacement = pairs.displacement(pair, push)
+        rise = float(expansion.energy_changes(index, structure, displacement[None])[0]) + pairs.repulsion(displacement)
+        if not SMALLEST_RISE < rise < plan.highest:
+            continue
+        weight = min(1.0, (plan.tolerance * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
+        copy = replace(structure, positions=structure.positions + displacement, forces=None, stress=None, force_weights=None,
+                       weight=structure.weight * weight, **structure.energies_raised(rise))
+        found.append(PushedCopy(copy, pairs.name(pair), float(pairs.distance[pair]) - push, rise))
+    return found
+
+
+def can_be_pushed(structure: Structure) -> bool:
+    """Does it have what the energies of copies follow from?"""
+    has_energy = structure.energy is not None or bool(structure.cohesive_energy)
+    return has_energy and structure.forces is not None and structure.n_atoms > 1
+
+
+class _Pairs:
+    """The pairs of a structure within `REACH`, each seen from both of its atoms."""
+
+    def __init__(self, structure: Structure) -> None:
+        self.structure = structure
+        self.number = np.array([atomic_numbers.get(symbol, 0) for symbol in structure.symbols])
+        if not self.number.all():
+            raise InputError("not an element: its repulsion is unknown", file=structure.name or None,
+                             value=structure.symbols[int(self.number.argmin())])
+        first, self.other, self.vector = neighbours(structure, REACH)
+        self.atom = np.repeat(np.arange(structure.n_atoms), np.diff(first))
+        self.distance = np.linalg.norm(self.vector, axis=1)
+        if (self.distance < COINCIDING).any():
+            raise InputError("two atoms are at the same place", file=structure.name or None,
+                             value=self.name(int(self.distance.argmin())), expected=f"more than {COINCIDING:g} Å between them")
+        z = np.sort(np.stack([self.number[self.atom], self.number[self.other]]), axis=0)
+        own = self.atom == self.other
+        self.kinds: list[np.ndarray] = []
+        """For each pair of species, the places of its closest pairs."""
+        for kind in np.unique(z[:, ~own], axis=1).T:
+            places = np.flatnonzero((z == kind[:, None]).all(axis=0) & ~own & (self.atom < self.other))
+            distance = self.distance[places]
+            self.kinds.append(places[distance < distance.min() + CLOSEST_OF])
+
+    def name(self, pair: int) -> str:
+        """Species of its atoms."""
+        return "-".join(sorted(self.structure.symbols[i] for i in (self.atom[pair], self.other[pair])))
+
+    def displacement(self, pair: int, push: float) -> np.ndarray:
+        """(n_atom, 3) by which the atoms of a pair come closer."""
+        step = 0.5 * push * self.vector[pair] / self.distance[pair]
+        displacement = np.zeros_like(self.structure.positions)
+        displacement[self.atom[pair]] += step
+        displacement[self.other[pair]] -= step
+        return displacement
+
+    def repulsion(self, displacement: np.ndarray) -> float:
+        """What nuclear repulsion adds beyond the first order, eV."""
+        change = displacement[self.other] - displacement[self.atom]
+        moved = change.any(axis=1)
+        change, vector, before = change[moved], self.vector[moved], self.distance[moved]
+        z1, z2 = self.number[self.atom[moved]], self.number[self.other[moved]]
+        energy, slope = nuclear_repulsion(z1, z2, before)
+        after, _ = nuclear_repulsion(z1, z2, np.linalg.norm(vector + change, axis=1))
+        # Every pair is seen twice
+        return 0.5 * float((after - energy - slope * (vector * change).sum(axis=1) / before).sum())

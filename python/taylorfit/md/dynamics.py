@@ -1,0 +1,272 @@
+"""Molecular dynamics of one potential from one start, by ASE, watched for explosions and extrapolations."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixCom
+from ase.md.langevin import Langevin
+from ase.md.verlet import VelocityVerlet
+
+from ..potential.calculator import Calculator
+from ..errors import FormatError, InputError, TaylorfitError
+from ..potential.extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
+from ..settings.md import MdInput, Thermostat
+from ..tools.interrupts import deferred_interrupt
+from .analysis import pair_counts
+from .trajectory import append_frame
+from ..model.structure import Structure
+
+COLUMNS = ("step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K")
+"""Of a row of a walk: total energies of the whole cell."""
+
+EXPLODED = 10.0
+"""A walk has exploded when its temperature is this many times the wanted one."""
+
+
+@dataclass
+class Walk:
+    """One potential from one start: where it is, and what was seen on the way."""
+
+    label: str
+    start: int
+    """From 1."""
+    seed: int
+    atoms: Atoms
+    """As of the last sample; the calculator belongs to the run."""
+    rng_state: dict[str, Any]
+    step: int
+    """Negative during equilibration."""
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    """See `COLUMNS`."""
+    histogram: np.ndarray | None = None
+    """(n_pair, n_bin) counts of all samples"""
+    n_samples: int = 0
+    """Samples in the histogram."""
+    first_extrapolation: int | None = None
+    """Step, negative during equilibration."""
+    extrapolation: str = ""
+    """What it was."""
+    worst: float | None = None
+    """Furthest that a descriptor was outside the training data, σ; None: never beyond the tolerance."""
+    ended: str = ""
+    """Why it cannot go on: `exploded: …` or `extrapolated: …`."""
+    n_dumped: int = 0
+    trajectory: str | None = None
+    """Where its frames are."""
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.atoms)
+
+
+def new_walk(label: str, start: int, atoms: Atoms, settings: MdInput) -> Walk:
+    """A walk at its beginning, with velocities drawn for the start's own seed and no drift of the whole."""
+    seed = settings.seed + start - 1
+    rng = np.random.default_rng(seed)
+    atoms = atoms.copy()
+    # Maxwell and Boltzmann, with the whole at rest
+    mass = atoms.get_masses()[:, None]
+    momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(mass * units.kB * settings.temperature)
+    atoms.set_momenta(momenta - mass / mass.sum() * momenta.sum(axis=0))
+    return Walk(label, start, seed, atoms, rng.bit_generator.state, -settings.equilibration)
+
+
+def starting_atoms(structures: Sequence[Structure], repeat: tuple[int, int, int]) -> list[Atoms]:
+    """The starting structures for ASE, repeated along their vectors.
+
+    Raises
+    ------
+    InputError
+        if a structure is to be repeated where it is not periodic, or ASE does not know an element.
+    """
+    result = []
+    for structure in structures:
+        for axis, n in enumerate(repeat):
+            if n > 1 and not structure.pbc[axis]:
+                raise InputError("cannot be repeated where it is not periodic", file=structure.name or None,
+                                 value=" ".join(map(str, repeat)), expected="REPEAT 1 along such a vector")
+        try:
+            atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
+        except KeyError as error:
+            raise InputError("no mass is known for this species", file=structure.name or None, value=error.args[0],
+                             expected="a chemical element") from None
+        result.append(atoms.repeat(repeat))
+    return result
+
+
+def temperature(atoms: Atoms) -> float:
+    """K; three degrees of freedom are those of the whole, which does not move."""
+    freedom = max(3 * len(atoms) - 3, 1)
+    return float(2.0 * atoms.get_kinetic_energy() / (freedom * units.kB))
+
+
+def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: str | None = None) -> Iterator[Walk]:
+    """Go on from where the walk is; yield it after every sample, when it may be kept.
+
+    Rows, histogram and trajectory get one entry every `settings.sample` steps from step 0 on.  An error of
+    the engine (atoms that coincide), an energy that is no number, or `EXPLODED` times the temperature end the walk.
+    """
+    if walk.ended or walk.step >= settings.steps:
+        return
+    guard = calculator.guard = ExtrapolationGuard(settings.extrapolation)
+    atoms = walk.atoms.copy()
+    atoms.calc = calculator
+    rng = np.random.default_rng()
+    rng.bit_generator.state = walk.rng_state
+    step = walk.step
+    dynamics = None
+    dumped_before = walk.n_dumped
+    with _watched(walk, guard, step):
+        # A structure that cannot be evaluated at all is an error of the user, no explosion
+        atoms.get_forces()
+    while not walk.ended:
+        if step % settings.sample == 0 or step == settings.steps:
+            # Ctrl-C waits: half a frame, or a frame without its row, would stay in the file of a resumed run
+            with deferred_interrupt() as interrupt:
+                if step >= 0 and step % settings.sample == 0 and not (walk.rows and walk.rows[-1][0] >= step):
+                    _sample(walk, atoms, step, settings, trajectory)
+                kept = atoms.copy()
+                kept.set_constraint()
+                walk.atoms, walk.rng_state, walk.step = kept, rng.bit_generator.state, step
+                walk.n_dumped = dumped_before + len(guard.dumped)
+            interrupt.check()
+            yield walk
+        if step >= settings.steps:
+            return
+        if dynamics is None or step == 0:
+            dynamics = _dynamics(atoms, rng, settings, thermostat=step < 0 or settings.ensemble == "nvt")
+        step += 1
+        try:
+            with _watched(walk, guard, step):
+                dynamics.step()
+        except TaylorfitError as error:
+            walk.ended = f"exploded: {error}"
+        hot = temperature(atoms)
+        if not walk.ended and not hot <= EXPLODED * settings.temperature:
+            walk.ended = f"exploded: temperature {hot:.4g} K"
+    walk.step = step
+    walk.n_dumped = dumped_before + len(guard.dumped)
+    yield walk
+
+
+@contextmanager
+def _watched(walk: Walk, guard: ExtrapolationGuard, step: int) -> Iterator[None]:
+    """Note the first extrapolation of a walk; each walk reports its own, so that nothing is warned of twice."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExtrapolationWarning)
+            yield
+    except ExtrapolationError as error:
+        walk.ended = f"extrapolated: {error}"
+    if "descriptor" in guard.worst:
+        walk.worst = max(walk.worst or 0.0, guard.worst["descriptor"].amount)
+    if guard.worst and walk.first_extrapolation is None:
+        walk.first_extrapolation, walk.extrapolation = step, str(next(iter(guard.worst.values())))
+
+
+def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: str | None) -> None:
+    potential, kinetic = float(atoms.get_potential_energy()), float(atoms.get_kinetic_energy())
+    counts = None if settings.rdf is None else pair_counts(
+        Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, tuple(atoms.pbc)),
+        settings.rdf.pairs, settings.rdf.r_max, settings.rdf.bins)
+    if trajectory is not None:
+        _append_frame(trajectory, atoms, walk, step, settings)
+    if counts is not None:
+        walk.histogram = counts if walk.histogram is None else walk.histogram + counts
+        walk.n_samples += 1
+    walk.rows.append((step, 1e-3 * step * settings.timestep, potential, kinetic, potential + kinetic, temperature(atoms)))
+
+
+def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdInput) -> None:
+    """Append a frame with energy and forces of the potential, time in fs."""
+    frame = atoms.copy()
+    frame.set_constraint()
+    frame.info.update(potential=walk.label, start=walk.start, step=step, time_fs=step * settings.timestep)
+    atoms.get_forces()
+    frame.calc = SinglePointCalculator(frame, **{key: atoms.calc.results[key] for key in ("energy", "forces")})
+    append_frame(path, frame)
+    walk.trajectory = path
+
+
+def _dynamics(atoms: Atoms, rng: np.random.Generator, settings: MdInput, thermostat: bool) -> Any:
+    atoms.set_constraint()
+    timestep = settings.timestep * units.fs
+    if not thermostat:
+        return VelocityVerlet(atoms, timestep)
+    # The whole stays where it is
+    atoms.set_constraint(FixCom())
+    how: Thermostat = settings.thermostat
+    if how.kind == "langevin":
+        return Langevin(atoms, timestep, temperature_K=settings.temperature, friction=how.friction / units.fs,
+                        fixcm=False, rng=rng)
+    return bussi()(atoms, timestep, temperature_K=settings.temperature, taut=how.time * units.fs, rng=rng)
+
+
+def bussi() -> type:
+    """ASE's stochastic velocity rescaling.
+
+    Raises
+    ------
+    InputError
+        if the installed ASE does not have it.
+    """
+    try:
+        from ase.md.bussi import Bussi
+    except ImportError:
+        raise InputError("the installed ASE has no Bussi thermostat", expected="ASE 3.24 or newer, or langevin") from None
+    return Bussi
+
+
+IDENTITY_FREE = ("steps", "starts", "trajectory", "output", "skin", "threads")
+"""Settings that a resumed run may have different."""
+
+
+def pack_walks(walks: Sequence[Walk]) -> dict[str, np.ndarray]:
+    """All walks as arrays for a checkpoint."""
+    arrays: dict[str, np.ndarray] = {"n_walks": np.array(len(walks))}
+    for k, walk in enumerate(walks):
+        plain = {name: getattr(walk, name) for name in _PLAIN}
+        arrays |= {
+            f"{k}.plain": np.array(json.dumps(plain)), f"{k}.positions": walk.atoms.positions,
+            f"{k}.momenta": walk.atoms.get_momenta(), f"{k}.rows": np.array(walk.rows).reshape(-1, len(COLUMNS)),
+        }
+        if walk.histogram is not None:
+            arrays[f"{k}.histogram"] = walk.histogram
+    return arrays
+
+
+_PLAIN = ("label", "start", "seed", "rng_state", "step", "n_samples", "first_extrapolation", "extrapolation", "worst",
+          "ended", "n_dumped", "trajectory")
+
+
+def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> list[Walk]:
+    """The walks that `pack_walks` packed; `structures` are the starting ones.
+
+    Raises
+    ------
+    FormatError
+        if the arrays are not what `pack_walks` makes.
+    """
+    try:
+        return [_unpack_walk(k, arrays, structures) for k in range(int(arrays["n_walks"]))]
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise FormatError(f"damaged checkpoint of molecular dynamics ({error})", expected="a file written by md") from None
+
+
+def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> Walk:
+    plain = json.loads(str(arrays[f"{k}.plain"]))
+    atoms = structures[(plain["start"] - 1) % len(structures)].copy()
+    atoms.set_positions(arrays[f"{k}.positions"])
+    atoms.set_momenta(arrays[f"{k}.momenta"])
+    rows = [(int(row[0]), *row[1:]) for row in arrays[f"{k}.rows"].tolist()]
+    return Walk(atoms=atoms, rows=rows, histogram=arrays.get(f"{k}.histogram"), **plain)

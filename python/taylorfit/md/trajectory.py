@@ -1,0 +1,81 @@
+"""Trajectories of molecular dynamics: frames are appended as they come, and cut when a run goes on from before them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import ase.io
+from ase import Atoms
+from ase.io import Trajectory
+
+from ..errors import InputError
+from ..tools.atomic_write import atomic_write
+
+_STEP = re.compile(rb"\bstep=(-?[0-9]+)")
+
+
+def append_frame(path: str, frame: Atoms) -> None:
+    """Append a frame; its `info` has the step.
+
+    Raises
+    ------
+    InputError
+        if the file cannot be written.
+    """
+    try:
+        if _is_binary(path):
+            with Trajectory(path, "a") as stream:
+                stream.write(frame)
+        else:
+            ase.io.write(path, frame, format="extxyz", append=True)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", file=path) from None
+
+
+def cut_after(path: str, step: int) -> None:
+    """Drop the frames after a step, and one that is not complete: what a run wrote after its last checkpoint.
+
+    Raises
+    ------
+    InputError
+        if the file is not a trajectory of md, or cannot be written.
+    """
+    try:
+        (_cut_binary if _is_binary(path) else _cut_text)(path, step)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror or error}", file=path) from None
+
+
+def _is_binary(path: str) -> bool:
+    return path.lower().endswith(".traj")
+
+
+def _cut_text(path: str, step: int) -> None:
+    with open(path, "rb+") as stream:
+        while True:
+            start = stream.tell()
+            head, comment = stream.readline(), stream.readline()
+            if not head:
+                return
+            found = _STEP.search(comment)
+            if comment.endswith(b"\n") and not (head.strip().isdigit() and found):
+                raise InputError("is not a trajectory of md", file=path, expected="frames with their steps")
+            whole = comment.endswith(b"\n") and all(stream.readline().endswith(b"\n") for _ in range(int(head)))
+            if not whole or int(found.group(1)) > step:
+                stream.truncate(start)
+                return
+
+
+def _cut_binary(path: str, step: int) -> None:
+    with Trajectory(path) as stream:
+        frames = list(stream)
+    if any("step" not in frame.info for frame in frames):
+        raise InputError("is not a trajectory of md", file=path, expected="frames with their steps")
+    kept = [frame for frame in frames if frame.info["step"] <= step]
+    if len(kept) == len(frames):
+        return
+    # ASE closes what it writes to
+    with atomic_write(path, "wb") as file, os.fdopen(os.dup(file.fileno()), "wb") as own, Trajectory(own, "w") as stream:
+        for frame in kept:
+            stream.write(frame)

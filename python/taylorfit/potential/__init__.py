@@ -1,0 +1,1 @@
+"""Potentials in use: finding their files, evaluation through ASE, extrapolation, relaxation."""

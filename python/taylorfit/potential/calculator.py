@@ -1,0 +1,244 @@
+"""ASE calculator: energies, forces and stress from potentials or from a committee of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import all_changes
+
+from ..engine import ListedEvaluation, NeighbourList, PotentialTables, evaluate_listed, share_descriptors
+from ..errors import InputError
+from .extrapolation import (
+    Extrapolation, ExtrapolationGuard, ExtrapolationPolicy, find_disagreement, find_extrapolation,
+)
+from .files import Source, find_members, find_potentials, read_potentials
+from ..model.structure import VOIGT_ELEMENTS, Structure
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_PLAIN = ("energy", "free_energy", "energies", "forces", "stress")
+_COMMITTEE = ("energy_std", "energies_std", "forces_std", "forces_std_components", "stress_std")
+
+
+class Calculator(AseCalculator):
+    """A potential, or a committee of potentials, as a calculator of ASE.
+
+    Results in ASE's units and signs: `energy` and `free_energy` (the same, eV; energies of the isolated atoms
+    included), `energies` (n_atom,) eV, `forces` (n_atom, 3) eV/Å, and in cells with three periodic directions
+    `stress` (6,) eV/Å³ in Voigt order.  Forces are the raw derivatives: constraints are the business of `Atoms`.
+
+    A committee gives the means over its members, and in `results` also the standard deviations over them (divisor:
+    number of members): `energy_std` (eV), `energies_std` (n_atom,), `forces_std_components` (n_atom, 3),
+    `forces_std` (n_atom,) the norm of that vector, and `stress_std` (6,).
+
+    Parameters
+    ----------
+    potentials
+        Potential files of ænet, binary or text, one per species: a list of files, a dict species → file, or a
+        folder with files `*.nn`.
+    threads
+        Threads of the engine; 0: all cores.  The results do not depend on it.
+    skin
+        Å; a neighbour list serves until an atom has moved by half of it.  0: a new list for every structure.
+    on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval
+        What happens with structures unlike the training data; see `ExtrapolationPolicy`.
+    options
+        For ASE's calculator (`label`, `directory`, …).
+
+    Raises
+    ------
+    InputError
+        if the potentials do not belong together, or an option is out of range.
+
+    Examples
+    --------
+    >>> atoms.calc = Calculator(["H.nn", "O.nn"])
+    >>> atoms.calc = Calculator.committee("committee", on_extrapolation="dump", max_force_std=0.3)
+    """
+
+    def __init__(
+        self,
+        potentials: Source,
+        *,
+        threads: int = 0,
+        skin: float = 0.5,
+        on_extrapolation: str = "warn",
+        tolerance: float = ExtrapolationPolicy.tolerance,
+        max_force_std: float | None = None,
+        dump_folder: str | PathLike[str] = ExtrapolationPolicy.folder,
+        most_dumps: int = ExtrapolationPolicy.most_dumps,
+        dump_interval: int = ExtrapolationPolicy.dump_interval,
+        _members: Sequence[dict[str, str]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if threads < 0:
+            raise InputError("threads is negative", value=threads, expected="a number, 0 for all cores")
+        if not 0 <= skin < np.inf:
+            raise InputError("skin out of range", value=skin, expected="Å ≥ 0")
+        members = [find_potentials(potentials)] if _members is None else _members
+        self.files: tuple[dict[str, str], ...] = tuple(members)
+        """Potential file of each species, for each member."""
+        self.threads = threads
+        self.skin = skin
+        self.guard = ExtrapolationGuard(ExtrapolationPolicy(
+            on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval))
+        """Counts structures unlike the training data, and knows the worst."""
+        if max_force_std is not None and len(members) < 2:
+            raise InputError("max_force_std without a committee", value=max_force_std,
+                             expected="Calculator.committee(…) of two or more members")
+        read = [read_potentials(files) for files in members]
+        # Descriptors are evaluated once for all members, unless they differ
+        groups = [read] if share_descriptors(read) else [[potentials] for potentials in read]
+        self._groups = tuple(PotentialTables.from_members(group) for group in groups)
+        self.implemented_properties = [*_PLAIN, *(_COMMITTEE if len(members) > 1 else ())]
+        self.n_lists = 0
+        """Neighbour lists made so far."""
+        self._list: NeighbourList | None = None
+        self._numbers: np.ndarray | None = None
+        self._symbols: tuple[str, ...] = ()
+        self._species: tuple[np.ndarray, ...] = ()
+
+    @classmethod
+    def committee(cls, members: str | PathLike[str] | Sequence[Source], **options: Any) -> Calculator:
+        """Make a calculator of several potentials for the same species.
+
+        Parameters
+        ----------
+        members
+            For each member what `Calculator` takes; or a folder whose subfolders 01, 02, … hold the files of
+            one member each, as `train` writes them.
+        options
+            As for `Calculator`.
+
+        Raises
+        ------
+        InputError
+            as for `Calculator`, or if the members are for different species.
+        """
+        return cls((), _members=find_members(members), **options)
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Species there are potentials for."""
+        return self._groups[0].species
+
+    @property
+    def n_members(self) -> int:
+        """Members of the committee; 1 for a plain potential."""
+        return len(self.files)
+
+    @property
+    def cutoff(self) -> float:
+        """Largest distance that an atom sees another at, Å."""
+        return max(tables.descriptors.cutoff for tables in self._groups)
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """Return what has changed since the last calculation, exactly; charges and moments play no part.
+
+        ASE's own comparison, made three times a step, takes as long as the forces on a hundred atoms.
+        """
+        last = self.atoms
+        if last is None:
+            return list(all_changes)
+        pairs = {"positions": (atoms.positions, last.positions), "numbers": (atoms.numbers, last.numbers),
+                 "cell": (atoms.cell.array, last.cell.array), "pbc": (atoms.pbc, last.pbc)}
+        return [name for name, (now, before) in pairs.items() if not np.array_equal(now, before)]
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Fill `results`; called by ASE.  Forces and stress are left out unless one of them is asked for.
+
+        Raises
+        ------
+        InputError
+            for a species without potential, coinciding atoms, or a degenerate cell.
+        ExtrapolationError
+            with ``on_extrapolation="stop"``.
+        """
+        super().calculate(atoms, properties, system_changes)
+        self.results = {}
+        structure = self._structure(self.atoms)
+        policy = self.guard.policy
+        with_forces = any("forces" in name or "stress" in name for name in properties) or policy.max_force_std is not None
+        compare = policy.action != "ignore"
+        neighbours = self._neighbours(structure)
+        evaluations = [
+            evaluate_listed(structure.positions, species, neighbours, tables, forces=with_forces, extrapolation=compare,
+                            threads=self.threads)
+            for tables, species in zip(self._groups, self._species)]
+        results = _results(evaluations, structure, with_forces)
+        if compare:
+            self.guard.act(self._departures(structure, evaluations, results), structure)
+        self.results = results
+
+    def _structure(self, atoms: Atoms) -> Structure:
+        """The structure, its species looked up once for all steps."""
+        if self._numbers is None or not np.array_equal(self._numbers, atoms.numbers):
+            self._numbers, self._list = None, None
+            self._symbols = tuple(atoms.get_chemical_symbols())
+            bare = Structure(self._symbols, atoms.positions, atoms.cell.array, tuple(atoms.pbc))
+            bare.species_index(self.species)
+            self._species = tuple(tables.descriptors.check(bare) for tables in self._groups)
+            self._numbers = atoms.numbers.copy()
+        return Structure(self._symbols, atoms.positions, atoms.cell.array, tuple(atoms.pbc))
+
+    def _neighbours(self, structure: Structure) -> NeighbourList:
+        if self._list is None or not self._list.serves(structure):
+            self._list = NeighbourList.of(structure, self.cutoff, self.skin, like=self._list)
+            self.n_lists += 1
+        return self._list
+
+    def _departures(
+        self, structure: Structure, evaluations: Sequence[ListedEvaluation], results: dict[str, Any]
+    ) -> list[Extrapolation]:
+        """What is unlike the training data, the furthest first; of a committee's groups the furthest one."""
+        found = []
+        for tables, species, evaluation in zip(self._groups, self._species, evaluations):
+            departure = find_extrapolation(structure, tables.descriptors.setups, species, evaluation.excess,
+                                           evaluation.component, self.guard.policy.tolerance)
+            if departure is not None:
+                found.append(departure)
+        found = sorted(found, key=lambda departure: -departure.amount)[:1]
+        if self.guard.policy.max_force_std is not None:
+            departure = find_disagreement(structure, results["forces_std"], self.guard.policy.max_force_std)
+            if departure is not None:
+                found.append(departure)
+        return found
+
+
+def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with_forces: bool) -> dict[str, Any]:
+    """Means and standard deviations over all members, under ASE's names."""
+    energies = _together([evaluation.atomic_energies for evaluation in evaluations])
+    values = {"energies": energies, "energy": energies.sum(axis=1)}
+    if with_forces:
+        values["forces"] = _together([evaluation.forces for evaluation in evaluations])
+        if all(structure.pbc):
+            strain = _together([evaluation.strain_derivatives for evaluation in evaluations])
+            values["stress"] = strain[(slice(None), *VOIGT_ELEMENTS)] / structure.volume
+    committee = len(energies) > 1
+    # Without a committee nothing is to be averaged, which takes time in every step
+    results: dict[str, Any] = {name: value.mean(axis=0) if committee else value[0] for name, value in values.items()}
+    results["energy"] = results["free_energy"] = float(results["energy"])
+    if not committee:
+        return results
+    results |= {f"{name}_std": value.std(axis=0) for name, value in values.items()}
+    results["energy_std"] = float(results["energy_std"])
+    if with_forces:
+        results["forces_std_components"] = results["forces_std"]
+        results["forces_std"] = np.linalg.norm(results["forces_std_components"], axis=1)
+    return results
+
+
+def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The values of all members, (n_member, …), from those of groups of members."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""What a user may ask for, and the keyword files in which it is asked."""

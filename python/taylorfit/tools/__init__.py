@@ -1,0 +1,1 @@
+"""Helpers that know nothing of potentials: files written whole, progress, interrupts, jobs."""

@@ -1,0 +1,1 @@
+"""From training sets to potentials: prepare, pack, losses, optimisers, the epoch loop."""

@@ -1,0 +1,294 @@
+"""Training: the epoch loop around a loss and an optimiser.
+
+One epoch is one evaluation of loss and gradient (L-BFGS) or one pass over the structures (the
+other methods), as in ænet.  The loop owns progress, checkpoints and stopping; the optimiser owns
+the steps; the engine owns the arithmetic.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from ..analysis.errors import Errors
+from ..engine import Lbfgs
+from ..analysis.measures import mae_and_rmse
+from ..errors import InputError, TaylorfitError
+from ..tools.interrupts import deferred_interrupt
+from .losses import EnergyLoss
+from .optimisers import Optimiser
+
+ENERGY, BOTH = "energy", "both"
+"""What the best epoch is chosen by: the test energies (the paper, ænet), or test energies and forces."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Errors after one epoch, on reference structures alone (copies apart): energies in eV/atom, forces in eV/Å.
+
+    Energy errors of reference structures are weighted where these have weights; `copies_rmse` is not.
+    """
+
+    epoch: int
+    train_mae: float
+    train_rmse: float
+    test_mae: float
+    test_rmse: float
+    copies_rmse: float | None = None
+    """Against the Taylor energies of the copies that are trained on."""
+    train_force_mae: float | None = None
+    """Of the force components, in the epochs in which they are evaluated."""
+    train_force_rmse: float | None = None
+    test_force_mae: float | None = None
+    test_force_rmse: float | None = None
+
+    @classmethod
+    def from_row(cls, row: np.ndarray) -> Epoch:
+        """The inverse of `as_row`."""
+        return cls(int(row[0]), *map(float, row[1:5]), *(None if np.isnan(v) else float(v) for v in row[5:]))
+
+    def as_row(self) -> list[float]:
+        """Numbers for a checkpoint, NaN for None."""
+        return [np.nan if v is None else v for v in asdict(self).values()]
+
+
+@dataclass
+class TrainingState:
+    """All that a checkpoint needs, besides the data: a resumed run equals an uninterrupted one."""
+
+    next_epoch: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    best_epoch: int = -1
+    best_weights: np.ndarray | None = None
+    last_weights: np.ndarray | None = None
+    seconds: float = 0.0
+    """Time spent in epochs so far, validation apart."""
+    status: str = Lbfgs.RUNNING
+    validation: list[tuple[int, Errors]] = field(default_factory=list)
+    """(epoch, errors) on the validation structures"""
+
+
+@dataclass(frozen=True)
+class ForceChecks:
+    """Losses that are evaluated for their force errors alone."""
+
+    train: EnergyLoss | None = None
+    """Some training structures; None where the training loss itself finds force errors, or nothing does."""
+    test: EnergyLoss | None = None
+    """The test structures, where `Training.test` does not find force errors."""
+    every: int = 10
+    """Epochs between evaluations; 0: none."""
+
+
+class Training:
+    """The epoch loop.
+
+    Parameters
+    ----------
+    train
+        loss to minimise
+    test
+        loss over the test structures, or None
+    optimiser
+        started at the first weights
+    validate
+        called with weights every `validation_every` epochs (0: never in between)
+    checks
+        further force errors
+    beta_at
+        weight of the forces in each epoch, Å²; where it changes, the optimiser starts anew
+    criterion
+        ENERGY, or BOTH: the best epoch is that with the smallest E² + β F², E the RMSE of the test energies per
+        atom, weighted where structures have weights, F that of the test force components, β = `criterion_beta`; of
+        the training structures without a test set
+
+    Raises
+    ------
+    InputError
+        if the optimiser goes from structure to structure and the loss couples them.
+    """
+
+    def __init__(self, train: EnergyLoss, test: EnergyLoss | None, optimiser: Optimiser,
+                 validate: Callable[[np.ndarray], Errors] | None = None, validation_every: int = 0, *,
+                 checks: ForceChecks = ForceChecks(), beta_at: Callable[[int], float] | None = None,
+                 criterion: str = ENERGY, criterion_beta: float = 0.0) -> None:
+        self.train, self.test, self.optimiser = train, test, optimiser
+        self._validate, self._validation_every = validate, validation_every
+        self._checks, self._beta_at = checks, beta_at
+        self._beta: float | None = None
+        self.criterion, self._criterion_beta = criterion, criterion_beta
+        self._terms = None if optimiser.full_batch else train.terms
+        self.state = TrainingState()
+        self._reference = ~train.data.is_copy
+        self._has_copies = bool(train.data.is_copy.any())
+        weight = train.data.structure_weight
+        self._train_weight = None if weight is None else weight[self._reference]
+        self._test_weight = None if test is None else test.data.structure_weight
+
+    def run(self, iterations: int, patience: int = 0) -> Iterator[Epoch]:
+        """Yield the epochs up to `iterations`, epoch 0 being the starting weights.
+
+        Stops early when the optimiser converges, or after `patience` epochs without a better
+        test error (0: never).
+
+        Raises
+        ------
+        KeyboardInterrupt
+            with `state` as after the last complete epoch.
+        TaylorfitError
+            if the loss is not finite at the starting point.
+        """
+        state = self.state
+        with deferred_interrupt() as interrupt:
+            while state.next_epoch <= iterations and state.status == Lbfgs.RUNNING:
+                if patience and state.history and state.next_epoch - 1 - state.best_epoch >= patience:
+                    return
+                start = time.perf_counter()
+                status = Lbfgs.RUNNING
+                self._set_beta()
+                with interrupt.allowed(), self._undo_unfinished_pass():
+                    if self._terms is not None and state.next_epoch:
+                        status = self.optimiser.run_epoch(self._terms)
+                    weights = self.optimiser.weights.copy()
+                    loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
+                    test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)
+                    forces = self._force_errors(weights)
+                    seconds = time.perf_counter() - start
+                    checked = self._validation(weights)
+                if not np.isfinite(loss) and state.next_epoch == 0:
+                    raise TaylorfitError("the loss is not finite at the starting weights")
+                epoch = Epoch(
+                    state.next_epoch,
+                    *mae_and_rmse(error[self._reference], self._train_weight),
+                    *mae_and_rmse(test_error, self._test_weight),
+                    mae_and_rmse(error[~self._reference])[1] if self._has_copies else None,
+                    *forces,
+                )
+                start = time.perf_counter()
+                self._keep(epoch, weights)
+                if checked is not None:
+                    state.validation.append((epoch.epoch, checked))
+                state.status = self.optimiser.step(loss, self.train.gradient) if self.optimiser.full_batch else status
+                state.next_epoch += 1
+                state.seconds += seconds + time.perf_counter() - start
+                yield epoch
+                interrupt.check()
+
+    def _set_beta(self) -> None:
+        """Give the loss the force weight of the coming epoch; another loss is no business of the old memory."""
+        if self._beta_at is None:
+            return
+        epoch, state = self.state.next_epoch, self.state
+        beta = self._beta_at(epoch)
+        if beta != self._beta:
+            self.train.set_beta(beta)
+            self._beta = beta
+        if epoch and self._beta_at(epoch - 1) != beta and state.last_weights is not None:
+            self.optimiser.restart(state.last_weights)
+
+    def _force_errors(self, weights: np.ndarray) -> list[float | None]:
+        """MAE and RMSE of the force components, training then test structures, as far as this epoch has them."""
+        due = self._checks.every > 0 and self.state.next_epoch % self._checks.every == 0
+        errors: list[float | None] = []
+        for loss, check in ((self.train, self._checks.train), (self.test, self._checks.test)):
+            if check is not None and due:
+                check(weights, with_gradient=False)
+                found = check.force_error
+            else:
+                found = None if loss is None else loss.force_error
+            errors += [None, None] if found is None or not len(found) else mae_and_rmse(found.ravel())
+        return errors
+
+    @contextmanager
+    def _undo_unfinished_pass(self) -> Iterator[None]:
+        """If the epoch does not come to its end, leave an optimiser that steps within it as it was before."""
+        if self.optimiser.full_batch:
+            yield
+            return
+        before = {key: value.copy() for key, value in self.optimiser.state.items()}
+        try:
+            yield
+        except BaseException:
+            self.optimiser.restore(before)
+            raise
+
+    def _validation(self, weights: np.ndarray) -> Errors | None:
+        every, epoch = self._validation_every, self.state.next_epoch
+        if self._validate is None or not every or epoch == 0 or epoch % every:
+            return None
+        return self._validate(weights)
+
+    def _keep(self, epoch: Epoch, weights: np.ndarray) -> None:
+        """Record an epoch, and whether it is the best so far."""
+        state = self.state
+        state.history.append(epoch)
+        state.last_weights = weights
+        if state.best_epoch < 0 or self.badness(epoch) < self.badness(state.history[state.best_epoch]):
+            state.best_epoch, state.best_weights = epoch.epoch, weights
+
+    def badness(self, epoch: Epoch) -> float:
+        """What the best epoch has least of, eV²/atom²; see `criterion`."""
+        energy = epoch.test_rmse if self.test else epoch.train_rmse
+        force = 0.0
+        if self.criterion == BOTH:
+            force = epoch.test_force_rmse if self.test else epoch.train_force_rmse
+        if force is None:
+            return np.inf
+        value = energy**2 + self._criterion_beta * force**2
+        return value if np.isfinite(value) else np.inf
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The state as named arrays, for a checkpoint."""
+        state = self.state
+        arrays = {f"optimiser.{key}": value for key, value in self.optimiser.state.items()}
+        arrays["history"] = np.array([epoch.as_row() for epoch in state.history])
+        arrays["validation_epochs"] = np.array([epoch for epoch, _ in state.validation], dtype=np.int64)
+        arrays["validation"] = np.array([errors.as_row() for _, errors in state.validation])
+        arrays["counters"] = np.array([state.next_epoch, state.best_epoch], dtype=np.int64)
+        arrays["seconds"] = np.array(state.seconds)
+        arrays["status"] = np.array(state.status)
+        n = self.train.networks.n_weights
+        arrays["best_weights"] = np.zeros(n) if state.best_weights is None else state.best_weights
+        arrays["last_weights"] = np.zeros(n) if state.last_weights is None else state.last_weights
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Continue from the arrays of a checkpoint.
+
+        Raises
+        ------
+        TaylorfitError
+            if they belong to other networks.
+        """
+        try:
+            prefix = "optimiser."
+            self.optimiser.restore({k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+            history = [Epoch.from_row(row) for row in arrays["history"]]
+            validation = [(int(epoch), Errors.from_row(row))
+                          for epoch, row in zip(arrays["validation_epochs"], arrays["validation"])]
+            next_epoch, best_epoch = map(int, arrays["counters"])
+            self.state = TrainingState(
+                next_epoch=next_epoch, history=history, best_epoch=best_epoch,
+                best_weights=arrays["best_weights"].copy(), last_weights=arrays["last_weights"].copy(),
+                seconds=float(arrays["seconds"]), status=str(arrays["status"]), validation=validation,
+            )
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise InputError(f"the checkpoint is not usable ({error})") from error
+
+
+def check_same_species(names: Sequence[str], species: Sequence[tuple[str, ...]]) -> None:
+    """Refuse training sets that do not list the same species in the same order.
+
+    Raises
+    ------
+    InputError
+        naming the first file that differs.
+    """
+    for name, other in zip(names, species):
+        if other != species[0]:
+            raise InputError("other species than the first training set", file=name, value=" ".join(other),
+                             expected=" ".join(species[0]))

@@ -1,0 +1,151 @@
+"""The losses of training, over packed data sets; the engine does the arithmetic.
+
+All share one force weight: with the same β (Å²) they estimate the same thing, for each structure
+(ΔE/n)² + β ⟨ΔF_x²⟩, the mean being over the 3n force components (plain Taylor training apart, where δ sets the weight).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .pack import PackedDataset
+from ..engine import NetworkTables, energy_loss, force_loss
+from ..engine.methods import LossTerms
+from ..errors import InputError
+from .force_terms import ForceData
+
+LOSS_AENET, LOSS_TOTAL = "aenet", "total"
+"""Energy error per atom (ænet; default) or total energy error (eq. 3 of Cooper et al. 2020)."""
+
+
+class EnergyLoss:
+    """L = ½ Σ_s w_s (f_s ΔE_s)² over a packed data set, in scaled energies.
+
+    f_s = 1/n_atoms for ænet's loss (each structure counts alike), 1 for the paper's eq. 3.
+    `copy_weight` is w_s of the Taylor copies, 1 that of reference structures, times the data's own weights.
+    """
+
+    def __init__(self, data: PackedDataset, networks: NetworkTables, *, loss: str = LOSS_AENET,
+                 copy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
+        self.data, self.networks, self.threads = data, networks, threads
+        n_atoms = data.n_atoms.astype(np.float64)
+        self._factor = 1.0 / n_atoms if loss == LOSS_AENET else np.ones_like(n_atoms)
+        self._weight = np.where(data.is_copy, copy_weight, 1.0)
+        if data.structure_weight is not None:
+            self._weight = self._weight * data.structure_weight
+        self._group: np.ndarray | None = None
+        self._per_atom = 1.0 / (energy_scale * n_atoms)
+        self.gradient = np.zeros(networks.n_weights)
+        self.force_error: np.ndarray | None = None
+        """(n_atom, 3) errors of the forces at the last evaluation, eV/Å, where this loss knows forces"""
+
+    def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
+        """Return the loss and the energy errors E_ref − E of all structures, eV/atom; fill `gradient`."""
+        loss, energy = energy_loss(
+            *self.data.arguments(), self.networks, weights, self.data.energy, self._factor, self._weight,
+            self.gradient if with_gradient else None, self.threads, self._group,
+        )
+        return loss, (self.data.energy - energy) * self._per_atom
+
+    def set_beta(self, beta: float) -> None:
+        """Change the weight of the forces, Å²; here they have none."""
+
+    @property
+    def terms(self) -> LossTerms:
+        """What the loss is made of, for methods that take it structure by structure.
+
+        Raises
+        ------
+        InputError
+            if it is not a sum over structures.
+        """
+        if self._group is not None:
+            raise InputError("this METHOD goes from structure to structure, but the loss couples Taylor copies",
+                             expected="METHOD bfgs")
+        return LossTerms(self.data.arguments(), self.networks, self.data.energy, self._factor, self._weight,
+                         self.threads)
+
+
+class CentredTaylorLoss(EnergyLoss):
+    """Group-centred Taylor loss: L = ½ Σ_p r_p² + ½ Σ_p w_p Σ_c (r_c − r̄_p)², r = ΔE/n_atoms.
+
+    p runs over the reference structures, c over the copies of p, r̄_p is the mean over these.
+    w_p = β n_atoms/(3 a ⟨δ_x²⟩) makes the second sum an estimate of ½ β Σ_p ⟨ΔF_x²⟩, the mean being
+    over the 3 n_atoms force components; the constant
+    part of the truncation error of a parent's copies drops out.  β in Å².  The pack must keep the
+    groups whole.
+
+    Strained copies of a parent are a group of their own, with w_p = virial/(9 a ⟨ε²⟩) for ½ virial Σ_p ⟨(ΔW_ab/n_atoms)²⟩,
+    the mean being over the nine components of the virial W = V σ.
+    """
+
+    def __init__(self, data: PackedDataset, networks: NetworkTables, *, beta: float, virial: float = 0.0,
+                 energy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
+        super().__init__(data, networks, energy_scale=energy_scale, threads=threads)
+        self._group = data.group
+        n_copies = np.bincount(data.group, minlength=1)
+        squares = np.bincount(data.group, weights=data.displacement_square)
+        mean_square = squares / np.maximum(n_copies, 1)
+        a, square = n_copies[data.group], mean_square[data.group]
+        copies = data.is_copy
+        # Copies that are not displaced at all say nothing about forces
+        moved = copies & (square > 0)
+        self._unit_weight = np.zeros(data.n_structures)
+        self._unit_weight[moved] = self._weight[moved] * data.n_atoms[moved] / (3.0 * a[moved] * square[moved])
+        self._own_weight = np.where(copies, 0.0, energy_weight * self._weight)
+        if data.strain_square is not None:
+            strained = data.strain_square > 0
+            self._own_weight[strained] = virial * self._weight[strained] / (
+                9.0 * n_copies[data.group][strained] * data.strain_square[strained])
+        self.set_beta(beta)
+
+    def set_beta(self, beta: float) -> None:
+        """Change the weight of the forces, Å²."""
+        self._weight = self._own_weight + beta * self._unit_weight
+
+
+class ForceLoss(EnergyLoss):
+    """Loss of energies and forces: L = ½ Σ_s [w (f_s ΔE_s)² + β (f_s n_s)² T_s] + ½ ω Σ_s V_s.
+
+    Exact training: T = Σ_j |ΔF_j|²/(3n), eq. 6 of Cooper et al. (2020) with every force error squared (its a
+    is β n/3).  Directional training: T from derivatives of the energy along chosen directions.  V: see
+    `force_terms`.  With β = 0 forces are only compared, not trained on.
+    """
+
+    def __init__(self, data: PackedDataset, networks: NetworkTables, forces: ForceData, *, beta: float,
+                 loss: str = LOSS_AENET, energy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
+        super().__init__(data, networks, loss=loss, energy_scale=energy_scale, threads=threads)
+        self._weight = self._weight * energy_weight
+        self._scale = energy_scale
+        self._forces = forces
+        self._trained = forces.trained_atoms()
+        self.set_beta(beta)
+
+    def set_beta(self, beta: float) -> None:
+        """Change the weight of the forces, Å²."""
+        unit = self._forces.terms
+        self._terms = replace(unit, atom_weight=beta * unit.atom_weight,
+                              direction_weight=np.where(self._forces.is_strain, 1.0, beta) * unit.direction_weight)
+
+    def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
+        """As for `EnergyLoss`; `force_error` is set, with a gradient only of the forces that are trained on."""
+        found = force_loss(
+            *self.data.arguments(), self.networks, weights, self.data.energy, self._factor, self._weight, self._terms,
+            self.gradient if with_gradient else None, self.threads)
+        if self._terms.map is not None:
+            known = self._trained if with_gradient else self._forces.known
+            self.force_error = (found.force[known] - self._terms.force_ref[known]) / self._scale
+        return found.loss, (self.data.energy - found.energy) * self._per_atom
+
+    @property
+    def terms(self) -> LossTerms:
+        """Refuse methods that go from structure to structure.
+
+        Raises
+        ------
+        InputError
+            always.
+        """
+        raise InputError("this METHOD goes from structure to structure, but the loss has forces", expected="METHOD bfgs")

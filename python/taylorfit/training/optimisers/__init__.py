@@ -1,0 +1,50 @@
+"""Training methods: an optimiser for each METHOD of train.in, one file each.
+
+An optimiser holds its whole state in the arrays of `state`, among them `weights`.  L-BFGS
+(`engine.Lbfgs`) steps once an epoch, from the loss of all structures.  The others move the weights
+within an epoch: `run_epoch` makes one pass over the structures in the order of SAMPLING.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engine import Lbfgs
+from ...settings.methods import AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod
+from .adam import Adam
+from .kalman import KalmanFilter
+from .levenberg_marquardt import LevenbergMarquardt
+from .pass_optimiser import PassOptimiser
+from .sampling import Sampler
+from .steepest_descent import SteepestDescent
+
+Optimiser = Lbfgs | PassOptimiser
+
+_PASSES: dict[type[Method], type[PassOptimiser]] = {
+    LmMethod: LevenbergMarquardt, EkfMethod: KalmanFilter, AdamMethod: Adam, OnlineSdMethod: SteepestDescent,
+}
+
+
+def sampling_of(method: Method, sampling: str | None) -> str:
+    """Return the order that is used: SAMPLING if given, else that of the method; bfgs needs all structures."""
+    if sampling is None or isinstance(method, BfgsMethod):
+        return method.default_sampling
+    return sampling
+
+
+def make_optimiser(method: Method, weights: np.ndarray, sampling: str | None = None, seed: int = 1) -> Optimiser:
+    """Return an optimiser that starts from `weights` (n_weight,)."""
+    if isinstance(method, BfgsMethod):
+        return Lbfgs(weights, memory=method.m)
+    return _PASSES[type(method)](method, weights, Sampler(sampling_of(method, sampling), seed))
+
+
+def method_notes(method: Method, sampling: str | None) -> list[str]:
+    """Return what a user should know about the choice."""
+    notes = []
+    if isinstance(method, BfgsMethod) and sampling not in (None, "sequential"):
+        notes.append(f"note: SAMPLING {sampling} has no effect with METHOD bfgs, which uses all structures (as in ænet)")
+    if isinstance(method, OnlineSdMethod) and method.gamma == OnlineSdMethod.gamma:
+        notes.append(f"warning: the learning rate gamma={method.gamma:g} of METHOD {method.name} (ænet's default) is far "
+                     "too large to learn anything; try alpha=0.05 gamma=0.03")
+    return notes

@@ -1,0 +1,32 @@
+"""METHOD adam: Adam on mini-batches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engine.methods import LossTerms, adam_pass
+from ...settings.methods import AdamMethod
+from .pass_optimiser import PassOptimiser
+from .sampling import Sampler
+
+
+class Adam(PassOptimiser):
+    """Adam (Kingma, Ba, arXiv:1412.6980) with the gradient of `batchsize` structures in each step.
+
+    An epoch takes `samplesize` structures, at most all of them.  (In ænet it draws with replacement
+    and stops with an error unless samplesize is at least the number of structures.)
+    """
+
+    def __init__(self, method: AdamMethod, weights: np.ndarray, sampler: Sampler) -> None:
+        super().__init__(weights, sampler)
+        self.method = method
+        self.state["mean"] = np.zeros(len(weights))
+        self.state["mean_square"] = np.zeros(len(weights))
+        self.state["steps"] = np.zeros(1, dtype=np.int32)
+
+    def _pass(self, terms: LossTerms, epoch: int) -> str:
+        m, v = self.method, self.state
+        order = self.sampler.order(terms, self.weights, epoch, m.samplesize)
+        adam_pass(terms, order, m.batchsize, (m.mu, m.b1, m.b2, m.eps), self.weights, v["mean"], v["mean_square"],
+                  v["steps"])
+        return self.RUNNING

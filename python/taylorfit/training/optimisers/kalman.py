@@ -1,0 +1,32 @@
+"""METHOD ekf: extended Kalman filter."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engine.methods import LossTerms, filter_pass, start_covariance
+from ...settings.methods import EkfMethod
+from .pass_optimiser import PassOptimiser
+from .sampling import Sampler
+
+
+class KalmanFilter(PassOptimiser):
+    """The weights are the state of a filter, each structure's energy an observation.
+
+    For each structure, with h = f_s·∂E_s/∂w and the error e = f_s (E_ref,s − E_s), and for each
+    block of `wgroup` consecutive weights on its own: A = hᵀPh + λ, K = Ph/A, w ← w + K·e,
+    P ← (P − K hᵀP)/λ + pnoise·1; then λ ← lambda0·(λ − 1) + 1.  P starts as 1/state.  A Taylor copy
+    of weight c has h and e scaled by √c.  Reproduces ænet's trajectory to rounding.
+    """
+
+    def __init__(self, method: EkfMethod, weights: np.ndarray, sampler: Sampler) -> None:
+        super().__init__(weights, sampler)
+        self.method = method
+        self.state["covariance"] = start_covariance(len(weights), method.wgroup, 1.0 / method.state)
+        self.state["forgetting"] = np.array([method.lambda_])
+
+    def _pass(self, terms: LossTerms, epoch: int) -> str:
+        order = self.sampler.order(terms, self.weights, epoch)
+        filter_pass(terms, order, self.method.wgroup, self.method.lambda0, self.method.pnoise, self.weights,
+                    self.state["covariance"], self.state["forgetting"])
+        return self.RUNNING

@@ -1,0 +1,337 @@
+"""The packed data set: what the loss is evaluated on.
+
+A pack is a sequence of fixed blocks of whole structures.  Within a block the atoms of each
+species form one panel (features × atoms, the atoms contiguous, padded to a multiple of
+`engine.LANES`), and the atoms of a structure are one contiguous run in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..engine import LANES
+from ..errors import InputError
+from ..model.scaling import energy_scaling, standardisation
+from ..taylor.provenance import parse_copy_name
+from ..model.trainset import TrainingSet
+
+BLOCK_ATOMS = 512
+"""Atoms per block: its panels stay in a core's cache between the forward and the backward pass."""
+
+FORCE_BLOCK_ATOMS = 128
+"""Atoms per block where forces are trained on: tangents need three times the room of values in the cache."""
+
+STRAIN_DIMENSION = 8.0
+"""⟨ε²⟩ of a component is ε_max²/8 for strains uniform in the ball of the six independent components."""
+
+KEPT_ENERGY = 1.001
+"""Structures with a larger scaled energy per atom are dropped (ænet, with MAXENERGY)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedDataset:
+    """Structure-energy pairs laid out for the engine."""
+
+    features: np.ndarray
+    """(n_value,) all panels one after the other, standardised"""
+    panel_offset: np.ndarray
+    """(n_block, n_species) int64: a panel starts at this value"""
+    panel_width: np.ndarray
+    """(n_block, n_species) int32: padded number of atoms"""
+    block_first: np.ndarray
+    """(n_block + 1,) int32: structures of block b are block_first[b]:block_first[b+1]"""
+    atom_offset: np.ndarray
+    """(n_structure, n_species) int32: where a structure's atoms start in its panel"""
+    atom_count: np.ndarray
+    """(n_structure, n_species) int32"""
+    energy: np.ndarray
+    """(n_structure,) scaled reference energies: scale·(E − n_atoms·shift)"""
+    is_copy: np.ndarray
+    """(n_structure,) bool: a Taylor copy, not a reference structure"""
+    names: list[str]
+    group: np.ndarray
+    """(n_structure,) int32, ascending from 1: the same for all displaced, and for all strained, copies of a parent; 0 for
+    a reference structure"""
+    displacement_square: np.ndarray
+    """(n_structure,) mean square displacement component of a copy, ⟨δ_x²⟩, Å²; 0 for a reference structure"""
+    strain_square: np.ndarray | None = None
+    """(n_structure,) mean square component ⟨ε²⟩ of the strain of a strained copy; 0 for all others; None: no strained ones"""
+    structure_weight: np.ndarray | None = None
+    """(n_structure,) weight in the loss where the data has weights; None: 1 for all"""
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures, copies included."""
+        return len(self.energy)
+
+    @property
+    def n_atoms(self) -> np.ndarray:
+        """(n_structure,) number of atoms of each structure."""
+        return self.atom_count.sum(axis=1)
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """The arrays `engine.energy_loss` starts with."""
+        return (self.features, self.panel_offset, self.panel_width, self.block_first, self.atom_offset,
+                self.atom_count)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Standardisation of the descriptors of each species and scaling of the energies."""
+
+    feature_shift: tuple[np.ndarray, ...]
+    feature_factor: tuple[np.ndarray, ...]
+    energy_scale: float
+    energy_shift: float
+    """eV/atom"""
+
+    @classmethod
+    def of(cls, training_set: TrainingSet, max_energy: float | None = None, file: str | None = None) -> Scaling:
+        """The scaling ænet uses: statistics and energy range of the training-set file, named `file` in errors.
+
+        Raises
+        ------
+        InputError
+            if the file has no setups, or its energies do not differ.
+        """
+        if training_set.setups is None:
+            raise InputError("the training set has no descriptor setups, so it cannot be standardised", file=file,
+                             expected="a file written by generate")
+        if training_set.normalised:
+            n = [setup.n_feature for setup in training_set.setups]
+            return cls(tuple(map(np.zeros, n)), tuple(map(np.ones, n)), training_set.scale, training_set.shift)
+        pairs = [standardisation(setup.statistics) for setup in training_set.setups]
+        scale, shift = energy_scaling(training_set.energy_min, training_set.energy_max, max_energy, file)
+        return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), scale, shift)
+
+    def energies(self, training_set: TrainingSet) -> np.ndarray:
+        """(n_structure,) scaled energies of the structures of a training set."""
+        if training_set.normalised:
+            return training_set.energy.copy()
+        return self.energy_scale * (training_set.energy - training_set.n_atoms * self.energy_shift)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which structures are trained on and which are only tested; pairs (training set, structure)."""
+
+    train: list[tuple[int, int]]
+    """Parents, each followed by its copies."""
+    test: list[tuple[int, int]]
+    """Reference structures alone."""
+    n_dropped: int
+    """Reference structures above MAXENERGY."""
+    n_unused_copies: int
+    """Copies of test or dropped structures, which are never trained on."""
+
+
+def split_parents(
+    sources: Sequence[TrainingSet], scaling: Scaling, test_percent: float, rng: np.random.Generator,
+    files: Sequence[str] | None = None, choose: Callable[[int], Collection[int]] | None = None,
+) -> Split:
+    """Split the reference structures of ``sources[0]`` into train and test; copies follow their parent.
+
+    Copies may stand in any of the files.  As in ænet, the number of training structures is
+    ceil((1 − p/100)·N).  `files` are the names of the sources, for errors.  `choose`, if given,
+    draws the test structures instead of `rng`: from their number to their indices.
+
+    Raises
+    ------
+    InputError
+        if a copy names a parent that is not in the first file, or nothing is left to train on.
+    """
+    main = sources[0]
+    where = [None] * len(sources) if files is None else files
+    copies: dict[str, list[tuple[int, int]]] = {}
+    strained: dict[str, list[tuple[int, int]]] = {}
+    parents: list[int] = []
+    for k, source in enumerate(sources):
+        for s, name in enumerate(source.names):
+            provenance = parse_copy_name(name)
+            if provenance is not None:
+                (strained if provenance.is_strained else copies).setdefault(provenance.parent, []).append((k, s))
+            elif k == 0:
+                parents.append(s)
+            else:
+                raise InputError("TAYLORSET holds a structure that is no Taylor copy", file=where[k], value=name,
+                                 expected="copies written by generate")
+    # Strained copies of a parent come after its displaced ones
+    for parent, found in strained.items():
+        copies.setdefault(parent, []).extend(found)
+    known = {main.names[s] for s in parents}
+    orphans = sorted(set(copies) - known)
+    if orphans:
+        raise InputError("a Taylor copy names a parent that is not in TRAININGSET",
+                         file=where[copies[orphans[0]][0][0]], value=orphans[0],
+                         expected="TRAININGSET and TAYLORSET of one generate run")
+    per_atom = scaling.energies(main) / main.n_atoms
+    kept = [s for s in parents if per_atom[s] <= KEPT_ENERGY]
+    if choose is not None:
+        test = set(choose(len(kept)))
+    else:
+        # The tiny subtraction keeps rounding from turning e.g. 0.9·60 = 54.000…01 into 55
+        n_train = int(np.ceil((1.0 - test_percent / 100.0) * len(kept) - 1.0e-9))
+        test = set(rng.choice(len(kept), len(kept) - n_train, replace=False).tolist())
+    if len(test) == len(kept):
+        raise InputError("no structures to train on", file=where[0], value=len(kept), expected="at least one")
+    # By name: a structure that is listed twice may be on both sides, but its copies must not be trained on
+    tested = {main.names[kept[index]] for index in test}
+    train: list[tuple[int, int]] = []
+    for index, s in enumerate(kept):
+        if index not in test:
+            train.append((0, s))
+            if main.names[s] not in tested:
+                train.extend(copies.pop(main.names[s], ()))
+    return Split(
+        train=train,
+        test=[(0, kept[index]) for index in sorted(test)],
+        n_dropped=len(parents) - len(kept),
+        n_unused_copies=sum(map(len, copies.values())),
+    )
+
+
+def pack(
+    sources: Sequence[TrainingSet],
+    picks: Sequence[tuple[int, int]],
+    scaling: Scaling,
+    block_atoms: int = BLOCK_ATOMS,
+    whole_groups: bool = False,
+) -> PackedDataset:
+    """Lay out structures for the engine.
+
+    Parameters
+    ----------
+    sources
+        training sets with the same species and descriptors
+    picks
+        (training set, structure) in the order wanted; copies follow their parent
+    scaling
+        applied to descriptors and energies here, once
+    block_atoms
+        a block is closed when it holds at least so many atoms
+    whole_groups
+        keep a parent and its copies in one block, however large
+    """
+    n_species = len(sources[0].species)
+    n_feature = [len(shift) for shift in scaling.feature_shift]
+    n_structures = len(picks)
+    count = np.zeros((n_structures, n_species), dtype=np.int32)
+    for p, (k, s) in enumerate(picks):
+        source = sources[k]
+        atoms = source.atom_species[source.first_atom[s]:source.first_atom[s + 1]]
+        count[p] = np.bincount(atoms, minlength=n_species)
+
+    names = [sources[k].names[s] for k, s in picks]
+    provenances = [parse_copy_name(name) for name in names]
+    is_copy = np.array([provenance is not None for provenance in provenances], dtype=bool)
+    strain = np.array([provenance.delta if provenance is not None and provenance.is_strained else 0.0
+                       for provenance in provenances])
+    group = _groups(is_copy, strain > 0)
+    block_first = [0]
+    atoms_here = 0
+    for p, n in enumerate(count.sum(axis=1).tolist()):
+        atoms_here += n
+        torn = whole_groups and p + 1 < n_structures and is_copy[p + 1]
+        if (atoms_here >= block_atoms and not torn) or p == n_structures - 1:
+            block_first.append(p + 1)
+            atoms_here = 0
+    first = np.array(block_first, dtype=np.int32)
+    n_blocks = len(first) - 1
+
+    offset = np.zeros((n_structures, n_species), dtype=np.int32)
+    width = np.zeros((n_blocks, n_species), dtype=np.int32)
+    for b in range(n_blocks):
+        inside = slice(first[b], first[b + 1])
+        ends = np.cumsum(count[inside], axis=0)
+        offset[inside] = ends - count[inside]
+        width[b] = _panel_widths(ends[-1])
+    sizes = width.astype(np.int64) * np.array(n_feature)
+    panel_offset = (np.cumsum(sizes) - sizes.ravel()).reshape(n_blocks, n_species)
+    features = np.zeros(int(sizes.sum()))
+
+    for b in range(n_blocks):
+        chosen = picks[first[b]:first[b + 1]]
+        for t in range(n_species):
+            if width[b, t] == 0:
+                continue
+            start = panel_offset[b, t]
+            panel = features[start:start + sizes[b, t]].reshape(n_feature[t], width[b, t])
+            column = 0
+            # Runs of structures from one file are gathered in one go
+            for k, run in _runs(chosen):
+                rows = _descriptors_of_species(sources[k], run, t, n_feature[t])
+                panel[:, column:column + len(rows)] = ((rows - scaling.feature_shift[t])
+                                                       * scaling.feature_factor[t]).T
+                column += len(rows)
+    scaled = [scaling.energies(source) for source in sources]
+    return PackedDataset(
+        features=features,
+        panel_offset=panel_offset,
+        panel_width=width,
+        block_first=first,
+        atom_offset=offset,
+        atom_count=count,
+        energy=np.array([scaled[k][s] for k, s in picks], dtype=np.float64),
+        is_copy=is_copy,
+        names=names,
+        group=group,
+        displacement_square=_displacement_squares(sources, picks, is_copy) * (strain == 0),
+        strain_square=strain**2 / STRAIN_DIMENSION if strain.any() else None,
+    )
+
+
+def _groups(is_copy: np.ndarray, is_strained: np.ndarray) -> np.ndarray:
+    """(n_structure,) number of the group of each copy: a new one after a parent, and where strained copies begin."""
+    begins = is_copy.copy()
+    begins[1:] &= ~is_copy[:-1] | (is_strained[1:] != is_strained[:-1])
+    return np.where(is_copy, np.cumsum(begins), 0).astype(np.int32)
+
+
+def _panel_widths(n_atoms: np.ndarray) -> np.ndarray:
+    """Pad numbers of atoms to multiples of LANES; wide panels to odd ones.
+
+    The columns of a panel whose width is a multiple of a large power of two would all fall into
+    the same few cache sets.
+    """
+    lines = -(-n_atoms // LANES)
+    return (lines + ((lines % 2 == 0) & (lines >= 8))) * LANES
+
+
+def _displacement_squares(
+    sources: Sequence[TrainingSet], picks: Sequence[tuple[int, int]], is_copy: np.ndarray
+) -> np.ndarray:
+    """(n_structure,) ⟨δ_x²⟩ of each copy, Å², from its positions and those of the parent before it.
+
+    A common shift is no displacement: ænet stores isolated structures relative to their bounding box.
+    """
+    squares = np.zeros(len(picks))
+    parent = np.zeros((0, 3))
+    for p, (k, s) in enumerate(picks):
+        source = sources[k]
+        positions = source.positions[source.first_atom[s]:source.first_atom[s + 1]]
+        if not is_copy[p]:
+            parent = positions
+            continue
+        moved = positions - parent
+        squares[p] = ((moved - moved.mean(axis=0)) ** 2).mean()
+    return squares
+
+
+def _runs(picks: Sequence[tuple[int, int]]) -> list[tuple[int, np.ndarray]]:
+    """Group consecutive picks from one source: (source, structure indices)."""
+    runs: list[tuple[int, list[int]]] = []
+    for k, s in picks:
+        if not runs or runs[-1][0] != k:
+            runs.append((k, []))
+        runs[-1][1].append(s)
+    return [(k, np.array(run)) for k, run in runs]
+
+
+def _descriptors_of_species(source: TrainingSet, structures: np.ndarray, t: int, n_feature: int) -> np.ndarray:
+    """(n, n_feature) raw descriptors of all atoms of species t in the structures, in order."""
+    atoms = np.concatenate([np.arange(source.first_atom[s], source.first_atom[s + 1]) for s in structures])
+    atoms = atoms[source.atom_species[atoms] == t]
+    return source.descriptors[source.first_value[atoms][:, None] + np.arange(n_feature)]

@@ -1,0 +1,133 @@
+"""The reference structures behind a training set, with the cells that ænet's format leaves out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..formats.companion import Geometry, geometry_path, read_geometry
+from ..formats.structures.files import read_structures
+from ..model.structure import Structure
+from ..taylor.provenance import parse_copy_name
+from ..model.trainset import TrainingSet
+
+_SAME_FORCE = 1.0e-6
+"""Forces of a structure file and of the training set may differ by so much, eV/Å: its round trip through digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceData:
+    """Reference structures of a training set."""
+
+    structures: dict[int, Structure]
+    """By their number in the training set; forces None where there are none, raw energies left out."""
+    weight: dict[int, float]
+    """Weight of each structure."""
+    atom_weight: dict[int, np.ndarray]
+    """(n_atom,) weight of the force on each atom."""
+    source: str
+    """Where cells come from, for messages."""
+
+
+def geometry_of(structures: Sequence[Structure]) -> Geometry:
+    """What the companion of a training set of these structures holds."""
+    n_atoms = [s.n_atoms for s in structures]
+    return Geometry(
+        cell=np.array([s.cell for s in structures]).reshape(-1, 3, 3),
+        pbc=np.array([s.pbc for s in structures], dtype=bool).reshape(-1, 3),
+        has_forces=np.array([s.forces is not None for s in structures], dtype=bool),
+        stress=np.array([np.full((3, 3), np.nan) if s.stress is None else s.stress for s in structures]).reshape(-1, 3, 3),
+        weight=np.array([s.weight for s in structures], dtype=np.float64),
+        first_atom=np.concatenate([[0], np.cumsum(n_atoms, dtype=np.int64)]),
+        atom_weight=np.concatenate([np.zeros(0), *(np.ones(s.n_atoms) if s.force_weights is None else s.force_weights
+                                                   for s in structures)]),
+    )
+
+
+def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None:
+    """Return the reference structures of a training set read from `file`; None if their cells are nowhere to be found.
+
+    They come from the companion that generate writes, else from the structure files that the training set names.
+
+    Raises
+    ------
+    InputError
+        if the companion or a structure file does not belong to the training set.
+    """
+    parents = [s for s, name in enumerate(training_set.names) if parse_copy_name(name) is None]
+    companion = geometry_path(file)
+    if Path(companion).exists():
+        geometry = read_geometry(companion, [training_set.names[s] for s in parents], training_set.energy[parents])
+        return _from_companion(training_set, parents, geometry, companion)
+    return _from_files(training_set, parents)
+
+
+def reference_without_cells(training_set: TrainingSet) -> ReferenceData:
+    """Return the reference structures as far as the training set itself knows them: no cells, so nothing can be computed.
+
+    For training with descriptor derivatives from a file.  Structures whose forces are all zero have none.
+    """
+    structures = {}
+    for s, name in enumerate(training_set.names):
+        if parse_copy_name(name) is None:
+            symbols, positions, forces = _atoms(training_set, s)
+            structures[s] = Structure(symbols=symbols, positions=positions, forces=forces if forces.any() else None, name=name)
+    return ReferenceData(structures, dict.fromkeys(structures, 1.0), {s: np.ones(a.n_atoms) for s, a in structures.items()},
+                         "the training set")
+
+
+def _atoms(training_set: TrainingSet, s: int) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Symbols, positions (Å) and forces (eV/Å) of structure s."""
+    atoms = slice(training_set.first_atom[s], training_set.first_atom[s + 1])
+    symbols = tuple(training_set.species[t] for t in training_set.atom_species[atoms])
+    return symbols, training_set.positions[atoms], training_set.forces[atoms]
+
+
+def _from_companion(training_set: TrainingSet, parents: Sequence[int], geometry: Geometry, path: str) -> ReferenceData:
+    structures, weights = {}, {}
+    for row, s in enumerate(parents):
+        symbols, positions, forces = _atoms(training_set, s)
+        first, last = geometry.first_atom[row:row + 2]
+        if last - first != len(symbols):
+            raise InputError("belongs to another training set", file=path, value=training_set.names[s],
+                             expected=f"{len(symbols)} atoms")
+        stress = geometry.stress[row]
+        structures[s] = Structure(
+            symbols=symbols, positions=positions, cell=geometry.cell[row], pbc=tuple(geometry.pbc[row]),
+            forces=forces if geometry.has_forces[row] else None, stress=None if np.isnan(stress).any() else stress,
+            name=training_set.names[s])
+        weights[s] = geometry.atom_weight[first:last]
+    return ReferenceData(structures, {s: float(w) for s, w in zip(parents, geometry.weight)}, weights, path)
+
+
+def _from_files(training_set: TrainingSet, parents: Sequence[int]) -> ReferenceData | None:
+    wanted: dict[str, dict[str, int]] = {}
+    for s in parents:
+        name = training_set.names[s].rstrip()
+        file = name if Path(name).is_file() else re.sub(r"#[0-9]+$", "", name)
+        if not Path(file).is_file():
+            return None
+        wanted.setdefault(file, {})[name] = s
+    structures = {}
+    for file, frames in wanted.items():
+        for structure in read_structures(file):
+            if structure.name not in frames:
+                continue
+            s = frames[structure.name]
+            symbols, positions, forces = _atoms(training_set, s)
+            known = structure.forces
+            if symbols != structure.symbols or (known is not None and np.abs(known - forces).max() > _SAME_FORCE):
+                raise InputError("is no longer what the training set was made from", file=structure.name,
+                                 expected="the same atoms and forces; run generate again")
+            structures[s] = structure
+    if len(structures) < len(parents):
+        return None
+    return ReferenceData(
+        structures, {s: structures[s].weight for s in parents},
+        {s: np.ones(structures[s].n_atoms) if structures[s].force_weights is None else structures[s].force_weights
+         for s in parents}, "the structure files")
