@@ -14,7 +14,9 @@ from pathlib import Path
 try:
     import scipy_openblas32
 except ModuleNotFoundError:
-    sys.exit("scipy-openblas32 is not installed (pip install scipy-openblas32); or build with -Dblas=openblas or -Dblas=none")
+    sys.exit(
+        "scipy-openblas32 is not installed (pip install scipy-openblas32); or build with -Dblas=openblas or -Dblas=none"
+    )
 
 folder = Path(scipy_openblas32.get_lib_dir())
 libraries = [path for path in sorted(folder.glob("libscipy_openblas*")) if path.suffix in (".so", ".dylib")]

@@ -22,8 +22,20 @@ def main() -> None:
         shutil.copy(file, output)
     names = [source.name for source in sources]
     run(
-        "-m", "f90wrap", "-m", "_engine", "--f90-mod-name", "taylorfit._ext", "-k", kind_map.name,
-        "--auto-raise-error", "ierr,errmsg", "--return-decoded", "--py-max-line-length", "120", *names,
+        "-m",
+        "f90wrap",
+        "-m",
+        "_engine",
+        "--f90-mod-name",
+        "taylorfit._ext",
+        "-k",
+        kind_map.name,
+        "--auto-raise-error",
+        "ierr,errmsg",
+        "--return-decoded",
+        "--py-max-line-length",
+        "120",
+        *names,
     )
     wrapped = [f"f90wrap_{name}" for name in names]
     for name in wrapped:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from engine_reference import chebyshev_tables, random_potential, random_structure
 from taylorfit.engine import DescriptorTables
 from taylorfit.formats.aenet.network_binary import write_potential
 from taylorfit.model.structure import Structure
-from engine_reference import chebyshev_tables, random_potential, random_structure
 
 TRICLINIC = np.array([[7.1, 0.3, -0.2], [1.9, 6.8, 0.4], [-2.2, 1.1, 8.0]])
 SPECIES = ("H", "O")
@@ -29,8 +29,7 @@ def as_structure(atoms: Atoms) -> Structure:
 
 
 def write_member(
-    folder: Path, atoms: Atoms, seed: int = 0, tables: DescriptorTables | None = None,
-    hidden: Sequence[int] = (6, 5),
+    folder: Path, atoms: Atoms, seed: int = 0, tables: DescriptorTables | None = None, hidden: Sequence[int] = (6, 5)
 ) -> Path:
     """Write H.nn and O.nn with random weights, their statistics from shaken copies of `atoms`; return the folder."""
     tables = tables or chebyshev_tables(SPECIES, (4.0, 6), (3.0, 3))

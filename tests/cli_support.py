@@ -91,14 +91,18 @@ def run_process(folder: Path, *argv: str, **options: Any) -> Result:
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Every file (and folder: None) below `folder`, to see that nothing came, went or changed."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-            for path in sorted(folder.rglob("*"))}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 # --- data made on the fly ----------------------------------------------------------------------
 
 
-def morse(positions: np.ndarray, depth: float = 0.7, stiffness: float = 1.6, length: float = 2.3) -> tuple[float, np.ndarray]:
+def morse(
+    positions: np.ndarray, depth: float = 0.7, stiffness: float = 1.6, length: float = 2.3
+) -> tuple[float, np.ndarray]:
     """Energy (eV) and forces (eV/Å) of a Morse cluster at positions (n, 3), Å."""
     vectors = positions[:, None] - positions[None]
     distance = np.sqrt((vectors**2).sum(axis=-1)) + np.eye(len(positions))
@@ -120,7 +124,9 @@ def morse_cluster(rng: np.random.Generator, n_atoms: int = 5, symbols: Sequence[
                 break
         positions[i] = trial
     energy, forces = morse(positions)
-    return Structure(tuple(symbols) or ("Ar",) * n_atoms, positions, energy=energy - 10.0 * n_atoms, forces=forces, name=name)
+    return Structure(
+        tuple(symbols) or ("Ar",) * n_atoms, positions, energy=energy - 10.0 * n_atoms, forces=forces, name=name
+    )
 
 
 SETUP = """DESCR
@@ -138,15 +144,39 @@ radial_Rc = {radius}  radial_N = {radial}  angular_Rc = {radius}  angular_N = {a
 def write_setups(folder: Path, species: Sequence[str], radius: float = 5.0, radial: int = 5, angular: int = 2) -> None:
     """Write a small Chebyshev setup for each species."""
     for symbol in species:
-        (folder / f"{symbol}.stp").write_text(SETUP.format(
-            symbol=symbol, n=len(species), environment="\n".join(species), radius=radius, radial=radial, angular=angular))
+        (folder / f"{symbol}.stp").write_text(
+            SETUP.format(
+                symbol=symbol,
+                n=len(species),
+                environment="\n".join(species),
+                radius=radius,
+                radial=radial,
+                angular=angular,
+            )
+        )
 
 
 def generate_in(species: Sequence[str], files: Sequence[str], output: str = "toy.train", extra: str = "") -> str:
     """The text of a generate.in; isolated atoms have -10 eV."""
-    return "\n".join([
-        f"OUTPUT {output}", "", "TYPES", str(len(species)), *(f"{s} -10.0" for s in species),
-        "", "SETUPS", *(f"{s} {s}.stp" for s in species), "", extra, "", "FILES", str(len(files)), *files, ""])
+    return "\n".join(
+        [
+            f"OUTPUT {output}",
+            "",
+            "TYPES",
+            str(len(species)),
+            *(f"{s} -10.0" for s in species),
+            "",
+            "SETUPS",
+            *(f"{s} {s}.stp" for s in species),
+            "",
+            extra,
+            "",
+            "FILES",
+            str(len(files)),
+            *files,
+            "",
+        ]
+    )
 
 
 def taylor(**options: Any) -> str:
@@ -154,8 +184,9 @@ def taylor(**options: Any) -> str:
     return "DERIVATIVES\nmethod=taylor " + " ".join(f"{key}={value}" for key, value in options.items())
 
 
-def train_in(species: Sequence[str] = ("Ar",), hidden: str = "2 6:tanh 6:tanh", trainingset: str = "toy.train",
-             **keywords: Any) -> str:
+def train_in(
+    species: Sequence[str] = ("Ar",), hidden: str = "2 6:tanh 6:tanh", trainingset: str = "toy.train", **keywords: Any
+) -> str:
     """The text of a train.in; keywords in any case, True for a flag.
 
     One thread unless asked for: on a busy machine threads that wait for each other take a hundred times longer.
@@ -172,8 +203,9 @@ def train(folder: Path, *options: str, **keywords: Any) -> dict[str, Any]:
     return report(folder, "train", "train.in", *options)
 
 
-def make_toy(folder: Path, n_structures: int = 20, n_atoms: int = 5, seed: int = 1, extra: str = "",
-             **setup: Any) -> list[Structure]:
+def make_toy(
+    folder: Path, n_structures: int = 20, n_atoms: int = 5, seed: int = 1, extra: str = "", **setup: Any
+) -> list[Structure]:
     """Fill `folder` with Morse clusters xsf/00.xsf …, Ar.stp and generate.in; return the structures."""
     rng = np.random.default_rng(seed)
     (folder / "xsf").mkdir(parents=True, exist_ok=True)
@@ -193,8 +225,18 @@ def make_crystals(folder: Path, **options: object) -> list[Structure]:
         cell = 4.0 * np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3))
         stress = rng.normal(scale=0.02, size=(3, 3))
         positions = np.array([[0.0, 0, 0], [2.0, 1.8, 2.1]]) + rng.uniform(-0.1, 0.1, (2, 3))
-        structures.append(Structure(("Ar", "Ar"), positions, cell, (True,) * 3, -20.5 - 0.1 * k, rng.normal(size=(2, 3)),
-                                    stress + stress.T, name=f"c{k}.xsf"))
+        structures.append(
+            Structure(
+                ("Ar", "Ar"),
+                positions,
+                cell,
+                (True,) * 3,
+                -20.5 - 0.1 * k,
+                rng.normal(size=(2, 3)),
+                stress + stress.T,
+                name=f"c{k}.xsf",
+            )
+        )
     structures[1] = replace(structures[1], stress=None)
     structures[2] = replace(structures[2], stress=1e-5 * np.eye(3))
     for structure in structures:

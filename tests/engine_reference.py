@@ -11,8 +11,8 @@ from itertools import product
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.engine import DescriptorTables, PotentialTables, describe
+from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.model.network import Network, Potential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 
@@ -91,8 +91,14 @@ def changed(structure: Structure, **changes: object) -> Structure:
 
 def species_weights(n: int) -> np.ndarray:
     """Return ænet's weights of n environment species, in ENV order."""
-    return {1: np.array([1]), 2: np.array([-1, 1]), 3: np.array([-1, 0, 1]), 4: np.array([-2, -1, 1, 2]),
-            5: np.array([-2, -1, 0, 1, 2]), 6: np.array([-3, -2, -1, 1, 2, 3])}[n]
+    return {
+        1: np.array([1]),
+        2: np.array([-1, 1]),
+        3: np.array([-1, 0, 1]),
+        4: np.array([-2, -1, 1, 2]),
+        5: np.array([-2, -1, 0, 1, 2]),
+        6: np.array([-3, -2, -1, 1, 2, 3]),
+    }[n]
 
 
 def cosine(r: np.ndarray, r_cut: float) -> np.ndarray:
@@ -143,13 +149,20 @@ def chebyshev_tables(
     environments: Sequence[Sequence[str]] | None = None,
 ) -> DescriptorTables:
     """Return the descriptors of several species with the same (cutoff, order) pairs."""
-    return DescriptorTables.from_setups(species, [
-        chebyshev_setup(
-            symbol, tuple(environments[t] if environments else species), radial_cutoff=radial[0],
-            radial_order=radial[1], angular_cutoff=angular[0], angular_order=angular[1],
-        )
-        for t, symbol in enumerate(species)
-    ])
+    return DescriptorTables.from_setups(
+        species,
+        [
+            chebyshev_setup(
+                symbol,
+                tuple(environments[t] if environments else species),
+                radial_cutoff=radial[0],
+                radial_order=radial[1],
+                angular_cutoff=angular[0],
+                angular_order=angular[1],
+            )
+            for t, symbol in enumerate(species)
+        ],
+    )
 
 
 # --- networks ----------------------------------------------------------------------------------
@@ -203,9 +216,17 @@ def random_potential(
     for t, setup in enumerate(tables.setups):
         sizes = (setup.n_feature, *hidden[t], 1)
         info = TrainingSetInfo(
-            file="random.train", normalised=True, scale=rng.uniform(0.3, 3.0), shift=rng.normal(),
-            species=tables.species, atomic_energies=tuple(rng.normal(size=len(tables.species))),
-            n_atoms=10, n_structures=1, energy_min=-1.0, energy_max=1.0, energy_mean=0.0,
+            file="random.train",
+            normalised=True,
+            scale=rng.uniform(0.3, 3.0),
+            shift=rng.normal(),
+            species=tables.species,
+            atomic_energies=tuple(rng.normal(size=len(tables.species))),
+            n_atoms=10,
+            n_structures=1,
+            energy_min=-1.0,
+            energy_max=1.0,
+            energy_mean=0.0,
         )
         described = DescriptorSetup(**{**setup.__dict__, "statistics": statistics[t].result()})
         potentials.append(Potential(Network.random(sizes, tuple(codes[t]), rng), described, info))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from taylorfit.training.pack import PackedDataset, Scaling, pack
-from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
 from taylorfit.engine import DescriptorTables, NetworkTables, PotentialTables, describe
 from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
 from taylorfit.model.network import Network, Potential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
+from taylorfit.training.pack import PackedDataset, Scaling, pack
 
 SPECIES = ("O", "H")
 SCALE, SHIFT = 0.7, 0.3
@@ -26,13 +26,20 @@ def chebyshev(species: str, environment: tuple[str, ...] = SPECIES, **changes: f
 
 def behler(tmp_path, species: str) -> DescriptorSetup:
     """G1 to G5 of two species."""
-    functions = ["G=1 type2=O Rc=4.0", "G=2 type2=H Rc=4.0 Rs=0.5 eta=0.3", "G=2 type2=O Rc=3.5 Rs=0.0 eta=0.1",
-                 "G=3 type2=H Rc=4.0 kappa=0.7", "G=4 type2=O type3=H Rc=4.0 lambda=1.0 zeta=2.0 eta=0.05",
-                 "G=4 type2=H type3=H Rc=4.0 lambda=-1.0 zeta=1.0 eta=0.02",
-                 "G=5 type2=O type3=O Rc=4.0 lambda=1.0 zeta=4.0 eta=0.01"]
+    functions = [
+        "G=1 type2=O Rc=4.0",
+        "G=2 type2=H Rc=4.0 Rs=0.5 eta=0.3",
+        "G=2 type2=O Rc=3.5 Rs=0.0 eta=0.1",
+        "G=3 type2=H Rc=4.0 kappa=0.7",
+        "G=4 type2=O type3=H Rc=4.0 lambda=1.0 zeta=2.0 eta=0.05",
+        "G=4 type2=H type3=H Rc=4.0 lambda=-1.0 zeta=1.0 eta=0.02",
+        "G=5 type2=O type3=O Rc=4.0 lambda=1.0 zeta=4.0 eta=0.01",
+    ]
     path = tmp_path / f"{species}.stp"
-    path.write_text(f"DESCR\ntest\nEND DESCR\nATOM {species}\nENV 2\nO\nH\nRMIN 0.5\nFUNCTIONS type=Behler2011\n"
-                    f"{len(functions)}\n" + "\n".join(functions) + "\n")
+    path.write_text(
+        f"DESCR\ntest\nEND DESCR\nATOM {species}\nENV 2\nO\nH\nRMIN 0.5\nFUNCTIONS type=Behler2011\n"
+        f"{len(functions)}\n" + "\n".join(functions) + "\n"
+    )
     return read_setup(path)
 
 
@@ -46,14 +53,25 @@ def structures(periodic: bool, n: int = 4, atoms: int = 9, seed: int = 0) -> lis
         n_atoms = atoms - number % 3
         while len(positions) < n_atoms:
             trial = rng.uniform(0.0, 1.0, 3) @ cell
-            shifts = [np.zeros(3)] if not periodic else [np.array([a, b, c]) @ cell for a in (-1, 0, 1)
-                                                         for b in (-1, 0, 1) for c in (-1, 0, 1)]
+            shifts = (
+                [np.zeros(3)]
+                if not periodic
+                else [np.array([a, b, c]) @ cell for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]
+            )
             if all(np.linalg.norm(trial - p + s) > 0.8 for p in positions for s in shifts):
                 positions.append(trial)
         symbols = tuple(rng.permutation(["O"] * (n_atoms // 3) + ["H"] * (n_atoms - n_atoms // 3)))
-        result.append(Structure(
-            symbols=symbols, positions=np.array(positions), cell=cell if periodic else np.zeros((3, 3)),
-            pbc=(periodic,) * 3, energy=float(rng.normal()), forces=rng.normal(size=(n_atoms, 3)), name=f"s{number}"))
+        result.append(
+            Structure(
+                symbols=symbols,
+                positions=np.array(positions),
+                cell=cell if periodic else np.zeros((3, 3)),
+                pbc=(periodic,) * 3,
+                energy=float(rng.normal()),
+                forces=rng.normal(size=(n_atoms, 3)),
+                name=f"s{number}",
+            )
+        )
     return result
 
 
@@ -84,13 +102,23 @@ class ForceCase:
             setup = self.tables.setups[t]
             statistics = DescriptorStatistics(10, shift - 9.0, shift + 9.0, shift, shift**2 + factor**-2.0)
             info = TrainingSetInfo("", True, SCALE, SHIFT, SPECIES, (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
-            potentials.append(Potential(Network(network.layer_sizes, network.activations, part),
-                                        DescriptorSetup(**{**setup.__dict__, "statistics": statistics}), info))
+            potentials.append(
+                Potential(
+                    Network(network.layer_sizes, network.activations, part),
+                    DescriptorSetup(**{**setup.__dict__, "statistics": statistics}),
+                    info,
+                )
+            )
         return PotentialTables.from_potentials(potentials)
 
 
-def make_case(data: list[Structure], setups: list[DescriptorSetup], block_atoms: int = 20, seed: int = 0,
-              codes: tuple[int, ...] = (1, 4, 0)) -> ForceCase:
+def make_case(
+    data: list[Structure],
+    setups: list[DescriptorSetup],
+    block_atoms: int = 20,
+    seed: int = 0,
+    codes: tuple[int, ...] = (1, 4, 0),
+) -> ForceCase:
     """Describe and pack structures."""
     rng = np.random.default_rng(seed)
     tables = DescriptorTables.from_setups(SPECIES, setups)
@@ -98,16 +126,29 @@ def make_case(data: list[Structure], setups: list[DescriptorSetup], block_atoms:
     species = [s.species_index(SPECIES) for s in data]
     lengths = np.concatenate([tables.n_function[index] for index in species])
     training_set = TrainingSet(
-        species=SPECIES, atomic_energies=np.zeros(2), normalised=False, scale=1.0, shift=0.0,
-        names=[s.name for s in data], n_species_in=np.full(len(data), 2, dtype=np.int32),
-        energy=np.array([s.energy for s in data]), first_atom=np.cumsum([0, *(s.n_atoms for s in data)]),
-        atom_species=np.concatenate(species), positions=np.concatenate([s.positions for s in data]),
-        forces=np.concatenate([s.forces for s in data]), first_value=np.cumsum([0, *lengths]),
+        species=SPECIES,
+        atomic_energies=np.zeros(2),
+        normalised=False,
+        scale=1.0,
+        shift=0.0,
+        names=[s.name for s in data],
+        n_species_in=np.full(len(data), 2, dtype=np.int32),
+        energy=np.array([s.energy for s in data]),
+        first_atom=np.cumsum([0, *(s.n_atoms for s in data)]),
+        atom_species=np.concatenate(species),
+        positions=np.concatenate([s.positions for s in data]),
+        forces=np.concatenate([s.forces for s in data]),
+        first_value=np.cumsum([0, *lengths]),
         descriptors=np.concatenate([values[0] for values, _ in described]),
-        energy_mean=0.0, energy_min=-1.0, energy_max=1.0, setups=None)
+        energy_mean=0.0,
+        energy_min=-1.0,
+        energy_max=1.0,
+        setups=None,
+    )
     widths = tables.n_function.tolist()
-    scaling = Scaling(tuple(rng.uniform(-0.5, 0.5, n) for n in widths), tuple(rng.uniform(0.3, 1.2, n) for n in widths),
-                      SCALE, SHIFT)
+    scaling = Scaling(
+        tuple(rng.uniform(-0.5, 0.5, n) for n in widths), tuple(rng.uniform(0.3, 1.2, n) for n in widths), SCALE, SHIFT
+    )
     packed = pack([training_set], [(0, s) for s in range(len(data))], scaling, block_atoms)
     networks = [Network.random((n, 5, 4, 1), codes, rng) for n in widths]
     return ForceCase(data, tables, packed, scaling, networks)

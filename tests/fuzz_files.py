@@ -5,28 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from cli_support import make_toy, morse_cluster, succeed, train_in
 from prediction_cases import noisy_predictions
-
-from taylorfit.training.checkpoint import load_checkpoint
-from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics
 from taylorfit.engine import DescriptorTables, describe
-from taylorfit.formats.companion import write_geometry
 from taylorfit.formats.aenet.network_ascii import write_potential_ascii
 from taylorfit.formats.aenet.network_binary import write_potential
-from taylorfit.formats.predictions import write_predictions
 from taylorfit.formats.aenet.setup_file import write_setup
 from taylorfit.formats.aenet.trainset_ascii import write_trainset_ascii
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.aenet.trainset_writer import TrainsetWriter
-from taylorfit.training.reference_data import geometry_of
+from taylorfit.formats.companion import write_geometry
+from taylorfit.formats.predictions import write_predictions
+from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics
 from taylorfit.model.network import Network, Potential, TrainingSetInfo
 from taylorfit.model.structure import Structure
+from taylorfit.training.checkpoint import load_checkpoint
+from taylorfit.training.reference_data import geometry_of
 
 SPECIES = ("Ar", "Ne")
 FUNCTIONS = (
-    (1, 1, 0, (4.0,)), (2, 2, 0, (4.0, 1.0, 0.5)), (3, 1, 0, (4.0, 0.7)),
-    (4, 1, 2, (4.5, 1.0, 2.0, 0.1)), (5, 2, 2, (4.5, -1.0, 4.0, 0.1)),
+    (1, 1, 0, (4.0,)),
+    (2, 2, 0, (4.0, 1.0, 0.5)),
+    (3, 1, 0, (4.0, 0.7)),
+    (4, 1, 2, (4.5, 1.0, 2.0, 0.1)),
+    (5, 2, 2, (4.5, -1.0, 4.0, 0.1)),
 )
 """One of each kind: G, type2, type3 (from 1), parameters."""
 
@@ -37,17 +40,24 @@ def behler_setup(species: str) -> DescriptorSetup:
     for row, (*_, values) in enumerate(FUNCTIONS):
         parameters[row, : len(values)] = values
     return DescriptorSetup(
-        species=species, environment=SPECIES, basis="Behler2011",
-        function=np.array([g for g, *_ in FUNCTIONS], dtype=np.int32), parameters=parameters,
-        neighbours=np.array([[a, b] for _, a, b, _ in FUNCTIONS], dtype=np.int32), r_min=1.0, r_cut=4.5,
+        species=species,
+        environment=SPECIES,
+        basis="Behler2011",
+        function=np.array([g for g, *_ in FUNCTIONS], dtype=np.int32),
+        parameters=parameters,
+        neighbours=np.array([[a, b] for _, a, b, _ in FUNCTIONS], dtype=np.int32),
+        r_min=1.0,
+        r_cut=4.5,
         description="one of each kind$$",
     )
 
 
 def make_geometry(path: Path) -> None:
     """Write the companion of a training set of three structures."""
-    structures = [Structure(("H", "O"), np.eye(2, 3), np.eye(3) * 5, (True,) * 3, 1.0, np.ones((2, 3)), np.eye(3), name=str(n))
-                  for n in range(3)]
+    structures = [
+        Structure(("H", "O"), np.eye(2, 3), np.eye(3) * 5, (True,) * 3, 1.0, np.ones((2, 3)), np.eye(3), name=str(n))
+        for n in range(3)
+    ]
     write_geometry(path, geometry_of(structures), ["0", "1", "2"], np.ones(3))
 
 
@@ -70,8 +80,9 @@ def make_behler_trainset(path: Path) -> None:
         for number in range(3):
             cluster = morse_cluster(rng, 3, ("Ar", "Ne", "Ar"))
             ((values, _),) = describe([cluster], tables)
-            writer.add(f"{number}.xsf", 2, cluster.energy, np.array([0, 1, 0]), cluster.positions, cluster.forces,
-                       values[0])
+            writer.add(
+                f"{number}.xsf", 2, cluster.energy, np.array([0, 1, 0]), cluster.positions, cluster.forces, values[0]
+            )
 
 
 def make_behler_trainset_text(path: Path) -> None:
@@ -84,10 +95,22 @@ def behler_potential(setup: DescriptorSetup) -> Potential:
     """A potential of the setup with random weights."""
     n = setup.n_feature
     return Potential(
-        network=Network.random((n, 3, 1), (1, 0), np.random.default_rng(1)), setup=setup,
-        info=TrainingSetInfo(file="toy.train", normalised=True, scale=1.5, shift=-10.0, species=SPECIES,
-                             atomic_energies=(-10.0, -10.0), n_atoms=9, n_structures=3,
-                             energy_min=-1.0, energy_max=1.0, energy_mean=0.0))
+        network=Network.random((n, 3, 1), (1, 0), np.random.default_rng(1)),
+        setup=setup,
+        info=TrainingSetInfo(
+            file="toy.train",
+            normalised=True,
+            scale=1.5,
+            shift=-10.0,
+            species=SPECIES,
+            atomic_energies=(-10.0, -10.0),
+            n_atoms=9,
+            n_structures=3,
+            energy_min=-1.0,
+            energy_max=1.0,
+            energy_mean=0.0,
+        ),
+    )
 
 
 def make_behler_potential(path: Path) -> None:
@@ -122,5 +145,9 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 
 def _with_statistics() -> DescriptorSetup:
     setup, n = behler_setup("Ar"), len(FUNCTIONS)
-    return DescriptorSetup(**{
-        **vars(setup), "statistics": DescriptorStatistics(6, np.zeros(n), np.full(n, 2.0), np.ones(n), np.full(n, 1.3))})
+    return DescriptorSetup(
+        **{
+            **vars(setup),
+            "statistics": DescriptorStatistics(6, np.zeros(n), np.full(n, 2.0), np.ones(n), np.full(n, 1.3)),
+        }
+    )

@@ -22,8 +22,8 @@ from typing import Any
 os.environ.setdefault("TAYLORFIT_CPU", "1")
 
 import numpy as np
-from cli_support import generate_in, make_crystals, make_toy, taylor, train_in, write_setups
 
+from cli_support import generate_in, make_crystals, make_toy, taylor, train_in, write_setups
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
 
@@ -52,7 +52,9 @@ def two_species(folder: Path) -> None:
         square = (vectors**2).sum(-1)
         energy = 0.05 * (square - 6.0)[np.triu_indices(4, 1)].__pow__(2).sum() - 40.0
         forces = -0.2 * ((square - 6.0) * (1 - np.eye(4)))[..., None] * vectors
-        structure = Structure(("Ar", "Ne", "Ar", "Ne"), positions, energy=float(energy), forces=forces.sum(1), name=f"xsf/{k:02d}.xsf")
+        structure = Structure(
+            ("Ar", "Ne", "Ar", "Ne"), positions, energy=float(energy), forces=forces.sum(1), name=f"xsf/{k:02d}.xsf"
+        )
         write_xsf(folder / structure.name, structure)
         names.append(structure.name)
     write_setups(folder, ("Ar", "Ne"))
@@ -64,8 +66,9 @@ GENERATE = ["generate", "generate.in", "--report", "generate.json"]
 TRAIN = ["train", "train.in", "--report", "train.json"]
 
 
-def training(make: Callable[[Path], Any] = toy(), then: list[list[str]] | None = None, method: str | None = None,
-             **keywords: Any) -> Case:
+def training(
+    make: Callable[[Path], Any] = toy(), then: list[list[str]] | None = None, method: str | None = None, **keywords: Any
+) -> Case:
     """Generate, train with these keywords, then run more commands."""
 
     def case(folder: Path) -> list[list[str]]:
@@ -81,7 +84,11 @@ def training(make: Callable[[Path], Any] = toy(), then: list[list[str]] | None =
 
 def forces(options: str, **keywords: Any) -> Case:
     """A training with FORCES."""
-    keywords = {"forces": options, **({"taylorset": "copies.train"} if "taylor" in options or "centred" in options else {}), **keywords}
+    keywords = {
+        "forces": options,
+        **({"taylorset": "copies.train"} if "taylor" in options or "centred" in options else {}),
+        **keywords,
+    }
     return training(**keywords)
 
 
@@ -90,7 +97,11 @@ def generating(**options: Any) -> Case:
 
     def case(folder: Path) -> list[list[str]]:
         make_toy(folder, 8, extra=taylor(outfile="copies.train", **options))
-        return [GENERATE, ["info", "copies.train", "--report", "info.json"], ["convert", "copies.train", "copies.ascii"]]
+        return [
+            GENERATE,
+            ["info", "copies.train", "--report", "info.json"],
+            ["convert", "copies.train", "copies.ascii"],
+        ]
 
     return case
 
@@ -98,8 +109,9 @@ def generating(**options: Any) -> Case:
 def strained(folder: Path) -> list[list[str]]:
     """Strained copies, and a training on the virial of them."""
     make_crystals(folder, fraction=6, strain=0.01)
-    (folder / "train.in").write_text(train_in(
-        iterations=5, testpercent=25, taylorset="copies.train", forces="mode=centred virial=0.01"))
+    (folder / "train.in").write_text(
+        train_in(iterations=5, testpercent=25, taylorset="copies.train", forces="mode=centred virial=0.01")
+    )
     return [GENERATE, TRAIN]
 
 
@@ -123,19 +135,34 @@ def scanned(folder: Path) -> list[list[str]]:
     """A small scan."""
     training(validation="xsf/0*.xsf", validationevery=4)(folder)
     (folder / "scan.in").write_text(
-        "GENERATE generate.in\nTRAIN train.in\nTHREADS 1\n\nSCAN\nmode energy taylor centred exact\ndelta 0.02 0.04\nsize 12 16\nseeds 1 2\n")
+        "GENERATE generate.in\nTRAIN train.in\nTHREADS 1\n\nSCAN\nmode energy taylor centred exact\ndelta 0.02 0.04\nsize 12 16\nseeds 1 2\n"
+    )
     return [["scan", "scan.in", "--report", "scan.json"]]
 
 
 def dynamics(folder: Path) -> list[list[str]]:
     """A training and a short MD with it."""
     commands = training(iterations=20, forces="mode=exact")(folder)
-    (folder / "md.in").write_text("STRUCTURE xsf/00.xsf\nNETWORKS\nAr Ar.nn\n\nSTEPS 20\nSTARTS 2\nTHREADS 1\nTEMPERATURE 50\n")
+    (folder / "md.in").write_text(
+        "STRUCTURE xsf/00.xsf\nNETWORKS\nAr Ar.nn\n\nSTEPS 20\nSTARTS 2\nTHREADS 1\nTEMPERATURE 50\n"
+    )
     return [*commands, ["md", "md.in", "--report", "md.json"]]
 
 
-PREDICT = ["predict", "--potential", "Ar.nn", "xsf/00.xsf", "xsf/01.xsf", "xsf/02.xsf", "--save-predictions", "pred.npz", "--report",
-           "predict.json", "--threads", "1"]
+PREDICT = [
+    "predict",
+    "--potential",
+    "Ar.nn",
+    "xsf/00.xsf",
+    "xsf/01.xsf",
+    "xsf/02.xsf",
+    "--save-predictions",
+    "pred.npz",
+    "--report",
+    "predict.json",
+    "--threads",
+    "1",
+]
 
 CASES: dict[str, Case] = {
     "energy": training(toy(copies=False), then=[PREDICT]),
@@ -177,9 +204,14 @@ CASES: dict[str, Case] = {
     "orthogonal": generating(delta=0.02, strategy="orthogonal", fraction=4),
     "antithetic": generating(delta=0.02, strategy="antithetic", fraction=4, rotations="remove"),
     "curvature": generating(delta="auto", fraction=4, curvature="Ar:3.0", weights="truncation"),
-    "setup": lambda folder: (make_toy(folder, 12), [["setup", "xsf/*.xsf", "--output", "fit", "--report", "setup.json"],
-                                                   ["suggest", "xsf/*.xsf", "--curvature", "Ar:3", "--report", "suggest.json"],
-                                                   ["repel", "xsf/*.xsf", "--curvature", "Ar:3", "--output", "rep", "--report", "repel.json"]])[1],
+    "setup": lambda folder: (
+        make_toy(folder, 12),
+        [
+            ["setup", "xsf/*.xsf", "--output", "fit", "--report", "setup.json"],
+            ["suggest", "xsf/*.xsf", "--curvature", "Ar:3", "--report", "suggest.json"],
+            ["repel", "xsf/*.xsf", "--curvature", "Ar:3", "--output", "rep", "--report", "repel.json"],
+        ],
+    )[1],
 }
 
 
@@ -193,9 +225,12 @@ def main() -> int:
     known = json.loads(Path(file).read_text())
     if names:
         known = {name: known[name] for name in names}
-    different = [f"{case} {key}" for case in sorted(known.keys() | found.keys())
-                 for key in sorted(known.get(case, {}).keys() | found.get(case, {}).keys())
-                 if known.get(case, {}).get(key) != found.get(case, {}).get(key)]
+    different = [
+        f"{case} {key}"
+        for case in sorted(known.keys() | found.keys())
+        for key in sorted(known.get(case, {}).keys() | found.get(case, {}).keys())
+        if known.get(case, {}).get(key) != found.get(case, {}).get(key)
+    ]
     print("\n".join(different) or f"equal: {len(found)} cases, {sum(map(len, found.values()))} files")
     return int(bool(different))
 
@@ -209,7 +244,9 @@ def checksums(names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             try:
-                codes = {f"exit code {k}": str(_run(cli.main, argv)) for k, argv in enumerate(CASES[name](Path(folder)))}
+                codes = {
+                    f"exit code {k}": str(_run(cli.main, argv)) for k, argv in enumerate(CASES[name](Path(folder)))
+                }
                 yield name, {**codes, **dict(_files(Path(folder)))}
             finally:
                 os.chdir(before)
@@ -232,7 +269,10 @@ def _files(folder: Path) -> Iterator[tuple[str, str]]:
             continue  # holds the time spent
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                yield name, hashlib.md5(b"".join(key.encode() + arrays[key].tobytes() for key in sorted(arrays))).hexdigest()
+                yield (
+                    name,
+                    hashlib.md5(b"".join(key.encode() + arrays[key].tobytes() for key in sorted(arrays))).hexdigest(),
+                )
         elif path.suffix == ".csv" and path.name == "scan.csv":
             yield name, _table(path)
         elif path.is_file() and (path.suffix in ENDINGS or ".ascii" in path.name):

@@ -14,8 +14,11 @@ try:
 except PackageNotFoundError:  # used from the source tree
     __version__ = "0+unknown"
 
-_LAZY = {"Calculator": "potential.calculator", "ExtrapolationError": "potential.extrapolation",
-         "ExtrapolationWarning": "potential.extrapolation"}
+_LAZY = {
+    "Calculator": "potential.calculator",
+    "ExtrapolationError": "potential.extrapolation",
+    "ExtrapolationWarning": "potential.extrapolation",
+}
 """Name → module: imported when first used, for ASE and the engine take their time."""
 
 

@@ -24,10 +24,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from taylorfit import engine
-from taylorfit.model.descriptor import DescriptorSetup
 from taylorfit.examples import example_files
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.model.descriptor import DescriptorSetup
 from taylorfit.model.network import Network
 from taylorfit.model.structure import Structure
 
@@ -78,8 +78,9 @@ def only(setup: DescriptorSetup, kept: np.ndarray) -> DescriptorSetup:
     """Keep some functions, and at least one cheap one."""
     if not kept.any():
         setup, kept = replace(setup, function=np.full_like(setup.function, 1)), np.arange(len(kept)) == 0
-    return replace(setup, function=setup.function[kept], parameters=setup.parameters[kept],
-                   neighbours=setup.neighbours[kept])
+    return replace(
+        setup, function=setup.function[kept], parameters=setup.parameters[kept], neighbours=setup.neighbours[kept]
+    )
 
 
 def renamed(setup: DescriptorSetup, old: int, new: int) -> DescriptorSetup:
@@ -103,19 +104,26 @@ def calls(
     networks = [Network.random((setup.n_feature, 10, 10, 1), (1, 1, 0), rng) for setup in setups]
     widest = max(setup.n_feature for setup in setups)
     potential = engine.PotentialTables(
-        descriptors=tables, networks=engine.NetworkTables.from_networks(networks),
+        descriptors=tables,
+        networks=engine.NetworkTables.from_networks(networks),
         weights=np.concatenate([network.weights for network in networks]),
-        feature_shift=np.zeros((widest, 2), order="F"), feature_factor=np.ones((widest, 2), order="F"),
-        energy_scale=np.ones(2), energy_shift=np.zeros(2), energy_atomic=np.zeros(2), species=SPECIES,
+        feature_shift=np.zeros((widest, 2), order="F"),
+        feature_factor=np.ones((widest, 2), order="F"),
+        energy_scale=np.ones(2),
+        energy_shift=np.zeros(2),
+        energy_atomic=np.zeros(2),
+        species=SPECIES,
     )
-    return (lambda: engine.describe(structures, tables, threads=1),
-            lambda: engine.evaluate(structures, potential, threads=1))
+    return (
+        lambda: engine.describe(structures, tables, threads=1),
+        lambda: engine.evaluate(structures, potential, threads=1),
+    )
 
 
 def measure(structures: list[Structure], cases: dict[str, list[DescriptorSetup]], repeats: int) -> dict[str, Cost]:
     """Return the cost of each case: the least of repeats that take turns, so that a busy spell hits all alike."""
     pairs = {label: calls(structures, setups) for label, setups in cases.items()}
-    best = {label: (np.inf, np.inf) for label in cases}
+    best = dict.fromkeys(cases, (np.inf, np.inf))
     for _ in range(repeats):
         for label, (describe, evaluate) in pairs.items():
             values, forces = best[label]
@@ -134,8 +142,11 @@ def shares(costs: dict[str, Cost], column: int, n_radial: float, rest: str) -> s
     fixed = single - max(many - single, 0.0) / (n_radial - 1.0)
     parts = {rest: fixed, "G2": costs["G2 only"][column] - fixed, "G4": costs["G4 only"][column] - fixed}
     total = sum(parts.values())
-    return ("share of the time: " + ", ".join(f"{name} {100.0 * part / total:.0f} %" for name, part in parts.items())
-            + f" (the parts sum up to {100.0 * total / costs[ALL][column]:.0f} % of the whole)")
+    return (
+        "share of the time: "
+        + ", ".join(f"{name} {100.0 * part / total:.0f} %" for name, part in parts.items())
+        + f" (the parts sum up to {100.0 * total / costs[ALL][column]:.0f} % of the whole)"
+    )
 
 
 def main() -> None:
@@ -148,7 +159,8 @@ def main() -> None:
         "G4 only": [only(s, s.function == 4) for s in setups],
         "G4, one of each pair": [
             only(s, (s.function == 4) & np.append(True, np.any(np.diff(s.neighbours, axis=0) != 0, axis=1)))
-            for s in setups],
+            for s in setups
+        ],
         RADIAL: [renamed(only(s, s.function == 2), 2, 1) for s in setups],
         "G3 in place of G2": [renamed(only(s, s.function == 2), 2, 3) for s in setups],
         "G5 in place of G4": [renamed(only(s, s.function == 4), 4, 5) for s in setups],
@@ -157,13 +169,18 @@ def main() -> None:
         if (SHARED / archive).is_file():
             structures = load(SHARED / archive, count)
         else:
-            print(f"\nskipped: {SHARED / archive} is not there"
-                  + ("; clusters of the example instead" if name == CLUSTERS else ""))
+            print(
+                f"\nskipped: {SHARED / archive} is not there"
+                + ("; clusters of the example instead" if name == CLUSTERS else "")
+            )
             if name != CLUSTERS:
                 continue
             structures = shipped_clusters(count)
-        print(f"\n{name}, µs per atom, one thread, build {engine.build_name()}\n"
-              f"{'':28s}{'descriptors':>14s}{'with forces':>14s}", flush=True)
+        print(
+            f"\n{name}, µs per atom, one thread, build {engine.build_name()}\n"
+            f"{'':28s}{'descriptors':>14s}{'with forces':>14s}",
+            flush=True,
+        )
         costs = measure(structures, cases, repeats)
         for label, (values, forces) in costs.items():
             print(f"{label:28s}{values:14.2f}{forces:14.2f}")

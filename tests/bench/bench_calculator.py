@@ -17,8 +17,8 @@ from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
 
 from taylorfit import Calculator, engine
-from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 
@@ -48,10 +48,12 @@ def water(n_side: int, seed: int = 0) -> Atoms:
 def write_potentials(folder: Path, parameters: tuple[float, int, float, int], atoms: Atoms, seed: int = 0) -> None:
     """Write O.nn and H.nn with random weights and the statistics of `atoms`."""
     r, n, a, m = parameters
-    setups = [chebyshev_setup(s, ("O", "H"), radial_cutoff=r, radial_order=n, angular_cutoff=a, angular_order=m)
-              for s in ("O", "H")]
+    setups = [
+        chebyshev_setup(s, ("O", "H"), radial_cutoff=r, radial_order=n, angular_cutoff=a, angular_order=m)
+        for s in ("O", "H")
+    ]
     structure = Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, (True,) * 3)
-    (values, _), = engine.describe([structure], engine.DescriptorTables.from_setups(("O", "H"), setups))
+    ((values, _),) = engine.describe([structure], engine.DescriptorTables.from_setups(("O", "H"), setups))
     rng = np.random.default_rng(seed)
     info = TrainingSetInfo("", True, STIFFNESS, 0.0, ("O", "H"), (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,9 @@ def main() -> None:
         for title, parameters in CUTOFFS.items():
             own = folder / title.replace("/", "-")
             write_potentials(own / "one", parameters, small)
-            print(f"cutoffs {title}, networks {'-'.join(map(str, LAYERS))}, skin 0.5 Å; µs per atom and step, median in brackets")
+            print(
+                f"cutoffs {title}, networks {'-'.join(map(str, LAYERS))}, skin 0.5 Å; µs per atom and step, median in brackets"
+            )
             for atoms in (small, water(6), water(8), large):
                 parts = []
                 for threads in (1, 2):
@@ -101,7 +105,9 @@ def main() -> None:
         own = folder / next(iter(CUTOFFS)).replace("/", "-")
         print(f"with cutoffs {next(iter(CUTOFFS))} and {len(small)} atoms, 1 thread:")
         for skin in (0.0, 0.3, 0.5, 1.0):
-            best, median, lists = per_step(small, Calculator(own / "one", threads=1, skin=skin, on_extrapolation="ignore"), 100)
+            best, median, lists = per_step(
+                small, Calculator(own / "one", threads=1, skin=skin, on_extrapolation="ignore"), 100
+            )
             print(f"  skin {skin:.1f} Å: {best:.2f} ({median:.2f}); {lists:.0f} steps per neighbour list")
         watched = per_step(small, Calculator(own / "one", threads=1, tolerance=1e6), 100)
         print(f"  looking for extrapolations: {watched[0]:.2f} ({watched[1]:.2f})")

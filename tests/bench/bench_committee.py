@@ -46,14 +46,19 @@ def main() -> None:
         print(f"{epochs} epochs, {cores} cores, load average {os.getloadavg()[0]:.1f} (0 wanted)")
         print(f"{'':24}{'wall, s':>10}{'processor, s':>14}")
         times = {}
-        for title, argv in (("one member, one thread", single), (f"committee of {MEMBERS}", committee),
-                            ("one member again", single)):
+        for title, argv in (
+            ("one member, one thread", single),
+            (f"committee of {MEMBERS}", committee),
+            ("one member again", single),
+        ):
             times[title] = timed(folder, *argv)
             print(f"{title:24}{times[title][0]:10.1f}{times[title][1]:14.1f}", flush=True)
         first, ten, second = times.values()
         wall, processor = (2.0 * ten[k] / (first[k] + second[k]) for k in (0, 1))
-        print(f"committee / member: {wall:.2f} in wall time, {processor:.2f} in processor time "
-              f"({processor / cores:.2f} per core)")
+        print(
+            f"committee / member: {wall:.2f} in wall time, {processor:.2f} in processor time "
+            f"({processor / cores:.2f} per core)"
+        )
 
 
 if __name__ == "__main__":

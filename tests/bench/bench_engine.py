@@ -15,10 +15,10 @@ from collections.abc import Callable
 import numpy as np
 
 from taylorfit import engine
-from taylorfit.training.pack import PackedDataset
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
 from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
 from taylorfit.model.structure import Structure
+from taylorfit.training.pack import PackedDataset
 
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
 CUTOFFS = {"6.5/3.0, orders 18/4": (6.5, 18, 3.0, 4), "8.0/6.5, orders 16/4": (8.0, 16, 6.5, 4)}
@@ -51,8 +51,10 @@ def liquid(n_side: int, seed: int = 0, density: float = 0.1) -> Structure:
 def setups(parameters: tuple[float, int, float, int]) -> list[DescriptorSetup]:
     """Chebyshev setups of O and H."""
     r, n, a, m = parameters
-    return [chebyshev_setup(s, ("O", "H"), radial_cutoff=r, radial_order=n, angular_cutoff=a, angular_order=m)
-            for s in ("O", "H")]
+    return [
+        chebyshev_setup(s, ("O", "H"), radial_cutoff=r, radial_order=n, angular_cutoff=a, angular_order=m)
+        for s in ("O", "H")
+    ]
 
 
 def random_pack(n_atoms: int, n_feature: int, atoms: int = 8, block: int = 504) -> PackedDataset:
@@ -67,8 +69,12 @@ def random_pack(n_atoms: int, n_feature: int, atoms: int = 8, block: int = 504) 
         block_first=(np.arange(n_blocks + 1) * per_block).astype(np.int32),
         atom_offset=(np.arange(n, dtype=np.int32) % per_block * atoms)[:, None].astype(np.int32),
         atom_count=np.full((n, 1), atoms, dtype=np.int32),
-        energy=rng.standard_normal(n), is_copy=np.zeros(n, dtype=bool), names=[""] * n,
-        group=np.zeros(n, dtype=np.int32), displacement_square=np.zeros(n))
+        energy=rng.standard_normal(n),
+        is_copy=np.zeros(n, dtype=bool),
+        names=[""] * n,
+        group=np.zeros(n, dtype=np.int32),
+        displacement_square=np.zeros(n),
+    )
 
 
 def bench_gradient() -> None:
@@ -81,21 +87,29 @@ def bench_gradient() -> None:
     gradient = np.zeros(tables.n_weights)
     ones = np.full(pack.n_structures, 1 / 8)
     flops = 2 * sum(2 * a * b for a, b in zip(layers, layers[1:])) + 2 * sum(
-        a * b for a, b in zip(layers[1:], layers[2:]))
+        a * b for a, b in zip(layers[1:], layers[2:])
+    )
     x = np.asfortranarray(np.random.default_rng(0).standard_normal((504, 48)))
     w = np.random.default_rng(0).standard_normal((10, 48))
     products = 50
-    print(f"energy gradient, 48-10-10-1, {n} atoms, {pack.features.nbytes / 1e6:.0f} MB of features, "
-          f"{flops / 1e3:.2f} kflop per atom")
+    print(
+        f"energy gradient, 48-10-10-1, {n} atoms, {pack.features.nbytes / 1e6:.0f} MB of features, "
+        f"{flops / 1e3:.2f} kflop per atom"
+    )
     for threads in (1, 2):
-        best, median = repeat(lambda: engine.energy_loss(
-            *pack.arguments(), tables, network.weights, pack.energy, ones, np.ones_like(ones), gradient, threads))
+        best, median = repeat(
+            lambda: engine.energy_loss(
+                *pack.arguments(), tables, network.weights, pack.energy, ones, np.ones_like(ones), gradient, threads
+            )
+        )
         peak, _ = repeat(lambda: engine.panel_products(x, w, products), 0.5)
         rate = products * 2 * 2 * 504 * 48 * 10 / peak / 1e9
         own = flops * n / best / 1e9
-        print(f"  {threads} thread(s): {1e6 * best / n:.4f} µs per atom and epoch (median {1e6 * median / n:.4f}), "
-              f"{own:.1f} GFlop/s = {own / (rate * threads):.2f} of the blocked products' {rate:.1f} per thread; "
-              f"ænet/this {AENET['gradient'] / (1e6 * best / n):.0f}")
+        print(
+            f"  {threads} thread(s): {1e6 * best / n:.4f} µs per atom and epoch (median {1e6 * median / n:.4f}), "
+            f"{own:.1f} GFlop/s = {own / (rate * threads):.2f} of the blocked products' {rate:.1f} per thread; "
+            f"ænet/this {AENET['gradient'] / (1e6 * best / n):.0f}"
+        )
 
 
 def bench_structures() -> None:
@@ -112,19 +126,28 @@ def bench_structures() -> None:
         width = own[0].n_feature
         statistics_ = DescriptorStatistics(1, np.zeros(width), np.ones(width), np.zeros(width), np.full(width, 100.0))
         info = TrainingSetInfo("", True, 1.0, 0.0, ("O", "H"), (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
-        potentials = engine.PotentialTables.from_potentials([
-            Potential(Network.random((width, 10, 10, 1), (TANH, TANH, LINEAR), rng),
-                      DescriptorSetup(**{**setup.__dict__, "statistics": statistics_}), info) for setup in own])
+        potentials = engine.PotentialTables.from_potentials(
+            [
+                Potential(
+                    Network.random((width, 10, 10, 1), (TANH, TANH, LINEAR), rng),
+                    DescriptorSetup(**{**setup.__dict__, "statistics": statistics_}),
+                    info,
+                )
+                for setup in own
+            ]
+        )
         print(f"cutoffs {title}: {n} atoms, {first[-1] / n:.0f} neighbours each")
         for threads in (1, 2):
             single = repeat(lambda: engine.describe([structure], tables, threads=threads))
             many = repeat(lambda: engine.describe([structure], tables, shifts, threads=threads))
             force = repeat(lambda: engine.evaluate([structure], potentials, threads=threads))
             d, f = AENET[title]
-            print(f"  {threads} thread(s), µs per atom: descriptors {1e6 * single[0] / n:.2f} "
-                  f"(median {1e6 * single[1] / n:.2f}), of 24 Taylor copies {1e6 * many[0] / n / copies:.2f} "
-                  f"({1e6 * many[1] / n / copies:.2f}), energies and forces {1e6 * force[0] / n:.2f} "
-                  f"({1e6 * force[1] / n:.2f});  ænet/this {d / (1e6 * single[0] / n):.0f} and {f / (1e6 * force[0] / n):.0f}")
+            print(
+                f"  {threads} thread(s), µs per atom: descriptors {1e6 * single[0] / n:.2f} "
+                f"(median {1e6 * single[1] / n:.2f}), of 24 Taylor copies {1e6 * many[0] / n / copies:.2f} "
+                f"({1e6 * many[1] / n / copies:.2f}), energies and forces {1e6 * force[0] / n:.2f} "
+                f"({1e6 * force[1] / n:.2f});  ænet/this {d / (1e6 * single[0] / n):.0f} and {f / (1e6 * force[0] / n):.0f}"
+            )
 
 
 def bench_linearity() -> None:
@@ -152,9 +175,13 @@ def bench_memory() -> None:
         "engine.energy_loss(*pack.arguments(), t, w.weights, pack.energy, o, o, np.zeros(t.n_weights), 2)\n"
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(f'memory: features {pack.features.nbytes/1e6:.0f} MB, process before {before/1e3:.0f} MB, "
-        "with the packed data {packed/1e3:.0f} MB, after the gradient {after/1e3:.0f} MB')\n")
+        "with the packed data {packed/1e3:.0f} MB, after the gradient {after/1e3:.0f} MB')\n"
+    )
     folder = __file__.rpartition("/")[0] or "."
-    print(subprocess.run([sys.executable, "-c", script, folder], check=True, capture_output=True, text=True).stdout, end="")
+    print(
+        subprocess.run([sys.executable, "-c", script, folder], check=True, capture_output=True, text=True).stdout,
+        end="",
+    )
 
 
 if __name__ == "__main__":

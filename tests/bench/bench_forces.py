@@ -18,21 +18,19 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-
 from bench_engine import liquid, setups
-from taylorfit.training.pack import FORCE_BLOCK_ATOMS, Scaling, pack
-from taylorfit.model.descriptor import DescriptorSetup
-from taylorfit.engine import (
-    DescriptorTables, NetworkTables, build_name, describe, energy_loss, force_loss, force_map,
-)
-from taylorfit.training.force_terms import force_terms
+
+from taylorfit.engine import DescriptorTables, NetworkTables, build_name, describe, energy_loss, force_loss, force_map
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.files import read_structures
-from taylorfit.settings.forces import ForceMode
-from taylorfit.training.reference_data import ReferenceData
+from taylorfit.model.descriptor import DescriptorSetup
 from taylorfit.model.network import Network
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
+from taylorfit.settings.forces import ForceMode
+from taylorfit.training.force_terms import force_terms
+from taylorfit.training.pack import FORCE_BLOCK_ATOMS, Scaling, pack
+from taylorfit.training.reference_data import ReferenceData
 
 ROUNDS = 9
 MODES = ("energy", "taylor", "directional", "exact")
@@ -77,27 +75,56 @@ def bulk() -> tuple[str, list[Structure], list[DescriptorSetup], int]:
         structures, title = [], "jittered lattices of water's density, 216 atoms, a = 24 (no ../shared)"
         for seed in range(50):
             s = liquid(6, seed)
-            structures.append(Structure(s.symbols, s.positions, s.cell, s.pbc, energy=float(rng.normal()),
-                                        forces=rng.normal(size=s.positions.shape), name=str(seed)))
+            structures.append(
+                Structure(
+                    s.symbols,
+                    s.positions,
+                    s.cell,
+                    s.pbc,
+                    energy=float(rng.normal()),
+                    forces=rng.normal(size=s.positions.shape),
+                    name=str(seed),
+                )
+            )
     return title, structures, setups((6.5, 18, 3.0, 4)), 24
 
 
 def training_set(structures: list[Structure], tables: DescriptorTables, copies: int) -> TrainingSet:
     """Structures with `copies` displaced ones each."""
     rng = np.random.default_rng(0)
-    shifts = [np.concatenate([np.zeros((1, s.n_atoms, 3)), rng.uniform(-0.005, 0.005, (copies, s.n_atoms, 3))]) for s in structures]
+    shifts = [
+        np.concatenate([np.zeros((1, s.n_atoms, 3)), rng.uniform(-0.005, 0.005, (copies, s.n_atoms, 3))])
+        for s in structures
+    ]
     described = describe(structures, tables, shifts)
     species = np.concatenate([np.tile(s.species_index(tables.species), copies + 1) for s in structures])
-    names = [f"s{p}" + (f"#taylor:random:{c - 1:04d}:0.005" if c else "") for p in range(len(structures)) for c in range(copies + 1)]
+    names = [
+        f"s{p}" + (f"#taylor:random:{c - 1:04d}:0.005" if c else "")
+        for p in range(len(structures))
+        for c in range(copies + 1)
+    ]
     energy = np.repeat([s.energy for s in structures], copies + 1)
     n_atoms = np.repeat([s.n_atoms for s in structures], copies + 1)
     return TrainingSet(
-        species=tables.species, atomic_energies=np.zeros(2), normalised=True, scale=1.0, shift=0.0, names=names,
-        n_species_in=np.full(len(names), 2, dtype=np.int32), energy=energy - energy.mean(), first_atom=np.cumsum([0, *n_atoms]),
-        atom_species=species, positions=np.zeros((len(species), 3)), forces=np.zeros((len(species), 3)),
+        species=tables.species,
+        atomic_energies=np.zeros(2),
+        normalised=True,
+        scale=1.0,
+        shift=0.0,
+        names=names,
+        n_species_in=np.full(len(names), 2, dtype=np.int32),
+        energy=energy - energy.mean(),
+        first_atom=np.cumsum([0, *n_atoms]),
+        atom_species=species,
+        positions=np.zeros((len(species), 3)),
+        forces=np.zeros((len(species), 3)),
         first_value=np.cumsum([0, *tables.n_function[species]]),
-        descriptors=np.concatenate([values.ravel() for values, _ in described]), energy_mean=0.0, energy_min=-1.0,
-        energy_max=1.0, setups=None)
+        descriptors=np.concatenate([values.ravel() for values, _ in described]),
+        energy_mean=0.0,
+        energy_min=-1.0,
+        energy_max=1.0,
+        setups=None,
+    )
 
 
 class Epochs:
@@ -117,13 +144,22 @@ class Epochs:
             copies = a if mode == "taylor" else 0
             source = training_set(structures, tables, copies)
             with_forces = mode in AIMS
-            self.packs[mode] = pack([source], [(0, s) for s in range(source.n_structures)], scaling,
-                                    **({"block_atoms": FORCE_BLOCK_ATOMS} if with_forces else {}))
+            self.packs[mode] = pack(
+                [source],
+                [(0, s) for s in range(source.n_structures)],
+                scaling,
+                **({"block_atoms": FORCE_BLOCK_ATOMS} if with_forces else {}),
+            )
             if with_forces:
-                data = ReferenceData(dict(enumerate(structures)), {p: 1.0 for _, p in picks},
-                                     {p: np.ones(s.n_atoms) for p, s in enumerate(structures)}, mode)
-                self.terms[mode] = force_terms(picks, data, tables, scaling,
-                                               ForceMode(mode, directions=a), threads=1).terms
+                data = ReferenceData(
+                    dict(enumerate(structures)),
+                    {p: 1.0 for _, p in picks},
+                    {p: np.ones(s.n_atoms) for p, s in enumerate(structures)},
+                    mode,
+                )
+                self.terms[mode] = force_terms(
+                    picks, data, tables, scaling, ForceMode(mode, directions=a), threads=1
+                ).terms
         self.n_atoms = sum(s.n_atoms for s in structures)
 
     def run(self, mode: str) -> float:
@@ -131,7 +167,17 @@ class Epochs:
         data, ones = self.packs[mode], np.ones(self.packs[mode].n_structures)
         start = time.perf_counter()
         if mode in self.terms:
-            force_loss(*data.arguments(), self.tables, self.weights, data.energy, ones, ones, self.terms[mode], self.gradient, 1)
+            force_loss(
+                *data.arguments(),
+                self.tables,
+                self.weights,
+                data.energy,
+                ones,
+                ones,
+                self.terms[mode],
+                self.gradient,
+                1,
+            )
         else:
             energy_loss(*data.arguments(), self.tables, self.weights, data.energy, ones, ones, self.gradient, 1)
         return time.perf_counter() - start
@@ -158,9 +204,11 @@ def bench(system: tuple[str, list[Structure], list[DescriptorSetup], int]) -> No
         to_taylor = [t / u for t, u in zip(own_times, times["taylor"])]
         to_energy = min(own_times) / min(times["energy"])
         aim = f", aim {AIMS[mode]}" if mode in AIMS else ""
-        print(f"  {mode:12s} {1e6 * min(own_times) / n:7.3f} µs (median {1e6 * statistics.median(own_times) / n:7.3f}), "
-              f"{min(own_times) / min(times['taylor']):.3f} of Taylor (median of ratios {statistics.median(to_taylor):.3f}{aim}), "
-              f"{to_energy:5.1f} energy epochs, {epochs.memory(mode) / n / 1e3:6.2f} kB kept")
+        print(
+            f"  {mode:12s} {1e6 * min(own_times) / n:7.3f} µs (median {1e6 * statistics.median(own_times) / n:7.3f}), "
+            f"{min(own_times) / min(times['taylor']):.3f} of Taylor (median of ratios {statistics.median(to_taylor):.3f}{aim}), "
+            f"{to_energy:5.1f} energy epochs, {epochs.memory(mode) / n / 1e3:6.2f} kB kept"
+        )
 
 
 def bench_map() -> None:
@@ -171,7 +219,9 @@ def bench_map() -> None:
         n = sum(s.n_atoms for s in structures)
         start = time.perf_counter()
         map_ = force_map(structures, tables, 1)
-        print(f"force map, {title}: {1e6 * (time.perf_counter() - start) / n:.0f} µs per atom once, {map_.nbytes / n / 1e3:.2f} kB")
+        print(
+            f"force map, {title}: {1e6 * (time.perf_counter() - start) / n:.0f} µs per atom once, {map_.nbytes / n / 1e3:.2f} kB"
+        )
 
 
 def bench_peak() -> None:
@@ -179,10 +229,14 @@ def bench_peak() -> None:
     for system in ("cluster", "bulk"):
         found = {}
         for mode in ("taylor", "exact"):
-            script = (f"import re, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bench_forces as b\n"
-                      f"title, structures, own, a = b.{system}(); e = b.Epochs(structures, own, a, ({mode!r},)); e.run({mode!r})\n"
-                      "print(int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1e3)")
-            found[mode] = float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
+            script = (
+                f"import re, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bench_forces as b\n"
+                f"title, structures, own, a = b.{system}(); e = b.Epochs(structures, own, a, ({mode!r},)); e.run({mode!r})\n"
+                "print(int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1e3)"
+            )
+            found[mode] = float(
+                subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+            )
         print(f"peak memory of the process, {system}: Taylor {found['taylor']:.0f} MB, exact {found['exact']:.0f} MB")
 
 

@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 
 from cli_support import contents, make_toy, report, run, start, succeed, taylor, train, train_in
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.model.network import Network
+from taylorfit.settings.train import NetworkSpec
 from taylorfit.tools import progress
 from taylorfit.training.checkpoint import load_checkpoint
 from taylorfit.training.committee import member_errors, summary, table_lines
-from taylorfit.training.pack import Scaling
-from taylorfit.formats.aenet.network_binary import read_potential
-from taylorfit.settings.train import NetworkSpec
-from taylorfit.formats.aenet.trainset_binary import read_trainset
-from taylorfit.model.network import Network
 from taylorfit.training.networks import potentials_from, write_potentials
+from taylorfit.training.pack import Scaling
 
 SETTINGS = {"testpercent": 25, "taylorset": "copies.train", "validation": "xsf/0*.xsf", "validationevery": 7}
 
@@ -42,8 +42,10 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcome(folder: Path, found: dict[str, Any]) -> tuple[Any, ...]:
     """All that must agree between two trainings that are the same."""
-    kept = {key: found[key] for key in ("epochs", "best_epoch", "status", "validation", "validation_last",
-                                        "validation_history")}
+    kept = {
+        key: found[key]
+        for key in ("epochs", "best_epoch", "status", "validation", "validation_last", "validation_history")
+    }
     return kept, (folder / "Ar.nn").read_bytes(), (folder / "Ar.nn.last").read_bytes()
 
 
@@ -96,10 +98,16 @@ def test_members_equal_single_trainings_from_the_same_weights_bit_for_bit(traine
         assert outcome(toy, train(toy, iterations=15, **SETTINGS)) == expected
 
 
-@pytest.mark.parametrize("keywords", (
-    {"forces": "mode=taylor", **SETTINGS}, {"forces": "mode=directional directions=5", **SETTINGS},
-    {"forces": "mode=exact", "committee": "2 split=own"}, {"testpercent": 0},
-), ids=("taylor", "directional", "exact, own split", "no test set"))
+@pytest.mark.parametrize(
+    "keywords",
+    (
+        {"forces": "mode=taylor", **SETTINGS},
+        {"forces": "mode=directional directions=5", **SETTINGS},
+        {"forces": "mode=exact", "committee": "2 split=own"},
+        {"testpercent": 0},
+    ),
+    ids=("taylor", "directional", "exact, own split", "no test set"),
+)
 def test_the_first_member_is_the_training_without_committee(toy: Path, keywords: dict[str, Any]) -> None:
     found = train(toy, **{"committee": 2, "iterations": 12, **keywords})
     first, second = outcomes(toy, found)
@@ -118,8 +126,9 @@ def test_own_splits_differ_and_the_same_split_does_not(toy: Path) -> None:
     tested = {}
     for split in ("same", "own"):
         train(toy, "--fresh", committee=f"2 split={split} folder={split}", iterations=0, save_energies=True)
-        tested[split] = {tuple(row[-1] for row in energies_file(toy / split / member / "energies.test.0"))
-                         for member in ("01", "02")}
+        tested[split] = {
+            tuple(row[-1] for row in energies_file(toy / split / member / "energies.test.0")) for member in ("01", "02")
+        }
     assert (len(tested["same"]), len(tested["own"])) == (1, 2)
     assert not list(toy.glob("energies*"))
 
@@ -163,12 +172,12 @@ def test_the_table_has_units_and_the_numbers_of_the_report(trained: Trained) -> 
     lines = trained.out.splitlines()
     head = next(k for k, line in enumerate(lines) if line.startswith("member  "))
     assert lines[head + 1].split() == ["epoch", "meV/atom", "meV/atom", "eV/Å", "meV/atom", *["eV/Å"] * 3, "s"]
-    for member, line in zip(found["members"], lines[head + 3:head + 6]):
+    for member, line in zip(found["members"], lines[head + 3 : head + 6]):
         cells = line.split()
         assert int(cells[0]) == member["member"] and int(cells[2]) == member["best_epoch"]
         assert float(cells[4]) == pytest.approx(1e3 * member["epochs"][member["best_epoch"]]["test_rmse"], abs=6e-4)
         assert float(cells[7]) == pytest.approx(member["validation"]["force_mae"], abs=6e-5)
-    titles = [line.split()[0] for line in lines[head + 7:head + 10]]
+    titles = [line.split()[0] for line in lines[head + 7 : head + 10]]
     assert titles == ["best", "median", "spread"]
     for member in found["members"]:
         assert re.search(rf"^member {member['member']:02d} finished at epoch 15 in ", trained.out, re.MULTILINE)
@@ -179,9 +188,15 @@ def test_the_table_has_units_and_the_numbers_of_the_report(trained: Trained) -> 
 def member(k: int, test: float | None, force: float | None = None) -> dict[str, Any]:
     """The report of a training of one epoch, as far as a committee needs it."""
     epoch = {"epoch": 0, "train_rmse": 0.01 * k, "test_rmse": test, "test_force_rmse": None}
-    return {"epochs": [epoch], "best_epoch": 0, "best_value": (0.01 * k if test is None else test)**2, "seconds": 1.0,
-            "validation": None if force is None else {"energy_rmse": 0.001, "force_mae": force, "force_rmse": 0.2,
-                                                      "force_error_norm_mean": 0.3}}
+    return {
+        "epochs": [epoch],
+        "best_epoch": 0,
+        "best_value": (0.01 * k if test is None else test) ** 2,
+        "seconds": 1.0,
+        "validation": None
+        if force is None
+        else {"energy_rmse": 0.001, "force_mae": force, "force_rmse": 0.2, "force_error_norm_mean": 0.3},
+    }
 
 
 def test_best_median_and_spread_by_hand() -> None:
@@ -243,8 +258,14 @@ def interrupt(folder: Path, send: Callable[[subprocess.Popen[str]], None], **key
     return stopped
 
 
-LONG = {"committee": 3, "threads": 2, "verbosity": "high", "checkpoint": 1000000, "hidden": "2 20:tanh 20:tanh",
-        **SETTINGS}
+LONG = {
+    "committee": 3,
+    "threads": 2,
+    "verbosity": "high",
+    "checkpoint": 1000000,
+    "hidden": "2 20:tanh 20:tanh",
+    **SETTINGS,
+}
 
 
 def test_ctrl_c_stops_all_members_cleanly_and_they_can_be_resumed(toy: Path) -> None:
@@ -317,15 +338,18 @@ def test_if_all_members_fail_so_does_the_committee(toy: Path) -> None:
     assert run(toy, "train", "train.in").complaint.startswith("committee/01/Ar.nn: ")
 
 
-@pytest.mark.parametrize(("line", "expected"), (
-    ("COMMITTEE", "line 2: COMMITTEE without a number, expected e.g. COMMITTEE 10"),
-    ("COMMITTEE n=3", "line 2: COMMITTEE without a number, expected e.g. COMMITTEE 10"),
-    ("COMMITTEE ten", "line 2: is not an integer: found 'ten', expected an integer"),
-    ("COMMITTEE 0", "line 2: COMMITTEE without members: found 0, expected an integer ≥ 1"),
-    ("COMMITTEE 3 split=each", "line 2: unknown value: found 'each', expected one of same own"),
-    ("COMMITTEE 3 foldr=x", "line 2: unknown option: found 'foldr', expected folder (did you mean that?)"),
-    ("COMMITTEE 3 4", "line 2: not an option: found '4', expected key=value"),
-))
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    (
+        ("COMMITTEE", "line 2: COMMITTEE without a number, expected e.g. COMMITTEE 10"),
+        ("COMMITTEE n=3", "line 2: COMMITTEE without a number, expected e.g. COMMITTEE 10"),
+        ("COMMITTEE ten", "line 2: is not an integer: found 'ten', expected an integer"),
+        ("COMMITTEE 0", "line 2: COMMITTEE without members: found 0, expected an integer ≥ 1"),
+        ("COMMITTEE 3 split=each", "line 2: unknown value: found 'each', expected one of same own"),
+        ("COMMITTEE 3 foldr=x", "line 2: unknown option: found 'foldr', expected folder (did you mean that?)"),
+        ("COMMITTEE 3 4", "line 2: not an option: found '4', expected key=value"),
+    ),
+)
 def test_a_bad_line_is_one_clear_complaint(toy: Path, line: str, expected: str) -> None:
     (toy / "train.in").write_text(train_in().replace("\n", f"\n{line}\n", 1))
     before = contents(toy)
@@ -337,7 +361,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(toy: Path) -> No
     (toy / "train.in").write_text(train_in(committee=2))
     assert run(toy, "train", "train.in", "--committee", "0").complaint.startswith("COMMITTEE without members: found 0")
     assert run(toy, "train", "train.in", "--resume").complaint == (
-        "committee/01/train.checkpoint.npz: there is no checkpoint to resume from, expected a run that was interrupted")
+        "committee/01/train.checkpoint.npz: there is no checkpoint to resume from, expected a run that was interrupted"
+    )
     (toy / "committee").touch()
     assert run(toy, "train", "train.in").complaint.startswith("committee/01: ")
     text = train_in(("Ar", "Kr"), committee=2)

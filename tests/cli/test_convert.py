@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_support import GOLDEN, run
 
-from taylorfit.training.pack import Scaling
+from cli_support import GOLDEN, run
 from taylorfit.formats.aenet.network_binary import read_potential
-from taylorfit.formats.structures.files import read_structures
 from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.structures.files import read_structures
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 from taylorfit.model.structure import Structure
+from taylorfit.training.pack import Scaling
 
 SETS = ("mono/mono.train", "cluster/four_species/mol.train")
 
@@ -76,8 +76,15 @@ def test_scaled_statistics_are_those_train_x_recorded(shared: Path, tmp_path: Pa
 
 def periodic(name: str = "") -> Structure:
     rng = np.random.default_rng(5)
-    return Structure(("Ti", "O", "O"), rng.normal(size=(3, 3)), rng.normal(size=(3, 3)) + 5 * np.eye(3),
-                     (True, True, True), -1234.5678901234567, rng.normal(size=(3, 3)), name=name)
+    return Structure(
+        ("Ti", "O", "O"),
+        rng.normal(size=(3, 3)),
+        rng.normal(size=(3, 3)) + 5 * np.eye(3),
+        (True, True, True),
+        -1234.5678901234567,
+        rng.normal(size=(3, 3)),
+        name=name,
+    )
 
 
 def same(a: Structure, b: Structure) -> None:
@@ -87,8 +94,16 @@ def same(a: Structure, b: Structure) -> None:
 
 
 def test_structures_keep_every_digit(tmp_path: Path) -> None:
-    originals = [periodic(), Structure(("H", "H"), np.array([[0, 0, 0.1], [0, 0, 1 / 3]]), energy=-1 / 7,
-                                       forces=np.full((2, 3), 1e-17), cohesive_energy=-0.1)]
+    originals = [
+        periodic(),
+        Structure(
+            ("H", "H"),
+            np.array([[0, 0, 0.1], [0, 0, 1 / 3]]),
+            energy=-1 / 7,
+            forces=np.full((2, 3), 1e-17),
+            cohesive_energy=-0.1,
+        ),
+    ]
     for number, structure in enumerate(originals):
         write_xsf(tmp_path / f"s{number}.xsf", structure)
     assert run(tmp_path, "convert", "s*.xsf", "all.extxyz").code == 0

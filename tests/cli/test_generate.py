@@ -15,15 +15,27 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from cli_support import GOLDEN, Result, generate_in, make_toy, morse_cluster, report, run, start, succeed, taylor, write_setups
+from cli_support import (
+    GOLDEN,
+    Result,
+    generate_in,
+    make_toy,
+    morse_cluster,
+    report,
+    run,
+    start,
+    succeed,
+    taylor,
+    write_setups,
+)
 from taylorfit import engine
 from taylorfit.formats.aenet.records import RecordReader
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 from taylorfit.model.structure import Structure
-from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.model.trainset import TrainingSet
+from taylorfit.taylor.provenance import parse_copy_name
 
 LOCAL = (("mono", "mono.train"), ("cluster/four_species", "mol.train"), ("cluster/tio2_nets", "cluster.train"))
 SHARED = (("lmnto", "lmnto.train"), ("tio2/B_own_nets", "tio2.train"), ("run", "small.train"))
@@ -57,14 +69,14 @@ def check_made_again(ours: Path, theirs: Path) -> None:
     start = 7  # records of the header
     assert own[:start] == reference[:start]
     for s, name in enumerate(b.names):
-        head = own[start:start + 4], reference[start:start + 4]
+        head = own[start : start + 4], reference[start : start + 4]
         assert head[0] == head[1], name  # length of the name, name, numbers of atoms and species, energy
         n = b.n_atoms[s]
         for atom in range(n):
             at = start + 4 + 5 * atom
             assert (own[at], own[at + 3]) == (reference[at], reference[at + 3]), name  # species, number of values
             where = b.first_atom[s] + atom
-            scale = np.abs(b.descriptors[b.first_value[where]:b.first_value[where + 1]]).max(initial=1e-300)
+            scale = np.abs(b.descriptors[b.first_value[where] : b.first_value[where + 1]]).max(initial=1e-300)
             for offset, tolerance in ((1, 1e-13), (2, 1e-13), (4, 1e-12 * scale)):
                 values = np.frombuffer(own[at + offset]), np.frombuffer(reference[at + offset])
                 assert np.abs(values[0] - values[1]).max() <= tolerance, (name, atom, offset)
@@ -91,7 +103,9 @@ def test_golden_training_set_is_made_again(folder: str, file: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("folder, file", SHARED)
-def test_golden_training_set_of_the_shared_data_is_made_again(folder: str, file: str, tmp_path: Path, shared: Path) -> None:
+def test_golden_training_set_of_the_shared_data_is_made_again(
+    folder: str, file: str, tmp_path: Path, shared: Path
+) -> None:
     regenerate(shared / "golden" / folder, tmp_path)
     check_made_again(tmp_path / file, shared / "golden" / folder / file)
 
@@ -162,7 +176,7 @@ def read_copies(path: Path, copies_path: Path | None = None) -> Copies:
         names.append(name)
         displacements.append(source.positions[a:b] - parents.positions[p:q])
         energies.append(source.energy[s])
-        descriptors.append(source.descriptors[source.first_value[a]:source.first_value[b]])
+        descriptors.append(source.descriptors[source.first_value[a] : source.first_value[b]])
     return Copies(parents, names, displacements, np.array(energies), descriptors)
 
 
@@ -180,7 +194,8 @@ def with_copies(folder: Path, to: Path, block: str, files: int = 4) -> Path:
     shutil.copytree(folder, to, dirs_exist_ok=True, copy_function=shutil.copyfile)
     names = "\n".join(f"xsf/mono0{i + 1}.xsf" for i in range(files))
     (to / "generate.in").write_text(
-        f"OUTPUT mono.train\nTYPES\n1\nSi -100.0\nSETUPS\nSi Si.fingerprint.stp\n{block}\nFILES\n{files}\n{names}\n")
+        f"OUTPUT mono.train\nTYPES\n1\nSi -100.0\nSETUPS\nSi Si.fingerprint.stp\n{block}\nFILES\n{files}\n{names}\n"
+    )
     return to
 
 
@@ -188,7 +203,9 @@ def check_copies(copies: Copies, folder: Path, delta: float) -> None:
     """Energies are E − Σ δ·F and descriptors those of the displaced structure."""
     tables = engine.DescriptorTables.from_setups(("Si",), [read_setup(folder / "Si.fingerprint.stp")])
     parents = {name: read_xsf(folder / name) for name in copies.parents.names if parse_copy_name(name) is None}
-    for name, shift, energy, descriptors in zip(copies.names, copies.displacements, copies.energies, copies.descriptors):
+    for name, shift, energy, descriptors in zip(
+        copies.names, copies.displacements, copies.energies, copies.descriptors
+    ):
         parent = parents[parse_copy_name(name).parent]
         assert np.linalg.norm(shift, axis=1).max() <= delta * (1 + 1e-9)
         assert np.linalg.norm(shift, axis=1).max() > 0.1 * delta
@@ -200,7 +217,9 @@ def check_copies(copies: Copies, folder: Path, delta: float) -> None:
 
 
 @pytest.mark.parametrize("outfile", (None, "copies.train"))
-def test_copies_follow_from_the_forces_and_have_their_own_descriptors(outfile: str | None, crystal: Path, tmp_path: Path) -> None:
+def test_copies_follow_from_the_forces_and_have_their_own_descriptors(
+    outfile: str | None, crystal: Path, tmp_path: Path
+) -> None:
     options = {"delta": 0.02, "fraction": 3, "seed": 5} | ({"outfile": outfile} if outfile else {})
     folder = with_copies(crystal, tmp_path, taylor(**options))
     found = report(folder, "generate", "generate.in")
@@ -261,7 +280,9 @@ def test_n_max_caps_the_number_of_copies(crystal: Path, tmp_path: Path) -> None:
 def moved_atoms(folder: Path, block: str) -> tuple[list[tuple[str, ...]], dict[str, object]]:
     """Which atoms (number and species) move in the copies of the molecules of golden/cluster/four_species."""
     shutil.copytree(GOLDEN / "cluster" / "four_species", folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    text = (folder / "generate.in").read_text().replace("SETUPS", f"{block}\n\nSETUPS").replace("mol.train", "new.train")
+    text = (
+        (folder / "generate.in").read_text().replace("SETUPS", f"{block}\n\nSETUPS").replace("mol.train", "new.train")
+    )
     (folder / "generate.in").write_text(text)
     found = report(folder, "generate", "generate.in", "--write-xsf", "copies")
     moved = []
@@ -293,7 +314,9 @@ def test_the_force_band_decides_what_moves(tmp_path: Path) -> None:
     eligible = [s for s, n in zip(structures, norms) if (n >= forcemin).any() and not (n > forcemax).any()]
     assert found["copies"] == len(moved) == 2 * len(eligible) > 0
     assert found["skipped_by_reason"]["a force above forcemax"] == 1
-    allowed = {tuple(f"{s.symbols[i]}{i + 1}" for i in np.flatnonzero(n >= forcemin)) for s, n in zip(structures, norms)}
+    allowed = {
+        tuple(f"{s.symbols[i]}{i + 1}" for i in np.flatnonzero(n >= forcemin)) for s, n in zip(structures, norms)
+    }
     assert set(moved) <= allowed
 
 
@@ -313,7 +336,9 @@ def test_copies_as_xsf_give_the_same_training_set(golden: str, name: str, tmp_pa
     shutil.copytree(GOLDEN / golden, tmp_path, dirs_exist_ok=True, copy_function=shutil.copyfile)
     text = (tmp_path / "generate.in").read_text()
     block = taylor(delta=0.03, fraction=3, outfile="copies.train")
-    (tmp_path / "generate.in").write_text(text.replace("SETUPS", f"{block}\n\nSETUPS").replace(f"{name}.train", "new.train"))
+    (tmp_path / "generate.in").write_text(
+        text.replace("SETUPS", f"{block}\n\nSETUPS").replace(f"{name}.train", "new.train")
+    )
     succeed(tmp_path, "generate", "generate.in", "--write-xsf", "as-xsf")
     head, _, _ = text.partition("FILES")
     (tmp_path / "again.in").write_text(head.replace(f"{name}.train", "again.train") + "FILES\n1\nas-xsf/*.xsf\n")
@@ -367,8 +392,22 @@ def test_a_failure_leaves_no_folder_of_xsf_copies(tmp_path: Path, monkeypatch: p
 def test_the_report_has_the_keys_the_help_documents(tmp_path: Path) -> None:
     structures = make_toy(tmp_path, 5, extra=taylor(delta=0.02, fraction=2))
     found = report(tmp_path, "generate", "generate.in")
-    assert {"structures", "copies", "skipped", "dropped", "atoms", "seconds", "output", "taylor_output", "energy_mean",
-            "energy_min", "energy_max", "check", "command", "version"} <= set(found)
+    assert {
+        "structures",
+        "copies",
+        "skipped",
+        "dropped",
+        "atoms",
+        "seconds",
+        "output",
+        "taylor_output",
+        "energy_mean",
+        "energy_min",
+        "energy_max",
+        "check",
+        "command",
+        "version",
+    } <= set(found)
     per_atom = [(s.energy + 50.0) / 5 for s in structures]
     assert found["energy_mean"] == pytest.approx(np.mean(per_atom), rel=1e-12)
     assert (found["energy_min"], found["energy_max"]) == pytest.approx((min(per_atom), max(per_atom)), rel=1e-12)
@@ -389,8 +428,18 @@ def flawed(tmp_path: Path) -> Path:
     altered = {
         3: structures[2],
         5: Structure(structures[5].symbols, structures[5].positions, energy=structures[5].energy),
-        7: Structure(structures[7].symbols, structures[7].positions, energy=structures[7].energy, forces=100 * structures[7].forces),
-        9: Structure(structures[9].symbols, structures[9].positions, energy=structures[9].energy, forces=1e-3 * structures[9].forces),
+        7: Structure(
+            structures[7].symbols,
+            structures[7].positions,
+            energy=structures[7].energy,
+            forces=100 * structures[7].forces,
+        ),
+        9: Structure(
+            structures[9].symbols,
+            structures[9].positions,
+            energy=structures[9].energy,
+            forces=1e-3 * structures[9].forces,
+        ),
     }
     for s, structure in altered.items():
         write_xsf(tmp_path / f"xsf/{s:02d}.xsf", structure)
@@ -399,7 +448,10 @@ def flawed(tmp_path: Path) -> Path:
 
 def test_the_data_check_names_what_is_odd_and_drops_nothing(flawed: Path) -> None:
     result = checked(flawed)
-    kinds = {finding["kind"]: finding["names"] for finding in json.loads((flawed / "r.json").read_text())["check"]["findings"]}
+    kinds = {
+        finding["kind"]: finding["names"]
+        for finding in json.loads((flawed / "r.json").read_text())["check"]["findings"]
+    }
     assert kinds["duplicate"] == ["xsf/03.xsf"]
     assert kinds["missing-forces"] == ["xsf/05.xsf"]
     assert kinds["force-outlier"] == ["xsf/07.xsf"]
@@ -460,12 +512,18 @@ def test_copies_of_an_earlier_run_do_not_outlive_their_parents(crystal: Path, tm
 def test_interrupt_in_the_copies_of_one_large_structure_takes_no_second(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(*[np.arange(9)] * 3, indexing="ij"), -1).reshape(-1, 3) * 2.0
-    large = Structure(symbols=("Ar",) * len(grid), positions=grid + rng.uniform(-0.2, 0.2, grid.shape), cell=18.0 * np.eye(3),
-                      pbc=(True,) * 3, energy=-1.0, forces=rng.normal(size=grid.shape), name="large.xsf")
+    large = Structure(
+        symbols=("Ar",) * len(grid),
+        positions=grid + rng.uniform(-0.2, 0.2, grid.shape),
+        cell=18.0 * np.eye(3),
+        pbc=(True,) * 3,
+        energy=-1.0,
+        forces=rng.normal(size=grid.shape),
+        name="large.xsf",
+    )
     write_xsf(tmp_path / "large.xsf", large)
     write_setups(tmp_path, ("Ar",), radius=8.0, angular=8)
-    (tmp_path / "generate.in").write_text(
-        generate_in(("Ar",), ("large.xsf",), extra=taylor(delta=0.01, fraction=3000)))
+    (tmp_path / "generate.in").write_text(generate_in(("Ar",), ("large.xsf",), extra=taylor(delta=0.01, fraction=3000)))
     process = start(tmp_path, "generate", "generate.in", "--threads", "1")
     time.sleep(5.0)
     assert process.poll() is None

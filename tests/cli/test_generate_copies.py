@@ -8,10 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_support import (
-    GOLDEN, generate_in, make_crystals, make_toy, morse, morse_cluster, report, run, succeed, taylor, train_in, write_setups,
-)
 
+from cli_support import (
+    GOLDEN,
+    generate_in,
+    make_crystals,
+    make_toy,
+    morse,
+    morse_cluster,
+    report,
+    run,
+    succeed,
+    taylor,
+    train_in,
+    write_setups,
+)
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 from taylorfit.model.structure import Structure
@@ -22,8 +33,12 @@ ALL = ("random", "cartesian", "orthogonal", "antithetic", "modes")
 
 def morse_hessian(positions: np.ndarray, step: float = 1e-4) -> np.ndarray:
     n = positions.size
-    return np.array([(morse(positions - d)[1] - morse(positions + d)[1]).ravel() / (2 * step)
-                     for d in step * np.eye(n).reshape(n, *positions.shape)])
+    return np.array(
+        [
+            (morse(positions - d)[1] - morse(positions + d)[1]).ravel() / (2 * step)
+            for d in step * np.eye(n).reshape(n, *positions.shape)
+        ]
+    )
 
 
 def toy(folder: Path, n: int = 6, **options: object) -> list[Structure]:
@@ -68,15 +83,18 @@ def test_every_strategy_makes_first_order_copies(strategy: str, tmp_path: Path) 
 def test_rotations_are_removed_on_request(strategy: str, tmp_path: Path) -> None:
     for rotations in ("remove", "keep"):
         toy(tmp_path, strategy=strategy, delta=0.02, fraction=4, rotations=rotations)
-        turned = [np.abs(np.cross(parent.positions, shift).sum(axis=0)).max()
-                  for _, parent, shift, _ in copies_of(tmp_path)]
+        turned = [
+            np.abs(np.cross(parent.positions, shift).sum(axis=0)).max() for _, parent, shift, _ in copies_of(tmp_path)
+        ]
         assert max(turned) < 1e-11 if rotations == "remove" else min(turned) > 1e-6
 
 
 @pytest.mark.parametrize("strategy", ["orthogonal", "antithetic", "modes", "random"])
 @pytest.mark.parametrize(
-    "options", [{"species": "N,O"}, {"atoms": "1-2"}, {"forcemin": 0.2, "forcemax": 50}, {"delta_H": 0.004}],
-    ids=lambda options: next(iter(options)))
+    "options",
+    [{"species": "N,O"}, {"atoms": "1-2"}, {"forcemin": 0.2, "forcemax": 50}, {"delta_H": 0.004}],
+    ids=lambda options: next(iter(options)),
+)
 def test_selections_work_with_every_strategy(strategy: str, options: dict, tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "cluster" / "four_species", tmp_path, dirs_exist_ok=True, copy_function=shutil.copyfile)
     more = dict(options)
@@ -96,8 +114,12 @@ def test_selections_work_with_every_strategy(strategy: str, options: dict, tmp_p
         parent = read_xsf(tmp_path / parse_copy_name(name).parent)
         length = np.linalg.norm(read_xsf(path).positions - parent.positions, axis=1)
         symbols, force = np.array(parent.symbols), np.linalg.norm(parent.forces, axis=1)
-        allowed = {"species": np.isin(symbols, ["N", "O"]), "atoms": np.arange(len(symbols)) < 2,
-                   "forcemin": force >= 0.2, "delta_H": np.ones(len(symbols), dtype=bool)}[next(iter(options))]
+        allowed = {
+            "species": np.isin(symbols, ["N", "O"]),
+            "atoms": np.arange(len(symbols)) < 2,
+            "forcemin": force >= 0.2,
+            "delta_H": np.ones(len(symbols), dtype=bool),
+        }[next(iter(options))]
         assert np.all(length[~allowed] < 1e-12) and np.all(length <= 0.02 + 1e-12)
         if "delta_H" in options:
             assert np.all(length[symbols == "H"] <= 0.004 + 1e-12)
@@ -130,8 +152,10 @@ def test_second_order_energies_are_much_better(tmp_path: Path) -> None:
     for order in (1, 2):
         needs = {"hessian": "hessians"} if order == 2 else {}
         toy(tmp_path, strategy="random", delta=0.03, fraction=5, order=order, **needs)
-        errors = [change - (morse(parent.positions + shift)[0] - morse(parent.positions)[0])
-                  for _, parent, shift, change in copies_of(tmp_path)]
+        errors = [
+            change - (morse(parent.positions + shift)[0] - morse(parent.positions)[0])
+            for _, parent, shift, change in copies_of(tmp_path)
+        ]
         rms[order] = np.sqrt(np.mean(np.square(errors)))
     assert rms[2] < 0.15 * rms[1]
 
@@ -167,8 +191,10 @@ def test_delta_is_chosen_for_the_ratio_within_two_per_cent_of_the_bond(tmp_path:
     toy(tmp_path, 8, delta="auto", fraction=10, temperature=2000, ratio=30)
     result = succeed(tmp_path, "generate", "generate.in", "--force", "--report", "r.json")
     assert "at most 2 % of its shortest distance" in result.out
-    shortest = min(np.linalg.norm(s[:, None] - s + 9 * np.eye(5)[..., None], axis=2).min()
-                   for s in (read_xsf(path).positions for path in (tmp_path / "xsf").iterdir()))
+    shortest = min(
+        np.linalg.norm(s[:, None] - s + 9 * np.eye(5)[..., None], axis=2).min()
+        for s in (read_xsf(path).positions for path in (tmp_path / "xsf").iterdir())
+    )
     (delta,) = {read.delta for read, *_ in copies_of(tmp_path)}
     assert delta == pytest.approx(0.02 * shortest, rel=0.01)
 
@@ -187,8 +213,9 @@ def test_weights_of_copies_count_in_scaled_sets_too(tmp_path: Path) -> None:
     succeed(tmp_path, "convert", "--scaled", "--to", "binary", "toy.train", "scaled.train")
 
     def errors(trainingset: str) -> list[float]:
-        (tmp_path / "train.in").write_text(train_in(
-            trainingset=trainingset, iterations=20, testpercent=0, seed=1, threads=1, forces="mode=taylor"))
+        (tmp_path / "train.in").write_text(
+            train_in(trainingset=trainingset, iterations=20, testpercent=0, seed=1, threads=1, forces="mode=taylor")
+        )
         return [epoch["train_rmse"] for epoch in report(tmp_path, "train", "train.in", "--fresh")["epochs"]]
 
     np.testing.assert_allclose(errors("scaled.train"), errors("toy.train"), rtol=1e-6)
@@ -211,11 +238,14 @@ def test_hessians_and_curvature_from_a_first_potential(tmp_path: Path) -> None:
     assert "none.nn" in run(tmp_path, "generate", "generate.in", "--force").complaint
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"hessian": "nowhere", "order": 2}, "no such file or folder: found 'nowhere'"),
-    ({"hessian": "xsf", "order": 2}, "no Hessian for a structure: found 'xsf/00.xsf', expected a file 00.npy"),
-    ({"hessian": "small.npy", "order": 2}, "small.npy: Hessian of shape (3, 3), expected (15, 15) for 5 atoms"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hessian": "nowhere", "order": 2}, "no such file or folder: found 'nowhere'"),
+        ({"hessian": "xsf", "order": 2}, "no Hessian for a structure: found 'xsf/00.xsf', expected a file 00.npy"),
+        ({"hessian": "small.npy", "order": 2}, "small.npy: Hessian of shape (3, 3), expected (15, 15) for 5 atoms"),
+    ],
+)
 def test_missing_and_unfit_hessians(options: dict, words: str, tmp_path: Path) -> None:
     toy(tmp_path, delta=0.02, fraction=2, **options)
     np.save(tmp_path / "small.npy", np.eye(3))
@@ -271,6 +301,9 @@ def test_a_periodic_cluster_keeps_its_rotations(tmp_path: Path) -> None:
     cluster = replace(morse_cluster(rng, 5, name="p.xsf"), cell=30.0 * np.eye(3), pbc=(True,) * 3)
     write_xsf(tmp_path / "p.xsf", cluster)
     write_setups(tmp_path, ("Ar",))
-    (tmp_path / "generate.in").write_text(generate_in(("Ar",), ["p.xsf"], extra=taylor(
-        strategy="orthogonal", rotations="remove", delta=0.01, fraction=50)))
+    (tmp_path / "generate.in").write_text(
+        generate_in(
+            ("Ar",), ["p.xsf"], extra=taylor(strategy="orthogonal", rotations="remove", delta=0.01, fraction=50)
+        )
+    )
     assert report(tmp_path, "generate", "generate.in")["copies"] == 12  # 3N - 3

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_support import GOLDEN, make_toy, report, run, succeed, taylor, train_in
 
-from taylorfit.formats.recognise import FileKind, recognise
+from cli_support import GOLDEN, make_toy, report, run, succeed, taylor, train_in
 from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.recognise import FileKind, recognise
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 
 NAMES = {
@@ -38,8 +38,15 @@ def test_kind_is_told_by_content(name: str, tmp_path: Path) -> None:
 
 
 def test_shared_files_are_recognised(shared: Path) -> None:
-    expected = {".train": FileKind.TRAINSET, ".nn": FileKind.POTENTIAL, ".stp": FileKind.SETUP, ".xsf": FileKind.XSF,
-                ".forces": FileKind.DERIVATIVES, ".ascii": FileKind.POTENTIAL_TEXT, ".rngstate": FileKind.RNGSTATE}
+    expected = {
+        ".train": FileKind.TRAINSET,
+        ".nn": FileKind.POTENTIAL,
+        ".stp": FileKind.SETUP,
+        ".xsf": FileKind.XSF,
+        ".forces": FileKind.DERIVATIVES,
+        ".ascii": FileKind.POTENTIAL_TEXT,
+        ".rngstate": FileKind.RNGSTATE,
+    }
     seen = 0
     for path in sorted((shared / "golden").rglob("*")):
         if path.is_file() and path.suffix in expected:
@@ -74,7 +81,7 @@ def test_text_form_tells_the_same(tmp_path: Path) -> None:
         for entry in (text, binary):
             for key in ("file", "kind", "size"):
                 del entry[key]
-            for setup in (entry.get("setups") or [entry.get("setup")]):
+            for setup in entry.get("setups") or [entry.get("setup")]:
                 setup["description"] = setup["description"].strip()
         assert text == binary
 
@@ -92,8 +99,12 @@ def test_copies_by_strategy_and_derivatives(tmp_path: Path) -> None:
 
 def test_potential(tmp_path: Path) -> None:
     found = only(tmp_path, str(GOLDEN / "mono/Si.nn"))
-    assert found["network"] == {"layers": [16, 7, 5, 1], "activations": ["mtanh", "sigmoid", "linear"],
-                                "n_weights": 165, "largest_weight": found["network"]["largest_weight"]}
+    assert found["network"] == {
+        "layers": [16, 7, 5, 1],
+        "activations": ["mtanh", "sigmoid", "linear"],
+        "n_weights": 165,
+        "largest_weight": found["network"]["largest_weight"],
+    }
     assert found["training_set"]["n_structures"] == 21
     assert found["training_set"]["energy_min"] == pytest.approx(-1 / found["scale"] + found["shift"])
     text = succeed(tmp_path, "info", str(GOLDEN / "mono/Si.nn")).out
@@ -102,8 +113,18 @@ def test_potential(tmp_path: Path) -> None:
 
 def test_setup_with_symmetry_functions(shared: Path, tmp_path: Path) -> None:
     found = only(tmp_path, str(shared / "golden/behler/O.fingerprint.stp"))
-    assert found["functions"][0] == {"G": 4, "neighbours": ["Ti", "O"], "Rc": 5.0, "lambda": -1.0, "zeta": 2.5, "eta": 0.01}
-    assert "G2 O     Rc=6.5 Rs=1.9 eta=1.42843" in succeed(tmp_path, "info", str(shared / "golden/behler/O.fingerprint.stp")).out
+    assert found["functions"][0] == {
+        "G": 4,
+        "neighbours": ["Ti", "O"],
+        "Rc": 5.0,
+        "lambda": -1.0,
+        "zeta": 2.5,
+        "eta": 0.01,
+    }
+    assert (
+        "G2 O     Rc=6.5 Rs=1.9 eta=1.42843"
+        in succeed(tmp_path, "info", str(shared / "golden/behler/O.fingerprint.stp")).out
+    )
 
 
 def test_checkpoint(tmp_path: Path) -> None:

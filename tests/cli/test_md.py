@@ -61,10 +61,21 @@ def test_potentials_are_compared_from_the_same_starts(folder: Path):
     change(folder, "STARTS 3", "RDF pairs=O-O,H-O r_max=5 bins=50", "TRAJECTORY run.extxyz", without="")
     result = report(folder, "md", "md.in")
     assert [(row["potential"], row["start"], row["seed"]) for row in result["walks"]] == [
-        (label, k, k) for label in ("one", "two") for k in (1, 2, 3)]
+        (label, k, k) for label in ("one", "two") for k in (1, 2, 3)
+    ]
     assert all(row["status"] == "finished" and row["steps"] == 20 for row in result["walks"])
     rows = table(folder / "md.steps.csv")
-    assert len(rows) == 6 * 5 and list(rows[0]) == ["potential", "start", "n_atoms", "step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K"]
+    assert len(rows) == 6 * 5 and list(rows[0]) == [
+        "potential",
+        "start",
+        "n_atoms",
+        "step",
+        "time_ps",
+        "E_pot_eV",
+        "E_kin_eV",
+        "E_tot_eV",
+        "T_K",
+    ]
     kinetic = {(row["potential"], row["start"]): row["E_kin_eV"] for row in rows if row["step"] == "0"}
     assert kinetic["one", "1"] == kinetic["two", "1"] != kinetic["one", "2"]
     # Two structures: the third start is the first structure with other velocities
@@ -84,7 +95,7 @@ def test_potentials_are_compared_from_the_same_starts(folder: Path):
 
 def test_drift_is_that_of_the_rows(folder: Path):
     change(folder, "NETWORKS", "O one/O.nn", "H one/H.nn", "STEPS 200", without="POTENTIALS STEPS")
-    row, = report(folder, "md", "md.in")["walks"]
+    (row,) = report(folder, "md", "md.in")["walks"]
     rows = table(folder / "md.steps.csv")
     time_, total = (np.array([float(r[key]) for r in rows]) for key in ("time_ps", "E_tot_eV"))
     assert row["drift"] == pytest.approx(np.polyfit(time_, 1e3 * total / 12, 1)[0], rel=1e-6)
@@ -93,8 +104,17 @@ def test_drift_is_that_of_the_rows(folder: Path):
 
 
 def test_one_run_prints_its_steps_and_is_repeated_by_the_same_seed(folder: Path):
-    change(folder, "NETWORKS", "O one/O.nn", "H one/H.nn", "ENSEMBLE nvt", "EQUILIBRATION 10", "THERMOSTAT langevin friction=0.05",
-           "SEED 5", "OUTPUT a")
+    change(
+        folder,
+        "NETWORKS",
+        "O one/O.nn",
+        "H one/H.nn",
+        "ENSEMBLE nvt",
+        "EQUILIBRATION 10",
+        "THERMOSTAT langevin friction=0.05",
+        "SEED 5",
+        "OUTPUT a",
+    )
     out = succeed(folder, "md", "md.in").out
     assert "E_tot, eV" in out and "ΔE_tot, meV/atom" in out and "T, K" in out
     first = (folder / "a.steps.csv").read_text()
@@ -107,14 +127,20 @@ def test_one_run_prints_its_steps_and_is_repeated_by_the_same_seed(folder: Path)
 
 def test_committee_stops_where_its_members_differ(folder: Path):
     change(folder, "POTENTIALS", "many committee", "", "EXTRAPOLATION action=stop max_force_std=1e-6 tolerance=1e6")
-    row, = report(folder, "md", "md.in")["walks"]
+    (row,) = report(folder, "md", "md.in")["walks"]
     assert row["status"].startswith("extrapolated: atom ") and "members differ by" in row["status"]
     assert row["steps"] == 0 and row["first_extrapolation"] == 0
 
 
 def test_structures_for_the_next_round_are_dumped_for_each_potential(folder: Path):
-    change(folder, "TEMPERATURE 5000", "STEPS 60", "TIMESTEP 0.2", "EXTRAPOLATION action=dump tolerance=0.1 folder=next interval=5 most=3",
-           without="STEPS TIMESTEP")
+    change(
+        folder,
+        "TEMPERATURE 5000",
+        "STEPS 60",
+        "TIMESTEP 0.2",
+        "EXTRAPOLATION action=dump tolerance=0.1 folder=next interval=5 most=3",
+        without="STEPS TIMESTEP",
+    )
     walks = report(folder, "md", "md.in")["walks"]
     for row in walks:
         files = list((folder / "next" / row["potential"]).glob("*.xsf"))
@@ -134,7 +160,8 @@ def test_info_knows_the_files_of_md(folder: Path):
     assert settings["kind"] == "input file of md" and settings["starts"] == 2
     assert checkpoint["kind"] == "checkpoint of molecular dynamics"
     assert [(walk["label"], walk["start"], walk["step"]) for walk in checkpoint["walks"]] == [
-        (label, k, 20) for label in ("one", "two") for k in (1, 2)]
+        (label, k, 20) for label in ("one", "two") for k in (1, 2)
+    ]
     (folder / "md.checkpoint.npz").write_bytes((folder / "md.checkpoint.npz").read_bytes()[:-200])
     assert "damaged" in run(folder, "info", "md.checkpoint.npz").complaint
 
@@ -143,8 +170,18 @@ def test_info_knows_the_files_of_md(folder: Path):
 
 
 def test_interrupted_run_leaves_tables_and_goes_on(folder: Path):
-    change(folder, "NETWORKS", "O one/O.nn", "H one/H.nn", "STEPS 1000000", "SAMPLE 10", "TRAJECTORY run.extxyz",
-           "EXTRAPOLATION action=ignore", "TIMESTEP 0.01", without="POTENTIALS STEPS SAMPLE TIMESTEP")
+    change(
+        folder,
+        "NETWORKS",
+        "O one/O.nn",
+        "H one/H.nn",
+        "STEPS 1000000",
+        "SAMPLE 10",
+        "TRAJECTORY run.extxyz",
+        "EXTRAPOLATION action=ignore",
+        "TIMESTEP 0.01",
+        without="POTENTIALS STEPS SAMPLE TIMESTEP",
+    )
     process = start(folder, "md", "md.in", "--report", "report.json")
     end = time.monotonic() + 60
     while not (folder / "run.extxyz").exists() or (folder / "run.extxyz").stat().st_size < 8000:
@@ -159,7 +196,7 @@ def test_interrupted_run_leaves_tables_and_goes_on(folder: Path):
     assert [frame.info["step"] for frame in frames[: len(rows)]] == [int(row["step"]) for row in rows]
     n = int(rows[-1]["step"])
     (folder / "md.in").write_text((folder / "md.in").read_text().replace("STEPS 1000000", f"STEPS {n + 30}"))
-    walk, = report(folder, "md", "md.in", "--resume")["walks"]
+    (walk,) = report(folder, "md", "md.in", "--resume")["walks"]
     assert walk["status"] == "finished" and walk["steps"] == n + 30
     assert [int(row["step"]) for row in table(folder / "md.steps.csv")] == list(range(0, n + 31, 10))
 
@@ -238,7 +275,9 @@ def test_resumed_run_equals_an_uninterrupted_one_and_may_be_longer(folder: Path)
     assert [list(row.values())[:4] for row in whole] == [list(row.values())[:4] for row in part]
     for key in ("E_pot_eV", "E_kin_eV", "T_K"):
         np.testing.assert_allclose([float(row[key]) for row in part], [float(row[key]) for row in whole], rtol=1e-8)
-    np.testing.assert_allclose(*[[float(row["g"]) for row in table(folder / f"{name}.rdf.csv")] for name in ("whole", "part")])
+    np.testing.assert_allclose(
+        *[[float(row["g"]) for row in table(folder / f"{name}.rdf.csv")] for name in ("whole", "part")]
+    )
 
 
 def test_resuming_refuses_other_settings_and_potentials(folder: Path):
@@ -264,34 +303,37 @@ def test_outputs_of_an_earlier_run_are_not_replaced_without_a_word(folder: Path)
 # --- refusals ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lines", "without", "words"), [
-    (["NETWORKS", "O one/O.nn"], "", ["exactly one of NETWORKS and POTENTIALS"]),
-    ([], "POTENTIALS", ["exactly one of NETWORKS and POTENTIALS"]),
-    ([], "STRUCTURE", ["STRUCTURE is missing"]),
-    (["POTENTIALS", "a/b one"], "POTENTIALS", ["line", "not a label", "'a/b'"]),
-    (["POTENTIALS", "a one", "a two"], "POTENTIALS", ["a label twice"]),
-    (["POTENTIALS", "a"], "POTENTIALS", ["no files for this potential"]),
-    (["POTENTIALS", "a one two/O.nn"], "POTENTIALS", ["files and folders"]),
-    (["POTENTIALS", "a nowhere/O.nn nowhere/H.nn"], "POTENTIALS", ["nowhere/O.nn", "cannot be read"]),
-    (["ENSEMBLE npt"], "", ["line", "'npt'", "nvt"]),
-    (["THERMOSTAT"], "", ["THERMOSTAT without a kind"]),
-    (["THERMOSTAT nose"], "", ["'nose'", "langevin"]),
-    (["THERMOSTAT langevin time=5"], "", ["not an option of langevin", "'time'"]),
-    (["THERMOSTAT langevin friction=-1"], "", ["friction not positive", "-1"]),
-    (["TIMESTEP -1"], "TIMESTEP", ["TIMESTEP out of range"]),
-    (["SAMPLE 50"], "SAMPLE", ["SAMPLE larger than STEPS"]),
-    (["STARTS 0"], "", ["STARTS too small"]),
-    (["REPEAT 2 2"], "", ["REPEAT without three numbers"]),
-    (["REPEAT 2 2 0"], "", ["REPEAT not positive"]),
-    (["TRAJECTORY run.pdb"], "", ["unknown kind of trajectory", ".extxyz"]),
-    (["RDF r_max=5"], "", ["RDF without pairs"]),
-    (["RDF pairs=OO"], "", ["not pairs of species"]),
-    (["RDF pairs=O-Si"], "", ["'Si'", "RDF of a species that is not there"]),
-    (["EXTRAPOLATION action=panic"], "", ["'panic'", "warn"]),
-    (["EXTRAPOLATION tolerance=-1"], "", ["tolerance out of range", "md.in, line"]),
-    (["EXTRAPOLATION max_force_std=0.1"], "", ["max_force_std without a committee"]),
-    (["SPEED 3"], "", ["unknown keyword", "'SPEED'"]),
-])
+@pytest.mark.parametrize(
+    ("lines", "without", "words"),
+    [
+        (["NETWORKS", "O one/O.nn"], "", ["exactly one of NETWORKS and POTENTIALS"]),
+        ([], "POTENTIALS", ["exactly one of NETWORKS and POTENTIALS"]),
+        ([], "STRUCTURE", ["STRUCTURE is missing"]),
+        (["POTENTIALS", "a/b one"], "POTENTIALS", ["line", "not a label", "'a/b'"]),
+        (["POTENTIALS", "a one", "a two"], "POTENTIALS", ["a label twice"]),
+        (["POTENTIALS", "a"], "POTENTIALS", ["no files for this potential"]),
+        (["POTENTIALS", "a one two/O.nn"], "POTENTIALS", ["files and folders"]),
+        (["POTENTIALS", "a nowhere/O.nn nowhere/H.nn"], "POTENTIALS", ["nowhere/O.nn", "cannot be read"]),
+        (["ENSEMBLE npt"], "", ["line", "'npt'", "nvt"]),
+        (["THERMOSTAT"], "", ["THERMOSTAT without a kind"]),
+        (["THERMOSTAT nose"], "", ["'nose'", "langevin"]),
+        (["THERMOSTAT langevin time=5"], "", ["not an option of langevin", "'time'"]),
+        (["THERMOSTAT langevin friction=-1"], "", ["friction not positive", "-1"]),
+        (["TIMESTEP -1"], "TIMESTEP", ["TIMESTEP out of range"]),
+        (["SAMPLE 50"], "SAMPLE", ["SAMPLE larger than STEPS"]),
+        (["STARTS 0"], "", ["STARTS too small"]),
+        (["REPEAT 2 2"], "", ["REPEAT without three numbers"]),
+        (["REPEAT 2 2 0"], "", ["REPEAT not positive"]),
+        (["TRAJECTORY run.pdb"], "", ["unknown kind of trajectory", ".extxyz"]),
+        (["RDF r_max=5"], "", ["RDF without pairs"]),
+        (["RDF pairs=OO"], "", ["not pairs of species"]),
+        (["RDF pairs=O-Si"], "", ["'Si'", "RDF of a species that is not there"]),
+        (["EXTRAPOLATION action=panic"], "", ["'panic'", "warn"]),
+        (["EXTRAPOLATION tolerance=-1"], "", ["tolerance out of range", "md.in, line"]),
+        (["EXTRAPOLATION max_force_std=0.1"], "", ["max_force_std without a committee"]),
+        (["SPEED 3"], "", ["unknown keyword", "'SPEED'"]),
+    ],
+)
 def test_bad_input_is_one_line_and_leaves_nothing(folder: Path, lines: list[str], without: str, words: list[str]):
     change(folder, *lines, without=without)
     before = contents(folder)

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from cli_support import GOLDEN, contents, report, run, succeed
 from prediction_cases import noisy_predictions, train_report
-
 from taylorfit import plotting
 from taylorfit.formats.predictions import write_predictions
 
@@ -33,16 +33,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [
-    ("curves", "rough.json", "fine.json"),
-    ("parity", "rough.npz"),
-    ("errors", "rough.npz", "fine.npz", "--log", "--label", "energy training", "Taylor"),
-    ("directions", "rough.npz", "fine.npz"),
-    ("scan", "scan.csv", "--x", "delta", "--relative", "energy"),
-    ("rdf", "rdf.csv"),
-    ("nve", "nve.csv", "--label", "LMNTO", "--atoms", "56"),
-    ("dimer", "Si.nn"),
-], ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("curves", "rough.json", "fine.json"),
+        ("parity", "rough.npz"),
+        ("errors", "rough.npz", "fine.npz", "--log", "--label", "energy training", "Taylor"),
+        ("directions", "rough.npz", "fine.npz"),
+        ("scan", "scan.csv", "--x", "delta", "--relative", "energy"),
+        ("rdf", "rdf.csv"),
+        ("nve", "nve.csv", "--label", "LMNTO", "--atoms", "56"),
+        ("dimer", "Si.nn"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
 @pytest.mark.parametrize(("suffix", "head"), [(".png", b"\x89PNG"), (".pdf", b"%PDF")])
 def test_every_kind(arguments: tuple[str, ...], suffix: str, head: bytes, folder: Path) -> None:
     found = report(folder, "plot", *arguments, "-o", f"figure{suffix}")
@@ -59,31 +63,34 @@ def test_errors_are_printed_under_the_labels_given(folder: Path) -> None:
     assert found[0]["force_mae"] > 3 * found[1]["force_mae"] and found[1]["n_structures"] == 10
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (("pie", "rough.npz", "-o", "x.png"), "unknown kind of plot: found 'pie', expected curves or"),
-    (("parity", "rough.npz", "fine.npz", "-o", "x.png"), "takes one file: found 2"),
-    (("errors", "rough.npz", "-o", "x.png", "--x", "delta"), "--x belongs to plot scan"),
-    (("errors", "rough.npz", "-o", "x.png", "--label", "a", "b"), "found 2, expected 1 names"),
-    (("errors", "rough.npz", "-o", "x.jpeg"), "expected .png or .pdf"),
-    (("errors", "rough.npz", "-o", "missing/x.png"), "its directory does not exist"),
-    (("errors", "rough.npz"), "-o/--output"),
-    (("errors", "missing.npz", "-o", "x.png"), "missing.npz: cannot be read: No such file"),
-    (("errors", "rough.json", "-o", "x.png"), "rough.json: is not a predictions file"),
-    (("curves", "rough.npz", "-o", "x.png"), "rough.npz: is not JSON"),
-    (("curves", "other.json", "-o", "x.png"), "is not the report of a training: found 'predict'"),
-    (("curves", "empty.json", "-o", "x.png"), "the report has no epochs"),
-    (("curves", "broken.json", "-o", "x.png"), "broken.json, line 2: is not JSON"),
-    (("curves", "keyless.json", "-o", "x.png"), "the report has an epoch without train_rmse"),
-    (("scan", "nve.csv", "-o", "x.png"), "nve.csv, line 1: no column mode"),
-    (("scan", "scan.csv", "-o", "x.png", "--x", "beta"), "scan.csv, line 1: no column beta_A2"),
-    (("scan", "scan.csv", "-o", "x.png", "--relative", "exact"), "found 'exact', expected energy or taylor"),
-    (("rdf", "nve.csv", "-o", "x.png"), "nve.csv, line 1: no column r_A"),
-    (("nve", "rdf.csv", "-o", "x.png"), "rdf.csv, line 1: no column time_ps"),
-    (("nve", "nve.csv", "-o", "x.png"), "nve.csv, line 1: no column n_atoms"),
-    (("nve", "nve.csv", "-o", "x.png", "--atoms", "0"), "--atoms is no number of atoms: found 0"),
-    (("rdf", "rdf.csv", "-o", "x.png", "--atoms", "5"), "--atoms belongs to plot nve"),
-    (("dimer", "rdf.csv", "-o", "x.png"), "rdf.csv"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("pie", "rough.npz", "-o", "x.png"), "unknown kind of plot: found 'pie', expected curves or"),
+        (("parity", "rough.npz", "fine.npz", "-o", "x.png"), "takes one file: found 2"),
+        (("errors", "rough.npz", "-o", "x.png", "--x", "delta"), "--x belongs to plot scan"),
+        (("errors", "rough.npz", "-o", "x.png", "--label", "a", "b"), "found 2, expected 1 names"),
+        (("errors", "rough.npz", "-o", "x.jpeg"), "expected .png or .pdf"),
+        (("errors", "rough.npz", "-o", "missing/x.png"), "its directory does not exist"),
+        (("errors", "rough.npz"), "-o/--output"),
+        (("errors", "missing.npz", "-o", "x.png"), "missing.npz: cannot be read: No such file"),
+        (("errors", "rough.json", "-o", "x.png"), "rough.json: is not a predictions file"),
+        (("curves", "rough.npz", "-o", "x.png"), "rough.npz: is not JSON"),
+        (("curves", "other.json", "-o", "x.png"), "is not the report of a training: found 'predict'"),
+        (("curves", "empty.json", "-o", "x.png"), "the report has no epochs"),
+        (("curves", "broken.json", "-o", "x.png"), "broken.json, line 2: is not JSON"),
+        (("curves", "keyless.json", "-o", "x.png"), "the report has an epoch without train_rmse"),
+        (("scan", "nve.csv", "-o", "x.png"), "nve.csv, line 1: no column mode"),
+        (("scan", "scan.csv", "-o", "x.png", "--x", "beta"), "scan.csv, line 1: no column beta_A2"),
+        (("scan", "scan.csv", "-o", "x.png", "--relative", "exact"), "found 'exact', expected energy or taylor"),
+        (("rdf", "nve.csv", "-o", "x.png"), "nve.csv, line 1: no column r_A"),
+        (("nve", "rdf.csv", "-o", "x.png"), "rdf.csv, line 1: no column time_ps"),
+        (("nve", "nve.csv", "-o", "x.png"), "nve.csv, line 1: no column n_atoms"),
+        (("nve", "nve.csv", "-o", "x.png", "--atoms", "0"), "--atoms is no number of atoms: found 0"),
+        (("rdf", "rdf.csv", "-o", "x.png", "--atoms", "5"), "--atoms belongs to plot nve"),
+        (("dimer", "rdf.csv", "-o", "x.png"), "rdf.csv"),
+    ],
+)
 def test_complaints_are_one_line_and_nothing_is_written(arguments: tuple[str, ...], words: str, folder: Path) -> None:
     (folder / "other.json").write_text('{"command": "predict"}')
     (folder / "empty.json").write_text('{"command": "train", "epochs": []}')

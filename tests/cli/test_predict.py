@@ -63,7 +63,9 @@ def test_golden_energies_and_forces(folder: str, tolerance: float, tmp_path: Pat
 
 
 @pytest.mark.parametrize("folder, tolerance", SHARED)
-def test_golden_energies_and_forces_of_the_shared_data(folder: str, tolerance: float, tmp_path: Path, shared: Path) -> None:
+def test_golden_energies_and_forces_of_the_shared_data(
+    folder: str, tolerance: float, tmp_path: Path, shared: Path
+) -> None:
     check_golden(copied(shared / "golden" / folder, tmp_path), tolerance)
 
 
@@ -105,7 +107,9 @@ def test_saved_predictions_are_what_the_report_says(mono: Path) -> None:
     assert saved.energy.tolist() == [entry["energy"] for entry in found["structures"]]
     np.testing.assert_allclose(saved.energy_ref, [entry["energy_ref"] for entry in found["structures"]], rtol=1e-15)
     np.testing.assert_array_equal(saved.forces, np.concatenate([entry["forces"] for entry in found["structures"]]))
-    np.testing.assert_array_equal(saved.forces_ref, np.concatenate([read_xsf(mono / name).forces for name in saved.names]))
+    np.testing.assert_array_equal(
+        saved.forces_ref, np.concatenate([read_xsf(mono / name).forces for name in saved.names])
+    )
     assert saved.symbols == ("Si",) * len(saved.forces)
     cohesive = saved.energy - saved.isolated_energy
     np.testing.assert_allclose(cohesive, [entry["cohesive_energy"] for entry in found["structures"]], rtol=1e-12)
@@ -115,17 +119,30 @@ def test_saved_predictions_are_what_the_report_says(mono: Path) -> None:
 def test_predictions_for_structures_without_reference(mono: Path) -> None:
     bare = read_xsf(mono / "xsf/mono01.xsf")
     write_xsf(mono / "bare.xsf", Structure(bare.symbols, bare.positions, bare.cell, bare.pbc))
-    succeed(mono, "predict", "predict.in", "bare.xsf", "xsf/mono05.xsf", "--save-predictions", "some.npz", "--label", "two words")
+    succeed(
+        mono,
+        "predict",
+        "predict.in",
+        "bare.xsf",
+        "xsf/mono05.xsf",
+        "--save-predictions",
+        "some.npz",
+        "--label",
+        "two words",
+    )
     saved = read_predictions(mono / "some.npz")
     assert saved.label == "two words" and saved.has_energy.tolist() == [False, True]
     assert saved.has_forces.tolist() == [False] * bare.n_atoms + [True] * (len(saved.symbols) - bare.n_atoms)
     assert np.isfinite(saved.forces).all()
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (("--label", "x"), "--label names saved predictions"),
-    (("--save-predictions", "missing/x.npz"), "its directory does not exist"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--label", "x"), "--label names saved predictions"),
+        (("--save-predictions", "missing/x.npz"), "its directory does not exist"),
+    ],
+)
 def test_predictions_that_cannot_be_saved(options: tuple[str, ...], words: str, mono: Path) -> None:
     assert words in run(mono, "predict", "predict.in", *options).complaint
 
@@ -144,11 +161,12 @@ def test_errors_equal_a_numpy_computation(mono: Path) -> None:
         "energy_mae": np.abs(per_atom).mean(),
         "energy_rmse": np.sqrt((per_atom**2).mean()),
         "force_mae": np.abs(f - f_ref).mean(),
-        "force_rmse": np.sqrt(((f - f_ref)**2).mean()),
+        "force_rmse": np.sqrt(((f - f_ref) ** 2).mean()),
         "force_error_norm_mean": np.linalg.norm(f - f_ref, axis=1).mean(),
         "force_norm_error_mean": np.abs(norm - norm_ref).mean(),
         "angle_error_mean": np.degrees(np.arccos(np.einsum("ij,ij->i", f, f_ref) / (norm * norm_ref))).mean(),
-        "n_structures": 5, "n_forces": len(f),
+        "n_structures": 5,
+        "n_forces": len(f),
         "angle_error_median": np.median(np.degrees(np.arccos(np.einsum("ij,ij->i", f, f_ref) / (norm * norm_ref)))),
         "force_error_tail": (np.linalg.norm(f - f_ref, axis=1) > 1.0).mean(),
     }
@@ -201,8 +219,10 @@ def test_stress_is_the_strain_derivative_of_the_energy_per_volume(mono: Path) ->
             strain[j, i] += 0.5 * sign * step
             deform = np.eye(3) + strain
             names.append(f"xsf/strained{i}{j}{sign}.xsf")
-            write_xsf(mono / names[-1], Structure(structure.symbols, structure.positions @ deform, structure.cell @ deform,
-                                                  structure.pbc))
+            write_xsf(
+                mono / names[-1],
+                Structure(structure.symbols, structure.positions @ deform, structure.cell @ deform, structure.pbc),
+            )
     energies = [entry["energy"] for entry in report(mono, "predict", "predict.in", *names)["structures"]]
     stress = np.array(report(mono, "predict", "predict.in", "xsf/mono01.xsf")["structures"][0]["stress"])
     assert np.array_equal(stress, stress.T)

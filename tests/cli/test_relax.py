@@ -27,7 +27,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def predict(file: str, relax: str = "") -> dict:
     """Run predict on one structure; return its row of the report."""
-    Path("predict.in").write_text(f"TYPES\n2\nTi\nO\n\nNETWORKS\nTi Ti.nn\nO O.nn\n\n{relax}\n\nFORCES\n\nFILES\n1\n{file}\n")
+    Path("predict.in").write_text(
+        f"TYPES\n2\nTi\nO\n\nNETWORKS\nTi Ti.nn\nO O.nn\n\n{relax}\n\nFORCES\n\nFILES\n1\n{file}\n"
+    )
     assert main(["predict", "predict.in", "--report", "report.json"]) == 0
     return json.loads(Path("report.json").read_text())["structures"][0]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_support import contents, generate_in, make_toy, report, run, succeed, train
 
+from cli_support import contents, generate_in, make_toy, report, run, succeed, train
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 
 
@@ -18,7 +18,9 @@ def test_copies_are_trained_on_with_their_weights(tmp_path: Path) -> None:
     files = sorted((tmp_path / "repulsive").iterdir())
     copies = [read_xsf(file) for file in files]
     assert found["structures"] == 12 and found["copies"] == len(copies) > 24
-    assert all(c.forces is None and 0.0 < c.weight <= 1.0 and c.energy > min(s.energy for s in structures) for c in copies)
+    assert all(
+        c.forces is None and 0.0 < c.weight <= 1.0 and c.energy > min(s.energy for s in structures) for c in copies
+    )
     assert found["smallest_weight"] == pytest.approx(min(c.weight for c in copies))
     assert "not a reference calculation" in files[0].read_text()
     (tmp_path / "with.in").write_text(generate_in(("Ar",), ["xsf/*.xsf", "repulsive/*.xsf"]))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cli_support import contents, make_toy, report, run, succeed, taylor, train_in
 from prediction_cases import noisy_predictions, train_report
-
 from taylorfit.formats.predictions import write_predictions
 
 
@@ -21,7 +21,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_toy(folder, extra=taylor(delta=0.02, fraction=3, outfile="toy.taylor.train"))
     succeed(folder, "generate", "generate.in")
     (folder / "train.in").write_text(
-        train_in(taylorset="toy.taylor.train", iterations=25, seed=1, validation="xsf/0*.xsf"))
+        train_in(taylorset="toy.taylor.train", iterations=25, seed=1, validation="xsf/0*.xsf")
+    )
     succeed(folder, "train", "train.in", "--report", "train.json")
     succeed(folder, "predict", "--potential", "Ar.nn", "xsf/0*.xsf", "--save-predictions", "own.npz")
     return folder
@@ -32,7 +33,7 @@ def test_html_of_a_real_training(trained: Path) -> None:
     page = (trained / "page.html").read_text()
     assert found["files"] == ["page.html"] and page.count("data:image/png;base64,") == 4
     errors = json.loads((trained / "train.json").read_text())["validation"]
-    cell = f"<td class=\"number\">{errors['force_mae']:.3f}</td>"
+    cell = f'<td class="number">{errors["force_mae"]:.3f}</td>'
     assert f"<td>validation: force MAE, eV/Å per component</td>{cell}" in page
     for words in ("best epoch (", "last epoch (25)", "Largest errors: own", "xsf/0", "Ar.nn"):
         assert words in page, words
@@ -57,39 +58,64 @@ def test_the_same_input_gives_the_same_page(trained: Path) -> None:
 
 
 def test_recorded_settings_are_shown_and_missing_keys_are_said_to_be(tmp_path: Path) -> None:
-    settings = {"trainingset": "a.train", "taylorset": ["b.train"], "species": ["O", "H"], "seed": 7, "beta_A2": 1e-3,
-                "directions": None, "networks": {"O": "48-10-1", "H": "48-5-1"}}
+    settings = {
+        "trainingset": "a.train",
+        "taylorset": ["b.train"],
+        "species": ["O", "H"],
+        "seed": 7,
+        "beta_A2": 1e-3,
+        "directions": None,
+        "networks": {"O": "48-10-1", "H": "48-5-1"},
+    }
     full = train_report(mode="centred", criterion="both", settings=settings)
     least = {key: full[key] for key in ("command", "epochs", "best_epoch")}
     for name, data in (("full", full), ("least", least)):
         (tmp_path / f"{name}.json").write_text(json.dumps(data))
         succeed(tmp_path, "report", f"{name}.json", "-o", f"{name}.md")
     text = (tmp_path / "full.md").read_text()
-    for row in ("| training sets | a.train, b.train |", "| seed | 7 |", "| beta, Å² | 0.001 |",
-                "| layers, O | 48-10-1 |", "| layers, H | 48-5-1 |", "| mode of the forces | centred |",
-                "| species | O, H |",
-                "| best epoch | smallest test error of energies and forces |"):
+    for row in (
+        "| training sets | a.train, b.train |",
+        "| seed | 7 |",
+        "| beta, Å² | 0.001 |",
+        "| layers, O | 48-10-1 |",
+        "| layers, H | 48-5-1 |",
+        "| mode of the forces | centred |",
+        "| species | O, H |",
+        "| best epoch | smallest test error of energies and forces |",
+    ):
         assert row in text, row
     assert "directions" not in text and "trainingset" not in text
     text = (tmp_path / "least.md").read_text()
-    for row in ("| training structures | not recorded |", "| keywords | not recorded |",
-                "| layers | not recorded |", "| time | not recorded |"):
+    for row in (
+        "| training structures | not recorded |",
+        "| keywords | not recorded |",
+        "| layers | not recorded |",
+        "| time | not recorded |",
+    ):
         assert row in text, row
 
 
 def test_force_errors_of_test_structures_serve_where_there_is_no_validation(tmp_path: Path) -> None:
-    epochs = [row | {"test_force_mae": 0.1, "test_force_rmse": 0.2 if row["epoch"] % 10 == 0 else None}
-              for row in train_report()["epochs"]]
+    epochs = [
+        row | {"test_force_mae": 0.1, "test_force_rmse": 0.2 if row["epoch"] % 10 == 0 else None}
+        for row in train_report()["epochs"]
+    ]
     (tmp_path / "train.json").write_text(
-        json.dumps(train_report(epochs=epochs, validation=None, validation_last=None, validation_history=[])))
+        json.dumps(train_report(epochs=epochs, validation=None, validation_last=None, validation_history=[]))
+    )
     found = report(tmp_path, "report", "train.json", "-o", "page.md")
     assert found["warnings"] == []
     assert "| test: force RMSE, eV/Å per component | 0.200 | 0.200 |" in (tmp_path / "page.md").read_text()
 
 
 def test_a_committee_has_a_table_of_its_own(tmp_path: Path) -> None:
-    committee = {"n": 5, "best_member": 3, "best": {"test_rmse": 0.003, "force_error_norm_mean": 0.2},
-                 "median": {"test_rmse": 0.004, "force_error_norm_mean": 0.25}, "spread": {"test_rmse": None}}
+    committee = {
+        "n": 5,
+        "best_member": 3,
+        "best": {"test_rmse": 0.003, "force_error_norm_mean": 0.2},
+        "median": {"test_rmse": 0.004, "force_error_norm_mean": 0.25},
+        "spread": {"test_rmse": None},
+    }
     (tmp_path / "train.json").write_text(json.dumps(train_report(committee=committee)))
     succeed(tmp_path, "report", "train.json", "-o", "page.md")
     text = (tmp_path / "page.md").read_text()
@@ -110,16 +136,19 @@ def test_predictions_without_forces_or_references(tmp_path: Path) -> None:
     assert "parity-1" in text and "directions" not in text and "| structures with a reference energy | 5 | 0 |" in text
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (("train.json", "-o", "page.pdf"), "expected .html or .md"),
-    (("train.json", "-o", "missing/page.md"), "its directory does not exist"),
-    (("missing.json", "-o", "page.md"), "missing.json: cannot be read"),
-    (("train.json", "missing.npz", "-o", "page.md"), "missing.npz: cannot be read"),
-    (("train.json", "train.json", "-o", "page.md"), "is not a predictions file"),
-    (("train.json", "-o", "in.md/page.md"), "its directory does not exist"),
-    (("text.md", "-o", "text.md"), "would replace its own input"),
-    (("train.json", "-o", "blocked.md"), "blocked-pictures: cannot be made"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train.json", "-o", "page.pdf"), "expected .html or .md"),
+        (("train.json", "-o", "missing/page.md"), "its directory does not exist"),
+        (("missing.json", "-o", "page.md"), "missing.json: cannot be read"),
+        (("train.json", "missing.npz", "-o", "page.md"), "missing.npz: cannot be read"),
+        (("train.json", "train.json", "-o", "page.md"), "is not a predictions file"),
+        (("train.json", "-o", "in.md/page.md"), "its directory does not exist"),
+        (("text.md", "-o", "text.md"), "would replace its own input"),
+        (("train.json", "-o", "blocked.md"), "blocked-pictures: cannot be made"),
+    ],
+)
 def test_complaints_are_one_line_and_nothing_is_written(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text(json.dumps(train_report()))
     (tmp_path / "text.md").write_text("x")

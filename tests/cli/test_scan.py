@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from cli_support import make_crystals, make_toy, report, run, start, succeed, taylor, train_in
+from taylorfit.analysis.scan_grid import SetPlan, Structures, set_key
 from taylorfit.commands.scan import summarise, summary_lines
+from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.scan_table import FIXED, labels
 from taylorfit.formats.structures.extxyz import write_extxyz
+from taylorfit.formats.train_report import read_train_report
 from taylorfit.settings.generate import read_generate_input
 from taylorfit.settings.keyword_file import FileEntry
-from taylorfit.formats.aenet.network_binary import read_potential
-from taylorfit.formats.scan_table import FIXED, labels
-from taylorfit.formats.train_report import read_train_report
-from taylorfit.formats.aenet.trainset_binary import read_trainset
-from taylorfit.analysis.scan_grid import SetPlan, Structures, set_key
 
 SCAN = """GENERATE generate.in
 TRAIN train.in
@@ -102,31 +102,45 @@ def test_a_row_is_what_generate_and_train_give(scanned: tuple[Path, dict[str, An
     (tmp_path / "generate.in").write_text(text.replace("delta=0.03", "delta=0.04"))
     succeed(tmp_path, "generate", "generate.in")
     found = report(tmp_path, "train", "train.in")
-    row = next(row for row in rows_of(scanned[0])
-               if row["mode"] == mode and row["seed"] == "2" and row["delta_A"] in ("", "0.04"))
+    row = next(
+        row
+        for row in rows_of(scanned[0])
+        if row["mode"] == mode and row["seed"] == "2" and row["delta_A"] in ("", "0.04")
+    )
     assert int(row["best_epoch"]) == found["best_epoch"] and int(row["epochs"]) == 8
     for prefix, epoch, validation in (("", found["best_epoch"], "validation"), ("last_", 8, "validation_last")):
-        expected = {"train_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["train_rmse"],
-                    "test_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["test_rmse"],
-                    "energy_rmse_meV_per_atom": 1e3 * found[validation]["energy_rmse"],
-                    "energy_mae_meV_per_atom": 1e3 * found[validation]["energy_mae"],
-                    **{f"{key}_eV_per_A": found[validation][key]
-                       for key in ("force_mae", "force_rmse", "force_error_norm_mean")}}
+        expected = {
+            "train_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["train_rmse"],
+            "test_rmse_meV_per_atom": 1e3 * found["epochs"][epoch]["test_rmse"],
+            "energy_rmse_meV_per_atom": 1e3 * found[validation]["energy_rmse"],
+            "energy_mae_meV_per_atom": 1e3 * found[validation]["energy_mae"],
+            **{
+                f"{key}_eV_per_A": found[validation][key]
+                for key in ("force_mae", "force_rmse", "force_error_norm_mean")
+            },
+        }
         for name, value in expected.items():
             assert float(row[prefix + name]) == pytest.approx(value, rel=1e-9), prefix + name
     potential = scanned[0] / "scan/points" / row["key"] / "Ar.nn"
-    np.testing.assert_array_equal(read_potential(potential).network.weights,
-                                  read_potential(tmp_path / "Ar.nn").network.weights)
+    np.testing.assert_array_equal(
+        read_potential(potential).network.weights, read_potential(tmp_path / "Ar.nn").network.weights
+    )
 
 
 def test_networks_betas_and_strategies_reach_the_trainings(tmp_path: Path) -> None:
     make(tmp_path, iterations=2)
-    scan(tmp_path, "SCAN\nmode centred\nbeta 1d-2\nnetwork 3:t 4:twist-5:linear\nstrategy random cartesian\n"
-                   "FOLDER out\nOUTPUT t.csv\n")
+    scan(
+        tmp_path,
+        "SCAN\nmode centred\nbeta 1d-2\nnetwork 3:t 4:twist-5:linear\nstrategy random cartesian\n"
+        "FOLDER out\nOUTPUT t.csv\n",
+    )
     rows = rows_of(tmp_path, "t.csv")
     assert len(rows) == 4 and {row["beta_A2"] for row in rows} == {"0.01"}
-    assert {row["label"] for row in rows} == {f"centred {strategy} {network}" for strategy in ("random", "cartesian")
-                                              for network in ("3:tanh", "4:twist-5:linear")}
+    assert {row["label"] for row in rows} == {
+        f"centred {strategy} {network}"
+        for strategy in ("random", "cartesian")
+        for network in ("3:tanh", "4:twist-5:linear")
+    }
     for row in rows:
         folder = tmp_path / "out/points" / row["key"]
         n_in, *hidden, n_out = read_potential(folder / "Ar.nn").network.layer_sizes
@@ -147,9 +161,13 @@ def test_the_weight_of_virials_reaches_strained_copies_and_no_others(tmp_path: P
     (tmp_path / "generate.in").write_text(text.replace("strategy=strain", "strategy=random"))
     found = scan(tmp_path, base.format("c.csv", "c") + "virial 1 2\n")
     assert not found["failed"] and found["points"] == 3
-    virials = {folder: sorted((re.search(r"mode=(\w+)", text)[1], (re.search(r"virial=(\S+)", text) or ["", "0"])[1])
-                              for text in (path.read_text() for path in (tmp_path / folder).glob("points/*/train.in")))
-               for folder in "abc"}
+    virials = {
+        folder: sorted(
+            (re.search(r"mode=(\w+)", text)[1], (re.search(r"virial=(\S+)", text) or ["", "0"])[1])
+            for text in (path.read_text() for path in (tmp_path / folder).glob("points/*/train.in"))
+        )
+        for folder in "abc"
+    }
     assert virials["a"] == [("centred", "0.5"), ("exact", "0.5")]
     assert virials["b"] == [(mode, f"{v}.0") for mode in ("centred", "exact") for v in (1, 2)]
     assert virials["c"] == [("centred", "0"), ("exact", "1.0"), ("exact", "2.0")]
@@ -160,7 +178,7 @@ def test_smaller_sets_are_nested_and_frames_of_a_file_are_structures(tmp_path: P
     write_extxyz(tmp_path / "frames.extxyz", structures[4:])
     text = (tmp_path / "generate.in").read_text()
     listed = "\n".join([*(s.name for s in structures[:4]), "frames.extxyz"])
-    (tmp_path / "generate.in").write_text(f"{text[:text.index('FILES')]}FILES\n5\n{listed}\n")
+    (tmp_path / "generate.in").write_text(f"{text[: text.index('FILES')]}FILES\n5\n{listed}\n")
     (tmp_path / "train.in").write_text(train_in(**{**SETTINGS, "iterations": 0}))
     scan(tmp_path, "SCAN\nmode energy\nsize 12 6\n")
     assert sorted(row["n_structures"] for row in rows_of(tmp_path)) == ["12", "6"]
@@ -168,8 +186,9 @@ def test_smaller_sets_are_nested_and_frames_of_a_file_are_structures(tmp_path: P
     for folder in (tmp_path / "scan/sets").iterdir():
         found = read_trainset(folder / "set.train")
         # Isolated atoms have -10 eV
-        chosen[found.n_structures] = [next(k for k, s in enumerate(structures) if abs(s.energy + 50.0 - energy) < 1e-9)
-                                      for energy in found.energy]
+        chosen[found.n_structures] = [
+            next(k for k, s in enumerate(structures) if abs(s.energy + 50.0 - energy) < 1e-9) for energy in found.energy
+        ]
     for size in (6, 12):
         assert len(chosen[size]) == size and chosen[size] == sorted(set(chosen[size]))
     assert set(chosen[6]) < set(chosen[12]) and set(chosen[12]) & set(range(4)) and set(chosen[6]) - set(range(4))
@@ -234,8 +253,10 @@ def test_results_of_other_inputs_are_refused_and_fresh_replaces_them(done: Path)
     before = (done / "scan.csv").read_bytes()
     (done / "train.in").write_text(train_in(**{**SETTINGS, "iterations": 3}))
     result = run(done, "scan", "scan.in")
-    assert result.complaint == ("scan.csv, line 2: has results of other inputs (generate.in, train.in or structures "
-                                "have changed), expected another OUTPUT, or --fresh to replace it")
+    assert result.complaint == (
+        "scan.csv, line 2: has results of other inputs (generate.in, train.in or structures "
+        "have changed), expected another OUTPUT, or --fresh to replace it"
+    )
     assert (done / "scan.csv").read_bytes() == before
     text = SCAN.replace("mode energy taylor centred exact", "mode energy")
     assert scan(done, text, "--fresh")["trained"] == 2
@@ -243,7 +264,8 @@ def test_results_of_other_inputs_are_refused_and_fresh_replaces_them(done: Path)
 
 
 def test_ctrl_c_leaves_a_table_and_the_same_command_goes_on_to_the_same_end(
-        scanned: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    scanned: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     make(tmp_path)
     (tmp_path / "scan.in").write_text(SCAN)
     process = start(tmp_path, "scan", "scan.in", "--threads", "2", "--report", "r.json")
@@ -310,26 +332,40 @@ def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path, monk
     assert [row["n_structures"] for row in rows_of(tmp_path)] == ["16"]
 
 
-@pytest.mark.parametrize(("lines", "expected"), (
-    ("", "scan.in: empty file, expected a text file with keywords"),
-    ("TRAIN train.in", "scan.in: SCAN is missing, expected SCAN"),
-    ("SCAN", "scan.in, line 1: SCAN without axes, expected lines such as delta 0.005 0.01 0.02"),
-    ("SCAN delta 1 2", "scan.in, line 1: axis on the line of SCAN: found 'SCAN delta 1 2', expected axes on the lines"),
-    ("SCAN\ndelta", "scan.in, line 2: axis without values: found 'delta', expected e.g. delta 0.005 0.01 0.02"),
-    ("SCAN\ndetla 0.1", "scan.in, line 2: unknown axis: found 'detla', expected delta (did you mean that?)"),
-    ("SCAN\ndelta 0.1 x", "scan.in, line 2: is not a number: found 'x', expected a number such as"),
-    ("SCAN\ndelta 0.1 1d-1", "scan.in, line 2: value given twice: found '1d-1', expected each value once"),
-    ("SCAN\na 1 2\nfraction 3", "scan.in, line 3: axis given twice: found 'fraction', expected each axis once"),
-    ("SCAN\nmode energy exakt", "scan.in, line 2: unknown value: found 'exakt', expected "),
-    ("SCAN\nmode taylor\ndelta 0.1 -0.1", "scan.in, line 3: delta not positive: found -0.1, expected Å > 0"),
-    ("SCAN\nmode centred\nbeta 0", "scan.in, line 3: beta out of range: found 0.0, expected a positive number (Å²)"),
-    ("SCAN\nnetwork 10", "scan.in, line 2: not a hidden layer: found '10', expected nodes:activation, e.g. 10:tanh"),
-    ("SCAN\nsize 4 17",
-     "scan.in, line 2: more structures than there are: found 17, expected at most 16, those of generate.in"),
-    ("SCAN\nsize 0", "scan.in, line 2: too small: found '0', expected an integer ≥ 1"),
-    ("SCAN\nseeds 1\nGENERATE no.in", "no.in: cannot be read (No such file or directory), expected a text file"),
-    ("SCAN\nseeds 1\nOUTPUT train.in", "train.in, line "),
-))
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    (
+        ("", "scan.in: empty file, expected a text file with keywords"),
+        ("TRAIN train.in", "scan.in: SCAN is missing, expected SCAN"),
+        ("SCAN", "scan.in, line 1: SCAN without axes, expected lines such as delta 0.005 0.01 0.02"),
+        (
+            "SCAN delta 1 2",
+            "scan.in, line 1: axis on the line of SCAN: found 'SCAN delta 1 2', expected axes on the lines",
+        ),
+        ("SCAN\ndelta", "scan.in, line 2: axis without values: found 'delta', expected e.g. delta 0.005 0.01 0.02"),
+        ("SCAN\ndetla 0.1", "scan.in, line 2: unknown axis: found 'detla', expected delta (did you mean that?)"),
+        ("SCAN\ndelta 0.1 x", "scan.in, line 2: is not a number: found 'x', expected a number such as"),
+        ("SCAN\ndelta 0.1 1d-1", "scan.in, line 2: value given twice: found '1d-1', expected each value once"),
+        ("SCAN\na 1 2\nfraction 3", "scan.in, line 3: axis given twice: found 'fraction', expected each axis once"),
+        ("SCAN\nmode energy exakt", "scan.in, line 2: unknown value: found 'exakt', expected "),
+        ("SCAN\nmode taylor\ndelta 0.1 -0.1", "scan.in, line 3: delta not positive: found -0.1, expected Å > 0"),
+        (
+            "SCAN\nmode centred\nbeta 0",
+            "scan.in, line 3: beta out of range: found 0.0, expected a positive number (Å²)",
+        ),
+        (
+            "SCAN\nnetwork 10",
+            "scan.in, line 2: not a hidden layer: found '10', expected nodes:activation, e.g. 10:tanh",
+        ),
+        (
+            "SCAN\nsize 4 17",
+            "scan.in, line 2: more structures than there are: found 17, expected at most 16, those of generate.in",
+        ),
+        ("SCAN\nsize 0", "scan.in, line 2: too small: found '0', expected an integer ≥ 1"),
+        ("SCAN\nseeds 1\nGENERATE no.in", "no.in: cannot be read (No such file or directory), expected a text file"),
+        ("SCAN\nseeds 1\nOUTPUT train.in", "train.in, line "),
+    ),
+)
 def test_a_bad_input_is_one_clear_complaint(done: Path, lines: str, expected: str) -> None:
     (done / "scan.in").write_text(lines)
     assert run(done, "scan", "scan.in").complaint.startswith(expected)
@@ -349,9 +385,15 @@ def test_copies_are_asked_for_where_a_mode_needs_them(tmp_path: Path) -> None:
 
 def row(mode: str, seed: int, energy: float, force: str = "", network: str = "5:tanh") -> dict[str, str]:
     """A row with little in it."""
-    return {**dict.fromkeys(FIXED, ""), "mode": mode, "seed": str(seed), "network": network,
-            "energy_rmse_meV_per_atom": str(energy), "force_error_norm_mean_eV_per_A": force,
-            "test_rmse_meV_per_atom": "3"}
+    return {
+        **dict.fromkeys(FIXED, ""),
+        "mode": mode,
+        "seed": str(seed),
+        "network": network,
+        "energy_rmse_meV_per_atom": str(energy),
+        "force_error_norm_mean_eV_per_A": force,
+        "test_rmse_meV_per_atom": "3",
+    }
 
 
 def test_best_and_median_over_the_seeds_by_hand() -> None:

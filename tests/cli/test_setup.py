@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_support import GOLDEN, contents, make_toy, report, run, succeed
 
-from taylorfit.settings.generate import read_generate_input
+from cli_support import GOLDEN, contents, make_toy, report, run, succeed
+from taylorfit.data.survey import fit_atomic_energies, survey
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.settings.train import read_train_input
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
-from taylorfit.data.survey import fit_atomic_energies, survey
+from taylorfit.settings.generate import read_generate_input
+from taylorfit.settings.train import read_train_input
 
 
 def mixtures(n: int = 6, seed: int = 2) -> list[Structure]:
@@ -25,10 +25,17 @@ def mixtures(n: int = 6, seed: int = 2) -> list[Structure]:
     for number in range(n):
         symbols = ("O",) * (1 + number) + ("H",) * (1 + number % 3)
         grid = np.array(list(np.ndindex(3, 3, 3)), dtype=float)[: len(symbols)] * 1.4
-        structures.append(Structure(
-            symbols, grid + rng.uniform(-0.1, 0.1, grid.shape), np.eye(3) * 4.2, (True,) * 3,
-            energy=-400.0 * (1 + number) - 13.0 * (1 + number % 3), forces=rng.normal(size=grid.shape),
-            name=f"m{number}.xsf"))
+        structures.append(
+            Structure(
+                symbols,
+                grid + rng.uniform(-0.1, 0.1, grid.shape),
+                np.eye(3) * 4.2,
+                (True,) * 3,
+                energy=-400.0 * (1 + number) - 13.0 * (1 + number % 3),
+                forces=rng.normal(size=grid.shape),
+                name=f"m{number}.xsf",
+            )
+        )
     return structures
 
 
@@ -44,7 +51,11 @@ def test_proposal_runs_from_end_to_end(tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["Ar.fingerprint.stp", "generate.in", "train.in"]
     settings = read_generate_input(folder / "generate.in")
     assert [entry.path for entry in settings.files] == ["../xsf/*.xsf"]
-    assert settings.derivatives.delta == found["delta"] == pytest.approx(0.01 * found["shortest_distances"]["Ar-Ar"], rel=0.1)
+    assert (
+        settings.derivatives.delta
+        == found["delta"]
+        == pytest.approx(0.01 * found["shortest_distances"]["Ar-Ar"], rel=0.1)
+    )
     (folder / "train.in").write_text((folder / "train.in").read_text().replace("ITERATIONS 1000", "ITERATIONS 3"))
     assert report(folder, "generate", "generate.in")["copies"] > 0
     assert report(folder, "train", "train.in")["n_copies"] > 0
@@ -162,12 +173,14 @@ def test_golden_structures_give_sensible_lengths(tmp_path: Path) -> None:
     assert "Si" in succeed(tmp_path, "setup", str(GOLDEN / "mono/xsf/*.xsf"), "--force").out
 
 
-@pytest.mark.parametrize(("forces", "words"), [(None, "no Taylor copies (without forces)"),
-                                               (1e-9, "no Taylor copies (near-zero forces)")])
+@pytest.mark.parametrize(
+    ("forces", "words"), [(None, "no Taylor copies (without forces)"), (1e-9, "no Taylor copies (near-zero forces)")]
+)
 def test_without_forces_to_use_no_copies_are_proposed(tmp_path: Path, forces: float | None, words: str) -> None:
     for structure in mixtures():
-        write_xsf(tmp_path / structure.name,
-                  replace(structure, forces=None if forces is None else forces * structure.forces))
+        write_xsf(
+            tmp_path / structure.name, replace(structure, forces=None if forces is None else forces * structure.forces)
+        )
     assert words in succeed(tmp_path, "setup", "m*.xsf").out
     assert read_train_input(tmp_path / "train.in").taylorset == ()
     succeed(tmp_path, "generate", "generate.in")

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_support import contents, report, run, succeed
 
+from cli_support import contents, report, run, succeed
 from taylorfit.formats.scan_table import read_scan_table
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
 from taylorfit.studies import STUDIES, find_study
 
-EPOCHS = (("train-quick.in", r"ITERATIONS .*", "ITERATIONS 4"),
-          ("train-quick.in", r"VALIDATIONEVERY .*", "VALIDATIONEVERY 2"))
+EPOCHS = (
+    ("train-quick.in", r"ITERATIONS .*", "ITERATIONS 4"),
+    ("train-quick.in", r"VALIDATIONEVERY .*", "VALIDATIONEVERY 2"),
+)
 
 
 def edited(folder: Path, name: str, *edits: tuple[str, str, str]) -> Path:
@@ -35,7 +37,7 @@ def study(folder: Path, name: str, *options: str) -> dict:
 
 def table_under(page: str, title: str) -> list[list[str]]:
     """Cells of the first table of a section, header first."""
-    lines = [line for line in page[page.index(f"## {title}"):].split("\n\n") if line.startswith("| ")]
+    lines = [line for line in page[page.index(f"## {title}") :].split("\n\n") if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()]
 
 
@@ -57,12 +59,20 @@ def periodic_frames(folder: Path, symbols: tuple[str, ...], n: int = 7, length: 
     folder.mkdir()
     side = round(np.ceil(len(symbols) ** (1 / 3)))
     places = np.stack(np.meshgrid(*3 * [np.arange(side)], indexing="ij"), axis=-1).reshape(-1, 3)
-    grid = length / side * places[:len(symbols)]
+    grid = length / side * places[: len(symbols)]
     for k in range(n):
         shift = rng.normal(scale=0.08, size=grid.shape)
-        write_xsf(folder / f"{k}.xsf", Structure(
-            symbols, grid + shift, cell=np.diag([length, 1.01 * length, 0.99 * length]), pbc=(True, True, True),
-            energy=float(5.0 * (shift**2).sum()) - 20.0 * len(symbols), forces=-10.0 * shift))
+        write_xsf(
+            folder / f"{k}.xsf",
+            Structure(
+                symbols,
+                grid + shift,
+                cell=np.diag([length, 1.01 * length, 0.99 * length]),
+                pbc=(True, True, True),
+                energy=float(5.0 * (shift**2).sum()) - 20.0 * len(symbols),
+                forces=-10.0 * shift,
+            ),
+        )
     return folder
 
 
@@ -71,8 +81,9 @@ def periodic_frames(folder: Path, symbols: tuple[str, ...], n: int = 7, length: 
 
 def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
     modes = ("energy", "taylor", "centred", "directional", "exact")
-    folder = edited(tmp_path / "lj", "lj-dimer", *(
-        (f"train-{mode}.in", r"ITERATIONS .*", "ITERATIONS 40") for mode in modes))
+    folder = edited(
+        tmp_path / "lj", "lj-dimer", *((f"train-{mode}.in", r"ITERATIONS .*", "ITERATIONS 40") for mode in modes)
+    )
     found = study(folder, "lj-dimer", "--seeds", "2")
     page = check_page(folder, found, {"dimer"})
     numbers = table_under(page, "Numbers")
@@ -100,12 +111,17 @@ def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
 def water(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """The study of water clusters with few structures, copies, modes and epochs; its report."""
     folder = edited(
-        tmp_path_factory.mktemp("studies") / "water", "water-cluster", *EPOCHS,
-        ("modes-quick.in", "mode .*", "mode energy taylor exact"), ("modes-quick.in", "seeds .*", "a 2\nseeds 1 2"),
-        ("cartesian-quick.in", "a 12", "a 6"), ("delta-quick.in", "delta .*", "delta 0.008 0.02"),
+        tmp_path_factory.mktemp("studies") / "water",
+        "water-cluster",
+        *EPOCHS,
+        ("modes-quick.in", "mode .*", "mode energy taylor exact"),
+        ("modes-quick.in", "seeds .*", "a 2\nseeds 1 2"),
+        ("cartesian-quick.in", "a 12", "a 6"),
+        ("delta-quick.in", "delta .*", "delta 0.008 0.02"),
         ("delta-quick.in", "a 22", "a 2"),
         *((f"{scan}-quick.in", "size 160", "size 10") for scan in ("modes", "cartesian", "delta")),
-        ("sizes-quick.in", "size 471", "size 20"))
+        ("sizes-quick.in", "size 471", "size 20"),
+    )
     # Structures that are there stay: a few of the example's, placed before the study begins
     scratch = folder.parent / "scratch"
     scratch.mkdir()
@@ -123,14 +139,20 @@ def test_water_clusters(water: tuple[Path, dict]) -> None:
     modes = table_under(page, "Modes")
     lines = [line for line in modes[2:] if "last epoch" not in line[0]]
     assert [line[:4] for line in lines] == [
-        ["energy", "–", "10", "1"], ["taylor", "B, δ 0.008 Å, a 2", "10", "1"],
+        ["energy", "–", "10", "1"],
+        ["taylor", "B, δ 0.008 Å, a 2", "10", "1"],
         ["taylor", "A, δ 0.03 Å, a 6", "10", "1"],
-        ["exact", "–", "10", "1"]]
+        ["exact", "–", "10", "1"],
+    ]
     # Its numbers are those of the table of the scan
-    row, = [row for row in read_scan_table(folder / "quick.csv") if row["mode"] == "exact"]
+    (row,) = [row for row in read_scan_table(folder / "quick.csv") if row["mode"] == "exact"]
     assert lines[-1][4] == f"{float(row['energy_rmse_meV_per_atom']):.2f}"
     assert {line[0] for line in table_under(page, "Equal time")[2:]} == {
-        "energy", "taylor, B, δ 0.008 Å, a 2", "taylor, A, δ 0.03 Å, a 6", "exact"}
+        "energy",
+        "taylor, B, δ 0.008 Å, a 2",
+        "taylor, A, δ 0.03 Å, a 6",
+        "exact",
+    }
     # For each strategy the displacement with the smallest force error
     errors: dict[str, dict[str, list[float]]] = {"A": {}, "B": {}}
     for one in read_scan_table(folder / "quick.csv"):
@@ -151,7 +173,7 @@ def test_more_seeds_are_added_to_those_there(water: tuple[Path, dict]) -> None:
     found = study(folder, "water-cluster", "--seeds", "2")
     after = read_scan_table(folder / "quick.csv")
     assert found["exit_code"] == 0 and len(after) == 2 * len(before)
-    assert [row["key"] for row in after[:len(before)]] == [row["key"] for row in before]
+    assert [row["key"] for row in after[: len(before)]] == [row["key"] for row in before]
     assert {line[3] for line in table_under((folder / "RESULTS.md").read_text(), "Modes")[2:]} == {"2"}
 
 
@@ -175,12 +197,19 @@ def test_page_from_what_is_there(tmp_path: Path, water: tuple[Path, dict]) -> No
 def test_bulk_water_with_dynamics(tmp_path: Path) -> None:
     symbols = 4 * ("O", "H", "H")
     folder = edited(
-        tmp_path / "bulk", "bulk-water", *EPOCHS, ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
-        ("modes-quick.in", "size .*", "size 5"), ("copies-quick.in", "size .*", "size 5"),
+        tmp_path / "bulk",
+        "bulk-water",
+        *EPOCHS,
+        ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
+        ("modes-quick.in", "size .*", "size 5"),
+        ("copies-quick.in", "size .*", "size 5"),
         ("copies-quick.in", "a .*", "a 2 4"),
-        ("modes-quick.in", "a 12", "a 4"), ("md-quick.in", "STEPS .*", "STEPS 4"),
+        ("modes-quick.in", "a 12", "a 4"),
+        ("md-quick.in", "STEPS .*", "STEPS 4"),
         ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
-        ("md-quick.in", "SAMPLE .*", "SAMPLE 2"), ("md-quick.in", "r_max=6.0", "r_max=3.2"))
+        ("md-quick.in", "SAMPLE .*", "SAMPLE 2"),
+        ("md-quick.in", "r_max=6.0", "r_max=3.2"),
+    )
     found = study(folder, "bulk-water", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
     page = check_page(folder, found, {"time", "errors", "directions", "copies", "md-rdf"})
     walks = table_under(page, "Figure 8")
@@ -194,13 +223,20 @@ def test_bulk_water_with_dynamics(tmp_path: Path) -> None:
 def test_lmnto_with_dynamics(tmp_path: Path) -> None:
     symbols = ("Li", "Mo", "Ni", "Ti", "O", "O", "O", "O")
     folder = edited(
-        tmp_path / "oxide", "lmnto", *EPOCHS, ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
-        ("modes-quick.in", "size .*", "size 5"), ("delta-quick.in", "size .*", "size 5"),
+        tmp_path / "oxide",
+        "lmnto",
+        *EPOCHS,
+        ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
+        ("modes-quick.in", "size .*", "size 5"),
+        ("delta-quick.in", "size .*", "size 5"),
         ("modes-quick.in", "a 20", "a 3"),
-        ("delta-quick.in", "a 20", "a 3"), ("delta-quick.in", "delta .*", "delta 0.02 0.03"),
+        ("delta-quick.in", "a 20", "a 3"),
+        ("delta-quick.in", "delta .*", "delta 0.02 0.03"),
         ("md-quick.in", "REPEAT .*", "REPEAT 1 1 1"),
-        ("md-quick.in", "STEPS .*", "STEPS 4"), ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
-        ("md-quick.in", "SAMPLE .*", "SAMPLE 1"))
+        ("md-quick.in", "STEPS .*", "STEPS 4"),
+        ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
+        ("md-quick.in", "SAMPLE .*", "SAMPLE 1"),
+    )
     found = study(folder, "lmnto", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
     page = check_page(folder, found, {"time", "errors", "directions", "delta", "md"})
     paper = {line[0]: line for line in table_under(page, "Paper and here")[2:]}
@@ -211,10 +247,17 @@ def test_lmnto_with_dynamics(tmp_path: Path) -> None:
 
 def test_tio2(tmp_path: Path) -> None:
     folder = edited(
-        tmp_path / "oxide", "tio2", *EPOCHS, ("modes-quick.in", "size .*", "size 4"), ("modes-quick.in", "a 10", "a 2"),
+        tmp_path / "oxide",
+        "tio2",
+        *EPOCHS,
+        ("modes-quick.in", "size .*", "size 4"),
+        ("modes-quick.in", "a 10", "a 2"),
         ("modes-quick.in", "mode .*", "mode energy directional"),
-        *((f"{symbol}.stp", "radial_Rc=8.0 (.*) angular_Rc=6.5", r"radial_Rc=4.0 \1 angular_Rc=3.0")
-          for symbol in ("Ti", "O")))
+        *(
+            (f"{symbol}.stp", "radial_Rc=8.0 (.*) angular_Rc=6.5", r"radial_Rc=4.0 \1 angular_Rc=3.0")
+            for symbol in ("Ti", "O")
+        ),
+    )
     frames = periodic_frames(tmp_path / "frames", ("Ti", "O", "O"), length=4.2)
     found = study(folder, "tio2", "--seeds", "1", "--data", str(frames))
     page = check_page(folder, found, {"time", "errors", "directions"})
@@ -224,16 +267,19 @@ def test_tio2(tmp_path: Path) -> None:
 # --- what is wrong with a call -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    (("study", "lmnto", "--quick"), ("--data PATH", "aenet-python", "10.1038/s41524-020-0323-8")),
-    (("study", "bulk-water", "--quick"), ("--data PATH", "deepmd-kit")),
-    (("study", "lmnto", "--full", "--data", "nowhere"), ("nowhere", "cannot be read")),
-    (("study", "lj-dimer", "--full", "--data", "."), ("takes no data",)),
-    (("study", "fig2", "--quick"), ("no such study", *STUDIES)),
-    (("study", "lj-dimer"), ("--quick", "--full")),
-    (("study", "lj-dimer", "--quick", "--full"), ("--full",)),
-    (("study", "lj-dimer", "--quick", "--seeds", "0"), ("--seeds", "at least 1")),
-])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("study", "lmnto", "--quick"), ("--data PATH", "aenet-python", "10.1038/s41524-020-0323-8")),
+        (("study", "bulk-water", "--quick"), ("--data PATH", "deepmd-kit")),
+        (("study", "lmnto", "--full", "--data", "nowhere"), ("nowhere", "cannot be read")),
+        (("study", "lj-dimer", "--full", "--data", "."), ("takes no data",)),
+        (("study", "fig2", "--quick"), ("no such study", *STUDIES)),
+        (("study", "lj-dimer"), ("--quick", "--full")),
+        (("study", "lj-dimer", "--quick", "--full"), ("--full",)),
+        (("study", "lj-dimer", "--quick", "--seeds", "0"), ("--seeds", "at least 1")),
+    ],
+)
 def test_one_line_says_what_is_wrong(argv: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:
     complaint = run(tmp_path, *argv).complaint
     assert all(word in complaint for word in words), complaint

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_support import contents, generate_in, make_toy, report, run, succeed, taylor, write_setups
 
-from taylorfit.settings.generate import read_generate_input
+from cli_support import contents, generate_in, make_toy, report, run, succeed, taylor, write_setups
 from taylorfit.formats.structures.xsf import write_xsf
-from taylorfit.model.structure import Structure
 from taylorfit.generation.suggest import force_statistics
+from taylorfit.model.structure import Structure
+from taylorfit.settings.generate import read_generate_input
 
 
 @pytest.mark.parametrize("mode", ["centred", "taylor"])
@@ -20,7 +20,7 @@ def test_the_block_generates_what_was_forecast(mode: str, tmp_path: Path) -> Non
     before = contents(tmp_path)
     result = succeed(tmp_path, "suggest", "xsf/*.xsf", "--temperature", "2000", "--mode", mode, "--threads", "1")
     assert contents(tmp_path) == before
-    block = result.out[result.out.index("DERIVATIVES"):]
+    block = result.out[result.out.index("DERIVATIVES") :]
     extra = block.replace("\n", "\ntemperature=2000 ", 1)
     (tmp_path / "again.in").write_text(generate_in(("Ar",), ["xsf/*.xsf"], extra=extra))
     found = report(tmp_path, "suggest", "xsf/*.xsf", "--temperature", "2000", "--mode", mode)
@@ -60,18 +60,23 @@ def test_without_curvature_the_bond_decides(tmp_path: Path) -> None:
 def test_large_cells_get_random_vectors_and_keep_rotations(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     grid = 2.5 * np.array(list(np.ndindex(6, 6, 6)), dtype=float) + rng.uniform(-0.1, 0.1, (216, 3))
-    write_xsf(tmp_path / "a.xsf", Structure(("Ar",) * 216, grid, 15.0 * np.eye(3), (True,) * 3, -1.0,
-                                            rng.normal(size=(216, 3))))
+    write_xsf(
+        tmp_path / "a.xsf",
+        Structure(("Ar",) * 216, grid, 15.0 * np.eye(3), (True,) * 3, -1.0, rng.normal(size=(216, 3))),
+    )
     found = report(tmp_path, "suggest", "a.xsf", "--temperature", "500")
     assert found["strategy"] == "random" and found["fraction"] == 24 and "rotations" not in found["derivatives"]
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (("--temperature", "-3"), "--temperature is not positive"),
-    (("--curvature", "Ar"), "not a list of force constants: found 'Ar'"),
-    (("--curvature", "O:3"), "no curvature for a species: found 'Ar'"),
-    (("--potential", "none.nn"), "none.nn"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--temperature", "-3"), "--temperature is not positive"),
+        (("--curvature", "Ar"), "not a list of force constants: found 'Ar'"),
+        (("--curvature", "O:3"), "no curvature for a species: found 'Ar'"),
+        (("--potential", "none.nn"), "none.nn"),
+    ],
+)
 def test_impossible_arguments(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
     make_toy(tmp_path, 3)
     assert words in run(tmp_path, "suggest", "xsf/*.xsf", *arguments).complaint

@@ -14,14 +14,21 @@ from pathlib import Path
 import pytest
 
 from cli_support import make_toy, run, run_process, start, succeed, taylor, train_in
-from taylorfit.tools import progress
 from taylorfit.commands.cli import COMMANDS
-from taylorfit.settings import generate as generate_input, predict as predict_input, scan as scan_input, train as train_input
+from taylorfit.settings import generate as generate_input
+from taylorfit.settings import predict as predict_input
+from taylorfit.settings import scan as scan_input
+from taylorfit.settings import train as train_input
+from taylorfit.tools import progress
 
 pty = pytest.importorskip("pty", reason="needs pseudo terminals")
 
-KEYWORDS = {"generate": generate_input.KEYWORDS, "train": train_input.KEYWORDS, "predict": predict_input.KEYWORDS,
-            "scan": scan_input.KEYWORDS}
+KEYWORDS = {
+    "generate": generate_input.KEYWORDS,
+    "train": train_input.KEYWORDS,
+    "predict": predict_input.KEYWORDS,
+    "scan": scan_input.KEYWORDS,
+}
 
 
 @pytest.fixture
@@ -147,7 +154,9 @@ def test_short_work_in_a_pipe_shows_no_progress(toy: Path) -> None:
 
 
 def test_ctrl_c_during_generate_leaves_nothing_and_ends_soon(tmp_path: Path) -> None:
-    make_toy(tmp_path, 20, 12, extra=taylor(delta=0.02, fraction=20000, N_max=1000000, outfile="copies.train"), radial=12)
+    make_toy(
+        tmp_path, 20, 12, extra=taylor(delta=0.02, fraction=20000, N_max=1000000, outfile="copies.train"), radial=12
+    )
     before = sorted(path.name for path in tmp_path.iterdir())
     process = start(tmp_path, "generate", "generate.in", "--write-xsf", "copies")
     while process.poll() is None and not any(tmp_path.glob(".copies*")):

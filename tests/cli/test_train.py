@@ -13,19 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_support import (
-    contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train, train_in,
-)
-from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
-from taylorfit.training import prepare as problem
+from cli_support import contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train, train_in
 from taylorfit.commands import train as train_command
-from taylorfit.training.pack import Split
 from taylorfit.errors import InputError
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.scaling import standardisation
 from taylorfit.taylor.provenance import parse_copy_name
+from taylorfit.training import prepare as problem
+from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
+from taylorfit.training.pack import Split
 
 EPOCHS = ("train_mae", "train_rmse", "test_mae", "test_rmse")
 
@@ -56,11 +54,11 @@ def predicted(folder: Path) -> dict[str, float]:
     energies = {}
     for s, name in enumerate(training_set.names):
         a, b = training_set.first_atom[s], training_set.first_atom[s + 1]
-        x = training_set.descriptors[training_set.first_value[a]:training_set.first_value[b]].reshape(b - a, -1)
+        x = training_set.descriptors[training_set.first_value[a] : training_set.first_value[b]].reshape(b - a, -1)
         x, start = (x - shift) * factor, 0
         sizes = potential.network.layer_sizes
         for n_in, n_out in zip(sizes, sizes[1:]):
-            w = potential.network.weights[start:start + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
+            w = potential.network.weights[start : start + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
             start += w.size
             x = x @ w[:-1] + w[-1]
             if start < potential.network.n_weights:
@@ -148,8 +146,16 @@ def test_best_and_last_potentials_are_what_the_report_says(toy: Path) -> None:
 
 def test_the_report_has_the_keys_the_help_documents(toy: Path) -> None:
     found = train(toy, iterations=3)
-    assert {"epochs", "best_epoch", "n_train", "n_test", "n_copies", "seconds_per_epoch", "validation",
-            "validation_last"} <= set(found)
+    assert {
+        "epochs",
+        "best_epoch",
+        "n_train",
+        "n_test",
+        "n_copies",
+        "seconds_per_epoch",
+        "validation",
+        "validation_last",
+    } <= set(found)
     assert set(EPOCHS) | {"epoch"} <= set(found["epochs"][0])
     help_text = run(toy, "train", "--help").out
     for key in set(found) - {"command", "version", "exit_code"}:
@@ -180,7 +186,9 @@ def test_copies_of_a_structure_listed_twice_are_not_trained_on_when_one_of_the_t
     (tmp_path / "generate.in").write_text(text.replace("FILES\n6", "FILES\n12") + text.partition("FILES\n6\n")[2])
     succeed(tmp_path, "generate", "generate.in")
     found = train(tmp_path, iterations=0, testpercent=25, save_energies=True)
-    tested, trained = ({row[-1] for row in energies_file(tmp_path / f"energies.{part}.0")} for part in ("test", "train"))
+    tested, trained = (
+        {row[-1] for row in energies_file(tmp_path / f"energies.{part}.0")} for part in ("test", "train")
+    )
     assert tested & trained  # the case that is meant
     assert found["n_copies"] == 4 * len(trained - tested)
 
@@ -194,7 +202,8 @@ def test_errors_are_of_reference_structures_alone(toy: Path) -> None:
 
 def test_copies_in_the_training_set_itself_are_copies_too(toy: Path) -> None:
     (toy / "generate.in").write_text(
-        (toy / "generate.in").read_text().replace("outfile=copies.train", "").replace("toy.train", "all.train"))
+        (toy / "generate.in").read_text().replace("outfile=copies.train", "").replace("toy.train", "all.train")
+    )
     assert report(toy, "generate", "generate.in")["copies"] == 144
     found = train(toy, iterations=2, testpercent=25, trainingset="all.train")
     assert (found["n_train"], found["n_test"], found["n_copies"]) == (18, 6, 108)
@@ -235,8 +244,9 @@ def test_losses_differ_for_structures_of_different_size(tmp_path: Path) -> None:
     for s in range(5):
         write_xsf(tmp_path / structures[s].name, morse_cluster(rng, 9))
     succeed(tmp_path, "generate", "generate.in")
-    found = {loss: errors(train(tmp_path, "--fresh", iterations=60, testpercent=0, loss=loss))
-             for loss in ("aenet", "total")}
+    found = {
+        loss: errors(train(tmp_path, "--fresh", iterations=60, testpercent=0, loss=loss)) for loss in ("aenet", "total")
+    }
     assert np.array_equal(found["aenet"][0, :2], found["total"][0, :2])
     assert not np.isclose(found["aenet"][5:30, 1], found["total"][5:30, 1], rtol=1e-6).all()
 
@@ -319,8 +329,10 @@ def test_the_number_of_threads_does_not_change_a_bit(toy: Path) -> None:
 
 def outcome(folder: Path, found: dict[str, Any]) -> tuple[Any, ...]:
     """All that must agree between a resumed and an uninterrupted run."""
-    kept = {key: found[key] for key in ("epochs", "best_epoch", "status", "validation", "validation_last",
-                                        "validation_history")}
+    kept = {
+        key: found[key]
+        for key in ("epochs", "best_epoch", "status", "validation", "validation_last", "validation_history")
+    }
     return kept, (folder / "Ar.nn").read_bytes(), (folder / "Ar.nn.last").read_bytes()
 
 
@@ -335,7 +347,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(toy: Path) -> Non
     assert outcome(toy, resumed) == whole
 
 
-def test_a_run_killed_between_checkpoints_is_resumed_from_the_last_one(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_between_checkpoints_is_resumed_from_the_last_one(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = outcome(toy, train(toy, "--fresh", iterations=40, **SETTINGS))
     for path in toy.glob("*.nn*"):
         path.unlink()
@@ -354,6 +368,7 @@ def _power_cut_at(epoch: int) -> Any:
         if found.epoch == epoch:
             raise SystemError("power cut")
         return ""
+
     return line
 
 
@@ -382,9 +397,18 @@ def test_ctrl_c_ends_a_run_within_seconds_and_it_can_be_resumed(toy: Path) -> No
     assert resumed == whole
 
 
-@pytest.mark.parametrize("change", (
-    {"seed": 2}, {"testpercent": 50}, {"loss": "total"}, {"copyweight": 0.5}, {"hidden": "1 7:tanh"}, {"taylorset": ""},
-), ids=str)
+@pytest.mark.parametrize(
+    "change",
+    (
+        {"seed": 2},
+        {"testpercent": 50},
+        {"loss": "total"},
+        {"copyweight": 0.5},
+        {"hidden": "1 7:tanh"},
+        {"taylorset": ""},
+    ),
+    ids=str,
+)
 def test_a_checkpoint_of_other_data_or_settings_is_refused(toy: Path, change: dict[str, Any]) -> None:
     train(toy, iterations=5, testpercent=25, taylorset="copies.train")
     for path in toy.glob("*.nn*"):
@@ -422,7 +446,7 @@ def test_every_damage_to_a_checkpoint_is_one_clear_complaint(tmp_path: Path) -> 
             load_checkpoint(path, "identity")
     harmless = 0
     for position in range(0, len(intact), 3):
-        path.write_bytes(intact[:position] + bytes([intact[position] ^ 0x5A]) + intact[position + 1:])
+        path.write_bytes(intact[:position] + bytes([intact[position] ^ 0x5A]) + intact[position + 1 :])
         try:
             found = load_checkpoint(path, "identity")
         except InputError:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from cli_support import generate_in, make_toy, report, run, start, succeed, taylor, train_in, write_setups
-from taylorfit.training.checkpoint import load_checkpoint
-from taylorfit.formats.companion import geometry_path
 from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.companion import geometry_path
 from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.training.checkpoint import load_checkpoint
 
 MODES = ("energy", "taylor", "centred", "directional", "exact")
 LINES = {mode: f"mode={mode}" + (" directions=6" if mode == "directional" else "") for mode in MODES}
@@ -49,7 +49,13 @@ def test_one_word_switches_the_mode_and_forces_get_better(toy: Path) -> None:
     best = {}
     for mode in MODES:
         copies = {"taylorset": "copies.train"} if mode in ("taylor", "centred") else {}
-        found = train(toy, "--fresh", iterations=150, forces=f"{LINES[mode]}" + (" beta=1e-2" if mode != "taylor" else ""), **copies)
+        found = train(
+            toy,
+            "--fresh",
+            iterations=150,
+            forces=f"{LINES[mode]}" + (" beta=1e-2" if mode != "taylor" else ""),
+            **copies,
+        )
         assert found["mode"] == mode
         assert found["criterion"] == ("energy" if mode == "energy" else "both")
         best[mode] = min(e["test_force_rmse"] for e in found["epochs"] if e["test_force_rmse"] is not None)
@@ -73,7 +79,8 @@ def test_errors_of_the_test_set_are_those_of_predict(toy: Path, mode: str) -> No
     found = train(toy, "--fresh", forces=LINES[mode], save_energies=True, **copies)
     tested = [line.split()[-1] for line in (toy / "energies.test.0").read_text().splitlines()[1:]]
     (toy / "predict.in").write_text(
-        "TYPES\n1\nAr\n\nNETWORKS\nAr Ar.nn\n\nFORCES\n\nFILES\n" + "\n".join([str(len(tested)), *tested]) + "\n")
+        "TYPES\n1\nAr\n\nNETWORKS\nAr Ar.nn\n\nFORCES\n\nFILES\n" + "\n".join([str(len(tested)), *tested]) + "\n"
+    )
     errors = report(toy, "predict", "predict.in")["errors"]
     best = found["epochs"][found["best_epoch"]]
     assert best["test_force_rmse"] == pytest.approx(errors["force_rmse"], rel=1e-5)
@@ -133,7 +140,9 @@ def test_a_companion_of_another_set_or_a_damaged_one_is_refused(toy: Path, tmp_p
     path = Path(geometry_path(toy / "toy.train"))
     content = path.read_bytes()
     path.write_bytes(content[:-50])
-    assert "toy.train.geometry: is not a companion of a training set, or is damaged" in complaint(toy, forces="mode=exact")
+    assert "toy.train.geometry: is not a companion of a training set, or is damaged" in complaint(
+        toy, forces="mode=exact"
+    )
     other = tmp_path / "other"
     make_toy(other, 24, seed=2)
     succeed(other, "generate", "generate.in")
@@ -161,7 +170,9 @@ def test_descriptor_derivatives_of_aenet_serve_as_well(toy: Path) -> None:
 
 
 def test_a_share_of_the_forces(toy: Path) -> None:
-    all_, half = (train(toy, "--fresh", forces=f"mode=exact percent={p}", iterations=5)["n_force_atoms"] for p in (100, 50))
+    all_, half = (
+        train(toy, "--fresh", forces=f"mode=exact percent={p}", iterations=5)["n_force_atoms"] for p in (100, 50)
+    )
     assert all_ == 5 * 18 and half == 5 * 9
 
 
@@ -187,7 +198,9 @@ def test_beta_can_change_in_between(toy: Path) -> None:
     assert changed[40]["train_force_rmse"] < plain[40]["train_force_rmse"]
 
 
-@pytest.mark.parametrize("line", (LINES["exact"], LINES["directional"], "mode=exact beta=1e-3,1e-2@15", LINES["centred"]))
+@pytest.mark.parametrize(
+    "line", (LINES["exact"], LINES["directional"], "mode=exact beta=1e-3,1e-2@15", LINES["centred"])
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(toy: Path, line: str) -> None:
     copies = {"taylorset": "copies.train"} if "centred" in line else {}
     whole = train(toy, "--fresh", forces=line, **copies)
@@ -219,21 +232,24 @@ def test_ctrl_c_leaves_a_checkpoint(toy: Path) -> None:
 # --- input --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("keywords, expected", (
-    ({"forces": "mode=exact beta=0"}, "beta out of range"),
-    ({"forces": "mode=exact beta=1e-3,1e-2"}, "a later weight without its epoch"),
-    ({"forces": "mode=exact beta=1e-3,1e-2@30,1e-3@20"}, "epochs of beta out of order"),
-    ({"forces": "mode=directional directions=0"}, "no directions"),
-    ({"forces": "mode=exact percent=0"}, "not a percentage"),
-    ({"forces": "mode=exact weight_H=-1"}, "weight_H out of range"),
-    ({"forces": "mode=energy derivatives=a.forces"}, "derivatives= without mode=exact"),
-    ({"forces": "mode=taylor virial=1"}, "virial= does not go with mode=taylor"),
-    ({"forces": "mode=exact virial=1"}, "without stresses"),
-    ({"forces": "mode=exact", "copyweight": 2}, "no COPYWEIGHT"),
-    ({"forces": "mode=exakt"}, "exact"),
-    ({"forces": "mode=exact derivatives=nothing.forces"}, "nothing.forces"),
-    ({"best": "forces"}, "one of energy both"),
-))
+@pytest.mark.parametrize(
+    "keywords, expected",
+    (
+        ({"forces": "mode=exact beta=0"}, "beta out of range"),
+        ({"forces": "mode=exact beta=1e-3,1e-2"}, "a later weight without its epoch"),
+        ({"forces": "mode=exact beta=1e-3,1e-2@30,1e-3@20"}, "epochs of beta out of order"),
+        ({"forces": "mode=directional directions=0"}, "no directions"),
+        ({"forces": "mode=exact percent=0"}, "not a percentage"),
+        ({"forces": "mode=exact weight_H=-1"}, "weight_H out of range"),
+        ({"forces": "mode=energy derivatives=a.forces"}, "derivatives= without mode=exact"),
+        ({"forces": "mode=taylor virial=1"}, "virial= does not go with mode=taylor"),
+        ({"forces": "mode=exact virial=1"}, "without stresses"),
+        ({"forces": "mode=exact", "copyweight": 2}, "no COPYWEIGHT"),
+        ({"forces": "mode=exakt"}, "exact"),
+        ({"forces": "mode=exact derivatives=nothing.forces"}, "nothing.forces"),
+        ({"best": "forces"}, "one of energy both"),
+    ),
+)
 def test_what_cannot_be_done_is_one_line(toy: Path, keywords: dict[str, Any], expected: str) -> None:
     assert expected in complaint(toy, **keywords)
 
@@ -277,8 +293,11 @@ def stress_error(folder: Path) -> float:
 
     structures = list(read_structures(str(folder / "data.extxyz")))
     found = evaluate(structures, PotentialTables.from_potentials(read_potentials({"Ar": str(folder / "Ar.nn.last")})))
-    return float(np.sqrt(np.mean([((e.strain_derivative - s.volume * s.stress) / s.n_atoms) ** 2
-                                  for e, s in zip(found, structures)])))
+    return float(
+        np.sqrt(
+            np.mean([((e.strain_derivative - s.volume * s.stress) / s.n_atoms) ** 2 for e, s in zip(found, structures)])
+        )
+    )
 
 
 def test_stresses_are_trained_on_where_the_data_has_them(tmp_path: Path) -> None:
@@ -289,20 +308,30 @@ def test_stresses_are_trained_on_where_the_data_has_them(tmp_path: Path) -> None
         train(tmp_path, "--fresh", forces=f"mode=exact beta=1e-4 virial={virial}", iterations=150, testpercent=20)
         errors[virial] = stress_error(tmp_path)
     assert errors[1] < 0.6 * errors[0]
-    train(tmp_path, "--fresh", forces="mode=directional directions=5 beta=1e-4 virial=1", iterations=150, testpercent=20)
+    train(
+        tmp_path, "--fresh", forces="mode=directional directions=5 beta=1e-4 virial=1", iterations=150, testpercent=20
+    )
     assert stress_error(tmp_path) < 0.7 * errors[0]
 
 
 def test_strained_copies_teach_stresses_group_centred(tmp_path: Path) -> None:
     periodic_set(tmp_path)
     text = (tmp_path / "generate.in").read_text()
-    (tmp_path / "strain.in").write_text(text.replace("OUTPUT toy.train", "OUTPUT unused.train").replace(
-        "\n\nFILES", "\n\n" + taylor(strategy="strain", strain=0.002, fraction=12, outfile="strained.train") + "\n\nFILES", 1))
-    (tmp_path / "generate.in").write_text(text.replace(
-        "\n\nFILES", "\n\n" + taylor(delta=0.01, fraction=8, outfile="copies.train") + "\n\nFILES", 1))
+    (tmp_path / "strain.in").write_text(
+        text.replace("OUTPUT toy.train", "OUTPUT unused.train").replace(
+            "\n\nFILES",
+            "\n\n" + taylor(strategy="strain", strain=0.002, fraction=12, outfile="strained.train") + "\n\nFILES",
+            1,
+        )
+    )
+    (tmp_path / "generate.in").write_text(
+        text.replace("\n\nFILES", "\n\n" + taylor(delta=0.01, fraction=8, outfile="copies.train") + "\n\nFILES", 1)
+    )
     for file in ("generate.in", "strain.in"):
         succeed(tmp_path, "generate", file)
-    train(tmp_path, "--fresh", forces="mode=centred beta=1e-4", taylorset="copies.train", iterations=150, testpercent=20)
+    train(
+        tmp_path, "--fresh", forces="mode=centred beta=1e-4", taylorset="copies.train", iterations=150, testpercent=20
+    )
     without = stress_error(tmp_path)
     both = {"taylorset": "copies.train strained.train", "testpercent": 20}
     train(tmp_path, "--fresh", forces="mode=centred beta=1e-4 virial=1", iterations=150, **both)
@@ -326,8 +355,10 @@ def test_weights_in_structure_files_reach_the_loss(tmp_path: Path) -> None:
             if number == 4:
                 weights[2] = 0.0
                 forces[2] += 2.0 * spoilt
-            write_xsf(folder / s.name, replace(s, energy=energy, forces=forces, force_weights=weights,
-                                               weight=0.0 if number == 3 else 1.0))
+            write_xsf(
+                folder / s.name,
+                replace(s, energy=energy, forces=forces, force_weights=weights, weight=0.0 if number == 3 else 1.0),
+            )
         succeed(folder, "generate", "generate.in")
         found = train(folder, forces="mode=exact", testpercent=0, iterations=10)
         results.append(read_potential(folder / "Ar.nn.last").network.weights)

@@ -9,7 +9,10 @@ import pytest
 from cli_support import make_toy, report, run, succeed, taylor, train_in
 
 METHODS = {
-    "lm batchsize=12 iter=2": 3.0, "ekf": 2.0, "adam mu=0.005 batchsize=2": 2.0, "online_gd alpha=0.05 gamma=0.03": 2.0,
+    "lm batchsize=12 iter=2": 3.0,
+    "ekf": 2.0,
+    "adam mu=0.005 batchsize=2": 2.0,
+    "online_gd alpha=0.05 gamma=0.03": 2.0,
 }
 """Line below METHOD; the training error falls at least by this factor in 10 epochs."""
 WHAT = ("epochs", "best_epoch", "n_copies")
@@ -25,8 +28,9 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write(folder: Path, toy: Path, method: str, iterations: int, **keywords: object) -> None:
-    text = train_in(trainingset=str(toy / "toy.train"), iterations=iterations, checkpoint=2, threads=1, copyweight=0.5,
-                    **keywords)
+    text = train_in(
+        trainingset=str(toy / "toy.train"), iterations=iterations, checkpoint=2, threads=1, copyweight=0.5, **keywords
+    )
     (folder / "train.in").write_text(text.replace("\nbfgs\n", f"\n{method}\n"))
 
 

@@ -15,14 +15,22 @@ from taylorfit.formats.aenet.network_ascii import read_potential_ascii, write_po
 from taylorfit.formats.aenet.network_binary import read_potential, write_potential
 from taylorfit.formats.aenet.text_records import TextRecordReader, list_directed, scientific
 from taylorfit.formats.aenet.trainset_ascii import (
-    AENET, AENET_PYTORCH, DIALECTS, read_trainset_ascii, write_trainset_ascii,
+    AENET,
+    AENET_PYTORCH,
+    DIALECTS,
+    read_trainset_ascii,
+    write_trainset_ascii,
 )
 from taylorfit.formats.aenet.trainset_binary import read_trainset, write_trainset
 from taylorfit.model.network import Potential
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
-LOCAL_POTENTIALS = ("mono/Si.nn", *(f"cluster/four_species/{x}.nn" for x in "CHNO"),
-                    "cluster/tio2_nets/Ti.nn", "cluster/tio2_nets/O.nn")
+LOCAL_POTENTIALS = (
+    "mono/Si.nn",
+    *(f"cluster/four_species/{x}.nn" for x in "CHNO"),
+    "cluster/tio2_nets/Ti.nn",
+    "cluster/tio2_nets/O.nn",
+)
 LOCAL_SETS = ("mono/mono.train", "cluster/four_species/mol.train", "cluster/tio2_nets/cluster.train")
 SHARED_SETS = ("behler", "lmnto", "run", "tio2/A_published_nets", "tio2/B_own_nets")
 
@@ -173,8 +181,27 @@ def test_name_that_has_no_text_form_is_refused(tmp_path: Path) -> None:
         write_trainset_ascii(tmp_path / "x", replace(training_set, names=["a\nb", *training_set.names[1:]]))
 
 
-NUMBERS = [0.0, -0.0, 1.0, -1.0, 0.1, 0.1 - 1e-17, 0.09999999999999999, 1e16, 1e17, 99999999999999984.0, 5e-324,
-           1.7976931348623157e308, 12345678901234567.0, 0.75, -2.5e-2, 1e-100, np.nan, np.inf, -np.inf]
+NUMBERS = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.1,
+    0.1 - 1e-17,
+    0.09999999999999999,
+    1e16,
+    1e17,
+    99999999999999984.0,
+    5e-324,
+    1.7976931348623157e308,
+    12345678901234567.0,
+    0.75,
+    -2.5e-2,
+    1e-100,
+    np.nan,
+    np.inf,
+    -np.inf,
+]
 
 
 def test_numbers_look_as_gfortran_shows_them(tmp_path: Path) -> None:
@@ -182,14 +209,20 @@ def test_numbers_look_as_gfortran_shows_them(tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("no gfortran")
     rng = np.random.default_rng(3)
-    numbers = np.array([*NUMBERS, *(rng.normal(size=500) * 10.0 ** rng.integers(-30, 30, 500)),
-                        *np.nextafter(10.0 ** np.arange(-20, 20), 0)])
+    numbers = np.array(
+        [
+            *NUMBERS,
+            *(rng.normal(size=500) * 10.0 ** rng.integers(-30, 30, 500)),
+            *np.nextafter(10.0 ** np.arange(-20, 20), 0),
+        ]
+    )
     numbers.astype("<f8").tofile(tmp_path / "numbers")
     (tmp_path / "show.f90").write_text(
         "program show\n implicit none\n integer :: stat\n real(8) :: x\n"
         " open(10, file='numbers', access='stream', form='unformatted')\n open(11, file='text')\n do\n"
         "  read(10, iostat=stat) x\n  if (stat /= 0) exit\n"
-        "  write(11, *) x\n  if (abs(x) <= huge(x)) write(11, '(1x,ES24.17)') x\n end do\nend program\n")
+        "  write(11, *) x\n  if (abs(x) <= huge(x)) write(11, '(1x,ES24.17)') x\n end do\nend program\n"
+    )
     subprocess.run([compiler, "show.f90", "-o", "show"], cwd=tmp_path, check=True)
     subprocess.run(["./show"], cwd=tmp_path, check=True)
     expected = []

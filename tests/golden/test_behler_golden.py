@@ -24,7 +24,9 @@ def golden(shared: Path) -> Path:
 
 
 def _tables(directory: Path) -> engine.DescriptorTables:
-    return engine.DescriptorTables.from_setups(SPECIES, [read_setup(directory / f"{s}.fingerprint.stp") for s in SPECIES])
+    return engine.DescriptorTables.from_setups(
+        SPECIES, [read_setup(directory / f"{s}.fingerprint.stp") for s in SPECIES]
+    )
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -78,7 +80,9 @@ def test_analytic_derivatives_equal_those_of_aenet(shared: Path) -> None:
     numbers = [(int(s[1:]), int(a[1:])) for s, a in keys]
     first_structure, first_atom = min(s for s, _ in numbers), min(a for _, a in numbers)
     lines = (directory / "descriptors.txt").read_text().splitlines()
-    names = [line.split(" file ")[1].split()[0] for line in lines if line.startswith("# structure ") and " file " in line]
+    names = [
+        line.split(" file ")[1].split()[0] for line in lines if line.startswith("# structure ") and " file " in line
+    ]
     tables = _tables(directory)
     structures = [read_xsf(directory / name) for name in names]
     assert sum(structure.n_atoms for structure in structures) == len(numbers) > 0
@@ -88,7 +92,7 @@ def test_analytic_derivatives_equal_those_of_aenet(shared: Path) -> None:
         expected = np.zeros((own.shape[0], structure.n_atoms, 3))
         np.add.at(expected.transpose(1, 0, 2), index - 1, images)
         expected[:, a - first_atom] += own
-        ours = np.array([
-            engine.descriptor_derivative(structure, tables, a - first_atom, factors) for factors in np.eye(len(own))
-        ])
+        ours = np.array(
+            [engine.descriptor_derivative(structure, tables, a - first_atom, factors) for factors in np.eye(len(own))]
+        )
         assert np.abs(ours - expected).max() <= 1.0e-12 * max(1.0, np.abs(expected).max()), (structure.name, a)

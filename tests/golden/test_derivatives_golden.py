@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from taylorfit.commands.cli import main
-from taylorfit.generation.descriptor_derivatives import choose_structures
-from taylorfit.model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
 from taylorfit.engine import DescriptorTables
 from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import FormatError, InputError
@@ -19,6 +17,8 @@ from taylorfit.formats.aenet.derivatives_file import DerivativesWriter, read_der
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.generation.descriptor_derivatives import choose_structures
+from taylorfit.model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
 
 SPECIES = ("Ti", "O")
 LOCAL = Path(__file__).parents[1] / "data" / "golden"

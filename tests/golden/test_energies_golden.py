@@ -31,8 +31,9 @@ def test_computed_columns_are_those_of_ænet(part: str, shared: Path, tmp_path: 
     folder = shared / "golden/run/bfgs"
     saved = read_energies(folder / f"energies.{part}.0.fulldigits")
     assert saved.scale is not None
-    write_energies(tmp_path / "again", saved.species, saved.names, saved.counts, saved.reference,
-                   saved.error_per_atom, saved.scale)
+    write_energies(
+        tmp_path / "again", saved.species, saved.names, saved.counts, saved.reference, saved.error_per_atom, saved.scale
+    )
     assert (tmp_path / "again").read_bytes() == (folder / f"energies.{part}.0").read_bytes()
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from engine_reference import split_values
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf
 from taylorfit.model.structure import Structure
-from engine_reference import split_values
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 
@@ -52,7 +52,9 @@ def _id(case: Case) -> str:
 
 
 def _tables(directory: Path, species: tuple[str, ...]) -> engine.DescriptorTables:
-    return engine.DescriptorTables.from_setups(species, [read_setup(directory / f"{s}.fingerprint.stp") for s in species])
+    return engine.DescriptorTables.from_setups(
+        species, [read_setup(directory / f"{s}.fingerprint.stp") for s in species]
+    )
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -83,8 +85,10 @@ def test_descriptors_equal_those_printed_atom_by_atom(case: Case, request: pytes
     directory = case.directory(request)
     structures = _structures(directory)
     tables = _tables(directory, case.species)
-    ours = [split_values(values[0], structure, tables)
-            for structure, (values, _) in zip(structures, engine.describe(structures, tables))]
+    ours = [
+        split_values(values[0], structure, tables)
+        for structure, (values, _) in zip(structures, engine.describe(structures, tables))
+    ]
     rows = _rows(directory / "descriptors.txt")
     assert len(rows) == sum(structure.n_atoms for structure in structures)
     for row in rows:
@@ -124,8 +128,10 @@ def test_calculator_gives_the_same_from_binary_and_text_potentials(
     rows = np.array([row[6:10] for row in _rows(directory / "forces.txt")], dtype=float)
     calculator, start = Calculator(files, on_extrapolation="ignore"), 0
     for structure, row in zip(_structures(directory), _rows(directory / "energies.txt")):
-        atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc, calculator=calculator)
-        own = rows[start:start + len(atoms)]
+        atoms = Atoms(
+            structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc, calculator=calculator
+        )
+        own = rows[start : start + len(atoms)]
         start += len(atoms)
         assert np.abs(atoms.get_forces() - own[:, :3]).max() <= 1.0e-9
         assert np.abs(atoms.get_potential_energies() - own[:, 3]).max() <= 1.0e-9
@@ -160,9 +166,9 @@ def test_analytic_descriptor_derivatives_equal_those_of_aenet(shared: Path) -> N
             expected = np.zeros((own.shape[0], structure.n_atoms, 3))
             np.add.at(expected.transpose(1, 0, 2), index - 1, images)
             expected[:, a] += own
-            ours = np.array([
-                engine.descriptor_derivative(structure, tables, a, factors) for factors in np.eye(own.shape[0])
-            ])
+            ours = np.array(
+                [engine.descriptor_derivative(structure, tables, a, factors) for factors in np.eye(own.shape[0])]
+            )
             assert np.abs(ours - expected).max() <= 1.0e-12 * np.abs(images).max(), (name, a)
             atoms_seen += 1
     assert atoms_seen == sum(key.endswith("_dGi") for key in reference.files) > 0

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taylorfit.training.pack import Scaling, pack
 from taylorfit.engine import NetworkTables
 from taylorfit.engine.methods import damped_step, jacobian, normal_matrix
 from taylorfit.formats.aenet.network_binary import read_potential
-from taylorfit.settings.train import read_train_input
-from taylorfit.settings.methods import AdamMethod, LmMethod, Method
 from taylorfit.formats.aenet.trainset_binary import read_trainset
-from taylorfit.training.optimisers import make_optimiser
-from taylorfit.training.losses import EnergyLoss
+from taylorfit.settings.methods import AdamMethod, LmMethod, Method
+from taylorfit.settings.train import read_train_input
 from taylorfit.training.loop import Epoch, Training
+from taylorfit.training.losses import EnergyLoss
+from taylorfit.training.optimisers import make_optimiser
+from taylorfit.training.pack import Scaling, pack
 
 TEST_SET = (1, 11, 22, 28, 38, 60)
 """Numbers of the test structures, from 1 (README of the golden data)."""
@@ -57,8 +57,12 @@ def run(shared: Path) -> GoldenRun:
     tables = NetworkTables.from_networks(networks)
     test = [number - 1 for number in TEST_SET]
     train = [s for s in range(source.n_structures) if s not in test]
-    losses = [EnergyLoss(pack([source], [(0, s) for s in chosen], scaling), tables, energy_scale=scaling.energy_scale,
-                         threads=1) for chosen in (train, test)]
+    losses = [
+        EnergyLoss(
+            pack([source], [(0, s) for s in chosen], scaling), tables, energy_scale=scaling.energy_scale, threads=1
+        )
+        for chosen in (train, test)
+    ]
     return GoldenRun(folder, *losses, np.concatenate([network.weights for network in networks]))
 
 

@@ -13,8 +13,12 @@ from taylorfit.formats.aenet.network_binary import read_potential, write_potenti
 from taylorfit.model.network import ACTIVATIONS
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
-LOCAL_FILES = ("mono/Si.nn", *(f"cluster/four_species/{x}.nn" for x in "CHNO"),
-               "cluster/tio2_nets/Ti.nn", "cluster/tio2_nets/O.nn")
+LOCAL_FILES = (
+    "mono/Si.nn",
+    *(f"cluster/four_species/{x}.nn" for x in "CHNO"),
+    "cluster/tio2_nets/Ti.nn",
+    "cluster/tio2_nets/O.nn",
+)
 SHARED_SETS = ("behler", "lmnto", "run", "run/init", "run/lm", "tio2/A_published_nets", "tio2/B_own_nets")
 
 

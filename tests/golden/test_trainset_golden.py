@@ -75,8 +75,13 @@ def stream(training_set: TrainingSet, path: Path, **options: object) -> None:
             atoms = slice(t.first_atom[s], t.first_atom[s + 1])
             values = slice(t.first_value[atoms.start], t.first_value[atoms.stop])
             writer.add(
-                t.names[s], int(t.n_species_in[s]), t.energy[s], t.atom_species[atoms],
-                t.positions[atoms], t.forces[atoms], t.descriptors[values],
+                t.names[s],
+                int(t.n_species_in[s]),
+                t.energy[s],
+                t.atom_species[atoms],
+                t.positions[atoms],
+                t.forces[atoms],
+                t.descriptors[values],
             )
 
 
@@ -149,9 +154,7 @@ def test_copies_written_as_a_batch_equal_copies_written_singly(tmp_path: Path) -
     fourth_atom = values[:, 2 * t.setups[1].n_feature + t.setups[0].n_feature :][:, : t.setups[0].n_feature]
     of_titanium = np.concatenate([first_atom, fourth_atom])
     np.testing.assert_allclose(many.setups[0].statistics.mean, of_titanium.mean(axis=0), atol=1e-13)
-    np.testing.assert_allclose(
-        many.setups[0].statistics.mean_square, (of_titanium**2).mean(axis=0), rtol=1e-13
-    )
+    np.testing.assert_allclose(many.setups[0].statistics.mean_square, (of_titanium**2).mean(axis=0), rtol=1e-13)
 
 
 def test_scaled_training_set_keeps_its_statistics(tmp_path: Path) -> None:
@@ -173,9 +176,8 @@ def test_training_set_without_setups_round_trips(tmp_path: Path) -> None:
 
 def test_failed_run_leaves_no_file(tmp_path: Path) -> None:
     t = read_trainset(LOCAL / "mono/mono.train")
-    with pytest.raises(RuntimeError):
-        with TrainsetWriter(tmp_path / "x.train", t.species, t.atomic_energies, t.setups):
-            raise RuntimeError("interrupted")
+    with pytest.raises(RuntimeError), TrainsetWriter(tmp_path / "x.train", t.species, t.atomic_energies, t.setups):
+        raise RuntimeError("interrupted")
     with pytest.raises(InputError, match="0 structures"):
         with TrainsetWriter(tmp_path / "x.train", t.species, t.atomic_energies, t.setups):
             pass
@@ -194,8 +196,13 @@ def test_failed_run_leaves_no_file(tmp_path: Path) -> None:
 def test_writer_refuses_what_does_not_fit(change: dict, message: str, tmp_path: Path) -> None:
     t = read_trainset(LOCAL / "mono/mono.train")
     arguments = {
-        "name": "dimer", "n_species_in": 1, "energy": -1.0, "atom_species": np.array([0, 0]),
-        "positions": np.zeros((2, 3)), "forces": np.zeros((2, 3)), "descriptors": np.zeros(32),
+        "name": "dimer",
+        "n_species_in": 1,
+        "energy": -1.0,
+        "atom_species": np.array([0, 0]),
+        "positions": np.zeros((2, 3)),
+        "forces": np.zeros((2, 3)),
+        "descriptors": np.zeros(32),
     }
     with pytest.raises(InputError, match=message):
         with TrainsetWriter(tmp_path / "x.train", t.species, t.atomic_energies, t.setups) as writer:

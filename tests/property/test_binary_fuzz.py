@@ -7,18 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fuzz_files import (
-    make_behler_potential, make_behler_setup, make_behler_trainset, make_checkpoint, make_geometry, make_predictions, read_checkpoint,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzz_files import (
+    make_behler_potential,
+    make_behler_setup,
+    make_behler_trainset,
+    make_checkpoint,
+    make_geometry,
+    make_predictions,
+    read_checkpoint,
+)
 from taylorfit.errors import TaylorfitError
 from taylorfit.formats.aenet.network_binary import read_potential
-from taylorfit.formats.companion import load_geometry
-from taylorfit.formats.predictions import read_predictions
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.companion import load_geometry
+from taylorfit.formats.predictions import read_predictions
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 CASES: dict[str, tuple[Callable, Path | Callable[[Path], None]]] = {
@@ -35,8 +41,7 @@ CASES: dict[str, tuple[Callable, Path | Callable[[Path], None]]] = {
 }
 """Reader, and the whole file or what makes it."""
 quick = settings(
-    max_examples=150, deadline=2000, database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=150, deadline=2000, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -74,7 +79,7 @@ def attempt(reader: Callable[[Path], object], path: Path, data: bytes) -> Except
 def test_truncated_file_is_refused(case: tuple[Callable, bytes], tmp_path: Path) -> None:
     reader, data = case
     step = 1 if len(data) < 6000 else 7
-    for length in [*range(0, min(len(data), 600)), *range(600, len(data), step)]:
+    for length in [*range(min(len(data), 600)), *range(600, len(data), step)]:
         error = attempt(reader, tmp_path / "x", data[:length])
         assert error is not None or reader is read_setup
 

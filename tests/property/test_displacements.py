@@ -106,7 +106,12 @@ def test_cartesian_counts_and_displacements(chosen, delta, fraction, seed, max_c
         for a, atom in enumerate(atoms):
             step = species_delta.get(selection.symbols[atom], delta)
             assert moved[a, :, atom].tolist() == [
-                [step, 0, 0], [-step, 0, 0], [0, step, 0], [0, -step, 0], [0, 0, step], [0, 0, -step]
+                [step, 0, 0],
+                [-step, 0, 0],
+                [0, step, 0],
+                [0, -step, 0],
+                [0, 0, step],
+                [0, 0, -step],
             ]
             assert np.count_nonzero(moved[a]) == 6
             for c in range(6):
@@ -201,8 +206,15 @@ def test_nothing_to_displace(kind):
 @pytest.mark.parametrize(
     "values",
     [
-        {"delta": 0.0}, {"delta": -0.1}, {"delta": np.nan}, {"fraction": 0.0}, {"fraction": np.inf},
-        {"max_copies": -1}, {"seed": -1}, {"species_delta": {"H": -0.01}}, {"species_delta": {"H": np.inf}},
+        {"delta": 0.0},
+        {"delta": -0.1},
+        {"delta": np.nan},
+        {"fraction": 0.0},
+        {"fraction": np.inf},
+        {"max_copies": -1},
+        {"seed": -1},
+        {"species_delta": {"H": -0.01}},
+        {"species_delta": {"H": np.inf}},
     ],
 )
 def test_impossible_values_are_refused(kind, values):

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from engine_reference import (
+    BOUNDARIES,
+    ELEMENTS,
+    changed,
+    chebyshev_tables,
+    network_output,
+    potential_tables,
+    random_potential,
+    random_rotation,
+    random_structure,
+    reference_descriptors,
+)
 from taylorfit.engine import Evaluation, PotentialTables, evaluate
 from taylorfit.errors import EngineError, InputError, TaylorfitError
 from taylorfit.model.network import ACTIVATIONS
 from taylorfit.model.structure import Structure
-from engine_reference import (
-    BOUNDARIES, ELEMENTS, changed, chebyshev_tables, network_output, potential_tables, random_potential,
-    random_rotation, random_structure, reference_descriptors,
-)
 
 TRICLINIC = np.array([[5.1, 0.3, -0.2], [1.9, 4.8, 0.4], [-2.2, 1.1, 6.0]])
 PERIODIC, ISOLATED = (True, True, True), (False, False, False)
@@ -37,8 +45,10 @@ class Case:
         structure = random_structure(rng, self.n_atoms, TRICLINIC, self.pbc, species)
         tables = chebyshev_tables(species, (4.6, 5), (3.7, 3))
         # Each species has its own architecture: widths are rotated, activations too
-        hidden = [self.hidden[t % len(self.hidden) :] + self.hidden[: t % len(self.hidden)] if self.hidden else ()
-                  for t in range(self.n_species)]
+        hidden = [
+            self.hidden[t % len(self.hidden) :] + self.hidden[: t % len(self.hidden)] if self.hidden else ()
+            for t in range(self.n_species)
+        ]
         codes = [tuple((code + t) % 5 for code in self.codes) for t in range(self.n_species)]
         return structure, potential_tables(rng, [structure], tables, hidden, codes)
 
@@ -51,16 +61,20 @@ def _name(case: Case) -> str:
 NETWORKS = (
     *(Case(1, (7,), (code, 0), pbc) for code in range(5) for pbc in (PERIODIC, ISOLATED)),
     *(Case(2, (13, 7), (code, code, code), PERIODIC) for code in range(1, 5)),
-    Case(1, (), (0,), PERIODIC), Case(2, (), (1,), ISOLATED), Case(1, (1,), (1, 0), PERIODIC),
-    Case(3, (3, 1, 5), (1, 4, 2, 0), PERIODIC), Case(2, (11, 3, 17, 5), (3, 1, 2, 4, 1), PERIODIC),
-    Case(4, (10, 10), (1, 1, 0), (True, False, True)), Case(2, (23,), (4, 3), (False, False, True)),
+    Case(1, (), (0,), PERIODIC),
+    Case(2, (), (1,), ISOLATED),
+    Case(1, (1,), (1, 0), PERIODIC),
+    Case(3, (3, 1, 5), (1, 4, 2, 0), PERIODIC),
+    Case(2, (11, 3, 17, 5), (3, 1, 2, 4, 1), PERIODIC),
+    Case(4, (10, 10), (1, 1, 0), (True, False, True)),
+    Case(2, (23,), (4, 3), (False, False, True)),
 )
 SYSTEMS = tuple(Case(1 + k % 3, (7, 5), (1, 4, 0), pbc, seed=k) for k, pbc in enumerate(BOUNDARIES))
 
 
 def one(structure: Structure, potential: PotentialTables) -> Evaluation:
     """Evaluate a single structure."""
-    result, = evaluate([structure], potential, threads=1)
+    (result,) = evaluate([structure], potential, threads=1)
     return result
 
 
@@ -79,7 +93,7 @@ def test_atomic_energies_equal_the_reference(case: Case) -> None:
     species = ELEMENTS[: case.n_species]
     tables = chebyshev_tables(species, (4.6, 5), (3.7, 3))
     potentials = random_potential(rng, [structure], tables, [case.hidden] * len(species), [case.codes] * len(species))
-    result, = evaluate([structure], PotentialTables.from_potentials(potentials), descriptors=True)
+    (result,) = evaluate([structure], PotentialTables.from_potentials(potentials), descriptors=True)
     for i, raw in enumerate(reference_descriptors(structure, tables.setups)):
         p = potentials[species.index(structure.symbols[i])]
         statistics, info = p.setup.statistics, p.info
@@ -161,7 +175,9 @@ def test_permutation_permutes_the_results(case: Case) -> None:
 def test_order_of_the_potentials_does_not_matter(species_order: tuple[int, ...]) -> None:
     rng = np.random.default_rng(3)
     structure = random_structure(rng, 6, TRICLINIC, species=ELEMENTS[:3])
-    potentials = random_potential(rng, [structure], chebyshev_tables(ELEMENTS[:3]), [(3,), (5, 2), ()], [(1, 0), (2, 1, 0), (0,)])
+    potentials = random_potential(
+        rng, [structure], chebyshev_tables(ELEMENTS[:3]), [(3,), (5, 2), ()], [(1, 0), (2, 1, 0), (0,)]
+    )
     before = one(structure, PotentialTables.from_potentials(potentials))
     after = one(structure, PotentialTables.from_potentials([potentials[k] for k in species_order]))
     assert_same(before, after)
@@ -172,15 +188,21 @@ def test_supercell_has_multiples_of_the_energy_and_the_same_forces(repeats: tupl
     structure, potential = Case(2, (7, 5), (1, 4, 0), PERIODIC).make()
     images = np.array(list(np.ndindex(*repeats))) @ structure.cell
     many = changed(
-        structure, symbols=structure.symbols * len(images), cell=structure.cell * np.array(repeats)[:, None],
+        structure,
+        symbols=structure.symbols * len(images),
+        cell=structure.cell * np.array(repeats)[:, None],
         positions=(images[:, None, :] + structure.positions).reshape(-1, 3),
     )
     small, large = one(structure, potential), one(many, potential)
     n = len(images)
     assert large.energy == pytest.approx(n * small.energy, rel=1e-12)
     np.testing.assert_allclose(large.forces, np.tile(small.forces, (n, 1)), rtol=0.0, atol=1e-11 * scale_of(small))
-    np.testing.assert_allclose(large.strain_derivative, n * small.strain_derivative, rtol=0.0,
-                               atol=1e-10 * np.abs(small.strain_derivative).max())
+    np.testing.assert_allclose(
+        large.strain_derivative,
+        n * small.strain_derivative,
+        rtol=0.0,
+        atol=1e-10 * np.abs(small.strain_derivative).max(),
+    )
 
 
 def test_other_vectors_of_the_same_lattice_give_the_same_result() -> None:
@@ -191,7 +213,11 @@ def test_other_vectors_of_the_same_lattice_give_the_same_result() -> None:
 
 def test_separate_molecules_have_the_sum_of_their_energies() -> None:
     structure, potential = Case(2, (7,), (1, 0), ISOLATED).make()
-    two = changed(structure, symbols=structure.symbols * 2, positions=np.vstack([structure.positions, structure.positions + 200.0]))
+    two = changed(
+        structure,
+        symbols=structure.symbols * 2,
+        positions=np.vstack([structure.positions, structure.positions + 200.0]),
+    )
     single, both = one(structure, potential), one(two, potential)
     assert both.energy == pytest.approx(2.0 * single.energy, rel=1e-12)
     np.testing.assert_allclose(both.forces, np.tile(single.forces, (2, 1)), rtol=0.0, atol=1e-11 * scale_of(single))
@@ -202,8 +228,12 @@ def assert_same(before: Evaluation, after: Evaluation, turn: np.ndarray | None =
     turn = np.eye(3) if turn is None else turn
     np.testing.assert_allclose(after.atomic_energies, before.atomic_energies, rtol=0.0, atol=2e-11)
     np.testing.assert_allclose(after.forces, before.forces @ turn.T, rtol=0.0, atol=1e-10 * scale_of(before))
-    np.testing.assert_allclose(after.strain_derivative, turn @ before.strain_derivative @ turn.T, rtol=0.0,
-                               atol=1e-10 * max(1.0, np.abs(before.strain_derivative).max()))
+    np.testing.assert_allclose(
+        after.strain_derivative,
+        turn @ before.strain_derivative @ turn.T,
+        rtol=0.0,
+        atol=1e-10 * max(1.0, np.abs(before.strain_derivative).max()),
+    )
 
 
 # --- finite differences ------------------------------------------------------------------------
@@ -248,7 +278,10 @@ def test_energy_and_forces_are_continuous_when_an_atom_crosses_the_cutoff() -> N
     _, potential = Case(1, (7,), (1, 0), ISOLATED).make()
     cut = potential.descriptors.cutoff
     before, after = (
-        one(Structure(symbols=("H",) * 3, positions=np.array([[0.0, 0, 0], [1.3, 0.2, 0], [0, 0, cut + gap]])), potential)
+        one(
+            Structure(symbols=("H",) * 3, positions=np.array([[0.0, 0, 0], [1.3, 0.2, 0], [0, 0, cut + gap]])),
+            potential,
+        )
         for gap in (-1.0e-7, 1.0e-7)
     )
     np.testing.assert_allclose(before.atomic_energies, after.atomic_energies, rtol=0.0, atol=1e-10)
@@ -270,8 +303,12 @@ def _large(n_repeats: int) -> tuple[Structure, PotentialTables]:
     images = np.array(list(np.ndindex(n_repeats, n_repeats, n_repeats))) @ structure.cell
     rng = np.random.default_rng(2)
     positions = (images[:, None, :] + structure.positions).reshape(-1, 3)
-    return changed(structure, symbols=structure.symbols * len(images), cell=structure.cell * n_repeats,
-                   positions=positions + rng.uniform(-0.1, 0.1, positions.shape)), potential
+    return changed(
+        structure,
+        symbols=structure.symbols * len(images),
+        cell=structure.cell * n_repeats,
+        positions=positions + rng.uniform(-0.1, 0.1, positions.shape),
+    ), potential
 
 
 @pytest.mark.parametrize("n_repeats", [1, 3, 5])
@@ -280,7 +317,7 @@ def test_one_structure_gives_bitwise_the_same_for_any_number_of_threads(n_repeat
     structure, potential = _large(n_repeats)
     reference = one(structure, potential)
     for threads in (2, 3, 5):
-        result, = evaluate([structure], potential, threads=threads)
+        (result,) = evaluate([structure], potential, threads=threads)
         assert_identical(reference, result)
 
 
@@ -288,7 +325,9 @@ def test_one_structure_gives_bitwise_the_same_for_any_number_of_threads(n_repeat
 def test_many_structures_give_bitwise_the_same_for_any_number_of_threads(n_structures: int) -> None:
     structure, potential = Case(2, (7,), (1, 0), PERIODIC, n_atoms=9).make()
     rng = np.random.default_rng(4)
-    structures = [changed(structure, positions=structure.positions + rng.uniform(-0.1, 0.1, (9, 3))) for _ in range(n_structures)]
+    structures = [
+        changed(structure, positions=structure.positions + rng.uniform(-0.1, 0.1, (9, 3))) for _ in range(n_structures)
+    ]
     references = [one(s, potential) for s in structures]
     for threads in (1, 2, 3):
         for reference, result in zip(references, evaluate(structures, potential, threads=threads), strict=True):
@@ -298,7 +337,9 @@ def test_many_structures_give_bitwise_the_same_for_any_number_of_threads(n_struc
 def test_batch_may_mix_boundaries_sizes_and_empty_structures() -> None:
     _, potential = Case(3, (7, 5), (1, 4, 0), PERIODIC).make()
     rng = np.random.default_rng(7)
-    structures = [random_structure(rng, n, TRICLINIC, pbc, ELEMENTS[:3]) for n, pbc in zip((1, 4, 7, 2), BOUNDARIES[1::2])]
+    structures = [
+        random_structure(rng, n, TRICLINIC, pbc, ELEMENTS[:3]) for n, pbc in zip((1, 4, 7, 2), BOUNDARIES[1::2])
+    ]
     structures.insert(2, Structure(symbols=(), positions=np.zeros((0, 3))))
     results = evaluate(structures, potential)
     for structure, result in zip(structures, results, strict=True):
@@ -321,11 +362,20 @@ def test_error_names_the_first_bad_structure_for_any_number_of_threads() -> None
         assert caught.value.file == "bad5"
 
 
-@pytest.mark.parametrize("change", [
-    {"weights": np.zeros(3)}, {"weights": np.zeros((2, 2))}, {"energy_scale": np.ones(2)}, {"energy_shift": np.zeros(0)},
-    {"energy_atomic": np.zeros(3)}, {"feature_shift": np.zeros((2, 1), order="F")},
-    {"feature_factor": np.zeros((40, 1), order="F")}, {"feature_shift": np.zeros((10, 2), order="F")},
-], ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": np.zeros(3)},
+        {"weights": np.zeros((2, 2))},
+        {"energy_scale": np.ones(2)},
+        {"energy_shift": np.zeros(0)},
+        {"energy_atomic": np.zeros(3)},
+        {"feature_shift": np.zeros((2, 1), order="F")},
+        {"feature_factor": np.zeros((40, 1), order="F")},
+        {"feature_shift": np.zeros((10, 2), order="F")},
+    ],
+    ids=lambda change: next(iter(change)),
+)
 def test_arrays_of_wrong_size_are_errors(change: dict[str, np.ndarray]) -> None:
     structure, potential = Case(1, (3,), (1, 0), PERIODIC).make()
     with pytest.raises(EngineError):

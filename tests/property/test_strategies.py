@@ -51,12 +51,18 @@ MOVING_ALL = [RandomDisplacements, AntitheticDisplacements, OrthogonalDisplaceme
 
 
 @pytest.mark.parametrize("kind", MOVING_ALL)
-@given(chosen=placed(), delta=deltas, species_delta=st.dictionaries(st.sampled_from(SPECIES), st.floats(1e-4, 0.2)),
-       seed=seeds, rotations=st.booleans())
+@given(
+    chosen=placed(),
+    delta=deltas,
+    species_delta=st.dictionaries(st.sampled_from(SPECIES), st.floats(1e-4, 0.2)),
+    seed=seeds,
+    rotations=st.booleans(),
+)
 @settings(max_examples=60)
 def test_bounds_sums_and_rotations(kind, chosen, delta, species_delta, seed, rotations):
-    strategy = strategy_of(kind, delta, 6, species_delta=species_delta, seed=seed, remove_rotations=rotations,
-                           n_atoms=[chosen.n_atoms])
+    strategy = strategy_of(
+        kind, delta, 6, species_delta=species_delta, seed=seed, remove_rotations=rotations, n_atoms=[chosen.n_atoms]
+    )
     moved = strategy.plan([chosen]).displacements(0)
     bound = np.array([species_delta.get(symbol, delta) for symbol in chosen.symbols])
     assert np.all(np.linalg.norm(moved, axis=2) <= bound)
@@ -88,8 +94,9 @@ def test_orthogonal_vectors_are_orthogonal_and_as_many_as_there_are(chosen, delt
     np.testing.assert_allclose(cosine, np.eye(plan.total), atol=1e-12)
 
 
-@pytest.mark.parametrize(("n_atoms", "fraction", "size"),
-                         [(18, 22, 0.97), (18, 51, 0.8), (56, 70, 0.97), (192, 24, 0.99)])
+@pytest.mark.parametrize(
+    ("n_atoms", "fraction", "size"), [(18, 22, 0.97), (18, 51, 0.8), (56, 70, 0.97), (192, 24, 0.99)]
+)
 def test_orthogonal_vectors_are_nearly_as_long_as_the_bounds_allow(n_atoms, fraction, size):
     moved = OrthogonalDisplacements(0.02, fraction).plan([everything(n_atoms)]).displacements(0)
     assert size <= 3.0 * (moved**2).mean() / 0.02**2 <= 1.0
@@ -104,8 +111,9 @@ def test_a_complete_set_of_directions_measures_the_forces_without_rest():
     np.testing.assert_allclose(((unit @ forces.ravel()) ** 2).sum(), (forces**2).sum(), rtol=1e-12)
 
 
-@given(chosen=placed(), delta=deltas, fraction=st.floats(0.5, 9.0), seed=seeds,
-       max_copies=st.none() | st.integers(0, 9))
+@given(
+    chosen=placed(), delta=deltas, fraction=st.floats(0.5, 9.0), seed=seeds, max_copies=st.none() | st.integers(0, 9)
+)
 def test_antithetic_copies_come_in_pairs(chosen, delta, fraction, seed, max_copies):
     plan = AntitheticDisplacements(delta, fraction, max_copies, seed=seed).plan([chosen] * 3)
     assert np.all(plan.n_copies % 2 == 0)
@@ -142,7 +150,8 @@ def test_modes_are_eigenvectors_in_the_space_without_rigid_motions(chosen, rotat
 def test_copies_follow_single_modes_to_their_amplitude(amplitude):
     chosen, hessian = everything(6), hessian_of(6)
     strategy = NormalModeDisplacements(
-        0.02, 12, hessians=lambda index: hessian, amplitude=amplitude, remove_rotations=True)
+        0.02, 12, hessians=lambda index: hessian, amplitude=amplitude, remove_rotations=True
+    )
     moved = strategy.plan([chosen]).displacements(0)
     assert len(moved) == 12  # 3N - 6
     constants, modes = normal_modes(hessian, np.arange(6), rigid_motions(chosen.positions, 6, rotations=True))
@@ -178,8 +187,9 @@ def test_atoms_on_a_line_have_two_rotations_and_one_atom_none():
 @settings(max_examples=20)
 def test_same_seed_same_bits_whatever_the_order_of_the_work(kind, sizes, seed, rotations):
     chosen = [everything(n, seed=n) for n in sizes]
-    one, two = (strategy_of(kind, 0.01, 4, seed=seed, remove_rotations=rotations, n_atoms=sizes).plan(chosen)
-                for _ in range(2))
+    one, two = (
+        strategy_of(kind, 0.01, 4, seed=seed, remove_rotations=rotations, n_atoms=sizes).plan(chosen) for _ in range(2)
+    )
     forward = [one.displacements(s).tobytes() for s in range(len(chosen))]
     assert forward == [two.displacements(s).tobytes() for s in reversed(range(len(chosen)))][::-1]
 

@@ -7,31 +7,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz_files import (
-    make_behler_potential_text, make_behler_setup, make_behler_trainset_text, make_checkpoint, read_checkpoint,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fuzz_files import (
+    make_behler_potential_text,
+    make_behler_setup,
+    make_behler_trainset_text,
+    make_checkpoint,
+    read_checkpoint,
+)
 from taylorfit.commands.info import describe_file
-from taylorfit.model.descriptor_derivatives import StructureDerivatives
 from taylorfit.engine import DescriptorTables
 from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import TaylorfitError
 from taylorfit.formats.aenet.derivatives_file import DerivativesWriter, read_derivatives
 from taylorfit.formats.aenet.energies_file import read_energies, write_energies
 from taylorfit.formats.aenet.network_ascii import read_potential_ascii
-from taylorfit.formats.recognise import recognise
 from taylorfit.formats.aenet.rngstate import read_rngstate, write_rngstate
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
 from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.recognise import recognise
 from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.model.descriptor_derivatives import StructureDerivatives
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 quick = settings(
-    max_examples=100, deadline=4000, database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=100, deadline=4000, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -50,20 +53,35 @@ def make_derivatives(path: Path) -> None:
 
 
 CASES: dict[str, tuple[Callable, Callable[[Path], None]]] = {
-    "potential": (read_potential_ascii,
-                  lambda path: path.write_bytes((LOCAL / "cluster/four_species/H.nn.ascii").read_bytes())),
-    "training set": (read_trainset_ascii, lambda path: write_trainset_ascii(
-        path, read_trainset(LOCAL / "cluster/four_species/mol.train"), AENET_PYTORCH)),
-    "training set of ænet": (read_trainset_ascii, lambda path: write_trainset_ascii(
-        path, read_trainset(LOCAL / "cluster/four_species/mol.train"), AENET)),
+    "potential": (
+        read_potential_ascii,
+        lambda path: path.write_bytes((LOCAL / "cluster/four_species/H.nn.ascii").read_bytes()),
+    ),
+    "training set": (
+        read_trainset_ascii,
+        lambda path: write_trainset_ascii(path, read_trainset(LOCAL / "cluster/four_species/mol.train"), AENET_PYTORCH),
+    ),
+    "training set of ænet": (
+        read_trainset_ascii,
+        lambda path: write_trainset_ascii(path, read_trainset(LOCAL / "cluster/four_species/mol.train"), AENET),
+    ),
     "derivatives": (read_all_derivatives, make_derivatives),
     "potential with symmetry functions": (read_potential_ascii, make_behler_potential_text),
     "training set with symmetry functions": (read_trainset_ascii, make_behler_trainset_text),
     "setup with symmetry functions": (read_setup, make_behler_setup),
     "checkpoint": (read_checkpoint, make_checkpoint),
-    "energies": (read_energies, lambda path: write_energies(
-        path, ("Ti", "O"), ("a.xsf", "b.xsf"), np.array([[2, 4], [1, 2]]), np.array([-48.7, -24.1]),
-        np.array([0.01, -0.02]), 1.5)),
+    "energies": (
+        read_energies,
+        lambda path: write_energies(
+            path,
+            ("Ti", "O"),
+            ("a.xsf", "b.xsf"),
+            np.array([[2, 4], [1, 2]]),
+            np.array([-48.7, -24.1]),
+            np.array([0.01, -0.02]),
+            1.5,
+        ),
+    ),
     "random state": (read_rngstate, lambda path: write_rngstate(path, range(8))),
 }
 
@@ -106,8 +124,28 @@ def test_changed_bytes_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, 
     content = bytearray(whole)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, min(len(content) - 1, 20_000)))
-        new = data.draw(st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(
-            [b" ", b"\n", b"-", b"9", b"999999999", b"nan", b"\r", b"1_0", b",", "٣".encode(), b"E", b"*", b"\xff"])))
+        new = data.draw(
+            st.one_of(
+                st.binary(min_size=1, max_size=8),
+                st.sampled_from(
+                    [
+                        b" ",
+                        b"\n",
+                        b"-",
+                        b"9",
+                        b"999999999",
+                        b"nan",
+                        b"\r",
+                        b"1_0",
+                        b",",
+                        "٣".encode(),
+                        b"E",
+                        b"*",
+                        b"\xff",
+                    ]
+                ),
+            )
+        )
         content[at : at + len(new)] = new
     attempt(reader, tmp_path / "x", bytes(content))
 
@@ -126,24 +164,44 @@ def test_changed_words_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, 
 
 @quick
 @given(data=st.data())
-def test_missing_and_doubled_parts_do_no_harm(case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject) -> None:
+def test_missing_and_doubled_parts_do_no_harm(
+    case: tuple[Callable, bytes], tmp_path: Path, data: st.DataObject
+) -> None:
     reader, whole = case
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(whole))] * 2)))
     attempt(reader, tmp_path / "x", whole[:first] + whole[first:last] * data.draw(st.integers(0, 2)) + whole[last:])
 
 
 @quick
-@given(content=st.one_of(st.binary(max_size=300), st.text(max_size=200).map(lambda t: t.encode("utf-8", "ignore")),
-                         st.text("0123456789 TF\n.-E", max_size=200).map(str.encode)))
+@given(
+    content=st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=200).map(lambda t: t.encode("utf-8", "ignore")),
+        st.text("0123456789 TF\n.-E", max_size=200).map(str.encode),
+    )
+)
 def test_garbage_is_refused(case: tuple[Callable, bytes], tmp_path: Path, content: bytes) -> None:
     reader, _ = case
     assert attempt(reader, tmp_path / "x", content) is not None
 
 
 STRANGE = (
-    np.array(np.nan), np.array([np.inf, -np.inf]), np.array("text"), np.array(["a", "b"]), np.zeros(0), np.zeros((0, 6)),
-    np.array(2**62), np.array([2**40, 2**40]), np.array([1j, 2j]), np.zeros((2, 2, 2)), np.array(["NaT"] * 2, "M8[s]"),
-    np.zeros(2, [("a", "f8"), ("b", "i4")]), np.array(b"\xff"), np.array([True, False]), np.ones((3, 2)), np.arange(-9, 9),
+    np.array(np.nan),
+    np.array([np.inf, -np.inf]),
+    np.array("text"),
+    np.array(["a", "b"]),
+    np.zeros(0),
+    np.zeros((0, 6)),
+    np.array(2**62),
+    np.array([2**40, 2**40]),
+    np.array([1j, 2j]),
+    np.zeros((2, 2, 2)),
+    np.array(["NaT"] * 2, "M8[s]"),
+    np.zeros(2, [("a", "f8"), ("b", "i4")]),
+    np.array(b"\xff"),
+    np.array([True, False]),
+    np.ones((3, 2)),
+    np.arange(-9, 9),
 )
 
 

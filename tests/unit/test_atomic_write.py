@@ -24,19 +24,17 @@ def test_existing_output_is_refused_before_the_work_starts(tmp_path):
 def test_interrupted_writing_leaves_the_old_file_and_nothing_else(tmp_path, exception):
     path = tmp_path / "old"
     path.write_text("old")
-    with pytest.raises(exception):
-        with atomic_write(path) as file:
-            file.write("new")
-            raise exception
+    with pytest.raises(exception), atomic_write(path) as file:
+        file.write("new")
+        raise exception
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_unwritable_places_are_input_errors(tmp_path):
     for path in (tmp_path / "none" / "file", tmp_path, tmp_path / "a\0b", tmp_path / ("n" * 300)):
-        with pytest.raises(InputError):
-            with atomic_write(path) as file:
-                file.write("x")
+        with pytest.raises(InputError), atomic_write(path) as file:
+            file.write("x")
     assert not list(tmp_path.iterdir())
 
 
@@ -48,18 +46,16 @@ def test_full_disk_is_an_input_error():
 
 
 def test_errors_of_other_files_are_not_blamed_on_the_output(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        with atomic_write(tmp_path / "out"):
-            open(tmp_path / "other")
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "out"):
+        open(tmp_path / "other")
     assert not list(tmp_path.iterdir())
 
 
 def test_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
     path = tmp_path / "out"
-    with pytest.raises(InputError, match="output exists"):
-        with atomic_write(path, "wb", overwrite=False) as file:
-            file.write(b"late")
-            path.write_text("early")
+    with pytest.raises(InputError, match="output exists"), atomic_write(path, "wb", overwrite=False) as file:
+        file.write(b"late")
+        path.write_text("early")
     assert path.read_text() == "early"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -10,14 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine_reference import (
+    brute_force_neighbours,
+    changed,
+    cosine,
+    potential_tables,
+    random_rotation,
+    random_structure,
+    split_values,
+)
 from taylorfit import engine
-from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.errors import EngineError, InputError
 from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.model.structure import Structure
-from engine_reference import (
-    brute_force_neighbours, changed, cosine, potential_tables, random_rotation, random_structure, split_values,
-)
 
 BOHR = 0.529177210903
 EXAMPLE = files("taylorfit.examples.water_cluster")
@@ -34,9 +40,14 @@ def make_setup(species: str, environment: Sequence[str], functions: Sequence[Fun
         parameters[row, : len(values)] = values
         neighbours[row] = environment.index(type2) + 1, environment.index(type3) + 1 if g > 3 else 0
     return DescriptorSetup(
-        species=species, environment=tuple(environment), basis="Behler2011",
-        function=np.array([g for g, *_ in functions], dtype=np.int32), parameters=parameters, neighbours=neighbours,
-        r_min=1.0, r_cut=float(parameters[:, 0].max()),
+        species=species,
+        environment=tuple(environment),
+        basis="Behler2011",
+        function=np.array([g for g, *_ in functions], dtype=np.int32),
+        parameters=parameters,
+        neighbours=neighbours,
+        r_min=1.0,
+        r_cut=float(parameters[:, 0].max()),
     )
 
 
@@ -50,10 +61,12 @@ def tables_of(*setups: DescriptorSetup) -> engine.DescriptorTables:
 
 def in_order_of_values(setup: DescriptorSetup) -> list[int]:
     """Return the rows of the function table in the order of the descriptor values."""
+
     def key(row: int) -> tuple[int, int, int, int]:
         g, (a, b) = int(setup.function[row]), sorted(int(t) for t in setup.neighbours[row])
         # Radial functions of a species come before its pairs
         return (b, 0, g, row) if g <= 3 else (a, b, g, row)
+
     return sorted(range(setup.n_feature), key=key)
 
 
@@ -88,19 +101,26 @@ def reference(structure: Structure, tables: engine.DescriptorTables) -> list[np.
     for symbol, (atoms, vectors) in zip(structure.symbols, brute_force_neighbours(structure, tables.cutoff)):
         setup = setups[symbol]
         symbols = np.array([structure.symbols[j] for j in atoms])
-        result.append(np.array([
-            function_value(
-                int(setup.function[row]), setup.parameters[row],
-                [setup.environment[t - 1] for t in setup.neighbours[row] if t], vectors, symbols,
+        result.append(
+            np.array(
+                [
+                    function_value(
+                        int(setup.function[row]),
+                        setup.parameters[row],
+                        [setup.environment[t - 1] for t in setup.neighbours[row] if t],
+                        vectors,
+                        symbols,
+                    )
+                    for row in in_order_of_values(setup)
+                ]
             )
-            for row in in_order_of_values(setup)
-        ]))
+        )
     return result
 
 
 def described(structure: Structure, tables: engine.DescriptorTables) -> list[np.ndarray]:
     """Return the engine's descriptor of every atom."""
-    (values, _), = engine.describe([structure], tables, threads=1)
+    ((values, _),) = engine.describe([structure], tables, threads=1)
     return split_values(values[0], structure, tables)
 
 
@@ -114,24 +134,42 @@ def assert_equal(structure: Structure, tables: engine.DescriptorTables) -> None:
 # --- values -------------------------------------------------------------------------------------
 
 RADIAL: tuple[Function, ...] = (
-    (2, "O", "", (4.0, 1.0, 0.3)), (1, "H", "", (3.5,)), (3, "O", "", (4.0, 2.1)), (2, "H", "", (4.0, 1.0, 1.2)),
-    (2, "H", "", (4.0, 1.0, 0.3)), (2, "H", "", (4.0, 0.5, 0.6)), (1, "O", "", (4.0,)), (3, "H", "", (3.0, 9.0)),
+    (2, "O", "", (4.0, 1.0, 0.3)),
+    (1, "H", "", (3.5,)),
+    (3, "O", "", (4.0, 2.1)),
+    (2, "H", "", (4.0, 1.0, 1.2)),
+    (2, "H", "", (4.0, 1.0, 0.3)),
+    (2, "H", "", (4.0, 0.5, 0.6)),
+    (1, "O", "", (4.0,)),
+    (3, "H", "", (3.0, 9.0)),
 )
 ANGULAR: tuple[Function, ...] = (
-    (4, "O", "H", (4.0, 1.0, 1.0, 0.02)), (5, "H", "O", (4.0, -1.0, 4.0, 0.06)), (4, "H", "H", (3.5, -1.0, 2.5, 0.1)),
-    (5, "O", "O", (4.0, 1.0, 16.0, 0.0)), (4, "H", "O", (4.0, -1.0, 1.0, 0.14)), (4, "O", "O", (4.0, -1.0, 3.0, 0.02)),
-    (5, "H", "H", (3.0, 1.0, 0.75, 0.01)), (4, "H", "O", (3.0, 0.5, 7.0, 0.3)), (5, "H", "H", (3.0, -1.0, 1.0, 0.03)),
-    (4, "O", "H", (4.0, 1.0, 11.0, 0.02)), (5, "O", "H", (4.0, 1.0, 0.0, 0.06)), (4, "O", "H", (4.0, 1.0, 1.0, 0.02)),
+    (4, "O", "H", (4.0, 1.0, 1.0, 0.02)),
+    (5, "H", "O", (4.0, -1.0, 4.0, 0.06)),
+    (4, "H", "H", (3.5, -1.0, 2.5, 0.1)),
+    (5, "O", "O", (4.0, 1.0, 16.0, 0.0)),
+    (4, "H", "O", (4.0, -1.0, 1.0, 0.14)),
+    (4, "O", "O", (4.0, -1.0, 3.0, 0.02)),
+    (5, "H", "H", (3.0, 1.0, 0.75, 0.01)),
+    (4, "H", "O", (3.0, 0.5, 7.0, 0.3)),
+    (5, "H", "H", (3.0, -1.0, 1.0, 0.03)),
+    (4, "O", "H", (4.0, 1.0, 11.0, 0.02)),
+    (5, "O", "H", (4.0, 1.0, 0.0, 0.06)),
+    (4, "O", "H", (4.0, 1.0, 1.0, 0.02)),
 )
 CELL = np.array([[5.0, 0.0, 0.0], [1.2, 4.8, 0.0], [-0.7, 0.9, 5.3]])
 
 
-def water_tables(environment_o: Sequence[str] = ("O", "H"), environment_h: Sequence[str] = ("O", "H"),
-                 functions: Sequence[Function] = (*RADIAL, *ANGULAR)) -> engine.DescriptorTables:
+def water_tables(
+    environment_o: Sequence[str] = ("O", "H"),
+    environment_h: Sequence[str] = ("O", "H"),
+    functions: Sequence[Function] = (*RADIAL, *ANGULAR),
+) -> engine.DescriptorTables:
     """Return setups with all types of functions, shuffled differently for the two species."""
     order = np.random.default_rng(3).permutation(len(functions))
-    return tables_of(make_setup("O", environment_o, functions),
-                     make_setup("H", environment_h, [functions[i] for i in order]))
+    return tables_of(
+        make_setup("O", environment_o, functions), make_setup("H", environment_h, [functions[i] for i in order])
+    )
 
 
 @pytest.mark.parametrize("function", [*RADIAL, *ANGULAR], ids=lambda f: f"G{f[0]}-{f[1]}{f[2]}-{f[3]}")
@@ -149,7 +187,11 @@ def test_all_functions_together(pbc: tuple[bool, bool, bool]) -> None:
 
 def test_many_neighbours_fill_several_blocks() -> None:
     structure = random_structure(np.random.default_rng(5), 10, np.diag([3.6, 3.7, 3.8]), species=("O", "H", "H"))
-    functions = [(4, "H", "H", (5.5, 1.0, 2.0, 0.01)), (5, "H", "O", (5.5, -1.0, 2.0, 0.01)), (2, "H", "", (5.5, 1.0, 1.0))]
+    functions = [
+        (4, "H", "H", (5.5, 1.0, 2.0, 0.01)),
+        (5, "H", "O", (5.5, -1.0, 2.0, 0.01)),
+        (2, "H", "", (5.5, 1.0, 1.0)),
+    ]
     tables = tables_of(make_setup("O", ("O", "H"), functions), make_setup("H", ("O", "H"), functions))
     assert len(brute_force_neighbours(structure, 5.5)[0][0]) > 120
     assert_equal(structure, tables)
@@ -166,15 +208,26 @@ def test_environment_in_another_order_than_the_species() -> None:
 
 
 def test_order_of_values_is_that_of_the_table_within_one_type() -> None:
-    functions = [(5, "O", "H", (4.0, 1.0, 1.0, 0.1)), (4, "H", "O", (4.0, 1.0, 1.0, 0.1)), (2, "H", "", (4.0, 0.0, 0.5)),
-                 (4, "O", "O", (4.0, 1.0, 1.0, 0.1)), (2, "O", "", (4.0, 0.0, 0.9)), (1, "O", "", (4.0,)),
-                 (2, "O", "", (4.0, 0.0, 0.5)), (4, "H", "H", (4.0, 1.0, 1.0, 0.1))]
+    functions = [
+        (5, "O", "H", (4.0, 1.0, 1.0, 0.1)),
+        (4, "H", "O", (4.0, 1.0, 1.0, 0.1)),
+        (2, "H", "", (4.0, 0.0, 0.5)),
+        (4, "O", "O", (4.0, 1.0, 1.0, 0.1)),
+        (2, "O", "", (4.0, 0.0, 0.9)),
+        (1, "O", "", (4.0,)),
+        (2, "O", "", (4.0, 0.0, 0.5)),
+        (4, "H", "H", (4.0, 1.0, 1.0, 0.1)),
+    ]
     assert in_order_of_values(make_setup("O", ("O", "H"), functions)) == [5, 4, 6, 3, 1, 0, 2, 7]
 
 
 def test_single_species() -> None:
     structure = random_structure(np.random.default_rng(6), 12, CELL)
-    functions = [(5, "Si", "Si", (4.0, -1.0, 2.0, 0.1)), (2, "Si", "", (4.0, 0.0, 0.5)), (4, "Si", "Si", (3.0, 1.0, 8.0, 0.1))]
+    functions = [
+        (5, "Si", "Si", (4.0, -1.0, 2.0, 0.1)),
+        (2, "Si", "", (4.0, 0.0, 0.5)),
+        (4, "Si", "Si", (3.0, 1.0, 8.0, 0.1)),
+    ]
     assert_equal(structure, tables_of(make_setup("Si", ("Si",), functions)))
 
 
@@ -196,13 +249,14 @@ def test_lonely_atom_has_only_zeros() -> None:
 # --- derivatives --------------------------------------------------------------------------------
 
 
-def numerical_derivative(structure: Structure, tables: engine.DescriptorTables, atom: int, factors: np.ndarray,
-                         step: float = 1.0e-4) -> np.ndarray:
+def numerical_derivative(
+    structure: Structure, tables: engine.DescriptorTables, atom: int, factors: np.ndarray, step: float = 1.0e-4
+) -> np.ndarray:
     """Return d(Σ factors G)/dR by central differences of fourth order."""
     shifts = np.zeros((4 * 3 * structure.n_atoms, structure.n_atoms, 3))
     for n, (i, d) in enumerate(np.ndindex(structure.n_atoms, 3)):
         shifts[4 * n : 4 * n + 4, i, d] = step * np.array([-2.0, -1.0, 1.0, 2.0])
-    (values, _), = engine.describe([structure], tables, [shifts], threads=1)
+    ((values, _),) = engine.describe([structure], tables, [shifts], threads=1)
     sums = np.array([split_values(copy, structure, tables)[atom] @ factors for copy in values]).reshape(-1, 4)
     return (sums @ np.array([1.0, -8.0, 8.0, -1.0]) / (12.0 * step)).reshape(structure.n_atoms, 3)
 
@@ -233,11 +287,18 @@ def test_derivative_of_all_functions_together(pbc: tuple[bool, bool, bool]) -> N
 
 def test_derivative_with_many_neighbours() -> None:
     structure = random_structure(np.random.default_rng(5), 10, np.diag([3.6, 3.7, 3.8]), species=("O", "H", "H"))
-    functions = [(4, "H", "H", (5.5, 1.0, 2.0, 0.01)), (5, "H", "O", (5.5, -1.0, 2.0, 0.01)), (4, "O", "H", (5.5, -1.0, 1.0, 0.01))]
+    functions = [
+        (4, "H", "H", (5.5, 1.0, 2.0, 0.01)),
+        (5, "H", "O", (5.5, -1.0, 2.0, 0.01)),
+        (4, "O", "H", (5.5, -1.0, 1.0, 0.01)),
+    ]
     tables = tables_of(make_setup("O", ("O", "H"), functions), make_setup("H", ("O", "H"), functions))
     factors = np.array([1.0, -0.5, 0.7])
     expected = numerical_derivative(structure, tables, 1, factors)
-    assert np.abs(engine.descriptor_derivative(structure, tables, 1, factors) - expected).max() <= 1e-8 * np.abs(expected).max()
+    assert (
+        np.abs(engine.descriptor_derivative(structure, tables, 1, factors) - expected).max()
+        <= 1e-8 * np.abs(expected).max()
+    )
 
 
 def test_collinear_neighbours_keep_singular_derivatives_finite() -> None:
@@ -254,11 +315,18 @@ def test_collinear_neighbours_keep_singular_derivatives_finite() -> None:
 
 
 def test_values_and_slopes_vanish_at_the_cutoff() -> None:
-    functions = [(1, "Si", "", (3.0,)), (2, "Si", "", (3.0, 0.0, 0.1)), (3, "Si", "", (3.0, 1.0)),
-                 (4, "Si", "Si", (3.0, 1.0, 1.0, 0.1)), (5, "Si", "Si", (3.0, 1.0, 1.0, 0.1))]
+    functions = [
+        (1, "Si", "", (3.0,)),
+        (2, "Si", "", (3.0, 0.0, 0.1)),
+        (3, "Si", "", (3.0, 1.0)),
+        (4, "Si", "Si", (3.0, 1.0, 1.0, 0.1)),
+        (5, "Si", "Si", (3.0, 1.0, 1.0, 0.1)),
+    ]
     tables = tables_of(make_setup("Si", ("Si",), functions))
-    near, far = (Structure(symbols=("Si",) * 2, positions=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, z]]))
-                 for z in (3.0 - 1.0e-7, 3.0))
+    near, far = (
+        Structure(symbols=("Si",) * 2, positions=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, z]]))
+        for z in (3.0 - 1.0e-7, 3.0)
+    )
     assert np.abs(described(near, tables)[0]).max() < 1.0e-14
     assert not described(far, tables)[0].any()
     assert np.abs(engine.descriptor_derivative(near, tables, 0, np.ones(5))).max() < 1.0e-6
@@ -291,7 +359,7 @@ def test_forces_and_stress_are_derivatives_of_the_energy() -> None:
     structure = random_structure(rng, 12, CELL, species=("O", "H", "H"))
     tables = water_tables()
     potential = potential_tables(rng, [structure], tables, ((6, 5), (7,)), ((1, 3, 0), (2, 0)))
-    result, = engine.evaluate([structure], potential)
+    (result,) = engine.evaluate([structure], potential)
     step = 1.0e-4
     weights = np.array([1.0, -8.0, 8.0, -1.0]) / (12.0 * step)
     multiples = (-2, -1, 1, 2)
@@ -312,9 +380,13 @@ def test_forces_and_stress_are_derivatives_of_the_energy() -> None:
             deformation = np.eye(3)
             deformation[a, b] += 0.5 * m * step
             deformation[b, a] += 0.5 * m * step
-            strained.append(changed(structure, positions=structure.positions @ deformation, cell=structure.cell @ deformation))
+            strained.append(
+                changed(structure, positions=structure.positions @ deformation, cell=structure.cell @ deformation)
+            )
         expected = weights @ energies(strained)
-        assert result.strain_derivative[a, b] == pytest.approx(expected, abs=1e-6 * np.abs(result.strain_derivative).max())
+        assert result.strain_derivative[a, b] == pytest.approx(
+            expected, abs=1e-6 * np.abs(result.strain_derivative).max()
+        )
     np.testing.assert_allclose(result.forces.sum(axis=0), 0.0, atol=1e-10 * np.abs(result.forces).max())
 
 
@@ -345,14 +417,17 @@ def test_function_outside_the_environment_is_refused(place: int) -> None:
         tables_of(replace(setup, neighbours=np.array([[place, 0]], dtype=np.int32)))
 
 
-@pytest.mark.parametrize("function, message", [
-    ((2, "Si", "", (0.0, 0.0, 0.1)), "cutoff"),
-    ((2, "Si", "", (float("nan"), 0.0, 0.1)), "cutoff"),
-    ((2, "Si", "", (3.0, 0.0, float("nan"))), "finite"),
-    ((4, "Si", "Si", (3.0, 1.5, 1.0, 0.1)), "lambda"),
-    ((5, "Si", "Si", (3.0, 1.0, -1.0, 0.1)), "zeta"),
-    ((5, "Si", "Si", (3.0, float("nan"), 1.0, 0.1)), "finite"),
-])
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        ((2, "Si", "", (0.0, 0.0, 0.1)), "cutoff"),
+        ((2, "Si", "", (float("nan"), 0.0, 0.1)), "cutoff"),
+        ((2, "Si", "", (3.0, 0.0, float("nan"))), "finite"),
+        ((4, "Si", "Si", (3.0, 1.5, 1.0, 0.1)), "lambda"),
+        ((5, "Si", "Si", (3.0, 1.0, -1.0, 0.1)), "zeta"),
+        ((5, "Si", "Si", (3.0, float("nan"), 1.0, 0.1)), "finite"),
+    ],
+)
 def test_impossible_parameters_are_refused(function: Function, message: str) -> None:
     structure = Structure(symbols=("Si",), positions=np.zeros((1, 3)))
     with pytest.raises(EngineError, match=message):

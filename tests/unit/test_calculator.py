@@ -16,13 +16,13 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.constraints import FixAtoms
 from ase.md.verlet import VelocityVerlet
 
+from calculator_cases import SPECIES, TRICLINIC, as_structure, random_atoms, write_committee, write_member
+from engine_reference import BOUNDARIES, chebyshev_tables
 from taylorfit import Calculator, ExtrapolationWarning, engine
 from taylorfit.engine import NeighbourList, PotentialTables, evaluate
 from taylorfit.errors import EngineError, InputError
 from taylorfit.formats.aenet.network_ascii import write_potential_ascii
 from taylorfit.potential.files import find_potentials, read_potentials
-from calculator_cases import SPECIES, TRICLINIC, as_structure, random_atoms, write_committee, write_member
-from engine_reference import BOUNDARIES, chebyshev_tables
 
 QUIET = {"on_extrapolation": "ignore", "threads": 1}
 
@@ -63,7 +63,7 @@ def test_values_are_those_of_predict(member: Path, atoms: Atoms, pbc: tuple[bool
     own = attach(atoms, Calculator(member, **QUIET))
     own.pbc = pbc
     tables = PotentialTables.from_potentials(read_potentials(find_potentials(member)))
-    expected, = evaluate([as_structure(own)], tables)
+    (expected,) = evaluate([as_structure(own)], tables)
     forces = own.get_forces()
     np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=1e-10 * np.abs(forces).max())
     assert own.get_potential_energy() == pytest.approx(expected.energy, abs=1e-9)
@@ -120,8 +120,10 @@ def test_constraints_do_not_reach_the_results(member: Path, atoms: Atoms):
 
 def test_results_do_not_depend_on_threads(member: Path, committee: Path, atoms: Atoms):
     large = shaken(atoms.repeat((3, 3, 2)), 0.1)
-    for make in (lambda n: Calculator(member, on_extrapolation="ignore", threads=n),
-                 lambda n: Calculator.committee(committee, on_extrapolation="ignore", threads=n)):
+    for make in (
+        lambda n: Calculator(member, on_extrapolation="ignore", threads=n),
+        lambda n: Calculator.committee(committee, on_extrapolation="ignore", threads=n),
+    ):
         first, *others = [attach(large, make(n)) for n in (1, 2, 5)]
         first.get_stress()
         for other in others:
@@ -216,8 +218,14 @@ def test_engine_refuses_a_list_of_another_structure(member: Path, atoms: Atoms):
     listed = NeighbourList.of(structure, tables.descriptors.cutoff)
     index = tables.descriptors.check(structure)
     assert len(engine.evaluate_listed(structure.positions, index, listed, tables).atomic_energies[0]) == len(atoms)
-    for broken in ({"ghost": listed.ghost + 10**6}, {"ghost_atom": listed.ghost_atom + 100}, {"n_most": 0},
-                   {"first": listed.first[::-1].copy()}, {"first": listed.first[:-1]}, {"ghost": listed.ghost[:-1]}):
+    for broken in (
+        {"ghost": listed.ghost + 10**6},
+        {"ghost_atom": listed.ghost_atom + 100},
+        {"n_most": 0},
+        {"first": listed.first[::-1].copy()},
+        {"first": listed.first[:-1]},
+        {"ghost": listed.ghost[:-1]},
+    ):
         with pytest.raises(EngineError):
             engine.evaluate_listed(structure.positions, index, NeighbourList(**{**listed.__dict__, **broken}), tables)
 
@@ -249,8 +257,10 @@ def test_committee_has_mean_and_deviation_of_its_members(committee: Path, atoms:
 
 
 def test_members_with_other_descriptors_are_evaluated_on_their_own(tmp_path: Path, atoms: Atoms):
-    folders = [write_member(tmp_path / "01", atoms, 1),
-               write_member(tmp_path / "02", atoms, 2, chebyshev_tables(SPECIES, (4.4, 5), (3.4, 2)))]
+    folders = [
+        write_member(tmp_path / "01", atoms, 1),
+        write_member(tmp_path / "02", atoms, 2, chebyshev_tables(SPECIES, (4.4, 5), (3.4, 2))),
+    ]
     own = attach(atoms, Calculator.committee(tmp_path, **QUIET))
     assert len(own.calc._groups) == 2
     separate = [attach(atoms, Calculator(folder, **QUIET)).get_forces() for folder in folders]
@@ -262,7 +272,9 @@ def test_a_committee_may_be_named_in_several_ways(committee: Path, atoms: Atoms)
     folders = sorted(committee.iterdir())
     by_folder = attach(atoms, Calculator.committee(committee, **QUIET)).get_forces()
     by_files = attach(atoms, Calculator.committee([[f / "H.nn", f / "O.nn"] for f in folders], **QUIET)).get_forces()
-    by_dict = attach(atoms, Calculator.committee([{"O": f / "O.nn", "H": f / "H.nn"} for f in folders], **QUIET)).get_forces()
+    by_dict = attach(
+        atoms, Calculator.committee([{"O": f / "O.nn", "H": f / "H.nn"} for f in folders], **QUIET)
+    ).get_forces()
     np.testing.assert_array_equal(by_folder, by_files)
     np.testing.assert_allclose(by_dict, by_files, rtol=0, atol=1e-10)
 
@@ -287,8 +299,9 @@ def test_text_potentials_are_read_like_binary_ones(member: Path, atoms: Atoms, t
     np.testing.assert_array_equal(binary, text)
 
 
-@pytest.mark.parametrize("clone", [copy.deepcopy, lambda calculator: pickle.loads(pickle.dumps(calculator))],
-                         ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "clone", [copy.deepcopy, lambda calculator: pickle.loads(pickle.dumps(calculator))], ids=["deepcopy", "pickle"]
+)
 def test_calculator_can_be_copied_before_and_after_use(member: Path, committee: Path, atoms: Atoms, clone):
     for calculator in (Calculator(member, **QUIET), Calculator.committee(committee, **QUIET)):
         fresh = attach(atoms, clone(calculator)).get_forces()
@@ -321,8 +334,13 @@ def test_coinciding_atoms_and_flat_cells_are_errors(member: Path, atoms: Atoms):
 
 
 def test_wrong_options_and_files_are_errors(member: Path, committee: Path, tmp_path: Path):
-    for options, match in (({"skin": -1.0}, "skin"), ({"threads": -1}, "threads"), ({"on_extrapolation": "panic"}, "panic"),
-                           ({"tolerance": -0.1}, "tolerance"), ({"skin": np.nan}, "skin")):
+    for options, match in (
+        ({"skin": -1.0}, "skin"),
+        ({"threads": -1}, "threads"),
+        ({"on_extrapolation": "panic"}, "panic"),
+        ({"tolerance": -0.1}, "tolerance"),
+        ({"skin": np.nan}, "skin"),
+    ):
         with pytest.raises(InputError, match=match):
             Calculator(member, **options)
     with pytest.raises(InputError, match="no potentials"):
@@ -340,9 +358,11 @@ def test_wrong_options_and_files_are_errors(member: Path, committee: Path, tmp_p
 
 
 def test_import_of_the_package_does_not_load_ase_or_the_engine():
-    script = ("import sys, taylorfit; assert 'ase' not in sys.modules and 'taylorfit.engine' not in sys.modules\n"
-              "assert 'Calculator' in dir(taylorfit); taylorfit.Calculator; assert 'ase' in sys.modules\n"
-              "try: taylorfit.nothing\nexcept AttributeError as error: assert 'nothing' in str(error)\nelse: raise SystemExit(1)")
+    script = (
+        "import sys, taylorfit; assert 'ase' not in sys.modules and 'taylorfit.engine' not in sys.modules\n"
+        "assert 'Calculator' in dir(taylorfit); taylorfit.Calculator; assert 'ase' in sys.modules\n"
+        "try: taylorfit.nothing\nexcept AttributeError as error: assert 'nothing' in str(error)\nelse: raise SystemExit(1)"
+    )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 

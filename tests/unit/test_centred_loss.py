@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from taylorfit.training.pack import PackedDataset, Scaling, pack, split_parents
-from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
 from taylorfit.engine import DescriptorTables, NetworkTables, describe, energy_loss
 from taylorfit.errors import EngineError
+from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
 from taylorfit.model.network import ACTIVATIONS, Network
 from taylorfit.model.structure import Structure
+from taylorfit.model.trainset import TrainingSet
 from taylorfit.taylor.displacements import RandomDisplacements
 from taylorfit.taylor.expansion import taylor_energies
 from taylorfit.taylor.selection import select_all
 from taylorfit.training.losses import CentredTaylorLoss
-from taylorfit.model.trainset import TrainingSet
+from taylorfit.training.pack import PackedDataset, Scaling, pack, split_parents
 
 BETA = 2.0e-3
 SPECIES = ("O", "H")
@@ -28,15 +28,23 @@ N_COPIES = 4
 def problem() -> tuple[PackedDataset, NetworkTables, np.ndarray]:
     """Six small molecules with four Taylor copies each, and random networks."""
     rng = np.random.default_rng(4)
-    setups = [chebyshev_setup(s, SPECIES, radial_cutoff=4.0, radial_order=3, angular_cutoff=3.0, angular_order=2)
-              for s in SPECIES]
+    setups = [
+        chebyshev_setup(s, SPECIES, radial_cutoff=4.0, radial_order=3, angular_cutoff=3.0, angular_order=2)
+        for s in SPECIES
+    ]
     tables = DescriptorTables.from_setups(SPECIES, setups)
     structures = []
     for k in range(6):
         n = int(rng.integers(3, 7))
-        structures.append(Structure(
-            symbols=tuple(rng.choice(SPECIES, n)), positions=rng.uniform(0, 3.0, (n, 3)), energy=float(rng.normal()),
-            forces=rng.normal(size=(n, 3)), name=f"s{k}.xsf"))
+        structures.append(
+            Structure(
+                symbols=tuple(rng.choice(SPECIES, n)),
+                positions=rng.uniform(0, 3.0, (n, 3)),
+                energy=float(rng.normal()),
+                forces=rng.normal(size=(n, 3)),
+                name=f"s{k}.xsf",
+            )
+        )
     plan = RandomDisplacements(delta=0.01, fraction=N_COPIES, seed=3).plan(select_all(structures))
     names, species, positions, energies, values = [], [], [], [], []
     for s, structure in enumerate(structures):
@@ -53,15 +61,37 @@ def problem() -> tuple[PackedDataset, NetworkTables, np.ndarray]:
     raw = np.concatenate(values)
     length = np.array([setup.n_feature for setup in setups])[flat_species]
     training_set = TrainingSet(
-        species=SPECIES, atomic_energies=np.zeros(2), normalised=False, scale=1.0, shift=0.0, names=names,
-        n_species_in=np.full(len(names), 2), energy=np.array(energies),
-        first_atom=np.concatenate([[0], np.cumsum(n_atoms)]), atom_species=flat_species,
-        positions=np.concatenate(positions), forces=np.zeros((sum(n_atoms), 3)),
-        first_value=np.concatenate([[0], np.cumsum(length)]), descriptors=raw,
-        energy_mean=0.0, energy_min=-1.0, energy_max=1.0,
-        setups=tuple(replace(setup, statistics=DescriptorStatistics(
-            10, np.full(setup.n_feature, -9.0), np.full(setup.n_feature, 9.0), np.zeros(setup.n_feature),
-            np.full(setup.n_feature, 4.0))) for setup in setups))
+        species=SPECIES,
+        atomic_energies=np.zeros(2),
+        normalised=False,
+        scale=1.0,
+        shift=0.0,
+        names=names,
+        n_species_in=np.full(len(names), 2),
+        energy=np.array(energies),
+        first_atom=np.concatenate([[0], np.cumsum(n_atoms)]),
+        atom_species=flat_species,
+        positions=np.concatenate(positions),
+        forces=np.zeros((sum(n_atoms), 3)),
+        first_value=np.concatenate([[0], np.cumsum(length)]),
+        descriptors=raw,
+        energy_mean=0.0,
+        energy_min=-1.0,
+        energy_max=1.0,
+        setups=tuple(
+            replace(
+                setup,
+                statistics=DescriptorStatistics(
+                    10,
+                    np.full(setup.n_feature, -9.0),
+                    np.full(setup.n_feature, 9.0),
+                    np.zeros(setup.n_feature),
+                    np.full(setup.n_feature, 4.0),
+                ),
+            )
+            for setup in setups
+        ),
+    )
     scaling = Scaling.of(training_set)
     split = split_parents([training_set], scaling, 0.0, np.random.default_rng(0))
     packed = pack([training_set], split.train, scaling, block_atoms=1, whole_groups=True)
@@ -130,5 +160,6 @@ def test_torn_groups_are_refused(problem):
     packed, tables, weights = problem
     torn = replace(packed, group=np.roll(packed.group, 2))
     with pytest.raises(EngineError, match="group"):
-        CentredTaylorLoss(replace(torn, is_copy=torn.group > 0, displacement_square=np.ones(torn.n_structures)),
-                          tables, beta=BETA)(weights)
+        CentredTaylorLoss(
+            replace(torn, is_copy=torn.group > 0, displacement_square=np.ones(torn.n_structures)), tables, beta=BETA
+        )(weights)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine_reference import (
+    ELEMENTS,
+    changed,
+    chebyshev_tables,
+    cosine,
+    random_structure,
+    reference_descriptors,
+    species_weights,
+    split_values,
+)
 from taylorfit import engine
-from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.engine import DescriptorTables
 from taylorfit.errors import InputError, TaylorfitError
+from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.model.structure import Structure
-from engine_reference import (
-    ELEMENTS, changed, chebyshev_tables, cosine, random_structure, reference_descriptors, species_weights, split_values,
-)
 
 TRICLINIC = np.array([[5.1, 0.3, -0.2], [1.9, 4.8, 0.4], [-2.2, 1.1, 6.0]])
 
@@ -32,12 +39,14 @@ FUNCTIONS = {
 
 def describe_one(structure: Structure, tables: DescriptorTables) -> list[np.ndarray]:
     """Return the descriptor of each atom."""
-    (values, _), = engine.describe([structure], tables, threads=1)
+    ((values, _),) = engine.describe([structure], tables, threads=1)
     return split_values(values[0], structure, tables)
 
 
 def assert_equal_to_pair_sum(structure: Structure, tables: DescriptorTables, tolerance: float = 1.0e-12) -> None:
-    for ours, expected in zip(describe_one(structure, tables), reference_descriptors(structure, tables.setups), strict=True):
+    for ours, expected in zip(
+        describe_one(structure, tables), reference_descriptors(structure, tables.setups), strict=True
+    ):
         assert ours.shape == expected.shape
         assert np.abs(ours - expected).max() <= tolerance * max(1.0, np.abs(expected).max())
 
@@ -61,7 +70,9 @@ def test_values_equal_the_pair_sum_for_any_cutoffs_and_orders(name: str, n_speci
 @pytest.mark.parametrize("n_atoms", range(1, 20))
 def test_values_equal_the_pair_sum_for_any_number_of_neighbours(n_atoms: int) -> None:
     """The engine works on padded groups of neighbours; every remainder occurs here."""
-    structure = random_structure(np.random.default_rng(n_atoms), n_atoms, 3.0 * np.eye(3), (False,) * 3, ELEMENTS[:2], 0.3)
+    structure = random_structure(
+        np.random.default_rng(n_atoms), n_atoms, 3.0 * np.eye(3), (False,) * 3, ELEMENTS[:2], 0.3
+    )
     assert_equal_to_pair_sum(structure, chebyshev_tables(ELEMENTS[:2], (20.0, 5), (20.0, 3)))
 
 
@@ -78,13 +89,16 @@ def test_highest_orders_stay_accurate() -> None:
     assert_equal_to_pair_sum(structure, chebyshev_tables(ELEMENTS[:2], (5.0, 400), (4.0, 60)), tolerance=1.0e-10)
 
 
-@pytest.mark.parametrize("positions", [
-    [(0, 0, 0), (0, 0, 1.5), (0, 0, -1.5), (0, 0, 3.0)],
-    [(0, 0, 0), (1.5, 0, 0), (-1.5, 0, 0), (3.0, 0, 0)],
-    [(0, 0, 0), (0, 1.5, 0), (0, 3.0, 0), (0, -1.5, 0)],
-    [(0, 0, 0), (1.5, 0, 0), (0, 1.5, 0), (0, 0, 1.5)],
-    [(0, 0, 0), (1.1, 1.1, 0), (-1.1, -1.1, 0), (1.1, -1.1, 0)],
-])
+@pytest.mark.parametrize(
+    "positions",
+    [
+        [(0, 0, 0), (0, 0, 1.5), (0, 0, -1.5), (0, 0, 3.0)],
+        [(0, 0, 0), (1.5, 0, 0), (-1.5, 0, 0), (3.0, 0, 0)],
+        [(0, 0, 0), (0, 1.5, 0), (0, 3.0, 0), (0, -1.5, 0)],
+        [(0, 0, 0), (1.5, 0, 0), (0, 1.5, 0), (0, 0, 1.5)],
+        [(0, 0, 0), (1.1, 1.1, 0), (-1.1, -1.1, 0), (1.1, -1.1, 0)],
+    ],
+)
 def test_special_angles_are_no_special_case(positions: list[tuple[float, float, float]]) -> None:
     structure = Structure(symbols=ELEMENTS[:2] * 2, positions=np.array(positions, dtype=float))
     tables = chebyshev_tables(ELEMENTS[:2], (5.0, 6), (5.0, 8))
@@ -101,9 +115,18 @@ def test_each_species_may_have_its_own_functions_and_environment() -> None:
     ]
     rng = np.random.default_rng(11)
     with_all = random_structure(rng, 6, TRICLINIC, species=("H", "Ti"))
-    assert_equal_to_pair_sum(with_all, DescriptorTables.from_setups(["H", "Ti"], [
-        chebyshev_setup("H", ("Ti", "H"), radial_cutoff=3.5, radial_order=3, angular_cutoff=4.5, angular_order=5), setups[2],
-    ]))
+    assert_equal_to_pair_sum(
+        with_all,
+        DescriptorTables.from_setups(
+            ["H", "Ti"],
+            [
+                chebyshev_setup(
+                    "H", ("Ti", "H"), radial_cutoff=3.5, radial_order=3, angular_cutoff=4.5, angular_order=5
+                ),
+                setups[2],
+            ],
+        ),
+    )
     structure = random_structure(rng, 6, TRICLINIC, species=("O", "Ti"))
     assert_equal_to_pair_sum(structure, DescriptorTables.from_setups(["O", "H", "Ti"], setups))
 
@@ -145,7 +168,7 @@ def assert_derivative_equals_difference(
     analytic = engine.descriptor_derivative(structure, tables, atom, factors)
     unit = np.eye(3 * structure.n_atoms).reshape(-1, structure.n_atoms, 3)
     copies = np.concatenate([unit * step * k for k in (-2, -1, 1, 2)])
-    (values, _), = engine.describe([structure], tables, [copies], threads=1)
+    ((values, _),) = engine.describe([structure], tables, [copies], threads=1)
     start = int(sum(tables.n_function[t] for t in structure.species_index(tables.species)[:atom]))
     f = (values[:, start : start + len(factors)] @ factors).reshape(4, -1)
     numeric = ((f[0] - f[3]) + 8.0 * (f[2] - f[1])).reshape(structure.n_atoms, 3) / (12.0 * step)
@@ -198,7 +221,9 @@ def test_a_neighbour_vanishes_smoothly_at_the_cutoff(radial_cut: float, angular_
         def with_neighbour_at(distance: float) -> tuple[float, float]:
             structure = Structure(symbols=("H",) * 4, positions=np.vstack([base, direction * distance]))
             ours = describe_one(structure, tables)[0]
-            slope = engine.descriptor_derivative(structure, tables, 0, np.where(np.isin(np.arange(11), np.r_[part]), factors, 0.0))
+            slope = engine.descriptor_derivative(
+                structure, tables, 0, np.where(np.isin(np.arange(11), np.r_[part]), factors, 0.0)
+            )
             return np.abs(ours - without)[part].max(), np.abs(slope[3]).max()
 
         for gap in (1.0e-3, 1.0e-5):
@@ -235,7 +260,7 @@ def test_displaced_copies_equal_the_displaced_structures(size: float, pbc: tuple
     displacement = rng.uniform(-size, size, (5, 6, 3))
     displacement[0] = 0.0
     tables = chebyshev_tables(ELEMENTS[:2], (5.0, 8), (3.5, 4))
-    (values, positions), = engine.describe([outside], tables, [displacement])
+    ((values, positions),) = engine.describe([outside], tables, [displacement])
     assert values.shape[0] == len(positions) == 5
     np.testing.assert_allclose(positions - positions[0], displacement, rtol=0.0, atol=1e-13)
     for copy in range(5):
@@ -245,9 +270,10 @@ def test_displaced_copies_equal_the_displaced_structures(size: float, pbc: tuple
 
 
 def test_positions_are_wrapped_along_periodic_directions_only() -> None:
-    structure = Structure(symbols=("H",), positions=np.array([[11.0, -1.0, -7.0]]), cell=np.diag([4.0, 5.0, 6.0]),
-                          pbc=(True, True, False))
-    (_, positions), = engine.describe([structure], chebyshev_tables(("H",)))
+    structure = Structure(
+        symbols=("H",), positions=np.array([[11.0, -1.0, -7.0]]), cell=np.diag([4.0, 5.0, 6.0]), pbc=(True, True, False)
+    )
+    ((_, positions),) = engine.describe([structure], chebyshev_tables(("H",)))
     np.testing.assert_allclose(positions[0, 0], [3.0, 4.0, -7.0], atol=1e-14)
 
 
@@ -259,7 +285,7 @@ def test_empty_input_gives_empty_output(pbc: tuple[bool, bool, bool]) -> None:
     assert engine.describe([], tables) == []
     (none, places), (some, _) = engine.describe([empty, one], tables)
     assert none.shape == (1, 0) and places.shape == (1, 0, 3) and some.shape == (1, tables.n_function[0])
-    (values, places), = engine.describe([one], tables, [np.zeros((0, 1, 3))])
+    ((values, places),) = engine.describe([one], tables, [np.zeros((0, 1, 3))])
     assert values.shape == (0, tables.n_function[0]) and places.shape == (0, 1, 3)
 
 
@@ -275,11 +301,25 @@ def _setup(**changes: object) -> DescriptorSetup:
     return DescriptorSetup(**{**setup.__dict__, "parameters": parameters, **changes})
 
 
-@pytest.mark.parametrize("setup", [
-    _setup(row={0: np.nan}), _setup(row={2: np.inf}), _setup(row={0: -1.0}), _setup(row={0: 0.0, 2: 0.0}), _setup(row={0: 1e300}),
-    _setup(row={1: np.nan}), _setup(row={1: -1.0}), _setup(row={1: 1e9}), _setup(row={3: 1e9}), _setup(row={3: -2.0}),
-    _setup(row={1: 5.0}), _setup(row={3: 1.0}), _setup(function=np.zeros(7, dtype=np.int32), parameters=np.zeros((7, 4))),
-], ids=range(13))
+@pytest.mark.parametrize(
+    "setup",
+    [
+        _setup(row={0: np.nan}),
+        _setup(row={2: np.inf}),
+        _setup(row={0: -1.0}),
+        _setup(row={0: 0.0, 2: 0.0}),
+        _setup(row={0: 1e300}),
+        _setup(row={1: np.nan}),
+        _setup(row={1: -1.0}),
+        _setup(row={1: 1e9}),
+        _setup(row={3: 1e9}),
+        _setup(row={3: -2.0}),
+        _setup(row={1: 5.0}),
+        _setup(row={3: 1.0}),
+        _setup(function=np.zeros(7, dtype=np.int32), parameters=np.zeros((7, 4))),
+    ],
+    ids=range(13),
+)
 def test_impossible_parameters_are_an_error(setup: DescriptorSetup) -> None:
     lone = Structure(symbols=("H",), positions=np.zeros((1, 3)))
     with pytest.raises(TaylorfitError):

@@ -16,11 +16,25 @@ from taylorfit.examples.comparison import SHOWN, comparison_lines
 
 def report(best: int, energy: float, force: float | None) -> dict:
     """A report of `train`, as far as the table reads it."""
-    errors = {"energy_mae": energy, "energy_rmse": 2 * energy, "force_mae": force, "force_rmse": force,
-              "force_error_norm_mean": force, "angle_error_mean": None, "n_structures": 7}
+    errors = {
+        "energy_mae": energy,
+        "energy_rmse": 2 * energy,
+        "force_mae": force,
+        "force_rmse": force,
+        "force_error_norm_mean": force,
+        "angle_error_mean": None,
+        "n_structures": 7,
+    }
     last = {**errors, "energy_mae": 3 * energy}
-    return {"best_epoch": best, "epochs": [{"epoch": 0}, {"epoch": 40}], "validation": errors, "validation_last": last,
-            "n_train": 5, "n_copies": 110, "seconds_per_epoch": 0.0123}
+    return {
+        "best_epoch": best,
+        "epochs": [{"epoch": 0}, {"epoch": 40}],
+        "validation": errors,
+        "validation_last": last,
+        "n_train": 5,
+        "n_copies": 110,
+        "seconds_per_epoch": 0.0123,
+    }
 
 
 def test_table() -> None:
@@ -46,12 +60,14 @@ def shortened(tmp_path: Path) -> Path:
     """The water clusters with few epochs, copies and structures."""
     folder = tmp_path / "water"
     copy_example("water-cluster", folder)
-    for name, pattern, new in (("train-energy.in", r"ITERATIONS\s+\d+", "ITERATIONS 4"),
-                               ("train-taylor.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
-                               ("train-centred.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
-                               ("train-directional.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
-                               ("train-exact.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
-                               ("generate.in", r"fraction=\d+", "fraction=2")):
+    for name, pattern, new in (
+        ("train-energy.in", r"ITERATIONS\s+\d+", "ITERATIONS 4"),
+        ("train-taylor.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
+        ("train-centred.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
+        ("train-directional.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
+        ("train-exact.in", r"ITERATIONS\s+\d+", "ITERATIONS 2"),
+        ("generate.in", r"fraction=\d+", "fraction=2"),
+    ):
         text, n = re.subn(pattern, new, (folder / name).read_text())
         assert n == 1
         (folder / name).write_text(text)
@@ -72,8 +88,10 @@ def test_example_runs_and_runs_again(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert reports["train-taylor"]["n_copies"] == 2 * reports["train-taylor"]["n_train"]
         # The potentials on disk give the errors that training reports
         for key in SHOWN:
-            assert reports["predict"]["errors"][key] == pytest.approx(reports["train-exact"]["validation"][key], rel=1e-9)
-        table = printed[printed.index("errors on 200 validation structures"):]
+            assert reports["predict"]["errors"][key] == pytest.approx(
+                reports["train-exact"]["validation"][key], rel=1e-9
+            )
+        table = printed[printed.index("errors on 200 validation structures") :]
         tables.append([line for line in table.splitlines() if "ms per epoch" not in line])
         for word in ("centred Taylor", "O.taylor.nn", "predict.out", str(folder)):
             assert word in printed

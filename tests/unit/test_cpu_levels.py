@@ -41,8 +41,14 @@ print(json.dumps({"build": engine.build_name(), "results": results}))
 
 def run(level: int) -> dict:
     """Run PROGRAM in a process of its own, with the build for `level`."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env={**os.environ, "TAYLORFIT_CPU": str(level)},
-                          capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "TAYLORFIT_CPU": str(level)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -73,14 +79,21 @@ def test_builds_agree(level: int, baseline: dict) -> None:
 def test_best_build_is_chosen() -> None:
     if os.environ.get("TAYLORFIT_CPU"):
         pytest.skip("TAYLORFIT_CPU forces a build")
-    possible = [level for level, name in LEVELS.items()
-                if level <= _cpu.level() and find_spec(f"taylorfit.{name}") is not None]
+    possible = [
+        level for level, name in LEVELS.items() if level <= _cpu.level() and find_spec(f"taylorfit.{name}") is not None
+    ]
     assert engine.build_name() == LEVELS[max(possible)]
 
 
 def test_wrong_level_is_an_error() -> None:
-    done = subprocess.run([sys.executable, "-m", "taylorfit", "generate", "nothing.in"], capture_output=True, text=True,
-                          env={**os.environ, "TAYLORFIT_CPU": "2"}, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "taylorfit", "generate", "nothing.in"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TAYLORFIT_CPU": "2"},
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 2
     assert "TAYLORFIT_CPU" in done.stderr and done.stderr.count("\n") == 1
 

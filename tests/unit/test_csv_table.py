@@ -35,15 +35,18 @@ def test_cells_that_are_no_numbers_are_named(table: Path) -> None:
         found.numbers("label", blanks=True)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("a,b\n1\n", "line 2: row of another length: found 1, expected 2 cells"),
-    ("a,b\n", "no rows"),
-    ("# nothing\n", "no column names"),
-    ("a,a\n1,2\n", "line 1: column named twice: found 'a'"),
-    ("a,,b\n1,2,3\n", "column without a name"),
-    ("", "empty file"),
-    ("a,b\n1,\0\n", "binary data"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1\n", "line 2: row of another length: found 1, expected 2 cells"),
+        ("a,b\n", "no rows"),
+        ("# nothing\n", "no column names"),
+        ("a,a\n1,2\n", "line 1: column named twice: found 'a'"),
+        ("a,,b\n1,2,3\n", "column without a name"),
+        ("", "empty file"),
+        ("a,b\n1,\0\n", "binary data"),
+    ],
+)
 def test_malformed_tables(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(FormatError) as caught:

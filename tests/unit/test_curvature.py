@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_support import morse_cluster
 
-from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
+from cli_support import morse_cluster
+from taylorfit.data.frame_pairs import find_frame_pairs
 from taylorfit.engine import PotentialTables, evaluate
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.hessian_file import find_hessian, hessian_stem, read_hessian
-from taylorfit.data.frame_pairs import find_frame_pairs
 from taylorfit.generation.hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential
+from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
 from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.taylor.curvature import BOLTZMANN, Curvature, curvature_from_forces, curvature_from_pairs
@@ -37,8 +37,17 @@ def thermal(n: int, temperature: float, seed: int = 0) -> list[Structure]:
     frames = []
     for index, normal in enumerate(np.random.default_rng(seed).normal(size=(n, 24))):
         u = factor @ normal
-        frames.append(Structure(SYMBOLS, SITES + u.reshape(8, 3), 6.0 * np.eye(3), (True,) * 3, 0.5 * u @ hessian @ u,
-                                -(hessian @ u).reshape(8, 3), name=f"f{index}"))
+        frames.append(
+            Structure(
+                SYMBOLS,
+                SITES + u.reshape(8, 3),
+                6.0 * np.eye(3),
+                (True,) * 3,
+                0.5 * u @ hessian @ u,
+                -(hessian @ u).reshape(8, 3),
+                name=f"f{index}",
+            )
+        )
     return frames
 
 
@@ -67,8 +76,17 @@ def test_near_frames_tell_the_force_constants(step):
     frames = []
     for index, u in enumerate(np.cumsum(step * rng.normal(size=(40, 24)), axis=0)):
         image = 6.0 * rng.integers(-1, 2, size=(8, 3))
-        frames.append(Structure(SYMBOLS, SITES + u.reshape(8, 3) + image, 6.0 * np.eye(3), (True,) * 3, 0.0,
-                                -(hessian @ u).reshape(8, 3), name=f"f{index}"))
+        frames.append(
+            Structure(
+                SYMBOLS,
+                SITES + u.reshape(8, 3) + image,
+                6.0 * np.eye(3),
+                (True,) * 3,
+                0.0,
+                -(hessian @ u).reshape(8, 3),
+                name=f"f{index}",
+            )
+        )
     found = curvature_from_pairs(frames, find_frame_pairs(frames))
     for symbol, k in (("Ti", 20.0), ("O", 5.0)):
         assert found.constants[symbol] == pytest.approx(k, rel=0.1)
@@ -132,10 +150,16 @@ def test_the_trace_of_the_hessian_by_random_vectors(potential, clusters):
 # --- Hessians from files -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "stem"), [
-    ("xsf/a.xsf", "a"), ("a", "a"), ("runs/md.extxyz#12", "md_12"), ("a.b/c.d.xsf", "c.d"),
-    ("vasp/OUTCAR#0", "OUTCAR_0"),
-])
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("xsf/a.xsf", "a"),
+        ("a", "a"),
+        ("runs/md.extxyz#12", "md_12"),
+        ("a.b/c.d.xsf", "c.d"),
+        ("vasp/OUTCAR#0", "OUTCAR_0"),
+    ],
+)
 def test_file_names_of_hessians(name, stem):
     assert hessian_stem(name) == stem
 
@@ -154,17 +178,20 @@ def test_hessians_are_read_from_each_kind_of_file(suffix, tmp_path: Path):
     assert find_hessian(tmp_path, "xsf/a.xsf") == path
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (np.eye(6), r"Hessian of shape \(6, 6\), expected \(9, 9\) for 3 atoms"),
-    (np.full((9, 9), np.inf), "numbers that are not finite"),
-    (np.triu(np.ones((9, 9))), "not symmetric"),
-    (np.array(["a"] * 81).reshape(9, 9), "cannot be read as NumPy file"),
-    (b"\x93NUMPY\x01", "cannot be read as NumPy file"),
-    (b"PK\x03\x04", "cannot be read as NumPy file"),
-    (b"1 2 3\n1 2 3 4\n", "line 2: row of 4 numbers, expected 3"),
-    (b"# a\n1 2 x\n", "line 2: not a row of numbers"),
-    (b"", "empty file"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.eye(6), r"Hessian of shape \(6, 6\), expected \(9, 9\) for 3 atoms"),
+        (np.full((9, 9), np.inf), "numbers that are not finite"),
+        (np.triu(np.ones((9, 9))), "not symmetric"),
+        (np.array(["a"] * 81).reshape(9, 9), "cannot be read as NumPy file"),
+        (b"\x93NUMPY\x01", "cannot be read as NumPy file"),
+        (b"PK\x03\x04", "cannot be read as NumPy file"),
+        (b"1 2 3\n1 2 3 4\n", "line 2: row of 4 numbers, expected 3"),
+        (b"# a\n1 2 x\n", "line 2: not a row of numbers"),
+        (b"", "empty file"),
+    ],
+)
 def test_damaged_hessians_are_refused(content, message, tmp_path: Path):
     path = tmp_path / "a.npy"
     if isinstance(content, bytes):

@@ -9,8 +9,8 @@ import pytest
 
 from taylorfit.data import frame_pairs as framepairs
 from taylorfit.data.check import KINDS, check_structures, drop
-from taylorfit.errors import InputError
 from taylorfit.data.frame_pairs import find_frame_pairs
+from taylorfit.errors import InputError
 from taylorfit.model.structure import Structure
 
 HARTREE, BOHR = 27.211386245988, 0.529177210903
@@ -36,10 +36,17 @@ def frames(n=60, spread=0.08, seed=0, cell=CELL, symbols=SYMBOLS) -> list[Struct
             positions = positions + generator.integers(-1, 2, size=(12, 3)) @ cell
             pbc = (True,) * 3
         forces -= forces.mean(axis=0)
-        result.append(Structure(
-            symbols, positions, np.zeros((3, 3)) if cell is None else cell, pbc, energy, forces,
-            name=f"f{index:03d}.xsf",
-        ))
+        result.append(
+            Structure(
+                symbols,
+                positions,
+                np.zeros((3, 3)) if cell is None else cell,
+                pbc,
+                energy,
+                forces,
+                name=f"f{index:03d}.xsf",
+            )
+        )
     return result
 
 
@@ -87,8 +94,7 @@ def test_good_data_are_passed_in_silence(cell):
 def test_the_wrong_unit_is_named(energy, force, length, words, spread):
     wrong = [
         replace(
-            s, energy=s.energy * energy, forces=s.forces * force,
-            positions=s.positions * length, cell=s.cell * length,
+            s, energy=s.energy * energy, forces=s.forces * force, positions=s.positions * length, cell=s.cell * length
         )
         for s in frames(spread=spread)
     ]
@@ -193,8 +199,7 @@ def test_energies_of_several_compositions_are_no_outliers():
     for n_oxygen, energy in ((8, -800.0), (9, -1230.0), (7, -370.0)):
         symbols = ("Ti",) * (12 - n_oxygen) + ("O",) * n_oxygen
         data += [
-            replace(s, energy=s.energy + 800.0 + energy)
-            for s in frames(20, spread=0.2, seed=n_oxygen, symbols=symbols)
+            replace(s, energy=s.energy + 800.0 + energy) for s in frames(20, spread=0.2, seed=n_oxygen, symbols=symbols)
         ]
     assert "energy-outlier" not in kinds(check_structures(data))
 
@@ -239,9 +244,10 @@ def test_missing_energies():
         [Structure((), np.zeros((0, 3)))],
         [Structure(("H",), np.zeros((1, 3)), energy=-13.6, forces=np.zeros((1, 3)))] * 3,
         [Structure(("H", "O"), np.eye(3)[:2], name="bare.xsf")] * 30,
-        2 * [Structure(
-            ("O", "O"), np.eye(3)[:2], np.diag([0.0, 0.0, 4.0]), (False, False, True), -1.0, np.zeros((2, 3))
-        )],
+        2
+        * [
+            Structure(("O", "O"), np.eye(3)[:2], np.diag([0.0, 0.0, 4.0]), (False, False, True), -1.0, np.zeros((2, 3)))
+        ],
     ],
     ids=["nothing", "no atoms", "atoms", "no energy or forces", "polymer"],
 )
@@ -257,7 +263,10 @@ def test_report_is_json_and_names_known_kinds():
     report = json.loads(json.dumps(check_structures(data).as_dict(), allow_nan=False))
     assert report["n_structures"] == 30
     assert report["findings"][0] == {
-        "kind": "duplicate", "message": KINDS["duplicate"], "structures": [3], "names": ["f002.xsf"]
+        "kind": "duplicate",
+        "message": KINDS["duplicate"],
+        "structures": [3],
+        "names": ["f002.xsf"],
     }
 
 

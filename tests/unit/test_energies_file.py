@@ -51,19 +51,22 @@ def test_info(saved: Path) -> None:
     assert "MAE 1.3333, RMSE 1.8257 meV/atom; largest error 3.0000 meV/atom in xsf/one.xsf" in lines[1]
 
 
-@pytest.mark.parametrize(("old", "new", "line", "words"), [
-    ("Cost-Func", "Cost", 1, "head"),
-    ("#Ti", "Ti", 1, "species"),
-    ("3.000000E-03", "3.00x000E-03", 2, "is not a number"),
-    ("3.000000E-03", "************", 2, "overflow"),
-    ("3.000000E-03", "         NaN", 2, "not finite"),
-    ("    2    4 ", "    2    5 ", 2, "contradicts"),
-    ("    2    4 ", "   -2    8 ", 2, "number of atoms"),
-    (" two words.xsf", "", 3, "path"),
-    ("    0    1 two words.xsf", "", 3, "number of atoms"),
-    ("\n  -6.0", "\n\n  -6.0", 4, "incomplete"),
-    ("m.xsf\n", "m.xsf", 4, "cut off"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("Cost-Func", "Cost", 1, "head"),
+        ("#Ti", "Ti", 1, "species"),
+        ("3.000000E-03", "3.00x000E-03", 2, "is not a number"),
+        ("3.000000E-03", "************", 2, "overflow"),
+        ("3.000000E-03", "         NaN", 2, "not finite"),
+        ("    2    4 ", "    2    5 ", 2, "contradicts"),
+        ("    2    4 ", "   -2    8 ", 2, "number of atoms"),
+        (" two words.xsf", "", 3, "path"),
+        ("    0    1 two words.xsf", "", 3, "number of atoms"),
+        ("\n  -6.0", "\n\n  -6.0", 4, "incomplete"),
+        ("m.xsf\n", "m.xsf", 4, "cut off"),
+    ],
+)
 def test_damage_is_told_with_its_line(saved: Path, old: str, new: str, line: int, words: str) -> None:
     text = saved.read_text(encoding="utf-8")
     assert old in text

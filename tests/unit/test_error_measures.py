@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from prediction_cases import noisy_predictions
 
+from prediction_cases import noisy_predictions
 from taylorfit.analysis.errors import Errors, error_lines, errors_in
 from taylorfit.analysis.measures import (
-    binned_median, density, direction_error, force_error_norm, mae_and_rmse, tail_fraction,
+    binned_median,
+    density,
+    direction_error,
+    force_error_norm,
+    mae_and_rmse,
+    tail_fraction,
 )
 
 FORCES = np.array([[1.0, 0.0, 0.0], [2.0, 2.0, 0.0], [0.0, -3.0, 0.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
@@ -57,7 +62,7 @@ def test_energy_errors_are_per_atom_and_each_structure_counts_alike():
     np.testing.assert_allclose(one.energy_error_per_atom, per_atom)
     reference, prediction = one.energies_per_atom
     np.testing.assert_allclose(prediction - reference, per_atom, atol=1e-12)
-    assert -5.3 < reference.min() and reference.max() < -4.7  # without the isolated atoms
+    assert reference.min() > -5.3 and reference.max() < -4.7  # without the isolated atoms
     assert errors_in(one).energy_mae == pytest.approx(np.abs(per_atom).mean())
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from taylorfit.commands import example as command
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.examples import EXAMPLES, unpack, copy_example, example_files
+from taylorfit.examples import EXAMPLES, copy_example, example_files, unpack
 from taylorfit.examples.water_cluster import make_data
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
@@ -53,7 +53,7 @@ def test_every_structure_parses_and_is_a_labelled_water_cluster(copied: Path) ->
         assert np.abs(structure.forces.sum(axis=0)).max() < 18 * 0.5e-8
         bonds = structure.positions.reshape(6, 3, 3)
         lengths = np.linalg.norm(bonds[:, 1:] - bonds[:, :1], axis=2)
-        assert 0.8 < lengths.min() and lengths.max() < 1.2
+        assert lengths.min() > 0.8 and lengths.max() < 1.2
 
 
 def test_frames_are_those_the_protocol_selects(copied: Path) -> None:
@@ -78,8 +78,13 @@ def test_input_files_name_only_files_that_are_there_or_made_before(copied: Path)
     for setup in re.findall(r"\S+\.stp", generate):
         assert (copied / setup).is_file()
     networks = set()
-    for mode, sets in (("energy", {"water.train"}), ("taylor", made), ("centred", made), ("directional", {"water.train"}),
-                       ("exact", {"water.train"})):
+    for mode, sets in (
+        ("energy", {"water.train"}),
+        ("taylor", made),
+        ("centred", made),
+        ("directional", {"water.train"}),
+        ("exact", {"water.train"}),
+    ):
         training = f"train-{mode}.in"
         text = (copied / training).read_text()
         assert set(re.findall(r"^(?:TRAININGSET|TAYLORSET)\s+(\S+)", text, re.M)) == sets
@@ -90,7 +95,9 @@ def test_input_files_name_only_files_that_are_there_or_made_before(copied: Path)
 
 def test_trainings_differ_only_in_copies_forces_and_the_name_of_the_networks(copied: Path) -> None:
     def settings(file: str) -> list[str]:
-        lines = re.sub(r"\.(taylor|centred|directional|exact)\.nn", ".energy.nn", (copied / file).read_text()).splitlines()
+        lines = re.sub(
+            r"\.(taylor|centred|directional|exact)\.nn", ".energy.nn", (copied / file).read_text()
+        ).splitlines()
         return [line for line in lines if line and not line.startswith(("!", "TAYLORSET", "FORCES"))]
 
     trainings = [file for file in EXAMPLES[NAME].input_files if file.startswith("train-")]
@@ -199,7 +206,7 @@ def test_selected_frames_are_disjoint_and_within_the_pool(n_pool: int) -> None:
     training, validation = make_data.select_frames(n_pool)
     chosen = training + validation
     assert len(set(chosen)) == len(chosen)
-    assert 0 <= min(chosen) and max(chosen) < n_pool
+    assert min(chosen) >= 0 and max(chosen) < n_pool
     assert training == sorted(training) and validation == sorted(validation)
 
 
@@ -269,9 +276,7 @@ def test_free_atom_energies_are_those_of_the_input_file() -> None:
         assert make_data.free_atom_energy(symbol) == pytest.approx(stated, abs=1e-6)
 
 
-def test_interrupted_dynamics_goes_on_as_if_it_had_not_been(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_dynamics_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tblite", reason="tblite (extra example-data) is not installed")
     monkeypatch.setattr(make_data, "SEGMENT_STEPS", 25)
     settings = make_data.Settings(steps=80, equilibration=10)

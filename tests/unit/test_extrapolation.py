@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from calculator_cases import SPECIES, as_structure, random_atoms, write_committee, write_member
+from engine_reference import chebyshev_tables, split_values
 from taylorfit import Calculator, ExtrapolationError, ExtrapolationWarning
-from taylorfit.reporting.model_contents import component_name
-from taylorfit.model.descriptor import DescriptorStatistics
 from taylorfit.engine import describe
 from taylorfit.errors import InputError
-from taylorfit.potential.extrapolation import ExtrapolationPolicy
 from taylorfit.formats.aenet.network_binary import read_potential, write_potential
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.model.descriptor import DescriptorStatistics
 from taylorfit.model.network import Network
 from taylorfit.model.scaling import range_unit
-from calculator_cases import SPECIES, as_structure, random_atoms, write_committee, write_member
-from engine_reference import chebyshev_tables, split_values
+from taylorfit.potential.extrapolation import ExtrapolationPolicy
+from taylorfit.reporting.model_contents import component_name
 
 BEHLER_SETUP = """DESCR
 END DESCR
@@ -49,14 +49,18 @@ def trained_on(folder: Path, atoms: Atoms, seed: int = 0, **changes: dict[int, t
     write_member(folder, atoms, seed)
     tables = chebyshev_tables(SPECIES, (4.0, 6), (3.0, 3))
     structure = as_structure(atoms)
-    (values, _), = describe([structure], tables)
+    ((values, _),) = describe([structure], tables)
     for symbol in SPECIES:
         potential = read_potential(folder / f"{symbol}.nn")
-        own = np.array([v for v, s in zip(split_values(values[0], structure, tables), structure.symbols) if s == symbol])
+        own = np.array(
+            [v for v, s in zip(split_values(values[0], structure, tables), structure.symbols) if s == symbol]
+        )
         statistics = replace(potential.setup.statistics, minimum=own.min(axis=0), maximum=own.max(axis=0))
         for f, (low, high) in changes.get(symbol, {}).items():
             statistics.minimum[f], statistics.maximum[f] = low, high
-        write_potential(folder / f"{symbol}.nn", replace(potential, setup=replace(potential.setup, statistics=statistics)))
+        write_potential(
+            folder / f"{symbol}.nn", replace(potential, setup=replace(potential.setup, statistics=statistics))
+        )
     return folder
 
 
@@ -73,16 +77,25 @@ def test_training_data_themselves_are_inside(tmp_path: Path, atoms: Atoms):
     assert atoms.calc.guard.n_found == 0 and atoms.calc.guard.worst == {}
 
 
-@pytest.mark.parametrize(("component", "name"), [
-    (0, "radial order 0"), (3, "radial order 3"), (7, "angular order 0"), (10, "angular order 3"),
-    (11, "radial order 0, weighted"), (20, "angular order 2, weighted"),
-])
+@pytest.mark.parametrize(
+    ("component", "name"),
+    [
+        (0, "radial order 0"),
+        (3, "radial order 3"),
+        (7, "angular order 0"),
+        (10, "angular order 3"),
+        (11, "radial order 0, weighted"),
+        (20, "angular order 2, weighted"),
+    ],
+)
 def test_atom_component_and_distance_are_named(tmp_path: Path, atoms: Atoms, component: int, name: str):
     """The range of one component is cut below the largest value that occurs, by 1.75 σ."""
     folder = trained_on(tmp_path, atoms)
     tables = chebyshev_tables(SPECIES, (4.0, 6), (3.0, 3))
-    (values, _), = describe([as_structure(atoms)], tables)
-    own = np.array([v[component] for v, s in zip(split_values(values[0], as_structure(atoms), tables), atoms.symbols) if s == "O"])
+    ((values, _),) = describe([as_structure(atoms)], tables)
+    own = np.array(
+        [v[component] for v, s in zip(split_values(values[0], as_structure(atoms), tables), atoms.symbols) if s == "O"]
+    )
     indices = [i for i, s in enumerate(atoms.symbols) if s == "O"]
     limit = own.max() - 1.75 * deviation(folder, "O")[component]
     trained_on(tmp_path, atoms, O={component: (-1e3, limit)})
@@ -92,7 +105,7 @@ def test_atom_component_and_distance_are_named(tmp_path: Path, atoms: Atoms, com
     outside = atoms.calc.guard.worst["descriptor"]
     assert (outside.atom, outside.symbol, outside.component) == (indices[int(own.argmax())], "O", name)
     assert outside.amount == pytest.approx(1.75, abs=1e-9)
-    message, = {str(one.message) for one in caught if one.category is ExtrapolationWarning}
+    (message,) = {str(one.message) for one in caught if one.category is ExtrapolationWarning}
     assert {one.filename for one in caught if one.category is ExtrapolationWarning} == {__file__}
     assert message.startswith(f"atom {outside.atom + 1} (O): {name} is 1.75 σ outside the training data")
 
@@ -107,7 +120,10 @@ def test_components_of_symmetry_functions_have_their_parameters_in_the_name(tmp_
 def test_one_environment_species_has_no_weighted_half(tmp_path: Path):
     setup = chebyshev_tables(("Si",), (4.0, 6), (3.0, 3)).setups[0]
     assert [component_name(setup, f) for f in (6, 7, setup.n_feature - 1)] == [
-        "radial order 6", "angular order 0", "angular order 3"]
+        "radial order 6",
+        "angular order 0",
+        "angular order 3",
+    ]
 
 
 def test_tolerance_is_in_deviations(tmp_path: Path, atoms: Atoms):
@@ -171,8 +187,14 @@ def test_stop_raises_and_the_error_knows_all(tmp_path: Path, atoms: Atoms):
 
 def test_dump_writes_structures_without_energies_up_to_a_number(tmp_path: Path, atoms: Atoms):
     folder = tmp_path / "next"
-    atoms.calc = Calculator(trained_on(tmp_path / "nn", atoms), on_extrapolation="dump", threads=1, dump_folder=folder,
-                            most_dumps=3, dump_interval=2)
+    atoms.calc = Calculator(
+        trained_on(tmp_path / "nn", atoms),
+        on_extrapolation="dump",
+        threads=1,
+        dump_folder=folder,
+        most_dumps=3,
+        dump_interval=2,
+    )
     frames = []
     for step in range(10):
         atoms.positions *= 0.96 if step == 0 else 0.99
@@ -190,7 +212,9 @@ def test_dump_writes_structures_without_energies_up_to_a_number(tmp_path: Path, 
         assert "σ outside the training data" in file.read_text()
     # A second run adds nothing to a full folder, and with more room continues the numbers
     for most, n in ((3, 3), (4, 4)):
-        atoms.calc = Calculator(tmp_path / "nn", on_extrapolation="dump", threads=1, dump_folder=folder, most_dumps=most)
+        atoms.calc = Calculator(
+            tmp_path / "nn", on_extrapolation="dump", threads=1, dump_folder=folder, most_dumps=most
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             atoms.get_forces()
@@ -227,15 +251,20 @@ def test_species_without_statistics_is_not_compared(tmp_path: Path, atoms: Atoms
     folder = trained_on(tmp_path, atoms)
     potential = read_potential(folder / "O.nn")
     n = potential.setup.n_feature
-    empty = replace(potential, setup=replace(potential.setup, statistics=DescriptorStatistics.empty(n)),
-                    network=Network.random((n, 1), (0,), np.random.default_rng(0)))
+    empty = replace(
+        potential,
+        setup=replace(potential.setup, statistics=DescriptorStatistics.empty(n)),
+        network=Network.random((n, 1), (0,), np.random.default_rng(0)),
+    )
     write_potential(folder / "O.nn", empty)
     atoms.calc = Calculator(folder, on_extrapolation="stop", threads=1)
     atoms.get_forces()
 
 
-@pytest.mark.parametrize("changes", [{"action": "x"}, {"tolerance": np.inf}, {"max_force_std": 0.0}, {"most_dumps": -1},
-                                     {"dump_interval": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"action": "x"}, {"tolerance": np.inf}, {"max_force_std": 0.0}, {"most_dumps": -1}, {"dump_interval": 0}],
+)
 def test_policy_refuses_what_makes_no_sense(changes: dict):
     with pytest.raises(InputError):
         ExtrapolationPolicy(**changes)

@@ -12,14 +12,22 @@ import pytest
 
 from force_cases import SCALE, SHIFT, SPECIES, ForceCase, behler, chebyshev, make_case, structures
 from taylorfit.engine import (
-    ForceMap, ForceTerms, canonical_order, changes_along, descriptor_derivatives, energy_loss, evaluate, force_loss,
-    force_map, strain_changes,
+    ForceMap,
+    ForceTerms,
+    canonical_order,
+    changes_along,
+    descriptor_derivatives,
+    energy_loss,
+    evaluate,
+    force_loss,
+    force_map,
+    strain_changes,
 )
 from taylorfit.model.descriptor_derivatives import StructureDerivatives
-from taylorfit.training.force_terms import feature_factors, force_terms, map_from_derivatives, random_directions
 from taylorfit.settings.forces import ForceMode
-from taylorfit.training.reference_data import ReferenceData
+from taylorfit.training.force_terms import feature_factors, force_terms, map_from_derivatives, random_directions
 from taylorfit.training.losses import ForceLoss
+from taylorfit.training.reference_data import ReferenceData
 
 SETUPS = {
     "chebyshev": lambda folder: [chebyshev("O"), chebyshev("H")],
@@ -62,16 +70,36 @@ def directional_terms(case: ForceCase, map_: ForceMap, directions: list[np.ndarr
     target = [-SCALE * np.einsum("vjc,jc->v", v, s.forces[order_of(s)]) for v, s in zip(directions, case.structures)]
     n = [len(v) for v in directions]
     return ForceTerms(
-        len(case.structures), feature_factor=factor, first_direction=np.cumsum([0, *n]).astype(np.int32),
-        change=np.concatenate([c.ravel() for c in changes]), first_change=np.cumsum([0, *(c.size for c in changes)]),
-        derivative_ref=np.concatenate(target), direction_weight=np.full(sum(n), weight))
+        len(case.structures),
+        feature_factor=factor,
+        first_direction=np.cumsum([0, *n]).astype(np.int32),
+        change=np.concatenate([c.ravel() for c in changes]),
+        first_change=np.cumsum([0, *(c.size for c in changes)]),
+        derivative_ref=np.concatenate(target),
+        direction_weight=np.full(sum(n), weight),
+    )
 
 
-def evaluate_terms(case: ForceCase, terms: ForceTerms, weights: np.ndarray, gradient: np.ndarray | None = None,
-                   threads: int = 1, energy_weight: float = 1.0):
+def evaluate_terms(
+    case: ForceCase,
+    terms: ForceTerms,
+    weights: np.ndarray,
+    gradient: np.ndarray | None = None,
+    threads: int = 1,
+    energy_weight: float = 1.0,
+):
     n = len(case.structures)
-    return force_loss(*case.packed.arguments(), case.network_tables, weights, case.packed.energy,
-                      1.0 / case.packed.n_atoms, np.full(n, energy_weight), terms, gradient, threads)
+    return force_loss(
+        *case.packed.arguments(),
+        case.network_tables,
+        weights,
+        case.packed.energy,
+        1.0 / case.packed.n_atoms,
+        np.full(n, energy_weight),
+        terms,
+        gradient,
+        threads,
+    )
 
 
 def numeric_gradient(loss, weights: np.ndarray, step: float = 1.0e-3) -> np.ndarray:
@@ -136,8 +164,16 @@ def test_without_force_weights_it_is_the_energy_loss():
     gradient, expected = np.empty(len(case.weights)), np.empty(len(case.weights))
     found = evaluate_terms(case, terms, case.weights, gradient)
     n = len(case.structures)
-    loss, energy = energy_loss(*case.packed.arguments(), case.network_tables, case.weights, case.packed.energy,
-                               1.0 / case.packed.n_atoms, np.ones(n), expected, 1)
+    loss, energy = energy_loss(
+        *case.packed.arguments(),
+        case.network_tables,
+        case.weights,
+        case.packed.energy,
+        1.0 / case.packed.n_atoms,
+        np.ones(n),
+        expected,
+        1,
+    )
     assert found.loss == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(found.energy, energy, rtol=1e-13)
     np.testing.assert_allclose(gradient, expected, rtol=1e-11, atol=1e-13 * np.abs(expected).max())
@@ -151,7 +187,9 @@ def test_result_is_bitwise_the_same_for_any_number_of_threads(threads):
     for one, other in zip(maps[0].arguments(), maps[1].arguments()):
         np.testing.assert_array_equal(one, other)
     gradients = [np.empty(len(case.weights)) for _ in range(2)]
-    found = [evaluate_terms(case, exact_terms(case, maps[0]), case.weights, g, t) for g, t in zip(gradients, (1, threads))]
+    found = [
+        evaluate_terms(case, exact_terms(case, maps[0]), case.weights, g, t) for g, t in zip(gradients, (1, threads))
+    ]
     assert found[0].loss == found[1].loss
     np.testing.assert_array_equal(found[0].force, found[1].force)
     np.testing.assert_array_equal(*gradients)
@@ -164,8 +202,15 @@ def test_rotation_and_permutation_change_nothing():
     moved = []
     for s in data:
         order = rng.permutation(s.n_atoms)
-        moved.append(replace(s, symbols=tuple(s.symbols[i] for i in order), positions=(s.positions @ turn)[order],
-                             forces=(s.forces @ turn)[order], cell=s.cell @ turn))
+        moved.append(
+            replace(
+                s,
+                symbols=tuple(s.symbols[i] for i in order),
+                positions=(s.positions @ turn)[order],
+                forces=(s.forces @ turn)[order],
+                cell=s.cell @ turn,
+            )
+        )
     results = []
     for structures_ in (data, moved):
         case = make_case(structures_, [chebyshev("O"), chebyshev("H")])
@@ -215,10 +260,14 @@ def test_forces_and_directions_together_add_up():
     exact, along = exact_terms(case, map_), directional_terms(case, map_, [v[:4] for v in orthonormal(case)])
     both = replace(along, map=map_, force_ref=exact.force_ref, atom_weight=exact.atom_weight)
     gradients = [np.empty(len(case.weights)) for _ in range(3)]
-    found = [evaluate_terms(case, t, case.weights, g, energy_weight=w) for t, g, w in zip(
-        (exact, along, both), gradients, (1.0, 0.0, 1.0))]
+    found = [
+        evaluate_terms(case, t, case.weights, g, energy_weight=w)
+        for t, g, w in zip((exact, along, both), gradients, (1.0, 0.0, 1.0))
+    ]
     assert found[2].loss == pytest.approx(found[0].loss + found[1].loss, rel=1e-12)
-    np.testing.assert_allclose(gradients[2], gradients[0] + gradients[1], rtol=0, atol=1e-12 * np.abs(gradients[2]).max())
+    np.testing.assert_allclose(
+        gradients[2], gradients[0] + gradients[1], rtol=0, atol=1e-12 * np.abs(gradients[2]).max()
+    )
 
 
 def test_derivative_along_a_direction_is_the_limit_of_displaced_energies():
@@ -235,7 +284,9 @@ def test_derivative_along_a_direction_is_the_limit_of_displaced_energies():
         for s, v in zip(case.structures, directions):
             step = np.empty_like(s.positions)
             step[order_of(s)] = delta * v[0]
-            plus, minus = (evaluate([replace(s, positions=s.positions + sign * step)], potential)[0].energy for sign in (1, -1))
+            plus, minus = (
+                evaluate([replace(s, positions=s.positions + sign * step)], potential)[0].energy for sign in (1, -1)
+            )
             values.append((plus - minus) / (2 * delta))
         errors.append(np.abs(np.array(values) - found).max())
     assert errors[1] < 0.3 * errors[0]
@@ -246,10 +297,13 @@ def test_strains_give_the_virial(setups):
     case = make_case(structures(True), setups)
     factor = feature_factors(case.scaling)
     own = [1.0, 0.0, 2.5, 1.0]
-    data = ReferenceData({p: replace(s, stress=np.zeros((3, 3))) for p, s in enumerate(case.structures)},
-                         dict(enumerate(own)), {p: np.ones(s.n_atoms) for p, s in enumerate(case.structures)}, "test")
-    found = force_terms([(0, p) for p in range(4)], data, case.tables, case.scaling,
-                        ForceMode("exact", virial=0.3))
+    data = ReferenceData(
+        {p: replace(s, stress=np.zeros((3, 3))) for p, s in enumerate(case.structures)},
+        dict(enumerate(own)),
+        {p: np.ones(s.n_atoms) for p, s in enumerate(case.structures)},
+        "test",
+    )
+    found = force_terms([(0, p) for p in range(4)], data, case.tables, case.scaling, ForceMode("exact", virial=0.3))
     assert found.is_strain.all() and len(found.is_strain) == 24
     derivative = evaluate_terms(case, found.terms, case.weights).derivative.reshape(-1, 6) / SCALE
     for row, evaluation, s in zip(derivative, evaluate(case.structures, case.potential(case.weights)), case.structures):
@@ -273,8 +327,14 @@ def test_strain_derivatives_of_descriptors_against_strained_cells():
         strain = np.zeros((3, 3))
         strain[a, b] += 0.5
         strain[b, a] += 0.5
-        moved = [replace(structure, positions=structure.positions @ (np.eye(3) + sign * step * strain),
-                         cell=structure.cell @ (np.eye(3) + sign * step * strain)) for sign in (1, -1)]
+        moved = [
+            replace(
+                structure,
+                positions=structure.positions @ (np.eye(3) + sign * step * strain),
+                cell=structure.cell @ (np.eye(3) + sign * step * strain),
+            )
+            for sign in (1, -1)
+        ]
         plus, minus = (d[0][0] for d in describe(moved, case.tables))
         np.testing.assert_allclose(values[:, column], (plus - minus) / (2 * step), atol=1e-7 * np.abs(values).max())
 
@@ -295,7 +355,9 @@ def test_directional_terms_estimate_the_exact_ones():
     """Averaged over many draws the directional loss is the exact one, but for the net force."""
     case = make_case(structures(True, n=2), [chebyshev("O"), chebyshev("H")])
     centred = [replace(s, forces=s.forces - s.forces.mean(axis=0)) for s in case.structures]
-    data = ReferenceData(dict(enumerate(centred)), {0: 1.0, 1: 1.0}, {p: np.ones(s.n_atoms) for p, s in enumerate(centred)}, "t")
+    data = ReferenceData(
+        dict(enumerate(centred)), {0: 1.0, 1: 1.0}, {p: np.ones(s.n_atoms) for p, s in enumerate(centred)}, "t"
+    )
     picks = [(0, 0), (0, 1)]
 
     def loss(mode: ForceMode, seed: int = 1) -> float:
@@ -314,8 +376,12 @@ def test_directional_terms_estimate_the_exact_ones():
 
 def reference(case: ForceCase, **changes) -> ReferenceData:
     n = len(case.structures)
-    return ReferenceData(dict(enumerate(case.structures)), {p: 1.0 for p in range(n)},
-                         {p: np.ones(s.n_atoms) for p, s in enumerate(case.structures)}, "test")
+    return ReferenceData(
+        dict(enumerate(case.structures)),
+        dict.fromkeys(range(n), 1.0),
+        {p: np.ones(s.n_atoms) for p, s in enumerate(case.structures)},
+        "test",
+    )
 
 
 def test_weights_of_structures_species_and_atoms():
@@ -323,8 +389,9 @@ def test_weights_of_structures_species_and_atoms():
     data = reference(case)
     data.weight[1] = 2.0
     data.atom_weight[2][:] = np.arange(case.structures[2].n_atoms)
-    found = force_terms([(0, p) for p in range(4)], data, case.tables, case.scaling,
-                        ForceMode("exact", species_weight={"H": 0.25}))
+    found = force_terms(
+        [(0, p) for p in range(4)], data, case.tables, case.scaling, ForceMode("exact", species_weight={"H": 0.25})
+    )
     first = found.terms.map.first_atom
     for p, s in enumerate(case.structures):
         order = order_of(s)
@@ -332,7 +399,7 @@ def test_weights_of_structures_species_and_atoms():
         expected *= {1: 2.0}.get(p, 1.0)
         if p == 2:
             expected *= np.arange(s.n_atoms)[order]
-        np.testing.assert_allclose(found.terms.atom_weight[first[p]:first[p + 1]], expected)
+        np.testing.assert_allclose(found.terms.atom_weight[first[p] : first[p + 1]], expected)
 
 
 def test_structures_without_forces_and_a_share_of_the_others():
@@ -340,10 +407,13 @@ def test_structures_without_forces_and_a_share_of_the_others():
     case.structures[3] = replace(case.structures[3], forces=None)
     picks = [(0, p) for p in range(8)]
     found = force_terms(picks, reference(case), case.tables, case.scaling, ForceMode("exact", percent=50))
-    trained = [bool(found.terms.atom_weight[a:b].any()) for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])]
+    trained = [
+        bool(found.terms.atom_weight[a:b].any())
+        for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])
+    ]
     assert sum(trained) == 4 and not trained[3]
     first = found.terms.map.first_atom
-    assert not found.known[first[3]:first[4]].any() and found.known.sum() == first[8] - (first[4] - first[3])
+    assert not found.known[first[3] : first[4]].any() and found.known.sum() == first[8] - (first[4] - first[3])
     loss = ForceLoss(case.packed, case.network_tables, found, beta=0.5, energy_scale=SCALE)
     loss(case.weights)
     assert len(loss.force_error) == found.trained_atoms().sum()
@@ -361,8 +431,14 @@ def test_beta_scales_the_forces_and_only_them():
         values.append(loss(case.weights)[0])
     assert values[2] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-10)
     loss.set_beta(1.0)
-    per_structure = [(loss.force_error[a:b] ** 2).mean() for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])
-                     ] if loss(case.weights) else []
+    per_structure = (
+        [
+            (loss.force_error[a:b] ** 2).mean()
+            for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])
+        ]
+        if loss(case.weights)
+        else []
+    )
     assert values[1] - values[0] == pytest.approx(0.5 * SCALE**2 * sum(per_structure), rel=1e-10)
 
 
@@ -372,7 +448,9 @@ def test_total_loss_keeps_the_relation_of_forces_and_energies():
     values = []
     for total in (False, True):
         found = force_terms([(0, 0)], reference(case), case.tables, case.scaling, ForceMode("exact"), total=total)
-        loss = ForceLoss(case.packed, case.network_tables, found, beta=1e-2, loss="total" if total else "aenet", energy_scale=SCALE)
+        loss = ForceLoss(
+            case.packed, case.network_tables, found, beta=1e-2, loss="total" if total else "aenet", energy_scale=SCALE
+        )
         values.append(loss(case.weights)[0])
     assert values[1] == pytest.approx(n**2 * values[0], rel=1e-12)
 
@@ -380,8 +458,10 @@ def test_total_loss_keeps_the_relation_of_forces_and_energies():
 @pytest.mark.parametrize("periodic", (False, True), ids=("isolated", "periodic"))
 def test_map_from_descriptor_derivatives_is_the_same_map(setups, periodic):
     case = make_case(structures(periodic), setups)
-    derivatives = [StructureDerivatives(s.name, s.n_atoms, 2, tuple(descriptor_derivatives(s, case.tables)))
-                   for s in case.structures]
+    derivatives = [
+        StructureDerivatives(s.name, s.n_atoms, 2, tuple(descriptor_derivatives(s, case.tables)))
+        for s in case.structures
+    ]
     derivatives[1] = replace(derivatives[1], atoms=None)
     map_, known = map_from_derivatives(reversed(derivatives), case.structures, case.tables)
     own = force_map(case.structures, case.tables)
@@ -428,8 +508,13 @@ try:
 except EngineError as error:
     print("refused", error)
 """
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False,
-                            env={"PYTHONPATH": str(Path(__file__).parent), **__import__("os").environ})
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(__file__).parent), **__import__("os").environ},
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("refused")
 
@@ -454,8 +539,14 @@ def test_a_map_that_names_other_atoms_is_refused():
     case = make_case(structures(True, n=2), [chebyshev("O"), chebyshev("H")])
     map_ = force_map(case.structures, case.tables, merged=False)
     of_other_species = map_.species[map_.pair_atom[0] - 1] % 2 + 1
-    other = np.flatnonzero(map_.species[:map_.first_atom[1]] == of_other_species)[-1] + 1
-    for name, value in (("pair_atom", 99), ("pair_atom", other), ("group_atom", 99), ("pair_place", -1), ("pair_place", 99)):
+    other = np.flatnonzero(map_.species[: map_.first_atom[1]] == of_other_species)[-1] + 1
+    for name, value in (
+        ("pair_atom", 99),
+        ("pair_atom", other),
+        ("group_atom", 99),
+        ("pair_place", -1),
+        ("pair_place", 99),
+    ):
         array = getattr(map_, name).copy()
         array[0] = value
         with pytest.raises(EngineError):

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.settings import generate as generate_input, predict as predict_input, train as train_input, methods as train_methods
+from taylorfit.settings import generate as generate_input
+from taylorfit.settings import methods as train_methods
+from taylorfit.settings import predict as predict_input
+from taylorfit.settings import train as train_input
 from taylorfit.settings.generate import GenerateInput, TaylorOptions, read_generate_input
 from taylorfit.settings.predict import PredictInput, read_predict_input
 from taylorfit.settings.train import NetworkSpec, TrainInput, read_train_input
 
-READERS = {
-    "generate": read_generate_input, "train": read_train_input, "predict": read_predict_input,
-}
+READERS = {"generate": read_generate_input, "train": read_train_input, "predict": read_predict_input}
 BASES = {
     "generate": "TYPES\n2\nTi -1604.6\nO -432.5\n\nSETUPS\nTi Ti.stp\nO O.stp\n\nFILES\n1\na.xsf\n\n",
     "train": "TRAININGSET a.train\n\nNETWORKS\nTi Ti.nn 2 5:tanh 6:l\nO O.nn 1 3:twist\n\n",
@@ -31,7 +32,7 @@ APPENDED = [
     ("generate", "xyzzy", -2, "FILES announces 1 paths but 2 follow: found 'xyzzy'"),
     ("generate", "OUTPUT", 1, "OUTPUT without a name, expected a file name"),
     ("generate", "OUTPUT my file.train", 1, "unexpected text: found 'file.train'"),
-    ("generate", "OUTPUT \"my file.train", 1, "quote not closed"),
+    ("generate", 'OUTPUT "my file.train', 1, "quote not closed"),
     ("generate", "OUTPUT ''", 1, "empty name"),
     ("generate", "TIMING\nTIMING", 2, "TIMING given twice, first on line 14"),
     ("generate", "TIMING\nTIMING .false.", 2, "TIMING given twice"),
@@ -52,7 +53,7 @@ APPENDED = [
     ("generate", "DERIVATIVES\ndelta= fraction=2", 2, "not an option"),
     ("generate", "DERIVATIVES\ndelta=0.1 delta=0.2", 2, "option given twice: found 'delta'"),
     ("generate", "DERIVATIVES\ndelta_O=1 delta_O=1", 2, "option given twice: found 'delta_O'"),
-    ("generate", "DERIVATIVES\noutfile=\"a b", 2, "not an option"),
+    ("generate", 'DERIVATIVES\noutfile="a b', 2, "not an option"),
     ("generate", "DERIVATIVES\nmethod=taylor\ndelta=0", 3, "delta not positive: found 0.0"),
     ("generate", "DERIVATIVES\ndelta=0.0l", 2, "not a number: found '0.0l'"),
     ("generate", "DERIVATIVES\ndelta_O=-1", 2, "delta not positive: found -1.0"),
@@ -202,9 +203,7 @@ REPLACED = [
 
 
 @pytest.mark.parametrize(("kind", "old", "new", "line", "pattern"), REPLACED)
-def test_wrong_block(
-    kind: str, old: str, new: str, line: int | None, pattern: str, tmp_path: Path
-) -> None:
+def test_wrong_block(kind: str, old: str, new: str, line: int | None, pattern: str, tmp_path: Path) -> None:
     assert old in BASES[kind]
     check(kind, BASES[kind].replace(old, new, 1), line, pattern, tmp_path)
 
@@ -275,7 +274,7 @@ def test_validation_on_construction(construct: object) -> None:
 WORDS = sorted(
     {word for base in BASES.values() for word in base.split()}
     | {*generate_input.KEYWORDS, *train_input.KEYWORDS, *predict_input.KEYWORDS}
-    | {*generate_input.OPTIONS, *train_methods.METHODS, "=", "\"", "'", "!", "#", "\n", "\n\n", "-1"}
+    | {*generate_input.OPTIONS, *train_methods.METHODS, "=", '"', "'", "!", "#", "\n", "\n\n", "-1"}
     | {"delta=0.1", "delta_O=1", "atoms=1-9", "m=3", "\t", "1e400", ".", "\\", "\u00a0", "η", "\r"}
 )
 

@@ -8,26 +8,18 @@ from typing import Any
 
 import pytest
 
-from taylorfit.settings import generate as generate_input, predict as predict_input, train as train_input
-from taylorfit.settings.generate import (
-    GenerateInput, TaylorOptions, read_generate_input, write_generate_input,
-)
-from taylorfit.settings.keyword_file import FileEntry
-from taylorfit.settings.predict import (
-    PredictInput, RelaxOptions, read_predict_input, write_predict_input,
-)
+from taylorfit.settings import generate as generate_input
+from taylorfit.settings import predict as predict_input
+from taylorfit.settings import train as train_input
 from taylorfit.settings.committee import Committee
 from taylorfit.settings.forces import ForceMode
-from taylorfit.settings.train import (
-    NetworkSpec, TrainInput, read_train_input, write_train_input,
-)
-from taylorfit.settings.methods import (
-    AdamMethod, BfgsMethod, EkfMethod, LmMethod, OnlineSdMethod,
-)
+from taylorfit.settings.generate import GenerateInput, TaylorOptions, read_generate_input, write_generate_input
+from taylorfit.settings.keyword_file import FileEntry
+from taylorfit.settings.methods import AdamMethod, BfgsMethod, EkfMethod, LmMethod, OnlineSdMethod
+from taylorfit.settings.predict import PredictInput, RelaxOptions, read_predict_input, write_predict_input
+from taylorfit.settings.train import NetworkSpec, TrainInput, read_train_input, write_train_input
 
-READERS = {
-    "generate": read_generate_input, "train": read_train_input, "predict": read_predict_input,
-}
+READERS = {"generate": read_generate_input, "train": read_train_input, "predict": read_predict_input}
 GENERATE = "TYPES\n2\nTi -1604.6\nO -432.5\n\nSETUPS\nTi Ti.stp\nO O.stp\n\n"
 GENERATE_FILES = GENERATE + "FILES\n1\na.xsf\n\n"
 TRAIN = "TRAININGSET a.train\n\nNETWORKS\nTi Ti.nn 2 5:tanh 6:l\nO O.nn 1 3:twist\n\n"
@@ -49,37 +41,62 @@ def paths(entries: tuple[FileEntry, ...]) -> list[str]:
 
 def test_generate_defaults(tmp_path: Path) -> None:
     assert read("generate", GENERATE_FILES, tmp_path) == GenerateInput(
-        types=(("Ti", -1604.6), ("O", -432.5)), setups={"Ti": "Ti.stp", "O": "O.stp"},
-        files=("a.xsf",), output="refdata.train", forces=False, forces_percent=100.0,
-        derivatives=None, timing=False, debug=False, verbosity="normal",
+        types=(("Ti", -1604.6), ("O", -432.5)),
+        setups={"Ti": "Ti.stp", "O": "O.stp"},
+        files=("a.xsf",),
+        output="refdata.train",
+        forces=False,
+        forces_percent=100.0,
+        derivatives=None,
+        timing=False,
+        debug=False,
+        verbosity="normal",
     )
 
 
 def test_train_defaults(tmp_path: Path) -> None:
     assert read("train", TRAIN, tmp_path) == TrainInput(
         trainingset="a.train",
-        networks=(
-            NetworkSpec("Ti", "Ti.nn", ((5, "tanh"), (6, "linear"))),
-            NetworkSpec("O", "O.nn", ((3, "twist"),)),
-        ),
-        testpercent=10.0, iterations=10, maxenergy=math.inf, sampling=None,
-        method=BfgsMethod(m=20), save_energies=False, timing=False, debug=False,
-        verbosity="normal", seed=1, taylorset=(), validation=(), validationevery=10, patience=0,
-        loss="aenet", copyweight=1.0, threads=0, checkpoint=50,
+        networks=(NetworkSpec("Ti", "Ti.nn", ((5, "tanh"), (6, "linear"))), NetworkSpec("O", "O.nn", ((3, "twist"),))),
+        testpercent=10.0,
+        iterations=10,
+        maxenergy=math.inf,
+        sampling=None,
+        method=BfgsMethod(m=20),
+        save_energies=False,
+        timing=False,
+        debug=False,
+        verbosity="normal",
+        seed=1,
+        taylorset=(),
+        validation=(),
+        validationevery=10,
+        patience=0,
+        loss="aenet",
+        copyweight=1.0,
+        threads=0,
+        checkpoint=50,
     )
 
 
 def test_predict_defaults(tmp_path: Path) -> None:
     assert read("predict", PREDICT, tmp_path) == PredictInput(
-        types=("Ti", "O"), networks={"Ti": "Ti.nn", "O": "O.nn"}, files=(), forces=False,
-        print_atomic_energies=False, relax=None, verbosity="normal", timing=False, debug=False,
+        types=("Ti", "O"),
+        networks={"Ti": "Ti.nn", "O": "O.nn"},
+        files=(),
+        forces=False,
+        print_atomic_energies=False,
+        relax=None,
+        verbosity="normal",
+        timing=False,
+        debug=False,
     )
 
 
 SINGLE_VALUES = [
     ("generate", "OUTPUT x.train", "output", "x.train"),
     ("generate", "OUTPUT ../sets/x.train  ! not cut at the slash", "output", "../sets/x.train"),
-    ("generate", "OUTPUT \"my sets/x.train\"", "output", "my sets/x.train"),
+    ("generate", 'OUTPUT "my sets/x.train"', "output", "my sets/x.train"),
     ("generate", "OUTPUT 'it''s'", "output", "it's"),
     ("generate", "FORCES", "forces", True),
     ("generate", "FORCESPERCENT 25", "forces_percent", 25.0),
@@ -97,12 +114,20 @@ SINGLE_VALUES = [
     ("train", "METHOD 1 Limited Memory BFGS\n! comment\nBFGS m = 7", "method", BfgsMethod(7)),
     ("train", "METHOD\nbfgs\nm=8", "method", BfgsMethod(8)),
     ("train", "METHOD\nlm", "method", LmMethod(1000, 0.1, 1, 1e-3, 10.0)),
-    ("train", "METHOD\nlm batchsize=54 learnrate=0.1d0 iter=3 conv=0.001 adjust=5.0", "method",
-     LmMethod(54, 0.1, 3, 1e-3, 5.0)),
+    (
+        "train",
+        "METHOD\nlm batchsize=54 learnrate=0.1d0 iter=3 conv=0.001 adjust=5.0",
+        "method",
+        LmMethod(54, 0.1, 3, 1e-3, 5.0),
+    ),
     ("train", "METHOD\nekf", "method", EkfMethod(0.999, 0.97, 10.0, 0.0, 0.6, 100)),
     # In ænet lambda= after lambda0= would be read from the wrong place
-    ("train", "METHOD\nekf lambda0=0.9 lambda=0.99 wgroup=7 pnoise=1d-3", "method",
-     EkfMethod(0.99, 0.9, wgroup=7, pnoise=1e-3)),
+    (
+        "train",
+        "METHOD\nekf lambda0=0.9 lambda=0.99 wgroup=7 pnoise=1d-3",
+        "method",
+        EkfMethod(0.99, 0.9, wgroup=7, pnoise=1e-3),
+    ),
     ("train", "METHOD\nadam", "method", AdamMethod(0.001, 0.9, 0.999, 1e-8, 500, 1)),
     ("train", "METHOD\nadam mu=0.01 samplesize=20 batchsize=4", "method", AdamMethod(0.01, samplesize=20, batchsize=4)),
     ("train", "METHOD\nonline_sd", "method", OnlineSdMethod(0.01, 0.9)),
@@ -122,8 +147,12 @@ SINGLE_VALUES = [
     ("train", "committee 3 split=OWN folder='my nets'", "committee", Committee(3, "my nets", "own")),
     ("train", "CHECKPOINT 0", "checkpoint", 0),
     ("train", "BEST both", "best", "both"),
-    ("train", "FORCES mode=exact beta=1e-2,1e-3@500 weight_O=0.5 percent=50", "forces",
-     ForceMode("exact", 1e-2, ((500, 1e-3),), percent=50.0, species_weight={"O": 0.5})),
+    (
+        "train",
+        "FORCES mode=exact beta=1e-2,1e-3@500 weight_O=0.5 percent=50",
+        "forces",
+        ForceMode("exact", 1e-2, ((500, 1e-3),), percent=50.0, species_weight={"O": 0.5}),
+    ),
     ("train", "VALIDATIONEVERY 25", "validationevery", 25),
     ("predict", "FORCES", "forces", True),
     ("predict", "FORCES .false.", "forces", False),
@@ -134,7 +163,9 @@ SINGLE_VALUES = [
     ("predict", "DEBUG f", "debug", False),
     ("predict", "RELAX", "relax", RelaxOptions("bfgs", 0.01, 0.001, 99, None)),
     (
-        "predict", "RELAX\nmethod=bfgs  F_conv=1.0d-2 E_conv = 1e-6 steps=9 dmax=0.5", "relax",
+        "predict",
+        "RELAX\nmethod=bfgs  F_conv=1.0d-2 E_conv = 1e-6 steps=9 dmax=0.5",
+        "relax",
         RelaxOptions("bfgs", 0.01, 1e-6, 9, 0.5),
     ),
 ]
@@ -173,20 +204,26 @@ TAYLOR = [
     ("strategy=cartesian seed=0", TaylorOptions(strategy="cartesian", seed=0)),
     ("strategy=random disp_all=1", TaylorOptions()),
     ("method=analytical", TaylorOptions(method="analytical")),
-    ("outfile=\"a b/c=d.train\"", TaylorOptions(outfile="a b/c=d.train")),
+    ('outfile="a b/c=d.train"', TaylorOptions(outfile="a b/c=d.train")),
     ("delta_O=0.02 delta_Ti=0.03", TaylorOptions(delta_species={"O": 0.02, "Ti": 0.03})),
     ("forcemin=0.1 forcemax=5 skip=0", TaylorOptions(forcemin=0.1, forcemax=5.0, skip=0.0)),
     ("species=O,Ti", TaylorOptions(species=("O", "Ti"))),
     ("atoms=1-3,12", TaylorOptions(atoms=(1, 2, 3, 12))),
-    ("atoms=\"1 - 3, 12\"", TaylorOptions(atoms=(1, 2, 3, 12))),
+    ('atoms="1 - 3, 12"', TaylorOptions(atoms=(1, 2, 3, 12))),
     ("strategy=orthogonal rotations=remove", TaylorOptions(strategy="orthogonal", rotations="remove")),
-    ("strategy=antithetic weights=truncation temperature=300",
-     TaylorOptions(strategy="antithetic", weights="truncation", temperature=300.0)),
-    ("strategy=modes amplitude=stiffness hessian=\"my hessians\" order=2",
-     TaylorOptions(strategy="modes", amplitude="stiffness", hessian="my hessians", order=2)),
+    (
+        "strategy=antithetic weights=truncation temperature=300",
+        TaylorOptions(strategy="antithetic", weights="truncation", temperature=300.0),
+    ),
+    (
+        'strategy=modes amplitude=stiffness hessian="my hessians" order=2',
+        TaylorOptions(strategy="modes", amplitude="stiffness", hessian="my hessians", order=2),
+    ),
     ("strategy=strain strain=0.01 fraction=6", TaylorOptions(strategy="strain", strain=0.01, fraction=6.0)),
-    ("delta=auto ratio=0.2 potential=O.nn,n/Ti.nn",
-     TaylorOptions(delta=None, ratio=0.2, potential=("O.nn", "n/Ti.nn"))),
+    (
+        "delta=auto ratio=0.2 potential=O.nn,n/Ti.nn",
+        TaylorOptions(delta=None, ratio=0.2, potential=("O.nn", "n/Ti.nn")),
+    ),
     ("curvature=auto", TaylorOptions(curvature="auto")),
     ("curvature=NONE", TaylorOptions()),
     ("curvature=O:33.9,Ti:1.7d1", TaylorOptions(curvature={"O": 33.9, "Ti": 17.0})),
@@ -206,12 +243,15 @@ def test_delta_of_a_species_falls_back_to_delta() -> None:
 
 FILE_LISTS = [
     ("FILES\n2\na.xsf\nb.xsf", ["a.xsf", "b.xsf"]),
-    ("files ! all of them\n\n# how many\n2 files\n\na.xsf\n\n! comment\n  my dir/b c.xsf  ", ["a.xsf", "my dir/b c.xsf"]),
+    (
+        "files ! all of them\n\n# how many\n2 files\n\na.xsf\n\n! comment\n  my dir/b c.xsf  ",
+        ["a.xsf", "my dir/b c.xsf"],
+    ),
     ("FILES\n1\ndata/*.xsf", ["data/*.xsf"]),
     ("FILES\ndata/*.xsf\nOUTCAR", ["data/*.xsf", "OUTCAR"]),
     ("FILES\na.xsf\n\nTIMING", ["a.xsf"]),
     ("FILES\na.xsf\nTIMING", ["a.xsf"]),
-    ("FILES\n\"8\"", ["8"]),
+    ('FILES\n"8"', ["8"]),
     ("FILES\n3\nFORCES\ntiming\nTYPES\n\nTIMING", ["FORCES", "timing", "TYPES"]),
     ("FILES\n2\n\"a b\"\n'it''s'", ["a b", "it's"]),
     ("FILES\n2\n'a' and 'b'\ndon't.xsf", ["'a' and 'b'", "don't.xsf"]),
@@ -228,8 +268,11 @@ def test_file_list(lines: str, expected: list[str], end: str, tmp_path: Path) ->
 
 
 def test_validation_on_the_line_or_below(tmp_path: Path) -> None:
-    for lines in ("VALIDATION v/*.xsf 'w x.xyz' ! unseen", "VALIDATION\n2\nv/*.xsf\nw x.xyz",
-                  "VALIDATION\nv/*.xsf\nw x.xyz\n\nSEED 1"):
+    for lines in (
+        "VALIDATION v/*.xsf 'w x.xyz' ! unseen",
+        "VALIDATION\n2\nv/*.xsf\nw x.xyz",
+        "VALIDATION\nv/*.xsf\nw x.xyz\n\nSEED 1",
+    ):
         assert paths(read("train", TRAIN + lines, tmp_path).validation) == ["v/*.xsf", "w x.xyz"]
 
 
@@ -282,7 +325,7 @@ NETWORKS
 
 
 def test_network_without_layers_or_without_architecture(tmp_path: Path) -> None:
-    text = "TRAININGSET a\nNETWORKS\nTi nn/Ti.nn 0\nO \"nn/O.nn\" ! exists\n"
+    text = 'TRAININGSET a\nNETWORKS\nTi nn/Ti.nn 0\nO "nn/O.nn" ! exists\n'
     networks = read("train", text, tmp_path).networks
     assert networks == (NetworkSpec("Ti", "nn/Ti.nn", ()), NetworkSpec("O", "nn/O.nn", None))
 
@@ -292,10 +335,28 @@ def test_network_without_layers_or_without_architecture(tmp_path: Path) -> None:
 WRITTEN = [
     GenerateInput(types=(("H", -0.1),), setups={"H": "s/H.stp"}, files=("a b.xsf", "#1.xsf", "'q'")),
     GenerateInput(
-        types=(("O", -1e-7), ("H", 3)), setups={"H": "H.stp", "O": "a,b"}, files=("x/*.xsf",),
-        output="my out", forces=True, forces_percent=12.5, timing=True, debug=True, verbosity="low",
+        types=(("O", -1e-7), ("H", 3)),
+        setups={"H": "H.stp", "O": "a,b"},
+        files=("x/*.xsf",),
+        output="my out",
+        forces=True,
+        forces_percent=12.5,
+        timing=True,
+        debug=True,
+        verbosity="low",
         derivatives=TaylorOptions(
-            "taylor", 0.03, 70, "cartesian", 5, "a b.train", 7, {"H": 0.1}, 0.1, 2.5, 0.0, ("O", "H"),
+            "taylor",
+            0.03,
+            70,
+            "cartesian",
+            5,
+            "a b.train",
+            7,
+            {"H": 0.1},
+            0.1,
+            2.5,
+            0.0,
+            ("O", "H"),
             (1, 2, 3, 9, 5, 6),
         ),
     ),
@@ -311,21 +372,49 @@ WRITTEN = [
     ),
     TrainInput("a/b.train", (NetworkSpec("H", "H.nn", None),)),
     TrainInput(
-        "a", (NetworkSpec("H", "H.nn", ()), NetworkSpec("O", "n/O nn", ((2, "tanh"), (3, "mtanh")))),
-        5.5, 0, 1.25, "energy", BfgsMethod(5), True, True, True, "high", 3, ("b", "c d"),
-        ("v/*.xsf", "w"), 4, 5, "total", 0.25, 2, 9, committee=Committee(4, "a b", "own"),
+        "a",
+        (NetworkSpec("H", "H.nn", ()), NetworkSpec("O", "n/O nn", ((2, "tanh"), (3, "mtanh")))),
+        5.5,
+        0,
+        1.25,
+        "energy",
+        BfgsMethod(5),
+        True,
+        True,
+        True,
+        "high",
+        3,
+        ("b", "c d"),
+        ("v/*.xsf", "w"),
+        4,
+        5,
+        "total",
+        0.25,
+        2,
+        9,
+        committee=Committee(4, "a b", "own"),
     ),
     *(
         TrainInput("a", (NetworkSpec("H", "H.nn", ()),), method=method)
         for method in (
-            LmMethod(7, 0.5, 2, 0.01, 3.0), EkfMethod(0.9, 0.5, 3.0, 0.01, 0.6, 9), EkfMethod(),
-            AdamMethod(0.1, 0.5, 0.25, 1e-3, 9, 2), OnlineSdMethod(0.5, 0.25),
+            LmMethod(7, 0.5, 2, 0.01, 3.0),
+            EkfMethod(0.9, 0.5, 3.0, 0.01, 0.6, 9),
+            EkfMethod(),
+            AdamMethod(0.1, 0.5, 0.25, 1e-3, 9, 2),
+            OnlineSdMethod(0.5, 0.25),
         )
     ),
     PredictInput(("H",), {"H": "H.nn"}),
     PredictInput(
-        ("O", "H"), {"H": "n/H.nn", "O": "O n"}, ("a",), True, True,
-        RelaxOptions("bfgs", 0.5, 1e-9, 3, 0.1), "low", True, True,
+        ("O", "H"),
+        {"H": "n/H.nn", "O": "O n"},
+        ("a",),
+        True,
+        True,
+        RelaxOptions("bfgs", 0.5, 1e-9, 3, 0.1),
+        "low",
+        True,
+        True,
     ),
 ]
 
@@ -334,7 +423,9 @@ WRITTEN = [
 def test_written_input_reads_back(data: Any, tmp_path: Path) -> None:
     kind = type(data).__name__.removesuffix("Input").lower()
     writers: dict[str, Any] = {
-        "generate": write_generate_input, "train": write_train_input, "predict": write_predict_input,
+        "generate": write_generate_input,
+        "train": write_train_input,
+        "predict": write_predict_input,
     }
     writers[kind](tmp_path / "x.in", data)
     assert READERS[kind](tmp_path / "x.in") == data

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine_reference import ACTIVATION
 from taylorfit import engine
 from taylorfit.errors import EngineError
 from taylorfit.model.network import ACTIVATIONS
-from engine_reference import ACTIVATION
 
 EPSILON = np.finfo(float).eps
 LARGE = (19.0, 20.0, 22.0, 40.0, 700.0, 710.0, 1.0e5, 1.0e154, 1.0e300, np.inf)
@@ -19,7 +19,9 @@ def test_cutoff_function_and_slope_equal_their_formulas(r_cut: float) -> None:
     r = np.concatenate([np.linspace(0.0, 1.2 * r_cut, 1003), [r_cut, np.nextafter(r_cut, 0.0), 1.0e-300]])
     fc, slope = engine.cutoff(r, r_cut)
     inside = r < r_cut
-    np.testing.assert_allclose(fc, np.where(inside, 0.5 * (np.cos(np.pi * r / r_cut) + 1.0), 0.0), rtol=0.0, atol=4 * EPSILON)
+    np.testing.assert_allclose(
+        fc, np.where(inside, 0.5 * (np.cos(np.pi * r / r_cut) + 1.0), 0.0), rtol=0.0, atol=4 * EPSILON
+    )
     expected = np.where(inside, -0.5 * np.pi / r_cut * np.sin(np.pi * r / r_cut), 0.0)
     np.testing.assert_allclose(slope, expected, rtol=0.0, atol=8 * EPSILON / r_cut)
 
@@ -101,13 +103,17 @@ def test_panel_products_accumulate() -> None:
     np.testing.assert_allclose(g, (1.0 + 2.0 + 3.0) * (x @ w.T).T @ x, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: engine.activation(5, np.zeros(3)),
-    lambda: engine.activation(-1, np.zeros(3)),
-    lambda: engine.panel_products(np.zeros((8, 3)), np.zeros((2, 4))),
-    lambda: engine.activation(1, np.zeros((2, 2))),
-    lambda: engine.cutoff(np.zeros((2, 2)), 1.0),
-], ids=["activation 5", "activation -1", "panels that do not fit", "activation of a matrix", "cutoff of a matrix"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: engine.activation(5, np.zeros(3)),
+        lambda: engine.activation(-1, np.zeros(3)),
+        lambda: engine.panel_products(np.zeros((8, 3)), np.zeros((2, 4))),
+        lambda: engine.activation(1, np.zeros((2, 2))),
+        lambda: engine.cutoff(np.zeros((2, 2)), 1.0),
+    ],
+    ids=["activation 5", "activation -1", "panels that do not fit", "activation of a matrix", "cutoff of a matrix"],
+)
 def test_wrong_arguments_are_errors(call: object) -> None:
     with pytest.raises(EngineError):
         call()

@@ -91,7 +91,9 @@ def test_optimiser_converges(name: str, memory: int) -> None:
         np.testing.assert_allclose(optimiser.weights, minimum, rtol=0.0, atol=2e-5)
 
 
-@pytest.mark.parametrize("objective", [quadratic(12, 300.0), rosenbrock, wavy, steep_walls], ids=["quadratic", "rosenbrock", "wavy", "walls"])
+@pytest.mark.parametrize(
+    "objective", [quadratic(12, 300.0), rosenbrock, wavy, steep_walls], ids=["quadratic", "rosenbrock", "wavy", "walls"]
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_accepted_steps_satisfy_the_strong_wolfe_conditions(objective: Objective, seed: int) -> None:
     """Except in the last digits, where rounding ends the line search."""
@@ -220,7 +222,9 @@ def test_trajectory_equals_that_of_scipy(name: str, n: int, evaluations: int) ->
     compared = min(len(theirs), len(run.points), evaluations)
     assert compared >= 8
     for k in range(compared):
-        np.testing.assert_allclose(run.points[k], theirs[k], rtol=0.0, atol=1e-8 * 10.0 ** max(0, k - 10), err_msg=f"evaluation {k}")
+        np.testing.assert_allclose(
+            run.points[k], theirs[k], rtol=0.0, atol=1e-8 * 10.0 ** max(0, k - 10), err_msg=f"evaluation {k}"
+        )
 
 
 @pytest.mark.parametrize("scale", [1.0e-6, 1.0e-2, 1.0e3])
@@ -268,12 +272,16 @@ def test_optimiser_leaves_the_callers_arrays_alone() -> None:
     assert not np.array_equal(optimiser.weights, start)
 
 
-@pytest.mark.parametrize("change", [
-    lambda state: state.pop("rho"),
-    lambda state: state.update(weights=np.zeros(4)),
-    lambda state: state.update(s=np.zeros((6, 3))),
-    lambda state: state.update(reals=np.zeros(2)),
-], ids=["missing", "weights", "memory", "reals"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("rho"),
+        lambda state: state.update(weights=np.zeros(4)),
+        lambda state: state.update(s=np.zeros((6, 3))),
+        lambda state: state.update(reals=np.zeros(2)),
+    ],
+    ids=["missing", "weights", "memory", "reals"],
+)
 def test_state_that_does_not_fit_is_refused_and_changes_nothing(change: Callable[[dict], None]) -> None:
     state = {key: value + 1 for key, value in Lbfgs(np.zeros(3), memory=5).state.items()}
     change(state)
@@ -284,16 +292,27 @@ def test_state_that_does_not_fit_is_refused_and_changes_nothing(change: Callable
     np.testing.assert_array_equal(optimiser.state["s"], 0.0)
 
 
-@pytest.mark.parametrize("gradient", [np.zeros(2), np.zeros(4), np.zeros(0), np.zeros((3, 3))], ids=lambda g: str(g.shape))
+@pytest.mark.parametrize(
+    "gradient", [np.zeros(2), np.zeros(4), np.zeros(0), np.zeros((3, 3))], ids=lambda g: str(g.shape)
+)
 def test_gradient_of_the_wrong_size_is_an_error(gradient: np.ndarray) -> None:
     with pytest.raises(EngineError):
         Lbfgs(np.zeros(3)).step(1.0, gradient)
 
 
-@pytest.mark.parametrize("key, value", [
-    ("s", np.zeros((5, 4))), ("y", np.zeros((4, 3))), ("rho", np.zeros(0)), ("x_start", np.zeros(2)), ("g_start", np.zeros(4)),
-    ("direction", np.zeros(0)), ("reals", np.zeros(3)), ("integers", np.zeros(9, dtype=np.int32)),
-])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("s", np.zeros((5, 4))),
+        ("y", np.zeros((4, 3))),
+        ("rho", np.zeros(0)),
+        ("x_start", np.zeros(2)),
+        ("g_start", np.zeros(4)),
+        ("direction", np.zeros(0)),
+        ("reals", np.zeros(3)),
+        ("integers", np.zeros(9, dtype=np.int32)),
+    ],
+)
 def test_state_arrays_of_the_wrong_size_are_errors(key: str, value: np.ndarray) -> None:
     optimiser = Lbfgs(np.ones(3), memory=5)
     optimiser.state[key] = value

@@ -9,24 +9,38 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from calculator_cases import random_atoms, write_member
 from taylorfit import Calculator
 from taylorfit.errors import FormatError, InputError
+from taylorfit.md.analysis import energy_drift, highest_peak, pair_counts, radial_distribution
+from taylorfit.md.dynamics import (
+    COLUMNS,
+    Walk,
+    new_walk,
+    pack_walks,
+    run_walk,
+    starting_atoms,
+    temperature,
+    unpack_walks,
+)
+from taylorfit.md.summary import distributions, walk_row
+from taylorfit.model.structure import Structure
 from taylorfit.potential.extrapolation import ExtrapolationPolicy
 from taylorfit.settings.md import MdInput, RdfOptions, Thermostat
-from taylorfit.md.analysis import energy_drift, highest_peak, pair_counts, radial_distribution
-from taylorfit.md.summary import distributions, walk_row
-from taylorfit.md.dynamics import (
-    COLUMNS, Walk, new_walk, pack_walks, run_walk, starting_atoms, temperature, unpack_walks,
-)
-from taylorfit.model.structure import Structure
-from calculator_cases import random_atoms, write_member
 
 IGNORE = ExtrapolationPolicy("ignore")
 
 
 def settings(**changes: object) -> MdInput:
-    base = {"structure": "x", "potentials": (("p", ("x",)),), "steps": 20, "timestep": 0.1, "sample": 5, "threads": 1,
-            "extrapolation": IGNORE}
+    base = {
+        "structure": "x",
+        "potentials": (("p", ("x",)),),
+        "steps": 20,
+        "timestep": 0.1,
+        "sample": 5,
+        "threads": 1,
+        "extrapolation": IGNORE,
+    }
     return MdInput(**{**base, **changes})
 
 
@@ -110,8 +124,11 @@ def test_same_start_has_the_same_velocities_for_every_potential_and_no_drift():
     np.testing.assert_allclose(first.atoms.get_momenta().sum(axis=0), 0.0, atol=1e-12)
 
 
-@pytest.mark.parametrize("thermostat", [Thermostat("langevin", friction=0.1), Thermostat("bussi", time=20.0)],
-                         ids=lambda thermostat: thermostat.kind)
+@pytest.mark.parametrize(
+    "thermostat",
+    [Thermostat("langevin", friction=0.1), Thermostat("bussi", time=20.0)],
+    ids=lambda thermostat: thermostat.kind,
+)
 def test_thermostat_holds_the_temperature(calculator: Calculator, thermostat: Thermostat):
     """Atoms out of each other's reach: only the thermostat moves the temperature, from half of what is wanted."""
     if thermostat.kind == "bussi":
@@ -168,7 +185,7 @@ def test_packed_walks_go_on_as_if_nothing_had_happened(calculator: Calculator):
     data = settings(ensemble="nvt", steps=20, rdf=RdfOptions((("H", "O"),), 4.0, 20))
     whole = finish(new_walk("p", 2, random_atoms(), data), calculator, data)
     half = finish(new_walk("p", 2, random_atoms(), data), calculator, replace(data, steps=10))
-    resumed, = unpack_walks({k: np.array(v) for k, v in pack_walks([half]).items()}, [Atoms("H"), random_atoms()])
+    (resumed,) = unpack_walks({k: np.array(v) for k, v in pack_walks([half]).items()}, [Atoms("H"), random_atoms()])
     assert resumed.rows == half.rows and len(resumed.rows) == 3
     finish(resumed, calculator, data)
     np.testing.assert_allclose(resumed.rows, whole.rows, rtol=1e-8)
@@ -181,8 +198,10 @@ def test_packed_walks_go_on_as_if_nothing_had_happened(calculator: Calculator):
 
 def test_starting_structures_are_repeated_where_they_are_periodic():
     atoms = random_atoms(n_atoms=4)
-    structure = Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, (True, True, False), name="s")
-    doubled, = starting_atoms([structure], (2, 3, 1))
+    structure = Structure(
+        tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, (True, True, False), name="s"
+    )
+    (doubled,) = starting_atoms([structure], (2, 3, 1))
     assert len(doubled) == 24 and doubled.pbc.tolist() == [True, True, False]
     with pytest.raises(InputError, match="cannot be repeated"):
         starting_atoms([structure], (1, 1, 2))
@@ -207,8 +226,16 @@ def test_trajectory_has_a_frame_per_row(calculator: Calculator, tmp_path: Path, 
 
 def test_strange_checkpoints_are_refused(calculator: Calculator):
     data = settings(steps=5)
-    good = {k: np.array(v) for k, v in pack_walks([finish(new_walk("p", 1, random_atoms(), data), calculator, data)]).items()}
-    for broken in ({"n_walks": np.array(2)}, {"0.plain": np.array("{}")}, {"0.plain": np.array("no json")},
-                   {"0.positions": np.zeros((3, 3))}, {"0.momenta": np.zeros(7)}):
+    good = {
+        k: np.array(v)
+        for k, v in pack_walks([finish(new_walk("p", 1, random_atoms(), data), calculator, data)]).items()
+    }
+    for broken in (
+        {"n_walks": np.array(2)},
+        {"0.plain": np.array("{}")},
+        {"0.plain": np.array("no json")},
+        {"0.positions": np.zeros((3, 3))},
+        {"0.momenta": np.zeros(7)},
+    ):
         with pytest.raises(FormatError, match="damaged"):
             unpack_walks({**good, **broken}, [random_atoms()])

@@ -10,21 +10,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from taylorfit.engine import methods as em
-from taylorfit.training.pack import PackedDataset, Scaling, pack
 from taylorfit.engine import Lbfgs, NetworkTables, energy_loss
+from taylorfit.engine import methods as em
 from taylorfit.errors import EngineError, InputError, TaylorfitError
-from taylorfit.settings.methods import (
-    SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod,
-)
+from taylorfit.model.network import Network
+from taylorfit.model.trainset import TrainingSet
+from taylorfit.settings.methods import SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod
+from taylorfit.taylor.provenance import copy_name
+from taylorfit.training.loop import Training
+from taylorfit.training.losses import CentredTaylorLoss, EnergyLoss
 from taylorfit.training.optimisers import make_optimiser, method_notes, sampling_of
 from taylorfit.training.optimisers.levenberg_marquardt import LevenbergMarquardt
 from taylorfit.training.optimisers.sampling import Sampler
-from taylorfit.model.network import Network
-from taylorfit.taylor.provenance import copy_name
-from taylorfit.training.losses import CentredTaylorLoss, EnergyLoss
-from taylorfit.training.loop import Training
-from taylorfit.model.trainset import TrainingSet
+from taylorfit.training.pack import PackedDataset, Scaling, pack
 
 N_FEATURES = (4, 6)
 HIDDEN = (5, 3)
@@ -43,15 +41,26 @@ class Problem:
             atoms[k] = atoms[k - 1]
         species = np.concatenate(atoms).astype(np.int32)
         n_values = np.array(N_FEATURES)[species]
-        names = [copy_name(f"s{k - 1}", "random", 1, 0.01) if k % 4 == 3 else f"s{k}"
-                 for k in range(n_structures)]
+        names = [copy_name(f"s{k - 1}", "random", 1, 0.01) if k % 4 == 3 else f"s{k}" for k in range(n_structures)]
         source = TrainingSet(
-            species=("A", "B"), atomic_energies=np.zeros(2), normalised=True, scale=1.0, shift=0.0, names=names,
-            n_species_in=np.ones(n_structures, dtype=np.int32), energy=np.zeros(n_structures),
-            first_atom=np.cumsum([0, *map(len, atoms)]), atom_species=species,
-            positions=rng.normal(size=(len(species), 3)), forces=np.zeros((len(species), 3)),
-            first_value=np.cumsum([0, *n_values]), descriptors=rng.normal(size=n_values.sum()),
-            energy_mean=0.0, energy_min=-1.0, energy_max=1.0, setups=None,
+            species=("A", "B"),
+            atomic_energies=np.zeros(2),
+            normalised=True,
+            scale=1.0,
+            shift=0.0,
+            names=names,
+            n_species_in=np.ones(n_structures, dtype=np.int32),
+            energy=np.zeros(n_structures),
+            first_atom=np.cumsum([0, *map(len, atoms)]),
+            atom_species=species,
+            positions=rng.normal(size=(len(species), 3)),
+            forces=np.zeros((len(species), 3)),
+            first_value=np.cumsum([0, *n_values]),
+            descriptors=rng.normal(size=n_values.sum()),
+            energy_mean=0.0,
+            energy_min=-1.0,
+            energy_max=1.0,
+            setups=None,
         )
         self.scaling = Scaling(tuple(map(np.zeros, N_FEATURES)), tuple(map(np.ones, N_FEATURES)), 1.0, 0.0)
         teacher = self._networks(rng)
@@ -71,7 +80,9 @@ class Problem:
     def pack(self, structures: object, block_atoms: int = 20) -> PackedDataset:
         return pack([self.source], [(0, int(s)) for s in structures], self.scaling, block_atoms)
 
-    def terms(self, data: PackedDataset | None = None, threads: int = 1, weight: np.ndarray | None = None) -> em.LossTerms:
+    def terms(
+        self, data: PackedDataset | None = None, threads: int = 1, weight: np.ndarray | None = None
+    ) -> em.LossTerms:
         data = self.data if data is None else data
         weight = np.ones(data.n_structures) if weight is None else weight
         return em.LossTerms(data.arguments(), self.tables, data.energy, 1.0 / data.n_atoms, weight, threads)
@@ -99,10 +110,19 @@ def test_jacobian_is_the_gradient_of_the_loss_of_one_structure(problem: Problem)
         only = np.zeros(len(problem.all))
         only[s] = 1.0
         _, expected = energy_loss(
-            *problem.data.arguments(), problem.tables, problem.weights, problem.data.energy - 1.0e3, np.ones_like(only), only,
-            gradient, 1)
+            *problem.data.arguments(),
+            problem.tables,
+            problem.weights,
+            problem.data.energy - 1.0e3,
+            np.ones_like(only),
+            only,
+            gradient,
+            1,
+        )
         np.testing.assert_allclose(energy[s], expected[s], rtol=1e-13, atol=1e-13)
-        np.testing.assert_allclose(derivative[s], -gradient / (problem.data.energy[s] - 1.0e3 - energy[s]), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(
+            derivative[s], -gradient / (problem.data.energy[s] - 1.0e3 - energy[s]), rtol=1e-11, atol=1e-12
+        )
 
 
 def test_jacobian_equals_central_differences(problem: Problem) -> None:
@@ -149,7 +169,9 @@ def test_arrays_of_wrong_size_are_errors(problem: Problem) -> None:
         lambda: em.jacobian(terms, [0], w[1:]),
         lambda: em.descent_pass(terms, problem.all, 0.0, 0.1, w.copy(), np.zeros(3)),
         lambda: em.filter_pass(terms, problem.all, 10, 0.9, 0.0, w.copy(), np.zeros(7), np.ones(1)),
-        lambda: em.adam_pass(terms, problem.all, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: em.adam_pass(
+            terms, problem.all, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)
+        ),
         lambda: em.damped_step(np.ones((3, 4)), np.ones(2), np.ones((3, 3)), 1.0),
         lambda: em.descent_pass(problem.terms(weight=np.ones(3)), problem.all, 0.0, 0.1, w.copy(), np.zeros_like(w)),
     ):
@@ -209,7 +231,7 @@ def test_adam_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, batch_
     m, v, n_steps = np.zeros_like(w), np.zeros_like(w), np.zeros(1, dtype=np.int32)
     expected, mean, square = w.copy(), m.copy(), v.copy()
     for t, start in enumerate(range(0, len(order), batch_size), start=1):
-        r, derivative = residuals(weighted, order[start:start + batch_size], expected)
+        r, derivative = residuals(weighted, order[start : start + batch_size], expected)
         gradient = -r @ derivative
         mean = b1 * mean + (1 - b1) * gradient
         square = b2 * square + (1 - b2) * gradient**2
@@ -239,7 +261,7 @@ def test_filter_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, widt
     np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(covariance, np.concatenate([p.ravel() for p in matrices]), rtol=1e-8, atol=1e-11)
     assert forgetting[0] == pytest.approx(lambda_, abs=1e-15)
-    first = covariance[:min(width, n) ** 2].reshape(min(width, n), -1)
+    first = covariance[: min(width, n) ** 2].reshape(min(width, n), -1)
     np.testing.assert_array_equal(first, first.T)
 
 
@@ -274,8 +296,14 @@ def test_lm_makes_iter_steps_on_a_batch(problem: Problem) -> None:
 
 def test_lm_stops_where_no_step_helps(problem: Problem) -> None:
     terms = problem.terms()
-    exact = em.LossTerms(terms.pack, terms.networks, em.chosen_energies(terms, problem.all, problem.weights), terms.factor,
-                         terms.weight, 1)
+    exact = em.LossTerms(
+        terms.pack,
+        terms.networks,
+        em.chosen_energies(terms, problem.all, problem.weights),
+        terms.factor,
+        terms.weight,
+        1,
+    )
     optimiser = make_optimiser(LmMethod(), problem.weights)
     status = [optimiser.run_epoch(exact) for _ in range(4)]
     assert status[-1] == Lbfgs.STUCK
@@ -293,8 +321,13 @@ def test_lm_keeps_the_weights_when_the_data_are_not_finite(problem: Problem) -> 
 # --- the epoch loop ------------------------------------------------------------------------------
 
 METHODS = (
-    LmMethod(), LmMethod(batchsize=15, iter=2), EkfMethod(), EkfMethod(wgroup=20, pnoise=1.0e-6), AdamMethod(mu=0.01),
-    AdamMethod(mu=0.02, samplesize=30, batchsize=4), OnlineSdMethod(0.05, 0.03),
+    LmMethod(),
+    LmMethod(batchsize=15, iter=2),
+    EkfMethod(),
+    EkfMethod(wgroup=20, pnoise=1.0e-6),
+    AdamMethod(mu=0.01),
+    AdamMethod(mu=0.02, samplesize=30, batchsize=4),
+    OnlineSdMethod(0.05, 0.03),
 )
 FACTOR = {LmMethod: 20.0, EkfMethod: 10.0, AdamMethod: 10.0, OnlineSdMethod: 8.0}
 """In 20 epochs the training error falls at least by this factor."""
@@ -393,11 +426,14 @@ def test_ctrl_c_leaves_the_last_complete_epoch(method: Method) -> None:
     assert training.state.history == list(large.training(method).run(n))
 
 
-@pytest.mark.parametrize("change", (
-    lambda state: state.pop("weights"),
-    lambda state: state.update(extra=np.zeros(1)),
-    lambda state: state.update(weights=np.zeros(3)),
-))
+@pytest.mark.parametrize(
+    "change",
+    (
+        lambda state: state.pop("weights"),
+        lambda state: state.update(extra=np.zeros(1)),
+        lambda state: state.update(weights=np.zeros(3)),
+    ),
+)
 def test_state_that_does_not_fit_is_refused(problem: Problem, change: Callable[[dict], object]) -> None:
     optimiser = make_optimiser(EkfMethod(), problem.weights)
     state = {key: value.copy() for key, value in optimiser.state.items()}
@@ -455,7 +491,9 @@ def test_weighted_without_errors_draws_all_alike(problem: Problem) -> None:
 
 def test_energy_prefers_low_structures(problem: Problem) -> None:
     chance = np.exp(-problem.data.energy / problem.data.n_atoms)
-    np.testing.assert_allclose(_frequencies("energy", problem.terms(), problem.weights), chance / chance.sum(), atol=0.01)
+    np.testing.assert_allclose(
+        _frequencies("energy", problem.terms(), problem.weights), chance / chance.sum(), atol=0.01
+    )
 
 
 def test_unknown_sampling_is_refused() -> None:

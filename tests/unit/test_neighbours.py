@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 
+from engine_reference import BOUNDARIES, GARBAGE, brute_force_neighbours, changed, chebyshev_tables, random_structure
 from taylorfit import engine
 from taylorfit.errors import InputError, TaylorfitError
 from taylorfit.model.structure import Structure
-from engine_reference import BOUNDARIES, GARBAGE, brute_force_neighbours, changed, chebyshev_tables, random_structure
 
 CUBIC = np.diag([5.0, 5.0, 5.0])
 SKEWED = np.array([[4.0, 0.0, 0.0], [7.5, 3.0, 0.0], [0.0, 0.0, 4.0]])
@@ -77,7 +76,9 @@ def test_skewed_cell_keeps_the_neighbours_that_aenet_loses(second: tuple[float, 
 
 @pytest.mark.parametrize("reach, expected", [(2.999, 0), (3.0, 6), (4.2, 6), (4.25, 18), (5.2, 26), (6.0, 32)])
 def test_simple_cubic_lattice_has_its_shells(reach: float, expected: int) -> None:
-    structure = Structure(symbols=("Si",), positions=np.array([[0.3, 0.2, 0.1]]), cell=np.diag([3.0] * 3), pbc=(True,) * 3)
+    structure = Structure(
+        symbols=("Si",), positions=np.array([[0.3, 0.2, 0.1]]), cell=np.diag([3.0] * 3), pbc=(True,) * 3
+    )
     assert assert_same_neighbours(structure, reach) == expected
 
 
@@ -90,9 +91,12 @@ def test_atoms_outside_the_cell_have_the_same_neighbours(shift: tuple[int, int, 
     counts = np.diff(engine.neighbours(structure, 6.0)[0])
     first, _, vectors = engine.neighbours(changed(structure, positions=moved), 6.0)
     np.testing.assert_array_equal(np.diff(first), counts)
-    np.testing.assert_allclose(np.sort(np.linalg.norm(vectors, axis=1)),
-                               np.sort(np.linalg.norm(engine.neighbours(structure, 6.0)[2], axis=1)),
-                               rtol=0.0, atol=1.0e-15 * 1.0e6 * 10.0)
+    np.testing.assert_allclose(
+        np.sort(np.linalg.norm(vectors, axis=1)),
+        np.sort(np.linalg.norm(engine.neighbours(structure, 6.0)[2], axis=1)),
+        rtol=0.0,
+        atol=1.0e-15 * 1.0e6 * 10.0,
+    )
 
 
 @pytest.mark.parametrize("fraction", [0.0, -1.0e-17, 1.0 - 1.0e-16, 1.0, -1.0, 1.0e-300])
@@ -161,7 +165,9 @@ def test_list_equals_that_of_ase(pbc: tuple[bool, bool, bool]) -> None:
 @pytest.mark.parametrize("pbc", [(True, True, True), (False, False, False)])
 def test_every_pair_is_listed_from_both_ends(pbc: tuple[bool, bool, bool]) -> None:
     rng = np.random.default_rng(20)
-    structure = Structure(symbols=("Si",) * 400, positions=rng.uniform(0.0, 20.0, (400, 3)), cell=np.diag([20.0] * 3), pbc=pbc)
+    structure = Structure(
+        symbols=("Si",) * 400, positions=rng.uniform(0.0, 20.0, (400, 3)), cell=np.diag([20.0] * 3), pbc=pbc
+    )
     first, atom, vector = engine.neighbours(structure, 4.0)
     centre = np.repeat(np.arange(400), np.diff(first))
     there = np.column_stack([centre, atom, np.round(vector, 6)]) + 0.0
@@ -193,7 +199,9 @@ BAD = {
     "parallel vectors of a slab": changed(GOOD, cell=CUBIC[[0, 0, 2]], pbc=(True, True, False)),
     "NaN position": changed(GOOD, positions=GOOD.positions * [[1], [np.nan]]),
     "infinite position": changed(GOOD, positions=GOOD.positions + [[0, 0, 0], [0, np.inf, 0]]),
-    "infinite position of a molecule": changed(GOOD, positions=GOOD.positions + [[0, 0, 0], [0, np.inf, 0]], pbc=(False,) * 3),
+    "infinite position of a molecule": changed(
+        GOOD, positions=GOOD.positions + [[0, 0, 0], [0, np.inf, 0]], pbc=(False,) * 3
+    ),
     "position too large to be wrapped": changed(GOOD, positions=GOOD.positions + [[0, 0, 0], [1.0e30, 0, 0]]),
     "cell of 1e-10": changed(GOOD, cell=np.eye(3) * 1.0e-10),
     "cell of 0.01": changed(GOOD, cell=np.eye(3) * 0.01),
@@ -228,7 +236,9 @@ def test_impossible_cutoff_is_an_error(reach: float, pbc: tuple[bool, bool, bool
     [((1.0, 1.0, 1.0), (False,) * 3), ((1.0, 1.0, 1.0 + 1.0e-8), (False,) * 3), ((6.0, 1.0, -4.0), (True,) * 3)],
 )
 def test_coinciding_atoms_are_an_error(second: tuple[float, ...], pbc: tuple[bool, bool, bool]) -> None:
-    structure = Structure(symbols=("Si", "Si"), positions=np.array([(1.0, 1.0, 1.0), second]), cell=CUBIC, pbc=pbc, name="twins")
+    structure = Structure(
+        symbols=("Si", "Si"), positions=np.array([(1.0, 1.0, 1.0), second]), cell=CUBIC, pbc=pbc, name="twins"
+    )
     with pytest.raises(InputError, match="coincide") as caught:
         engine.describe([GOOD, structure], chebyshev_tables(("Si",)))
     assert caught.value.file == "twins"

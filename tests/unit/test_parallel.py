@@ -20,9 +20,10 @@ from taylorfit.tools.parallel import Job, Outcome, run_jobs, threads_for_next
 from taylorfit.tools.sharing import share
 
 
-@pytest.mark.parametrize(("free", "waiting", "expected"), (
-    (2, 10, [1, 1]), (5, 2, [3, 2]), (8, 3, [3, 3, 2]), (4, 1, [4]), (1, 5, [1]), (3, 3, [1, 1, 1]),
-))
+@pytest.mark.parametrize(
+    ("free", "waiting", "expected"),
+    ((2, 10, [1, 1]), (5, 2, [3, 2]), (8, 3, [3, 3, 2]), (4, 1, [4]), (1, 5, [1]), (3, 3, [1, 1, 1])),
+)
 def test_free_threads_are_shared_out_among_jobs_that_can_start(free: int, waiting: int, expected: list[int]) -> None:
     given = []
     while free and waiting:
@@ -32,13 +33,16 @@ def test_free_threads_are_shared_out_among_jobs_that_can_start(free: int, waitin
 
 
 def test_results_come_in_the_order_of_the_jobs_and_failures_are_told_apart() -> None:
-    jobs = [Job("sum", parallel_jobs.add, (1, 2)),
-            *(Job(kind, parallel_jobs.fail, (kind,)) for kind in ("input", "bug", "kill", "exit"))]
+    jobs = [
+        Job("sum", parallel_jobs.add, (1, 2)),
+        *(Job(kind, parallel_jobs.fail, (kind,)) for kind in ("input", "bug", "kill", "exit")),
+    ]
     told, ended = [], []
     outcomes, interrupted = run_jobs(jobs, 3, told=lambda *what: told.append(what), ended=ended.append)
     assert not interrupted
     assert outcomes == [
-        Outcome("sum", (3, 1)), Outcome("input", error="a.in, line 3: is bad"),
+        Outcome("sum", (3, 1)),
+        Outcome("input", error="a.in, line 3: is bad"),
         Outcome("bug", error="ZeroDivisionError: none left"),
         Outcome("kill", error="its process was killed by signal 9 (out of memory?)"),
         Outcome("exit", error="its process ended with exit code 3"),
@@ -62,11 +66,13 @@ print(run_jobs([Job("sum", parallel_jobs.add, (1, 2))], 1)[0][0].result)
 
 def interrupt_when(folder: Path, *names: str) -> threading.Thread:
     """Send this process a Ctrl-C as soon as each of the files is there, one after the other."""
+
     def watch() -> None:
         for name in names:
             while not (folder / name).exists():
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
+
     thread = threading.Thread(target=watch)
     thread.start()
     return thread
@@ -92,8 +98,14 @@ def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
 def value() -> dict[str, Any]:
     """Arrays of all kinds, one of them empty."""
     rng = np.random.default_rng(1)
-    return {"array": rng.random(1000), "matrix": np.asfortranarray(rng.random((7, 5))), "empty": np.zeros((0, 3)),
-            "words": ["a", "ä"], "whole": np.arange(3, dtype=np.int32), "flags": np.array([True, False])}
+    return {
+        "array": rng.random(1000),
+        "matrix": np.asfortranarray(rng.random((7, 5))),
+        "empty": np.zeros((0, 3)),
+        "words": ["a", "ä"],
+        "whole": np.arange(3, dtype=np.int32),
+        "flags": np.array([True, False]),
+    }
 
 
 def test_a_shared_value_is_mapped_aligned_and_equal(value: dict[str, Any], tmp_path: Path) -> None:

@@ -13,16 +13,16 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from prediction_cases import noisy_predictions, train_report
 
+from prediction_cases import noisy_predictions, train_report
 from taylorfit.analysis.errors import errors_in
+from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.analysis.measures import direction_error
+from taylorfit.analysis.scan_series import scan_series
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.csv_table import Table, read_table
 from taylorfit.formats.train_report import TrainReport, read_train_report
-from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.plotting import curves, dimer, directions, errors, nve, parity, rdf, scan, style
-from taylorfit.analysis.scan_series import scan_series
 
 SETS = [noisy_predictions(noise, label) for noise, label in ((0.8, "energy"), (0.3, "Taylor"), (0.05, "exact"))]
 UNIT = re.compile(r"\((meV/atom|eV/atom|eV/Å|eV|Å|Å²|ps|degrees|%|Å/eV|atom/meV|copies per structure)\)$")
@@ -88,8 +88,10 @@ def test_figures_leave_matplotlib_as_it_was(tmp_path: Path) -> None:
 
 
 def test_pyplot_and_its_global_state_are_not_used() -> None:
-    code = ("import sys; import taylorfit.plotting.directions, taylorfit.plotting.parity, taylorfit.plotting.scan; "
-            "sys.exit('matplotlib.pyplot' in sys.modules)")
+    code = (
+        "import sys; import taylorfit.plotting.directions, taylorfit.plotting.parity, taylorfit.plotting.scan; "
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -137,8 +139,10 @@ def test_curves_without_test_and_validation(tmp_path: Path) -> None:
 
 
 def test_curves_show_test_forces_where_there_is_no_validation(tmp_path: Path) -> None:
-    epochs = [row | {"test_force_rmse": 1.0 / (1 + row["epoch"]) if row["epoch"] % 10 == 0 else None}
-              for row in train_report()["epochs"]]
+    epochs = [
+        row | {"test_force_rmse": 1.0 / (1 + row["epoch"]) if row["epoch"] % 10 == 0 else None}
+        for row in train_report()["epochs"]
+    ]
     figure = curves.figure([training(tmp_path, epochs=epochs, validation_history=[])], ["a"])
     below = figure.axes[1]
     assert below.get_ylabel() == "test: RMSE of force components (eV/Å)"
@@ -190,8 +194,10 @@ def test_logarithmic_distributions_count_what_is_beyond_the_axis() -> None:
     far[0] += 50.0
     figure = errors.figure([replace(SETS[0], forces=far), SETS[1]], log=True)
     limit = figure.axes[0].get_xlim()[1]
-    beyond = [int((np.linalg.norm(forces - one.forces_ref, axis=1) > limit).sum())
-              for forces, one in ((far, SETS[0]), (SETS[1].forces, SETS[1]))]
+    beyond = [
+        int((np.linalg.norm(forces - one.forces_ref, axis=1) > limit).sum())
+        for forces, one in ((far, SETS[0]), (SETS[1].forces, SETS[1]))
+    ]
     assert beyond[0] > 0 and limit < 50.0
     assert legend(figure) == [one.label + (f" ({n} farther out)" if n else "") for one, n in zip(SETS, beyond)]
 
@@ -244,8 +250,9 @@ def test_scan_reduces_seeds_to_best_and_median(tmp_path: Path) -> None:
 
 
 def test_scan_relative_to_a_mode_and_along_another_axis(tmp_path: Path) -> None:
-    found = {one.label: one for one in scan_series(
-        scan_table(tmp_path), "a", "energy_rmse_meV_per_atom", relative="energy")}
+    found = {
+        one.label: one for one in scan_series(scan_table(tmp_path), "a", "energy_rmse_meV_per_atom", relative="energy")
+    }
     assert found["energy"].best == [1.0] and found["energy"].median == [1.0]
     line = found["taylor, δ = 0.01 Å"]
     np.testing.assert_allclose(line.x, [11, 22])
@@ -310,7 +317,8 @@ def test_nve_takes_atoms_from_the_table(tmp_path: Path) -> None:
 def test_rdf_has_a_panel_for_each_pair(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "potential,pair,r_A,g,g_std\nT,O-O,1.0,0.0,\nT,O-O,2.0,1.5,\nT,O-H,1.0,0.5,\nT,O-H,2.0,0.9,\n"
-        "E,O-O,1.0,0.2,\nE,O-O,2.0,1.1,\n")
+        "E,O-O,1.0,0.2,\nE,O-O,2.0,1.1,\n"
+    )
     (tmp_path / "b.csv").write_text("r_A,g\n1.0,0.1\n2.0,1.2\n")
     found = rdf.rdf_curves(read_table(tmp_path / "a.csv"))
     assert [(curve.label, curve.pair) for curve in found] == [("T", "O-O"), ("T", "O-H"), ("E", "O-O")]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prediction_cases import noisy_predictions
 
+from prediction_cases import noisy_predictions
 from taylorfit.commands.info import describe_file
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.predictions import Predictions, read_predictions, write_predictions
@@ -77,19 +77,22 @@ def test_cut_files(saved: Path, cut: float) -> None:
         read_predictions(saved)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"taylorfit_predictions": np.array(7)}, "another version: found 7, expected 1"),
-    ({"taylorfit_predictions": None}, "not a predictions file"),
-    ({"label": None}, "without an array: found 'label'"),
-    ({"forces": None}, "without an array: found 'forces'"),
-    ({"forces": np.zeros(3)}, "forces is float64 of shape (3,)"),
-    ({"energy": np.zeros(4)}, "energy has shape (4,), expected (5,)"),
-    ({"names": np.arange(5)}, "names is int64"),
-    ({"offsets": np.array([0, 3, 2, 9, 12, 15])}, "contradict each other"),
-    ({"offsets": np.array([0, 3, 6, 9, 12, 999])}, "contradict each other"),
-    ({"energy": np.full(5, np.nan)}, "not finite"),
-    ({"energy_ref": np.full(5, np.inf)}, "not finite"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"taylorfit_predictions": np.array(7)}, "another version: found 7, expected 1"),
+        ({"taylorfit_predictions": None}, "not a predictions file"),
+        ({"label": None}, "without an array: found 'label'"),
+        ({"forces": None}, "without an array: found 'forces'"),
+        ({"forces": np.zeros(3)}, "forces is float64 of shape (3,)"),
+        ({"energy": np.zeros(4)}, "energy has shape (4,), expected (5,)"),
+        ({"names": np.arange(5)}, "names is int64"),
+        ({"offsets": np.array([0, 3, 2, 9, 12, 15])}, "contradict each other"),
+        ({"offsets": np.array([0, 3, 6, 9, 12, 999])}, "contradict each other"),
+        ({"energy": np.full(5, np.nan)}, "not finite"),
+        ({"energy_ref": np.full(5, np.inf)}, "not finite"),
+    ],
+)
 def test_damaged_content(saved: Path, changes: dict[str, object], words: str) -> None:
     with pytest.raises(FormatError) as caught:
         read_predictions(altered(saved, **changes))

@@ -56,10 +56,22 @@ def test_a_copy_of_a_copy_names_the_copy():
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a.xsf", "traj.xyz#12", "#taylor:random:0003:0.008", "a#taylor:random:3:0.008", "a#taylor:random:0003:",
-     "a#taylor:random:0003:0.008:x", "a#taylor:random:0003:0.008.xsf", "a#taylor:Random:0003:0.008",
-     "a#taylor:random:0003:--", "a#taylor:random:0003:0.008:w", "a#taylor:random:0003:0.008:w-1",
-     "a#taylor:random:0003:0.008:w0", "a#taylor:random:0003:0.008:w0.5:17-y"],
+    [
+        "",
+        "a.xsf",
+        "traj.xyz#12",
+        "#taylor:random:0003:0.008",
+        "a#taylor:random:3:0.008",
+        "a#taylor:random:0003:",
+        "a#taylor:random:0003:0.008:x",
+        "a#taylor:random:0003:0.008.xsf",
+        "a#taylor:Random:0003:0.008",
+        "a#taylor:random:0003:--",
+        "a#taylor:random:0003:0.008:w",
+        "a#taylor:random:0003:0.008:w-1",
+        "a#taylor:random:0003:0.008:w0",
+        "a#taylor:random:0003:0.008:w0.5:17-y",
+    ],
 )
 def test_other_names_are_not_copies(name):
     assert parse_copy_name(name) is None
@@ -68,10 +80,17 @@ def test_other_names_are_not_copies(name):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("", "random", 0, 0.01), ("a", "", 0, 0.01), ("a", "a:b", 0, 0.01), ("a", "random", -1, 0.01),
-        ("a", "random", 0, float("nan")), ("a", "random", 0, -0.01), ("a", "cartesian", 0, 0.01, "0+x"),
-        ("a", "random", 0, 0.01, "", 0.0), ("a", "random", 0, 0.01, "", float("nan")),
-        ("a" * 1000, "random", 0, 0.01), ("ü" * 200, "random", 0, 0.01),
+        ("", "random", 0, 0.01),
+        ("a", "", 0, 0.01),
+        ("a", "a:b", 0, 0.01),
+        ("a", "random", -1, 0.01),
+        ("a", "random", 0, float("nan")),
+        ("a", "random", 0, -0.01),
+        ("a", "cartesian", 0, 0.01, "0+x"),
+        ("a", "random", 0, 0.01, "", 0.0),
+        ("a", "random", 0, 0.01, "", float("nan")),
+        ("a" * 1000, "random", 0, 0.01),
+        ("ü" * 200, "random", 0, 0.01),
     ],
 )
 def test_impossible_names_are_refused(arguments):

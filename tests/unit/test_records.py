@@ -75,19 +75,16 @@ def test_split_record_has_the_markers_of_gfortran() -> None:
     ],
 )
 def test_damaged_record_is_explained(data: bytes, message: str, tmp_path: Path) -> None:
-    with RecordReader(file_with(tmp_path, data)) as reader:
-        with pytest.raises(FormatError, match=message):
-            reader.integer("answer")
+    with RecordReader(file_with(tmp_path, data)) as reader, pytest.raises(FormatError, match=message):
+        reader.integer("answer")
 
 
 def test_huge_count_allocates_nothing(tmp_path: Path) -> None:
     data = b"\xff\xff\xff\x7f" + bytes(8)
-    with RecordReader(file_with(tmp_path, data)) as reader:
-        with pytest.raises(FormatError, match="ends inside"):
-            reader.read("anything")
-    with RecordReader(file_with(tmp_path, data)) as reader:
-        with pytest.raises(FormatError, match="wrong record length"):
-            reader.reals("values", 2**31 - 1)
+    with RecordReader(file_with(tmp_path, data)) as reader, pytest.raises(FormatError, match="ends inside"):
+        reader.read("anything")
+    with RecordReader(file_with(tmp_path, data)) as reader, pytest.raises(FormatError, match="wrong record length"):
+        reader.reals("values", 2**31 - 1)
 
 
 def test_values_are_checked(tmp_path: Path) -> None:

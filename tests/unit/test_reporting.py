@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prediction_cases import noisy_predictions, train_report
 
+from prediction_cases import noisy_predictions, train_report
 from taylorfit.formats.train_report import TrainReport, read_train_report
 from taylorfit.reporting.document import Document, Picture, Section, Table, Warnings, to_html, to_markdown
 from taylorfit.reporting.outliers import worst_atoms, worst_structures
@@ -24,13 +24,16 @@ def training(folder: Path, **changes: Any) -> TrainReport:
 
 
 def history(force: list[float], energy: list[float]) -> list[dict[str, float]]:
-    return [{"epoch": 10 * k, "force_error_norm_mean": f, "energy_rmse": e}
-            for k, (f, e) in enumerate(zip(force, energy))]
+    return [
+        {"epoch": 10 * k, "force_error_norm_mean": f, "energy_rmse": e} for k, (f, e) in enumerate(zip(force, energy))
+    ]
 
 
 def epochs(test: list[float | None], train: float = 0.002) -> list[dict[str, Any]]:
-    return [{"epoch": k, "train_mae": train, "train_rmse": train, "test_mae": value, "test_rmse": value}
-            for k, value in enumerate(test)]
+    return [
+        {"epoch": k, "train_mae": train, "train_rmse": train, "test_mae": value, "test_rmse": value}
+        for k, value in enumerate(test)
+    ]
 
 
 def test_a_sound_training_has_no_warnings(tmp_path: Path) -> None:
@@ -41,28 +44,37 @@ FORCE_RISES = {"validation_history": history([0.5, 0.3, 0.4], [0.01, 0.006, 0.00
 BETTER = {**train_report()["validation"], "force_error_norm_mean": 0.1}
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    (FORCE_RISES, "rises, from 0.300 eV/Å at epoch 10 to 0.400 at epoch 20, while the energy error falls, from 6.00 "
-                  "to 4.00 meV/atom"),
-    ({"validation_last": BETTER}, "last epoch have smaller force errors (0.100 eV/Å)"),
-    ({"best_epoch": 99}, "at the very end (100): the errors still fall. Train longer"),
-    ({"best_epoch": 99, "status": "interrupted"}, "interrupted"),
-    ({"status": "stuck"}, "no further descent"),
-    ({"n_test": 5}, "Only 5 test structures"),
-    ({"epochs": epochs([None] * 101)}, "no test structures"),
-    ({"epochs": epochs([0.009] * 101)}, "test error (9.00 meV/atom) is 4.5 times the training error (2.00)"),
-    ({"validation_history": [], "validation": None}, "No force error is known"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            FORCE_RISES,
+            "rises, from 0.300 eV/Å at epoch 10 to 0.400 at epoch 20, while the energy error falls, from 6.00 "
+            "to 4.00 meV/atom",
+        ),
+        ({"validation_last": BETTER}, "last epoch have smaller force errors (0.100 eV/Å)"),
+        ({"best_epoch": 99}, "at the very end (100): the errors still fall. Train longer"),
+        ({"best_epoch": 99, "status": "interrupted"}, "interrupted"),
+        ({"status": "stuck"}, "no further descent"),
+        ({"n_test": 5}, "Only 5 test structures"),
+        ({"epochs": epochs([None] * 101)}, "no test structures"),
+        ({"epochs": epochs([0.009] * 101)}, "test error (9.00 meV/atom) is 4.5 times the training error (2.00)"),
+        ({"validation_history": [], "validation": None}, "No force error is known"),
+    ],
+)
 def test_warnings(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     assert any(words in line for line in training_warnings(training(tmp_path, **changes)))
 
 
-@pytest.mark.parametrize("changes", [
-    {"validation_history": history([0.5, 0.3, 0.4], [0.01, 0.004, 0.006])},  # the energy error rises as well
-    {"validation_history": history([0.5, 0.300, 0.305], [0.01, 0.006, 0.004])},  # hardly
-    {"best_epoch": 99, "status": "converged"},  # there is nothing left to train
-    {"validation_history": []},  # VALIDATIONEVERY 0
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"validation_history": history([0.5, 0.3, 0.4], [0.01, 0.004, 0.006])},  # the energy error rises as well
+        {"validation_history": history([0.5, 0.300, 0.305], [0.01, 0.006, 0.004])},  # hardly
+        {"best_epoch": 99, "status": "converged"},  # there is nothing left to train
+        {"validation_history": []},  # VALIDATIONEVERY 0
+    ],
+)
 def test_no_warnings_without_reason(changes: dict[str, Any], tmp_path: Path) -> None:
     assert training_warnings(training(tmp_path, **changes)) == []
 
@@ -110,11 +122,14 @@ def test_prediction_warnings() -> None:
     assert "of the atoms have force errors above 1 eV/Å" in line
 
 
-DOCUMENT = Document("a < b & _c_", (
-    Section("Warnings", (Warnings(("first | <script>", "second")),)),
-    Section("Table", (Table(("", "x*"), (("|F|", "1.0"), ("`q`", "–")), numeric=True), "A paragraph.")),
-    Section("Picture", (Picture("one two", b"\x89PNG rest", "what it shows", 3.4),)),
-))
+DOCUMENT = Document(
+    "a < b & _c_",
+    (
+        Section("Warnings", (Warnings(("first | <script>", "second")),)),
+        Section("Table", (Table(("", "x*"), (("|F|", "1.0"), ("`q`", "–")), numeric=True), "A paragraph.")),
+        Section("Picture", (Picture("one two", b"\x89PNG rest", "what it shows", 3.4),)),
+    ),
+)
 
 
 class _Page(HTMLParser):

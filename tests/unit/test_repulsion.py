@@ -17,10 +17,17 @@ CURVATURE = {"O": 30.0, "H": 15.0}
 def molecule(periodic: bool = False, **changes) -> Structure:
     """Two water molecules with random forces."""
     rng = np.random.default_rng(2)
-    positions = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0],
-                          [2.8, 0.3, 0.1], [3.3, 1.0, 0.5], [3.2, -0.5, -0.4]])
-    values = dict(symbols=("O", "H", "H") * 2, positions=positions, energy=-900.0, forces=rng.normal(size=(6, 3)),
-                  cell=np.diag([6.0, 5.5, 5.8]) if periodic else np.zeros((3, 3)), pbc=(periodic,) * 3)
+    positions = np.array(
+        [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0], [2.8, 0.3, 0.1], [3.3, 1.0, 0.5], [3.2, -0.5, -0.4]]
+    )
+    values = dict(
+        symbols=("O", "H", "H") * 2,
+        positions=positions,
+        energy=-900.0,
+        forces=rng.normal(size=(6, 3)),
+        cell=np.diag([6.0, 5.5, 5.8]) if periodic else np.zeros((3, 3)),
+        pbc=(periodic,) * 3,
+    )
     return Structure(**values | changes)
 
 
@@ -36,8 +43,9 @@ def total_repulsion(structure: Structure, positions: np.ndarray, within: np.ndar
                 if i == j or np.linalg.norm(within[j] + shift - within[i]) > REACH:
                     continue
                 r = np.linalg.norm(positions[j] + shift - positions[i])
-                total += 0.5 * float(nuclear_repulsion(np.array([atomic_numbers[a]]), np.array([atomic_numbers[b]]),
-                                                       np.array([r]))[0][0])
+                total += 0.5 * float(
+                    nuclear_repulsion(np.array([atomic_numbers[a]]), np.array([atomic_numbers[b]]), np.array([r]))[0][0]
+                )
     return total
 
 
@@ -47,7 +55,12 @@ def test_nuclear_repulsion_is_coulombs_at_short_range_and_screened_beyond():
     assert energy[0] * r[0] == pytest.approx(14.399645 * 24, rel=1e-4)
     # Ziegler, Biersack, Littmark: a = 0.46850/(8^0.23 + 3^0.23) Å
     x = 0.9 / (0.46850 / (8**0.23 + 3**0.23))
-    phi = 0.18175 * np.exp(-3.1998 * x) + 0.50986 * np.exp(-0.94229 * x) + 0.28022 * np.exp(-0.4029 * x) + 0.02817 * np.exp(-0.20162 * x)
+    phi = (
+        0.18175 * np.exp(-3.1998 * x)
+        + 0.50986 * np.exp(-0.94229 * x)
+        + 0.28022 * np.exp(-0.4029 * x)
+        + 0.02817 * np.exp(-0.20162 * x)
+    )
     assert energy[2] == pytest.approx(14.399645 * 24 / 0.9 * phi, rel=1e-12)
     step = 1e-6 * r
     numeric = (nuclear_repulsion(8, 3, r + step)[0] - nuclear_repulsion(8, 3, r - step)[0]) / (2 * step)
@@ -68,8 +81,9 @@ def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature)
         if curvature:
             expected += 0.5 * sum(curvature[s] * float(d @ d) for s, d in zip(parent.symbols, moved))
         step = 1e-4
-        old, new, plus, minus = (total_repulsion(parent, parent.positions + t * moved, parent.positions)
-                                 for t in (0.0, 1.0, step, -step))
+        old, new, plus, minus = (
+            total_repulsion(parent, parent.positions + t * moved, parent.positions) for t in (0.0, 1.0, step, -step)
+        )
         expected += new - old - (plus - minus) / (2 * step)
         rise = copy.energy - parent.energy
         assert rise == pytest.approx(expected, abs=1e-6) and pushed.rise == pytest.approx(rise)
@@ -86,8 +100,10 @@ def test_two_atoms_come_closer_by_what_was_asked():
         i, j = np.flatnonzero(moved.any(axis=1))
         np.testing.assert_allclose(moved[i], -moved[j])
         before, after = (np.linalg.norm(p[j] - p[i]) for p in (parent.positions, copy.positions))
-        assert pushed.distance == pytest.approx(after) and pushed.pair == "-".join(sorted(np.array(parent.symbols)[[i, j]]))
-        assert 0.3 <= before - after + 1e-12 and before - after <= 0.5 + 1e-12
+        assert pushed.distance == pytest.approx(after) and pushed.pair == "-".join(
+            sorted(np.array(parent.symbols)[[i, j]])
+        )
+        assert before - after + 1e-12 >= 0.3 and before - after <= 0.5 + 1e-12
         assert np.linalg.norm(np.cross(moved[i], parent.positions[j] - parent.positions[i])) < 1e-12
 
 
@@ -96,8 +112,10 @@ def test_every_pair_of_species_gets_its_share_and_seeds_decide():
     copies = [pushed.structure for pushed in pushed_copies(parent, 0, plan)]
     kinds = ["".join(sorted(np.array(parent.symbols)[(c.positions != parent.positions).any(axis=1)])) for c in copies]
     assert all(kinds.count(kind) > 30 for kind in ("HH", "HO", "OO")) and len(copies) == 300
-    again, other, seeded = ([p.structure for p in pushed_copies(parent, index, RepulsionPlan(copies=5, seed=seed))]
-                            for index, seed in ((0, 1), (1, 1), (0, 2)))
+    again, other, seeded = (
+        [p.structure for p in pushed_copies(parent, index, RepulsionPlan(copies=5, seed=seed))]
+        for index, seed in ((0, 1), (1, 1), (0, 2))
+    )
     first = [p.structure for p in pushed_copies(parent, 0, RepulsionPlan(copies=5))]
     assert [c.energy for c in first] == [c.energy for c in again]
     assert {c.energy for c in first}.isdisjoint(c.energy for c in other + seeded)
@@ -118,10 +136,16 @@ def test_a_cohesive_energy_of_0_stays_none_and_one_alone_suffices():
     assert pushed.structure.energy is None and pushed.structure.cohesive_energy == pytest.approx(pushed.rise - 20.0)
 
 
-@pytest.mark.parametrize("parent", (
-    molecule(energy=None), molecule(forces=None), Structure(("O",), np.zeros((1, 3)), energy=-1.0, forces=np.zeros((1, 3))),
-    Structure(("O", "O"), np.array([[0.0, 0, 0], [9.0, 0, 0]]), energy=-1.0, forces=np.zeros((2, 3)))),
-    ids=("no energy", "no forces", "one atom", "far apart"))
+@pytest.mark.parametrize(
+    "parent",
+    (
+        molecule(energy=None),
+        molecule(forces=None),
+        Structure(("O",), np.zeros((1, 3)), energy=-1.0, forces=np.zeros((1, 3))),
+        Structure(("O", "O"), np.array([[0.0, 0, 0], [9.0, 0, 0]]), energy=-1.0, forces=np.zeros((2, 3))),
+    ),
+    ids=("no energy", "no forces", "one atom", "far apart"),
+)
 def test_some_structures_have_no_copies(parent):
     assert pushed_copies(parent, 0, RepulsionPlan()) == []
 
@@ -140,8 +164,19 @@ def test_atoms_at_the_same_place_are_refused():
     assert "O-O" in str(caught.value)
 
 
-@pytest.mark.parametrize("values", ({"copies": 0}, {"shortest_push": 0.0}, {"shortest_push": 2.0}, {"longest_push": 6.0},
-                                    {"highest": 0.0}, {"highest": np.nan}, {"tolerance": 0.0}, {"seed": -1}))
+@pytest.mark.parametrize(
+    "values",
+    (
+        {"copies": 0},
+        {"shortest_push": 0.0},
+        {"shortest_push": 2.0},
+        {"longest_push": 6.0},
+        {"highest": 0.0},
+        {"highest": np.nan},
+        {"tolerance": 0.0},
+        {"seed": -1},
+    ),
+)
 def test_plans_out_of_range_are_refused(values):
     with pytest.raises(InputError):
         RepulsionPlan(**values)

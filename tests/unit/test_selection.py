@@ -79,8 +79,16 @@ def test_forces_that_are_no_numbers_are_an_error():
 @pytest.mark.parametrize(
     "values",
     [
-        {"force_min": -1.0}, {"force_max": np.nan}, {"stationary_force": np.inf}, {"force_min": 2.0, "force_max": 1.0},
-        {"species": ()}, {"atoms": ()}, {"atoms": (0,)}, {"atoms": (-1, 2)}, {"atoms": (1.5,)}, {"atoms": (True,)},
+        {"force_min": -1.0},
+        {"force_max": np.nan},
+        {"stationary_force": np.inf},
+        {"force_min": 2.0, "force_max": 1.0},
+        {"species": ()},
+        {"atoms": ()},
+        {"atoms": (0,)},
+        {"atoms": (-1, 2)},
+        {"atoms": (1.5,)},
+        {"atoms": (True,)},
     ],
 )
 def test_impossible_rules_are_refused(values):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.aenet.setup_file import read_setup, write_setup
+from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 
@@ -70,7 +70,11 @@ def test_behler_setup(tmp_path: Path) -> None:
     assert setup.neighbours.tolist() == [[2, 0], [1, 0], [2, 0], [1, 2], [2, 2]]
     # `eta` is not taken from `zeta` before it, as ænet would.
     assert setup.parameters.tolist() == [
-        [6.0, 0, 0, 0], [6.5, 2.0, 0.3, 0], [6.0, 1.0, 0, 0], [5.0, -1.0, 2.5, 0.01], [7.0, 1.0, 4.0, 0.05],
+        [6.0, 0, 0, 0],
+        [6.5, 2.0, 0.3, 0],
+        [6.0, 1.0, 0, 0],
+        [5.0, -1.0, 2.5, 0.01],
+        [7.0, 1.0, 4.0, 0.05],
     ]
     assert (setup.r_cut, setup.r_min, setup.description) == (7.0, 1.0, "")
 
@@ -118,8 +122,7 @@ def test_eta_is_written_before_zeta(tmp_path: Path) -> None:
             assert line.index(" eta=") < line.index("zeta=")
 
 
-@settings(max_examples=60, deadline=None, database=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cutoffs=st.tuples(*[st.floats(1e-3, 30.0)] * 2),
     orders=st.tuples(*[st.integers(0, 30)] * 2),
@@ -130,8 +133,14 @@ def test_any_setup_round_trips(cutoffs, orders, r_min, lines, tmp_path: Path) ->
     description = "".join(f"{line}$$" for line in lines if "$" not in line)
     description = description.encode()[:1024].decode("utf-8", "surrogateescape")
     setup = chebyshev_setup(
-        "O", ("Ti", "O"), radial_cutoff=cutoffs[0], radial_order=orders[0], angular_cutoff=cutoffs[1],
-        angular_order=orders[1], r_min=r_min, description=description,
+        "O",
+        ("Ti", "O"),
+        radial_cutoff=cutoffs[0],
+        radial_order=orders[0],
+        angular_cutoff=cutoffs[1],
+        angular_order=orders[1],
+        r_min=r_min,
+        description=description,
     )
     write_setup(tmp_path / "x.stp", setup)
     assert_same(read_setup(tmp_path / "x.stp"), setup)
@@ -188,8 +197,11 @@ def test_description_cannot_end_its_own_block(tmp_path: Path) -> None:
         ("angular_N = 4\n", "angular_N = 4\nBASIS type=Chebyshev\nradial_Rc=1\n", "line 12: a second basis"),
         ("angular_N = 4\n", "\nangular_N = 4\n", "angular_N"),
         ("radial_Rc = 8.0 radial_N = 16 angular_Rc = 6.5 angular_N = 4\n", "", "Chebyshev parameters missing"),
-        ("BASIS type=Chebyshev\nradial_Rc = 8.0 radial_N = 16 angular_Rc = 6.5 angular_N = 4\n", "",
-         "BASIS or FUNCTIONS is missing"),
+        (
+            "BASIS type=Chebyshev\nradial_Rc = 8.0 radial_N = 16 angular_Rc = 6.5 angular_N = 4\n",
+            "",
+            "BASIS or FUNCTIONS is missing",
+        ),
         (CHEBYSHEV, "", "ATOM is missing"),
         (CHEBYSHEV, "\x00\x01\ufffd garbage", "line 1: unknown keyword"),
     ],

@@ -12,9 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.formats.structures.files import (
-    expand_patterns, read_structure_files, read_structures,
-)
+from taylorfit.formats.structures.files import expand_patterns, read_structure_files, read_structures
 from taylorfit.model.structure import Structure
 
 XSF = "# total energy = -5.0 eV\n\nATOMS\nO 0 0 0 1.0 0 0\nH 1 0 0 -1.0 0 0\n"
@@ -70,11 +68,20 @@ def test_relative_paths_stay_short(folder, monkeypatch):
     assert expand_patterns(["./s1.xsf", "run*/a.xsf"]) == ["s1.xsf", "run3/a.xsf"]
 
 
-@pytest.mark.parametrize("entry, message", [
-    ("none.xsf", "no such file"), ("none@3", "no such file"), ("x*.xsf", "matches no file"),
-    ("sub*", "matches no file"), ("run3", "is a directory"), (" ", "empty file name"),
-    ("a\0b", "no such file"), ("a\0b*", "matches no file"), ("n" * 5000, "no such file"),
-])
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ("none.xsf", "no such file"),
+        ("none@3", "no such file"),
+        ("x*.xsf", "matches no file"),
+        ("sub*", "matches no file"),
+        ("run3", "is a directory"),
+        (" ", "empty file name"),
+        ("a\0b", "no such file"),
+        ("a\0b*", "matches no file"),
+        ("n" * 5000, "no such file"),
+    ],
+)
 def test_entries_without_files_are_refused_with_their_line(folder, entry, message):
     with pytest.raises(InputError, match=message) as caught:
         expand_patterns([("s1.xsf", 3), (entry, 4)], folder, listed_in="generate.in")
@@ -117,10 +124,19 @@ def test_single_frame_has_the_name_of_its_file(tmp_path):
     assert [s.name for s in read_structures(path)] == [str(path)]
 
 
-@pytest.mark.parametrize("selection, numbers", [
-    ("@2", [2]), ("@-1", [4]), ("@:", [0, 1, 2, 3, 4]), ("@1:3", [1, 2]), ("@::2", [0, 2, 4]),
-    ("@-2:", [3, 4]), ("@::-2", [4, 2, 0]), ("@3::", [3, 4]),
-])
+@pytest.mark.parametrize(
+    "selection, numbers",
+    [
+        ("@2", [2]),
+        ("@-1", [4]),
+        ("@:", [0, 1, 2, 3, 4]),
+        ("@1:3", [1, 2]),
+        ("@::2", [0, 2, 4]),
+        ("@-2:", [3, 4]),
+        ("@::-2", [4, 2, 0]),
+        ("@3::", [3, 4]),
+    ],
+)
 def test_selection_picks_frames_and_keeps_their_numbers(tmp_path, selection, numbers):
     path = tmp_path / "a.extxyz"
     path.write_text("".join(frame(f"energy={i}.0") for i in range(5)))
@@ -152,8 +168,9 @@ def test_free_energy_is_preferred_unless_asked_otherwise(tmp_path):
     assert next(read_structures(path, force_consistent=False)).energy == -5.5
 
 
-@pytest.mark.parametrize("energy", ["Energy=-5.0", "TOTAL_ENERGY=-5.0", "REF_energy=-5.0",
-                                    "dft_energy=-5.0", "Free_Energy=-5.0"])
+@pytest.mark.parametrize(
+    "energy", ["Energy=-5.0", "TOTAL_ENERGY=-5.0", "REF_energy=-5.0", "dft_energy=-5.0", "Free_Energy=-5.0"]
+)
 @pytest.mark.parametrize("forces", ["force", "Forces", "REF_forces", "dft_force"])
 def test_energies_and_forces_under_other_names_are_found(tmp_path, energy, forces):
     path = tmp_path / "a.extxyz"
@@ -177,8 +194,7 @@ def test_constraints_do_not_change_the_forces(tmp_path, kind):
     else:
         path = tmp_path / "a.traj"
         forces = np.array([[1.0, 0, 0], [-1.0, 0, 0]])
-        atoms.calc = SinglePointCalculator(
-            atoms, energy=-5.0, forces=forces, stress=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        atoms.calc = SinglePointCalculator(atoms, energy=-5.0, forces=forces, stress=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         atoms.set_constraint(FixAtoms([0, 1]))
         write(path, atoms)
     structure = next(read_structures(path))
@@ -188,7 +204,8 @@ def test_constraints_do_not_change_the_forces(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("key", "factor"), [("stress", 1.0), ("REF_stress", 1.0), ("virial", -120.0), ("dft_virial", -120.0)])
+    ("key", "factor"), [("stress", 1.0), ("REF_stress", 1.0), ("virial", -120.0), ("dft_virial", -120.0)]
+)
 def test_stress_and_virial_of_extxyz(key, factor, tmp_path):
     pytest.importorskip("ase")
     stress = np.array([[0.01, 0.02, 0.03], [0.02, -0.04, 0.05], [0.03, 0.05, 0.06]])
@@ -256,10 +273,23 @@ def test_errors_name_the_frame(tmp_path):
         list(read_structures(path))
 
 
-@pytest.mark.parametrize("name", ["a.bin", "OUTCAR", "vasprun.xml", "a.traj", "a.json", "a.xsf",
-                                  "a.extxyz.gz", "a.cif", "postgres.xyz", "a.nc", "a.xsf.gz"])
-@pytest.mark.parametrize("content", [b"", b"\0\1\2\xff" * 50, b"garbage\n" * 9], ids=["empty",
-                                                                                  "binary", "text"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.bin",
+        "OUTCAR",
+        "vasprun.xml",
+        "a.traj",
+        "a.json",
+        "a.xsf",
+        "a.extxyz.gz",
+        "a.cif",
+        "postgres.xyz",
+        "a.nc",
+        "a.xsf.gz",
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b"\0\1\2\xff" * 50, b"garbage\n" * 9], ids=["empty", "binary", "text"])
 def test_garbage_of_any_name_is_an_error_of_ours(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
@@ -267,15 +297,15 @@ def test_garbage_of_any_name_is_an_error_of_ours(tmp_path, name, content):
         list(read_structures(path))
 
 
-@settings(max_examples=100, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_mutated_extxyz_gives_structures_or_an_error_of_ours(tmp_path, data):
     content = bytearray((frame() * 2).encode())
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(content)))
-        content[start:start + data.draw(st.integers(0, 15))] = data.draw(st.sampled_from(
-            [b"", b"\n", b" ", b"*", b"9", b"-", b"nan", b"=", b'"', b"\xff", b"\0", b":", b"{"]))
+        content[start : start + data.draw(st.integers(0, 15))] = data.draw(
+            st.sampled_from([b"", b"\n", b" ", b"*", b"9", b"-", b"nan", b"=", b'"', b"\xff", b"\0", b":", b"{"])
+        )
     path = tmp_path / "mutated.extxyz"
     path.write_bytes(content)
     try:
@@ -302,8 +332,9 @@ def test_ase_is_not_imported_for_xsf(folder):
 def test_weights_of_extended_xyz_are_read_and_written_back(tmp_path):
     from taylorfit.formats.structures.extxyz import write_extxyz
 
-    structure = Structure(("H", "O"), np.eye(2, 3), energy=-1.0, forces=np.ones((2, 3)), weight=0.5,
-                          force_weights=np.array([0.0, 3.25]))
+    structure = Structure(
+        ("H", "O"), np.eye(2, 3), energy=-1.0, forces=np.ones((2, 3)), weight=0.5, force_weights=np.array([0.0, 3.25])
+    )
     write_extxyz(tmp_path / "a.extxyz", [structure])
     again = next(iter(read_structures(tmp_path / "a.extxyz")))
     assert again.weight == 0.5

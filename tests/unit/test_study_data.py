@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from taylorfit.analysis.scan_grid import points_of
 from taylorfit.errors import InputError
+from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.settings.generate import read_generate_input
 from taylorfit.settings.md import read_md_input
 from taylorfit.settings.scan import read_scan_input
-from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.settings.train import read_train_input
-from taylorfit.analysis.scan_grid import points_of
 from taylorfit.studies import STUDIES, data, find_study
 from taylorfit.studies.study import SCALES
 
@@ -52,8 +52,9 @@ def test_structures_are_found_in_folders_and_archives() -> None:
     assert data.only_below(data.structures_at(archive), "nowhere") == data.structures_at(archive)
 
 
-@pytest.mark.parametrize(("path", "complaint"), [
-    ("nowhere", "cannot be read"), ("empty", "no XSF files"), ("text.tar.xz", "no archive")])
+@pytest.mark.parametrize(
+    ("path", "complaint"), [("nowhere", "cannot be read"), ("empty", "no XSF files"), ("text.tar.xz", "no archive")]
+)
 def test_what_holds_no_structures_is_refused(path: str, complaint: str) -> None:
     Path("empty").mkdir()
     Path("text.tar.xz").write_text("no archive at all")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from taylorfit.analysis.dimer import DimerCurve, dimer_numbers
+from taylorfit.analysis.lennard_jones import LennardJones
+from taylorfit.analysis.scan_groups import best_and_median, seed_groups, varied_columns
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM
-from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.reporting.document import Table, text_lines
-from taylorfit.analysis.scan_groups import best_and_median, seed_groups, varied_columns
 from taylorfit.studies import tables
 from taylorfit.studies.tables import History
 
@@ -18,21 +18,42 @@ from taylorfit.studies.tables import History
 def row(mode: str, seed: int, energy: float, force: float, last: float | None = None, **cells: str) -> dict[str, str]:
     """A row of a scan, as far as tables read it."""
     strategy = {"strategy": "random", "delta_A": "0.008", "multiple_a": "22"} if mode in ("taylor", "centred") else {}
-    return {"mode": mode, "strategy": "", "delta_A": "", "multiple_a": "", "beta_A2": "", "n_structures": "100",
-            "network": "10:tanh", "seed": str(seed), "best_epoch": "50", "epochs": "90", "seconds_per_epoch": "0.25",
-            ENERGY_RMSE: str(energy), FORCE_NORM: str(force), FORCE_MAE: str(force / 2),
-            f"last_{ENERGY_RMSE}": str(energy), f"last_{FORCE_NORM}": str(force if last is None else last),
-            f"last_{FORCE_MAE}": str(force / 2), **strategy, **cells}
+    return {
+        "mode": mode,
+        "strategy": "",
+        "delta_A": "",
+        "multiple_a": "",
+        "beta_A2": "",
+        "n_structures": "100",
+        "network": "10:tanh",
+        "seed": str(seed),
+        "best_epoch": "50",
+        "epochs": "90",
+        "seconds_per_epoch": "0.25",
+        ENERGY_RMSE: str(energy),
+        FORCE_NORM: str(force),
+        FORCE_MAE: str(force / 2),
+        f"last_{ENERGY_RMSE}": str(energy),
+        f"last_{FORCE_NORM}": str(force if last is None else last),
+        f"last_{FORCE_MAE}": str(force / 2),
+        **strategy,
+        **cells,
+    }
 
 
-ROWS = [row("exact", 1, 1.0, 0.1), row("energy", 1, 6.0, 1.1), row("energy", 2, 5.0, 1.3),
-        row("taylor", 1, 3.0, 0.5, last=0.4),
-        row("energy", 3, 9.0, 1.0), row("taylor", 2, 4.0, 0.7, last=0.6)]
+ROWS = [
+    row("exact", 1, 1.0, 0.1),
+    row("energy", 1, 6.0, 1.1),
+    row("energy", 2, 5.0, 1.3),
+    row("taylor", 1, 3.0, 0.5, last=0.4),
+    row("energy", 3, 9.0, 1.0),
+    row("taylor", 2, 4.0, 0.7, last=0.6),
+]
 
 
 def cells(table: Table, *start: str) -> dict[str, str]:
     """The line of a table that begins with some cells, by title (of equal titles the last)."""
-    line, = [line for line in table.rows if line[:len(start)] == start]
+    (line,) = [line for line in table.rows if line[: len(start)] == start]
     return dict(zip(table.header, line))
 
 
@@ -81,12 +102,22 @@ def test_best_copies_of_each_strategy_and_size() -> None:
     def taylor(seed: int, force: float, **cells: str) -> dict[str, str]:
         return row("taylor", seed, 2.0, force, **cells)
 
-    table = tables.best_copies_table([
-        *ROWS, taylor(1, 0.2, delta_A="0.02"), taylor(2, 0.9, delta_A="0.02"), taylor(1, 0.55, multiple_a="32"),
-        taylor(1, 0.8, strategy="cartesian", delta_A="0.03"), taylor(1, 0.3, n_structures="50")])
+    table = tables.best_copies_table(
+        [
+            *ROWS,
+            taylor(1, 0.2, delta_A="0.02"),
+            taylor(2, 0.9, delta_A="0.02"),
+            taylor(1, 0.55, multiple_a="32"),
+            taylor(1, 0.8, strategy="cartesian", delta_A="0.03"),
+            taylor(1, 0.3, n_structures="50"),
+        ]
+    )
     # By the median (0.6, 0.55, 0.55 of the first), not by the best seed
     assert [line[:4] for line in table.rows] == [
-        ("50", "B", "0.008", "22"), ("100", "A", "0.03", "22"), ("100", "B", "0.02", "22")]
+        ("50", "B", "0.008", "22"),
+        ("100", "A", "0.03", "22"),
+        ("100", "B", "0.02", "22"),
+    ]
     assert table.rows[2][5:] == ("0.550", "0.275", "3")
     assert tables.best_copies_table([row("energy", 1, 1, 1)]).rows == ()
 
@@ -105,27 +136,39 @@ def test_equal_time() -> None:
         return History(step * np.arange(1, len(forces) + 1), force / 100.0, force)
 
     assert history(2.0, 5.0, 4.0).at(3.9) == (0.05, 5.0) and history(2.0, 5.0, 4.0).at(1.0) is None
-    histories = {"fast": [history(1.0, 9.0, 8.0, 7.0), history(1.0, 9.0, 6.0, 5.0), history(1.0, 3.0, 2.0, 1.0)],
-                 "slow": [history(4.0, 2.0, 1.0, 0.5)]}
+    histories = {
+        "fast": [history(1.0, 9.0, 8.0, 7.0), history(1.0, 9.0, 6.0, 5.0), history(1.0, 3.0, 2.0, 1.0)],
+        "slow": [history(4.0, 2.0, 1.0, 0.5)],
+    }
     budgets = tables.time_budgets(histories)
     assert budgets == pytest.approx([3.0, 6.0, 12.0])
     table = tables.equal_time_table(histories, budgets)
-    assert table.rows == (("fast", "50.00", "5.000", "(50.00)", "(5.000)", "(50.00)", "(5.000)"),
-                          ("slow", "–", "–", "20.00", "2.000", "5.00", "0.500"))
+    assert table.rows == (
+        ("fast", "50.00", "5.000", "(50.00)", "(5.000)", "(50.00)", "(5.000)"),
+        ("slow", "–", "–", "20.00", "2.000", "5.00", "0.500"),
+    )
     assert "3 s" in table.header[1] and len(table.header) == 7
     assert tables.time_budgets({}) == []
 
 
 def test_runs_of_dynamics_in_words_and_as_a_table() -> None:
-    columns = {"potential": ("a", "a", "b"), "start": ("1", "2", "1"), "steps": ("100", "40", "100"),
-               "status": ("finished", "exploded: 4000 K", "finished"), "first_extrapolation": ("", "12", ""),
-               "worst_sigma": ("", "3.25", ""), "temperature_K": ("299.51", "4000.0", "301.0"),
-               "drift_meV_per_atom_ps": ("", "", "")}
+    columns = {
+        "potential": ("a", "a", "b"),
+        "start": ("1", "2", "1"),
+        "steps": ("100", "40", "100"),
+        "status": ("finished", "exploded: 4000 K", "finished"),
+        "first_extrapolation": ("", "12", ""),
+        "worst_sigma": ("", "3.25", ""),
+        "temperature_K": ("299.51", "4000.0", "301.0"),
+        "drift_meV_per_atom_ps": ("", "", ""),
+    }
     table = CsvTable("starts.csv", columns, (2, 3, 4))
     assert tables.walks_words(table, "a", "temperature_K", ".0f", "K") == (
-        "1 of 2 runs finished, 300 K; descriptors up to 3.2 σ outside the data")
+        "1 of 2 runs finished, 300 K; descriptors up to 3.2 σ outside the data"
+    )
     assert tables.walks_words(table, "b", "temperature_K", ".0f", "K") == (
-        "1 of 1 runs finished, 301 K; never unlike the data")
+        "1 of 1 runs finished, 301 K; never unlike the data"
+    )
     assert tables.walks_words(table, "c", "temperature_K", ".0f", "K") == "–"
     assert tables.walks_words(None, "a", "temperature_K", ".0f", "K") == "–"
     shown = tables.walks_table(table)

@@ -46,9 +46,9 @@ def steps() -> list[tuple[str, str]]:
 def arguments(line: str) -> list[str] | None:
     """Words behind `python -m taylorfit` as a shell splits them, or None for another program."""
     words = shlex.split(line, comments=True)
-    words = words[:words.index(">")] if ">" in words else words
-    places = [k for k in range(len(words)) if words[k:k + len(PROGRAM)] == PROGRAM]
-    return words[places[0] + len(PROGRAM):] if places else None
+    words = words[: words.index(">")] if ">" in words else words
+    places = [k for k in range(len(words)) if words[k : k + len(PROGRAM)] == PROGRAM]
+    return words[places[0] + len(PROGRAM) :] if places else None
 
 
 COMMANDS = [words for name, line in steps() if not name and (words := arguments(line)) is not None]
@@ -85,15 +85,20 @@ def read_and_made(given: Namespace) -> tuple[list[str], list[str]]:
             wanted = read_generate_input(given.input)
             copies = [wanted.derivatives.outfile] if wanted.derivatives else []
             return [*wanted.setups.values(), *(entry.path for entry in wanted.files)], [
-                wanted.output, f"{wanted.output}.geometry", *copies]
+                wanted.output,
+                f"{wanted.output}.geometry",
+                *copies,
+            ]
         case "train":
             task = read_train_input(given.input)
             networks = [spec.file for spec in task.networks]
             folders = [f"{task.committee.folder}/{k + 1:02d}" for k in range(given.committee or 0)]
             needed = [f"{Path(given.input).stem}.checkpoint.npz"] if given.resume else []
             return [task.trainingset, *task.taylorset, *(entry.path for entry in task.validation), *needed], [
-                *networks, *(f"{folder}/{file}" for folder in folders for file in networks),
-                f"{Path(given.input).stem}.checkpoint.npz"]
+                *networks,
+                *(f"{folder}/{file}" for folder in folders for file in networks),
+                f"{Path(given.input).stem}.checkpoint.npz",
+            ]
         case "predict":
             (file,) = given.files
             asked = read_predict_input(file)

@@ -95,8 +95,7 @@ def test_comment_in_another_encoding_is_no_obstacle():
 
 def test_forces_are_optional_for_all_atoms_together():
     for columns in ("", " 0.5", " free text"):
-        structure = parse(f"ATOMS\n{NO_FORCES}".replace("\n", f"{columns}\n").replace(
-            f"ATOMS{columns}", "ATOMS"))
+        structure = parse(f"ATOMS\n{NO_FORCES}".replace("\n", f"{columns}\n").replace(f"ATOMS{columns}", "ATOMS"))
         assert structure.forces is None
         assert structure.n_atoms == 3
 
@@ -137,32 +136,32 @@ REFUSED = {
     "count too small": (CRYSTAL.replace("3 1", "2 1"), 9, "says 2 atoms but 3 follow"),
     "blank line inside": (CRYSTAL.replace("\nO  0", "\n\nO  0"), 12, "blank line inside"),
     "blank line inside ATOMS": (MOLECULE.replace("\nO  1", "\n\nO  1"), 5, "blank line inside"),
-    "blank line, then damage": (
-        MOLECULE.replace("\nO  1", "\n\nO ***"), 5, "blank line inside"),
+    "blank line, then damage": (MOLECULE.replace("\nO  1", "\n\nO ***"), 5, "blank line inside"),
     "comment inside": (MOLECULE.replace("\nO  1", "\n# O\nO 1"), 5, "not an atom line"),
     "section after atoms": (MOLECULE + PRIMVEC, 7, "not an atom line"),
     "count after ATOMS": (MOLECULE.replace("ATOMS\n", "ATOMS\n3\n"), 4, "not an atom line"),
     "commented atom": (MOLECULE.replace("Ti ", "#Ti "), 4, "not an atom line"),
-    "cut in the last line": (MOLECULE.replace("O  0.0 1.5 0.0 0.0 -0.2 -0.3", "O 0.0"), 6,
-                             "not an atom line"),
-    "forces cut in the last line": (MOLECULE.replace(" -0.2 -0.3", ""), 4,
-                                    "forces on some atoms only"),
+    "cut in the last line": (MOLECULE.replace("O  0.0 1.5 0.0 0.0 -0.2 -0.3", "O 0.0"), 6, "not an atom line"),
+    "forces cut in the last line": (MOLECULE.replace(" -0.2 -0.3", ""), 4, "forces on some atoms only"),
     "forces on the last atom only": (
-        "ATOMS\nTi 0 0 0\nO 1 0 0 1 1 1\n", 2, "forces on some atoms only: atom 1 has none"),
-    "forces missing on one": (MOLECULE.replace(" -0.1 0.0 0.0", ""), 5,
-                              "forces on some atoms only: atom 2 has none"),
+        "ATOMS\nTi 0 0 0\nO 1 0 0 1 1 1\n",
+        2,
+        "forces on some atoms only: atom 1 has none",
+    ),
+    "forces missing on one": (MOLECULE.replace(" -0.1 0.0 0.0", ""), 5, "forces on some atoms only: atom 2 has none"),
     "two force components": (MOLECULE.replace(" -0.1 0.0 0.0", " -0.1 0.0"), 5, "forces on some"),
-    "words for forces": (MOLECULE.replace("-0.1 0.0 0.0", "not a force"), 5,
-                         "force x of atom 2 is not a number"),
-    "NaN position": (MOLECULE.replace("1.5 0.0 0.0", "1.5 NaN 0.0", 1), 5,
-                     "position y of atom 2 is not finite"),
+    "words for forces": (MOLECULE.replace("-0.1 0.0 0.0", "not a force"), 5, "force x of atom 2 is not a number"),
+    "NaN position": (MOLECULE.replace("1.5 0.0 0.0", "1.5 NaN 0.0", 1), 5, "position y of atom 2 is not finite"),
     "infinite force": (MOLECULE.replace("0.2 0.3", "0.2 inf", 1), 4, "force z of atom 1"),
     "force out of range": (MOLECULE.replace("0.2 0.3", "0.2 1e999", 1), 4, "is not finite"),
     "stars for a position": (MOLECULE.replace("O  1.5", "O ******"), 5, "Fortran overflow"),
     "stars for a force": (MOLECULE.replace("0.2 0.3", "0.2 *****", 1), 4, "Fortran overflow"),
     "stars run together": (MOLECULE.replace("O  1.5 0.0", "O *****0.0"), 5, "Fortran overflow"),
-    "numbers run together": (MOLECULE.replace("1.5 0.0 0.0", "1.5-10.0 0.0", 1), 5,
-                             "position x of atom 2 is not a number"),
+    "numbers run together": (
+        MOLECULE.replace("1.5 0.0 0.0", "1.5-10.0 0.0", 1),
+        5,
+        "position x of atom 2 is not a number",
+    ),
     "Python underscores": (MOLECULE.replace("O  1.5", "O 1_5"), 5, "is not a number"),
     "digits of another script": (MOLECULE.replace("O  1.5", "O ١.٥"), 5, "is not a number"),
     "energy without blank": (CRYSTAL.replace("-12.5 eV", "-12.5eV"), 1, "is not a number"),
@@ -232,16 +231,16 @@ def structures(draw) -> Structure:
     periodic = draw(st.booleans())
     small = st.floats(-0.3, 0.3)
     return Structure(
-        symbols=tuple(draw(st.sampled_from(["H", "O", "Ti", "X", "22", "O1"]))
-                      for _ in range(n_atom)),
+        symbols=tuple(draw(st.sampled_from(["H", "O", "Ti", "X", "22", "O1"])) for _ in range(n_atom)),
         positions=np.reshape(draw(vectors), (n_atom, 3)),
-        cell=(np.eye(3) + np.reshape([draw(small) for _ in range(9)], (3, 3))) if periodic
-        else np.zeros((3, 3)),
+        cell=(np.eye(3) + np.reshape([draw(small) for _ in range(9)], (3, 3))) if periodic else np.zeros((3, 3)),
         pbc=(periodic,) * 3,
         energy=draw(st.none() | finite),
         forces=np.reshape(draw(vectors), (n_atom, 3)) if draw(st.booleans()) else None,
         cohesive_energy=draw(st.none() | finite),
-        stress=draw(st.none() | st.lists(st.floats(-1e9, 1e9), min_size=6, max_size=6).map(lambda s: np.array(s)[VOIGT])),
+        stress=draw(
+            st.none() | st.lists(st.floats(-1e9, 1e9), min_size=6, max_size=6).map(lambda s: np.array(s)[VOIGT])
+        ),
     )
 
 
@@ -267,11 +266,33 @@ def test_mutated_files_give_a_structure_or_an_error_of_ours(data):
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(content)))
         stop = start + data.draw(st.integers(0, 20))
-        content[start:stop] = data.draw(st.sampled_from(
-            [b"", b"\n", b"\n\n", b" ", b"#", b"*", b"1", b"-", b"nan", b"=", b"PRIMVEC\n",
-             b"ATOMS", b"\xff", b"\0", b"\r", b"\x85", b"total energy", b"1e400", b"e",
-             "²".encode()]
-        ) | st.binary(max_size=4))
+        content[start:stop] = data.draw(
+            st.sampled_from(
+                [
+                    b"",
+                    b"\n",
+                    b"\n\n",
+                    b" ",
+                    b"#",
+                    b"*",
+                    b"1",
+                    b"-",
+                    b"nan",
+                    b"=",
+                    b"PRIMVEC\n",
+                    b"ATOMS",
+                    b"\xff",
+                    b"\0",
+                    b"\r",
+                    b"\x85",
+                    b"total energy",
+                    b"1e400",
+                    b"e",
+                    "²".encode(),
+                ]
+            )
+            | st.binary(max_size=4)
+        )
     try:
         structure = parse_xsf(bytes(content), "mutated.xsf")
     except TaylorfitError as error:
@@ -281,8 +302,7 @@ def test_mutated_files_give_a_structure_or_an_error_of_ours(data):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=300) | st.text(max_size=300).map(
-    lambda text: text.encode("utf-8", "surrogatepass")))
+@given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_garbage_gives_an_error_of_ours(content):
     with pytest.raises(TaylorfitError):
         parse_xsf(content, "garbage.xsf")
@@ -313,12 +333,15 @@ def test_stress_stands_in_a_comment(unit):
     np.testing.assert_array_equal(stress, [[0.01, -0.006, 0.005], [-0.006, -0.02, 0.004], [0.005, 0.004, 0.03]])
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("# stress = 1 2 3 4 5", "line 2: stress is not six numbers"),
-    ("#stress=0.1 GPa", "line 2: stress is not six numbers"),
-    ("# stress = 1 2 3 4 5 nan", "line 2: stress is not six numbers"),
-    ("# stress = 1 2 3 4 5 6 GPa", "line 2: stress is not in eV/Å³: found 'GPa'"),
-])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("# stress = 1 2 3 4 5", "line 2: stress is not six numbers"),
+        ("#stress=0.1 GPa", "line 2: stress is not six numbers"),
+        ("# stress = 1 2 3 4 5 nan", "line 2: stress is not six numbers"),
+        ("# stress = 1 2 3 4 5 6 GPa", "line 2: stress is not in eV/Å³: found 'GPa'"),
+    ],
+)
 def test_a_stress_that_cannot_be_used_is_refused(line, message):
     text = STRESSED.replace("# stress = 0.01 -0.02 0.03 4e-3 5d-3 -6.0E-3{unit}", line)
     with pytest.raises(FormatError, match=f"a.xsf, {message}"):
@@ -389,9 +412,7 @@ def test_reference_data_sets_are_read_completely(shared):
             for member in members:
                 if member.name.endswith(".xsf"):
                     content = members.extractfile(member).read()
-                    structure = parse_xsf(
-                        content, member.name, require_energy=True, require_forces=True
-                    )
+                    structure = parse_xsf(content, member.name, require_energy=True, require_forces=True)
                     assert np.abs(structure.forces).max() < 100.0
                     n_structures += 1
         assert n_structures, archive
@@ -401,8 +422,9 @@ def test_reference_data_sets_are_read_completely(shared):
 
 
 def test_weights_are_read_and_written_back():
-    structure = Structure(("H", "O"), np.eye(2, 3), energy=-1.0, forces=np.ones((2, 3)), weight=2.5,
-                          force_weights=np.array([0.0, 3.25]))
+    structure = Structure(
+        ("H", "O"), np.eye(2, 3), energy=-1.0, forces=np.ones((2, 3)), weight=2.5, force_weights=np.array([0.0, 3.25])
+    )
     text = format_xsf(structure)
     assert "# weight = 2.5" in text and "# force weights in column 8" in text
     again = parse_xsf(text.encode(), "a.xsf")
@@ -413,12 +435,19 @@ def test_weights_are_read_and_written_back():
     assert plain.weight == 1.0 and plain.force_weights is None
 
 
-@pytest.mark.parametrize("text, line, message", (
-    ("# weight = much\nATOMS\nH 0 0 0\n", 1, "weight is not a number"),
-    ("# weight = -1\nATOMS\nH 0 0 0\n", 1, "weight is not a number"),
-    ("# force weights in column 8\nATOMS\nH 0 0 0 1 1 1 1\nH 0 0 1 1 1 1\n", 4, "no weight of the force in column 8"),
-    ("# force weights in column 8\nATOMS\nH 0 0 0 1 1 1 -2\n", 3, "no weight of the force in column 8"),
-))
+@pytest.mark.parametrize(
+    "text, line, message",
+    (
+        ("# weight = much\nATOMS\nH 0 0 0\n", 1, "weight is not a number"),
+        ("# weight = -1\nATOMS\nH 0 0 0\n", 1, "weight is not a number"),
+        (
+            "# force weights in column 8\nATOMS\nH 0 0 0 1 1 1 1\nH 0 0 1 1 1 1\n",
+            4,
+            "no weight of the force in column 8",
+        ),
+        ("# force weights in column 8\nATOMS\nH 0 0 0 1 1 1 -2\n", 3, "no weight of the force in column 8"),
+    ),
+)
 def test_unusable_weights_are_one_line(text, line, message):
     with pytest.raises(FormatError, match=message) as error:
         parse_xsf(text.encode(), "a.xsf")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine import PotentialTables, evaluate
-from .lennard_jones import LennardJones
 from ..potential.files import atomic_energies, potentials_by_species, read_potentials
+from .lennard_jones import LennardJones
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +50,15 @@ def potential_curve(files: Sequence[str], label: str, r: np.ndarray) -> DimerCur
         if a file cannot be read, or the files are not the potential of one species.
     """
     potentials = read_potentials(potentials_by_species(files))
-    (symbol, atomic_energy), = atomic_energies(potentials).items()
+    ((symbol, atomic_energy),) = atomic_energies(potentials).items()
     dimers = [LennardJones().dimer(float(length), symbol) for length in r]
     evaluations = evaluate(dimers, PotentialTables.from_potentials(potentials), forces=True)
-    return DimerCurve(label, r, np.array([e.energy for e in evaluations]) - 2.0 * atomic_energy,
-                      np.array([e.forces[1, 0] for e in evaluations]))
+    return DimerCurve(
+        label,
+        r,
+        np.array([e.energy for e in evaluations]) - 2.0 * atomic_energy,
+        np.array([e.forces[1, 0] for e in evaluations]),
+    )
 
 
 def dimer_numbers(curve: DimerCurve, exact: LennardJones, low: float, high: float) -> DimerNumbers:
@@ -71,6 +75,9 @@ def dimer_numbers(curve: DimerCurve, exact: LennardJones, low: float, high: floa
     step = force[lowest] / slope[lowest] if 0 < lowest < len(r) - 1 and slope[lowest] > 0.0 else 0.0
     deviation = np.abs(energy - exact.energy(r))
     return DimerNumbers(
-        r_min=float(r[lowest] + step), depth=float(energy[lowest] - 0.5 * force[lowest] * step),
+        r_min=float(r[lowest] + step),
+        depth=float(energy[lowest] - 0.5 * force[lowest] * step),
         curvature=float(np.interp(r[lowest] + step, r, slope)),
-        rms=float(np.sqrt((deviation**2).mean())), largest=float(deviation.max()))
+        rms=float(np.sqrt((deviation**2).mean())),
+        largest=float(deviation.max()),
+    )

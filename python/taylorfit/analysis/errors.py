@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..engine import Evaluation, PotentialTables, evaluate
-from .measures import TAIL, direction_error, force_error_norm, mae_and_rmse, tail_fraction
 from ..formats.predictions import Predictions
 from ..model.structure import Structure
+from .measures import TAIL, direction_error, force_error_norm, mae_and_rmse, tail_fraction
 
 BATCH_ATOMS = 4096
 """Atoms per engine call: short enough that Ctrl-C and progress stay alive."""
@@ -49,12 +49,15 @@ def error_cell(value: float | None, factor: float, form: str) -> str:
     return "–" if value is None else format(factor * value, form)
 
 
-def error_rows(columns: Sequence[Mapping[str, Any]], prefix: str = "",
-               keys: Collection[str] | None = None) -> list[tuple[str, ...]]:
+def error_rows(
+    columns: Sequence[Mapping[str, Any]], prefix: str = "", keys: Collection[str] | None = None
+) -> list[tuple[str, ...]]:
     """Errors (see `Errors.as_dict`) side by side as text: of `keys` alone if given, without those that none has."""
-    return [(prefix + title, *(error_cell(column.get(key), factor, form) for column in columns))
-            for title, key, factor, form in ERROR_ROWS
-            if (keys is None or key in keys) and any(column.get(key) is not None for column in columns)]
+    return [
+        (prefix + title, *(error_cell(column.get(key), factor, form) for column in columns))
+        for title, key, factor, form in ERROR_ROWS
+        if (keys is None or key in keys) and any(column.get(key) is not None for column in columns)
+    ]
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,13 @@ class Errors:
         return cls(**values | {name: int(values[name]) for name in ("n_structures", "n_forces")})
 
 
-def predictions_of(structures: Sequence[Structure], evaluations: Sequence[Evaluation],
-                   atomic_energies: dict[str, float], label: str = "", potentials: Sequence[str] = ()) -> Predictions:
+def predictions_of(
+    structures: Sequence[Structure],
+    evaluations: Sequence[Evaluation],
+    atomic_energies: dict[str, float],
+    label: str = "",
+    potentials: Sequence[str] = (),
+) -> Predictions:
     """Set evaluations beside the reference data of the structures.
 
     `atomic_energies` (eV) are those of the potential: they turn total into cohesive energies,
@@ -103,13 +111,17 @@ def predictions_of(structures: Sequence[Structure], evaluations: Sequence[Evalua
         forces.append(unknown if evaluation.forces is None else evaluation.forces)
         forces_ref.append(unknown if evaluation.forces is None or structure.forces is None else structure.forces)
     return Predictions(
-        label=label, potentials=tuple(potentials), names=tuple(structure.name for structure in structures),
+        label=label,
+        potentials=tuple(potentials),
+        names=tuple(structure.name for structure in structures),
         symbols=tuple(symbol for structure in structures for symbol in structure.symbols),
         offsets=np.cumsum([0, *(structure.n_atoms for structure in structures)]),
         isolated_energy=isolated,
         energy_ref=np.array([np.nan if r is None else r for r in reference]) + isolated,
         energy=np.array([evaluation.energy for evaluation in evaluations]),
-        forces_ref=np.concatenate(forces_ref), forces=np.concatenate(forces))
+        forces_ref=np.concatenate(forces_ref),
+        forces=np.concatenate(forces),
+    )
 
 
 def errors_in(predictions: Predictions) -> Errors:
@@ -143,15 +155,16 @@ def batches(structures: Sequence[Structure], atoms: int = BATCH_ATOMS) -> list[S
     for index, structure in enumerate(structures):
         n += structure.n_atoms
         if n >= atoms:
-            parts.append(structures[start:index + 1])
+            parts.append(structures[start : index + 1])
             start, n = index + 1, 0
     if start < len(structures):
         parts.append(structures[start:])
     return parts
 
 
-def validate(structures: Sequence[Structure], potential: PotentialTables, atomic_energies: dict[str, float],
-             threads: int = 0) -> Errors:
+def validate(
+    structures: Sequence[Structure], potential: PotentialTables, atomic_energies: dict[str, float], threads: int = 0
+) -> Errors:
     """Evaluate energies and forces of structures and return the errors."""
     evaluations = [e for part in batches(structures) for e in evaluate(part, potential, threads=threads)]
     return errors_in(predictions_of(structures, evaluations, atomic_energies))
@@ -165,8 +178,10 @@ def error_lines(errors: Errors) -> list[str]:
     """The errors as text, one line each, with units."""
     lines = []
     if errors.energy_rmse is not None:
-        lines.append(f"energy  MAE {1e3 * errors.energy_mae:10.3f}  RMSE {1e3 * errors.energy_rmse:10.3f}  meV/atom"
-                     f"  ({_counted(errors.n_structures, 'structure')})")
+        lines.append(
+            f"energy  MAE {1e3 * errors.energy_mae:10.3f}  RMSE {1e3 * errors.energy_rmse:10.3f}  meV/atom"
+            f"  ({_counted(errors.n_structures, 'structure')})"
+        )
     if errors.force_rmse is not None:
         lines += [
             f"force   MAE {errors.force_mae:10.4f}  RMSE {errors.force_rmse:10.4f}  eV/Å per component"
@@ -175,8 +190,10 @@ def error_lines(errors: Errors) -> list[str]:
             f"  mean ||F| − |F_ref|| {errors.force_norm_error_mean:.4f} eV/Å",
         ]
         if errors.angle_error_mean is not None:
-            lines.append(f"        angle between F and F_ref: mean {errors.angle_error_mean:.2f},"
-                         f"  median {errors.angle_error_median:.2f} degrees")
+            lines.append(
+                f"        angle between F and F_ref: mean {errors.angle_error_mean:.2f},"
+                f"  median {errors.angle_error_median:.2f} degrees"
+            )
         if errors.force_error_tail is not None:
             lines.append(f"        |F − F_ref| > {TAIL:g} eV/Å: {100 * errors.force_error_tail:.2f} % of the atoms")
     return lines

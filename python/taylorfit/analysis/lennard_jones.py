@@ -37,9 +37,13 @@ class LennardJones:
     def dimer(self, r: float, symbol: str, atomic_energy: float = 0.0, name: str = "") -> Structure:
         """A dimer along x with its exact energy and forces; `atomic_energy` (eV) per isolated atom is added."""
         force = float(self.force(r))
-        return Structure((symbol, symbol), np.array([[0.0, 0.0, 0.0], [r, 0.0, 0.0]]),
-                         energy=float(self.energy(r)) + 2.0 * atomic_energy,
-                         forces=np.array([[-force, 0.0, 0.0], [force, 0.0, 0.0]]), name=name)
+        return Structure(
+            (symbol, symbol),
+            np.array([[0.0, 0.0, 0.0], [r, 0.0, 0.0]]),
+            energy=float(self.energy(r)) + 2.0 * atomic_energy,
+            forces=np.array([[-force, 0.0, 0.0], [force, 0.0, 0.0]]),
+            name=name,
+        )
 
     def taylor_points(self, points: np.ndarray, delta: float = DISPLACEMENT) -> tuple[np.ndarray, np.ndarray]:
         """Distances r − δ and r + δ of all points, and their first-order energies (eq. 10).

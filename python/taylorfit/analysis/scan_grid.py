@@ -12,19 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..settings.generate import GenerateInput, TaylorOptions
-from ..settings.blocks import quote
-from ..settings.keyword_file import Document, FileEntry, Located, build
-from ..settings.words import Line
-from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
 from ..formats.scan_table import Row, number
 from ..formats.structures.files import expand_patterns, read_structures, split_selection
+from ..settings.blocks import quote
 from ..settings.committee import Committee
 from ..settings.forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WITH_VIRIAL, ForceMode, format_forces, read_forces
+from ..settings.generate import GenerateInput, TaylorOptions
+from ..settings.keyword_file import Document, FileEntry, Located, build
+from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
 from ..settings.train import NetworkSpec, TrainInput
+from ..settings.words import Line
 
-MODES_OF = {"beta": WITH_BETA, "energyweight": WITH_BETA, "directions": ("directional",), "percent": WITH_GEOMETRY,
-            "virial": WITH_VIRIAL, "derivatives": ("exact",), **dict.fromkeys(DERIVATIVES_AXES, WITH_COPIES)}
+MODES_OF = {
+    "beta": WITH_BETA,
+    "energyweight": WITH_BETA,
+    "directions": ("directional",),
+    "percent": WITH_GEOMETRY,
+    "virial": WITH_VIRIAL,
+    "derivatives": ("exact",),
+    **dict.fromkeys(DERIVATIVES_AXES, WITH_COPIES),
+}
 """Option of DERIVATIVES or FORCES → modes it matters to; the others: to all but energy training."""
 
 SUBSET_STREAM = (1, 5)
@@ -70,10 +77,14 @@ class Point:
         """The cells of the table that say which training this is."""
         copies = self.plan.derivatives
         return {
-            "mode": self.mode, "strategy": "" if copies is None else copies.strategy,
+            "mode": self.mode,
+            "strategy": "" if copies is None else copies.strategy,
             "delta_A": number(None if copies is None else copies.delta),
-            "multiple_a": number(None if copies is None else copies.fraction), "beta_A2": number(self.beta),
-            "n_structures": number(n_structures), "network": self.network, "seed": number(self.settings.seed),
+            "multiple_a": number(None if copies is None else copies.fraction),
+            "beta_A2": number(self.beta),
+            "n_structures": number(n_structures),
+            "network": self.network,
+            "seed": number(self.settings.seed),
             **dict(self.extras),
         }
 
@@ -105,8 +116,12 @@ def points_of(scan: ScanInput, generate: GenerateInput, train: TrainInput, file:
     """
     for spec in train.networks:
         if spec.hidden is None:
-            raise InputError("no hidden layers for a network", file=scan.train, value=spec.symbol,
-                             expected="layers for each species: a scan starts from random weights")
+            raise InputError(
+                "no hidden layers for a network",
+                file=scan.train,
+                value=spec.symbol,
+                expected="layers for each species: a scan starts from random weights",
+            )
     points: dict[str, Point] = {}
     for values in itertools.product(*(zip(axis.values, axis.words) for axis in scan.axes)):
         chosen = {axis.name: Located(value, axis.line) for axis, (value, _) in zip(scan.axes, values)}
@@ -122,8 +137,14 @@ def matters(name: str, mode: str) -> bool:
     return name == "mode" or (mode in MODES_OF[name] if name in MODES_OF else mode != "energy")
 
 
-def _point(chosen: Mapping[str, Located], words: Mapping[str, str], scan: ScanInput, generate: GenerateInput,
-           train: TrainInput, file: str) -> Point:
+def _point(
+    chosen: Mapping[str, Located],
+    words: Mapping[str, str],
+    scan: ScanInput,
+    generate: GenerateInput,
+    train: TrainInput,
+    file: str,
+) -> Point:
     """The training of one combination."""
     base = generate.derivatives
     with_copies = base is not None and base.method == "taylor"
@@ -141,8 +162,9 @@ def _point(chosen: Mapping[str, Located], words: Mapping[str, str], scan: ScanIn
         # The virial is in strained copies; of other copies it says nothing
         options = replace(options, virial=0.0)
         used.pop("virial", None)
-    forces = _forces(options, mode, [axis for axis in scan.axes if axis.name in used and axis.name in FORCES_AXES],
-                     words, file)
+    forces = _forces(
+        options, mode, [axis for axis in scan.axes if axis.name in used and axis.name in FORCES_AXES], words, file
+    )
     networks = train.networks
     if "network" in used:
         networks = tuple(replace(spec, hidden=used["network"].value) for spec in networks)
@@ -151,7 +173,8 @@ def _point(chosen: Mapping[str, Located], words: Mapping[str, str], scan: ScanIn
         SetPlan(derivatives, used["size"].value if "size" in used else None),
         replace(train, forces=forces, networks=networks, seed=seed, committee=Committee()),
         tuple((name, words[name]) for name in words if name in used and name not in COLUMN_AXES)
-        + ((("beta_schedule", words["beta"]),) if forces.schedule and "beta" in used else ()))
+        + ((("beta_schedule", words["beta"]),) if forces.schedule and "beta" in used else ()),
+    )
 
 
 def _forces(base: ForceMode, mode: str, axes: Sequence[Axis], words: Mapping[str, str], file: str) -> ForceMode:
@@ -228,9 +251,18 @@ def set_key(plan: SetPlan, generate: GenerateInput, structures: Structures) -> s
 def point_key(point: Point, of_set: str, validation: Structures | None) -> str:
     """What the result of a point can be recognised by: set, settings that matter, validation structures."""
     settings = replace(
-        point.settings, trainingset="", taylorset=(), validation=(), threads=0, checkpoint=0, verbosity="normal",
-        timing=False, debug=False, save_energies=False,
-        networks=tuple(replace(spec, file=spec.symbol) for spec in point.settings.networks))
+        point.settings,
+        trainingset="",
+        taylorset=(),
+        validation=(),
+        threads=0,
+        checkpoint=0,
+        verbosity="normal",
+        timing=False,
+        debug=False,
+        save_energies=False,
+        networks=tuple(replace(spec, file=spec.symbol) for spec in point.settings.networks),
+    )
     checked = "" if validation is None else validation.digest(validation.entries)
     return _digest(repr((of_set, settings, checked)).encode())[:12]
 

@@ -29,8 +29,9 @@ def coordinate_names(rows: Sequence[Cells]) -> list[str]:
 
 def varied_columns(rows: Sequence[Cells]) -> list[str]:
     """The mode, and what else of `coordinate_names` has more than one value."""
-    return [name for name in coordinate_names(rows)
-            if name == "mode" or len({row.get(name, "") for row in rows} - {""}) > 1]
+    return [
+        name for name in coordinate_names(rows) if name == "mode" or len({row.get(name, "") for row in rows} - {""}) > 1
+    ]
 
 
 def seed_groups(rows: Sequence[Cells], names: Sequence[str] | None = None) -> dict[tuple[str, ...], list[Cells]]:

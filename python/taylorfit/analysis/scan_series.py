@@ -28,10 +28,7 @@ AXES = {
     "size": Axis("n_structures", "number of structures", "{:g} structures", log=True),
     "beta": Axis("beta_A2", "force weight β (Å²)", "β = {:g} Å²", log=True),
 }
-MEASURES = {
-    ENERGY_RMSE: ("energy RMSE", "meV/atom"),
-    FORCE_NORM: ("mean |F − F_ref|", "eV/Å"),
-}
+MEASURES = {ENERGY_RMSE: ("energy RMSE", "meV/atom"), FORCE_NORM: ("mean |F − F_ref|", "eV/Å")}
 """Column → what it is and its unit: a panel each."""
 
 
@@ -70,15 +67,20 @@ def scan_series(table: Table, x: str, measure: str, relative: str | None = None)
     names = np.array(table.words("label" if "label" in table else "mode"))
     modes = np.array(table.words("mode")) if "mode" in table else names
     values = table.numbers(measure, blanks=True)
-    parameters = {key: table.numbers(axis.column, blanks=True) for key, axis in AXES.items()
-                  if axis.column in table or key == x}
+    parameters = {
+        key: table.numbers(axis.column, blanks=True) for key, axis in AXES.items() if axis.column in table or key == x
+    }
     place = parameters.pop(x)
     baseline = np.zeros(len(names), dtype=bool)
     if relative is not None:
         baseline = ((names == relative) | (modes == relative)) & ~np.isnan(values)
         if not baseline.any():
-            raise InputError("no rows of the mode to compare with", file=table.file, value=relative,
-                             expected=" or ".join(dict.fromkeys([*names, *modes])))
+            raise InputError(
+                "no rows of the mode to compare with",
+                file=table.file,
+                value=relative,
+                expected=" or ".join(dict.fromkeys([*names, *modes])),
+            )
     sizes = parameters.get("size", np.zeros(len(names)))
     lines: dict[tuple[object, ...], list[int]] = {}
     for row in range(len(names)):
@@ -89,21 +91,29 @@ def scan_series(table: Table, x: str, measure: str, relative: str | None = None)
     for key, rows in lines.items():
         same_name = [other for other in lines if other[0] == key[0]]
         # Only what tells lines of one name apart is named
-        details = [AXES[axis].short.format(key[k + 1]) for k, axis in enumerate(parameters)
-                   if key[k + 1] is not None and len({other[k + 1] for other in same_name}) > 1]
+        details = [
+            AXES[axis].short.format(key[k + 1])
+            for k, axis in enumerate(parameters)
+            if key[k + 1] is not None and len({other[k + 1] for other in same_name}) > 1
+        ]
         points = sorted({place[row] for row in rows if not np.isnan(place[row])})
         groups = [[row for row in rows if place[row] == point] for point in points] or [rows]
         factors = [_baseline(values, baseline, sizes, group[0], relative) for group in groups]
-        found.append(Series(
-            ", ".join([str(key[0]), *details]), np.array(points),
-            np.array([values[group].min() / factor[0] for group, factor in zip(groups, factors)]),
-            np.array([np.median(values[group]) / factor[1] for group, factor in zip(groups, factors)]),
-            max(map(len, groups))))
+        found.append(
+            Series(
+                ", ".join([str(key[0]), *details]),
+                np.array(points),
+                np.array([values[group].min() / factor[0] for group, factor in zip(groups, factors)]),
+                np.array([np.median(values[group]) / factor[1] for group, factor in zip(groups, factors)]),
+                max(map(len, groups)),
+            )
+        )
     return found
 
 
-def _baseline(values: np.ndarray, baseline: np.ndarray, sizes: np.ndarray, row: int,
-              relative: str | None) -> tuple[float, float]:
+def _baseline(
+    values: np.ndarray, baseline: np.ndarray, sizes: np.ndarray, row: int, relative: str | None
+) -> tuple[float, float]:
     """Best and median of the baseline for the set size of a row, or of all sizes if it has none of that."""
     if relative is None:
         return 1.0, 1.0

@@ -13,9 +13,9 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import InputError, TaylorfitError
-from ..tools.atomic_write import check_writable
-from ..settings.words import suggestion
 from ..formats.report_file import write_report
+from ..settings.words import suggestion
+from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 
 COMMANDS = {
@@ -86,9 +86,10 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     if command is not None and command not in COMMANDS:
         raise InputError("unknown command", value=command, expected=suggestion(command, COMMANDS))
     parser = _Parser(
-        prog="taylorfit", description="Train ANN interatomic potentials on energies and forces (ænet-compatible).",
+        prog="taylorfit",
+        description="Train ANN interatomic potentials on energies and forces (ænet-compatible).",
         epilog="Example: python -m taylorfit example water-cluster demo && cd demo && "
-               "python -m taylorfit generate generate.in",
+        "python -m taylorfit generate generate.in",
     )
     parser.add_argument("--version", action="version", version=f"taylorfit {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..tools.atomic_write import check_writable
-from ..formats.structures.extxyz import write_extxyz
 from ..formats.aenet.network_ascii import write_potential_ascii
 from ..formats.aenet.network_binary import write_potential
 from ..formats.aenet.potential_file import read_potential_file
-from ..formats.recognise import FileKind, recognise
-from ..formats.structures.files import expand_patterns, read_structures, split_selection
 from ..formats.aenet.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
 from ..formats.aenet.trainset_binary import read_trainset, write_trainset
+from ..formats.recognise import FileKind, recognise
+from ..formats.structures.extxyz import write_extxyz
+from ..formats.structures.files import expand_patterns, read_structures, split_selection
 from ..formats.structures.xsf import write_xsf
+from ..model.structure import Structure
+from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
 from ..training.scaled_set import scale_training_set
-from ..model.structure import Structure
 
 BINARY, TEXT, XSF, EXTXYZ = "binary", "text", "xsf", "extxyz"
 TARGETS = (BINARY, TEXT, AENET, XSF, EXTXYZ)
@@ -54,8 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="IN", help="file to convert; of structures several, or patterns")
     parser.add_argument("output", metavar="OUT", help="file to write; for XSF a folder, a file, or a pattern with *")
     parser.add_argument("--to", choices=TARGETS, help="format to write (default: follows from IN and OUT)")
-    parser.add_argument("--scaled", action="store_true",
-                        help="training sets: standardise and scale as train.x does (trnset2ASCII.x without --raw)")
+    parser.add_argument(
+        "--scaled",
+        action="store_true",
+        help="training sets: standardise and scale as train.x does (trnset2ASCII.x without --raw)",
+    )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
 
 
@@ -73,13 +76,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             raise InputError("--scaled is for training sets", file=first)
         report = _convert_structures(arguments)
     else:
-        raise InputError("this kind of file has no other form", file=first, value=kind.value,
-                         expected="a training set, a potential, or structures")
+        raise InputError(
+            "this kind of file has no other form",
+            file=first,
+            value=kind.value,
+            expected="a training set, a potential, or structures",
+        )
     for note in report["notes"]:
         print(f"note: {note}")
     outputs = report["outputs"]
-    print(f"{outputs[0]} written ({report['to']})" if len(outputs) == 1
-          else f"{outputs[0]} … {outputs[-1]}: {len(outputs)} files written ({report['to']})")
+    print(
+        f"{outputs[0]} written ({report['to']})"
+        if len(outputs) == 1
+        else f"{outputs[0]} … {outputs[-1]}: {len(outputs)} files written ({report['to']})"
+    )
     return {"kind": kind.value, "inputs": arguments.inputs, **report}
 
 
@@ -128,7 +138,9 @@ def _convert_structures(arguments: argparse.Namespace) -> dict[str, Any]:
     output: str = arguments.output
     to = arguments.to or (EXTXYZ if output.lower().endswith(_XYZ_SUFFIXES) else XSF)
     if to not in (XSF, EXTXYZ):
-        raise InputError("structures cannot become " + to, value=arguments.inputs[0], expected=f"--to {XSF} or {EXTXYZ}")
+        raise InputError(
+            "structures cannot become " + to, value=arguments.inputs[0], expected=f"--to {XSF} or {EXTXYZ}"
+        )
     paths = expand_patterns(arguments.inputs)
     for path in paths:
         _check_other_file(split_selection(path)[0], output)
@@ -167,8 +179,11 @@ def _write_xsf_files(output: str, structures: Iterator[Structure], overwrite: bo
     if single:
         first = next(structures)
         if next(structures, None) is not None:
-            raise InputError("the input has more than one structure", file=output,
-                             expected="a folder, or a pattern such as frames/s*.xsf")
+            raise InputError(
+                "the input has more than one structure",
+                file=output,
+                expected="a folder, or a pattern such as frames/s*.xsf",
+            )
         write_xsf(path, first, overwrite=overwrite)
         return [output]
     written: list[str] = []
@@ -190,7 +205,11 @@ def _file_name(name: str, seen: set[str]) -> str:
         path, frame = name, ""
     file = Path(path)
     # Names such as OUTCAR and vasprun.xml say less than their folders
-    stem = file.stem if file.stem.lower() not in ("outcar", "vasprun", "") else f"{file.parent.name}_{file.stem}".lstrip("_")
+    stem = (
+        file.stem
+        if file.stem.lower() not in ("outcar", "vasprun", "")
+        else f"{file.parent.name}_{file.stem}".lstrip("_")
+    )
     stem += f"-{int(frame):06d}" if frame else ""
     unique, k = stem, 1
     while unique in seen:

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("name", nargs="?", metavar="NAME", help=f"which example: {', '.join(sorted(EXAMPLES))}")
     parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="folder to copy it to; made if missing")
-    parser.add_argument("--run", action="store_true", help="run it and print a table of errors; replaces earlier results")
+    parser.add_argument(
+        "--run", action="store_true", help="run it and print a table of errors; replaces earlier results"
+    )
     parser.add_argument("--list", action="store_true", help="list the examples and stop")
     parser.add_argument("--force", action="store_true", help="replace files of the example that are there already")
 
@@ -81,8 +83,9 @@ def _run(example: Example, directory: Path) -> dict[str, Any]:
 
 def _files_of(example: Example, reports: dict[str, dict[str, Any]]) -> dict[str, str]:
     """What a reader may want to open, by title."""
-    files = {f"potentials, {title}": " ".join(reports[Path(file).stem]["potentials"])
-             for title, file in example.trainings}
+    files = {
+        f"potentials, {title}": " ".join(reports[Path(file).stem]["potentials"]) for title, file in example.trainings
+    }
     return files | {
         "their last epochs": "the same with .last",
         "reports of all steps": " ".join(f"{name}.json" for name in reports),

@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 
 from ..data import check as datacheck
-from ..generation.copy_plan import plan_copies
-from ..generation.descriptor_derivatives import choose_structures, write_derivatives
-from ..model.descriptor import BEHLER2011, CHEBYSHEV
 from ..engine import DescriptorTables, available_threads
 from ..errors import InputError
-from ..tools.atomic_write import atomic_write, check_writable
-from ..formats.companion import geometry_path, write_geometry
-from ..settings.generate import GenerateInput, describe_keywords, read_generate_input
 from ..formats.aenet.setup_file import read_setup
-from ..formats.structures.files import expand_patterns, read_structures, require_species
 from ..formats.aenet.trainset_binary import TrainsetWriter
+from ..formats.companion import geometry_path, write_geometry
+from ..formats.structures.files import expand_patterns, read_structures, require_species
 from ..formats.structures.xsf_folder import check_xsf_directory
-from ..training.reference_data import geometry_of
+from ..generation.copy_plan import plan_copies
+from ..generation.descriptor_derivatives import choose_structures, write_derivatives
 from ..generation.generate import Outputs, XsfCopies, write_training_sets
-from ..tools.progress import duration, progress
+from ..model.descriptor import BEHLER2011, CHEBYSHEV
 from ..model.structure import Structure
+from ..settings.generate import GenerateInput, describe_keywords, read_generate_input
 from ..taylor.copies import CopySource
+from ..tools.atomic_write import atomic_write, check_writable
+from ..tools.progress import duration, progress
+from ..training.reference_data import geometry_of
 
 DESCRIPTION = f"""\
 Compute descriptors of all structures and write an ænet training-set file. With a block
@@ -62,9 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="generate.in", help="ænet-style input file")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
     parser.add_argument("--write-xsf", metavar="DIR", help="also write the copies as XSF files into this folder")
-    parser.add_argument("--drop", metavar="KINDS", default="",
-                        help="leave out structures with these findings of the data check, comma-separated: "
-                             + ", ".join(datacheck.DROPPABLE))
+    parser.add_argument(
+        "--drop",
+        metavar="KINDS",
+        default="",
+        help="leave out structures with these findings of the data check, comma-separated: "
+        + ", ".join(datacheck.DROPPABLE),
+    )
     parser.add_argument("--force", action="store_true", help="replace output files that exist")
 
 
@@ -88,18 +92,26 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         check_writable(path, overwrite=arguments.force)
     if arguments.write_xsf:
         if taylor is None:
-            raise InputError("--write-xsf without Taylor copies", file=arguments.input, value=arguments.write_xsf,
-                             expected="a block DERIVATIVES with method=taylor")
+            raise InputError(
+                "--write-xsf without Taylor copies",
+                file=arguments.input,
+                value=arguments.write_xsf,
+                expected="a block DERIVATIVES with method=taylor",
+            )
         check_xsf_directory(arguments.write_xsf)
     kinds = datacheck.droppable(arguments.drop.replace(",", " ").split())
     threads = arguments.threads or available_threads()
 
     tables = DescriptorTables.from_setups(
-        settings.species, [read_setup(settings.setups[symbol]) for symbol in settings.species],
-        [settings.setups[symbol] for symbol in settings.species])
+        settings.species,
+        [read_setup(settings.setups[symbol]) for symbol in settings.species],
+        [settings.setups[symbol] for symbol in settings.species],
+    )
     for symbol, setup in zip(settings.species, tables.setups):
-        print(f"{symbol:2s} {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
-              f"environment {' '.join(setup.environment)}, from {settings.setups[symbol]}")
+        print(
+            f"{symbol:2s} {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
+            f"environment {' '.join(setup.environment)}, from {settings.setups[symbol]}"
+        )
 
     for note in _notes(tables):
         print(f"note: {note}")
@@ -119,10 +131,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for line in ["", *planned.lines] if planned is not None else ():
         print(line)
     with ExitStack() as stack:
+
         def writer(path: str) -> TrainsetWriter:
-            return stack.enter_context(TrainsetWriter(
-                path, settings.species, [energy for _, energy in settings.types], tables.setups,
-                overwrite=arguments.force))
+            return stack.enter_context(
+                TrainsetWriter(
+                    path,
+                    settings.species,
+                    [energy for _, energy in settings.types],
+                    tables.setups,
+                    overwrite=arguments.force,
+                )
+            )
 
         parents = writer(settings.output)
         separate = taylor_output is not None and planned is not None and planned.n_copies > 0
@@ -130,56 +149,87 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         xsf_copies = stack.enter_context(XsfCopies(arguments.write_xsf)) if arguments.write_xsf else None
         update = stack.enter_context(progress("generate", len(kept)))
         counts = write_training_sets(
-            kept, source, tables, settings.atomic_energies, Outputs(parents, copies, xsf_copies),
-            threads=threads, advance=update)
-    write_geometry(companion, geometry_of(kept), [s.name for s in kept],
-                   np.array([s.reference_energy(settings.atomic_energies) for s in kept]))
+            kept,
+            source,
+            tables,
+            settings.atomic_energies,
+            Outputs(parents, copies, xsf_copies),
+            threads=threads,
+            advance=update,
+        )
+    write_geometry(
+        companion,
+        geometry_of(kept),
+        [s.name for s in kept],
+        np.array([s.reference_energy(settings.atomic_energies) for s in kept]),
+    )
     if taylor_output is not None and not separate:
         print(f"warning: no Taylor copies, so {taylor_output} is not written")
         # What an earlier run left there belongs to another data set
         Path(taylor_output).unlink(missing_ok=True)
     n_derivatives = 0
     if derivatives_output is not None:
-        n_derivatives = _write_derivatives(derivatives_output, kept, None if separate else source, tables, settings,
-                                           seed, threads, arguments.force)
+        n_derivatives = _write_derivatives(
+            derivatives_output, kept, None if separate else source, tables, settings, seed, threads, arguments.force
+        )
 
     per_atom = np.array([s.reference_energy(settings.atomic_energies) / s.n_atoms for s in kept])
     seconds = time.perf_counter() - start
-    print(f"\n{settings.output}: {counts.structures} structures" + ("" if separate or not counts.copies else
-                                                                  f" and {counts.copies} Taylor copies"))
+    print(
+        f"\n{settings.output}: {counts.structures} structures"
+        + ("" if separate or not counts.copies else f" and {counts.copies} Taylor copies")
+    )
     if separate:
         print(f"{taylor_output}: {counts.copies} Taylor copies")
     if arguments.write_xsf:
         print(f"{arguments.write_xsf}: {counts.copies} Taylor copies as XSF files")
-    print(f"energies relative to the atoms: mean {per_atom.mean():.6f}, min {per_atom.min():.6f}, "
-          f"max {per_atom.max():.6f} eV/atom")
+    print(
+        f"energies relative to the atoms: mean {per_atom.mean():.6f}, min {per_atom.min():.6f}, "
+        f"max {per_atom.max():.6f} eV/atom"
+    )
     print(f"{counts.atoms} atoms in {duration(seconds)}")
     if settings.timing:
         with atomic_write("generate.time") as stream:
-            stream.write(f"# total time (s)  atoms  microseconds per atom\n{seconds:.3f} {counts.atoms} "
-                         f"{1e6 * seconds / counts.atoms:.3f}\n")
+            stream.write(
+                f"# total time (s)  atoms  microseconds per atom\n{seconds:.3f} {counts.atoms} "
+                f"{1e6 * seconds / counts.atoms:.3f}\n"
+            )
     return {
-        "structures": counts.structures, "copies": counts.copies,
+        "structures": counts.structures,
+        "copies": counts.copies,
         "skipped": 0 if planned is None else planned.n_without_copies,
         "skipped_by_reason": {} if planned is None else planned.skipped,
         "taylor": None if planned is None else planned.report,
-        "dropped": len(structures) - len(kept), "atoms": counts.atoms, "seconds": seconds,
-        "output": settings.output, "taylor_output": taylor_output if separate else None,
-        "derivatives_output": derivatives_output, "n_with_derivatives": n_derivatives,
-        "energy_mean": per_atom.mean(), "energy_min": per_atom.min(), "energy_max": per_atom.max(),
+        "dropped": len(structures) - len(kept),
+        "atoms": counts.atoms,
+        "seconds": seconds,
+        "output": settings.output,
+        "taylor_output": taylor_output if separate else None,
+        "derivatives_output": derivatives_output,
+        "n_with_derivatives": n_derivatives,
+        "energy_mean": per_atom.mean(),
+        "energy_min": per_atom.min(),
+        "energy_max": per_atom.max(),
         "check": report.as_dict(),
     }
 
 
 def _write_derivatives(
-    path: str, structures: list[Structure], source: CopySource | None, tables: DescriptorTables,
-    settings: GenerateInput, seed: int, threads: int, overwrite: bool,
+    path: str,
+    structures: list[Structure],
+    source: CopySource | None,
+    tables: DescriptorTables,
+    settings: GenerateInput,
+    seed: int,
+    threads: int,
+    overwrite: bool,
 ) -> int:
     """Write the descriptor derivatives; return the number of structures that have them."""
     chosen = choose_structures(len(structures), settings.forces_percent, seed)
     with progress("derivatives", len(structures)) as update:
-        n_values = write_derivatives(path, structures, chosen, tables, source, threads=threads, overwrite=overwrite,
-                                     advance=update)
+        n_values = write_derivatives(
+            path, structures, chosen, tables, source, threads=threads, overwrite=overwrite, advance=update
+        )
     print(f"\n{path}: descriptor derivatives of {int(chosen.sum())} structures, {8e-6 * n_values:.1f} MB")
     return int(chosen.sum())
 
@@ -191,9 +241,13 @@ def _notes(tables: DescriptorTables) -> list[str]:
         places = [tables.species.index(symbol) for symbol in setup.environment]
         radial_cutoff, _, angular_cutoff, _ = setup.parameters[0]
         if setup.kind == CHEBYSHEV and len(places) > 1 and angular_cutoff > radial_cutoff > 0:
-            notes.append(f"{setup.species}: the angular cutoff is larger than the radial one; ænet's values are wrong there")
+            notes.append(
+                f"{setup.species}: the angular cutoff is larger than the radial one; ænet's values are wrong there"
+            )
         if setup.kind == BEHLER2011 and places != sorted(places):
-            notes.append(f"{setup.species}: ENV is not in the order of TYPES; ænet takes the functions of other species then")
+            notes.append(
+                f"{setup.species}: ENV is not in the order of TYPES; ænet takes the functions of other species then"
+            )
     return notes
 
 

@@ -6,25 +6,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..reporting import data_contents as describe_data, model_contents as describe_models
-from ..reporting.model_contents import Description
 from ..errors import InputError
 from ..formats.aenet.derivatives_file import read_derivatives
 from ..formats.aenet.energies_file import read_energies
-from ..settings.generate import read_generate_input
-from ..formats.companion import load_geometry
-from ..settings.md import read_md_input
 from ..formats.aenet.potential_file import read_potential_file
-from ..settings.predict import read_predict_input
-from ..formats.predictions import read_predictions
-from ..formats.recognise import FileKind, recognise
 from ..formats.aenet.records import RecordReader
 from ..formats.aenet.rngstate import read_rngstate
 from ..formats.aenet.setup_file import read_setup
-from ..formats.structures.files import expand_patterns, read_structures, split_selection
-from ..settings.train import read_train_input
 from ..formats.aenet.trainset_ascii import read_trainset_ascii
 from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.companion import load_geometry
+from ..formats.predictions import read_predictions
+from ..formats.recognise import FileKind, recognise
+from ..formats.structures.files import expand_patterns, read_structures, split_selection
+from ..reporting import data_contents as describe_data
+from ..reporting import model_contents as describe_models
+from ..reporting.model_contents import Description
+from ..settings.generate import read_generate_input
+from ..settings.md import read_md_input
+from ..settings.predict import read_predict_input
+from ..settings.train import read_train_input
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives
@@ -93,8 +94,10 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
     if kind is FileKind.RESTART:
         return kind, _describe_restart(path)
     for input_kind, reader in (
-        (FileKind.GENERATE_INPUT, read_generate_input), (FileKind.TRAIN_INPUT, read_train_input),
-        (FileKind.PREDICT_INPUT, read_predict_input), (FileKind.MD_INPUT, read_md_input),
+        (FileKind.GENERATE_INPUT, read_generate_input),
+        (FileKind.TRAIN_INPUT, read_train_input),
+        (FileKind.PREDICT_INPUT, read_predict_input),
+        (FileKind.MD_INPUT, read_md_input),
     ):
         if kind is input_kind:
             return kind, describe_models.describe_input(reader(path))
@@ -108,8 +111,10 @@ def _describe_restart(path: str) -> Description:
     """ænet's optimiser state: only its method is told, for its work arrays fit no other program."""
     with RecordReader(path) as reader:
         method = reader.text("name of the method", 50)
-    lines = [f"method {method}; it holds work arrays of ænet's own optimiser, which taylorfit does not read.",
-             "To continue that training here, run train with the potentials in place: they are the starting point."]
+    lines = [
+        f"method {method}; it holds work arrays of ænet's own optimiser, which taylorfit does not read.",
+        "To continue that training here, run train with the potentials in place: they are the starting point.",
+    ]
     return lines, {"method": method}
 
 

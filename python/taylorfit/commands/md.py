@@ -11,22 +11,28 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ..potential.calculator import Calculator
-from ..training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from ..errors import InputError
-from ..tools.atomic_write import check_writable
-from ..settings.md import MdInput, describe_keywords, read_md_input
 from ..formats.structures.files import expand_patterns, read_structures, require_species
-from ..tools.interrupts import INTERRUPTED
+from ..md.dynamics import IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks
 from ..md.summary import (
-    WALK_KEYS, distribution_lines, distributions, stability_lines, step_header, step_line, walk_row,
-    write_distributions, write_steps, write_walks,
-)
-from ..md.dynamics import (
-    IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks,
+    WALK_KEYS,
+    distribution_lines,
+    distributions,
+    stability_lines,
+    step_header,
+    step_line,
+    walk_row,
+    write_distributions,
+    write_steps,
+    write_walks,
 )
 from ..md.trajectory import cut_after
+from ..potential.calculator import Calculator
+from ..settings.md import MdInput, describe_keywords, read_md_input
+from ..tools.atomic_write import check_writable
+from ..tools.interrupts import INTERRUPTED
 from ..tools.progress import progress
+from ..training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 DESCRIPTION = f"""\
 Molecular dynamics with one or more potentials or committees, from the same starts: conservation of energy
@@ -85,8 +91,12 @@ def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> C
     options = {"threads": settings.threads, "skin": settings.skin}
     folders = [Path(path).is_dir() for path in paths]
     if any(folders) and not all(folders):
-        raise InputError("files and folders for one potential", file=input_file, value=" ".join(paths),
-                         expected="files, one per species; or folders, one per member of a committee")
+        raise InputError(
+            "files and folders for one potential",
+            file=input_file,
+            value=" ".join(paths),
+            expected="files, one per species; or folders, one per member of a committee",
+        )
     if not any(folders):
         return Calculator(list(paths), **options)
     return Calculator.committee(paths[0] if len(paths) == 1 else list(paths), **options)
@@ -94,30 +104,48 @@ def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> C
 
 def _structures(settings: MdInput, calculators: dict[str, Calculator], input_file: str) -> list[Atoms]:
     """The starting structures, checked against the potentials and what is wanted."""
-    structures = [structure for path in expand_patterns([settings.structure], listed_in=input_file)
-                  for structure in read_structures(path)]
+    structures = [
+        structure
+        for path in expand_patterns([settings.structure], listed_in=input_file)
+        for structure in read_structures(path)
+    ]
     for structure in structures:
         for calculator in calculators.values():
             require_species(structure, calculator.species, "no potential for a species of this structure")
         if settings.rdf is not None:
             if not all(structure.pbc):
-                raise InputError("no radial distribution function without a volume", file=structure.name or None,
-                                 expected="three periodic directions, or no RDF")
+                raise InputError(
+                    "no radial distribution function without a volume",
+                    file=structure.name or None,
+                    expected="three periodic directions, or no RDF",
+                )
             for symbol in dict.fromkeys(symbol for pair in settings.rdf.pairs for symbol in pair):
                 if symbol not in structure.symbols:
-                    raise InputError("RDF of a species that is not there", file=structure.name or None, value=symbol,
-                                     expected="one of " + " ".join(dict.fromkeys(structure.symbols)))
+                    raise InputError(
+                        "RDF of a species that is not there",
+                        file=structure.name or None,
+                        value=symbol,
+                        expected="one of " + " ".join(dict.fromkeys(structure.symbols)),
+                    )
     if settings.extrapolation.max_force_std is not None and all(c.n_members < 2 for c in calculators.values()):
-        raise InputError("max_force_std without a committee", file=input_file,
-                         value=settings.extrapolation.max_force_std, expected="a potential of several members")
+        raise InputError(
+            "max_force_std without a committee",
+            file=input_file,
+            value=settings.extrapolation.max_force_std,
+            expected="a potential of several members",
+        )
     return starting_atoms(structures, settings.repeat)
 
 
 def _identity(settings: MdInput, calculators: dict[str, Calculator], structures: list[Atoms]) -> str:
     """Hash of all that a resumed run must have in common with the interrupted one."""
     same = {key: value for key, value in asdict(settings).items() if key not in IDENTITY_FREE}
-    files = [Path(path).read_bytes() for calculator in calculators.values() for member in calculator.files
-             for path in member.values()]
+    files = [
+        Path(path).read_bytes()
+        for calculator in calculators.values()
+        for member in calculator.files
+        for path in member.values()
+    ]
     arrays = [array for atoms in structures for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)]
     return fingerprint(*arrays, *(np.frombuffer(content, dtype=np.uint8) for content in files), text=repr(same))
 
@@ -129,8 +157,12 @@ def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments:
     known = {}
     trajectories = {key: path for key in wanted if (path := _trajectory(settings, *key)) is not None}
     if arguments.resume:
-        arrays = load_checkpoint(_checkpoint(settings), identity, "the same md.in, structures and potentials "
-                                 "(" + ", ".join(name.upper() for name in IDENTITY_FREE) + " may differ)")
+        arrays = load_checkpoint(
+            _checkpoint(settings),
+            identity,
+            "the same md.in, structures and potentials "
+            "(" + ", ".join(name.upper() for name in IDENTITY_FREE) + " may differ)",
+        )
         known = {(walk.label, walk.start): walk for walk in unpack_walks(arrays, structures)}
     own = {key: path for key, path in trajectories.items() if key in known and known[key].trajectory == path}
     new = [path for key, path in trajectories.items() if key not in own]
@@ -165,9 +197,11 @@ def _trajectory(settings: MdInput, label: str, start: int) -> str | None:
 
 def _print_plan(settings: MdInput, calculators: dict[str, Calculator], structures: list[Atoms]) -> None:
     sizes = sorted({len(atoms) for atoms in structures})
-    print(f"{settings.ensemble.upper()}, {'/'.join(map(str, sizes))} atoms, {settings.steps} steps of "
-          f"{settings.timestep:g} fs ({1e-3 * settings.steps * settings.timestep:g} ps), {settings.temperature:g} K"
-          + (f" after {settings.equilibration} steps with the thermostat" if settings.equilibration else ""))
+    print(
+        f"{settings.ensemble.upper()}, {'/'.join(map(str, sizes))} atoms, {settings.steps} steps of "
+        f"{settings.timestep:g} fs ({1e-3 * settings.steps * settings.timestep:g} ps), {settings.temperature:g} K"
+        + (f" after {settings.equilibration} steps with the thermostat" if settings.equilibration else "")
+    )
     for label, calculator in calculators.items():
         kind = f"committee of {calculator.n_members}" if calculator.n_members > 1 else "potential"
         files = " ".join(calculator.files[0].values()) + (" …" if calculator.n_members > 1 else "")
@@ -219,19 +253,30 @@ def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bo
     if found is not None:
         write_distributions(rdf, found)
         outputs.append(rdf)
-    outputs += [path for walk in walks if (path := _trajectory(settings, walk.label, walk.start)) and Path(path).exists()]
+    outputs += [
+        path for walk in walks if (path := _trajectory(settings, walk.label, walk.start)) and Path(path).exists()
+    ]
     print()
     for line in stability_lines(rows):
         print(line)
     for row in rows:
         if row["extrapolation"]:
-            print(f"{row['potential']}, start {row['start']}: first unlike the training data at step "
-                  f"{row['first_extrapolation']}: {row['extrapolation']}")
+            print(
+                f"{row['potential']}, start {row['start']}: first unlike the training data at step "
+                f"{row['first_extrapolation']}: {row['extrapolation']}"
+            )
     for line in distribution_lines(found) if found else ():
         print(line)
     print(f"\n{', '.join(outputs)} written")
     if interrupted:
         print("interrupted; taylorfit md --resume goes on from here")
-    return {"n_atoms": [walk.n_atoms for walk in walks], "timestep": settings.timestep, "ensemble": settings.ensemble,
-            "walks": rows, "rdf": found, "outputs": outputs, "interrupted": interrupted,
-            "exit_code": INTERRUPTED if interrupted else 0}
+    return {
+        "n_atoms": [walk.n_atoms for walk in walks],
+        "timestep": settings.timestep,
+        "ensemble": settings.ensemble,
+        "walks": rows,
+        "rdf": found,
+        "outputs": outputs,
+        "interrupted": interrupted,
+        "exit_code": INTERRUPTED if interrupted else 0,
+    }

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.errors import ERROR_KEYS, error_lines, errors_in
 from ..analysis.dimer import potential_curve
+from ..analysis.errors import ERROR_KEYS, error_lines, errors_in
+from ..analysis.lennard_jones import LennardJones
+from ..analysis.scan_series import AXES
 from ..errors import InputError
-from ..tools.atomic_write import check_writable
+from ..formats.aenet.records import printable
 from ..formats.csv_table import read_table
 from ..formats.predictions import Predictions, read_predictions
-from ..formats.aenet.records import printable
 from ..formats.train_report import read_train_report
-from ..analysis.lennard_jones import LennardJones
 from ..plotting import require_matplotlib
-from ..analysis.scan_series import AXES
+from ..tools.atomic_write import check_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,10 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("kind", metavar="KIND", help="which figure: " + ", ".join(KINDS))
     parser.add_argument("files", nargs="+", metavar="FILE", help="what it is drawn from, see above")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE.png",
-                        help="picture to write: .png (300 dpi) or .pdf")
-    parser.add_argument("--label", nargs="+", action="extend", metavar="TEXT",
-                        help="names in the legend, one per FILE; default: the label in the file, or its name")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE.png", help="picture to write: .png (300 dpi) or .pdf"
+    )
+    parser.add_argument(
+        "--label",
+        nargs="+",
+        action="extend",
+        metavar="TEXT",
+        help="names in the legend, one per FILE; default: the label in the file, or its name",
+    )
     parser.add_argument("--x", choices=AXES, help="scan: what is varied along the axis (delta)")
     parser.add_argument("--relative", metavar="MODE", help="scan: divide by the errors of this mode or label")
     parser.add_argument("--atoms", type=int, metavar="N", help="nve: atoms of the cell, for a table without n_atoms")
@@ -71,8 +77,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if not kind.many and len(arguments.files) > 1:
         raise InputError(f"plot {arguments.kind} takes one file", value=len(arguments.files), expected="one FILE")
     if arguments.label and len(arguments.label) != len(arguments.files):
-        raise InputError("--label needs a name for every file", value=len(arguments.label),
-                         expected=f"{len(arguments.files)} names")
+        raise InputError(
+            "--label needs a name for every file", value=len(arguments.label), expected=f"{len(arguments.files)} names"
+        )
     require_matplotlib()
     from ..plotting.style import check_suffix, save
 
@@ -145,15 +152,25 @@ def _scan(arguments: argparse.Namespace) -> Drawing:
 def _rdf(arguments: argparse.Namespace) -> Drawing:
     from ..plotting.rdf import figure, rdf_curves
 
-    return figure([curve for file, label in _own_labels(arguments)
-                   for curve in rdf_curves(read_table(file), label, Path(file).stem)]), {}
+    return figure(
+        [
+            curve
+            for file, label in _own_labels(arguments)
+            for curve in rdf_curves(read_table(file), label, Path(file).stem)
+        ]
+    ), {}
 
 
 def _nve(arguments: argparse.Namespace) -> Drawing:
     from ..plotting.nve import figure, nve_runs
 
-    return figure([run for file, label in _own_labels(arguments)
-                   for run in nve_runs(read_table(file), label, Path(file).stem, arguments.atoms)]), {}
+    return figure(
+        [
+            run
+            for file, label in _own_labels(arguments)
+            for run in nve_runs(read_table(file), label, Path(file).stem, arguments.atoms)
+        ]
+    ), {}
 
 
 def _dimer(arguments: argparse.Namespace) -> Drawing:
@@ -174,12 +191,15 @@ KINDS: dict[str, Kind] = {
     "dimer": Kind("X.nn…         Lennard-Jones dimer of the paper's figure 2, and potentials for it", _dimer),
 }
 
-DESCRIPTION = """\
+DESCRIPTION = (
+    """\
 Draw a figure for print: PNG with 300 dpi or PDF, units on the axes, colours that the colour-blind tell apart.
 Needs matplotlib: pip install "taylorfit[plot]"
 
 KIND FILE…
-""" + "\n".join(f"  {name:10s} {kind.summary}" for name, kind in KINDS.items()) + """
+"""
+    + "\n".join(f"  {name:10s} {kind.summary}" for name, kind in KINDS.items())
+    + """
 
 pred.npz is written by predict --save-predictions.
 
@@ -188,4 +208,6 @@ Examples: python -m taylorfit plot curves train-energy.json train-taylor.json -o
           python -m taylorfit plot scan scan.csv --x delta --relative energy -o delta.pdf
 
 Keys of the report: kind, files, output; for predictions also errors, a list with label and
-""" + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
+"""
+    + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
+)

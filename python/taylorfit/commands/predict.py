@@ -11,15 +11,15 @@ import numpy as np
 from ..analysis.errors import ERROR_KEYS, batches, error_lines, errors_in, predictions_of
 from ..engine import Evaluation, PotentialTables, available_threads, evaluate
 from ..errors import InputError
-from ..tools.atomic_write import check_writable
-from ..settings.predict import PredictInput, RelaxOptions, describe_keywords, read_predict_input
 from ..formats.predictions import write_predictions
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import expand_patterns, read_structures, require_species
-from ..potential.files import ENDINGS, atomic_energies, potentials_by_species, read_potentials
-from ..tools.progress import progress
-from ..potential.relaxation import relax
 from ..model.structure import Structure
+from ..potential.files import ENDINGS, atomic_energies, potentials_by_species, read_potentials
+from ..potential.relaxation import relax
+from ..settings.predict import PredictInput, RelaxOptions, describe_keywords, read_predict_input
+from ..tools.atomic_write import check_writable
+from ..tools.progress import progress
 
 DESCRIPTION = f"""\
 Evaluate potentials (ænet's binary .nn files) for structures.
@@ -43,15 +43,30 @@ MANY = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("files", nargs="*", metavar="FILE",
-                        help="predict.in, or (with --potential) structure files; after predict.in: structures "
-                             "instead of those it lists")
-    parser.add_argument("--potential", nargs="+", action="extend", metavar="NN",
-                        help="potential files, one per species; structure files may follow")
-    parser.add_argument("--save-predictions", metavar="FILE.npz",
-                        help="write predicted and reference energies (eV) and forces (eV/Å) for plot and report")
-    parser.add_argument("--label", metavar="TEXT",
-                        help="name of these potentials in plots; default: name of FILE.npz without its ending")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="predict.in, or (with --potential) structure files; after predict.in: structures "
+        "instead of those it lists",
+    )
+    parser.add_argument(
+        "--potential",
+        nargs="+",
+        action="extend",
+        metavar="NN",
+        help="potential files, one per species; structure files may follow",
+    )
+    parser.add_argument(
+        "--save-predictions",
+        metavar="FILE.npz",
+        help="write predicted and reference energies (eV) and forces (eV/Å) for plot and report",
+    )
+    parser.add_argument(
+        "--label",
+        metavar="TEXT",
+        help="name of these potentials in plots; default: name of FILE.npz without its ending",
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
 
 
@@ -74,14 +89,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             require_species(structure, tuple(networks), "no potential for a species of this structure")
             structures.append(structure)
     # References with forces want forces compared; otherwise the input file decides
-    with_forces = (settings.forces or settings.relax is not None
-                   or any(structure.forces is not None for structure in structures))
+    with_forces = (
+        settings.forces or settings.relax is not None or any(structure.forces is not None for structure in structures)
+    )
 
     if settings.verbosity != "low":
         for potential in potentials:
             layers = "-".join(map(str, potential.network.layer_sizes))
-            print(f"{potential.species:2s} network {layers}, {potential.setup.basis} cutoff {potential.setup.r_cut:g} Å, "
-                  f"trained on {potential.info.file}, from {networks[potential.species]}")
+            print(
+                f"{potential.species:2s} network {layers}, {potential.setup.basis} cutoff {potential.setup.r_cut:g} Å, "
+                f"trained on {potential.info.file}, from {networks[potential.species]}"
+            )
         print()
     relaxations: list[dict[str, Any] | None] = [None] * len(structures)
     if settings.relax is not None:
@@ -102,8 +120,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             row |= {"relaxation": relaxation, "positions": structure.positions}
         rows.append(row)
         _print_structure(structure, row, settings, with_tables=tables_wanted)
-    predictions = predictions_of(structures, evaluations, energies, label=arguments.label or Path(saved or "").stem,
-                                 potentials=list(networks.values()))
+    predictions = predictions_of(
+        structures,
+        evaluations,
+        energies,
+        label=arguments.label or Path(saved or "").stem,
+        potentials=list(networks.values()),
+    )
     errors = errors_in(predictions)
     lines = error_lines(errors)
     if lines:
@@ -127,8 +150,10 @@ def _relaxed(
             result = relax(structure, tables, options, threads)
             moved = np.linalg.norm(result.structure.positions - structure.positions, axis=1).max(initial=0.0)
             largest = np.linalg.norm(result.evaluation.forces, axis=1).max(initial=0.0)
-            print(f"{structure.name}: {'relaxed' if result.converged else 'NOT relaxed'} in {result.n_steps} steps, "
-                  f"largest |F| {largest:.5f} eV/Å, largest displacement {moved:.4f} Å")
+            print(
+                f"{structure.name}: {'relaxed' if result.converged else 'NOT relaxed'} in {result.n_steps} steps, "
+                f"largest |F| {largest:.5f} eV/Å, largest displacement {moved:.4f} Å"
+            )
             relaxed.append(result.structure)
             outcomes.append({"steps": result.n_steps, "converged": result.converged, "largest_displacement": moved})
             update(done)
@@ -186,8 +211,10 @@ def _row(structure: Structure, evaluation: Evaluation, energies: dict[str, float
 def _print_structure(structure: Structure, row: dict[str, Any], settings: PredictInput, with_tables: bool) -> None:
     """Print what ænet prints of a structure, with units."""
     reference = "" if row["energy_ref"] is None else f"  reference {row['energy_ref']:.8f} eV"
-    print(f"{structure.name}: {structure.n_atoms} atoms, total energy {row['energy']:.8f} eV, "
-          f"cohesive energy {row['cohesive_energy']:.8f} eV{reference}")
+    print(
+        f"{structure.name}: {structure.n_atoms} atoms, total energy {row['energy']:.8f} eV, "
+        f"cohesive energy {row['cohesive_energy']:.8f} eV{reference}"
+    )
     if not with_tables:
         return
     forces = row["forces"] if settings.forces or settings.relax is not None else None
@@ -207,10 +234,14 @@ def _print_structure(structure: Structure, row: dict[str, Any], settings: Predic
     if forces is not None and structure.n_atoms:
         norms = np.linalg.norm(forces, axis=1)
         mean = forces.mean(axis=0)
-        print(f"  mean force {mean[0]:.6f} {mean[1]:.6f} {mean[2]:.6f} eV/Å, rms |F| "
-              f"{np.sqrt((norms**2).mean()):.6f} eV/Å, largest |F| {norms.max():.6f} eV/Å (atom {norms.argmax() + 1})")
+        print(
+            f"  mean force {mean[0]:.6f} {mean[1]:.6f} {mean[2]:.6f} eV/Å, rms |F| "
+            f"{np.sqrt((norms**2).mean()):.6f} eV/Å, largest |F| {norms.max():.6f} eV/Å (atom {norms.argmax() + 1})"
+        )
     if row["stress"] is not None and settings.forces:
         s = row["stress"]
-        print(f"  stress xx {s[0, 0]:.8f} yy {s[1, 1]:.8f} zz {s[2, 2]:.8f} "
-              f"yz {s[1, 2]:.8f} xz {s[0, 2]:.8f} xy {s[0, 1]:.8f} eV/Å³")
+        print(
+            f"  stress xx {s[0, 0]:.8f} yy {s[1, 1]:.8f} zz {s[2, 2]:.8f} "
+            f"yz {s[1, 2]:.8f} xz {s[0, 2]:.8f} xy {s[0, 1]:.8f} eV/Å³"
+        )
     print()

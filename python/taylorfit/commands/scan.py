@@ -13,28 +13,39 @@ from typing import Any
 
 import numpy as np
 
-from ..training.checkpoint import checkpoint_path
-from ..training.committee import best_epoch_of
-from ..engine import available_threads
-from ..errors import InputError, TaylorfitError
-from ..tools.atomic_write import check_writable
-from ..formats.structures.extxyz import write_extxyz
-from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
-from ..settings.keyword_file import FileEntry
-from ..formats.report_file import write_report
-from ..settings.scan import ScanInput, describe_keywords, read_scan_input
-from ..formats.scan_table import (
-    ENERGY_RMSE, FORCE_MAE, FORCE_NORM, KEY, LAST, MEASURES, TEST_RMSE, Row, coordinates, number, option_columns,
-    read_scan_table, write_scan_table,
-)
-from ..formats.structures.files import read_structures
-from ..settings.train import TrainInput, read_train_input, write_train_input
-from ..tools.interrupts import INTERRUPTED
-from ..tools.parallel import Job, Outcome, logged, run_jobs
-from ..training.prepare import prepare
-from ..tools.progress import duration, progress_of_jobs, told_progress
 from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of, set_key
 from ..analysis.scan_groups import POINT_REPORT, best_and_median, point_folder, seed_groups, varied_columns
+from ..engine import available_threads
+from ..errors import InputError, TaylorfitError
+from ..formats.report_file import write_report
+from ..formats.scan_table import (
+    ENERGY_RMSE,
+    FORCE_MAE,
+    FORCE_NORM,
+    KEY,
+    LAST,
+    MEASURES,
+    TEST_RMSE,
+    Row,
+    coordinates,
+    number,
+    option_columns,
+    read_scan_table,
+    write_scan_table,
+)
+from ..formats.structures.extxyz import write_extxyz
+from ..formats.structures.files import read_structures
+from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
+from ..settings.keyword_file import FileEntry
+from ..settings.scan import ScanInput, describe_keywords, read_scan_input
+from ..settings.train import TrainInput, read_train_input, write_train_input
+from ..tools.atomic_write import check_writable
+from ..tools.interrupts import INTERRUPTED
+from ..tools.parallel import Job, Outcome, logged, run_jobs
+from ..tools.progress import duration, progress_of_jobs, told_progress
+from ..training.checkpoint import checkpoint_path
+from ..training.committee import best_epoch_of
+from ..training.prepare import prepare
 from . import generate, train
 
 DESCRIPTION = f"""\
@@ -81,8 +92,9 @@ DONE = ("finished", "patience", "converged", "stuck")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("input", metavar="scan.in", help="ænet-style input file")
-    parser.add_argument("--threads", type=int, default=None, metavar="N",
-                        help="threads; overrides THREADS; 0: all cores")
+    parser.add_argument(
+        "--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores"
+    )
     parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N of the axis seeds")
     parser.add_argument("--fresh", action="store_true", help="train everything again, and replace the table")
 
@@ -131,8 +143,11 @@ class PointTask:
     def name(self) -> str:
         """What is trained, in words."""
         words = {"delta_A": "delta", "multiple_a": "a", "beta_A2": "beta", "n_structures": "structures"}
-        return " ".join(value if name in ("mode", "strategy", "network") else f"{words.get(name, name)}={value}"
-                        for name, value in self.row.items() if value)
+        return " ".join(
+            value if name in ("mode", "strategy", "network") else f"{words.get(name, name)}={value}"
+            for name, value in self.row.items()
+            if value
+        )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -151,8 +166,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     sets = list({task.of_set.key: task.of_set for task in waiting}.values())
     missing = [one for one in sets if not one.is_there]
     print(f"scan of {len(tasks)} trainings: " + ", ".join(f"{axis.name} {' '.join(axis.words)}" for axis in scan.axes))
-    print(f"  {len(tasks) - len(waiting)} in {scan.output} already, {len(waiting)} to do, "
-          f"{min(threads, len(waiting))} at a time")
+    print(
+        f"  {len(tasks) - len(waiting)} in {scan.output} already, {len(waiting)} to do, "
+        f"{min(threads, len(waiting))} at a time"
+    )
     print(f"  training sets: {len(missing)} to generate, {len(sets) - len(missing)} there already ({scan.folder}/sets)")
     if not validated:
         print(f"note: no VALIDATION in {scan.train}, so there are no errors of forces")
@@ -161,8 +178,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         _checkpoint(task.folder).unlink(missing_ok=True)
 
     failed_sets, interrupted = _generate(missing, threads)
-    failed = [{"key": task.key, "error": failed_sets[task.of_set.key]}
-              for task in waiting if task.of_set.key in failed_sets]
+    failed = [
+        {"key": task.key, "error": failed_sets[task.of_set.key]} for task in waiting if task.of_set.key in failed_sets
+    ]
     n_before = len(table)
     if not interrupted:
         ready = [task for task in waiting if task.of_set.key not in failed_sets]
@@ -176,13 +194,23 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(line)
     n_trained = len(table) - n_before
     if len(rows) + len(failed) < len(tasks):
-        print(f"{'interrupted' if interrupted else 'stopped'}: {len(rows)} of {len(tasks)} trainings done; "
-              "the same command goes on")
+        print(
+            f"{'interrupted' if interrupted else 'stopped'}: {len(rows)} of {len(tasks)} trainings done; "
+            "the same command goes on"
+        )
     print(f"{scan.output}: {len(table)} rows; {n_trained} trainings in {duration(time.perf_counter() - start)}")
     return {
-        "output": scan.output, "points": len(tasks), "done_before": len(tasks) - len(waiting), "trained": n_trained,
-        "failed": failed, "sets_generated": len(missing) - len(failed_sets), "sets_reused": len(sets) - len(missing),
-        "interrupted": interrupted, "seconds": time.perf_counter() - start, "rows": rows, "summary": summary,
+        "output": scan.output,
+        "points": len(tasks),
+        "done_before": len(tasks) - len(waiting),
+        "trained": n_trained,
+        "failed": failed,
+        "sets_generated": len(missing) - len(failed_sets),
+        "sets_reused": len(sets) - len(missing),
+        "interrupted": interrupted,
+        "seconds": time.perf_counter() - start,
+        "rows": rows,
+        "summary": summary,
         "exit_code": INTERRUPTED if interrupted else TaylorfitError.exit_code if failed else 0,
     }
 
@@ -197,8 +225,13 @@ def first_seeds(scan: ScanInput, n: int) -> ScanInput:
     """
     if n < 1 or not scan.values_of("seeds"):
         raise InputError("--seeds cannot be used", value=n, expected="at least 1, and an axis seeds")
-    return replace(scan, axes=tuple(replace(axis, values=axis.values[:n], words=axis.words[:n])
-                                    if axis.name == "seeds" else axis for axis in scan.axes))
+    return replace(
+        scan,
+        axes=tuple(
+            replace(axis, values=axis.values[:n], words=axis.words[:n]) if axis.name == "seeds" else axis
+            for axis in scan.axes
+        ),
+    )
 
 
 def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
@@ -210,8 +243,13 @@ def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
     for axis in scan.axes:
         for size in axis.values if axis.name == "size" else ():
             if size > n:
-                raise InputError("more structures than there are", file=input_file, line=axis.line, value=size,
-                                 expected=f"at most {n}, those of {scan.generate}")
+                raise InputError(
+                    "more structures than there are",
+                    file=input_file,
+                    line=axis.line,
+                    value=size,
+                    expected=f"at most {n}, those of {scan.generate}",
+                )
     validation = Structures.of(settings.validation, scan.train) if settings.validation else None
     sets: dict[str, SetTask] = {}
     tasks = []
@@ -223,8 +261,11 @@ def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
             if copies is not None:
                 copies = replace(copies, outfile=str(folder / "copies.train"))
             sets[of_set] = SetTask(
-                of_set, folder, replace(base, output=str(folder / "set.train"), derivatives=copies, timing=False),
-                None if point.plan.size is None else structures.subset(point.plan.size))
+                of_set,
+                folder,
+                replace(base, output=str(folder / "set.train"), derivatives=copies, timing=False),
+                None if point.plan.size is None else structures.subset(point.plan.size),
+            )
         key = point_key(point, of_set, validation)
         row = point.row(point.plan.size or n)
         tasks.append(PointTask(key, point, sets[of_set], point_folder(scan.folder, key), row))
@@ -237,8 +278,12 @@ def _refuse_other_inputs(scan: ScanInput, table: Sequence[Row], tasks: Sequence[
     keys = {coordinates(task.row, options): task.key for task in tasks}
     for number_, row in enumerate(table, start=2):
         if keys.get(coordinates(row, options), row[KEY]) != row[KEY]:
-            raise InputError(f"has results of other inputs ({scan.generate}, {scan.train} or structures have changed)",
-                             file=scan.output, line=number_, expected="another OUTPUT, or --fresh to replace it")
+            raise InputError(
+                f"has results of other inputs ({scan.generate}, {scan.train} or structures have changed)",
+                file=scan.output,
+                line=number_,
+                expected="another OUTPUT, or --fresh to replace it",
+            )
 
 
 # --- generate ----------------------------------------------------------------------------------
@@ -248,6 +293,7 @@ def _generate(sets: Sequence[SetTask], threads: int) -> tuple[dict[str, str], bo
     """Generate training sets in parallel; return the errors by key, and whether the user interrupted."""
     failed: dict[str, str] = {}
     with progress_of_jobs("generate", len(sets), 1, "training sets") as bars:
+
         def ended(outcome: Outcome) -> None:
             bars.end(outcome.name)
             if outcome.error is not None:
@@ -281,8 +327,10 @@ def _files_of(entries: Sequence[Entry], folder: Path) -> tuple[FileEntry, ...]:
         if frame is None or len(frames[path]) == 1:
             files.append(FileEntry(path if frame is None else str(folder / f"frames-{len(frames)}.extxyz")))
     for count, (path, chosen) in enumerate(frames.items(), start=1):
-        write_extxyz(folder / f"frames-{count}.extxyz",
-                     (structure for frame, structure in enumerate(read_structures(path)) if frame in chosen))
+        write_extxyz(
+            folder / f"frames-{count}.extxyz",
+            (structure for frame, structure in enumerate(read_structures(path)) if frame in chosen),
+        )
     return tuple(files)
 
 
@@ -293,13 +341,15 @@ def _checkpoint(folder: Path) -> Path:
     return folder / checkpoint_path("train.in")
 
 
-def _train(tasks: Sequence[PointTask], threads: int, scan: ScanInput,
-           table: list[Row]) -> tuple[list[dict[str, str]], bool]:
+def _train(
+    tasks: Sequence[PointTask], threads: int, scan: ScanInput, table: list[Row]
+) -> tuple[list[dict[str, str]], bool]:
     """Train in parallel; add each result to the table and its file; return the failures, and whether interrupted."""
     failed: list[dict[str, str]] = []
     by_name = {str(count): task for count, task in enumerate(tasks, start=1)}
     epochs = max((task.point.settings.iterations for task in tasks), default=0)
     with progress_of_jobs("scan", len(tasks), epochs, "epochs") as bars:
+
         def ended(outcome: Outcome) -> None:
             task = by_name[outcome.name]
             bars.end(outcome.name)
@@ -343,8 +393,10 @@ def result_cells(report: Mapping[str, Any]) -> Row:
     """The cells of the table that come from the report of a training."""
     last = report["epochs"][-1]
     cells = {"epochs": number(last["epoch"]), "best_epoch": number(report["best_epoch"])}
-    for prefix, epoch, validation in (("", best_epoch_of(report), report["validation"]),
-                                      (LAST, last, report["validation_last"])):
+    for prefix, epoch, validation in (
+        ("", best_epoch_of(report), report["validation"]),
+        (LAST, last, report["validation_last"]),
+    ):
         values = {**epoch, **(validation or {})}
         for name, (key, factor) in MEASURES.items():
             value = values.get(key)
@@ -393,11 +445,14 @@ def summary_lines(summary: Sequence[Mapping[str, Any]]) -> list[str]:
     names = [name for name in summary[0] if name not in {m[1] for m in (*SUMMARY, *WITHOUT_VALIDATION)}]
     width = {name: max(len(name), *(len(str(entry[name])) for entry in summary)) for name in names}
     left = "  ".join(f"{name:>{width[name]}}" for name in names)
-    lines = [" " * len(left) + "".join(f"  {title:>22}" for title, _, _ in measures),
-             left + f"  {'best':>10}  {'median':>10}" * len(measures)]
+    lines = [
+        " " * len(left) + "".join(f"  {title:>22}" for title, _, _ in measures),
+        left + f"  {'best':>10}  {'median':>10}" * len(measures),
+    ]
     lines.append("-" * len(lines[1]))
     for entry in summary:
-        cells = [f"  {format(value, form):>10}" for _, name, form in measures
-                 for value in entry.get(name, (np.nan, np.nan))]
+        cells = [
+            f"  {format(value, form):>10}" for _, name, form in measures for value in entry.get(name, (np.nan, np.nan))
+        ]
         lines.append("  ".join(f"{entry[name] or '-':>{width[name]}}" for name in names) + "".join(cells))
     return lines

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from ..data.check import check_structures
+from ..data.propose import Choice, choose, propose_setups
+from ..data.survey import COINCIDING, REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
 from ..errors import InputError
-from ..tools.atomic_write import check_writable
-from ..settings.generate import GenerateInput, TaylorOptions, write_generate_input
-from ..settings.keyword_file import FileEntry
 from ..formats.aenet.setup_file import write_setup
 from ..formats.structures.files import expand_patterns
-from ..settings.forces import ForceMode
-from ..settings.train import NetworkSpec, TrainInput, write_train_input
-from ..tools.progress import progress
-from ..data.propose import Choice, choose, propose_setups
 from ..model.structure import Structure
-from ..data.survey import COINCIDING, REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
+from ..settings.forces import ForceMode
+from ..settings.generate import GenerateInput, TaylorOptions, write_generate_input
+from ..settings.keyword_file import FileEntry
+from ..settings.train import NetworkSpec, TrainInput, write_train_input
 from ..taylor.selection import count_skipped, select_all
+from ..tools.atomic_write import check_writable
+from ..tools.progress import progress
 from .sources import read_all
 
 HIDDEN = ((15, "tanh"), (15, "tanh"))
@@ -72,18 +72,24 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         found = survey(structures, species, update)
     nearest = min(found.shortest, key=found.shortest.__getitem__, default=None)
     if nearest is not None and found.shortest[nearest] < COINCIDING:
-        raise InputError(f"atoms {'-'.join(nearest)} all but coincide", file=found.where[nearest],
-                         value=f"{found.shortest[nearest]:.4g} Å", expected=f"more than {COINCIDING:g} Å")
+        raise InputError(
+            f"atoms {'-'.join(nearest)} all but coincide",
+            file=found.where[nearest],
+            value=f"{found.shortest[nearest]:.4g} Å",
+            expected=f"more than {COINCIDING:g} Å",
+        )
     fit = fit_atomic_energies(structures, species)
     choice = choose(found)
     setups = propose_setups(found, choice, arguments.behler)
-    energies = {symbol: 0.0 for symbol in species} if fit is None else fit.energies
+    energies = dict.fromkeys(species, 0.0) if fit is None else fit.energies
     n_forces = sum(structure.forces is not None for structure in structures)
     selections = select_all(structures)
     with_copies = any(selection.reason is None for selection in selections)
 
-    print(f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
-          f"forces in {n_forces} structures")
+    print(
+        f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
+        f"forces in {n_forces} structures"
+    )
     _print_check(structures, energies)
     _print_energies(fit, structures)
     _print_survey(found, len(structures))
@@ -103,15 +109,25 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print("\nWritten: " + " ".join(map(str, targets)))
     print("Next:")
     for line in ([f"cd {shlex.quote(str(directory))}"] if arguments.output not in (".", "") else []) + [
-            "python -m taylorfit generate generate.in", "python -m taylorfit train train.in"]:
+        "python -m taylorfit generate generate.in",
+        "python -m taylorfit train train.in",
+    ]:
         print(f"  {line}")
     return {
-        "species": list(species), "structures": len(structures), "atomic_energies": energies,
-        "atomic_energy_rank": fit.rank if fit else 0, "atomic_energy_rmse": fit.rmse if fit else None,
+        "species": list(species),
+        "structures": len(structures),
+        "atomic_energies": energies,
+        "atomic_energy_rank": fit.rank if fit else 0,
+        "atomic_energy_rmse": fit.rmse if fit else None,
         "shortest_distances": {"-".join(pair): r for pair, r in found.shortest.items()},
-        "radii": found.radii, "neighbours": dict(zip(species, found.mean_neighbours)),
-        "radial_cutoff": choice.radial_cutoff, "angular_cutoff": choice.angular_cutoff, "r_min": choice.r_min,
-        "delta": choice.delta if with_copies else None, "reasons": list(choice.reasons), "files": [str(t) for t in targets],
+        "radii": found.radii,
+        "neighbours": dict(zip(species, found.mean_neighbours)),
+        "radial_cutoff": choice.radial_cutoff,
+        "angular_cutoff": choice.angular_cutoff,
+        "r_min": choice.r_min,
+        "delta": choice.delta if with_copies else None,
+        "reasons": list(choice.reasons),
+        "files": [str(t) for t in targets],
     }
 
 
@@ -126,28 +142,43 @@ def _print_energies(fit: AtomicEnergyFit | None, structures: list[Structure]) ->
     if fit is None:
         print("  only cohesive energies in the files, so none are needed: 0")
         return
-    print("  " + ", ".join(f"{symbol} {energy:.6f}" for symbol, energy in fit.energies.items())
-          + f"; from {fit.n_structures} structures, the rest is {fit.rmse:.4f} eV/atom (RMS)")
+    print(
+        "  "
+        + ", ".join(f"{symbol} {energy:.6f}" for symbol, energy in fit.energies.items())
+        + f"; from {fit.n_structures} structures, the rest is {fit.rmse:.4f} eV/atom (RMS)"
+    )
     if not fit.determined:
         what = "composition" if fit.rank == 1 else "independent compositions"
-        print(f"  warning: {fit.rank} {what} cannot determine {len(fit.energies)} energies; the open part is the mean "
-              "energy per atom.\n  For training any choice will do; for energies of formation put in those of free atoms.")
+        print(
+            f"  warning: {fit.rank} {what} cannot determine {len(fit.energies)} energies; the open part is the mean "
+            "energy per atom.\n  For training any choice will do; for energies of formation put in those of free atoms."
+        )
     if fit.n_structures < len(structures):
-        print(f"  {len(structures) - fit.n_structures} structures state only a cohesive energy and are left out of the fit")
+        print(
+            f"  {len(structures) - fit.n_structures} structures state only a cohesive energy and are left out of the fit"
+        )
 
 
 def _print_survey(found: Survey, n_structures: int) -> None:
-    sample = "" if found.n_structures == n_structures else f" (every {round(n_structures / found.n_structures)}th structure)"
+    sample = (
+        "" if found.n_structures == n_structures else f" (every {round(n_structures / found.n_structures)}th structure)"
+    )
     print(f"\nShortest distances{sample}, Å")
     for pair in combinations_with_replacement(found.species, 2):
-        text = f"{found.shortest[pair]:.4f}  in {found.where[pair]}" if pair in found.shortest else f"none within {REACH:g}"
+        text = (
+            f"{found.shortest[pair]:.4f}  in {found.where[pair]}"
+            if pair in found.shortest
+            else f"none within {REACH:g}"
+        )
         print(f"  {'-'.join(pair):6s} {text}")
     shown = range(3, len(found.radii), 2)
     print("Neighbours, mean (largest) number within")
     print("  Å      " + "".join(f"{found.radii[i]:>13.1f}" for i in shown))
     for t, symbol in enumerate(found.species):
-        print(f"  {symbol:6s} " + "".join(
-            f"{f'{found.mean_neighbours[t, i]:.1f} ({found.most_neighbours[t, i]})':>13s}" for i in shown))
+        print(
+            f"  {symbol:6s} "
+            + "".join(f"{f'{found.mean_neighbours[t, i]:.1f} ({found.most_neighbours[t, i]})':>13s}" for i in shown)
+        )
 
 
 def _entries(given: list[str], paths: list[str], directory: Path) -> tuple[FileEntry, ...]:
@@ -166,16 +197,20 @@ def _generate(
     return GenerateInput(
         types=tuple((symbol, energies[symbol]) for symbol in species),
         setups={symbol: f"{symbol}.fingerprint.stp" for symbol in species},
-        files=files, output="data.train",
-        derivatives=None if choice is None else TaylorOptions(
-            delta=choice.delta, fraction=FRACTION, outfile="data.taylor.train"),
+        files=files,
+        output="data.train",
+        derivatives=None
+        if choice is None
+        else TaylorOptions(delta=choice.delta, fraction=FRACTION, outfile="data.taylor.train"),
     )
 
 
 def _train(species: tuple[str, ...], with_copies: bool) -> TrainInput:
     return TrainInput(
         forces=ForceMode("centred") if with_copies else ForceMode(),
-        trainingset="data.train", taylorset=("data.taylor.train",) if with_copies else (),
+        trainingset="data.train",
+        taylorset=("data.taylor.train",) if with_copies else (),
         networks=tuple(NetworkSpec(symbol, f"{symbol}.nn", HIDDEN) for symbol in species),
-        iterations=ITERATIONS, patience=PATIENCE,
+        iterations=ITERATIONS,
+        patience=PATIENCE,
     )

@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import math
 
-from ..generation.copy_plan import find_curvature
 from ..errors import InputError
-from ..settings.generate import read_generate_input
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import expand_patterns, read_structures
-from ..settings.displacements import TaylorOptions, read_curvature
-from ..tools.progress import progress
+from ..generation.copy_plan import find_curvature
 from ..model.structure import Structure
+from ..settings.displacements import TaylorOptions, read_curvature
+from ..settings.generate import read_generate_input
 from ..taylor.curvature import Curvature
+from ..tools.progress import progress
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `structure_sources` reads."""
-    parser.add_argument("structures", nargs="+", metavar="STRUCTURES",
-                        help="structure files or patterns, or generate.in, which lists them")
+    parser.add_argument(
+        "structures",
+        nargs="+",
+        metavar="STRUCTURES",
+        help="structure files or patterns, or generate.in, which lists them",
+    )
     parser.add_argument("--temperature", type=float, metavar="K", help="of the dynamics all structures come from")
     parser.add_argument("--potential", metavar="NN,NN", help="files of a first potential, e.g. O.nn,H.nn")
     parser.add_argument("--curvature", metavar="S:K,S:K", help="mean force constants in eV/Å², e.g. O:33.9,H:16.9")
@@ -45,7 +49,8 @@ def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorO
         raise InputError("--temperature is not positive", value=temperature, expected="K > 0")
     given = temperature is not None or arguments.potential or arguments.curvature
     options = TaylorOptions(
-        seed=known.seed, outfile=known.outfile or "data.taylor.train",
+        seed=known.seed,
+        outfile=known.outfile or "data.taylor.train",
         temperature=temperature if given else known.temperature,
         potential=tuple(arguments.potential.split(",")) if arguments.potential else None if given else known.potential,
         curvature=read_curvature(arguments.curvature) if arguments.curvature else None if given else known.curvature,

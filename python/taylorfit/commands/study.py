@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, TaylorfitError
-from ..tools.atomic_write import check_writable
-from .in_process import working_directory
-from ..tools.interrupts import INTERRUPTED
 from ..plotting import require_matplotlib
 from ..reporting.document import Document, Table, text_lines, write_document
 from ..studies import STUDIES, find_study
 from ..studies.study import Options, Study
+from ..tools.atomic_write import check_writable
+from ..tools.interrupts import INTERRUPTED
+from .in_process import working_directory
 
 RESULTS = "RESULTS.md"
 """In the folder of a study."""
 
-DESCRIPTION = """\
+DESCRIPTION = (
+    """\
 Repeat a study: copy its input files into a folder, run them, and write tables and figures,
 the paper's numbers beside those here, to FOLDER/RESULTS.md.
 
-""" + "\n".join(f"  {name:14s} {line}" for name, line in STUDIES.items()) + """
+"""
+    + "\n".join(f"  {name:14s} {line}" for name, line in STUDIES.items())
+    + """
 
 Examples: python -m taylorfit study lj-dimer --full
           python -m taylorfit study lmnto --quick --data lmnto/train.tar.xz
@@ -34,6 +37,7 @@ after an interruption, and what is there by then is in RESULTS.md. Needs matplot
 
 Keys of the report: study, scale, folder, steps (list of name, exit code; null: left out), results (files written).
 """
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scale = parser.add_mutually_exclusive_group(required=True)
     scale.add_argument("--quick", dest="scale", action="store_const", const="quick", help="minutes on two cores")
     scale.add_argument("--full", dest="scale", action="store_const", const="full", help="the paper's size")
-    parser.add_argument("--data", type=Path, metavar="PATH",
-                        help="structures: a folder or archive (.tar.xz) of XSF files, or a folder with train.tar.xz")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="structures: a folder or archive (.tar.xz) of XSF files, or a folder with train.tar.xz",
+    )
     parser.add_argument("--seeds", type=int, metavar="N", help="no more than the first N seeds")
     parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads; 0: all cores")
     parser.add_argument("--results-only", action="store_true", help="only write RESULTS.md from what is there")
@@ -74,8 +82,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if code:
         again = shlex.join(["python", "-m", "taylorfit", "study", study.name, str(folder), f"--{arguments.scale}"])
         print(f"{'interrupted' if code == INTERRUPTED else 'a step has failed'}; {again} goes on from here")
-    return {"study": study.name, "scale": arguments.scale, "folder": str(folder), "steps": steps,
-            "results": [str(folder / file) for file in files], "exit_code": code}
+    return {
+        "study": study.name,
+        "scale": arguments.scale,
+        "folder": str(folder),
+        "steps": steps,
+        "results": [str(folder / file) for file in files],
+        "exit_code": code,
+    }
 
 
 def _run_steps(study: Study, options: Options) -> tuple[list[dict[str, Any]], int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..generation.copy_plan import forecast_report, lengths
+from ..data.survey import survey
 from ..engine import available_threads
+from ..generation.copy_plan import forecast_report, lengths
+from ..generation.suggest import MODES, RULE_OF_THUMB, Alternative, force_statistics, suggest
 from ..settings.displacements import format_derivatives
 from ..tools.progress import progress
-from ..generation.suggest import MODES, RULE_OF_THUMB, Alternative, force_statistics, suggest
-from ..data.survey import survey
 from .sources import add_source_arguments, known_curvature, read_all, structure_sources
 
 DESCRIPTION = """\
@@ -33,8 +33,12 @@ fraction, strategy, delta (species → Å), reasons, alternatives (title, delta,
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     add_source_arguments(parser)
-    parser.add_argument("--mode", choices=tuple(MODES), default="centred",
-                        help="training that the block is for, as in FORCES of train.in (default: %(default)s)")
+    parser.add_argument(
+        "--mode",
+        choices=tuple(MODES),
+        default="centred",
+        help="training that the block is for, as in FORCES of train.in (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -43,21 +47,27 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     structures = read_all(paths)
     species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
     n_forces = sum(structure.forces is not None for structure in structures)
-    print(f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
-          f"forces in {n_forces} structures")
+    print(
+        f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
+        f"forces in {n_forces} structures"
+    )
     with progress("survey", len(structures)) as update:
         shortest = {"-".join(pair): r for pair, r in survey(structures, species, update).shortest.items()}
     forces = force_statistics(structures)
     curvature = known_curvature(structures, options, arguments.threads or available_threads())
     found = suggest(structures, curvature, shortest, arguments.mode, options.outfile)
 
-    print("Forces, eV/Å per component (rms) and largest norm: "
-          + ", ".join(f"{symbol} {values['rms']:.3f} {values['largest']:.2f}" for symbol, values in forces.items()))
+    print(
+        "Forces, eV/Å per component (rms) and largest norm: "
+        + ", ".join(f"{symbol} {values['rms']:.3f} {values['largest']:.2f}" for symbol, values in forces.items())
+    )
     print("Shortest distances, Å: " + ", ".join(f"{pair} {r:.3f}" for pair, r in shortest.items()))
     if shortest:
         low, high = (part * min(shortest.values()) for part in RULE_OF_THUMB)
-        print(f"Rule of thumb, {100 * RULE_OF_THUMB[0]:g} to {100 * RULE_OF_THUMB[1]:g} % of the shortest bond: "
-              f"{low:.3g} to {high:.3g} Å")
+        print(
+            f"Rule of thumb, {100 * RULE_OF_THUMB[0]:g} to {100 * RULE_OF_THUMB[1]:g} % of the shortest bond: "
+            f"{low:.3g} to {high:.3g} Å"
+        )
     if curvature is not None:
         print(f"Mean force constants: {curvature.text}")
     _print_alternatives(found.alternatives)
@@ -68,22 +78,34 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print(f"\nDERIVATIVES\n{block}")
     deltas = {symbol: found.options.delta_of(symbol) for symbol in species}
     return {
-        "structures": len(structures), "forces": forces, "shortest_distances": shortest,
+        "structures": len(structures),
+        "forces": forces,
+        "shortest_distances": shortest,
         "curvature": None if curvature is None else dict(curvature.constants),
-        "curvature_source": None if curvature is None else curvature.source, "mode": arguments.mode,
-        "derivatives": block, "fraction": found.options.fraction, "strategy": found.options.strategy,
-        "delta": deltas, "reasons": list(found.reasons),
-        "alternatives": [{"title": a.title, "delta": a.deltas, "forecast": forecast_report(a.expected, a.left)}
-                         for a in found.alternatives],
+        "curvature_source": None if curvature is None else curvature.source,
+        "mode": arguments.mode,
+        "derivatives": block,
+        "fraction": found.options.fraction,
+        "strategy": found.options.strategy,
+        "delta": deltas,
+        "reasons": list(found.reasons),
+        "alternatives": [
+            {"title": a.title, "delta": a.deltas, "forecast": forecast_report(a.expected, a.left)}
+            for a in found.alternatives
+        ],
     }
 
 
 def _print_alternatives(alternatives: tuple[Alternative, ...]) -> None:
     if not alternatives:
         return
-    print("\nDisplacements                         signal      bias   scatter  error/signal   largest displacement\n"
-          "                                           meV/atom of the copies' energies")
+    print(
+        "\nDisplacements                         signal      bias   scatter  error/signal   largest displacement\n"
+        "                                           meV/atom of the copies' energies"
+    )
     for a in alternatives:
         shown = forecast_report(a.expected, a.left)
-        print(f"  {a.title:34s} {shown['signal']:7.3f} {shown['bias']:9.3f} {shown['scatter']:9.3f} "
-              f"{shown['ratio']:13.2f}   {lengths(a.deltas)}")
+        print(
+            f"  {a.title:34s} {shown['signal']:7.3f} {shown['bias']:9.3f} {shown['scatter']:9.3f} "
+            f"{shown['ratio']:13.2f}   {lengths(a.deltas)}"
+        )

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from ..analysis.errors import ERROR_KEYS, Errors, error_lines, validate
-from ..training.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
-from ..training.committee import train_committee
 from ..engine import Lbfgs, PotentialTables, available_threads
-from ..tools.atomic_write import atomic_write, check_writable
 from ..formats.aenet.energies_file import write_energies
 from ..settings.forces import WITH_BETA
 from ..settings.train import TrainInput, describe_keywords, read_train_input
+from ..tools.atomic_write import atomic_write, check_writable
 from ..tools.interrupts import INTERRUPTED, STOP_FILE, stop_requested
-from ..training.optimisers import make_optimiser, method_notes
-from ..training.networks import potentials_from, write_potentials
-from ..training.prepare import Problem, prepare
 from ..tools.progress import duration, progress
+from ..training.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
+from ..training.committee import train_committee
 from ..training.loop import BOTH, Epoch, Training
+from ..training.networks import potentials_from, write_potentials
+from ..training.optimisers import make_optimiser, method_notes
+from ..training.prepare import Problem, prepare
 
 DESCRIPTION = f"""\
 Train ANN potentials on a training set of generate: on energies alone, on Taylor copies in
@@ -71,9 +71,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="train.in", help="ænet-style input file")
     parser.add_argument("--resume", action="store_true", help="continue exactly from the checkpoint of this input file")
     parser.add_argument("--fresh", action="store_true", help="start from random weights even if potential files exist")
-    parser.add_argument("--committee", type=int, default=None, metavar="N",
-                        help="train N networks from different random weights; overrides COMMITTEE")
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores")
+    parser.add_argument(
+        "--committee",
+        type=int,
+        default=None,
+        metavar="N",
+        help="train N networks from different random weights; overrides COMMITTEE",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores"
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -95,8 +102,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return fit(problem, checkpoint, problem.identity(), arguments.resume)
 
 
-def fit(problem: Problem, checkpoint: Path, identity: str, resume: bool = False,
-        show: Callable[..., Any] = progress) -> dict[str, Any]:
+def fit(
+    problem: Problem, checkpoint: Path, identity: str, resume: bool = False, show: Callable[..., Any] = progress
+) -> dict[str, Any]:
     """Train from the networks of `problem`, or `resume` from the checkpoint; return the report.
 
     Parameters
@@ -113,11 +121,16 @@ def fit(problem: Problem, checkpoint: Path, identity: str, resume: bool = False,
     optimiser = make_optimiser(settings.method, start, settings.sampling, settings.seed)
     train, test, checks = problem.losses()
     training = Training(
-        train, test, optimiser,
+        train,
+        test,
+        optimiser,
         validate=(lambda weights: _validate(problem, weights)) if problem.validation else None,
-        validation_every=settings.validationevery, checks=checks,
+        validation_every=settings.validationevery,
+        checks=checks,
         beta_at=settings.forces.beta_at if problem.mode in WITH_BETA else None,
-        criterion=problem.criterion, criterion_beta=settings.forces.final_beta)
+        criterion=problem.criterion,
+        criterion_beta=settings.forces.final_beta,
+    )
     if resume:
         training.restore(load_checkpoint(checkpoint, identity))
         print(f"\nresumed from {checkpoint} at epoch {training.state.next_epoch - 1}")
@@ -126,7 +139,9 @@ def fit(problem: Problem, checkpoint: Path, identity: str, resume: bool = False,
     return _finish(training, problem, interrupted, checkpoint)
 
 
-def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity: str, show: Callable[..., Any]) -> bool:
+def _run_epochs(
+    training: Training, problem: Problem, checkpoint: Path, identity: str, show: Callable[..., Any]
+) -> bool:
     """Run to the end, printing epochs and writing checkpoints; return whether the user interrupted."""
     settings, state = problem.settings, training.state
     n = settings.iterations
@@ -140,12 +155,15 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
     if not quiet:
         if n - first > 10:
             _estimate_time(training, n - first + 1)
-        extra = (("  |F RMSE (eV/Å)|" if with_forces else "")
-                 + ("  |--VALIDATION: E RMSE, F MAE, mean |F − F_ref|--|" if problem.validation else ""))
+        extra = ("  |F RMSE (eV/Å)|" if with_forces else "") + (
+            "  |--VALIDATION: E RMSE, F MAE, mean |F − F_ref|--|" if problem.validation else ""
+        )
         print(f"\n        |-----TRAIN (eV/atom)------|  |------TEST (eV/atom)------|{extra}")
-        print(" epoch          MAE         RMSE            MAE         RMSE"
-              + ("      train    test" if with_forces else "")
-              + ("         eV/atom       eV/Å    eV/Å" if problem.validation else ""))
+        print(
+            " epoch          MAE         RMSE            MAE         RMSE"
+            + ("      train    test" if with_forces else "")
+            + ("         eV/atom       eV/Å    eV/Å" if problem.validation else "")
+        )
     interrupted = False
     saved = first - 1
     shown = -1
@@ -155,8 +173,11 @@ def _run_epochs(training: Training, problem: Problem, checkpoint: Path, identity
                 if not quiet and (epoch.epoch % every == 0 or epoch.epoch == n):
                     print(_epoch_line(epoch, state.validation, with_forces), flush=True)
                     shown = epoch.epoch
-                update(epoch.epoch, f"train {1e3 * epoch.train_rmse:.2f}, test {1e3 * epoch.test_rmse:.2f} meV/atom"
-                       + _force_note(epoch, state.validation))
+                update(
+                    epoch.epoch,
+                    f"train {1e3 * epoch.train_rmse:.2f}, test {1e3 * epoch.test_rmse:.2f} meV/atom"
+                    + _force_note(epoch, state.validation),
+                )
                 if settings.checkpoint and epoch.epoch - saved >= settings.checkpoint:
                     save_checkpoint(checkpoint, training.arrays(), identity)
                     saved = epoch.epoch
@@ -182,17 +203,24 @@ def _estimate_time(training: Training, n_epochs: int) -> None:
     start = time.perf_counter()
     training.train(weights)
     each = time.perf_counter() - start
-    print(f"estimated time: {duration(each * n_epochs)} for {n_epochs} epochs, {1e3 * each:.1f} ms each"
-          + ("" if training.optimiser.full_batch else " (one loss and gradient; a pass of this method takes longer)"), flush=True)
+    print(
+        f"estimated time: {duration(each * n_epochs)} for {n_epochs} epochs, {1e3 * each:.1f} ms each"
+        + ("" if training.optimiser.full_batch else " (one loss and gradient; a pass of this method takes longer)"),
+        flush=True,
+    )
 
 
 def _epoch_line(epoch: Epoch, validation: list[tuple[int, Errors]], with_forces: bool) -> str:
     """A line of the table in ænet's layout; force and validation errors where this epoch has them."""
-    line = (f"{epoch.epoch:6d} {epoch.train_mae:12.6E} {epoch.train_rmse:12.6E}   "
-            f"{epoch.test_mae:12.6E} {epoch.test_rmse:12.6E} <")
+    line = (
+        f"{epoch.epoch:6d} {epoch.train_mae:12.6E} {epoch.train_rmse:12.6E}   "
+        f"{epoch.test_mae:12.6E} {epoch.test_rmse:12.6E} <"
+    )
     if with_forces:
-        line += "".join("       -" if value is None else f"  {value:6.4f}"
-                        for value in (epoch.train_force_rmse, epoch.test_force_rmse))
+        line += "".join(
+            "       -" if value is None else f"  {value:6.4f}"
+            for value in (epoch.train_force_rmse, epoch.test_force_rmse)
+        )
     if not validation or validation[-1][0] != epoch.epoch:
         return line
     errors = validation[-1][1]
@@ -230,46 +258,68 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
 
     print()
     status = _status(training, settings, interrupted)
-    reasons = {"converged": "the gradient is zero to the tolerance",
-               "stuck": "no further descent is possible within rounding",
-               "patience": f"no better epoch for {settings.patience} epochs (PATIENCE)"}
+    reasons = {
+        "converged": "the gradient is zero to the tolerance",
+        "stuck": "no further descent is possible within rounding",
+        "patience": f"no better epoch for {settings.patience} epochs (PATIENCE)",
+    }
     if status in reasons:
         print(f"stopped at epoch {last.epoch}: {reasons[status]}")
     criterion = "test" if training.test else "training"
     what = f"{criterion} error of energies and forces" if training.criterion == BOTH else f"{criterion} RMSE"
-    print(f"best epoch {best.epoch} (smallest {what}): {_rmse_text(best, training)}; "
-          f"last epoch {last.epoch}: {_rmse_text(last, training)}")
+    print(
+        f"best epoch {best.epoch} (smallest {what}): {_rmse_text(best, training)}; "
+        f"last epoch {last.epoch}: {_rmse_text(last, training)}"
+    )
     per_epoch = state.seconds / len(state.history)
     print(f"{len(state.history)} epochs in {duration(state.seconds)}, {1e3 * per_epoch:.1f} ms each")
 
     validation: dict[str, Any] = {"validation": None, "validation_last": None}
     if problem.validation:
-        for key, weights, title in (("validation", state.best_weights, "best"), ("validation_last", state.last_weights, "last")):
+        for key, weights, title in (
+            ("validation", state.best_weights, "best"),
+            ("validation_last", state.last_weights, "last"),
+        ):
             if key == "validation" or last is not best:
                 errors = _validate(problem, weights)
             validation[key] = errors.as_dict()
             print(f"validation, {title} epoch:")
             for line in error_lines(errors):
                 print(f"  {line}")
-    print(f"potentials: {' '.join(files)} (best), the same with .last"
-          + (f"; checkpoint {checkpoint}" if settings.checkpoint else ""))
+    print(
+        f"potentials: {' '.join(files)} (best), the same with .last"
+        + (f"; checkpoint {checkpoint}" if settings.checkpoint else "")
+    )
     if settings.save_energies:
         _save_energies(training, problem, checkpoint.parent)
     if settings.timing:
         with atomic_write(checkpoint.parent / "train.time") as stream:
-            stream.write(f"# total time (s)  epochs  seconds per epoch\n{state.seconds:.3f} {len(state.history)} {per_epoch:.6f}\n")
+            stream.write(
+                f"# total time (s)  epochs  seconds per epoch\n{state.seconds:.3f} {len(state.history)} {per_epoch:.6f}\n"
+            )
     copies = int(problem.train.is_copy.sum())
     return {
         # Without test structures there is no test error (ænet prints 0 and NaN)
-        "epochs": [asdict(epoch) | ({} if training.test else {"test_mae": None, "test_rmse": None})
-                   for epoch in state.history],
-        "best_epoch": best.epoch, "criterion": training.criterion,
-        "best_value": training.badness(best), "mode": problem.mode, "settings": _settings(problem),
-        "n_train": problem.train.n_structures - copies, "n_test": len(problem.split.test),
-        "n_copies": copies, "n_force_atoms": 0 if problem.forces is None else int(problem.forces.trained_atoms().sum()),
-        "n_weights": len(state.best_weights), "memory_mb": problem.memory / 1e6,
-        "seconds": state.seconds, "seconds_per_epoch": per_epoch, "status": status, "interrupted": interrupted,
-        "potentials": files, **validation,
+        "epochs": [
+            asdict(epoch) | ({} if training.test else {"test_mae": None, "test_rmse": None}) for epoch in state.history
+        ],
+        "best_epoch": best.epoch,
+        "criterion": training.criterion,
+        "best_value": training.badness(best),
+        "mode": problem.mode,
+        "settings": _settings(problem),
+        "n_train": problem.train.n_structures - copies,
+        "n_test": len(problem.split.test),
+        "n_copies": copies,
+        "n_force_atoms": 0 if problem.forces is None else int(problem.forces.trained_atoms().sum()),
+        "n_weights": len(state.best_weights),
+        "memory_mb": problem.memory / 1e6,
+        "seconds": state.seconds,
+        "seconds_per_epoch": per_epoch,
+        "status": status,
+        "interrupted": interrupted,
+        "potentials": files,
+        **validation,
         "validation_history": [{"epoch": epoch, **errors.as_dict()} for epoch, errors in state.validation],
         "exit_code": INTERRUPTED if interrupted else 0,
     }
@@ -279,11 +329,23 @@ def _settings(problem: Problem) -> dict[str, Any]:
     """What a reader of the report wants to know of train.in and the data."""
     s, f = problem.settings, problem.settings.forces
     return {
-        "trainingset": s.trainingset, "taylorset": list(s.taylorset), "species": list(problem.main.species),
-        "networks": {spec.symbol: "-".join(map(str, network.layer_sizes)) for spec, network in zip(
-            sorted(s.networks, key=lambda spec: problem.main.species.index(spec.symbol)), problem.networks)},
-        "method": s.method.name, "loss": s.loss, "iterations": s.iterations, "seed": s.seed, "testpercent": s.testpercent,
-        "threads": problem.threads, "n_atoms": int(problem.train.n_atoms.sum()), "n_validation": len(problem.validation),
+        "trainingset": s.trainingset,
+        "taylorset": list(s.taylorset),
+        "species": list(problem.main.species),
+        "networks": {
+            spec.symbol: "-".join(map(str, network.layer_sizes))
+            for spec, network in zip(
+                sorted(s.networks, key=lambda spec: problem.main.species.index(spec.symbol)), problem.networks
+            )
+        },
+        "method": s.method.name,
+        "loss": s.loss,
+        "iterations": s.iterations,
+        "seed": s.seed,
+        "testpercent": s.testpercent,
+        "threads": problem.threads,
+        "n_atoms": int(problem.train.n_atoms.sum()),
+        "n_validation": len(problem.validation),
         "beta_A2": f.beta if problem.mode in WITH_BETA else None,
         "directions": f.directions if problem.mode == "directional" else None,
     }
@@ -304,8 +366,11 @@ def _status(training: Training, settings: TrainInput, interrupted: bool) -> str:
 
 def _rmse_text(epoch: Epoch, training: Training) -> str:
     test = f", test {1e3 * epoch.test_rmse:.3f}" if training.test else ""
-    forces = "".join(f", {name} forces {value:.4f}" for name, value in (
-        ("train", epoch.train_force_rmse), ("test", epoch.test_force_rmse)) if value is not None)
+    forces = "".join(
+        f", {name} forces {value:.4f}"
+        for name, value in (("train", epoch.train_force_rmse), ("test", epoch.test_force_rmse))
+        if value is not None
+    )
     return f"train {1e3 * epoch.train_rmse:.3f}{test} meV/atom" + (f"{forces} eV/Å" if forces else "")
 
 
@@ -319,5 +384,12 @@ def _save_energies(training: Training, problem: Problem, folder: Path) -> None:
         error = loss(weights, with_gradient=False)[1]
         keep = ~data.is_copy
         reference = data.energy / problem.scaling.energy_scale + data.n_atoms * problem.scaling.energy_shift
-        write_energies(folder / name, problem.main.species, [n for n, k in zip(data.names, keep) if k], data.atom_count[keep],
-                       reference[keep], error[keep], problem.scaling.energy_scale)
+        write_energies(
+            folder / name,
+            problem.main.species,
+            [n for n, k in zip(data.names, keep) if k],
+            data.atom_count[keep],
+            reference[keep],
+            error[keep],
+            problem.scaling.energy_scale,
+        )

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..analysis.measures import robust_deviation
 from ..errors import InputError
-from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 from ..model.structure import Structure
 from ..taylor.selection import STATIONARY_FORCE
+from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 
 KINDS = {
     "units": "energies, forces and positions do not fit together",
@@ -152,15 +152,19 @@ def check_structures(
     for problem in dict.fromkeys(check.problem for check in units if check.problem):
         shown = [
             f"{check.formula}: slope {check.slope:.4g} instead of 1, correlation {check.correlation:.3f}"
-            for check in units if check.problem == problem
+            for check in units
+            if check.problem == problem
         ]
         found.append(Finding("units", f"{KINDS['units']}: {problem} ({'; '.join(shown)})"))
     largest, typical, net = _force_sizes(structures)
     if np.isfinite(typical).any() and np.nanmedian(typical) > _HUGE_FORCE:
-        found.append(Finding(
-            "units", f"forces are implausibly large: median |F| {np.nanmedian(typical):.3g} eV/Å; "
-            "multiplied by 27.2 or 51.4 on the way?",
-        ))
+        found.append(
+            Finding(
+                "units",
+                f"forces are implausibly large: median |F| {np.nanmedian(typical):.3g} eV/Å; "
+                "multiplied by 27.2 or 51.4 on the way?",
+            )
+        )
     cohesion = _cohesion(structures, atomic_energies)
     if cohesion is not None and abs(cohesion) > _HUGE_COHESION:
         found.append(Finding("atomic-energies", f"{KINDS['atomic-energies']}: median {cohesion:.4g} eV/atom remain"))
@@ -235,7 +239,8 @@ def _cohesion(structures: Sequence[Structure], atomic_energies: Mapping[str, flo
         return None
     values = [
         (s.energy - sum(atomic_energies.get(symbol, 0.0) for symbol in s.symbols)) / s.n_atoms
-        for s in structures if s.energy is not None and not s.cohesive_energy and s.n_atoms
+        for s in structures
+        if s.energy is not None and not s.cohesive_energy and s.n_atoms
     ]
     return float(np.median(values)) if values else None
 
@@ -309,8 +314,10 @@ def _report_distances(
             short.update(index for d, index in entries if d < limit)
             details.append(f"{pair} {distance.min():.3f} Å (usually {np.median(distance):.3f})")
     report("short-distance", short, ": " + ", ".join(details))
-    with_forces = {pair: [d for d, index in entries if structures[index].forces is not None]
-                   for pair, entries in sorted(found.items())}
+    with_forces = {
+        pair: [d for d, index in entries if structures[index].forces is not None]
+        for pair, entries in sorted(found.items())
+    }
     return {pair: float(min(distances)) for pair, distances in with_forces.items() if distances}
 
 

@@ -50,8 +50,12 @@ def choose(survey: Survey) -> Choice:
     r = DEFAULT_SHORTEST if shortest is None else shortest
     delta = float(f"{DELTA_FRACTION * r:.2g}")
     return Choice(
-        radial_cutoff=radial, angular_cutoff=min(angular, radial), radial_order=round(ORDER_PER_LENGTH * radial),
-        angular_order=ANGULAR_ORDER, r_min=math.floor(100 * R_MIN_FRACTION * r) / 100, delta=delta,
+        radial_cutoff=radial,
+        angular_cutoff=min(angular, radial),
+        radial_order=round(ORDER_PER_LENGTH * radial),
+        angular_order=ANGULAR_ORDER,
+        r_min=math.floor(100 * R_MIN_FRACTION * r) / 100,
+        delta=delta,
         reasons=(
             f"radial cutoff {radial:g} Å: {radial_reason}",
             f"angular cutoff {min(angular, radial):g} Å: {angular_reason}",
@@ -88,8 +92,13 @@ def propose_setups(survey: Survey, choice: Choice, behler: bool = False) -> list
         return [_behler(symbol, survey.species, choice) for symbol in survey.species]
     return [
         chebyshev_setup(
-            symbol, survey.species, radial_cutoff=choice.radial_cutoff, radial_order=choice.radial_order,
-            angular_cutoff=choice.angular_cutoff, angular_order=choice.angular_order, r_min=choice.r_min,
+            symbol,
+            survey.species,
+            radial_cutoff=choice.radial_cutoff,
+            radial_order=choice.radial_order,
+            angular_cutoff=choice.angular_cutoff,
+            angular_order=choice.angular_order,
+            r_min=choice.r_min,
             description=f"  Chebyshev descriptor of {symbol}, proposed by taylorfit setup$$",
         )
         for symbol in survey.species
@@ -118,8 +127,13 @@ def _behler(symbol: str, species: tuple[str, ...], choice: Choice) -> Descriptor
                 neighbours.append((t, u))
     table = np.array(parameters)
     return DescriptorSetup(
-        species=symbol, environment=species, basis="Behler2011", function=np.array(function, dtype=np.int32),
-        parameters=table, neighbours=np.array(neighbours, dtype=np.int32), r_min=choice.r_min,
+        species=symbol,
+        environment=species,
+        basis="Behler2011",
+        function=np.array(function, dtype=np.int32),
+        parameters=table,
+        neighbours=np.array(neighbours, dtype=np.int32),
+        r_min=choice.r_min,
         r_cut=float(table[:, 0].max()),
         description=f"  generic symmetry functions of {symbol}, proposed by taylorfit setup$$",
     )

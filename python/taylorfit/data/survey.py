@@ -130,5 +130,7 @@ def fit_atomic_energies(structures: Sequence[Structure], species: tuple[str, ...
     residual = energies - fractions @ values
     return AtomicEnergyFit(
         energies={symbol: float(value) for symbol, value in zip(species, values)},
-        rmse=float(np.sqrt((residual**2).mean())), n_structures=len(known), rank=int(rank),
+        rmse=float(np.sqrt((residual**2).mean())),
+        n_structures=len(known),
+        rank=int(rank),
     )

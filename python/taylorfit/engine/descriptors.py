@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup
 from ..errors import EngineError, InputError
+from ..model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup
 from ..model.structure import Structure
 from . import library
 from .library import call, integers, thread_count
@@ -47,24 +47,36 @@ class DescriptorTables:
         where = [None] * len(setups) if files is None else files
         for symbol, setup, file in zip(species, setups, where, strict=True):
             if setup.species != symbol:
-                raise InputError(f"the setup for {symbol} describes another species", file=file,
-                                 value=setup.species, expected=symbol)
+                raise InputError(
+                    f"the setup for {symbol} describes another species", file=file, value=setup.species, expected=symbol
+                )
             if setup.kind not in _BASIS:
-                raise InputError(f"descriptor of species {symbol} is unknown", file=file, value=setup.basis,
-                                 expected="Chebyshev or Behler2011")
+                raise InputError(
+                    f"descriptor of species {symbol} is unknown",
+                    file=file,
+                    value=setup.basis,
+                    expected="Chebyshev or Behler2011",
+                )
         environment = np.zeros((len(species), len(species)), dtype=np.int32, order="F")
         for t, setup in enumerate(setups):
             outside = [symbol for symbol in setup.environment if symbol not in species]
             # Weights follow from the length of the ENV list, so a name may not simply be left out
             if outside:
-                raise InputError(f"ENV of the setup for {setup.species} names a species that is not in TYPES",
-                                 file=where[t], value=" ".join(outside), expected=" ".join(species))
+                raise InputError(
+                    f"ENV of the setup for {setup.species} names a species that is not in TYPES",
+                    file=where[t],
+                    value=" ".join(outside),
+                    expected=" ".join(species),
+                )
             for place, symbol in enumerate(setup.environment, start=1):
                 environment[species.index(symbol), t] = place
             if setup.neighbours.min(initial=0) < 0 or setup.neighbours.max(initial=0) > len(setup.environment):
-                raise InputError(f"a symmetry function of the setup for {setup.species} names a species outside ENV",
-                                 file=where[t], value=int(np.abs(setup.neighbours).max()),
-                                 expected=f"1 to {len(setup.environment)}")
+                raise InputError(
+                    f"a symmetry function of the setup for {setup.species} names a species outside ENV",
+                    file=where[t],
+                    value=int(np.abs(setup.neighbours).max()),
+                    expected=f"1 to {len(setup.environment)}",
+                )
         return cls(
             species=tuple(species),
             setups=tuple(setups),
@@ -103,7 +115,9 @@ class DescriptorTables:
             if missing:
                 raise InputError(
                     f"ENV of the setup for {symbol} lacks a species of this structure",
-                    file=structure.name or None, value=" ".join(sorted(missing)), expected=" ".join(setup.environment),
+                    file=structure.name or None,
+                    value=" ".join(sorted(missing)),
+                    expected=" ".join(setup.environment),
                 )
         return index
 
@@ -188,8 +202,15 @@ def describe(
     values = np.empty(sum(n * c for n, c in zip(n_values, n_copies.tolist())))
     placed = np.empty_like(moved)
     call(
-        library.structures.describe, *tables.arguments(), *batch.arguments(), n_copies, moved.T, thread_count(threads),
-        values, placed.T, names=batch.names,
+        library.structures.describe,
+        *tables.arguments(),
+        *batch.arguments(),
+        n_copies,
+        moved.T,
+        thread_count(threads),
+        values,
+        placed.T,
+        names=batch.names,
     )
     results, v, p = [], 0, 0
     for structure, n, c in zip(structures, n_values, n_copies.tolist()):
@@ -199,23 +220,34 @@ def describe(
     return results
 
 
-def descriptor_derivative(
-    structure: Structure, tables: DescriptorTables, atom: int, factors: np.ndarray
-) -> np.ndarray:
+def descriptor_derivative(structure: Structure, tables: DescriptorTables, atom: int, factors: np.ndarray) -> np.ndarray:
     """Return d(Σ_f factors_f G_f)/dR of one atom's descriptor with respect to all positions, (n_atom, 3), 1/Å."""
     index = tables.check(structure)
     derivative = np.zeros((structure.n_atoms, 3))
     call(
-        library.structures.descriptor_derivative, *tables.arguments(), structure.positions.T, structure.cell.T,
-        integers(structure.pbc), integers(index + 1), int(atom) + 1,
-        np.ascontiguousarray(factors, dtype=np.float64), derivative.T, names=[structure.name],
+        library.structures.descriptor_derivative,
+        *tables.arguments(),
+        structure.positions.T,
+        structure.cell.T,
+        integers(structure.pbc),
+        integers(index + 1),
+        int(atom) + 1,
+        np.ascontiguousarray(factors, dtype=np.float64),
+        derivative.T,
+        names=[structure.name],
     )
     return derivative
 
 
 def fill_descriptor_derivatives(
-    structure: Structure, tables: DescriptorTables, reach: float, start: int, stop: int,
-    own: np.ndarray, image: np.ndarray, threads: int = 0,
+    structure: Structure,
+    tables: DescriptorTables,
+    reach: float,
+    start: int,
+    stop: int,
+    own: np.ndarray,
+    image: np.ndarray,
+    threads: int = 0,
 ) -> None:
     """Fill the derivatives of the descriptors of atoms start … stop − 1; see `engine_derivatives`.
 
@@ -228,7 +260,17 @@ def fill_descriptor_derivatives(
     """
     index = tables.check(structure)
     call(
-        library.derivatives.descriptor_derivatives, *tables.arguments(), structure.positions.T, structure.cell.T,
-        integers(structure.pbc), integers(index + 1), float(reach), start + 1, stop, thread_count(threads),
-        own, image, names=[structure.name],
+        library.derivatives.descriptor_derivatives,
+        *tables.arguments(),
+        structure.positions.T,
+        structure.cell.T,
+        integers(structure.pbc),
+        integers(index + 1),
+        float(reach),
+        start + 1,
+        stop,
+        thread_count(threads),
+        own,
+        image,
+        names=[structure.name],
     )

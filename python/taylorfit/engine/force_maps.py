@@ -62,9 +62,22 @@ class ForceMap:
 
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The arrays as the engine wants them."""
-        return (self.radial_count, self.radial_half, self.weight, self.group_count, self.group_feature, self.pair_first,
-                self.pair_atom, self.pair_place, self.pair_unit.T, self.pair_value.T, self.group_atom_first, self.group_value_first,
-                self.group_atom, self.group_value)
+        return (
+            self.radial_count,
+            self.radial_half,
+            self.weight,
+            self.group_count,
+            self.group_feature,
+            self.pair_first,
+            self.pair_atom,
+            self.pair_place,
+            self.pair_unit.T,
+            self.pair_value.T,
+            self.group_atom_first,
+            self.group_value_first,
+            self.group_atom,
+            self.group_value,
+        )
 
     @property
     def nbytes(self) -> int:
@@ -79,15 +92,27 @@ class ForceMap:
 
         def cut(first: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:
             here = first[groups]
-            return [here - here[0], *(array[here[0]:here[-1]] for array in values)]
+            return [here - here[0], *(array[here[0] : here[-1]] for array in values)]
 
         pairs = cut(self.pair_first, self.pair_atom, self.pair_place, self.pair_unit, self.pair_value)
-        group_atoms, group_values = cut(self.group_atom_first, self.group_atom), cut(self.group_value_first, self.group_value)
+        group_atoms, group_values = (
+            cut(self.group_atom_first, self.group_atom),
+            cut(self.group_value_first, self.group_value),
+        )
         return replace(
-            self, pair_first=pairs[0], pair_atom=pairs[1], pair_place=pairs[2], pair_unit=pairs[3], pair_value=pairs[4],
-            group_atom_first=group_atoms[0], group_atom=group_atoms[1], group_value_first=group_values[0],
-            group_value=group_values[1], first_atom=np.array([0, atoms.stop - atoms.start], dtype=np.int64),
-            species=self.species[atoms])
+            self,
+            pair_first=pairs[0],
+            pair_atom=pairs[1],
+            pair_place=pairs[2],
+            pair_unit=pairs[3],
+            pair_value=pairs[4],
+            group_atom_first=group_atoms[0],
+            group_atom=group_atoms[1],
+            group_value_first=group_values[0],
+            group_value=group_values[1],
+            first_atom=np.array([0, atoms.stop - atoms.start], dtype=np.int64),
+            species=self.species[atoms],
+        )
 
     def check(self, n_features: np.ndarray) -> ForceMap:
         """Return the map, having checked that it names only atoms of its structures and places of its grid.
@@ -109,8 +134,13 @@ class ForceMap:
 def no_pairs(n_atoms: int, n_species: int) -> dict[str, np.ndarray]:
     """The arrays of a `ForceMap` without pairs."""
     none = np.zeros(0, dtype=np.int32)
-    return {"pair_first": np.zeros(n_atoms * n_species + 1, dtype=np.int64), "pair_atom": none, "pair_place": none,
-            "pair_unit": np.zeros((0, 4), dtype=np.float32), "pair_value": np.zeros((0, WINDOW), dtype=np.float32)}
+    return {
+        "pair_first": np.zeros(n_atoms * n_species + 1, dtype=np.int64),
+        "pair_atom": none,
+        "pair_place": none,
+        "pair_unit": np.zeros((0, 4), dtype=np.float32),
+        "pair_value": np.zeros((0, WINDOW), dtype=np.float32),
+    }
 
 
 def empty_map(n_species: int) -> ForceMap:
@@ -119,11 +149,19 @@ def empty_map(n_species: int) -> ForceMap:
     count = np.zeros(n_species, dtype=np.int32)
     square = (n_species, n_species)
     return ForceMap(
-        radial_count=count, radial_half=count, weight=np.zeros(square, order="F"),
+        radial_count=count,
+        radial_half=count,
+        weight=np.zeros(square, order="F"),
         group_count=np.zeros(square, dtype=np.int32, order="F"),
-        group_feature=np.zeros((2, 1, *square), dtype=np.int32, order="F"), **no_pairs(0, n_species),
-        group_atom_first=zero, group_value_first=zero, group_atom=none, group_value=np.zeros(0, dtype=np.float32),
-        first_atom=zero, species=none)
+        group_feature=np.zeros((2, 1, *square), dtype=np.int32, order="F"),
+        **no_pairs(0, n_species),
+        group_atom_first=zero,
+        group_value_first=zero,
+        group_atom=none,
+        group_value=np.zeros(0, dtype=np.float32),
+        first_atom=zero,
+        species=none,
+    )
 
 
 def canonical_order(species: np.ndarray) -> np.ndarray:
@@ -134,13 +172,20 @@ def canonical_order(species: np.ndarray) -> np.ndarray:
 def in_canonical_order(structure: Structure, species: np.ndarray) -> Structure:
     """The structure with its atoms by species; `species` are their indices."""
     order = canonical_order(species)
-    return replace(structure, symbols=tuple(structure.symbols[i] for i in order), positions=structure.positions[order],
-                   forces=None if structure.forces is None else structure.forces[order])
+    return replace(
+        structure,
+        symbols=tuple(structure.symbols[i] for i in order),
+        positions=structure.positions[order],
+        forces=None if structure.forces is None else structure.forces[order],
+    )
 
 
 def force_map(
-    structures: Sequence[Structure], tables: DescriptorTables, threads: int = 0,
-    advance: Callable[[int], None] = lambda done: None, merged: bool | None = None,
+    structures: Sequence[Structure],
+    tables: DescriptorTables,
+    threads: int = 0,
+    advance: Callable[[int], None] = lambda done: None,
+    merged: bool | None = None,
 ) -> ForceMap:
     """Build the map of structures.
 
@@ -167,8 +212,16 @@ def force_map(
     done = 0
     for part in _parts(ordered):
         batch = Batch.of(part, tables)
-        call(library.force_maps.force_map_values, *tables.arguments(), *batch.arguments(), int(layout.merged),
-             int(result.first_atom[done]), *result.arguments(), thread_count(threads), names=batch.names)
+        call(
+            library.force_maps.force_map_values,
+            *tables.arguments(),
+            *batch.arguments(),
+            int(layout.merged),
+            int(result.first_atom[done]),
+            *result.arguments(),
+            thread_count(threads),
+            names=batch.names,
+        )
         done += len(part)
         advance(done)
     return result.check(tables.n_function)
@@ -180,7 +233,7 @@ def _parts(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
     for index, structure in enumerate(structures):
         n += structure.n_atoms
         if n >= BATCH_ATOMS or index == len(structures) - 1:
-            yield structures[start:index + 1]
+            yield structures[start : index + 1]
             start, n = index + 1, 0
 
 
@@ -204,15 +257,37 @@ class _Layout:
         weight = np.zeros((n, n), order="F")
         group_count = np.zeros((n, n), dtype=np.int32, order="F")
         group_feature = np.zeros((2, widest, n, n), dtype=np.int32, order="F")
-        call(library.force_maps.force_map_tables, *tables.arguments(), int(merged), radial_count, radial_half, weight,
-             group_count, group_feature)
+        call(
+            library.force_maps.force_map_tables,
+            *tables.arguments(),
+            int(merged),
+            radial_count,
+            radial_half,
+            weight,
+            group_count,
+            group_feature,
+        )
         n_group = max(1, int(group_count.max()))
         batch = Batch.of(structures, tables)
         n_pairs, n_neighbours = (np.zeros((len(batch.species), n), dtype=np.int32) for _ in range(2))
-        call(library.force_maps.force_map_sizes, *tables.arguments(), *batch.arguments(), int(merged), thread_count(threads),
-             n_pairs.T, n_neighbours.T, names=batch.names)
-        return cls(merged, (radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
-                   n_pairs, n_neighbours, batch.first_atom.astype(np.int64), batch.species)
+        call(
+            library.force_maps.force_map_sizes,
+            *tables.arguments(),
+            *batch.arguments(),
+            int(merged),
+            thread_count(threads),
+            n_pairs.T,
+            n_neighbours.T,
+            names=batch.names,
+        )
+        return cls(
+            merged,
+            (radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
+            n_pairs,
+            n_neighbours,
+            batch.first_atom.astype(np.int64),
+            batch.species,
+        )
 
     @property
     def group_sizes(self) -> np.ndarray:
@@ -251,8 +326,9 @@ def offsets(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
-def changes_along(map_: ForceMap, structure: int, displacements: np.ndarray, n_features: np.ndarray,
-                  factor: np.ndarray) -> np.ndarray:
+def changes_along(
+    map_: ForceMap, structure: int, displacements: np.ndarray, n_features: np.ndarray, factor: np.ndarray
+) -> np.ndarray:
     """Return the changes of the standardised descriptors of one structure along displacements of its atoms.
 
     Parameters
@@ -271,8 +347,15 @@ def changes_along(map_: ForceMap, structure: int, displacements: np.ndarray, n_f
     """
     part = map_.part(structure)
     change = np.zeros((len(displacements), int(n_features[part.species - 1].sum())), dtype=np.float32)
-    call(library.force_maps.force_map_changes, integers(n_features), part.species, np.asfortranarray(factor),
-         *part.arguments(), np.ascontiguousarray(displacements).T, change.T)
+    call(
+        library.force_maps.force_map_changes,
+        integers(n_features),
+        part.species,
+        np.asfortranarray(factor),
+        *part.arguments(),
+        np.ascontiguousarray(displacements).T,
+        change.T,
+    )
     return change
 
 
@@ -290,8 +373,16 @@ def strain_changes(structures: Sequence[Structure], tables: DescriptorTables, th
         as `force_map`.
     """
     batch = Batch.of(structures, tables)
-    sizes = [int(tables.n_function[batch.species[a:b] - 1].sum()) for a, b in zip(batch.first_atom, batch.first_atom[1:])]
+    sizes = [
+        int(tables.n_function[batch.species[a:b] - 1].sum()) for a, b in zip(batch.first_atom, batch.first_atom[1:])
+    ]
     values = np.zeros((6, sum(sizes)))
-    call(library.force_maps.strain_changes, *tables.arguments(), *batch.arguments(), thread_count(threads), values.T,
-         names=batch.names)
+    call(
+        library.force_maps.strain_changes,
+        *tables.arguments(),
+        *batch.arguments(),
+        thread_count(threads),
+        values.T,
+        names=batch.names,
+    )
     return [part.T for part in np.split(values, np.cumsum(sizes)[:-1], axis=1)]

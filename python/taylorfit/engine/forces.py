@@ -44,10 +44,16 @@ class ForceTerms:
         map_ = (empty_map(n_species) if self.map is None else self.map).arguments()
         none = np.zeros(n + 1, dtype=np.int64)
         return (
-            *map_, int(self.map is not None), none if self.map is None else self.map.first_atom, self.feature_factor,
-            self.force_ref.T, self.atom_weight,
+            *map_,
+            int(self.map is not None),
+            none if self.map is None else self.map.first_atom,
+            self.feature_factor,
+            self.force_ref.T,
+            self.atom_weight,
             none.astype(np.int32) if self.first_direction is None else self.first_direction,
-            none if self.first_change is None else self.first_change, self.change, self.derivative_ref,
+            none if self.first_change is None else self.first_change,
+            self.change,
+            self.derivative_ref,
             self.direction_weight,
         )
 
@@ -71,10 +77,20 @@ class ForceResults:
 
 
 def force_loss(
-    features: np.ndarray, panel_offset: np.ndarray, panel_width: np.ndarray, block_first: np.ndarray,
-    atom_offset: np.ndarray, atom_count: np.ndarray, networks: NetworkTables, weights: np.ndarray,
-    energy_ref: np.ndarray, factor: np.ndarray, structure_weight: np.ndarray, terms: ForceTerms,
-    gradient: np.ndarray | None, threads: int,
+    features: np.ndarray,
+    panel_offset: np.ndarray,
+    panel_width: np.ndarray,
+    block_first: np.ndarray,
+    atom_offset: np.ndarray,
+    atom_count: np.ndarray,
+    networks: NetworkTables,
+    weights: np.ndarray,
+    energy_ref: np.ndarray,
+    factor: np.ndarray,
+    structure_weight: np.ndarray,
+    terms: ForceTerms,
+    gradient: np.ndarray | None,
+    threads: int,
 ) -> ForceResults:
     """Return ½ Σ w (f ΔE)² + ½ Σ ω |ΔF|² + ½ Σ γ (ΔD_vE)² and what it is made of; fill `gradient` if given.
 
@@ -88,9 +104,24 @@ def force_loss(
     energy = np.empty(len(energy_ref))
     force, derivative = np.empty_like(terms.force_ref), np.empty_like(terms.derivative_ref)
     loss = call(
-        library.forces.force_loss, features, panel_offset.T, panel_width.T, block_first, atom_offset.T, atom_count.T,
-        *networks.arguments(), weights, energy_ref, factor, structure_weight, *terms.arguments(panel_offset.shape[1]),
-        int(gradient is not None), thread_count(threads), energy, force.T, derivative,
+        library.forces.force_loss,
+        features,
+        panel_offset.T,
+        panel_width.T,
+        block_first,
+        atom_offset.T,
+        atom_count.T,
+        *networks.arguments(),
+        weights,
+        energy_ref,
+        factor,
+        structure_weight,
+        *terms.arguments(panel_offset.shape[1]),
+        int(gradient is not None),
+        thread_count(threads),
+        energy,
+        force.T,
+        derivative,
         np.empty(0) if gradient is None else gradient,
     )
     return ForceResults(float(loss), energy, force, derivative)

@@ -63,8 +63,15 @@ def neighbours(structure: Structure, reach: float) -> tuple[np.ndarray, np.ndarr
         atom = np.empty(n, dtype=np.int32)
         vector = np.empty((3, n), order="F")
         found = call(
-            library.structures.neighbours, structure.positions.T, structure.cell.T, integers(structure.pbc),
-            float(reach), first, atom, vector, names=[structure.name],
+            library.structures.neighbours,
+            structure.positions.T,
+            structure.cell.T,
+            integers(structure.pbc),
+            float(reach),
+            first,
+            atom,
+            vector,
+            names=[structure.name],
         )
         if found <= n:
             return first, atom - 1, vector.T

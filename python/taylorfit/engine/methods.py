@@ -45,8 +45,16 @@ class LossTerms:
 
     def _arguments(self, chosen: Sequence[int] | np.ndarray) -> tuple[np.ndarray, ...]:
         features, panel_offset, panel_width, block_first, atom_offset, atom_count = self.pack
-        return (features, panel_offset.T, panel_width.T, block_first, atom_offset.T, atom_count.T,
-                *self.networks.arguments(), integers(chosen) + np.int32(1))
+        return (
+            features,
+            panel_offset.T,
+            panel_width.T,
+            block_first,
+            atom_offset.T,
+            atom_count.T,
+            *self.networks.arguments(),
+            integers(chosen) + np.int32(1),
+        )
 
     def _terms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.energy_ref, self.factor, self.weight
@@ -64,7 +72,9 @@ def jacobian(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return energies (n_chosen,) and their derivatives with respect to the weights (n_chosen, n_weight)."""
     energy, derivative = np.empty(len(chosen)), np.empty((len(chosen), len(weights)))
-    call(library.methods.jacobian, *terms._arguments(chosen), weights, thread_count(terms.threads), energy, derivative.T)
+    call(
+        library.methods.jacobian, *terms._arguments(chosen), weights, thread_count(terms.threads), energy, derivative.T
+    )
     return energy, derivative
 
 
@@ -76,9 +86,7 @@ def normal_matrix(derivative: np.ndarray, threads: int) -> np.ndarray:
     return product
 
 
-def damped_step(
-    derivative: np.ndarray, residual: np.ndarray, normal: np.ndarray, damping: float
-) -> np.ndarray | None:
+def damped_step(derivative: np.ndarray, residual: np.ndarray, normal: np.ndarray, damping: float) -> np.ndarray | None:
     """Return the step δ with (DᵀD + damping·1) δ = Dᵀ residual, or None if that matrix is not positive definite.
 
     `normal` is `normal_matrix` of D (n_residual, n_weight).
@@ -92,7 +100,15 @@ def descent_pass(
     terms: LossTerms, order: np.ndarray, momentum: float, rate: float, weights: np.ndarray, velocity: np.ndarray
 ) -> None:
     """Steepest descent with momentum, one step per entry of `order`; moves `weights` and `velocity`."""
-    call(library.methods.descent, *terms._arguments(order), *terms._terms(), float(momentum), float(rate), weights, velocity)
+    call(
+        library.methods.descent,
+        *terms._arguments(order),
+        *terms._terms(),
+        float(momentum),
+        float(rate),
+        weights,
+        velocity,
+    )
 
 
 def start_covariance(n_weights: int, width: int, variance: float) -> np.ndarray:
@@ -104,18 +120,50 @@ def start_covariance(n_weights: int, width: int, variance: float) -> np.ndarray:
 
 
 def filter_pass(
-    terms: LossTerms, order: np.ndarray, width: int, forgetting_rate: float, noise: float, weights: np.ndarray,
-    covariance: np.ndarray, forgetting: np.ndarray,
+    terms: LossTerms,
+    order: np.ndarray,
+    width: int,
+    forgetting_rate: float,
+    noise: float,
+    weights: np.ndarray,
+    covariance: np.ndarray,
+    forgetting: np.ndarray,
 ) -> None:
     """Extended Kalman filter, one observation per entry of `order`; moves the last three arrays."""
-    call(library.methods.filter, *terms._arguments(order), *terms._terms(), int(width), float(forgetting_rate), float(noise),
-          thread_count(terms.threads), weights, covariance, forgetting)
+    call(
+        library.methods.filter,
+        *terms._arguments(order),
+        *terms._terms(),
+        int(width),
+        float(forgetting_rate),
+        float(noise),
+        thread_count(terms.threads),
+        weights,
+        covariance,
+        forgetting,
+    )
 
 
 def adam_pass(
-    terms: LossTerms, order: np.ndarray, batch_size: int, rates: tuple[float, float, float, float],
-    weights: np.ndarray, mean: np.ndarray, mean_square: np.ndarray, n_steps: np.ndarray,
+    terms: LossTerms,
+    order: np.ndarray,
+    batch_size: int,
+    rates: tuple[float, float, float, float],
+    weights: np.ndarray,
+    mean: np.ndarray,
+    mean_square: np.ndarray,
+    n_steps: np.ndarray,
 ) -> None:
     """Adam over mini-batches of `order`; `rates` is (mu, b1, b2, eps); moves the last four arrays."""
-    call(library.methods.adam, *terms._arguments(order), *terms._terms(), int(batch_size), *map(float, rates),
-          thread_count(terms.threads), weights, mean, mean_square, n_steps)
+    call(
+        library.methods.adam,
+        *terms._arguments(order),
+        *terms._terms(),
+        int(batch_size),
+        *map(float, rates),
+        thread_count(terms.threads),
+        weights,
+        mean,
+        mean_square,
+        n_steps,
+    )

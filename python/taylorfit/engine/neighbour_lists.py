@@ -43,7 +43,9 @@ class NeighbourList:
     """Largest number of neighbours of an atom."""
 
     @classmethod
-    def of(cls, structure: Structure, cutoff: float, skin: float = 0.0, like: NeighbourList | None = None) -> NeighbourList:
+    def of(
+        cls, structure: Structure, cutoff: float, skin: float = 0.0, like: NeighbourList | None = None
+    ) -> NeighbourList:
         """Make the list of a structure; `like` is an older one, which tells how much room it needs.
 
         Raises
@@ -58,15 +60,34 @@ class NeighbourList:
             ghost_atom, shift = np.empty(room[0], dtype=np.int32), np.empty((room[0], 3))
             ghost = np.empty(room[1], dtype=np.int32)
             n_ghosts, n_pairs, n_most = call(
-                library.potentials.neighbour_list, structure.positions.T, structure.cell.T, integers(structure.pbc),
-                float(cutoff + skin), wrapped.T, first, ghost_atom, shift.T, ghost, names=[structure.name],
+                library.potentials.neighbour_list,
+                structure.positions.T,
+                structure.cell.T,
+                integers(structure.pbc),
+                float(cutoff + skin),
+                wrapped.T,
+                first,
+                ghost_atom,
+                shift.T,
+                ghost,
+                names=[structure.name],
             )
             if n_ghosts <= room[0] and n_pairs <= room[1]:
                 break
             room = (int(_SPARE * n_ghosts), int(_SPARE * n_pairs))
-        return cls(cutoff, skin, structure.positions.copy(), structure.cell.copy(), structure.pbc,
-                   wrapped - structure.positions, first, ghost_atom[:n_ghosts], shift[:n_ghosts], ghost[:n_pairs],
-                   int(n_most))
+        return cls(
+            cutoff,
+            skin,
+            structure.positions.copy(),
+            structure.cell.copy(),
+            structure.pbc,
+            wrapped - structure.positions,
+            first,
+            ghost_atom[:n_ghosts],
+            shift[:n_ghosts],
+            ghost[:n_pairs],
+            int(n_most),
+        )
 
     def serves(self, structure: Structure) -> bool:
         """Does the list hold for a structure: same cell, and no atom moved by more than half the skin?"""
@@ -77,7 +98,8 @@ class NeighbourList:
         moved = structure.positions - self.positions
         # A position that is not a number is larger than any skin
         return not np.einsum("ij,ij->i", moved, moved).max(initial=0.0) > (0.5 * self.skin) ** 2 and bool(
-            np.isfinite(moved).all())
+            np.isfinite(moved).all()
+        )
 
     def arguments(self) -> tuple[object, ...]:
         """The engine's arguments."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..model.descriptor import same_functions
 from ..errors import EngineError, InputError
+from ..model.descriptor import same_functions
 from ..model.network import Network, Potential
 from ..model.scaling import range_unit, standardisation
 from ..model.structure import Structure
@@ -141,8 +141,16 @@ class PotentialTables:
 
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The engine's first arguments."""
-        return (*self.descriptors.arguments(), *self.networks.arguments(), self.weights, self.feature_shift,
-                self.feature_factor, self.energy_scale, self.energy_shift, self.energy_atomic)
+        return (
+            *self.descriptors.arguments(),
+            *self.networks.arguments(),
+            self.weights,
+            self.feature_shift,
+            self.feature_factor,
+            self.energy_scale,
+            self.energy_shift,
+            self.energy_atomic,
+        )
 
 
 def share_descriptors(members: Sequence[Sequence[Potential]]) -> bool:
@@ -150,7 +158,8 @@ def share_descriptors(members: Sequence[Sequence[Potential]]) -> bool:
     return all(
         len(potentials) == len(members[0])
         and all(same_functions(own.setup, first.setup) for own, first in zip(potentials, members[0]))
-        for potentials in members)
+        for potentials in members
+    )
 
 
 def _stand_ins(potentials: Sequence[Potential]) -> list[Potential]:
@@ -159,9 +168,13 @@ def _stand_ins(potentials: Sequence[Potential]) -> list[Potential]:
     named = dict.fromkeys(symbol for potential in potentials for symbol in potential.setup.environment)
     first = potentials[0]
     return [
-        replace(first, setup=replace(first.setup, species=symbol),
-                info=replace(first.info, species=(symbol,), atomic_energies=(0.0,)))
-        for symbol in named if symbol not in given
+        replace(
+            first,
+            setup=replace(first.setup, species=symbol),
+            info=replace(first.info, species=(symbol,), atomic_energies=(0.0,)),
+        )
+        for symbol in named
+        if symbol not in given
     ]
 
 
@@ -202,7 +215,7 @@ def evaluate(
     if potential.n_members != 1:
         raise EngineError("a committee where one potential is expected")
     members = evaluate_members(structures, potential, forces=forces, descriptors=descriptors, threads=threads)
-    return [evaluation for evaluation, in members]
+    return [evaluation for (evaluation,) in members]
 
 
 def evaluate_members(
@@ -231,15 +244,30 @@ def evaluate_members(
     strain = np.zeros((n_members, len(structures), 3, 3))
     values = np.zeros((n_atoms if descriptors else 0, len(committee.feature_shift)))
     call(
-        library.potentials.evaluate, *committee.arguments(), *batch.arguments(), int(forces), thread_count(threads),
-        atomic.T, force.T, strain.T, values.T, names=batch.names,
+        library.potentials.evaluate,
+        *committee.arguments(),
+        *batch.arguments(),
+        int(forces),
+        thread_count(threads),
+        atomic.T,
+        force.T,
+        strain.T,
+        values.T,
+        names=batch.names,
     )
     results = []
     for s, (a, b) in enumerate(zip(batch.first_atom, batch.first_atom[1:])):
-        results.append([
-            Evaluation(atomic[m, a:b], force[m, a:b] if forces else None, symmetric(strain[m, s]) if forces else None,
-                       values[a:b] if descriptors else None)
-            for m in range(n_members)])
+        results.append(
+            [
+                Evaluation(
+                    atomic[m, a:b],
+                    force[m, a:b] if forces else None,
+                    symmetric(strain[m, s]) if forces else None,
+                    values[a:b] if descriptors else None,
+                )
+                for m in range(n_members)
+            ]
+        )
     return results
 
 
@@ -290,12 +318,26 @@ def evaluate_listed(
     excess = np.empty(n if extrapolation else 0)
     component = np.empty(len(excess), dtype=np.int32)
     call(
-        library.potentials.evaluate_listed, *potential.arguments(), potential.feature_low, potential.feature_high,
-        potential.feature_unit, (positions + neighbours.offset).T, integers(species + 1), *neighbours.arguments(),
-        int(forces), thread_count(threads), atomic.T, force.T, strain.T, excess, component, names=[name],
+        library.potentials.evaluate_listed,
+        *potential.arguments(),
+        potential.feature_low,
+        potential.feature_high,
+        potential.feature_unit,
+        (positions + neighbours.offset).T,
+        integers(species + 1),
+        *neighbours.arguments(),
+        int(forces),
+        thread_count(threads),
+        atomic.T,
+        force.T,
+        strain.T,
+        excess,
+        component,
+        names=[name],
     )
-    return ListedEvaluation(atomic, force, symmetric(strain), excess if extrapolation else None,
-                            component - 1 if extrapolation else None)
+    return ListedEvaluation(
+        atomic, force, symmetric(strain), excess if extrapolation else None, component - 1 if extrapolation else None
+    )
 
 
 def symmetric(matrices: np.ndarray) -> np.ndarray:

@@ -39,10 +39,23 @@ def energy_loss(
     """
     energy = np.empty(len(energy_ref))
     loss = call(
-        library.training.energy_loss, features, panel_offset.T, panel_width.T, block_first, atom_offset.T, atom_count.T,
-        *networks.arguments(), weights, energy_ref, factor, structure_weight,
-        np.zeros(len(energy_ref), dtype=np.int32) if group is None else group, int(gradient is not None),
-        thread_count(threads), energy, np.empty(0) if gradient is None else gradient,
+        library.training.energy_loss,
+        features,
+        panel_offset.T,
+        panel_width.T,
+        block_first,
+        atom_offset.T,
+        atom_count.T,
+        *networks.arguments(),
+        weights,
+        energy_ref,
+        factor,
+        structure_weight,
+        np.zeros(len(energy_ref), dtype=np.int32) if group is None else group,
+        int(gradient is not None),
+        thread_count(threads),
+        energy,
+        np.empty(0) if gradient is None else gradient,
     )
     return float(loss), energy
 
@@ -68,9 +81,14 @@ class Lbfgs:
         n, memory = len(weights), self._memory
         self.state = {
             "weights": np.array(weights, dtype=np.float64),
-            "s": np.zeros((memory, n)), "y": np.zeros((memory, n)), "rho": np.zeros(memory),
-            "x_start": np.zeros(n), "g_start": np.zeros(n), "direction": np.zeros(n),
-            "reals": np.zeros(n_reals), "integers": np.zeros(n_integers, dtype=np.int32),
+            "s": np.zeros((memory, n)),
+            "y": np.zeros((memory, n)),
+            "rho": np.zeros(memory),
+            "x_start": np.zeros(n),
+            "g_start": np.zeros(n),
+            "direction": np.zeros(n),
+            "reals": np.zeros(n_reals),
+            "integers": np.zeros(n_integers, dtype=np.int32),
         }
 
     @property
@@ -87,8 +105,19 @@ class Lbfgs:
         """Take one step; return RUNNING, CONVERGED (largest gradient component below tolerance) or STUCK."""
         v = self.state
         call(
-            library.training.lbfgs, self.tolerance, v["weights"], float(loss), gradient, v["s"].T, v["y"].T, v["rho"],
-            v["x_start"], v["g_start"], v["direction"], v["reals"], v["integers"],
+            library.training.lbfgs,
+            self.tolerance,
+            v["weights"],
+            float(loss),
+            gradient,
+            v["s"].T,
+            v["y"].T,
+            v["rho"],
+            v["x_start"],
+            v["g_start"],
+            v["direction"],
+            v["reals"],
+            v["integers"],
         )
         return self._TASKS[int(v["integers"][0])]
 

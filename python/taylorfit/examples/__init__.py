@@ -68,9 +68,14 @@ EXAMPLES: dict[str, Example] = {
             ("train", "train-exact.in"),
             ("predict", "predict.in"),
         ),
-        trainings=(("energy", "train-energy.in"), ("Taylor", "train-taylor.in"), ("centred Taylor", "train-centred.in"),
-                   ("directional", "train-directional.in"), ("exact", "train-exact.in")),
-    ),
+        trainings=(
+            ("energy", "train-energy.in"),
+            ("Taylor", "train-taylor.in"),
+            ("centred Taylor", "train-centred.in"),
+            ("directional", "train-directional.in"),
+            ("exact", "train-exact.in"),
+        ),
+    )
 }
 
 
@@ -165,13 +170,15 @@ def unpack(archive: bytes, name: str) -> dict[str, bytes]:
                 path = PurePosixPath(member.name)
                 stream = tar.extractfile(member) if member.isreg() else None
                 if path.is_absolute() or ".." in path.parts or (stream is None and not member.isdir()):
-                    raise InputError("unsafe member of an archive", file=name, value=member.name,
-                                     expected="a plain file")
+                    raise InputError(
+                        "unsafe member of an archive", file=name, value=member.name, expected="a plain file"
+                    )
                 if stream is not None:
                     content[str(path)] = stream.read()
     except (tarfile.TarError, EOFError, lzma.LZMAError) as error:
-        raise InputError(f"is no archive that can be unpacked ({error})", file=name,
-                         expected=".tar.xz or .tar.gz") from None
+        raise InputError(
+            f"is no archive that can be unpacked ({error})", file=name, expected=".tar.xz or .tar.gz"
+        ) from None
     return content
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.errors import error_rows
-from ..errors import InputError
 from ..commands.in_process import run_command, working_directory
+from ..errors import InputError
 from ..reporting.document import Table, text_lines
 from . import Example
 
@@ -42,8 +42,10 @@ def run_example(example: Example, directory: Path) -> Outcome:
             name = Path(input_file).stem
             again = {"generate": ["--force"], "train": ["--fresh"]}.get(command, [])
             print(f"\n=== taylorfit {command} {input_file}", flush=True)
-            code = run_command([command, input_file, *again, "--report", f"{name}.json"],
-                               output=f"{name}.out" if command == "predict" else None)
+            code = run_command(
+                [command, input_file, *again, "--report", f"{name}.json"],
+                output=f"{name}.out" if command == "predict" else None,
+            )
             if code != 0:
                 return Outcome(reports, code)
             reports[name] = json.loads(Path(f"{name}.json").read_text(encoding="utf-8"))
@@ -69,11 +71,17 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     n = next(iter(trainings.values()))["validation"]["n_structures"]
     reports = list(trainings.values())
     best, last = ([report[key] for report in reports] for key in ("validation", "validation_last"))
-    return text_lines(Table((f"errors on {n} validation structures", *trainings), (
-        ("best epoch", *(str(r["best_epoch"]) for r in reports)),
-        *error_rows(best, keys=SHOWN),
-        ("last epoch", *(str(r["epochs"][-1]["epoch"]) for r in reports)),
-        *error_rows(last, keys=SHOWN_LAST),
-        ("structures + copies trained on", *(f"{r['n_train']} + {r['n_copies']}" for r in reports)),
-        ("ms per epoch", *(f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports)),
-    ), numeric=True))
+    return text_lines(
+        Table(
+            (f"errors on {n} validation structures", *trainings),
+            (
+                ("best epoch", *(str(r["best_epoch"]) for r in reports)),
+                *error_rows(best, keys=SHOWN),
+                ("last epoch", *(str(r["epochs"][-1]["epoch"]) for r in reports)),
+                *error_rows(last, keys=SHOWN_LAST),
+                ("structures + copies trained on", *(f"{r['n_train']} + {r['n_copies']}" for r in reports)),
+                ("ms per epoch", *(f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports)),
+            ),
+            numeric=True,
+        )
+    )

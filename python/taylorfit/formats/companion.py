@@ -54,12 +54,17 @@ def _checksum(names: Sequence[str], energies: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def write_geometry(path: str | PathLike[str], geometry: Geometry, names: Sequence[str], energies: np.ndarray,
-                   overwrite: bool = True) -> None:
+def write_geometry(
+    path: str | PathLike[str], geometry: Geometry, names: Sequence[str], energies: np.ndarray, overwrite: bool = True
+) -> None:
     """Write the companion of a training set with reference structures of these names and energies (n_structure,)."""
     with atomic_write(path, "wb", overwrite=overwrite) as stream:
-        np.savez_compressed(stream, version=np.array(VERSION), **{MARK: np.array(_checksum(names, energies))},
-                            **{name: getattr(geometry, name) for name in _ARRAYS})
+        np.savez_compressed(
+            stream,
+            version=np.array(VERSION),
+            **{MARK: np.array(_checksum(names, energies))},
+            **{name: getattr(geometry, name) for name in _ARRAYS},
+        )
 
 
 def read_geometry(path: str | PathLike[str], names: Sequence[str], energies: np.ndarray) -> Geometry:
@@ -74,8 +79,11 @@ def read_geometry(path: str | PathLike[str], names: Sequence[str], energies: np.
     """
     geometry, checksum = load_geometry(path)
     if len(geometry.cell) != len(names) or checksum != _checksum(names, energies):
-        raise InputError("belongs to another training set", file=path,
-                         expected=f"the companion written with {Path(path).with_suffix('').name}; run generate again")
+        raise InputError(
+            "belongs to another training set",
+            file=path,
+            expected=f"the companion written with {Path(path).with_suffix('').name}; run generate again",
+        )
     return geometry
 
 
@@ -95,8 +103,15 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
             version, checksum = int(file["version"]), str(file[MARK])
         geometry = Geometry(**arrays)
         n, n_atoms = len(geometry.cell), len(geometry.atom_weight)
-        shapes = {"cell": (n, 3, 3), "pbc": (n, 3), "has_forces": (n,), "stress": (n, 3, 3), "weight": (n,),
-                  "first_atom": (n + 1,), "atom_weight": (n_atoms,)}
+        shapes = {
+            "cell": (n, 3, 3),
+            "pbc": (n, 3),
+            "has_forces": (n,),
+            "stress": (n, 3, 3),
+            "weight": (n,),
+            "first_atom": (n + 1,),
+            "atom_weight": (n_atoms,),
+        }
         if any(arrays[name].shape != shape for name, shape in shapes.items()):
             raise ValueError
         if not all(np.isfinite(arrays[name]).all() for name in ("cell", "weight", "atom_weight")):
@@ -104,8 +119,9 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
     except PermissionError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     except Exception:  # what NumPy and zipfile raise on a damaged file is not documented
-        raise FormatError("is not a companion of a training set, or is damaged", file=path,
-                          expected="a file written by generate") from None
+        raise FormatError(
+            "is not a companion of a training set, or is damaged", file=path, expected="a file written by generate"
+        ) from None
     if version != VERSION:
         raise FormatError("companion of another version", file=path, value=version, expected=str(VERSION))
     return geometry, checksum

@@ -40,8 +40,13 @@ class Table:
             if there is no such column.
         """
         if name not in self.columns:
-            raise FormatError(f"no column {name}", file=self.file, line=1, value=",".join(self.columns),
-                              expected=f"a table with the column {name}")
+            raise FormatError(
+                f"no column {name}",
+                file=self.file,
+                line=1,
+                value=",".join(self.columns),
+                expected=f"a table with the column {name}",
+            )
         return self.columns[name]
 
     def numbers(self, name: str, blanks: bool = False) -> np.ndarray:
@@ -58,8 +63,13 @@ class Table:
             if value is None and blanks and word.lower() in ("", "nan"):
                 value = np.nan
             if value is None:
-                raise FormatError(f"{name} {number_complaint(word)}", file=self.file, line=self.lines[row], value=word,
-                                  expected="a finite number")
+                raise FormatError(
+                    f"{name} {number_complaint(word)}",
+                    file=self.file,
+                    line=self.lines[row],
+                    value=word,
+                    expected="a finite number",
+                )
             values[row] = value
         return values
 
@@ -94,24 +104,35 @@ def read_table(path: str | PathLike[str], required: Sequence[str] = ()) -> Table
     """
     file = fsdecode(path)
     # Cells with line breaks are not foreseen: a row is a line
-    rows = [(number, [cell.strip() for cell in next(csv.reader([line]))])
-            for number, line in enumerate(decode_lines(read_bytes(path), file), start=1)
-            if line.strip() and not line.lstrip().startswith("#")]
+    rows = [
+        (number, [cell.strip() for cell in next(csv.reader([line]))])
+        for number, line in enumerate(decode_lines(read_bytes(path), file), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
     if not rows:
         raise FormatError("no column names", file=file, expected="a line of names, separated by commas")
     head_line, names = rows.pop(0)
     for position, name in enumerate(names):
         if not name or name in names[:position]:
-            raise FormatError("column without a name" if not name else "column named twice", file=file, line=head_line,
-                              value=name, expected="different names, separated by commas")
+            raise FormatError(
+                "column without a name" if not name else "column named twice",
+                file=file,
+                line=head_line,
+                value=name,
+                expected="different names, separated by commas",
+            )
     for number, cells in rows:
         if len(cells) != len(names):
-            raise FormatError("row of another length", file=file, line=number, value=len(cells),
-                              expected=f"{len(names)} cells")
+            raise FormatError(
+                "row of another length", file=file, line=number, value=len(cells), expected=f"{len(names)} cells"
+            )
     if not rows:
         raise FormatError("no rows", file=file, expected="rows below the names")
-    table = Table(file, {name: tuple(cells[place] for _, cells in rows) for place, name in enumerate(names)},
-                  tuple(number for number, _ in rows))
+    table = Table(
+        file,
+        {name: tuple(cells[place] for _, cells in rows) for place, name in enumerate(names)},
+        tuple(number for number, _ in rows),
+    )
     for name in required:
         table.words(name)
     return table

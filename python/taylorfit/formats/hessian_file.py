@@ -48,8 +48,12 @@ def find_hessian(folder: str | PathLike[str], structure_name: str) -> Path:
         path = Path(folder) / (stem + suffix)
         if path.is_file():
             return path
-    raise InputError("no Hessian for a structure", file=fspath(folder), value=structure_name,
-                     expected=f"a file {stem}.npy (or {' '.join(SUFFIXES)})")
+    raise InputError(
+        "no Hessian for a structure",
+        file=fspath(folder),
+        value=structure_name,
+        expected=f"a file {stem}.npy (or {' '.join(SUFFIXES)})",
+    )
 
 
 def read_hessian(path: str | PathLike[str], n_atoms: int) -> np.ndarray:
@@ -69,8 +73,12 @@ def read_hessian(path: str | PathLike[str], n_atoms: int) -> np.ndarray:
     largest = np.abs(matrix).max()
     difference = np.abs(matrix - matrix.T).max()
     if difference > _ASYMMETRY * largest:
-        raise FormatError("Hessian is not symmetric", file=path, value=f"differences up to {difference:.3g}",
-                          expected=f"below {_ASYMMETRY:g} of the largest element, {largest:.3g} eV/Å²")
+        raise FormatError(
+            "Hessian is not symmetric",
+            file=path,
+            value=f"differences up to {difference:.3g}",
+            expected=f"below {_ASYMMETRY:g} of the largest element, {largest:.3g} eV/Å²",
+        )
     return 0.5 * (matrix + matrix.T)
 
 
@@ -86,8 +94,12 @@ def _array(path: str | PathLike[str]) -> np.ndarray:
         with loaded:
             key = KEY if KEY in loaded.files else loaded.files[0] if len(loaded.files) == 1 else None
             if key is None:
-                raise FormatError("several arrays, none called hessian", file=name, value=" ".join(loaded.files)[:60],
-                                  expected="one array, or one called hessian")
+                raise FormatError(
+                    "several arrays, none called hessian",
+                    file=name,
+                    value=" ".join(loaded.files)[:60],
+                    expected="one array, or one called hessian",
+                )
             return np.asarray(loaded[key], dtype=np.float64)
     except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise FormatError(f"cannot be read as NumPy file ({error})", file=name, expected="a (3N, 3N) array") from None
@@ -102,8 +114,9 @@ def _text(content: bytes, name: str) -> np.ndarray:
         try:
             rows.append([float(word) for word in words])
         except ValueError:
-            raise FormatError("not a row of numbers", file=name, line=number, value=line.strip()[:40],
-                              expected="3N numbers, eV/Å²") from None
+            raise FormatError(
+                "not a row of numbers", file=name, line=number, value=line.strip()[:40], expected="3N numbers, eV/Å²"
+            ) from None
         if len(rows[-1]) != len(rows[0]):
             raise FormatError(f"row of {len(rows[-1])} numbers", file=name, line=number, expected=f"{len(rows[0])}")
     return np.array(rows)

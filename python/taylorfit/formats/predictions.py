@@ -15,9 +15,15 @@ MARK = "taylorfit_predictions"
 """Name of the first array, which holds the version: by it the file is recognised."""
 
 _SHAPES = {
-    "potentials": ("n_potential",), "names": ("n_structure",), "offsets": ("n_structure + 1",), "symbols": ("n_atom",),
-    "isolated_energy": ("n_structure",), "energy_ref": ("n_structure",), "energy": ("n_structure",),
-    "forces_ref": ("n_atom", 3), "forces": ("n_atom", 3),
+    "potentials": ("n_potential",),
+    "names": ("n_structure",),
+    "offsets": ("n_structure + 1",),
+    "symbols": ("n_atom",),
+    "isolated_energy": ("n_structure",),
+    "energy_ref": ("n_structure",),
+    "energy": ("n_structure",),
+    "forces_ref": ("n_atom", 3),
+    "forces": ("n_atom", 3),
 }
 _TEXT = ("potentials", "names", "symbols")
 
@@ -59,10 +65,15 @@ class Predictions:
             set_(self, name, tuple(map(str, getattr(self, name))))
         set_(self, "offsets", np.asarray(self.offsets, dtype=np.int64))
         n, atoms = len(self.names), len(self.symbols)
-        if self.offsets.shape != (n + 1,) or self.offsets[0] != 0 or self.offsets[-1] != atoms or (
-                np.diff(self.offsets) < 1).any():
-            raise InputError("the numbers of atoms contradict each other",
-                             expected=f"{n} structures, together {atoms} atoms")
+        if (
+            self.offsets.shape != (n + 1,)
+            or self.offsets[0] != 0
+            or self.offsets[-1] != atoms
+            or (np.diff(self.offsets) < 1).any()
+        ):
+            raise InputError(
+                "the numbers of atoms contradict each other", expected=f"{n} structures, together {atoms} atoms"
+            )
         for name in ("isolated_energy", "energy_ref", "energy", "forces_ref", "forces"):
             array = np.ascontiguousarray(getattr(self, name), dtype=np.float64)
             wanted = (n,) if "energy" in name else (atoms, 3)
@@ -157,19 +168,24 @@ def read_predictions(path: str | PathLike[str]) -> Predictions:
         kinds = "U" if name in _TEXT else "i" if name == "offsets" else "f"
         what = "text" if name in _TEXT else "numbers"
         if array.ndim != len(shape) or array.dtype.kind not in kinds:
-            raise FormatError(f"{name} is {array.dtype} of shape {array.shape}", file=file,
-                              expected=f"{what} of shape ({', '.join(map(str, shape))})")
+            raise FormatError(
+                f"{name} is {array.dtype} of shape {array.shape}",
+                file=file,
+                expected=f"{what} of shape ({', '.join(map(str, shape))})",
+            )
     try:
         predictions = Predictions(label=str(arrays["label"]), **{name: arrays[name] for name in _SHAPES})
     except InputError as error:
         raise FormatError(error.message, file=file, expected=error.expected) from None
     compared = (predictions.isolated_energy, predictions.energy, *predictions.compared_forces)
     if not all(np.isfinite(array).all() for array in compared) or np.isinf(predictions.energy_ref).any():
-        raise FormatError("predictions have values that are not finite", file=file,
-                          expected="finite energies and forces")
+        raise FormatError(
+            "predictions have values that are not finite", file=file, expected="finite energies and forces"
+        )
     return predictions
 
 
 def _damaged(file: str) -> FormatError:
-    return FormatError("is not a predictions file or is damaged", file=file,
-                       expected="a file written by predict --save-predictions")
+    return FormatError(
+        "is not a predictions file or is damaged", file=file, expected="a file written by predict --save-predictions"
+    )

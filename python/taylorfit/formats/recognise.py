@@ -16,9 +16,17 @@ from .structures.files import XSF_KEYWORD
 _HEAD_BYTES = 1 << 16
 _SETUP_WORDS = {"DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC"}
 _INPUT_WORDS = {
-    "SETUPS": "generate", "DERIVATIVES": "generate", "FORCESPERCENT": "generate", "TRAININGSET": "train",
-    "TESTPERCENT": "train", "ITERATIONS": "train", "RELAX": "predict", "PRINT_ATOMIC_ENERGIES": "predict",
-    "POTENTIALS": "md", "ENSEMBLE": "md", "TIMESTEP": "md",
+    "SETUPS": "generate",
+    "DERIVATIVES": "generate",
+    "FORCESPERCENT": "generate",
+    "TRAININGSET": "train",
+    "TESTPERCENT": "train",
+    "ITERATIONS": "train",
+    "RELAX": "predict",
+    "PRINT_ATOMIC_ENERGIES": "predict",
+    "POTENTIALS": "md",
+    "ENSEMBLE": "md",
+    "TIMESTEP": "md",
 }
 _WORD = re.compile(r"^[ \t]*([A-Za-z_]+)\b", re.MULTILINE)
 

@@ -18,9 +18,12 @@ TEST_RMSE, ENERGY_RMSE = "test_rmse_meV_per_atom", "energy_rmse_meV_per_atom"
 FORCE_MAE, FORCE_NORM = "force_mae_eV_per_A", "force_error_norm_mean_eV_per_A"
 """Columns by which trainings are compared."""
 MEASURES = {
-    "train_rmse_meV_per_atom": ("train_rmse", 1e3), TEST_RMSE: ("test_rmse", 1e3),
-    ENERGY_RMSE: ("energy_rmse", 1e3), "energy_mae_meV_per_atom": ("energy_mae", 1e3),
-    FORCE_MAE: ("force_mae", 1.0), "force_rmse_eV_per_A": ("force_rmse", 1.0),
+    "train_rmse_meV_per_atom": ("train_rmse", 1e3),
+    TEST_RMSE: ("test_rmse", 1e3),
+    ENERGY_RMSE: ("energy_rmse", 1e3),
+    "energy_mae_meV_per_atom": ("energy_mae", 1e3),
+    FORCE_MAE: ("force_mae", 1.0),
+    "force_rmse_eV_per_A": ("force_rmse", 1.0),
     FORCE_NORM: ("force_error_norm_mean", 1.0),
 }
 """Column → key in the report of `train`, factor to the unit.  Weights of the best epoch; the first two on the
@@ -81,10 +84,20 @@ def option_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 def labels(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """A name for each row: the mode, and what else varies and is no number on an axis of a plot."""
-    parts = [name for name in ("strategy", *option_columns(rows), "network")
-             if len({row.get(name, "") for row in rows} - {""}) > 1]
-    return [" ".join([row["mode"], *(row[name] if name in COORDINATES else f"{name}={row[name]}"
-                                     for name in parts if row.get(name))]) for row in rows]
+    parts = [
+        name
+        for name in ("strategy", *option_columns(rows), "network")
+        if len({row.get(name, "") for row in rows} - {""}) > 1
+    ]
+    return [
+        " ".join(
+            [
+                row["mode"],
+                *(row[name] if name in COORDINATES else f"{name}={row[name]}" for name in parts if row.get(name)),
+            ]
+        )
+        for row in rows
+    ]
 
 
 def coordinates(row: Mapping[str, str], options: Sequence[str]) -> tuple[str, ...]:

@@ -84,12 +84,17 @@ def read_train_report(path: str | PathLike[str]) -> TrainReport:
     if not epochs or not isinstance(data.get("best_epoch"), int):
         raise FormatError("the report has no epochs", file=file, expected=expected)
     return TrainReport(
-        file=file, epoch=_column(file, epochs, "epoch"), train_rmse=_column(file, epochs, "train_rmse"),
-        test_rmse=_column(file, epochs, "test_rmse"), best_epoch=data["best_epoch"],
+        file=file,
+        epoch=_column(file, epochs, "epoch"),
+        train_rmse=_column(file, epochs, "train_rmse"),
+        test_rmse=_column(file, epochs, "test_rmse"),
+        best_epoch=data["best_epoch"],
         validation_epoch=_column(file, history, "epoch"),
         validation_energy_rmse=_column(file, history, "energy_rmse"),
         validation_force_error=_column(file, history, "force_error_norm_mean"),
-        test_force_rmse=_column(file, epochs, "test_force_rmse", optional=True), data=data)
+        test_force_rmse=_column(file, epochs, "test_force_rmse", optional=True),
+        data=data,
+    )
 
 
 def _column(file: str, rows: Sequence[Mapping[str, Any]], key: str, optional: bool = False) -> np.ndarray:

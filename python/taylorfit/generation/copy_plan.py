@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..settings.displacements import DEFAULT_RATIO, DEFAULT_STRAIN, TaylorOptions
 from ..data.frame_pairs import find_frame_pairs
-from .hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential, load_potential
+from ..errors import InputError
 from ..model.structure import Structure
+from ..settings.displacements import DEFAULT_RATIO, DEFAULT_STRAIN, TaylorOptions
 from ..taylor.copies import CopySource, DisplacedCopies, StrainedCopies
 from ..taylor.curvature import Curvature, curvature_from_forces, curvature_from_pairs
 from ..taylor.displacements import (
-    AntitheticDisplacements, CartesianDisplacements, DisplacementPlan, DisplacementStrategy, RandomDisplacements,
+    AntitheticDisplacements,
+    CartesianDisplacements,
+    DisplacementPlan,
+    DisplacementStrategy,
+    RandomDisplacements,
 )
 from ..taylor.expansion import Expansion
 from ..taylor.modes import HessianSource, NormalModeDisplacements
@@ -25,6 +28,7 @@ from ..taylor.orthogonal import OrthogonalDisplacements
 from ..taylor.selection import SelectionRules, count_skipped, select_all
 from ..taylor.strain import NEAR_ZERO_STRESS, StrainCopies, StrainPlan, select_for_strain
 from ..taylor.truncation import Forecast, balanced_deltas, forecast
+from .hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential, load_potential
 
 LARGE_DELTA = 0.3
 """Displacements (Å) beyond this are no small step any more: a warning."""
@@ -33,8 +37,15 @@ LARGEST_PART = 0.02
 1.5 %); further out third orders, which the estimate does not know, are no longer small."""
 
 _KINDS: dict[str, type[DisplacementStrategy]] = {
-    kind.name: kind for kind in (RandomDisplacements, CartesianDisplacements, OrthogonalDisplacements,
-                                 AntitheticDisplacements, NormalModeDisplacements)}
+    kind.name: kind
+    for kind in (
+        RandomDisplacements,
+        CartesianDisplacements,
+        OrthogonalDisplacements,
+        AntitheticDisplacements,
+        NormalModeDisplacements,
+    )
+}
 _LETTERS = {"random": "random (B)", "cartesian": "cartesian (A)"}
 
 
@@ -74,8 +85,12 @@ def plan_copies(
     if unknown:
         raise InputError("delta_<species> for a species that does not occur", value=" ".join(unknown))
     rules = SelectionRules(
-        species=options.species, atoms=options.atoms, force_min=options.forcemin, force_max=options.forcemax,
-        **({} if options.skip is None else {"stationary_force": options.skip}))
+        species=options.species,
+        atoms=options.atoms,
+        force_min=options.forcemin,
+        force_max=options.forcemax,
+        **({} if options.skip is None else {"stationary_force": options.skip}),
+    )
     selections = select_all(structures, rules)
     chosen = [s for s, selection in enumerate(selections) if selection.reason is None]
     hessians = _hessians(structures, chosen, options, threads)
@@ -95,15 +110,18 @@ def plan_copies(
         deltas = {symbol: found[symbol] if delta is None else delta for symbol, delta in deltas.items()}
         lines += reasons
     plan = planned({symbol: delta for symbol, delta in deltas.items() if delta is not None})
-    lines += [f"warning: displacements of up to {delta:g} Å are far beyond first order (typical: 0.005 to 0.04 Å)"
-              for delta in sorted({delta for delta in deltas.values() if delta and delta > LARGE_DELTA})]
+    lines += [
+        f"warning: displacements of up to {delta:g} Å are far beyond first order (typical: 0.005 to 0.04 Å)"
+        for delta in sorted({delta for delta in deltas.values() if delta and delta > LARGE_DELTA})
+    ]
     expected = None
     if curvature is not None:
         expected = forecast(structures, plan, curvature.constants)
     weighing = curvature.constants if curvature is not None and options.weights == "truncation" else None
     expansion = Expansion(
         curvature=curvature.constants if left == "corrected" and curvature is not None else {},
-        hessians=hessians if options.order == 2 else None)
+        hessians=hessians if options.order == 2 else None,
+    )
     report: dict[str, Any] = {"delta": deltas}
     if curvature is not None:
         report |= {"curvature": dict(curvature.constants), "curvature_source": curvature.source}
@@ -116,8 +134,13 @@ def plan_copies(
 def _needs_curvature(options: TaylorOptions) -> bool:
     """Is a mean curvature asked for, or something given that it follows from?"""
     from_potential = options.potential is not None and options.order == 1 and options.strategy != "modes"
-    return (options.curvature is not None or options.delta is None or options.weights != "none"
-            or options.temperature is not None or from_potential)
+    return (
+        options.curvature is not None
+        or options.delta is None
+        or options.weights != "none"
+        or options.temperature is not None
+        or from_potential
+    )
 
 
 def find_curvature(structures: Sequence[Structure], options: TaylorOptions, threads: int = 0) -> Curvature:
@@ -143,13 +166,18 @@ def find_curvature(structures: Sequence[Structure], options: TaylorOptions, thre
     if found is None:
         raise InputError(
             "mean force constants cannot be estimated: no temperature, no potential, and too few pairs of near frames",
-            expected="temperature= (K, of a dynamics), potential= (files), or curvature=O:33.9,…")
+            expected="temperature= (K, of a dynamics), potential= (files), or curvature=O:33.9,…",
+        )
     return found
 
 
 def choose_deltas(
-    structures: Sequence[Structure], planned: Callable[[Mapping[str, float]], DisplacementPlan], curvature: Curvature,
-    shortest: Mapping[str, float], ratio: float, left: str,
+    structures: Sequence[Structure],
+    planned: Callable[[Mapping[str, float]], DisplacementPlan],
+    curvature: Curvature,
+    shortest: Mapping[str, float],
+    ratio: float,
+    left: str,
 ) -> tuple[dict[str, float], list[str]]:
     """Return δ_max of each species, Å, and the reasons.
 
@@ -169,8 +197,10 @@ def choose_deltas(
         most = LARGEST_PART * min(distances, default=np.inf)
         if delta > most:
             deltas[symbol] = most
-            reasons.append(f"delta of {symbol}: at most {100 * LARGEST_PART:g} % of its shortest distance "
-                           f"({min(distances):.3g} Å) instead")
+            reasons.append(
+                f"delta of {symbol}: at most {100 * LARGEST_PART:g} % of its shortest distance "
+                f"({min(distances):.3g} Å) instead"
+            )
     # Three digits are more than is known
     return {symbol: float(f"{delta:.3g}") for symbol, delta in deltas.items()}, reasons
 
@@ -194,8 +224,14 @@ def forecast_lines(expected: Forecast, left: str) -> list[str]:
 def forecast_report(expected: Forecast, left: str) -> dict[str, Any]:
     """Return the forecast for JSON, meV/atom."""
     scatter = expected.error("corrected" if left == "corrected" else "centred")
-    return {"left": left, "signal": 1e3 * expected.signal, "bias": 1e3 * expected.bias, "scatter": 1e3 * scatter,
-            "error": 1e3 * expected.error(left), "ratio": expected.ratio(left)}
+    return {
+        "left": left,
+        "signal": 1e3 * expected.signal,
+        "bias": 1e3 * expected.bias,
+        "scatter": 1e3 * scatter,
+        "error": 1e3 * expected.error(left),
+        "ratio": expected.ratio(left),
+    }
 
 
 def _headline(options: TaylorOptions, deltas: Mapping[str, float | None]) -> str:
@@ -206,13 +242,19 @@ def _headline(options: TaylorOptions, deltas: Mapping[str, float | None]) -> str
     extras = ["without rotations"] if options.removes_rotations else []
     extras += ["second order"] if options.order == 2 else []
     extras += ["weighted"] if options.weights != "none" else []
-    return (f"strategy {_LETTERS.get(options.strategy, options.strategy)}, up to {', '.join(bounds) or 'nothing'}"
-            + "".join(f", {extra}" for extra in extras))
+    return (
+        f"strategy {_LETTERS.get(options.strategy, options.strategy)}, up to {', '.join(bounds) or 'nothing'}"
+        + "".join(f", {extra}" for extra in extras)
+    )
 
 
 def _result(
-    source: CopySource, plan: DisplacementPlan | StrainPlan, options: TaylorOptions, headline: str,
-    lines: Sequence[str], report: dict[str, Any],
+    source: CopySource,
+    plan: DisplacementPlan | StrainPlan,
+    options: TaylorOptions,
+    headline: str,
+    lines: Sequence[str],
+    report: dict[str, Any],
 ) -> PlannedCopies:
     skipped = {reason.value: n for reason, n in count_skipped(plan.selections).items() if n}
     n_with = int((plan.n_copies > 0).sum())
@@ -249,9 +291,14 @@ def strategy_of(
     common = options.delta if options.delta is not None else max(deltas.values(), default=0.01)
     extra = {"hessians": hessians, "amplitude": options.amplitude or "bound"} if options.strategy == "modes" else {}
     return _KINDS[options.strategy](
-        delta=common, fraction=options.fraction, max_copies=options.n_max,
-        species_delta={symbol: delta for symbol, delta in deltas.items() if delta != common}, seed=options.seed,
-        remove_rotations=options.removes_rotations, **extra)
+        delta=common,
+        fraction=options.fraction,
+        max_copies=options.n_max,
+        species_delta={symbol: delta for symbol, delta in deltas.items() if delta != common},
+        seed=options.seed,
+        remove_rotations=options.removes_rotations,
+        **extra,
+    )
 
 
 def _hessians(

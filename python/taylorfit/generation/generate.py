@@ -36,9 +36,11 @@ class XsfCopies(XsfFolder):
         """Write the copies of one structure; `description` says how their energies are expanded."""
         stem = self._stem(parent.name)
         for number, copy in enumerate(copies.structures(parent)):
-            self.add(f"{stem}-taylor-{number:04d}.xsf", copy, [
-                f"Taylor copy {copy.name}", f"{description}; forces are those of the parent",
-            ])
+            self.add(
+                f"{stem}-taylor-{number:04d}.xsf",
+                copy,
+                [f"Taylor copy {copy.name}", f"{description}; forces are those of the parent"],
+            )
 
     def _stem(self, name: str) -> str:
         """A flat file name for a structure, from the end of its path and its frame; used only once."""
@@ -121,8 +123,13 @@ def write_training_sets(
             if copies is None:
                 continue
             outputs.copies.add_many(
-                copies.names, n_species, energy + copies.energy_changes, species, positions[1:],
-                np.broadcast_to(forces, (len(copies.names), *forces.shape)), values[1:],
+                copies.names,
+                n_species,
+                energy + copies.energy_changes,
+                species,
+                positions[1:],
+                np.broadcast_to(forces, (len(copies.names), *forces.shape)),
+                values[1:],
             )
             n_copies += len(copies.names)
             if outputs.xsf_copies is not None:
@@ -146,7 +153,10 @@ def _batches(structures: Sequence[Structure], source: CopySource | None) -> Iter
 
 
 def _described(
-    structures: Sequence[Structure], batch: Sequence[int], made: Sequence[Copies | None], tables: DescriptorTables,
+    structures: Sequence[Structure],
+    batch: Sequence[int],
+    made: Sequence[Copies | None],
+    tables: DescriptorTables,
     threads: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (1 + n_copy, n_value) descriptors and (1 + n_copy, n_atom, 3) positions of each structure and its copies."""

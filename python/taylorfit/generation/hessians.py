@@ -14,8 +14,8 @@ from ..engine import PotentialTables, evaluate
 from ..errors import InputError
 from ..formats.hessian_file import find_hessian, read_hessian
 from ..formats.structures.files import require_species
-from ..potential.files import potentials_by_species, read_potentials
 from ..model.structure import Structure
+from ..potential.files import potentials_by_species, read_potentials
 from ..taylor.curvature import Curvature, curvature_from_traces
 
 STEP = 1.0e-3
@@ -49,8 +49,12 @@ class StoredHessians:
         for structure in (self.structures[index] for index in self.needed):
             file = find_hessian(self.path, structure.name)
             if users.setdefault(file, structure.name) != structure.name:
-                raise InputError("one Hessian for two structures", file=file, value=structure.name,
-                                 expected=f"a name of its own; {users[file]} has it")
+                raise InputError(
+                    "one Hessian for two structures",
+                    file=file,
+                    value=structure.name,
+                    expected=f"a name of its own; {users[file]} has it",
+                )
 
     def __call__(self, index: int) -> np.ndarray:
         """Return the (3N, 3N) Hessian of structure `index`, eV/Å²."""
@@ -122,8 +126,10 @@ def curvature_from_potential(
     """
     step = max(1, -(-len(structures) // PROBES))
     chosen = structures[::step]
-    probes = [np.random.default_rng([seed, 8, s]).integers(0, 2, (structure.n_atoms, 3)) * 2.0 - 1.0
-              for s, structure in enumerate(chosen)]
+    probes = [
+        np.random.default_rng([seed, 8, s]).integers(0, 2, (structure.n_atoms, 3)) * 2.0 - 1.0
+        for s, structure in enumerate(chosen)
+    ]
     moved = [_moved(structure, sign * STEP * v) for structure, v in zip(chosen, probes) for sign in (1.0, -1.0)]
     forces = _forces(moved, potential, threads)
     diagonals = [v * (minus - plus) / (2.0 * STEP) for v, plus, minus in zip(probes, forces[::2], forces[1::2])]

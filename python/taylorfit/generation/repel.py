@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from ase.data import atomic_numbers
 
+from ..data.survey import COINCIDING
 from ..engine import neighbours
 from ..errors import InputError
 from ..model.structure import Structure
-from ..data.survey import COINCIDING
 from ..taylor.expansion import Expansion
 
 # Screening function of Ziegler, Biersack, Littmark and its length, Å; e²/4πε₀ in eV Å
@@ -83,13 +83,21 @@ class RepulsionPlan:
         if self.copies < 1:
             raise InputError("too few copies with pushed pairs", value=self.copies, expected="1 or more")
         if not 0.0 < self.shortest_push <= self.longest_push < REACH:
-            raise InputError("pairs cannot be shortened like this", value=f"{self.shortest_push:g} to {self.longest_push:g} Å",
-                             expected=f"0 < shortest ≤ longest < {REACH:g} Å")
+            raise InputError(
+                "pairs cannot be shortened like this",
+                value=f"{self.shortest_push:g} to {self.longest_push:g} Å",
+                expected=f"0 < shortest ≤ longest < {REACH:g} Å",
+            )
         if not SMALLEST_RISE < self.highest < np.inf:
-            raise InputError("the largest rise of the energy cannot be used", value=self.highest,
-                             expected=f"eV, above {SMALLEST_RISE:g}")
+            raise InputError(
+                "the largest rise of the energy cannot be used",
+                value=self.highest,
+                expected=f"eV, above {SMALLEST_RISE:g}",
+            )
         if not 0.0 < self.tolerance < np.inf:
-            raise InputError("the tolerance cannot be used", value=f"{1000 * self.tolerance:g} meV/atom", expected="above 0")
+            raise InputError(
+                "the tolerance cannot be used", value=f"{1000 * self.tolerance:g} meV/atom", expected="above 0"
+            )
         if self.seed < 0:
             raise InputError("the seed is negative", value=self.seed, expected="0 or more")
 
@@ -153,8 +161,15 @@ def pushed_copies(
         if not SMALLEST_RISE < rise < plan.highest:
             continue
         weight = min(1.0, (plan.tolerance * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
-        copy = replace(structure, positions=structure.positions + displacement, forces=None, stress=None, force_weights=None,
-                       weight=structure.weight * weight, **structure.energies_raised(rise))
+        copy = replace(
+            structure,
+            positions=structure.positions + displacement,
+            forces=None,
+            stress=None,
+            force_weights=None,
+            weight=structure.weight * weight,
+            **structure.energies_raised(rise),
+        )
         found.append(PushedCopy(copy, pairs.name(pair), float(pairs.distance[pair]) - push, rise))
     return found
 
@@ -172,14 +187,21 @@ class _Pairs:
         self.structure = structure
         self.number = np.array([atomic_numbers.get(symbol, 0) for symbol in structure.symbols])
         if not self.number.all():
-            raise InputError("not an element: its repulsion is unknown", file=structure.name or None,
-                             value=structure.symbols[int(self.number.argmin())])
+            raise InputError(
+                "not an element: its repulsion is unknown",
+                file=structure.name or None,
+                value=structure.symbols[int(self.number.argmin())],
+            )
         first, self.other, self.vector = neighbours(structure, REACH)
         self.atom = np.repeat(np.arange(structure.n_atoms), np.diff(first))
         self.distance = np.linalg.norm(self.vector, axis=1)
         if (self.distance < COINCIDING).any():
-            raise InputError("two atoms are at the same place", file=structure.name or None,
-                             value=self.name(int(self.distance.argmin())), expected=f"more than {COINCIDING:g} Å between them")
+            raise InputError(
+                "two atoms are at the same place",
+                file=structure.name or None,
+                value=self.name(int(self.distance.argmin())),
+                expected=f"more than {COINCIDING:g} Å between them",
+            )
         z = np.sort(np.stack([self.number[self.atom], self.number[self.other]]), axis=0)
         own = self.atom == self.other
         self.kinds: list[np.ndarray] = []

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .copy_plan import choose_deltas, strategy_of
-from ..errors import InputError
-from ..settings.displacements import DEFAULT_RATIO, TaylorOptions
 from ..data.propose import DELTA_FRACTION
+from ..errors import InputError
 from ..model.structure import Structure
+from ..settings.displacements import DEFAULT_RATIO, TaylorOptions
 from ..taylor.curvature import Curvature
 from ..taylor.displacements import DisplacementPlan
 from ..taylor.selection import AtomSelection, select_all
 from ..taylor.truncation import Forecast, forecast
+from .copy_plan import choose_deltas, strategy_of
 
 COPIES = 24
 """Copies per structure: the published learning curves are flat from 22 (clusters) and 24 (bulk) on."""
@@ -54,7 +54,10 @@ class Suggestion:
 
 
 def suggest(
-    structures: Sequence[Structure], curvature: Curvature | None, shortest: Mapping[str, float], mode: str = "centred",
+    structures: Sequence[Structure],
+    curvature: Curvature | None,
+    shortest: Mapping[str, float],
+    mode: str = "centred",
     outfile: str | None = None,
 ) -> Suggestion:
     """Choose δ_max per species, the number of copies and the strategy.
@@ -86,38 +89,59 @@ def suggest(
     is_sparse = copies < NEARLY_ORTHOGONAL * directions
     strategy = "random" if is_sparse else "orthogonal"
     base = TaylorOptions(
-        strategy=strategy, rotations=base.rotations, fraction=float(copies), outfile=outfile,
-        n_max=max(TaylorOptions.n_max, copies * len(can_move)))
+        strategy=strategy,
+        rotations=base.rotations,
+        fraction=float(copies),
+        outfile=outfile,
+        n_max=max(TaylorOptions.n_max, copies * len(can_move)),
+    )
     reasons = [
-        f"{copies} copies per structure: " + (f"more than {COPIES} gave no better forces in the published tests"
-                                              if copies == COPIES else "one for each independent displacement"),
-        f"strategy {strategy}: " + (
-            f"{copies} random vectors of {directions} dimensions are nearly orthogonal anyway" if is_sparse else
-            f"no two copies measure the same component of the forces ({copies} of {directions})"),
+        f"{copies} copies per structure: "
+        + (
+            f"more than {COPIES} gave no better forces in the published tests"
+            if copies == COPIES
+            else "one for each independent displacement"
+        ),
+        f"strategy {strategy}: "
+        + (
+            f"{copies} random vectors of {directions} dimensions are nearly orthogonal anyway"
+            if is_sparse
+            else f"no two copies measure the same component of the forces ({copies} of {directions})"
+        ),
     ]
     if is_isolated:
         reasons.append("rotations=remove: the structures are isolated, and turning them tells nothing")
     if curvature is None:
         delta = float(f"{DELTA_FRACTION * min(shortest.values(), default=1.0):.2g}")
-        reasons.append(f"delta {delta:g} Å: {100 * DELTA_FRACTION:g} % of the shortest distance; truncation errors cannot "
-                       "be estimated (give --temperature, --potential or --curvature)")
+        reasons.append(
+            f"delta {delta:g} Å: {100 * DELTA_FRACTION:g} % of the shortest distance; truncation errors cannot "
+            "be estimated (give --temperature, --potential or --curvature)"
+        )
         return Suggestion(replace(base, delta=delta), tuple(reasons), ())
     alternatives = _alternatives(structures, selections, base, curvature, shortest)
     best = next(a for a in alternatives if a.left == MODES[mode])
     reasons += best.reasons
     options = replace(
-        base, delta=max(best.deltas.values()), delta_species=_others(best.deltas),
-        curvature=_rounded(curvature.constants) if best.left == "corrected" else None)
+        base,
+        delta=max(best.deltas.values()),
+        delta_species=_others(best.deltas),
+        curvature=_rounded(curvature.constants) if best.left == "corrected" else None,
+    )
     if best.left == "centred":
-        reasons.append("FORCES mode=centred in train.in: the common bias of a structure's copies drops out, and the weight "
-                       "of the forces does not depend on delta")
+        reasons.append(
+            "FORCES mode=centred in train.in: the common bias of a structure's copies drops out, and the weight "
+            "of the forces does not depend on delta"
+        )
     else:
         reasons.append("curvature=: without it the bias would decide, and delta would have to be smaller")
     return Suggestion(options, tuple(reasons), alternatives)
 
 
 def _alternatives(
-    structures: Sequence[Structure], selections: Sequence[AtomSelection], base: TaylorOptions, curvature: Curvature,
+    structures: Sequence[Structure],
+    selections: Sequence[AtomSelection],
+    base: TaylorOptions,
+    curvature: Curvature,
     shortest: Mapping[str, float],
 ) -> tuple[Alternative, ...]:
     def planned(deltas: Mapping[str, float]) -> DisplacementPlan:
@@ -125,9 +149,11 @@ def _alternatives(
         return strategy_of(options, deltas).plan(selections)
 
     found = []
-    for title, left, ratio in (("group-centred training", "centred", CENTRED_RATIO),
-                               ("plain Taylor training, corrected", "corrected", DEFAULT_RATIO),
-                               ("plain Taylor training", "first order", DEFAULT_RATIO)):
+    for title, left, ratio in (
+        ("group-centred training", "centred", CENTRED_RATIO),
+        ("plain Taylor training, corrected", "corrected", DEFAULT_RATIO),
+        ("plain Taylor training", "first order", DEFAULT_RATIO),
+    ):
         deltas, reasons = choose_deltas(structures, planned, curvature, shortest, ratio, left)
         expected = forecast(structures, planned(deltas), curvature.constants)
         found.append(Alternative(title, left, deltas, expected, tuple(reasons)))
@@ -153,5 +179,7 @@ def force_statistics(structures: Sequence[Structure]) -> dict[str, dict[str, flo
         for symbol in set(structure.symbols):
             squares.setdefault(symbol, []).append((structure.forces[symbols == symbol] ** 2).sum(axis=1))
     merged = {symbol: np.concatenate(parts) for symbol, parts in sorted(squares.items())}
-    return {symbol: {"rms": float(np.sqrt(values.mean() / 3.0)), "largest": float(np.sqrt(values.max()))}
-            for symbol, values in merged.items()}
+    return {
+        symbol: {"rms": float(np.sqrt(values.mean() / 3.0)), "largest": float(np.sqrt(values.max()))}
+        for symbol, values in merged.items()
+    }

@@ -54,8 +54,13 @@ def energy_drift(time: np.ndarray, total: np.ndarray, kinetic: np.ndarray, n_ato
         correlation = min(max(correlation, 0.0), 1.0 - 1.0 / n)
         error = float(np.sqrt(square / (n - 2) / (t @ t) * (1.0 + correlation) / (1.0 - correlation)))
     spread = float(kinetic.std()) * per_atom
-    return Drift(slope, error, float(e.std()), abs(slope) / spread if spread > 0.0 else None,
-                 float(np.abs(total - total[0]).max()) * per_atom)
+    return Drift(
+        slope,
+        error,
+        float(e.std()),
+        abs(slope) / spread if spread > 0.0 else None,
+        float(np.abs(total - total[0]).max()) * per_atom,
+    )
 
 
 def pair_counts(structure: Structure, pairs: Sequence[tuple[str, str]], r_max: float, bins: int) -> np.ndarray:
@@ -65,13 +70,19 @@ def pair_counts(structure: Structure, pairs: Sequence[tuple[str, str]], r_max: f
     symbols = np.array(structure.symbols)
     centre = np.repeat(symbols, np.diff(first))
     other = symbols[atom]
-    return np.array([
-        np.histogram(distance[(centre == a) & (other == b)], bins=bins, range=(0.0, r_max))[0] for a, b in pairs
-    ], dtype=np.int64).reshape(len(pairs), bins)
+    return np.array(
+        [np.histogram(distance[(centre == a) & (other == b)], bins=bins, range=(0.0, r_max))[0] for a, b in pairs],
+        dtype=np.int64,
+    ).reshape(len(pairs), bins)
 
 
 def radial_distribution(
-    counts: np.ndarray, n_samples: int, symbols: Sequence[str], volume: float, pairs: Sequence[tuple[str, str]], r_max: float
+    counts: np.ndarray,
+    n_samples: int,
+    symbols: Sequence[str],
+    volume: float,
+    pairs: Sequence[tuple[str, str]],
+    r_max: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the middles of the bins (Å) and g(r) of each pair, (n_pair, bins).
 

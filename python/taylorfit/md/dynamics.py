@@ -16,14 +16,14 @@ from ase.constraints import FixCom
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
-from ..potential.calculator import Calculator
 from ..errors import FormatError, InputError, TaylorfitError
+from ..model.structure import Structure
+from ..potential.calculator import Calculator
 from ..potential.extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
 from ..settings.md import MdInput, Thermostat
 from ..tools.interrupts import deferred_interrupt
 from .analysis import pair_counts
 from .trajectory import append_frame
-from ..model.structure import Structure
 
 COLUMNS = ("step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K")
 """Of a row of a walk: total energies of the whole cell."""
@@ -93,13 +93,21 @@ def starting_atoms(structures: Sequence[Structure], repeat: tuple[int, int, int]
     for structure in structures:
         for axis, n in enumerate(repeat):
             if n > 1 and not structure.pbc[axis]:
-                raise InputError("cannot be repeated where it is not periodic", file=structure.name or None,
-                                 value=" ".join(map(str, repeat)), expected="REPEAT 1 along such a vector")
+                raise InputError(
+                    "cannot be repeated where it is not periodic",
+                    file=structure.name or None,
+                    value=" ".join(map(str, repeat)),
+                    expected="REPEAT 1 along such a vector",
+                )
         try:
             atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
         except KeyError as error:
-            raise InputError("no mass is known for this species", file=structure.name or None, value=error.args[0],
-                             expected="a chemical element") from None
+            raise InputError(
+                "no mass is known for this species",
+                file=structure.name or None,
+                value=error.args[0],
+                expected="a chemical element",
+            ) from None
         result.append(atoms.repeat(repeat))
     return result
 
@@ -176,15 +184,24 @@ def _watched(walk: Walk, guard: ExtrapolationGuard, step: int) -> Iterator[None]
 
 def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: str | None) -> None:
     potential, kinetic = float(atoms.get_potential_energy()), float(atoms.get_kinetic_energy())
-    counts = None if settings.rdf is None else pair_counts(
-        Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, tuple(atoms.pbc)),
-        settings.rdf.pairs, settings.rdf.r_max, settings.rdf.bins)
+    counts = (
+        None
+        if settings.rdf is None
+        else pair_counts(
+            Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, tuple(atoms.pbc)),
+            settings.rdf.pairs,
+            settings.rdf.r_max,
+            settings.rdf.bins,
+        )
+    )
     if trajectory is not None:
         _append_frame(trajectory, atoms, walk, step, settings)
     if counts is not None:
         walk.histogram = counts if walk.histogram is None else walk.histogram + counts
         walk.n_samples += 1
-    walk.rows.append((step, 1e-3 * step * settings.timestep, potential, kinetic, potential + kinetic, temperature(atoms)))
+    walk.rows.append(
+        (step, 1e-3 * step * settings.timestep, potential, kinetic, potential + kinetic, temperature(atoms))
+    )
 
 
 def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdInput) -> None:
@@ -207,8 +224,9 @@ def _dynamics(atoms: Atoms, rng: np.random.Generator, settings: MdInput, thermos
     atoms.set_constraint(FixCom())
     how: Thermostat = settings.thermostat
     if how.kind == "langevin":
-        return Langevin(atoms, timestep, temperature_K=settings.temperature, friction=how.friction / units.fs,
-                        fixcm=False, rng=rng)
+        return Langevin(
+            atoms, timestep, temperature_K=settings.temperature, friction=how.friction / units.fs, fixcm=False, rng=rng
+        )
     return bussi()(atoms, timestep, temperature_K=settings.temperature, taut=how.time * units.fs, rng=rng)
 
 
@@ -223,7 +241,9 @@ def bussi() -> type:
     try:
         from ase.md.bussi import Bussi
     except ImportError:
-        raise InputError("the installed ASE has no Bussi thermostat", expected="ASE 3.24 or newer, or langevin") from None
+        raise InputError(
+            "the installed ASE has no Bussi thermostat", expected="ASE 3.24 or newer, or langevin"
+        ) from None
     return Bussi
 
 
@@ -237,16 +257,30 @@ def pack_walks(walks: Sequence[Walk]) -> dict[str, np.ndarray]:
     for k, walk in enumerate(walks):
         plain = {name: getattr(walk, name) for name in _PLAIN}
         arrays |= {
-            f"{k}.plain": np.array(json.dumps(plain)), f"{k}.positions": walk.atoms.positions,
-            f"{k}.momenta": walk.atoms.get_momenta(), f"{k}.rows": np.array(walk.rows).reshape(-1, len(COLUMNS)),
+            f"{k}.plain": np.array(json.dumps(plain)),
+            f"{k}.positions": walk.atoms.positions,
+            f"{k}.momenta": walk.atoms.get_momenta(),
+            f"{k}.rows": np.array(walk.rows).reshape(-1, len(COLUMNS)),
         }
         if walk.histogram is not None:
             arrays[f"{k}.histogram"] = walk.histogram
     return arrays
 
 
-_PLAIN = ("label", "start", "seed", "rng_state", "step", "n_samples", "first_extrapolation", "extrapolation", "worst",
-          "ended", "n_dumped", "trajectory")
+_PLAIN = (
+    "label",
+    "start",
+    "seed",
+    "rng_state",
+    "step",
+    "n_samples",
+    "first_extrapolation",
+    "extrapolation",
+    "worst",
+    "ended",
+    "n_dumped",
+    "trajectory",
+)
 
 
 def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> list[Walk]:
@@ -260,7 +294,9 @@ def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> 
     try:
         return [_unpack_walk(k, arrays, structures) for k in range(int(arrays["n_walks"]))]
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise FormatError(f"damaged checkpoint of molecular dynamics ({error})", expected="a file written by md") from None
+        raise FormatError(
+            f"damaged checkpoint of molecular dynamics ({error})", expected="a file written by md"
+        ) from None
 
 
 def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> Walk:

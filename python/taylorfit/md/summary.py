@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tools.atomic_write import atomic_write
 from ..settings.md import MdInput
+from ..tools.atomic_write import atomic_write
 from .analysis import Drift, energy_drift, highest_peak, radial_distribution
 from .dynamics import COLUMNS, Walk
 
@@ -44,12 +44,20 @@ def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
         drift = energy_drift(rows[:, 1], rows[:, 4], rows[:, 3], walk.n_atoms)
     some = len(rows) > 0
     return {
-        "potential": walk.label, "start": walk.start, "seed": walk.seed, "steps": max(walk.step, 0),
+        "potential": walk.label,
+        "start": walk.start,
+        "seed": walk.seed,
+        "steps": max(walk.step, 0),
         "status": walk.ended or ("finished" if walk.step >= settings.steps else "running"),
-        "first_extrapolation": walk.first_extrapolation, "extrapolation": walk.extrapolation, "worst": walk.worst,
+        "first_extrapolation": walk.first_extrapolation,
+        "extrapolation": walk.extrapolation,
+        "worst": walk.worst,
         "n_dumped": walk.n_dumped,
-        "drift": drift.slope, "drift_error": drift.slope_error, "fluctuation": drift.fluctuation,
-        "largest_change": drift.largest, "relative_drift": drift.relative,
+        "drift": drift.slope,
+        "drift_error": drift.slope_error,
+        "fluctuation": drift.fluctuation,
+        "largest_change": drift.largest,
+        "relative_drift": drift.relative,
         "temperature": float(rows[:, 5].mean()) if some else None,
         "temperature_std": float(rows[:, 5].std()) if some else None,
         "potential_energy": float(rows[:, 2].mean()) / walk.n_atoms if some else None,
@@ -58,32 +66,40 @@ def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
 
 def step_header() -> str:
     """Header of the table of steps."""
-    return (f"{'step':>9}  {'time, ps':>9}  {'E_pot, eV':>16}  {'E_kin, eV':>11}  {'E_tot, eV':>16}  {'T, K':>8}  "
-            f"{'ΔE_tot, meV/atom':>16}")
+    return (
+        f"{'step':>9}  {'time, ps':>9}  {'E_pot, eV':>16}  {'E_kin, eV':>11}  {'E_tot, eV':>16}  {'T, K':>8}  "
+        f"{'ΔE_tot, meV/atom':>16}"
+    )
 
 
 def step_line(walk: Walk, row: Sequence[float]) -> str:
     """A line of the table of steps."""
     step, time, potential, kinetic, total, hot = row
     change = 1e3 * (total - walk.rows[0][4]) / walk.n_atoms
-    return (f"{int(step):9d}  {time:9.4f}  {potential:16.6f}  {kinetic:11.6f}  {total:16.6f}  {hot:8.1f}  {change:16.4f}")
+    return f"{int(step):9d}  {time:9.4f}  {potential:16.6f}  {kinetic:11.6f}  {total:16.6f}  {hot:8.1f}  {change:16.4f}"
 
 
 def stability_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table of all walks, and below it what became of each potential where there are several starts."""
     width = max([len("potential"), *(len(row["potential"]) for row in rows)])
-    lines = [f"{'potential':{width}}  start  {'steps':>8}  {'first extrap.':>13}  {'worst, σ':>8}  {'drift, meV/atom/ps':>20}  "
-             f"{'std(E_tot), meV/atom':>20}  {'max|ΔE_tot|, meV/atom':>21}  {'|drift|/std(E_kin), 1/ps':>24}  {'T, K':>15}  status"]
+    lines = [
+        f"{'potential':{width}}  start  {'steps':>8}  {'first extrap.':>13}  {'worst, σ':>8}  {'drift, meV/atom/ps':>20}  "
+        f"{'std(E_tot), meV/atom':>20}  {'max|ΔE_tot|, meV/atom':>21}  {'|drift|/std(E_kin), 1/ps':>24}  {'T, K':>15}  status"
+    ]
     lines.append("-" * len(lines[0]))
     for row in rows:
-        drift = "-" if row["drift"] is None else f"{row['drift']:.4f}" + (
-            "" if row["drift_error"] is None else f" ± {row['drift_error']:.4f}")
+        drift = (
+            "-"
+            if row["drift"] is None
+            else f"{row['drift']:.4f}" + ("" if row["drift_error"] is None else f" ± {row['drift_error']:.4f}")
+        )
         hot = "-" if row["temperature"] is None else f"{row['temperature']:.1f} ± {row['temperature_std']:.1f}"
         lines.append(
             f"{row['potential']:{width}}  {row['start']:5d}  {row['steps']:8d}  {_number(row['first_extrapolation'], 'd'):>13}"
             f"  {_number(row['worst'], '.2f'):>8}  {drift:>20}  {_number(row['fluctuation'], '.4f'):>20}"
             f"  {_number(row['largest_change'], '.4f'):>21}  {_number(row['relative_drift'], '.2e'):>24}"
-            f"  {hot:>15}  {row['status']}")
+            f"  {hot:>15}  {row['status']}"
+        )
     labels = list(dict.fromkeys(row["potential"] for row in rows))
     if len(rows) > len(labels):
         lines.append("")
@@ -95,7 +111,9 @@ def _summary(label: str, rows: Sequence[dict[str, Any]], width: int) -> str:
     finished = [row for row in rows if row["status"] == "finished"]
     outside = [row["first_extrapolation"] for row in rows if row["first_extrapolation"] is not None]
     text = f"{label:{width}}  {len(finished)} of {len(rows)} finished; "
-    text += f"{len(outside)} extrapolated" + (f", the first at step {min(outside)}, median {np.median(outside):g}" if outside else "")
+    text += f"{len(outside)} extrapolated" + (
+        f", the first at step {min(outside)}, median {np.median(outside):g}" if outside else ""
+    )
     broken = [row["steps"] for row in rows if row["status"].startswith("exploded")]
     if broken:
         text += f"; {len(broken)} exploded, the first after {min(broken)} steps"
@@ -122,8 +140,14 @@ def distributions(walks: Sequence[Walk], settings: MdInput) -> dict[str, Any] | 
         own = []
         for walk in walks:
             if walk.label == label and walk.n_samples:
-                r, g = radial_distribution(walk.histogram, walk.n_samples, walk.atoms.get_chemical_symbols(),
-                                           walk.atoms.get_volume(), settings.rdf.pairs, settings.rdf.r_max)
+                r, g = radial_distribution(
+                    walk.histogram,
+                    walk.n_samples,
+                    walk.atoms.get_chemical_symbols(),
+                    walk.atoms.get_volume(),
+                    settings.rdf.pairs,
+                    settings.rdf.r_max,
+                )
                 own.append(g)
         if not own:
             continue
@@ -131,38 +155,65 @@ def distributions(walks: Sequence[Walk], settings: MdInput) -> dict[str, Any] | 
         result[label] = []
         for k, pair in enumerate(settings.rdf.pairs):
             place, height = highest_peak(r, mean[k])
-            result[label].append({"pair": "-".join(pair), "g": mean[k], "std": None if std is None else std[k],
-                                  "peak_r": place, "peak_g": height})
+            result[label].append(
+                {
+                    "pair": "-".join(pair),
+                    "g": mean[k],
+                    "std": None if std is None else std[k],
+                    "peak_r": place,
+                    "peak_g": height,
+                }
+            )
     return {"r": r, "potentials": result}
 
 
 def distribution_lines(found: dict[str, Any]) -> list[str]:
     """Highest peak of each radial distribution function."""
-    return [f"{label}: g({entry['pair']}) is highest at {entry['peak_r']:.3f} Å: {entry['peak_g']:.2f}"
-            for label, entries in found["potentials"].items() for entry in entries]
+    return [
+        f"{label}: g({entry['pair']}) is highest at {entry['peak_r']:.3f} Å: {entry['peak_g']:.2f}"
+        for label, entries in found["potentials"].items()
+        for entry in entries
+    ]
 
 
 def write_steps(path: str | PathLike[str], walks: Sequence[Walk]) -> None:
     """Write the rows of all walks: energies of the cell in eV, time in ps, temperature in K."""
-    _write(path, ("potential", "start", "n_atoms", *COLUMNS),
-           ((walk.label, walk.start, walk.n_atoms, *row) for walk in walks for row in walk.rows))
+    _write(
+        path,
+        ("potential", "start", "n_atoms", *COLUMNS),
+        ((walk.label, walk.start, walk.n_atoms, *row) for walk in walks for row in walk.rows),
+    )
 
 
 def write_walks(path: str | PathLike[str], rows: Sequence[dict[str, Any]]) -> None:
     """Write one line per walk; columns as in `WALK_KEYS`, units there."""
-    units = {"worst": "sigma", "drift": "meV_per_atom_ps", "drift_error": "meV_per_atom_ps", "fluctuation": "meV_per_atom",
-             "largest_change": "meV_per_atom",
-             "relative_drift": "per_ps", "temperature": "K", "temperature_std": "K", "potential_energy": "eV_per_atom"}
+    units = {
+        "worst": "sigma",
+        "drift": "meV_per_atom_ps",
+        "drift_error": "meV_per_atom_ps",
+        "fluctuation": "meV_per_atom",
+        "largest_change": "meV_per_atom",
+        "relative_drift": "per_ps",
+        "temperature": "K",
+        "temperature_std": "K",
+        "potential_energy": "eV_per_atom",
+    }
     header = [f"{key}_{units[key]}" if key in units else key for key in WALK_KEYS]
     _write(path, header, ([row[key] for key in WALK_KEYS] for row in rows))
 
 
 def write_distributions(path: str | PathLike[str], found: dict[str, Any]) -> None:
     """Write g(r): potential, pair, r in Å, g, and its standard deviation over the starts."""
-    _write(path, ("potential", "pair", "r_A", "g", "g_std"), (
-        (label, entry["pair"], f"{r:.6g}", g, "" if entry["std"] is None else entry["std"][k])
-        for label, entries in found["potentials"].items() for entry in entries
-        for k, (r, g) in enumerate(zip(found["r"].tolist(), entry["g"].tolist()))))
+    _write(
+        path,
+        ("potential", "pair", "r_A", "g", "g_std"),
+        (
+            (label, entry["pair"], f"{r:.6g}", g, "" if entry["std"] is None else entry["std"][k])
+            for label, entries in found["potentials"].items()
+            for entry in entries
+            for k, (r, g) in enumerate(zip(found["r"].tolist(), entry["g"].tolist()))
+        ),
+    )
 
 
 def _write(path: str | PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

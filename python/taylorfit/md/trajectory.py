@@ -76,6 +76,10 @@ def _cut_binary(path: str, step: int) -> None:
     if len(kept) == len(frames):
         return
     # ASE closes what it writes to
-    with atomic_write(path, "wb") as file, os.fdopen(os.dup(file.fileno()), "wb") as own, Trajectory(own, "w") as stream:
+    with (
+        atomic_write(path, "wb") as file,
+        os.fdopen(os.dup(file.fileno()), "wb") as own,
+        Trajectory(own, "w") as stream,
+    ):
         for frame in kept:
             stream.write(frame)

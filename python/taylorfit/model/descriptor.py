@@ -64,11 +64,7 @@ class RunningStatistics:
         if self.n_evaluated == 0:
             return DescriptorStatistics.empty(len(self._mean))
         return DescriptorStatistics(
-            self.n_evaluated,
-            self._minimum.copy(),
-            self._maximum.copy(),
-            self._mean.copy(),
-            self._mean_square.copy(),
+            self.n_evaluated, self._minimum.copy(), self._maximum.copy(), self._mean.copy(), self._mean_square.copy()
         )
 
 
@@ -150,7 +146,9 @@ def chebyshev_setup(
 def same_functions(first: DescriptorSetup, second: DescriptorSetup) -> bool:
     """Do two setups describe the same species by the same functions, whatever their statistics and texts?"""
     return (
-        first.species == second.species and first.kind == second.kind and first.environment == second.environment
+        first.species == second.species
+        and first.kind == second.kind
+        and first.environment == second.environment
         and np.array_equal(first.parameters, second.parameters)
         and np.array_equal(first.function, second.function)
         and np.array_equal(first.neighbours, second.neighbours)

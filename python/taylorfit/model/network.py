@@ -38,9 +38,7 @@ class Network:
         return self.count_weights(self.layer_sizes)
 
     @classmethod
-    def random(
-        cls, layer_sizes: tuple[int, ...], activations: tuple[int, ...], rng: np.random.Generator
-    ) -> Network:
+    def random(cls, layer_sizes: tuple[int, ...], activations: tuple[int, ...], rng: np.random.Generator) -> Network:
         """Draw weights and biases uniformly in ±½·sqrt(12/(n_in+1)), i.e. variance 1/(n_in+1) (ænet)."""
         parts = [
             rng.uniform(-0.5, 0.5, (n_in + 1) * n_out) * np.sqrt(12.0 / (n_in + 1))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .descriptor import DescriptorStatistics
 from ..errors import InputError
+from .descriptor import DescriptorStatistics
 
 SMALLEST_DEVIATION = 1.0e-10
 """Components whose standard deviation is not larger are set to zero (ænet's limit)."""
@@ -59,7 +59,9 @@ def energy_scaling(
     top = energy_max if max_energy is None else min(energy_max, max_energy)
     if not top > energy_min:
         raise InputError(
-            "the energies per atom do not differ, so they cannot be scaled", file=file,
-            value=f"{energy_min:.8g} … {top:.8g} eV/atom", expected="at least two different energies per atom",
+            "the energies per atom do not differ, so they cannot be scaled",
+            file=file,
+            value=f"{energy_min:.8g} … {top:.8g} eV/atom",
+            expected="at least two different energies per atom",
         )
     return 2.0 / (top - energy_min), 0.5 * (top + energy_min)

@@ -60,8 +60,12 @@ class Structure:
             if not (np.isfinite(self.force_weights).all() and (self.force_weights >= 0).all()):
                 raise InputError("a force weight cannot be used", file=self.name or None, expected="numbers ≥ 0")
         if not (np.isfinite(self.weight) and self.weight >= 0):
-            raise InputError("the weight of the structure cannot be used", file=self.name or None, value=self.weight,
-                             expected="a number ≥ 0")
+            raise InputError(
+                "the weight of the structure cannot be used",
+                file=self.name or None,
+                value=self.weight,
+                expected="a number ≥ 0",
+            )
 
     @property
     def n_atoms(self) -> int:
@@ -86,14 +90,15 @@ class Structure:
             return np.array([lookup[symbol] for symbol in self.symbols], dtype=np.int32)
         except KeyError as error:
             raise InputError(
-                "unknown species", file=self.name, value=error.args[0],
-                expected=f"one of {' '.join(species)}",
+                "unknown species", file=self.name, value=error.args[0], expected=f"one of {' '.join(species)}"
             ) from None
 
     def energies_raised(self, change: float) -> dict[str, float | None]:
         """`energy` and `cohesive_energy` of a copy of the structure whose energy is so much higher, eV."""
-        return {"energy": None if self.energy is None else self.energy + change,
-                "cohesive_energy": self.cohesive_energy + change if self.cohesive_energy else None}
+        return {
+            "energy": None if self.energy is None else self.energy + change,
+            "cohesive_energy": self.cohesive_energy + change if self.cohesive_energy else None,
+        }
 
     def reference_energy(self, atomic_energies: dict[str, float]) -> float | None:
         """Energy relative to the isolated atoms, eV, as ænet trains it.

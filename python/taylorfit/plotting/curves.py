@@ -52,13 +52,19 @@ def figure(trainings: Sequence[TrainReport], labels: Sequence[str]) -> Figure:
             panel.set_yscale("log")
             plain_log_ticks(panel.yaxis)
     if with_forces:
-        panels[1].set_ylabel("validation: mean |F − F$_{\\mathrm{ref}}$| (eV/Å)" if validation
-                             else "test: RMSE of force components (eV/Å)")
+        panels[1].set_ylabel(
+            "validation: mean |F − F$_{\\mathrm{ref}}$| (eV/Å)"
+            if validation
+            else "test: RMSE of force components (eV/Å)"
+        )
     handles = [Line2D([], [], **line_style(index)) for index in range(len(trainings))]
     titles = list(map(literal, labels))
     if any(training.has_test for training in trainings):
-        handles += [Line2D([], [], color=GREY), Line2D([], [], color=GREY, linewidth=0.6),
-                    Line2D([], [], color=GREY, marker=MARKERS[0], linestyle="none")]
+        handles += [
+            Line2D([], [], color=GREY),
+            Line2D([], [], color=GREY, linewidth=0.6),
+            Line2D([], [], color=GREY, marker=MARKERS[0], linestyle="none"),
+        ]
         titles += ["test", "training", "best test epoch"]
     panels[0].legend(handles, titles, loc="best", ncols=2 if len(titles) > 4 else 1)
     return drawing
@@ -75,8 +81,11 @@ def _energies(panel: Axes, training: TrainReport, index: int) -> None:
 
 
 def _forces(panel: Axes, training: TrainReport, index: int, validation: bool) -> None:
-    epoch, error = ((training.validation_epoch, training.validation_force_error) if validation
-                    else (training.epoch, training.test_force_rmse))
+    epoch, error = (
+        (training.validation_epoch, training.validation_force_error)
+        if validation
+        else (training.epoch, training.test_force_rmse)
+    )
     known = np.isfinite(error)
     if known.any():
         panel.plot(epoch[known], error[known], **line_style(index))
@@ -87,5 +96,12 @@ def _mark(panel: Axes, epoch: np.ndarray, values: np.ndarray, best: int, index: 
     """Mark the value at the best epoch, or between its neighbours."""
     known = np.isfinite(values)
     if known.any() and epoch[known][0] <= best <= epoch[known][-1]:
-        panel.plot([best], [np.interp(best, epoch[known], values[known])], linestyle="none",
-                   color=line_style(index)["color"], marker=MARKERS[0], clip_on=False, zorder=5)
+        panel.plot(
+            [best],
+            [np.interp(best, epoch[known], values[known])],
+            linestyle="none",
+            color=line_style(index)["color"],
+            marker=MARKERS[0],
+            clip_on=False,
+            zorder=5,
+        )

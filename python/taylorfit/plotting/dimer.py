@@ -13,8 +13,13 @@ from .style import BLACK, COLUMN, GREY, line_style, literal, new_figure, styled
 
 
 @styled
-def figure(curves: Sequence[DimerCurve], exact: LennardJones, r: np.ndarray, points: Sequence[float] = POINTS,
-           delta: float = DISPLACEMENT) -> Figure:
+def figure(
+    curves: Sequence[DimerCurve],
+    exact: LennardJones,
+    r: np.ndarray,
+    points: Sequence[float] = POINTS,
+    delta: float = DISPLACEMENT,
+) -> Figure:
     """Draw energies above, forces below.
 
     Parameters
@@ -35,8 +40,15 @@ def figure(curves: Sequence[DimerCurve], exact: LennardJones, r: np.ndarray, poi
         panel.axhline(0.0, color="0.8", linewidth=0.5, zorder=0)
         panel.plot(r, values, color=GREY, linewidth=2.4, alpha=0.5, label="exact")
         panel.plot(at, marks, linestyle="none", marker="o", color=BLACK, zorder=5, label="reference points")
-    above.plot(*exact.taylor_points(at, delta), linestyle="none", marker="x", markersize=3.5, color=BLACK, zorder=5,
-               label=f"Taylor points, ±{delta:g} Å")
+    above.plot(
+        *exact.taylor_points(at, delta),
+        linestyle="none",
+        marker="x",
+        markersize=3.5,
+        color=BLACK,
+        zorder=5,
+        label=f"Taylor points, ±{delta:g} Å",
+    )
     for index, curve in enumerate(curves):
         above.plot(curve.r, curve.energy, **line_style(index), label=literal(curve.label))
         below.plot(curve.r, curve.force, **line_style(index))

@@ -45,8 +45,9 @@ def figure(sets: Sequence[Predictions]) -> Figure:
     median_edges = np.linspace(0.0, force_edges[-1], BINS_MEDIAN + 1)
     middle = 0.5 * (median_edges[1:] + median_edges[:-1])
     angle_edges = np.linspace(0.0, 180.0, BINS_ANGLE + 1)
-    shares = [100.0 * np.histogram2d(force, angle, (force_edges, angle_edges))[0] / len(force)
-              for force, angle in points]
+    shares = [
+        100.0 * np.histogram2d(force, angle, (force_edges, angle_edges))[0] / len(force) for force, angle in points
+    ]
     # The smallest share is one atom of the largest set
     scale = LogNorm(min(100.0 / len(force) for force, _ in points), max(float(share.max()) for share in shares))
 
@@ -55,19 +56,20 @@ def figure(sets: Sequence[Predictions]) -> Figure:
     drawing = new_figure(COLUMN if columns == 1 else PAGE, 0.3 + 2.3 * rows)
     panels = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel, one, share, (force, angle) in zip(panels.flat, sets, shares, points):
-        mesh = panel.pcolormesh(force_edges, angle_edges, np.ma.masked_equal(share.T, 0.0), norm=scale,
-                                cmap=MAP_COLOURS, rasterized=True)
+        mesh = panel.pcolormesh(
+            force_edges, angle_edges, np.ma.masked_equal(share.T, 0.0), norm=scale, cmap=MAP_COLOURS, rasterized=True
+        )
         median = binned_median(force, angle, median_edges, LEAST)
         panel.plot(middle, median, color="white", linewidth=2.2)
         panel.plot(middle, median, color=BLACK, linewidth=1.0)
         note(panel, f"{literal(one.label)}\nmean {angle.mean():.1f}°, median {np.median(angle):.1f}°", "upper right")
         panel.set_ylim(0.0, 180.0)
         panel.set_yticks(np.arange(0, 181, 30))
-    for panel in panels.flat[len(sets):]:
+    for panel in panels.flat[len(sets) :]:
         panel.set_axis_off()
     for panel in panels[:, 0]:
         panel.set_ylabel("angle of F and F$_{\\mathrm{ref}}$ (degrees)")
-    for panel in panels.flat[max(len(sets) - columns, 0):len(sets)]:
+    for panel in panels.flat[max(len(sets) - columns, 0) : len(sets)]:
         panel.set_xlabel("|F$_{\\mathrm{ref}}$| (eV/Å)")
         panel.tick_params(labelbottom=True)
     bar = drawing.colorbar(mesh, ax=panels, label="share of the atoms per cell (%)", pad=0.015, aspect=25)

@@ -77,9 +77,14 @@ def _curves(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Prediction
         if len(errors):
             edges = _edges(errors, signed)
             n = int((np.abs(errors) > widest).sum())
-            panel.stairs(density(errors, edges), edges, baseline=None, linewidth=1.1,
-                         label=literal(one.label) + (f" ({n} farther out)" if tails and n else ""),
-                         **line_style(index))
+            panel.stairs(
+                density(errors, edges),
+                edges,
+                baseline=None,
+                linewidth=1.1,
+                label=literal(one.label) + (f" ({n} farther out)" if tails and n else ""),
+                **line_style(index),
+            )
     panel.set_xlim(-widest if signed else 0.0, widest)
 
 

@@ -36,8 +36,9 @@ def figure(predictions: Predictions) -> Figure:
     if len(forces):
         quantities.append((forces_ref.ravel(), forces.ravel(), "force component", "eV/Å", 1.0, "eV/Å"))
     if not quantities:
-        raise InputError("no reference to compare with", value=predictions.label,
-                         expected="structures with energies or forces")
+        raise InputError(
+            "no reference to compare with", value=predictions.label, expected="structures with energies or forces"
+        )
     drawing = new_figure(PAGE * len(quantities) / 2, 3.1)
     panels = drawing.subplots(1, len(quantities), squeeze=False)[0]
     for panel, (reference, prediction, what, unit, factor, error_unit) in zip(panels, quantities):
@@ -54,14 +55,23 @@ def _points(drawing: Figure, panel: Axes, reference: np.ndarray, prediction: np.
     margin = 0.04 * (high - low) or 1.0
     limits = (low - margin, high + margin)
     if len(reference) > MANY:
-        mesh = panel.hist2d(reference, prediction, bins=120, range=(limits, limits), cmap=MAP_COLOURS,
-                            norm=LogNorm(), rasterized=True)[3]
+        mesh = panel.hist2d(
+            reference, prediction, bins=120, range=(limits, limits), cmap=MAP_COLOURS, norm=LogNorm(), rasterized=True
+        )[3]
         # An inset keeps the height of the panel, which is square
         bar = drawing.colorbar(mesh, cax=panel.inset_axes((1.03, 0.0, 0.04, 1.0)), label="values per cell")
         plain_log_ticks(bar.ax.yaxis)
     else:
-        panel.plot(reference, prediction, linestyle="none", marker="o", markersize=2.5, color=COLOURS[0], alpha=0.6,
-                   markeredgewidth=0)
+        panel.plot(
+            reference,
+            prediction,
+            linestyle="none",
+            marker="o",
+            markersize=2.5,
+            color=COLOURS[0],
+            alpha=0.6,
+            markeredgewidth=0,
+        )
     panel.plot(limits, limits, color=GREY, linewidth=0.6, zorder=1)
     panel.set_xlim(limits)
     panel.set_ylim(limits)

@@ -49,8 +49,12 @@ def rdf_curves(table: Table, label: str | None = None, fallback: str = "") -> li
     for own, pair in keys:
         rows = (np.array(labels) == own) & (pairs == pair)
         if (np.diff(r[rows]) <= 0).any():
-            raise FormatError("distances do not ascend", file=table.file, value=f"{own} {pair}".strip(),
-                              expected="one curve for each potential and pair")
+            raise FormatError(
+                "distances do not ascend",
+                file=table.file,
+                value=f"{own} {pair}".strip(),
+                expected="one curve for each potential and pair",
+            )
         found.append(Rdf(own, pair, r[rows], g[rows]))
     return found
 
@@ -72,9 +76,9 @@ def figure(curves: Sequence[Rdf]) -> Figure:
         panel.set_xlim(0.0, max(curve.r[-1] for curve in curves))
         panel.set_ylim(bottom=0.0)
         panel.set_ylabel(f"g(r), {literal(pair)}" if pair else "g(r)")
-    for panel in panels.flat[len(pairs):]:
+    for panel in panels.flat[len(pairs) :]:
         panel.set_axis_off()
-    for panel in panels.flat[max(len(pairs) - columns, 0):len(pairs)]:
+    for panel in panels.flat[max(len(pairs) - columns, 0) : len(pairs)]:
         panel.set_xlabel("r (Å)")
         panel.tick_params(labelbottom=True)
     panels.flat[0].legend(loc="best")

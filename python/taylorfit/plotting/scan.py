@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ..analysis.scan_series import AXES, MEASURES, Series, scan_series
 from ..errors import InputError
 from ..formats.csv_table import Table
-from ..analysis.scan_series import AXES, MEASURES, Series, scan_series
 from .style import COLOURS, COLUMN, DASHES, GREY, literal, marker_style, new_figure, note, plain_log_ticks, styled
 
 
@@ -37,8 +37,12 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
     # A line has one style in all panels, also if one of them lacks it
     known = {one.label: one for series in reduced.values() for one in series}
     if not any(len(one.x) for one in known.values()):
-        raise InputError("no row has a value on the axis asked for", file=table.file, value=axis.column,
-                         expected="numbers in that column")
+        raise InputError(
+            "no row has a value on the axis asked for",
+            file=table.file,
+            value=axis.column,
+            expected="numbers in that column",
+        )
     for panel, (measure, (title, unit)) in zip(panels, MEASURES.items()):
         title = title.replace("F_ref", "F$_{\\mathrm{ref}}$")
         for index, one in ((list(known).index(one.label), one) for one in reduced[measure]):
@@ -52,8 +56,10 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
         plain_log_ticks(panels[-1].xaxis)
     else:
         panels[-1].xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
-    handles = [Line2D([], [], **marker_style(i) if len(one.x) else {"color": COLOURS[i % len(COLOURS)]})
-               for i, one in enumerate(known.values())]
+    handles = [
+        Line2D([], [], **marker_style(i) if len(one.x) else {"color": COLOURS[i % len(COLOURS)]})
+        for i, one in enumerate(known.values())
+    ]
     titles = list(map(literal, known))
     seeds = max(one.n_seeds for one in known.values())
     if seeds > 1:

@@ -33,8 +33,15 @@ BLACK, GREY = "#000000", "#777777"
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008), without yellow, which is too pale for lines on paper."""
-DASHES = ("-", (0, (5, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (7, 1.5, 1, 1.5, 1, 1.5)), (0, (2.5, 1)),
-          (0, (9, 3)))
+DASHES = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (4, 1.5, 1, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (7, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (2.5, 1)),
+    (0, (9, 3)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "<", ">")
 
 MAP_COLOURS = "viridis"
@@ -43,13 +50,30 @@ SUFFIXES = (".png", ".pdf")
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8,
-    "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
-    "lines.linewidth": 1.2, "lines.markersize": 4, "axes.linewidth": 0.6, "patch.linewidth": 0.6,
-    "xtick.direction": "in", "ytick.direction": "in", "xtick.top": True, "ytick.right": True,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.minor.width": 0.4, "ytick.minor.width": 0.4,
-    "legend.frameon": False, "legend.handlelength": 2.6, "axes.prop_cycle": cycler(color=COLOURS),
-    "image.cmap": MAP_COLOURS, "savefig.dpi": DPI, "pdf.fonttype": 42,
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "axes.linewidth": 0.6,
+    "patch.linewidth": 0.6,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "image.cmap": MAP_COLOURS,
+    "savefig.dpi": DPI,
+    "pdf.fonttype": 42,
 }
 
 Parameters = ParamSpec("Parameters")
@@ -107,10 +131,17 @@ def note(axes: Axes, text: str, corner: str = "upper left") -> None:
     """Write a few lines into a corner of the panel, over what is drawn there."""
     vertical, horizontal = corner.split()
     left, upper = horizontal == "left", vertical == "upper"
-    axes.annotate(text, (0.0 if left else 1.0, 1.0 if upper else 0.0), (5 if left else -5, -5 if upper else 5),
-                  xycoords="axes fraction", textcoords="offset points", ha=horizontal, va="top" if upper else "bottom",
-                  fontsize=7,
-                  bbox={"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85})
+    axes.annotate(
+        text,
+        (0.0 if left else 1.0, 1.0 if upper else 0.0),
+        (5 if left else -5, -5 if upper else 5),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha=horizontal,
+        va="top" if upper else "bottom",
+        fontsize=7,
+        bbox={"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+    )
 
 
 def check_suffix(path: str | PathLike[str]) -> str:
@@ -123,8 +154,9 @@ def check_suffix(path: str | PathLike[str]) -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError("the ending is of no picture that can be written", file=path, value=suffix,
-                         expected=" or ".join(SUFFIXES))
+        raise InputError(
+            "the ending is of no picture that can be written", file=path, value=suffix, expected=" or ".join(SUFFIXES)
+        )
     return suffix
 
 

@@ -12,11 +12,9 @@ from ase.calculators.calculator import all_changes
 
 from ..engine import ListedEvaluation, NeighbourList, PotentialTables, evaluate_listed, share_descriptors
 from ..errors import InputError
-from .extrapolation import (
-    Extrapolation, ExtrapolationGuard, ExtrapolationPolicy, find_disagreement, find_extrapolation,
-)
-from .files import Source, find_members, find_potentials, read_potentials
 from ..model.structure import VOIGT_ELEMENTS, Structure
+from .extrapolation import Extrapolation, ExtrapolationGuard, ExtrapolationPolicy, find_disagreement, find_extrapolation
+from .files import Source, find_members, find_potentials, read_potentials
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -86,12 +84,16 @@ class Calculator(AseCalculator):
         """Potential file of each species, for each member."""
         self.threads = threads
         self.skin = skin
-        self.guard = ExtrapolationGuard(ExtrapolationPolicy(
-            on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval))
+        self.guard = ExtrapolationGuard(
+            ExtrapolationPolicy(on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval)
+        )
         """Counts structures unlike the training data, and knows the worst."""
         if max_force_std is not None and len(members) < 2:
-            raise InputError("max_force_std without a committee", value=max_force_std,
-                             expected="Calculator.committee(…) of two or more members")
+            raise InputError(
+                "max_force_std without a committee",
+                value=max_force_std,
+                expected="Calculator.committee(…) of two or more members",
+            )
         read = [read_potentials(files) for files in members]
         # Descriptors are evaluated once for all members, unless they differ
         groups = [read] if share_descriptors(read) else [[potentials] for potentials in read]
@@ -146,8 +148,12 @@ class Calculator(AseCalculator):
         last = self.atoms
         if last is None:
             return list(all_changes)
-        pairs = {"positions": (atoms.positions, last.positions), "numbers": (atoms.numbers, last.numbers),
-                 "cell": (atoms.cell.array, last.cell.array), "pbc": (atoms.pbc, last.pbc)}
+        pairs = {
+            "positions": (atoms.positions, last.positions),
+            "numbers": (atoms.numbers, last.numbers),
+            "cell": (atoms.cell.array, last.cell.array),
+            "pbc": (atoms.pbc, last.pbc),
+        }
         return [name for name, (now, before) in pairs.items() if not np.array_equal(now, before)]
 
     def calculate(
@@ -169,13 +175,23 @@ class Calculator(AseCalculator):
         self.results = {}
         structure = self._structure(self.atoms)
         policy = self.guard.policy
-        with_forces = any("forces" in name or "stress" in name for name in properties) or policy.max_force_std is not None
+        with_forces = (
+            any("forces" in name or "stress" in name for name in properties) or policy.max_force_std is not None
+        )
         compare = policy.action != "ignore"
         neighbours = self._neighbours(structure)
         evaluations = [
-            evaluate_listed(structure.positions, species, neighbours, tables, forces=with_forces, extrapolation=compare,
-                            threads=self.threads)
-            for tables, species in zip(self._groups, self._species)]
+            evaluate_listed(
+                structure.positions,
+                species,
+                neighbours,
+                tables,
+                forces=with_forces,
+                extrapolation=compare,
+                threads=self.threads,
+            )
+            for tables, species in zip(self._groups, self._species)
+        ]
         results = _results(evaluations, structure, with_forces)
         if compare:
             self.guard.act(self._departures(structure, evaluations, results), structure)
@@ -204,8 +220,14 @@ class Calculator(AseCalculator):
         """What is unlike the training data, the furthest first; of a committee's groups the furthest one."""
         found = []
         for tables, species, evaluation in zip(self._groups, self._species, evaluations):
-            departure = find_extrapolation(structure, tables.descriptors.setups, species, evaluation.excess,
-                                           evaluation.component, self.guard.policy.tolerance)
+            departure = find_extrapolation(
+                structure,
+                tables.descriptors.setups,
+                species,
+                evaluation.excess,
+                evaluation.component,
+                self.guard.policy.tolerance,
+            )
             if departure is not None:
                 found.append(departure)
         found = sorted(found, key=lambda departure: -departure.amount)[:1]

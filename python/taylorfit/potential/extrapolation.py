@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..reporting.model_contents import component_name
-from ..model.descriptor import DescriptorSetup
 from ..errors import InputError, TaylorfitError
-from ..settings.keyword_file import require, require_one_of
 from ..formats.structures.xsf import write_xsf
+from ..model.descriptor import DescriptorSetup
 from ..model.structure import Structure
+from ..reporting.model_contents import component_name
+from ..settings.keyword_file import require, require_one_of
 
 ACTIONS = ("warn", "ignore", "stop", "dump")
 """What can be done about an extrapolation."""
@@ -52,9 +52,13 @@ class Extrapolation:
     def __str__(self) -> str:
         others = "" if self.n_atoms == 1 else f" ({self.n_atoms} atoms are beyond the limit)"
         if self.kind == COMMITTEE:
-            return f"atom {self.atom + 1} ({self.symbol}): members differ by {self.amount:.3g} eV/Å in its force{others}"
-        return (f"atom {self.atom + 1} ({self.symbol}): {self.component} is {self.amount:.3g} σ outside the training "
-                f"data{others}")
+            return (
+                f"atom {self.atom + 1} ({self.symbol}): members differ by {self.amount:.3g} eV/Å in its force{others}"
+            )
+        return (
+            f"atom {self.atom + 1} ({self.symbol}): {self.component} is {self.amount:.3g} σ outside the training "
+            f"data{others}"
+        )
 
 
 def _level_of_caller() -> int:
@@ -108,8 +112,13 @@ class ExtrapolationPolicy:
     def __post_init__(self) -> None:
         require_one_of("action", self.action, ACTIONS)
         require(0 <= self.tolerance < np.inf, "tolerance", "tolerance out of range", self.tolerance, "σ ≥ 0")
-        require(self.max_force_std is None or 0 < self.max_force_std < np.inf, "max_force_std",
-                "max_force_std out of range", self.max_force_std, "eV/Å > 0")
+        require(
+            self.max_force_std is None or 0 < self.max_force_std < np.inf,
+            "max_force_std",
+            "max_force_std out of range",
+            self.max_force_std,
+            "eV/Å > 0",
+        )
         require(self.most_dumps >= 0, "most_dumps", "number of dumps out of range", self.most_dumps, "≥ 0")
         require(self.dump_interval >= 1, "dump_interval", "interval of dumps out of range", self.dump_interval, "≥ 1")
 
@@ -134,8 +143,13 @@ def find_extrapolation(
     if not len(excess) or not excess.max() > tolerance:
         return None
     atom = int(excess.argmax())
-    return Extrapolation(atom, structure.symbols[atom], component_name(setups[species[atom]], int(component[atom])),
-                         float(excess[atom]), int((excess > tolerance).sum()))
+    return Extrapolation(
+        atom,
+        structure.symbols[atom],
+        component_name(setups[species[atom]], int(component[atom])),
+        float(excess[atom]),
+        int((excess > tolerance).sum()),
+    )
 
 
 def find_disagreement(structure: Structure, force_std: np.ndarray, limit: float) -> Extrapolation | None:
@@ -143,8 +157,9 @@ def find_disagreement(structure: Structure, force_std: np.ndarray, limit: float)
     if not len(force_std) or not force_std.max() > limit:
         return None
     atom = int(force_std.argmax())
-    return Extrapolation(atom, structure.symbols[atom], COMMITTEE, float(force_std[atom]),
-                         int((force_std > limit).sum()))
+    return Extrapolation(
+        atom, structure.symbols[atom], COMMITTEE, float(force_std[atom]), int((force_std > limit).sum())
+    )
 
 
 @dataclass
@@ -195,7 +210,11 @@ class ExtrapolationGuard:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot be made: {error.strerror or error}", file=folder, expected="a folder") from None
-        there = [int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(r"extrapolation-(\d+)\.xsf", path.name))]
+        there = [
+            int(match[1])
+            for path in folder.iterdir()
+            if (match := re.fullmatch(r"extrapolation-(\d+)\.xsf", path.name))
+        ]
         if len(there) >= self.policy.most_dumps:
             return
         path = folder / _DUMP_NAME.format(max(there, default=0) + 1)

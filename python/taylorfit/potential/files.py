@@ -29,12 +29,17 @@ def read_potentials(files: Mapping[str, str]) -> list[Potential]:
     for symbol, path in files.items():
         potential = read_potential_file(path)
         if potential.species != symbol:
-            raise InputError("holds the potential of another species", file=path, value=potential.species,
-                             expected=symbol)
+            raise InputError(
+                "holds the potential of another species", file=path, value=potential.species, expected=symbol
+            )
         for neighbour in potential.setup.environment:
             if neighbour not in files:
-                raise InputError(f"the potential for {symbol} knows a neighbour without a potential", file=path,
-                                 value=neighbour, expected=f"a potential for {neighbour} as well")
+                raise InputError(
+                    f"the potential for {symbol} knows a neighbour without a potential",
+                    file=path,
+                    value=neighbour,
+                    expected=f"a potential for {neighbour} as well",
+                )
         potentials.append(potential)
     return potentials
 
@@ -51,7 +56,9 @@ def potentials_by_species(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         symbol = read_potential_file(path).species
         if symbol in files:
-            raise InputError(f"second potential for {symbol}", file=path, expected=f"one file per species; {files[symbol]} is one")
+            raise InputError(
+                f"second potential for {symbol}", file=path, expected=f"one file per species; {files[symbol]} is one"
+            )
         files[symbol] = path
     return files
 
@@ -73,8 +80,11 @@ def find_potentials(source: Source) -> dict[str, str]:
         paths = [source] if isinstance(source, (str, PathLike)) else source
         files = potentials_by_species(map(fspath, paths))
     if not files:
-        raise InputError("no potentials", file=source if isinstance(source, (str, PathLike)) else None,
-                         expected="files *.nn, one per species")
+        raise InputError(
+            "no potentials",
+            file=source if isinstance(source, (str, PathLike)) else None,
+            expected="files *.nn, one per species",
+        )
     return files
 
 
@@ -94,10 +104,16 @@ def find_members(source: Source | Sequence[Source]) -> list[dict[str, str]]:
     """
     if isinstance(source, (str, PathLike)):
         if not Path(source).is_dir():
-            raise InputError("no such folder", file=source, expected="a folder with potentials, or with those of a "
-                             "member in each subfolder")
-        has_potentials = [folder for folder in sorted(Path(source).iterdir())
-                          if folder.is_dir() and any(next(folder.glob(f"*{ending}"), None) for ending in ENDINGS)]
+            raise InputError(
+                "no such folder",
+                file=source,
+                expected="a folder with potentials, or with those of a member in each subfolder",
+            )
+        has_potentials = [
+            folder
+            for folder in sorted(Path(source).iterdir())
+            if folder.is_dir() and any(next(folder.glob(f"*{ending}"), None) for ending in ENDINGS)
+        ]
         own = any(next(Path(source).glob(f"*{ending}"), None) for ending in ENDINGS)
         sources: Sequence[Source] = [source] if own or not has_potentials else has_potentials
     else:
@@ -107,8 +123,12 @@ def find_members(source: Source | Sequence[Source]) -> list[dict[str, str]]:
         raise InputError("a committee without members", expected="potentials of at least one member")
     for member in members[1:]:
         if set(member) != set(members[0]):
-            raise InputError("a member of the committee is for other species", file=next(iter(member.values())),
-                             value=" ".join(sorted(member)), expected=" ".join(sorted(members[0])))
+            raise InputError(
+                "a member of the committee is for other species",
+                file=next(iter(member.values())),
+                value=" ".join(sorted(member)),
+                expected=" ".join(sorted(members[0])),
+            )
     return [{symbol: member[symbol] for symbol in members[0]} for member in members]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..engine import Evaluation, PotentialTables, evaluate
-from ..settings.predict import RelaxOptions
 from ..model.structure import Structure
+from ..settings.predict import RelaxOptions
 
 LARGEST_STEP = 0.1
 """Å per step and atom where `dmax` is not given."""
@@ -40,18 +40,24 @@ def relax(structure: Structure, potential: PotentialTables, options: RelaxOption
     class Engine(Calculator):
         """The potential as ASE wants it."""
 
-        implemented_properties = ["energy", "forces"]  # noqa: RUF012
+        implemented_properties = ["energy", "forces"]
 
         def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
             super().calculate(atoms, properties, system_changes)
-            moved = replace(structure, positions=atoms.positions, energy=None, forces=None, stress=None,
-                            cohesive_energy=None)
+            moved = replace(
+                structure, positions=atoms.positions, energy=None, forces=None, stress=None, cohesive_energy=None
+            )
             self.last = evaluate([moved], potential, threads=threads)[0]
             self.results = {"energy": self.last.energy, "forces": self.last.forces.copy()}
 
     # Species are numbers to ASE: it need not know the symbols, and masses play no part
-    atoms = Atoms(numbers=np.zeros(structure.n_atoms, dtype=int), positions=structure.positions,
-                  cell=structure.cell, pbc=structure.pbc, calculator=Engine())
+    atoms = Atoms(
+        numbers=np.zeros(structure.n_atoms, dtype=int),
+        positions=structure.positions,
+        cell=structure.cell,
+        pbc=structure.pbc,
+        calculator=Engine(),
+    )
     minimiser = BFGS(atoms, logfile=None, maxstep=options.dmax or LARGEST_STEP)
     energy, change, n_steps = atoms.get_potential_energy(), 0.0, 0
     while True:
@@ -62,6 +68,7 @@ def relax(structure: Structure, potential: PotentialTables, options: RelaxOption
         minimiser.step()
         n_steps += 1
         change, energy = atoms.get_potential_energy() - energy, atoms.get_potential_energy()
-    relaxed = replace(structure, positions=atoms.positions.copy(), energy=None, forces=None, stress=None,
-                      cohesive_energy=None)
+    relaxed = replace(
+        structure, positions=atoms.positions.copy(), energy=None, forces=None, stress=None, cohesive_energy=None
+    )
     return Relaxation(relaxed, evaluate([relaxed], potential, threads=threads)[0], n_steps, bool(converged))

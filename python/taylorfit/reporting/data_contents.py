@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .model_contents import Description, describe_setup
-from ..model.descriptor_derivatives import StructureDerivatives
 from ..formats.aenet.energies_file import SavedEnergies
-from ..formats.companion import Geometry
 from ..formats.aenet.records import printable
+from ..formats.companion import Geometry
+from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.structure import Structure
-from ..taylor.provenance import STRAIN, parse_copy_name
 from ..model.trainset import TrainingSet
+from ..taylor.provenance import STRAIN, parse_copy_name
+from .model_contents import Description, describe_setup
 
 SHOWN_COMPOSITIONS = 5
 
@@ -23,14 +23,19 @@ SHOWN_COMPOSITIONS = 5
 def describe_geometry(geometry: Geometry) -> Description:
     """Describe the companion of a training set: how many structures have cells, forces, stresses and weights."""
     data = {
-        "n_structures": len(geometry.cell), "n_atoms": len(geometry.atom_weight),
-        "n_periodic": int(geometry.pbc.any(axis=1).sum()), "n_with_forces": int(geometry.has_forces.sum()),
+        "n_structures": len(geometry.cell),
+        "n_atoms": len(geometry.atom_weight),
+        "n_periodic": int(geometry.pbc.any(axis=1).sum()),
+        "n_with_forces": int(geometry.has_forces.sum()),
         "n_with_stress": int((~np.isnan(geometry.stress).any(axis=(1, 2))).sum()),
-        "n_weighted": int((geometry.weight != 1.0).sum()), "n_weighted_atoms": int((geometry.atom_weight != 1.0).sum()),
+        "n_weighted": int((geometry.weight != 1.0).sum()),
+        "n_weighted_atoms": int((geometry.atom_weight != 1.0).sum()),
     }
-    lines = [f"{data['n_structures']} structures, {data['n_atoms']} atoms: {data['n_periodic']} periodic, "
-             f"{data['n_with_forces']} with forces, {data['n_with_stress']} with a stress",
-             _weights_in_words(data["n_weighted"], data["n_weighted_atoms"])]
+    lines = [
+        f"{data['n_structures']} structures, {data['n_atoms']} atoms: {data['n_periodic']} periodic, "
+        f"{data['n_with_forces']} with forces, {data['n_with_stress']} with a stress",
+        _weights_in_words(data["n_weighted"], data["n_weighted_atoms"]),
+    ]
     return lines, data
 
 
@@ -49,37 +54,61 @@ def describe_trainset(t: TrainingSet) -> Description:
     size = np.linalg.norm(t.forces, axis=1)
     without = np.maximum.reduceat(size, t.first_atom[:-1]) == 0.0
     compositions = Counter(
-        _formula(t.species, t.atom_species[a:b]) for a, b in zip(t.first_atom[:-1].tolist(), t.first_atom[1:].tolist()))
+        _formula(t.species, t.atom_species[a:b]) for a, b in zip(t.first_atom[:-1].tolist(), t.first_atom[1:].tolist())
+    )
 
     lines = [f"species {', '.join(f'{s} (atomic energy {e:.8g} eV)' for s, e in energies.items())}"]
-    lines.append(f"{int((~is_copy).sum())} structures" + (f", {int(is_copy.sum())} Taylor copies of {n_parents} structures"
-                                                         if is_copy.any() else ", no Taylor copies"))
+    lines.append(
+        f"{int((~is_copy).sum())} structures"
+        + (f", {int(is_copy.sum())} Taylor copies of {n_parents} structures" if is_copy.any() else ", no Taylor copies")
+    )
     units = {STRAIN: ""}
-    lines += [f"  {s['copies']} copies {s['strategy']}, up to {s['delta']:g}{units.get(s['strategy'], ' Å')}"
-              for s in strategies]
+    lines += [
+        f"  {s['copies']} copies {s['strategy']}, up to {s['delta']:g}{units.get(s['strategy'], ' Å')}"
+        for s in strategies
+    ]
     n = t.n_atoms
-    lines.append(f"{int(n.sum())} atoms ({', '.join(f'{k} {s}' for s, k in atoms.items())}), "
-                 f"{n.min()} to {n.max()} in a structure")
+    lines.append(
+        f"{int(n.sum())} atoms ({', '.join(f'{k} {s}' for s, k in atoms.items())}), "
+        f"{n.min()} to {n.max()} in a structure"
+    )
     lines.append("compositions " + _most_common(compositions))
     for what, chosen in (("structures", ~is_copy), ("copies", is_copy)):
         if chosen.any():
             e = per_atom[chosen]
-            lines.append(f"energies of {what}: {e.min():.6f} … {e.max():.6f}, mean {e.mean():.6f} {unit}, "
-                         f"standard deviation {e.std():.6f}")
+            lines.append(
+                f"energies of {what}: {e.min():.6f} … {e.max():.6f}, mean {e.mean():.6f} {unit}, "
+                f"standard deviation {e.std():.6f}"
+            )
     lines.append(f"footer: {t.energy_min:.6f} … {t.energy_max:.6f}, mean {t.energy_mean:.6f} {unit}")
     force_unit = "(scaled)" if t.normalised else "eV/Å"
-    lines.append(f"forces: largest {size.max():.4f}, RMS {np.sqrt((size**2).mean()):.4f} {force_unit}"
-                 + (f"; none in {int(without.sum())} structures" if without.any() else ""))
+    lines.append(
+        f"forces: largest {size.max():.4f}, RMS {np.sqrt((size**2).mean()):.4f} {force_unit}"
+        + (f"; none in {int(without.sum())} structures" if without.any() else "")
+    )
     if t.normalised:
         lines.append(f"scaled by ænet: E' = {t.scale:.10g}·(E − n·{t.shift:.10g} eV); descriptors standardised")
     data: dict[str, Any] = {
-        "species": list(t.species), "atomic_energies": energies, "n_structures": int((~is_copy).sum()),
-        "n_copies": int(is_copy.sum()), "copies": strategies, "n_parents_of_copies": n_parents,
-        "n_atoms": int(n.sum()), "atoms": atoms, "compositions": dict(compositions.most_common()),
-        "normalised": t.normalised, "scale": t.scale, "shift": t.shift,
-        "energy_min": t.energy_min, "energy_max": t.energy_max, "energy_mean": t.energy_mean,
-        "force_max": size.max(), "force_rms": np.sqrt((size**2).mean()), "n_without_forces": int(without.sum()),
-        "n_values": len(t.descriptors), "setups": None,
+        "species": list(t.species),
+        "atomic_energies": energies,
+        "n_structures": int((~is_copy).sum()),
+        "n_copies": int(is_copy.sum()),
+        "copies": strategies,
+        "n_parents_of_copies": n_parents,
+        "n_atoms": int(n.sum()),
+        "atoms": atoms,
+        "compositions": dict(compositions.most_common()),
+        "normalised": t.normalised,
+        "scale": t.scale,
+        "shift": t.shift,
+        "energy_min": t.energy_min,
+        "energy_max": t.energy_max,
+        "energy_mean": t.energy_mean,
+        "force_max": size.max(),
+        "force_rms": np.sqrt((size**2).mean()),
+        "n_without_forces": int(without.sum()),
+        "n_values": len(t.descriptors),
+        "setups": None,
     }
     if t.setups is None:
         lines.append("no descriptor setups: one cannot train on this file")
@@ -112,27 +141,50 @@ def describe_derivatives(structures: Iterable[StructureDerivatives]) -> Descript
         f"neighbours per atom {min(neighbours, default=0)} to {max(neighbours, default=0)}, mean {mean:.1f}",
         f"largest derivative {largest:.6g} per Å; {n_numbers} numbers, {8e-6 * n_numbers:.1f} MB",
     ]
-    return lines, {"n_structures": n, "n_with_derivatives": n_chosen, "n_atoms": n_atoms, "n_features": features,
-                   "neighbours_max": max(neighbours, default=0), "neighbours_mean": mean, "largest": largest,
-                   "n_numbers": n_numbers}
+    return lines, {
+        "n_structures": n,
+        "n_with_derivatives": n_chosen,
+        "n_atoms": n_atoms,
+        "n_features": features,
+        "neighbours_max": max(neighbours, default=0),
+        "neighbours_mean": mean,
+        "largest": largest,
+        "n_numbers": n_numbers,
+    }
 
 
 def describe_energies(saved: SavedEnergies) -> Description:
     """Describe the energies that train saved: how many structures, and the errors."""
     n, error = saved.n_structures, saved.error_per_atom
     atoms = {symbol: int(count) for symbol, count in zip(saved.species, saved.counts.sum(axis=0))}
-    data: dict[str, Any] = {"species": list(saved.species), "n_structures": n, "n_atoms": int(saved.n_atoms.sum()),
-                            "atoms": atoms, "scale": saved.scale, "mae": None, "rmse": None, "largest": None,
-                            "largest_name": None}
+    data: dict[str, Any] = {
+        "species": list(saved.species),
+        "n_structures": n,
+        "n_atoms": int(saved.n_atoms.sum()),
+        "atoms": atoms,
+        "scale": saved.scale,
+        "mae": None,
+        "rmse": None,
+        "largest": None,
+        "largest_name": None,
+    }
     lines = [f"{n} structures, {data['n_atoms']} atoms ({', '.join(f'{k} {printable(s)}' for s, k in atoms.items())})"]
     if n:
         worst = int(np.abs(error).argmax())
-        data |= {"mae": float(np.abs(error).mean()), "rmse": float(np.sqrt((error**2).mean())),
-                 "largest": float(abs(error[worst])), "largest_name": printable(saved.names[worst])}
+        data |= {
+            "mae": float(np.abs(error).mean()),
+            "rmse": float(np.sqrt((error**2).mean())),
+            "largest": float(abs(error[worst])),
+            "largest_name": printable(saved.names[worst]),
+        }
         e = saved.reference_per_atom
-        lines.append(f"MAE {1e3 * data['mae']:.4f}, RMSE {1e3 * data['rmse']:.4f} meV/atom; "
-                     f"largest error {1e3 * data['largest']:.4f} meV/atom in {data['largest_name']}")
-        lines.append(f"energies {e.min():.6f} … {e.max():.6f}, mean {e.mean():.6f} eV/atom, without the atomic energies")
+        lines.append(
+            f"MAE {1e3 * data['mae']:.4f}, RMSE {1e3 * data['rmse']:.4f} meV/atom; "
+            f"largest error {1e3 * data['largest']:.4f} meV/atom in {data['largest_name']}"
+        )
+        lines.append(
+            f"energies {e.min():.6f} … {e.max():.6f}, mean {e.mean():.6f} eV/atom, without the atomic energies"
+        )
     return lines, data
 
 
@@ -145,28 +197,41 @@ def describe_structures(structures: Sequence[Structure]) -> Description:
     periodic = Counter(sum(s.pbc) for s in structures)
     n_atoms = [s.n_atoms for s in structures]
     one = structures[0] if len(structures) == 1 else None
-    lines = [f"{len(structures)} structures, {min(n_atoms)} to {max(n_atoms)} atoms: {_most_common(formulas)}"
-             if one is None else f"{one.n_atoms} atoms: {next(iter(formulas))}"]
+    lines = [
+        f"{len(structures)} structures, {min(n_atoms)} to {max(n_atoms)} atoms: {_most_common(formulas)}"
+        if one is None
+        else f"{one.n_atoms} atoms: {next(iter(formulas))}"
+    ]
     words = {0: "isolated", 1: "periodic in one direction", 2: "periodic in two directions", 3: "periodic"}
     lines.append(", ".join(f"{words[k]}" + (f" {n}" if one is None else "") for k, n in sorted(periodic.items())))
     if one is not None and any(one.pbc):
         lengths = np.linalg.norm(one.cell, axis=1)
-        lines.append("cell " + " ".join(f"{x:.4f}" for x in lengths) + " Å, angles "
-                     + " ".join(f"{a:.2f}" for a in _angles(one.cell))
-                     + "°" + (f", volume {one.volume:.3f} Å³, {one.volume / one.n_atoms:.3f} Å³ per atom"
-                              if all(one.pbc) else ""))
+        lines.append(
+            "cell "
+            + " ".join(f"{x:.4f}" for x in lengths)
+            + " Å, angles "
+            + " ".join(f"{a:.2f}" for a in _angles(one.cell))
+            + "°"
+            + (f", volume {one.volume:.3f} Å³, {one.volume / one.n_atoms:.3f} Å³ per atom" if all(one.pbc) else "")
+        )
     for what, values in (("total energy", energies), ("cohesive energy", cohesive)):
         if len(values) and one is not None:
             lines.append(f"{what} {values[0] * one.n_atoms:.8f} eV, {values[0]:.8f} eV/atom")
         elif len(values):
-            lines.append(f"{what} {values.min():.6f} … {values.max():.6f}, mean {values.mean():.6f} eV/atom "
-                         f"in {len(values)} structures")
+            lines.append(
+                f"{what} {values.min():.6f} … {values.max():.6f}, mean {values.mean():.6f} eV/atom "
+                f"in {len(values)} structures"
+            )
     if not len(energies) and not len(cohesive):
         lines.append("no energy")
     largest = max((float(f.max()) for f in forces), default=None)
     rms = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else None
-    lines.append("no forces" if largest is None else f"forces: largest {largest:.4f}, RMS {rms:.4f} eV/Å"
-                 + ("" if one is not None else f", in {len(forces)} structures"))
+    lines.append(
+        "no forces"
+        if largest is None
+        else f"forces: largest {largest:.4f}, RMS {rms:.4f} eV/Å"
+        + ("" if one is not None else f", in {len(forces)} structures")
+    )
     if any(s.stress is not None for s in structures):
         n = sum(s.stress is not None for s in structures)
         lines.append("stress in " + (f"{n} structures" if one is None else "the file"))
@@ -175,11 +240,18 @@ def describe_structures(structures: Sequence[Structure]) -> Description:
     if n_weighted or n_weighted_atoms:
         lines.append(_weights_in_words(n_weighted, n_weighted_atoms))
     return lines, {
-        "n_structures": len(structures), "compositions": dict(formulas), "n_atoms_min": min(n_atoms),
-        "n_atoms_max": max(n_atoms), "periodic_directions": dict(periodic),
-        "energy_per_atom": energies, "cohesive_energy_per_atom": cohesive,
-        "n_with_forces": len(forces), "force_max": largest, "force_rms": rms,
-        "n_weighted": n_weighted, "n_weighted_atoms": n_weighted_atoms,
+        "n_structures": len(structures),
+        "compositions": dict(formulas),
+        "n_atoms_min": min(n_atoms),
+        "n_atoms_max": max(n_atoms),
+        "periodic_directions": dict(periodic),
+        "energy_per_atom": energies,
+        "cohesive_energy_per_atom": cohesive,
+        "n_with_forces": len(forces),
+        "force_max": largest,
+        "force_rms": rms,
+        "n_weighted": n_weighted,
+        "n_weighted_atoms": n_weighted_atoms,
     }
 
 
@@ -205,5 +277,7 @@ def _most_common(formulas: Counter[str]) -> str:
 def _angles(cell: np.ndarray) -> list[float]:
     a, b, c = cell
     with np.errstate(all="ignore"):
-        return [float(np.degrees(np.arccos(np.clip(u @ v / (np.linalg.norm(u) * np.linalg.norm(v)), -1, 1))))
-                for u, v in ((b, c), (a, c), (a, b))]
+        return [
+            float(np.degrees(np.arccos(np.clip(u @ v / (np.linalg.norm(u) * np.linalg.norm(v)), -1, 1))))
+            for u, v in ((b, c), (a, c), (a, b))
+        ]

@@ -44,8 +44,13 @@ def text_lines(table: Table) -> list[str]:
     """A table for the screen."""
     cells = [table.header, *table.rows]
     widths = [max(len(row[k]) for row in cells) for k in range(len(table.header))]
-    lines = ["  ".join(f"{cell:>{width}}" if table.numeric and k else f"{cell:<{width}}"
-                       for k, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in cells]
+    lines = [
+        "  ".join(
+            f"{cell:>{width}}" if table.numeric and k else f"{cell:<{width}}"
+            for k, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in cells
+    ]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
@@ -101,8 +106,12 @@ def check_document_path(path: str | PathLike[str]) -> None:
         if the ending is not one of `SUFFIXES`, or the folder cannot be written to.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise InputError("the ending is of no page that can be written", file=path, value=Path(path).suffix,
-                         expected=" or ".join(SUFFIXES))
+        raise InputError(
+            "the ending is of no page that can be written",
+            file=path,
+            value=Path(path).suffix,
+            expected=" or ".join(SUFFIXES),
+        )
     check_writable(path)
 
 
@@ -127,8 +136,9 @@ def write_document(path: str | PathLike[str], document: Document) -> list[str]:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot be made: {error.strerror}", file=folder,
-                             expected="a folder for the pictures") from None
+            raise InputError(
+                f"cannot be made: {error.strerror}", file=folder, expected="a folder for the pictures"
+            ) from None
         for picture in document.pictures():
             file = folder / f"{picture.name}.png"
             with atomic_write(file, "wb") as stream:
@@ -141,9 +151,13 @@ def write_document(path: str | PathLike[str], document: Document) -> list[str]:
 
 def to_html(document: Document) -> str:
     """One self-contained HTML file: style and pictures inside."""
-    parts = ["<!DOCTYPE html>", '<html lang="en"><head><meta charset="utf-8">',
-             f"<title>{escape(document.title)}</title>", f"<style>{_CSS}</style></head><body>",
-             f"<h1>{escape(document.title)}</h1>"]
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        f"<title>{escape(document.title)}</title>",
+        f"<style>{_CSS}</style></head><body>",
+        f"<h1>{escape(document.title)}</h1>",
+    ]
     for section in document.sections:
         parts.append(f"<h2>{escape(section.title)}</h2>")
         parts += [_html(block) for block in section.blocks]
@@ -157,8 +171,10 @@ def _html(block: Block) -> str:
         return '<ul class="warnings">' + "".join(f"<li>{escape(item)}</li>" for item in block.items) + "</ul>"
     if isinstance(block, Picture):
         data = base64.b64encode(block.png).decode("ascii")
-        return (f'<figure><img alt="{escape(block.caption)}" style="width:{block.inches:g}in" '
-                f'src="data:image/png;base64,{data}"><figcaption>{escape(block.caption)}</figcaption></figure>')
+        return (
+            f'<figure><img alt="{escape(block.caption)}" style="width:{block.inches:g}in" '
+            f'src="data:image/png;base64,{data}"><figcaption>{escape(block.caption)}</figcaption></figure>'
+        )
 
     def row(cells: tuple[str, ...], tag: str) -> str:
         kinds = ["", *(' class="number"' if block.numeric else "" for _ in cells[1:])]
@@ -179,12 +195,18 @@ def to_markdown(document: Document, folder: str) -> str:
             elif isinstance(block, Warnings):
                 parts.append("\n".join(f"- **{_plain(item)}**" for item in block.items))
             elif isinstance(block, Picture):
-                parts.append(f"![{_plain(block.caption)}]({quote(f'{folder}/{block.name}.png')})\n\n*{_plain(block.caption)}*")
+                parts.append(
+                    f"![{_plain(block.caption)}]({quote(f'{folder}/{block.name}.png')})\n\n*{_plain(block.caption)}*"
+                )
             else:
                 rule = ["---", *("--:" if block.numeric else "---" for _ in block.header[1:])]
                 lines = [block.header, tuple(rule), *block.rows]
-                parts.append("\n".join("| " + " | ".join(
-                    cell if cells is lines[1] else _plain(cell) for cell in cells) + " |" for cells in lines))
+                parts.append(
+                    "\n".join(
+                        "| " + " | ".join(cell if cells is lines[1] else _plain(cell) for cell in cells) + " |"
+                        for cells in lines
+                    )
+                )
     return "\n\n".join(parts) + "\n"
 
 

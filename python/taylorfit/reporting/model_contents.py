@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..analysis.errors import error_lines, errors_in
-from ..model.descriptor import CHEBYSHEV, DescriptorSetup
 from ..errors import FormatError
-from ..formats.predictions import Predictions
 from ..formats.aenet.records import printable
+from ..formats.predictions import Predictions
+from ..model.descriptor import CHEBYSHEV, DescriptorSetup
 from ..model.network import ACTIVATIONS, Network, Potential
 from ..model.scaling import standardisation
 
@@ -35,25 +35,46 @@ def chebyshev_weights(n_environment: int) -> list[int]:
 
 def describe_setup(setup: DescriptorSetup, functions: bool = True) -> Description:
     """Describe a descriptor setup and its statistics; with `functions` each symmetry function."""
-    lines = [f"descriptor of {setup.species}: {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
-             f"RMIN {setup.r_min:g} Å"]
+    lines = [
+        f"descriptor of {setup.species}: {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
+        f"RMIN {setup.r_min:g} Å"
+    ]
     data: dict[str, Any] = {
-        "species": setup.species, "environment": list(setup.environment), "basis": setup.basis,
-        "n_features": setup.n_feature, "cutoff": setup.r_cut, "r_min": setup.r_min, "description": setup.description,
+        "species": setup.species,
+        "environment": list(setup.environment),
+        "basis": setup.basis,
+        "n_features": setup.n_feature,
+        "cutoff": setup.r_cut,
+        "r_min": setup.r_min,
+        "description": setup.description,
     }
     if setup.kind == CHEBYSHEV:
         radial_cutoff, radial_order, angular_cutoff, angular_order = setup.parameters[0].tolist()
         weights = chebyshev_weights(len(setup.environment))
-        lines.append(f"  radial cutoff {radial_cutoff:g} Å, order {radial_order:.0f}; "
-                     f"angular cutoff {angular_cutoff:g} Å, order {angular_order:.0f}")
-        lines.append("  environment " + (", ".join(f"{s} (weight {w:+d})" for s, w in zip(setup.environment, weights))
-                                         if weights else f"{setup.environment[0]}; species are not told apart"))
-        data.update(radial_cutoff=radial_cutoff, radial_order=int(radial_order), angular_cutoff=angular_cutoff,
-                    angular_order=int(angular_order), weights=weights)
+        lines.append(
+            f"  radial cutoff {radial_cutoff:g} Å, order {radial_order:.0f}; "
+            f"angular cutoff {angular_cutoff:g} Å, order {angular_order:.0f}"
+        )
+        lines.append(
+            "  environment "
+            + (
+                ", ".join(f"{s} (weight {w:+d})" for s, w in zip(setup.environment, weights))
+                if weights
+                else f"{setup.environment[0]}; species are not told apart"
+            )
+        )
+        data.update(
+            radial_cutoff=radial_cutoff,
+            radial_order=int(radial_order),
+            angular_cutoff=angular_cutoff,
+            angular_order=int(angular_order),
+            weights=weights,
+        )
     else:
         counts = Counter(setup.function.tolist())
-        lines.append(f"  environment {' '.join(setup.environment)}; "
-                     + ", ".join(f"{n} G{g}" for g, n in sorted(counts.items())))
+        lines.append(
+            f"  environment {' '.join(setup.environment)}; " + ", ".join(f"{n} G{g}" for g, n in sorted(counts.items()))
+        )
         data["functions"] = [_function(setup, f) for f in range(setup.n_feature)]
         if functions:
             lines += [f"  {_function_text(function)}" for function in data["functions"]]
@@ -79,8 +100,7 @@ def component_name(setup: DescriptorSetup, f: int) -> str:
 def _function(setup: DescriptorSetup, f: int) -> dict[str, Any]:
     g = int(setup.function[f])
     neighbours = [setup.environment[t - 1] for t in setup.neighbours[f].tolist() if t > 0]
-    return {"G": g, "neighbours": neighbours,
-            **dict(zip(_PARAMETERS[g].split(), setup.parameters[f].tolist()))}
+    return {"G": g, "neighbours": neighbours, **dict(zip(_PARAMETERS[g].split(), setup.parameters[f].tolist()))}
 
 
 def _function_text(function: dict[str, Any]) -> str:
@@ -93,12 +113,20 @@ def _describe_statistics(setup: DescriptorSetup) -> Description:
     assert s is not None
     constant = int((standardisation(s)[1] == 0).sum())
     deviation = np.sqrt(np.maximum(s.mean_square - s.mean**2, 0.0))
-    data = {"n_atoms": s.n_evaluated, "n_constant": constant, "minimum": s.minimum, "maximum": s.maximum,
-            "mean": s.mean, "deviation": deviation}
+    data = {
+        "n_atoms": s.n_evaluated,
+        "n_constant": constant,
+        "minimum": s.minimum,
+        "maximum": s.maximum,
+        "mean": s.mean,
+        "deviation": deviation,
+    }
     if s.n_evaluated == 0:
         return ["  statistics: none, the species does not occur"], data
-    lines = [f"  statistics over {s.n_evaluated} atoms: values {s.minimum.min():.4g} … {s.maximum.max():.4g}, "
-             f"standard deviations {deviation.min():.3g} … {deviation.max():.3g}"]
+    lines = [
+        f"  statistics over {s.n_evaluated} atoms: values {s.minimum.min():.4g} … {s.maximum.max():.4g}, "
+        f"standard deviations {deviation.min():.3g} … {deviation.max():.3g}"
+    ]
     if constant:
         lines.append(f"  {constant} of {setup.n_feature} values are constant and count for nothing")
     return lines, data
@@ -110,8 +138,12 @@ def describe_network(network: Network) -> Description:
     layers = "-".join(map(str, network.layer_sizes))
     largest = float(np.abs(network.weights).max(initial=0.0))
     lines = [f"network {layers}, {' '.join(names)}; {network.n_weights} weights and biases, largest {largest:.4g}"]
-    return lines, {"layers": list(network.layer_sizes), "activations": names, "n_weights": network.n_weights,
-                   "largest_weight": largest}
+    return lines, {
+        "layers": list(network.layer_sizes),
+        "activations": names,
+        "n_weights": network.n_weights,
+        "largest_weight": largest,
+    }
 
 
 def describe_potential(potential: Potential) -> Description:
@@ -130,10 +162,21 @@ def describe_potential(potential: Potential) -> Description:
         *setup_lines,
     ]
     return lines, {
-        "species": potential.species, "network": network, "setup": setup, "scale": info.scale, "shift": info.shift,
-        "normalised": info.normalised, "atomic_energies": energies,
-        "training_set": {"file": info.file, "n_structures": info.n_structures, "n_atoms": info.n_atoms,
-                         "energy_min": low, "energy_max": high, "energy_mean": mean},
+        "species": potential.species,
+        "network": network,
+        "setup": setup,
+        "scale": info.scale,
+        "shift": info.shift,
+        "normalised": info.normalised,
+        "atomic_energies": energies,
+        "training_set": {
+            "file": info.file,
+            "n_structures": info.n_structures,
+            "n_atoms": info.n_atoms,
+            "energy_min": low,
+            "energy_max": high,
+            "energy_mean": mean,
+        },
     }
 
 
@@ -155,19 +198,28 @@ def describe_checkpoint(path: str | PathLike[str]) -> Description:
         n_weights, version = len(arrays["last_weights"]), int(arrays["version"].item())
         rows = {name: history[row, [1, 2, 3, 4]].tolist() for name, row in (("best", best), ("last", len(history) - 1))}
     except Exception as error:  # a damaged archive, or strange arrays in it, fail in whatever way they do
-        raise FormatError(f"is not a checkpoint or is damaged ({error})", file=path,
-                          expected="a file written by train") from None
-    lines = [f"training {printable(status)} before epoch {next_epoch}; {len(history)} epochs in {seconds:.1f} s; "
-             f"{n_weights} weights",
-             "               train MAE   train RMSE     test MAE    test RMSE   meV/atom"]
+        raise FormatError(
+            f"is not a checkpoint or is damaged ({error})", file=path, expected="a file written by train"
+        ) from None
+    lines = [
+        f"training {printable(status)} before epoch {next_epoch}; {len(history)} epochs in {seconds:.1f} s; "
+        f"{n_weights} weights",
+        "               train MAE   train RMSE     test MAE    test RMSE   meV/atom",
+    ]
     for name, row in rows.items():
         epoch = best if name == "best" else next_epoch - 1
         lines.append(f"{name} {epoch:6d}  " + " ".join(f"{1e3 * value:12.4f}" for value in row))
     optimiser = sorted(key.partition(".")[2] for key in arrays if key.startswith("optimiser."))
     keys = ("train_mae", "train_rmse", "test_mae", "test_rmse")
     return lines, {
-        "next_epoch": next_epoch, "best_epoch": best, "n_epochs": len(history), "seconds": seconds, "status": status,
-        "n_weights": n_weights, "version": version, "optimiser": optimiser,
+        "next_epoch": next_epoch,
+        "best_epoch": best,
+        "n_epochs": len(history),
+        "seconds": seconds,
+        "status": status,
+        "n_weights": n_weights,
+        "version": version,
+        "optimiser": optimiser,
         **{name: dict(zip(keys, row)) for name, row in rows.items()},
     }
 
@@ -178,10 +230,17 @@ def describe_predictions(predictions: Predictions) -> Description:
     files = [printable(file) for file in predictions.potentials]
     errors = errors_in(predictions)
     label = printable(predictions.label)
-    lines = [f"“{label}”: {predictions.n_structures} structures, {n_atoms} atoms, by {' '.join(files)}",
-             *error_lines(errors)]
-    return lines, {"label": label, "potentials": files, "n_structures": predictions.n_structures,
-                   "n_atoms": n_atoms, "errors": errors.as_dict()}
+    lines = [
+        f"“{label}”: {predictions.n_structures} structures, {n_atoms} atoms, by {' '.join(files)}",
+        *error_lines(errors),
+    ]
+    return lines, {
+        "label": label,
+        "potentials": files,
+        "n_structures": predictions.n_structures,
+        "n_atoms": n_atoms,
+        "errors": errors.as_dict(),
+    }
 
 
 def describe_md_checkpoint(path: str | PathLike[str]) -> Description:
@@ -195,11 +254,19 @@ def describe_md_checkpoint(path: str | PathLike[str]) -> Description:
     try:
         with np.load(path, allow_pickle=False) as file:
             walks = [json.loads(str(file[f"{k}.plain"])) for k in range(int(file["n_walks"]))]
-        rows = [{key: walk[key] for key in ("label", "start", "seed", "step", "ended", "first_extrapolation")} for walk in walks]
+        rows = [
+            {key: walk[key] for key in ("label", "start", "seed", "step", "ended", "first_extrapolation")}
+            for walk in walks
+        ]
     except Exception as error:  # a damaged archive, or strange arrays in it, fail in whatever way they do
-        raise FormatError(f"is not a checkpoint or is damaged ({error})", file=path, expected="a file written by md") from None
-    lines = [f"{printable(row['label'])}, start {row['start']} (seed {row['seed']}): step {row['step']}"
-             + (f", {printable(row['ended'])}" if row["ended"] else "") for row in rows]
+        raise FormatError(
+            f"is not a checkpoint or is damaged ({error})", file=path, expected="a file written by md"
+        ) from None
+    lines = [
+        f"{printable(row['label'])}, start {row['start']} (seed {row['seed']}): step {row['step']}"
+        + (f", {printable(row['ended'])}" if row["ended"] else "")
+        for row in rows
+    ]
     return lines, {"walks": rows}
 
 

@@ -58,6 +58,13 @@ def worst_atoms(predictions: Predictions, most: int = 10) -> list[BadAtom]:
     error, angle = force_error_norm(forces, reference), direction_error(forces, reference)
     structure = np.searchsorted(predictions.offsets, places, side="right") - 1
     return [
-        BadAtom(predictions.names[structure[k]], int(places[k] - predictions.offsets[structure[k]]) + 1,
-                predictions.symbols[places[k]], float(np.linalg.norm(reference[k])), float(error[k]), float(angle[k]))
-        for k in np.argsort(-error, kind="stable")[:most]]
+        BadAtom(
+            predictions.names[structure[k]],
+            int(places[k] - predictions.offsets[structure[k]]) + 1,
+            predictions.symbols[places[k]],
+            float(np.linalg.norm(reference[k])),
+            float(error[k]),
+            float(angle[k]),
+        )
+        for k in np.argsort(-error, kind="stable")[:most]
+    ]

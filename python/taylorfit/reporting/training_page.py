@@ -26,6 +26,7 @@ CRITERIA = {ENERGY: "smallest test error of energies", BOTH: "smallest test erro
 SHOWN_ELSEWHERE = {"trainingset", "taylorset", "species", "networks", "n_atoms", "n_validation"}
 """Settings that the sections on data and networks show."""
 
+
 def training_page(training: TrainReport, sets: Sequence[Predictions] = ()) -> Document:
     """Put everything that is known about a training on a page.
 
@@ -44,9 +45,17 @@ def training_page(training: TrainReport, sets: Sequence[Predictions] = ()) -> Do
         Section("Data", (_facts(_data_facts(training.data)),)),
         Section("Settings", (_facts(_setting_facts(training)),)),
         Section("Networks", _networks(training.data)),
-        Section("Learning curves", (picture(
-            "curves", curves.figure([training], [training.name]), "Energy RMSE of test and training structures, and "
-            "force error of the validation structures if there are any, against the epoch."),)),
+        Section(
+            "Learning curves",
+            (
+                picture(
+                    "curves",
+                    curves.figure([training], [training.name]),
+                    "Energy RMSE of test and training structures, and "
+                    "force error of the validation structures if there are any, against the epoch.",
+                ),
+            ),
+        ),
     ]
     if sets:
         sections.append(Section("Predictions", _predictions(sets)))
@@ -84,8 +93,11 @@ def _data_facts(data: Mapping[str, Any]) -> dict[str, Any]:
 def _setting_facts(training: TrainReport) -> dict[str, Any]:
     data = training.data
     seconds, each, memory = data.get("seconds"), data.get("seconds_per_epoch"), data.get("memory_mb")
-    others = {SETTING_TITLES.get(key, key): value for key, value in _settings(data).items()
-              if key not in SHOWN_ELSEWHERE and value is not None}
+    others = {
+        SETTING_TITLES.get(key, key): value
+        for key, value in _settings(data).items()
+        if key not in SHOWN_ELSEWHERE and value is not None
+    }
     return {
         "mode of the forces": data.get("mode"),
         **(others or {"keywords": None}),
@@ -107,29 +119,47 @@ def _settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
 def _networks(data: Mapping[str, Any]) -> tuple[Block, ...]:
     networks = _settings(data).get("networks")
     layers = {f"layers, {symbol}": value for symbol, value in networks.items()} if isinstance(networks, Mapping) else {}
-    return (_facts({**(layers or {"layers": None}), "weights": data.get("n_weights"),
-                    "potential files": data.get("potentials")}),)
+    return (
+        _facts(
+            {
+                **(layers or {"layers": None}),
+                "weights": data.get("n_weights"),
+                "potential files": data.get("potentials"),
+            }
+        ),
+    )
 
 
 def _training_errors(training: TrainReport) -> tuple[Block, ...]:
     """Train, test and validation errors of the best and the last epoch."""
     epochs = {row["epoch"]: row for row in training.data["epochs"]}
     best, last = epochs.get(training.best_epoch, {}), training.data["epochs"][-1]
-    rows = [(f"{which}: energy {measure.upper()}, meV/atom",
-             *(error_cell(epoch.get(f"{which}_{measure}"), 1e3, ".2f") for epoch in (best, last)))
-            for which in ("train", "test") for measure in ("mae", "rmse")]
+    rows = [
+        (
+            f"{which}: energy {measure.upper()}, meV/atom",
+            *(error_cell(epoch.get(f"{which}_{measure}"), 1e3, ".2f") for epoch in (best, last)),
+        )
+        for which in ("train", "test")
+        for measure in ("mae", "rmse")
+    ]
     for which in ("train", "test"):
         for measure in ("mae", "rmse"):
             values = [epoch.get(f"{which}_force_{measure}") for epoch in (best, last)]
             if any(value is not None for value in values):
-                rows.append((f"{which}: force {measure.upper()}, eV/Å per component",
-                             *(error_cell(value, 1.0, ".3f") for value in values)))
+                rows.append(
+                    (
+                        f"{which}: force {measure.upper()}, eV/Å per component",
+                        *(error_cell(value, 1.0, ".3f") for value in values),
+                    )
+                )
     validation = [training.data.get(key) or {} for key in ("validation", "validation_last")]
     if any(validation):
         rows += error_rows(validation, "validation: ")
     header = ("", f"best epoch ({training.best_epoch})", f"last epoch ({last['epoch']})")
-    note = ("Errors of reference structures alone, never of Taylor copies. Test structures choose the best epoch; "
-            "validation structures choose nothing.")
+    note = (
+        "Errors of reference structures alone, never of Taylor copies. Test structures choose the best epoch; "
+        "validation structures choose nothing."
+    )
     return Table(header, tuple(rows), numeric=True), note
 
 
@@ -139,33 +169,65 @@ def _committee(data: Mapping[str, Any]) -> Sequence[Section]:
     if not isinstance(committee, Mapping):
         return ()
     columns = [committee.get(key) or {} for key in ("best", "median", "spread")]
-    rows = [(f"{which}: energy RMSE, meV/atom",
-             *(error_cell(column.get(f"{which}_rmse"), 1e3, ".2f") for column in columns)) for which in ("train", "test")]
-    table = Table(("", f"best (member {committee.get('best_member', UNKNOWN)})", "median", "standard deviation"),
-                  (*rows, *error_rows(columns, "validation: ")), numeric=True)
-    return (Section(f"Committee of {committee.get('n', UNKNOWN)}", (
-        table, "Weights of the best test epochs. All other numbers of this page are those of the best member.")),)
+    rows = [
+        (
+            f"{which}: energy RMSE, meV/atom",
+            *(error_cell(column.get(f"{which}_rmse"), 1e3, ".2f") for column in columns),
+        )
+        for which in ("train", "test")
+    ]
+    table = Table(
+        ("", f"best (member {committee.get('best_member', UNKNOWN)})", "median", "standard deviation"),
+        (*rows, *error_rows(columns, "validation: ")),
+        numeric=True,
+    )
+    return (
+        Section(
+            f"Committee of {committee.get('n', UNKNOWN)}",
+            (table, "Weights of the best test epochs. All other numbers of this page are those of the best member."),
+        ),
+    )
 
 
 def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:
     """Errors of all sets side by side, and their figures."""
     measured: list[Errors] = [errors_in(one) for one in sets]
-    counts = [(title, *map(str, values)) for title, values in (
-        ("structures with a reference energy", [e.n_structures for e in measured]),
-        ("atoms with reference forces", [e.n_forces for e in measured]))]
+    counts = [
+        (title, *map(str, values))
+        for title, values in (
+            ("structures with a reference energy", [e.n_structures for e in measured]),
+            ("atoms with reference forces", [e.n_forces for e in measured]),
+        )
+    ]
     rows = error_rows([e.as_dict() for e in measured]) + counts
     blocks: list[Block] = [Table(("", *(one.label for one in sets)), tuple(rows), numeric=True)]
     with_forces = [one for one, e in zip(sets, measured) if e.n_forces]
     with_any = [one for one, e in zip(sets, measured) if e.n_forces or e.n_structures]
     if with_any:
-        blocks.append(picture("errors", errors.figure(with_any, log=True), "Distribution of the force error over "
-                               "atoms and of the energy error over structures, on logarithmic axes, which show tails."))
+        blocks.append(
+            picture(
+                "errors",
+                errors.figure(with_any, log=True),
+                "Distribution of the force error over "
+                "atoms and of the energy error over structures, on logarithmic axes, which show tails.",
+            )
+        )
     for number, one in enumerate(with_any, start=1):
-        blocks.append(picture(f"parity-{number}", parity.figure(one), f"{one.label}: prediction against reference; "
-                               "energies are relative to the isolated atoms."))
+        blocks.append(
+            picture(
+                f"parity-{number}",
+                parity.figure(one),
+                f"{one.label}: prediction against reference; energies are relative to the isolated atoms.",
+            )
+        )
     if with_forces:
-        blocks.append(picture("directions", directions.figure(with_forces), "Direction error of the forces against "
-                               "the size of the reference force; the line is the median."))
+        blocks.append(
+            picture(
+                "directions",
+                directions.figure(with_forces),
+                "Direction error of the forces against the size of the reference force; the line is the median.",
+            )
+        )
     return tuple(blocks)
 
 
@@ -178,10 +240,28 @@ def _outliers(one: Predictions) -> tuple[Block, ...]:
     blocks: list[Block] = [f"Predicted by {', '.join(Path(file).name for file in one.potentials) or UNKNOWN}."]
     structures, atoms = worst_structures(one), worst_atoms(one)
     if structures:
-        blocks.append(Table(("structure", "energy error, meV/atom"), tuple(
-            (bad.name, f"{1e3 * bad.energy_error:+.2f}") for bad in structures), numeric=True))
+        blocks.append(
+            Table(
+                ("structure", "energy error, meV/atom"),
+                tuple((bad.name, f"{1e3 * bad.energy_error:+.2f}") for bad in structures),
+                numeric=True,
+            )
+        )
     if atoms:
-        blocks.append(Table(("structure", "atom", "|F_ref|, eV/Å", "|F − F_ref|, eV/Å", "angle, degrees"), tuple(
-            (bad.name, f"{bad.symbol} {bad.atom}", f"{bad.force_ref:.3f}", f"{bad.error:.3f}",
-             "–" if bad.angle != bad.angle else f"{bad.angle:.1f}") for bad in atoms), numeric=True))
+        blocks.append(
+            Table(
+                ("structure", "atom", "|F_ref|, eV/Å", "|F − F_ref|, eV/Å", "angle, degrees"),
+                tuple(
+                    (
+                        bad.name,
+                        f"{bad.symbol} {bad.atom}",
+                        f"{bad.force_ref:.3f}",
+                        f"{bad.error:.3f}",
+                        "–" if bad.angle != bad.angle else f"{bad.angle:.1f}",
+                    )
+                    for bad in atoms
+                ),
+                numeric=True,
+            )
+        )
     return tuple(blocks)

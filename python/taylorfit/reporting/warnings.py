@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..analysis.measures import TAIL, force_error_norm, tail_fraction
-from ..formats.predictions import Predictions
 from ..formats.aenet.records import printable
+from ..formats.predictions import Predictions
 from ..formats.train_report import TrainReport
 from .outliers import worst_structures
 
@@ -37,23 +37,30 @@ def prediction_warnings(predictions: Predictions) -> list[str]:
     label = printable(predictions.label)
     outliers = [one for one in worst_structures(predictions, predictions.n_structures) if one.outlier]
     if outliers:
-        names = ", ".join(f"{printable(one.name)} ({1e3 * one.energy_error:+.1f} meV/atom)"
-                          for one in outliers[:MANY_NAMES])
+        names = ", ".join(
+            f"{printable(one.name)} ({1e3 * one.energy_error:+.1f} meV/atom)" for one in outliers[:MANY_NAMES]
+        )
         more = f" and {len(outliers) - MANY_NAMES} more" if len(outliers) > MANY_NAMES else ""
-        found.append(f"{label}: energy errors far outside of the distribution: {names}{more}. "
-                     "Check these structures and their reference calculations.")
+        found.append(
+            f"{label}: energy errors far outside of the distribution: {names}{more}. "
+            "Check these structures and their reference calculations."
+        )
     reference, forces = predictions.compared_forces
     if len(reference):
         tail = tail_fraction(force_error_norm(forces, reference))
         if tail > MUCH_TAIL:
-            found.append(f"{label}: {100 * tail:.1f} % of the atoms have force errors above {TAIL:g} eV/Å. "
-                         "Molecular dynamics with such forces is likely to be unstable; train on forces.")
+            found.append(
+                f"{label}: {100 * tail:.1f} % of the atoms have force errors above {TAIL:g} eV/Å. "
+                "Molecular dynamics with such forces is likely to be unstable; train on forces."
+            )
     return found
 
 
 def _state(training: TrainReport) -> Sequence[str]:
-    texts = {"interrupted": "The training was interrupted; continue it with train --resume.",
-             "stuck": "The optimiser found no further descent; another SEED or METHOD may reach lower errors."}
+    texts = {
+        "interrupted": "The training was interrupted; continue it with train --resume.",
+        "stuck": "The optimiser found no further descent; another SEED or METHOD may reach lower errors.",
+    }
     status = training.data.get("status")
     return [texts[status]] if status in texts else []
 
@@ -61,8 +68,10 @@ def _state(training: TrainReport) -> Sequence[str]:
 def _forces(training: TrainReport) -> Sequence[str]:
     at_the_end = (training.data.get("validation") or {}).get("n_forces")
     if not (training.has_forces or training.has_test_forces or at_the_end):
-        return ["No force error is known: energies alone say little about forces. Name structures with forces in "
-                "VALIDATION."]
+        return [
+            "No force error is known: energies alone say little about forces. Name structures with forces in "
+            "VALIDATION."
+        ]
     force, energy = training.validation_force_error, training.validation_energy_rmse
     known = np.isfinite(force) & np.isfinite(energy)
     if known.sum() < 2:
@@ -70,19 +79,24 @@ def _forces(training: TrainReport) -> Sequence[str]:
     force, energy, epoch = force[known], energy[known], training.validation_epoch[known]
     least = int(force.argmin())
     if force[-1] > RISE * force[least] and energy[-1] < energy[least]:
-        return [f"The validation force error rises, from {force[least]:.3f} eV/Å at epoch {epoch[least]:.0f} to "
-                f"{force[-1]:.3f} at epoch {epoch[-1]:.0f}, while the energy error falls, from "
-                f"{1e3 * energy[least]:.2f} to {1e3 * energy[-1]:.2f} meV/atom: the energies are being fitted at the "
-                "cost of the forces. Train on forces, or stop earlier."]
+        return [
+            f"The validation force error rises, from {force[least]:.3f} eV/Å at epoch {epoch[least]:.0f} to "
+            f"{force[-1]:.3f} at epoch {epoch[-1]:.0f}, while the energy error falls, from "
+            f"{1e3 * energy[least]:.2f} to {1e3 * energy[-1]:.2f} meV/atom: the energies are being fitted at the "
+            "cost of the forces. Train on forces, or stop earlier."
+        ]
     return []
 
 
 def _last_forces(training: TrainReport) -> Sequence[str]:
-    best, last = ((training.data.get(key) or {}).get("force_error_norm_mean")
-                  for key in ("validation", "validation_last"))
+    best, last = (
+        (training.data.get(key) or {}).get("force_error_norm_mean") for key in ("validation", "validation_last")
+    )
     if best and last and best > 1.1 * last:
-        return [f"The weights of the last epoch have smaller force errors ({last:.3f} eV/Å) than those of the best "
-                f"test epoch ({best:.3f} eV/Å), which were chosen by energies alone: compare the files with .last."]
+        return [
+            f"The weights of the last epoch have smaller force errors ({last:.3f} eV/Å) than those of the best "
+            f"test epoch ({best:.3f} eV/Å), which were chosen by energies alone: compare the files with .last."
+        ]
     return []
 
 
@@ -90,15 +104,19 @@ def _end(training: TrainReport) -> Sequence[str]:
     first, last = training.epoch[0], training.epoch[-1]
     if training.data.get("status") in ("converged", "stuck") or training.best_epoch < last - END * (last - first):
         return []
-    return [f"The best epoch ({training.best_epoch}) is at the very end ({last:.0f}): the errors still fall. Train "
-            "longer (more ITERATIONS, then train --resume)."]
+    return [
+        f"The best epoch ({training.best_epoch}) is at the very end ({last:.0f}): the errors still fall. Train "
+        "longer (more ITERATIONS, then train --resume)."
+    ]
 
 
 def _tests(training: TrainReport) -> Sequence[str]:
     n = training.data.get("n_test")
     if not training.has_test:
-        return ["There are no test structures: the best epoch was chosen by the training error, and nothing tells "
-                "overfitting. Set TESTPERCENT."]
+        return [
+            "There are no test structures: the best epoch was chosen by the training error, and nothing tells "
+            "overfitting. Set TESTPERCENT."
+        ]
     found = []
     if isinstance(n, int) and n < FEW_TESTS:
         found.append(f"Only {n} test structures: their error, and the best epoch chosen by it, is largely chance.")
@@ -106,7 +124,9 @@ def _tests(training: TrainReport) -> Sequence[str]:
     if at_best.any():
         train, test = training.train_rmse[at_best][0], training.test_rmse[at_best][0]
         if test > GAP * train:
-            found.append(f"At the best epoch the test error ({1e3 * test:.2f} meV/atom) is {test / train:.1f} times "
-                         f"the training error ({1e3 * train:.2f}): overfitting. More structures, or more information "
-                         "from forces, will help.")
+            found.append(
+                f"At the best epoch the test error ({1e3 * test:.2f} meV/atom) is {test / train:.1f} times "
+                f"the training error ({1e3 * train:.2f}): overfitting. More structures, or more information "
+                "from forces, will help."
+            )
     return found

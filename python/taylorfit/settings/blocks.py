@@ -8,9 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from .keyword_file import Document, FileEntry, Located, Option
-from .words import (
-    Line, Word, integer, is_integer, is_number, logical, species_name, suggestion, text,
-)
+from .words import Line, Word, integer, is_integer, is_number, logical, species_name, suggestion, text
 
 Reader = Callable[[Document, Line], Any]
 
@@ -99,21 +97,16 @@ def file_list(document: Document, line: Line) -> tuple[FileEntry, ...]:
     surplus = document.peek()
     if surplus is not None and not document.opens_keyword(surplus):
         # After a blank line a misspelt keyword is likelier than one path too many.
-        misspelt = surplus.after_blank and get_close_matches(
-            surplus.text.split()[0].upper()[:80], document.keywords
-        )
+        misspelt = surplus.after_blank and get_close_matches(surplus.text.split()[0].upper()[:80], document.keywords)
         if not misspelt:
             found = count + len(document.take_block(until_blank=False))
             count_line.fail(
-                f"{name} announces {count} paths but {found} follow", surplus.text,
-                "a keyword or the end of the file",
+                f"{name} announces {count} paths but {found} follow", surplus.text, "a keyword or the end of the file"
             )
     return tuple(entries)
 
 
-def counted_species(
-    document: Document, line: Line, convert: Callable[[Word, Iterator[Word]], Any]
-) -> tuple[Any, ...]:
+def counted_species(document: Document, line: Line, convert: Callable[[Word, Iterator[Word]], Any]) -> tuple[Any, ...]:
     """Read a count and a row per species, as in TYPES; text left over in a row is ignored (ænet)."""
     name = line.text.split()[0].upper()
     if document.at_keyword_or_end():
@@ -178,9 +171,7 @@ def option_words(document: Document, line: Line) -> list[tuple[str, Word]]:
     return found
 
 
-def read_options(
-    pairs: Iterable[tuple[str, Word]], table: Mapping[str, Option]
-) -> dict[str, Located]:
+def read_options(pairs: Iterable[tuple[str, Word]], table: Mapping[str, Option]) -> dict[str, Located]:
     """Convert options by `table`; a key ending in ``*`` collects all keys with that stem in a dict.
 
     Raises
@@ -217,9 +208,7 @@ def nothing_more(words: Iterator[Word]) -> None:
     """Raise FormatError if there is another word on the line."""
     word = next(words, None)
     if word is not None:
-        word.fail(
-            "unexpected text", "the end of the line (names with blanks in quotes, remarks after !)"
-        )
+        word.fail("unexpected text", "the end of the line (names with blanks in quotes, remarks after !)")
 
 
 def quote(name: str) -> str:
@@ -232,8 +221,7 @@ def quote(name: str) -> str:
 def format_file_list(name: str, entries: Iterable[FileEntry]) -> str:
     """Return a block such as FILES with its count."""
     lines = [
-        quote(entry.path) if entry.path != entry.path.strip() or entry.path[0] in "!#%\"'"
-        else entry.path
+        quote(entry.path) if entry.path != entry.path.strip() or entry.path[0] in "!#%\"'" else entry.path
         for entry in entries
     ]
     return "\n".join([name, str(len(lines)), *lines]) + "\n"

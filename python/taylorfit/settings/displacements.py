@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, field
 
 from ..errors import FormatError, InputError
+from ..tools.plain_text import fortran_number
 from . import blocks as block
 from .keyword_file import Document, Located, Option, build, require, require_one_of
 from .words import Line, Word, choice, integer, real, species_name, text
-from ..tools.plain_text import fortran_number
 
 MAX_ATOMS = 1_000_000
 """Longest list of `atoms=`; more can only be a slip, and would exhaust the memory."""
@@ -89,18 +89,20 @@ class TaylorOptions:
         for length in (self.delta, *self.delta_species.values()):
             name = "delta" if length == self.delta else "delta_species"
             require(length is None or 0 < length < math.inf, name, "delta not positive", length, "Å > 0")
-        require(0 < self.fraction < math.inf, "fraction", "fraction not positive", self.fraction, "copies per structure > 0")
+        require(
+            0 < self.fraction < math.inf, "fraction", "fraction not positive", self.fraction, "copies per structure > 0"
+        )
         require(self.n_max >= 0, "n_max", "N_max negative", self.n_max, "≥ 0")
         require(self.seed >= 0, "seed", "seed negative", self.seed, "≥ 0")
         require(self.forcemin >= 0, "forcemin", "forcemin negative", self.forcemin, "eV/Å ≥ 0")
         require(
-            self.forcemax is None or self.forcemin < self.forcemax < math.inf, "forcemax",
-            "forcemax not above forcemin", self.forcemax, f"eV/Å > {self.forcemin!r}",
+            self.forcemax is None or self.forcemin < self.forcemax < math.inf,
+            "forcemax",
+            "forcemax not above forcemin",
+            self.forcemax,
+            f"eV/Å > {self.forcemin!r}",
         )
-        require(
-            self.skip is None or 0 <= self.skip < math.inf, "skip", "skip negative", self.skip,
-            "eV/Å ≥ 0",
-        )
+        require(self.skip is None or 0 <= self.skip < math.inf, "skip", "skip negative", self.skip, "eV/Å ≥ 0")
         for name, chosen in (("species", self.species), ("atoms", self.atoms)):
             require(chosen is None or len(chosen) > 0, name, f"{name} empty", expected="at least one")
         for atom in self.atoms or ():
@@ -109,14 +111,19 @@ class TaylorOptions:
             if getattr(self, name) is not None:
                 require_one_of(name, getattr(self, name), allowed)
         require_one_of("weights", self.weights, WEIGHTS)
-        require(self.strain is None or 0 < self.strain < 0.5, "strain", "strain out of range", self.strain,
-                "a small number such as 0.005")
+        require(
+            self.strain is None or 0 < self.strain < 0.5,
+            "strain",
+            "strain out of range",
+            self.strain,
+            "a small number such as 0.005",
+        )
         require(self.order in (1, 2), "order", "order not 1 or 2", self.order, "1 or 2")
         for name, value in (("temperature", self.temperature), ("ratio", self.ratio)):
             require(value is None or 0 < value < math.inf, name, f"{name} not positive", value, "a number > 0")
         if isinstance(self.curvature, str):
             require_one_of("curvature", self.curvature, ("auto",))
-        for symbol, k in (self.curvature.items() if isinstance(self.curvature, dict) else ()):
+        for symbol, k in self.curvature.items() if isinstance(self.curvature, dict) else ():
             require(0 < k < math.inf, "curvature", f"curvature of {symbol} not positive", k, "eV/Å² > 0")
         self._check_combinations()
 
@@ -131,8 +138,11 @@ class TaylorOptions:
             ("ratio", self.ratio is not None and self.delta is not None, "delta=auto"),
             ("order", self.order == 2 and not with_hessians, "hessian= or potential="),
             ("strategy", strategy == "modes" and not with_hessians, "hessian= or potential="),
-            ("hessian", self.hessian is not None and self.order == 1 and strategy != "modes",
-             "order=2 or strategy=modes"),
+            (
+                "hessian",
+                self.hessian is not None and self.order == 1 and strategy != "modes",
+                "order=2 or strategy=modes",
+            ),
             ("rotations", strategy == "cartesian" and self.rotations == "remove", "a strategy that moves all atoms"),
             ("curvature", self.curvature is not None and knows_hessians, "order=2, which says it better"),
             ("weights", self.weights != "none" and knows_hessians, "order=1 and another strategy than modes"),
@@ -142,13 +152,32 @@ class TaylorOptions:
             require(not given, name, f"{name} cannot be used here", getattr(self, name), wanted)
         if strategy != "strain":
             return
-        for name in ("species", "atoms", "delta_species", "forcemin", "rotations", "hessian", "potential", "curvature",
-                     "temperature"):
-            require(not getattr(self, name), name, f"{name} has no meaning with strategy=strain", getattr(self, name),
-                    "another strategy, in a run of its own")
+        for name in (
+            "species",
+            "atoms",
+            "delta_species",
+            "forcemin",
+            "rotations",
+            "hessian",
+            "potential",
+            "curvature",
+            "temperature",
+        ):
+            require(
+                not getattr(self, name),
+                name,
+                f"{name} has no meaning with strategy=strain",
+                getattr(self, name),
+                "another strategy, in a run of its own",
+            )
         for name, none in (("order", 1), ("weights", "none"), ("delta", self.delta or 0.0)):
-            require(getattr(self, name) == none, name, f"{name} has no meaning with strategy=strain",
-                    getattr(self, name) or "auto", "another strategy, in a run of its own")
+            require(
+                getattr(self, name) == none,
+                name,
+                f"{name} has no meaning with strategy=strain",
+                getattr(self, name) or "auto",
+                "another strategy, in a run of its own",
+            )
 
     @property
     def removes_rotations(self) -> bool:
@@ -192,8 +221,9 @@ def read_curvature(text: str) -> dict[str, float]:
         symbol, _, number = part.strip().partition(":")
         value = fortran_number(number.strip())
         if not 1 <= len(symbol) <= 2 or value is None or symbol in found:
-            raise InputError("not a list of force constants", value=text,
-                             expected="each species once, e.g. O:33.9,H:16.9 (eV/Å²)")
+            raise InputError(
+                "not a list of force constants", value=text, expected="each species once, e.g. O:33.9,H:16.9 (eV/Å²)"
+            )
         found[symbol] = value
     return found
 
@@ -238,13 +268,21 @@ def read_derivatives(document: Document, line: Line) -> TaylorOptions:
         chosen: Located = found.setdefault("strategy", from_disp_all)
         if chosen.value != from_disp_all.value:
             raise FormatError(
-                "strategy contradicts disp_all", file=document.file, line=chosen.line,
-                value=chosen.value, expected=f"{from_disp_all.value}, or only one of the two",
+                "strategy contradicts disp_all",
+                file=document.file,
+                line=chosen.line,
+                value=chosen.value,
+                expected=f"{from_disp_all.value}, or only one of the two",
             )
     strategy = found.get("strategy")
     if strategy is not None and strategy.value == "strain" and "delta" in found:
-        raise FormatError("delta has no meaning with strategy=strain", file=document.file, line=found["delta"].line,
-                          value=found["delta"].value, expected="strain=, without unit")
+        raise FormatError(
+            "delta has no meaning with strategy=strain",
+            file=document.file,
+            line=found["delta"].line,
+            value=found["delta"].value,
+            expected="strain=, without unit",
+        )
     return build(TaylorOptions, found, document.file, line.number)
 
 
@@ -280,8 +318,11 @@ def format_derivatives(options: TaylorOptions) -> str:
     if options.order != 1:
         words.append(f"order={options.order}")
     if options.curvature is not None:
-        pairs = options.curvature if isinstance(options.curvature, str) else ",".join(
-            f"{symbol}:{k!r}" for symbol, k in options.curvature.items())
+        pairs = (
+            options.curvature
+            if isinstance(options.curvature, str)
+            else ",".join(f"{symbol}:{k!r}" for symbol, k in options.curvature.items())
+        )
         words.append(f"curvature={block.quote(pairs)}")
     if options.weights != "none":
         words.append(f"weights={options.weights}")
@@ -303,19 +344,25 @@ OPTIONS = {
     "skip": Option("skip", real, "no copies of structures with all forces below, eV/Å; 0 none (0.05)"),
     "species": Option("species", _species_list, "displace only these, e.g. Li,O (all)"),
     "atoms": Option("atoms", _atom_numbers, "displace only these, from 1, e.g. 1-8,12 (all)"),
-    "rotations": Option("rotations", choice(*ROTATIONS),
-                        "of isolated structures, remove or keep (keep; modes: remove)"),
+    "rotations": Option(
+        "rotations", choice(*ROTATIONS), "of isolated structures, remove or keep (keep; modes: remove)"
+    ),
     "strain": Option("strain", real, f"strategy=strain: largest strain ({DEFAULT_STRAIN})"),
-    "amplitude": Option("amplitude", choice(*AMPLITUDES),
-                        "strategy=modes: each up to delta (bound) or to an equal truncation error (stiffness) (bound)"),
+    "amplitude": Option(
+        "amplitude",
+        choice(*AMPLITUDES),
+        "strategy=modes: each up to delta (bound) or to an equal truncation error (stiffness) (bound)",
+    ),
     "hessian": Option("hessian", text, "folder of Hessians, eV/Å², <structure>.npy/.npz/.txt, or one file for all"),
     "potential": Option("potential", _file_names, "first potential, e.g. O.nn,H.nn: Hessians and curvature from it"),
     "order": Option("order", integer, "2: second order with hessian= or potential= (1)"),
-    "curvature": Option("curvature", _curvature,
-                        "add ½ Σ k |δ|² to the energies: auto, or e.g. O:33.9,H:16.9, eV/Å² (none)"),
+    "curvature": Option(
+        "curvature", _curvature, "add ½ Σ k |δ|² to the energies: auto, or e.g. O:33.9,H:16.9, eV/Å² (none)"
+    ),
     "temperature": Option("temperature", real, "of the dynamics all structures come from, K: k = <F_x^2>/kT"),
     "ratio": Option("ratio", real, f"delta=auto: truncation error over signal, rms ({DEFAULT_RATIO})"),
-    "weights": Option("weights", choice(*WEIGHTS),
-                      "truncation: copies weighted by their expected truncation error (none)"),
+    "weights": Option(
+        "weights", choice(*WEIGHTS), "truncation: copies weighted by their expected truncation error (none)"
+    ),
 }
 """Options of DERIVATIVES."""

@@ -56,8 +56,13 @@ class ForceMode:
         if self.mode is not None:
             require_one_of("mode", self.mode, MODES)
         epochs = [epoch for epoch, _ in self.schedule]
-        require(epochs == sorted(set(epochs)) and all(epoch > 0 for epoch in epochs), "beta",
-                "epochs of beta out of order", " ".join(map(str, epochs)), "ascending, from 1")
+        require(
+            epochs == sorted(set(epochs)) and all(epoch > 0 for epoch in epochs),
+            "beta",
+            "epochs of beta out of order",
+            " ".join(map(str, epochs)),
+            "ascending, from 1",
+        )
         for beta in (self.beta, *(value for _, value in self.schedule)):
             require(0 < beta < math.inf, "beta", "beta out of range", beta, "a positive number (Å²)")
         require(self.directions > 0, "directions", "no directions", self.directions, "an integer > 0")
@@ -66,10 +71,20 @@ class ForceMode:
             require(0 <= getattr(self, name) < math.inf, name, f"{name} out of range", getattr(self, name), "≥ 0")
         for symbol, weight in self.species_weight.items():
             require(0 <= weight < math.inf, "species_weight", f"weight_{symbol} out of range", weight, "≥ 0")
-        require(self.derivatives is None or self.mode == "exact", "derivatives", "derivatives= without mode=exact",
-                self.derivatives, "FORCES mode=exact derivatives=FILE.train.forces")
-        require(self.virial == 0 or self.mode in WITH_VIRIAL, "virial", f"virial= does not go with mode={self.mode}",
-                self.virial, "mode=exact, directional or, with strained copies, centred")
+        require(
+            self.derivatives is None or self.mode == "exact",
+            "derivatives",
+            "derivatives= without mode=exact",
+            self.derivatives,
+            "FORCES mode=exact derivatives=FILE.train.forces",
+        )
+        require(
+            self.virial == 0 or self.mode in WITH_VIRIAL,
+            "virial",
+            f"virial= does not go with mode={self.mode}",
+            self.virial,
+            "mode=exact, directional or, with strained copies, centred",
+        )
 
     def beta_at(self, epoch: int) -> float:
         """The force weight in an epoch, Å²."""
@@ -94,17 +109,28 @@ def _beta(word: Word) -> tuple[float, tuple[tuple[int, float], ...]]:
 
 
 OPTIONS = {
-    "mode": Option("mode", choice(*MODES),
-                   "energy, taylor, centred, directional or exact (centred if there are copies, else energy)"),
-    "beta": Option("beta", _beta,
-                   "weight of the forces, Å² (1e-3; useful 1e-3 to 1e-2), not for taylor; 1e-2,1e-3@500 changes it at epoch 500"),
+    "mode": Option(
+        "mode",
+        choice(*MODES),
+        "energy, taylor, centred, directional or exact (centred if there are copies, else energy)",
+    ),
+    "beta": Option(
+        "beta",
+        _beta,
+        "weight of the forces, Å² (1e-3; useful 1e-3 to 1e-2), not for taylor; 1e-2,1e-3@500 changes it at epoch 500",
+    ),
     "directions": Option("directions", integer, "directions per structure with mode=directional (22)"),
-    "percent": Option("percent", real, "share of the structures whose forces are trained on, exact and directional (100)"),
+    "percent": Option(
+        "percent", real, "share of the structures whose forces are trained on, exact and directional (100)"
+    ),
     "energyweight": Option("energyweight", real, "weight of the energies (1)"),
-    "virial": Option("virial", real,
-                     "weight of the virial error per atom where the data has stresses, not for taylor (0)"),
+    "virial": Option(
+        "virial", real, "weight of the virial error per atom where the data has stresses, not for taylor (0)"
+    ),
     "weight_*": Option("species_weight", real, "weight of the forces on one species, e.g. weight_H=0.5 (1)"),
-    "derivatives": Option("derivatives", text, "descriptor derivatives of ænet (.train.forces) for mode=exact (computed)"),
+    "derivatives": Option(
+        "derivatives", text, "descriptor derivatives of ænet (.train.forces) for mode=exact (computed)"
+    ),
 }
 """Options of FORCES."""
 

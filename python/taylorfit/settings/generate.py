@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from os import PathLike
 
 from . import blocks as block
+from .displacements import OPTIONS, TaylorOptions, format_derivatives, read_derivatives
 from .keyword_file import (
-    VERBOSITIES, Document, FileEntry, Keyword, as_entries, describe, read_keyword_file, require,
-    require_distinct_species, require_one_of, write_text,
+    VERBOSITIES,
+    Document,
+    FileEntry,
+    Keyword,
+    as_entries,
+    describe,
+    read_keyword_file,
+    require,
+    require_distinct_species,
+    require_one_of,
+    write_text,
 )
 from .words import Line, Word, choice, real
-from .displacements import OPTIONS, TaylorOptions, format_derivatives, read_derivatives
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,7 @@ class GenerateInput:
             require(symbol in self.setups, "setups", "no setup for a species", symbol, "symbol file")
         for symbol in self.setups:
             self._require_known("setups", "setup", symbol)
-        require(
-            0 <= self.forces_percent <= 100, "forces_percent", "not a percentage",
-            self.forces_percent, "0 to 100",
-        )
+        require(0 <= self.forces_percent <= 100, "forces_percent", "not a percentage", self.forces_percent, "0 to 100")
         require_one_of("verbosity", self.verbosity, VERBOSITIES)
         if self.derivatives is not None:
             for symbol in self.derivatives.delta_species:
@@ -65,8 +71,11 @@ class GenerateInput:
             for symbol in self.derivatives.curvature if isinstance(self.derivatives.curvature, dict) else ():
                 self._require_known("derivatives", "curvature=", symbol)
             require(
-                self.derivatives.outfile != self.output, "derivatives",
-                "outfile is the same file as OUTPUT", self.output, "another name",
+                self.derivatives.outfile != self.output,
+                "derivatives",
+                "outfile is the same file as OUTPUT",
+                self.output,
+                "another name",
             )
 
     @property

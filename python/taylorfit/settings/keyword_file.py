@@ -51,16 +51,12 @@ class FileEntry:
 class FieldError(InputError):
     """A field of an input dataclass has a value that cannot be used."""
 
-    def __init__(
-        self, field: str, message: str, value: object = None, expected: str | None = None
-    ) -> None:
+    def __init__(self, field: str, message: str, value: object = None, expected: str | None = None) -> None:
         super().__init__(message, value=value, expected=expected)
         self.field = field
 
 
-def require(
-    condition: bool, field: str, message: str, value: object = None, expected: str | None = None
-) -> None:
+def require(condition: bool, field: str, message: str, value: object = None, expected: str | None = None) -> None:
     """Raise a :class:`FieldError` unless `condition` holds."""
     if not condition:
         raise FieldError(field, message, value, expected)
@@ -199,13 +195,15 @@ def read_keyword_file(path: str | PathLike[str], table: Mapping[str, Keyword], c
         keyword = table.get(name.upper())
         if keyword is None:
             raise InputError(
-                "unknown keyword", file=file, line=line.number, value=name,
-                expected=suggestion(name, table),
+                "unknown keyword", file=file, line=line.number, value=name, expected=suggestion(name, table)
             )
         if keyword.field in found:
             raise InputError(
                 f"{name.upper()} given twice, first on line {found[keyword.field].line}",
-                file=file, line=line.number, value=line.text, expected="one of the two",
+                file=file,
+                line=line.number,
+                value=line.text,
+                expected="one of the two",
             )
         found[keyword.field] = Located(keyword.read(document, line), line.number)
     names = {keyword.field: name for name, keyword in table.items()}
@@ -229,9 +227,7 @@ def build(cls: type[T], values: Mapping[str, Located], file: str, line: int | No
     except FieldError as error:
         if error.field in values:
             line = values[error.field].line
-        raise InputError(
-            error.message, file=file, line=line, value=error.value, expected=error.expected
-        ) from None
+        raise InputError(error.message, file=file, line=line, value=error.value, expected=error.expected) from None
 
 
 def read_text(path: str | PathLike[str]) -> str:
@@ -261,9 +257,7 @@ def read_text(path: str | PathLike[str]) -> str:
     match = _BINARY.search(text)
     if match is not None:
         line = text.count("\n", 0, match.start()) + 1
-        raise FormatError(
-            "control character", file=file, line=line, value=match[0], expected="a text file"
-        )
+        raise FormatError("control character", file=file, line=line, value=match[0], expected="a text file")
     return text
 
 

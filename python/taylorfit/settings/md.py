@@ -106,27 +106,50 @@ class MdInput:
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
-        require((self.networks is None) != (not self.potentials), "potentials" if self.potentials else "networks",
-                "exactly one of NETWORKS and POTENTIALS is needed", expected="one of the two")
+        require(
+            (self.networks is None) != (not self.potentials),
+            "potentials" if self.potentials else "networks",
+            "exactly one of NETWORKS and POTENTIALS is needed",
+            expected="one of the two",
+        )
         if self.networks is not None:
             set_(self, "potentials", (("potential", tuple(self.networks.values())),))
             set_(self, "networks", None)
         labels = [label for label, _ in self.potentials]
         for label in labels:
-            require(_LABEL.fullmatch(label) is not None, "potentials", "not a label", label,
-                    "letters, digits, and - _ + . (it becomes part of file names)")
+            require(
+                _LABEL.fullmatch(label) is not None,
+                "potentials",
+                "not a label",
+                label,
+                "letters, digits, and - _ + . (it becomes part of file names)",
+            )
         require(len(set(labels)) == len(labels), "potentials", "a label twice", " ".join(labels), "different labels")
-        require(min(self.repeat) >= 1, "repeat", "REPEAT not positive", " ".join(map(str, self.repeat)), "three numbers ≥ 1")
+        require(
+            min(self.repeat) >= 1, "repeat", "REPEAT not positive", " ".join(map(str, self.repeat)), "three numbers ≥ 1"
+        )
         require_one_of("ensemble", self.ensemble, ENSEMBLES)
         require(0 < self.timestep < 1e3, "timestep", "TIMESTEP out of range", self.timestep, "fs > 0")
         require(0 < self.temperature < 1e6, "temperature", "TEMPERATURE out of range", self.temperature, "K > 0")
-        for name, least in (("steps", 1), ("equilibration", 0), ("seed", 0), ("starts", 1), ("sample", 1), ("threads", 0)):
+        for name, least in (
+            ("steps", 1),
+            ("equilibration", 0),
+            ("seed", 0),
+            ("starts", 1),
+            ("sample", 1),
+            ("threads", 0),
+        ):
             require(getattr(self, name) >= least, name, f"{name.upper()} too small", getattr(self, name), f"≥ {least}")
         require(self.sample <= self.steps, "sample", "SAMPLE larger than STEPS", self.sample, f"≤ {self.steps}")
         require(0 <= self.skin < math.inf, "skin", "SKIN out of range", self.skin, "Å ≥ 0")
         if self.trajectory is not None:
-            require(self.trajectory.lower().endswith(TRAJECTORY_ENDINGS), "trajectory", "unknown kind of trajectory",
-                    self.trajectory, "a name ending in " + " ".join(TRAJECTORY_ENDINGS))
+            require(
+                self.trajectory.lower().endswith(TRAJECTORY_ENDINGS),
+                "trajectory",
+                "unknown kind of trajectory",
+                self.trajectory,
+                "a name ending in " + " ".join(TRAJECTORY_ENDINGS),
+            )
 
 
 def read_md_input(path: str | PathLike[str]) -> MdInput:
@@ -204,8 +227,11 @@ RDF_OPTIONS = {
     "bins": Option("bins", integer, "number of bins (200)"),
 }
 EXTRAPOLATION_OPTIONS = {
-    "action": Option("action", choice(*ACTIONS), "warn: report the first step; ignore; stop: end the run there; "
-                                                 "dump: write such structures as XSF (warn)"),
+    "action": Option(
+        "action",
+        choice(*ACTIONS),
+        "warn: report the first step; ignore; stop: end the run there; dump: write such structures as XSF (warn)",
+    ),
     "tolerance": Option("tolerance", real, "σ that a descriptor may be outside the training data (0.5)"),
     "max_force_std": Option("max_force_std", real, "eV/Å that the members of a committee may differ by (none)"),
     "folder": Option("folder", text, "of dumped structures (extrapolations)"),
@@ -215,9 +241,14 @@ EXTRAPOLATION_OPTIONS = {
 
 _TABLE = {
     "STRUCTURE": Keyword("structure", block.path("a file"), "XSF or any file of ASE; frames as in ASE: traj.xyz@::10"),
-    "NETWORKS": Keyword("networks", block.species_paths, "below, per species: symbol, potential file (as in predict.in)"),
-    "POTENTIALS": Keyword("potentials", _read_potentials, "or, below, several: label, folder or files; a folder of "
-                                                          "folders 01, 02, … is a committee"),
+    "NETWORKS": Keyword(
+        "networks", block.species_paths, "below, per species: symbol, potential file (as in predict.in)"
+    ),
+    "POTENTIALS": Keyword(
+        "potentials",
+        _read_potentials,
+        "or, below, several: label, folder or files; a folder of folders 01, 02, … is a committee",
+    ),
     "REPEAT": Keyword("repeat", _read_repeat, "copies of the cell along its vectors (1 1 1)"),
     "ENSEMBLE": Keyword("ensemble", block.value(choice(*ENSEMBLES), "nve or nvt"), "nve or nvt (nve)"),
     "TIMESTEP": Keyword("timestep", block.value(real, "fs"), "fs (1.0)"),
@@ -227,14 +258,21 @@ _TABLE = {
     "THERMOSTAT": Keyword("thermostat", _read_thermostat, "langevin or bussi, then options (langevin)"),
     "SEED": Keyword("seed", block.value(integer, "a number"), "of the first start; start k has SEED + k − 1 (1)"),
     "STARTS": Keyword("starts", block.value(integer, "a number"), "runs of each potential (1)"),
-    "SAMPLE": Keyword("sample", block.value(integer, "a number"), "steps between rows, frames, distribution functions (10)"),
+    "SAMPLE": Keyword(
+        "sample", block.value(integer, "a number"), "steps between rows, frames, distribution functions (10)"
+    ),
     "TRAJECTORY": Keyword("trajectory", block.path("a file"), "frames to .extxyz, .xyz or .traj (none)"),
     "OUTPUT": Keyword("output", block.path("a name"), "start of the names of the tables (md)"),
-    "RDF": Keyword("rdf", _read_on_line(RdfOptions, RDF_OPTIONS, "RDF pairs=O-O,O-H r_max=6"),
-                   "options of radial distribution functions (none)"),
+    "RDF": Keyword(
+        "rdf",
+        _read_on_line(RdfOptions, RDF_OPTIONS, "RDF pairs=O-O,O-H r_max=6"),
+        "options of radial distribution functions (none)",
+    ),
     "EXTRAPOLATION": Keyword(
-        "extrapolation", _read_on_line(ExtrapolationPolicy, EXTRAPOLATION_OPTIONS, "EXTRAPOLATION action=stop"),
-        "options: what happens with structures unlike the training data"),
+        "extrapolation",
+        _read_on_line(ExtrapolationPolicy, EXTRAPOLATION_OPTIONS, "EXTRAPOLATION action=stop"),
+        "options: what happens with structures unlike the training data",
+    ),
     "SKIN": Keyword("skin", block.value(real, "Å"), "of the neighbour list, Å (0.5)"),
     "THREADS": Keyword("threads", block.value(integer, "a number"), "0: all cores (0)"),
 }
@@ -245,5 +283,7 @@ KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
 
 def describe_keywords() -> str:
     """Return help for the keywords and their options."""
-    return (f"{describe(_TABLE)}\n\noptions of THERMOSTAT:\n{describe(THERMOSTAT_OPTIONS)}"
-            f"\n\noptions of RDF:\n{describe(RDF_OPTIONS)}\n\noptions of EXTRAPOLATION:\n{describe(EXTRAPOLATION_OPTIONS)}")
+    return (
+        f"{describe(_TABLE)}\n\noptions of THERMOSTAT:\n{describe(THERMOSTAT_OPTIONS)}"
+        f"\n\noptions of RDF:\n{describe(RDF_OPTIONS)}\n\noptions of EXTRAPOLATION:\n{describe(EXTRAPOLATION_OPTIONS)}"
+    )

@@ -140,8 +140,13 @@ def _positive(method: object, *names: str) -> None:
 
 def _in_range(method: object, name: str, low: float, high: float) -> None:
     value = getattr(method, name)
-    require(low <= value <= high and value < math.inf, name, f"{name} out of range", value,
-            f"{low:g} ≤ {name}" + (f" ≤ {high:g}" if high < math.inf else ""))
+    require(
+        low <= value <= high and value < math.inf,
+        name,
+        f"{name} out of range",
+        value,
+        f"{low:g} ≤ {name}" + (f" ≤ {high:g}" if high < math.inf else ""),
+    )
 
 
 BFGS_OPTIONS = {"m": Option("m", integer, "number of remembered steps (20)")}
@@ -205,12 +210,16 @@ def read_method(document: Document, line: Line) -> Method:
 def format_method(method: Method) -> str:
     """Return the line below METHOD: the name and the options that are not the default."""
     options: Mapping[str, Option] = OPTIONS[type(method)]
-    changed = [f"{key}={getattr(method, option.field)}" for key, option in options.items()
-               if getattr(method, option.field) != getattr(type(method), option.field)]
+    changed = [
+        f"{key}={getattr(method, option.field)}"
+        for key, option in options.items()
+        if getattr(method, option.field) != getattr(type(method), option.field)
+    ]
     return " ".join([method.name, *changed])
 
 
 def describe_methods() -> str:
     """Return help for the options of all methods."""
-    return "\n\n".join(f"options of METHOD {kind.name} ({kind.title}):\n{describe(options)}"
-                       for kind, options in OPTIONS.items())
+    return "\n\n".join(
+        f"options of METHOD {kind.name} ({kind.title}):\n{describe(options)}" for kind, options in OPTIONS.items()
+    )

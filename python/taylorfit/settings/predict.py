@@ -9,8 +9,19 @@ from os import PathLike
 
 from . import blocks as block
 from .keyword_file import (
-    VERBOSITIES, Document, FileEntry, Keyword, Option, as_entries, build, describe,
-    read_keyword_file, require, require_distinct_species, require_one_of, write_text,
+    VERBOSITIES,
+    Document,
+    FileEntry,
+    Keyword,
+    Option,
+    as_entries,
+    build,
+    describe,
+    read_keyword_file,
+    require,
+    require_distinct_species,
+    require_one_of,
+    write_text,
 )
 from .words import Line, Word, choice, integer, real, text
 
@@ -40,9 +51,7 @@ class RelaxOptions:
             number = getattr(self, name)
             require(0 < number < math.inf, name, f"{name} not positive", number, "a number > 0")
         require(self.steps >= 0, "steps", "steps negative", self.steps, "≥ 0")
-        require(
-            self.dmax is None or 0 < self.dmax < math.inf, "dmax", "dmax not positive", self.dmax, "Å > 0"
-        )
+        require(self.dmax is None or 0 < self.dmax < math.inf, "dmax", "dmax not positive", self.dmax, "Å > 0")
 
 
 @dataclass(frozen=True)
@@ -74,12 +83,13 @@ class PredictInput:
         require(bool(self.types), "types", "no species", expected="at least one")
         require_distinct_species("types", self.types)
         for symbol in self.types:
-            require(
-                symbol in self.networks, "networks", "no network for a species", symbol, "symbol file"
-            )
+            require(symbol in self.networks, "networks", "no network for a species", symbol, "symbol file")
         for symbol in self.networks:
             require(
-                symbol in self.types, "networks", "network for a species not in TYPES", symbol,
+                symbol in self.types,
+                "networks",
+                "network for a species not in TYPES",
+                symbol,
                 "one of " + " ".join(self.types),
             )
         require_one_of("verbosity", self.verbosity, VERBOSITIES)
@@ -142,9 +152,7 @@ _TABLE = {
     "NETWORKS": Keyword("networks", block.species_paths, "below, per species: symbol, potential file"),
     "FILES": Keyword("files", block.file_list, "below: n, then n structure files or patterns"),
     "FORCES": Keyword("forces", block.flag, "flag: print forces"),
-    "PRINT_ATOMIC_ENERGIES": Keyword(
-        "print_atomic_energies", block.flag, "flag: print the energy of each atom"
-    ),
+    "PRINT_ATOMIC_ENERGIES": Keyword("print_atomic_energies", block.flag, "flag: print the energy of each atom"),
     "RELAX": Keyword("relax", _read_relax, "below: options of the relaxation (none)"),
     "VERBOSITY": Keyword(
         "verbosity", block.value(choice(*VERBOSITIES), "low, normal or high"), "low, normal or high (normal)"

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from . import generate as generate_input, forces as train_forces
 from . import blocks as block
+from . import forces as train_forces
+from . import generate as generate_input
 from .keyword_file import Document, Keyword, Option, describe, read_keyword_file, require
-from .words import Line, Word, integer, suggestion
 from .train import read_layer
+from .words import Line, Word, integer, suggestion
 
 NOT_SCANNED = {"method", "outfile", "disp_all", "seed", "derivatives"}
 """Options of DERIVATIVES and FORCES that are no axis; the seed of the copies stays, seeds are those of SEED."""
@@ -27,6 +28,7 @@ def _at_least(smallest: int) -> Any:
         if number < smallest:
             word.fail("too small", f"an integer ≥ {smallest}")
         return number
+
     return convert
 
 
@@ -125,10 +127,14 @@ def _read_axes(document: Document, line: Line) -> tuple[Axis, ...]:
 
 
 _EXAMPLES = {
-    "delta": "delta 0.005 0.01 0.02", "fraction": "a 11 22", "mode": "mode energy centred exact",
-    "beta": "beta 1e-3 1e-2", "strategy": "strategy random cartesian",
+    "delta": "delta 0.005 0.01 0.02",
+    "fraction": "a 11 22",
+    "mode": "mode energy centred exact",
+    "beta": "beta 1e-3 1e-2",
+    "strategy": "strategy random cartesian",
     "network": "network 5:tanh-5:tanh 10:tanh-10:tanh",
-    "size": "size 100 200 400", "seeds": "seeds 1 2 3",
+    "size": "size 100 200 400",
+    "seeds": "seeds 1 2 3",
 }
 
 _TABLE = {
@@ -146,5 +152,7 @@ KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
 
 def describe_keywords() -> str:
     """Return help for the keywords and the axes of SCAN."""
-    return (f"{describe(_TABLE)}\n\naxes of SCAN, options of DERIVATIVES (a: fraction):\n{describe(DERIVATIVES_AXES)}\n"
-            f"options of FORCES:\n{describe(FORCES_AXES)}\nand:\n{describe(OWN_AXES)}")
+    return (
+        f"{describe(_TABLE)}\n\naxes of SCAN, options of DERIVATIVES (a: fraction):\n{describe(DERIVATIVES_AXES)}\n"
+        f"options of FORCES:\n{describe(FORCES_AXES)}\nand:\n{describe(OWN_AXES)}"
+    )

@@ -10,16 +10,23 @@ from pathlib import PurePath
 
 from ..model.network import ACTIVATIONS
 from . import blocks as block
-from .keyword_file import (
-    VERBOSITIES, Document, FileEntry, Keyword, as_entries, describe, read_keyword_file, require,
-    require_distinct_species, require_one_of, write_text,
-)
-from .words import Line, Word, choice, integer, real, suggestion, text
 from .committee import Committee, describe_committee, format_committee, read_committee
 from .forces import ForceMode, describe_forces, format_forces, read_forces
-from .methods import (
-    SAMPLINGS, BfgsMethod, Method, describe_methods, format_method, read_method,
+from .keyword_file import (
+    VERBOSITIES,
+    Document,
+    FileEntry,
+    Keyword,
+    as_entries,
+    describe,
+    read_keyword_file,
+    require,
+    require_distinct_species,
+    require_one_of,
+    write_text,
 )
+from .methods import SAMPLINGS, BfgsMethod, Method, describe_methods, format_method, read_method
+from .words import Line, Word, choice, integer, real, suggestion, text
 
 ACTIVATION_CODES = {"l": "linear", "t": "tanh", "s": "sigmoid", "m": "mtanh", "w": "twist"}
 """ænet's one-letter codes."""
@@ -112,26 +119,23 @@ class TrainInput:
         require_distinct_species("networks", [network.symbol for network in self.networks])
         files = [network.file for network in self.networks]
         for index, file in enumerate(files):
-            require(
-                file not in files[:index], "networks", "two networks in one file", file,
-                "a file for each species",
-            )
+            require(file not in files[:index], "networks", "two networks in one file", file, "a file for each species")
         names = [PurePath(file).name for file in files]
         require(
-            self.committee.n == 1 or len(set(names)) == len(names), "committee",
-            "two networks with one file name, which members keep in one folder", " ".join(names), "different names",
+            self.committee.n == 1 or len(set(names)) == len(names),
+            "committee",
+            "two networks with one file name, which members keep in one folder",
+            " ".join(names),
+            "different names",
         )
         require(
-            0 <= self.testpercent < 100, "testpercent", "not a percentage for testing",
-            self.testpercent, "0 ≤ p < 100",
+            0 <= self.testpercent < 100, "testpercent", "not a percentage for testing", self.testpercent, "0 ≤ p < 100"
         )
         require(not math.isnan(self.maxenergy), "maxenergy", "not a number", self.maxenergy, "eV")
         for name in ("iterations", "seed", "validationevery", "patience", "threads", "checkpoint"):
             number = getattr(self, name)
             require(number >= 0, name, f"{name.upper()} negative", number, "an integer ≥ 0")
-        require(
-            0 <= self.copyweight < math.inf, "copyweight", "COPYWEIGHT negative", self.copyweight, "≥ 0"
-        )
+        require(0 <= self.copyweight < math.inf, "copyweight", "COPYWEIGHT negative", self.copyweight, "≥ 0")
         if self.sampling is not None:
             require_one_of("sampling", self.sampling, SAMPLINGS)
         require_one_of("loss", self.loss, LOSSES)
@@ -164,8 +168,16 @@ def write_train_input(path: str | PathLike[str], data: TrainInput) -> None:
     if data.taylorset:
         lines.append("TAYLORSET " + " ".join(map(block.quote, data.taylorset)))
     for name in (
-        "SAMPLING", "VERBOSITY", "SEED", "VALIDATIONEVERY", "PATIENCE", "LOSS", "COPYWEIGHT",
-        "THREADS", "CHECKPOINT", "BEST",
+        "SAMPLING",
+        "VERBOSITY",
+        "SEED",
+        "VALIDATIONEVERY",
+        "PATIENCE",
+        "LOSS",
+        "COPYWEIGHT",
+        "THREADS",
+        "CHECKPOINT",
+        "BEST",
     ):
         # Class attributes of a dataclass are the defaults of its fields.
         if getattr(data, name.lower()) != getattr(TrainInput, name.lower()):
@@ -238,28 +250,27 @@ def _integer(what: str) -> Callable[[Document, Line], int]:
 _TABLE = {
     "TRAININGSET": Keyword("trainingset", block.path("a file name"), "file: training set of generate"),
     "NETWORKS": Keyword(
-        "networks", _read_networks,
+        "networks",
+        _read_networks,
         "below, per species: symbol, potential file, hidden layers n, n times nodes:activation",
     ),
     "TESTPERCENT": Keyword(
         "testpercent", block.value(real, "a percentage"), "p: share of the structures for testing (10)"
     ),
     "ITERATIONS": Keyword("iterations", _integer("epochs"), "n: epochs, 0 evaluates only (10)"),
-    "METHOD": Keyword(
-        "method", read_method, "below: bfgs, lm, ekf, adam or online_sd and its options (bfgs)"
-    ),
-    "MAXENERGY": Keyword(
-        "maxenergy", block.value(real, "eV per atom"), "e: drop structures above, eV/atom (none)"
-    ),
+    "METHOD": Keyword("method", read_method, "below: bfgs, lm, ekf, adam or online_sd and its options (bfgs)"),
+    "MAXENERGY": Keyword("maxenergy", block.value(real, "eV per atom"), "e: drop structures above, eV/atom (none)"),
     "SAMPLING": Keyword(
-        "sampling", block.value(choice(*SAMPLINGS), "a name"),
+        "sampling",
+        block.value(choice(*SAMPLINGS), "a name"),
         "order in an epoch: sequential, random (each structure once), weighted (drawn by error),"
         " energy (low ones oftener); not for bfgs (sequential; adam: random)",
     ),
     "SAVE_ENERGIES": Keyword("save_energies", block.flag, "flag: write energies.train.0 and energies.test.0"),
     "TAYLORSET": Keyword("taylorset", block.paths, "files: training sets of Taylor copies (none)"),
     "VALIDATION": Keyword(
-        "validation", _read_validation,
+        "validation",
+        _read_validation,
         "files or patterns, or below as in FILES: structures with forces, for errors only (none)",
     ),
     "VALIDATIONEVERY": Keyword(
@@ -269,28 +280,28 @@ _TABLE = {
         "patience", _integer("epochs"), "n: stop after n epochs without better test error, 0 never (0)"
     ),
     "LOSS": Keyword(
-        "loss", block.value(choice(*LOSSES), "aenet or total"),
+        "loss",
+        block.value(choice(*LOSSES), "aenet or total"),
         "aenet: energy error per atom; total: eq. 3 of the paper (aenet)",
     ),
     "FORCES": Keyword(
-        "forces", read_forces, "mode=energy, taylor, centred, directional or exact, beta=b: how forces are trained on (below)"
+        "forces",
+        read_forces,
+        "mode=energy, taylor, centred, directional or exact, beta=b: how forces are trained on (below)",
     ),
     "BEST": Keyword(
-        "best", block.value(choice(*CRITERIA), "energy or both"),
+        "best",
+        block.value(choice(*CRITERIA), "energy or both"),
         "the best epoch has the smallest test error of energies, or of energies and forces, E² + beta F²"
         " (energy with mode=energy, else both where cells are known)",
     ),
     "COMMITTEE": Keyword(
         "committee", read_committee, "n: networks to train, from different random weights (1); options see below"
     ),
-    "COPYWEIGHT": Keyword(
-        "copyweight", block.value(real, "a weight"), "w: weight of each Taylor copy in the loss (1)"
-    ),
+    "COPYWEIGHT": Keyword("copyweight", block.value(real, "a weight"), "w: weight of each Taylor copy in the loss (1)"),
     "SEED": Keyword("seed", _integer("a seed"), "n: seed of the split and the weights (1)"),
     "THREADS": Keyword("threads", _integer("a number of threads"), "n: threads, 0 all (0)"),
-    "CHECKPOINT": Keyword(
-        "checkpoint", _integer("epochs"), "n: epochs between checkpoints, 0 none (50)"
-    ),
+    "CHECKPOINT": Keyword("checkpoint", _integer("epochs"), "n: epochs between checkpoints, 0 none (50)"),
     "TIMING": Keyword("timing", block.flag, "flag: write train.time"),
     "DEBUG": Keyword("debug", block.flag, "flag: accepted for ænet's sake"),
     "VERBOSITY": Keyword(

@@ -17,9 +17,7 @@ _LOGICAL = {
     **dict.fromkeys(("f", "false", ".f.", ".false."), False),
 }
 _QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'"
-_WORD = re.compile(
-    rf"\s*(?:(?P<comment>[!#%].*)|(?P<quoted>{_QUOTED})(?=\s|$)|(?P<plain>[^\s\"'!#%]\S*))"
-)
+_WORD = re.compile(rf"\s*(?:(?P<comment>[!#%].*)|(?P<quoted>{_QUOTED})(?=\s|$)|(?P<plain>[^\s\"'!#%]\S*))")
 _OPTION = re.compile(
     r"\s*(?:(?P<comment>[!#%].*)"
     rf"|(?P<key>[^\s=\"'!#%][^\s=\"']*)\s*=\s*(?P<value>{_QUOTED}|[^\s=\"'!#%][^\s=\"']*)(?=\s|$)"
@@ -82,9 +80,7 @@ class Line:
 
     def fail(self, message: str, value: object = None, expected: str | None = None) -> NoReturn:
         """Raise a FormatError that names this line."""
-        raise FormatError(
-            message, file=self.file, line=self.number, value=value, expected=expected
-        )
+        raise FormatError(message, file=self.file, line=self.number, value=value, expected=expected)
 
 
 @dataclass(frozen=True)

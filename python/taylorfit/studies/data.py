@@ -113,8 +113,9 @@ def place_with_held_out(data: Path | None, public: str, below: str = "") -> None
     if Path(TRAINING).is_dir() and Path(VALIDATION).is_dir():
         return
     if data is None:
-        raise InputError("this study needs data",
-                         expected=f"--data PATH, a folder or archive of XSF files; public: {public}")
+        raise InputError(
+            "this study needs data", expected=f"--data PATH, a folder or archive of XSF files; public: {public}"
+        )
     training, validation = held_out(only_below(structures_at(data), below) if below else structures_at(data))
     for structures, folder in ((validation, VALIDATION), (training, TRAINING)):
         if not Path(folder).is_dir():

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ..analysis.errors import error_rows, errors_in
+from ..analysis.scan_groups import POINT_REPORT
 from ..errors import InputError
 from ..formats.csv_table import Table as CsvTable
 from ..formats.csv_table import read_table
-from ..settings.md import read_md_input
 from ..formats.predictions import read_predictions
 from ..formats.scan_table import FORCE_NORM, Row, labels
 from ..formats.train_report import read_train_report
@@ -19,10 +19,17 @@ from ..plotting import directions, errors, nve, rdf, scan, times
 from ..plotting.rdf import Rdf
 from ..reporting.document import Block, Section, Table
 from ..reporting.training_page import picture
-from ..analysis.scan_groups import POINT_REPORT
+from ..settings.md import read_md_input
 from .steps import Shown, scan_file, trainings
 from .tables import (
-    History, copies_words, equal_time_table, mode_words, modes_table, share_table, sorted_groups, time_budgets,
+    History,
+    copies_words,
+    equal_time_table,
+    mode_words,
+    modes_table,
+    share_table,
+    sorted_groups,
+    time_budgets,
     walks_table,
 )
 
@@ -41,12 +48,16 @@ def modes_section(found: Trainings) -> Section:
     """Errors of every mode on the validation structures."""
     if not found:
         return Section("Modes", (NOTHING,))
-    return Section("Modes", (
-        f"At most {max(int(row['epochs']) for row, _ in found)} epochs; hidden layers "
-        f"{', '.join(dict.fromkeys(row['network'] for row, _ in found))}. Errors on the validation structures: "
-        "best and median over the seeds, each column by itself; weights of the epoch with the smallest test error. "
-        "Where the last epoch is much different it has a line of its own.",
-        modes_table(rows_of(found))))
+    return Section(
+        "Modes",
+        (
+            f"At most {max(int(row['epochs']) for row, _ in found)} epochs; hidden layers "
+            f"{', '.join(dict.fromkeys(row['network'] for row, _ in found))}. Errors on the validation structures: "
+            "best and median over the seeds, each column by itself; weights of the epoch with the smallest test error. "
+            "Where the last epoch is much different it has a line of its own.",
+            modes_table(rows_of(found)),
+        ),
+    )
 
 
 def share_section(found: Trainings) -> Section | None:
@@ -54,9 +65,14 @@ def share_section(found: Trainings) -> Section | None:
     modes = {row["mode"] for row, _ in found}
     if not {"energy", "exact"} < modes:
         return None
-    return Section("Share of exact training's improvement", (
-        "How much of the way from the errors of energy training to those of exact force training a mode goes, "
-        "100 %: as good as exact training.", share_table(rows_of(found))))
+    return Section(
+        "Share of exact training's improvement",
+        (
+            "How much of the way from the errors of energy training to those of exact force training a mode goes, "
+            "100 %: as good as exact training.",
+            share_table(rows_of(found)),
+        ),
+    )
 
 
 def histories_of(found: Trainings) -> dict[str, list[History]]:
@@ -91,28 +107,44 @@ def time_section(found: Trainings) -> Section | None:
     histories = histories_of([(row, folder) for row, folder in found if float(row["n_structures"]) == largest])
     if not histories:
         return None
-    shown = {title: sorted(seeds, key=lambda one: one.force_error[-1])[len(seeds) // 2]
-             for title, seeds in histories.items()}
-    return Section("Equal time", (
-        "Validation errors that each mode has reached after the same time of training: "
-        "medians over the seeds, weights of that epoch. The times are those of training alone, one thread each "
-        "(making of copies, reading and validation left out). In brackets: finished before; a dash: no validation yet.",
-        equal_time_table(histories, time_budgets(histories)),
-        picture("time", times.figure(
-            {title: (one.seconds, one.energy_rmse, one.force_error) for title, one in shown.items()}),
-                "Validation errors against the time of training, for each mode the seed of median final force error.")))
+    shown = {
+        title: sorted(seeds, key=lambda one: one.force_error[-1])[len(seeds) // 2] for title, seeds in histories.items()
+    }
+    return Section(
+        "Equal time",
+        (
+            "Validation errors that each mode has reached after the same time of training: "
+            "medians over the seeds, weights of that epoch. The times are those of training alone, one thread each "
+            "(making of copies, reading and validation left out). In brackets: finished before; a dash: no validation yet.",
+            equal_time_table(histories, time_budgets(histories)),
+            picture(
+                "time",
+                times.figure({title: (one.seconds, one.energy_rmse, one.force_error) for title, one in shown.items()}),
+                "Validation errors against the time of training, for each mode the seed of median final force error.",
+            ),
+        ),
+    )
 
 
-def scan_section(title: str, name: str, found: Trainings, x: str, caption: str, relative: str | None = None,
-                 keep: Callable[[Row], bool] = lambda row: True) -> Section | None:
+def scan_section(
+    title: str,
+    name: str,
+    found: Trainings,
+    x: str,
+    caption: str,
+    relative: str | None = None,
+    keep: Callable[[Row], bool] = lambda row: True,
+) -> Section | None:
     """A figure of the errors against δ, a or the number of structures; None without rows on that axis."""
     rows = [row for row, _ in found if keep(row) and row[FORCE_NORM]]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     if not rows:
         return None
-    table = CsvTable(name, {key: tuple(row.get(key, "") for row in rows) for key in columns}
-                     | {"label": tuple(labels(rows))},
-                     tuple(range(2, len(rows) + 2)))
+    table = CsvTable(
+        name,
+        {key: tuple(row.get(key, "") for row in rows) for key in columns} | {"label": tuple(labels(rows))},
+        tuple(range(2, len(rows) + 2)),
+    )
     try:
         figure = scan.figure(table, x, relative if any(row["mode"] == relative for row in rows) else None)
     except InputError:
@@ -133,14 +165,26 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
     if not sets:
         return None
     measured = [errors_in(one) for one in sets]
-    return Section(title, (
-        f"The seed of each training with the smallest mean |F − F_ref|; {sets[0].n_structures} validation structures.",
-        Table(("", *(one.label for one in sets)), tuple(error_rows([one.as_dict() for one in measured])), numeric=True),
-        picture(f"{name}errors", errors.figure(sets, log=True),
+    return Section(
+        title,
+        (
+            f"The seed of each training with the smallest mean |F − F_ref|; {sets[0].n_structures} validation structures.",
+            Table(
+                ("", *(one.label for one in sets)), tuple(error_rows([one.as_dict() for one in measured])), numeric=True
+            ),
+            picture(
+                f"{name}errors",
+                errors.figure(sets, log=True),
                 "Distribution of |F − F_ref| over the atoms and of the energy error over the structures, "
-                "logarithmic axes."),
-        picture(f"{name}directions", directions.figure(sets),
-                "Angle between F and F_ref against |F_ref|; colour: share of the atoms; line: median.")))
+                "logarithmic axes.",
+            ),
+            picture(
+                f"{name}directions",
+                directions.figure(sets),
+                "Angle between F and F_ref against |F_ref|; colour: share of the atoms; line: median.",
+            ),
+        ),
+    )
 
 
 def md_output(name: str, scale: str, ending: str) -> Path | None:
@@ -165,21 +209,36 @@ def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()
     blocks: list[Block] = [
         f"{settings.ensemble.upper()}, {settings.steps} steps of {settings.timestep:g} fs "
         f"after {settings.equilibration} with a thermostat, {settings.temperature:g} K.",
-        walks_table(read_table(starts))]
+        walks_table(read_table(starts)),
+    ]
     if settings.ensemble == "nve" and steps is not None:
-        blocks.append(picture(name, nve.figure(nve.nve_runs(read_table(steps))),
-                              "Total energy relative to the start; a line for each start."))
+        blocks.append(
+            picture(
+                name,
+                nve.figure(nve.nve_runs(read_table(steps))),
+                "Total energy relative to the start; a line for each start.",
+            )
+        )
     if curves is not None:
-        blocks.append(picture(f"{name}-rdf", rdf.figure([*references, *rdf.rdf_curves(read_table(curves))]),
-                              "Radial distribution functions, means over the starts."))
+        blocks.append(
+            picture(
+                f"{name}-rdf",
+                rdf.figure([*references, *rdf.rdf_curves(read_table(curves))]),
+                "Radial distribution functions, means over the starts.",
+            )
+        )
     return Section(title, tuple(blocks))
 
 
 def scan_study_sections(scale: str, scans: Sequence[str], shown: Sequence[Shown]) -> list[Section | None]:
     """What all studies of modes have: modes, shares, equal time, distributions."""
     found = trainings(scale, scans)
-    return [modes_section(found), share_section(found), time_section(found),
-            predictions_section("Distribution and direction of the errors", "", shown, scale)]
+    return [
+        modes_section(found),
+        share_section(found),
+        time_section(found),
+        predictions_section("Distribution and direction of the errors", "", shown, scale),
+    ]
 
 
 def present(*sections: Section | None) -> tuple[Section, ...]:

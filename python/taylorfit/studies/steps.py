@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..training.checkpoint import fingerprint
+from ..analysis.scan_grid import points_of
+from ..analysis.scan_groups import point_folder
+from ..commands.in_process import run_command
 from ..errors import InputError
-from ..tools.atomic_write import atomic_write
+from ..formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
+from ..formats.structures.files import expand_patterns
+from ..potential.files import find_potentials
 from ..settings.generate import read_generate_input
 from ..settings.md import read_md_input
 from ..settings.scan import read_scan_input
-from ..formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
-from ..formats.structures.files import expand_patterns
 from ..settings.train import read_train_input
-from ..commands.in_process import run_command
-from ..potential.files import find_potentials
+from ..tools.atomic_write import atomic_write
 from ..tools.progress import duration
-from ..analysis.scan_grid import points_of
-from ..analysis.scan_groups import point_folder
+from ..training.checkpoint import fingerprint
 from .study import Options, Step
 
 LOGS, POTENTIALS, PREDICTIONS = "logs", "potentials", "predictions"
@@ -47,8 +47,11 @@ class Shown:
     def best(self, scale: str) -> tuple[Row, Path] | None:
         """Row of the best seed by its force error, and its folder; None if nothing is trained yet."""
         cells = {"mode": self.mode, **self.cells}
-        found = [(row, folder) for row, folder in trainings(scale, self.scans)
-                 if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items())]
+        found = [
+            (row, folder)
+            for row, folder in trainings(scale, self.scans)
+            if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items())
+        ]
         return min(found, key=lambda pair: float(pair[0][FORCE_NORM]), default=None)
 
     def potentials(self, scale: str) -> Path:
@@ -61,8 +64,10 @@ class Shown:
 
 
 MODES_SHOWN = (
-    Shown("energy", "energies alone", "energy"), Shown("taylor", "Taylor", "taylor"),
-    Shown("centred", "centred", "centred"), Shown("directional", "directional", "directional"),
+    Shown("energy", "energies alone", "energy"),
+    Shown("taylor", "Taylor", "taylor"),
+    Shown("centred", "centred", "centred"),
+    Shown("directional", "directional", "directional"),
     Shown("exact", "exact forces", "exact"),
 )
 """One of each mode."""
@@ -90,8 +95,9 @@ def trainings(scale: str, scans: Sequence[str]) -> list[tuple[Row, Path]]:
             continue
         base = read_generate_input(scan.generate)
         n = len(expand_patterns([entry.path for entry in base.files]))
-        points = [point.row(point.plan.size or n)
-                  for point in points_of(scan, base, read_train_input(scan.train), file)]
+        points = [
+            point.row(point.plan.size or n) for point in points_of(scan, base, read_train_input(scan.train), file)
+        ]
         for row in table:
             if any(all(row.get(name, "") == cell for name, cell in point.items()) for point in points):
                 found[row[KEY]] = row, point_folder(scan.folder, row[KEY])
@@ -111,26 +117,40 @@ def scan_step(name: str, scale: str, needs: str = "") -> Step:
 
 def train_step(file: str, members_are_seeds: bool = True) -> Step:
     """A training, also of a committee; the number of seeds is that of its members, unless that is fixed."""
+
     def run(options: Options) -> int:
         members = [] if options.seeds is None or not members_are_seeds else ["--committee", str(options.seeds)]
-        return once(f"train-{Path(file).stem}", ["train", file, *members], [file, *data_files("*.train")],
-                    options, ["--fresh", "--report", f"{Path(file).stem}.json"], log=True)
+        return once(
+            f"train-{Path(file).stem}",
+            ["train", file, *members],
+            [file, *data_files("*.train")],
+            options,
+            ["--fresh", "--report", f"{Path(file).stem}.json"],
+            log=True,
+        )
 
     return Step(f"train {file}", run)
 
 
 def generate_step(file: str) -> Step:
     """Make a training set."""
+
     def run(options: Options) -> int:
-        return once(f"generate-{Path(file).stem}", ["generate", file],
-                    [file, *data_files("*.stp"), *data_files("xsf/*")],
-                    options, ["--force"], log=True)
+        return once(
+            f"generate-{Path(file).stem}",
+            ["generate", file],
+            [file, *data_files("*.stp"), *data_files("xsf/*")],
+            options,
+            ["--force"],
+            log=True,
+        )
 
     return Step(f"generate {file}", run)
 
 
 def predict_step(shown: Shown, scale: str) -> Step:
     """Potentials of the best seed to a folder of their own, and their predictions for the validation structures."""
+
     def run(options: Options) -> int:
         best = shown.best(scale)
         if best is None:
@@ -140,9 +160,23 @@ def predict_step(shown: Shown, scale: str) -> Step:
         output.parent.mkdir(exist_ok=True)
         potentials = sorted(find_potentials(folder).values())
         structures = expand_patterns(["validation/*.xsf"])
-        return once(f"predict-{output.stem}", ["predict", "--potential", *potentials, "--save-predictions", str(output),
-                                               "--label", shown.title, "--", *structures],
-                    [*potentials, *structures], options, log=True)
+        return once(
+            f"predict-{output.stem}",
+            [
+                "predict",
+                "--potential",
+                *potentials,
+                "--save-predictions",
+                str(output),
+                "--label",
+                shown.title,
+                "--",
+                *structures,
+            ],
+            [*potentials, *structures],
+            options,
+            log=True,
+        )
 
     return Step(f"predict, {shown.title}", run)
 
@@ -185,8 +219,14 @@ def data_files(pattern: str) -> list[str]:
     return sorted(map(str, Path().glob(pattern)))
 
 
-def once(name: str, argv: Sequence[str], inputs: Sequence[str], options: Options, extra: Sequence[str] = (),
-         log: bool = False) -> int:
+def once(
+    name: str,
+    argv: Sequence[str],
+    inputs: Sequence[str],
+    options: Options,
+    extra: Sequence[str] = (),
+    log: bool = False,
+) -> int:
     """Run a command unless it has succeeded with the same arguments and inputs; return its exit code.
 
     Parameters
@@ -228,5 +268,6 @@ def _stamp(name: str) -> Path:
 
 
 def _identity(argv: Sequence[str], inputs: Sequence[str]) -> str:
-    return fingerprint(*(np.frombuffer(Path(file).read_bytes(), dtype=np.uint8) for file in inputs),
-                       text=repr(list(argv)))
+    return fingerprint(
+        *(np.frombuffer(Path(file).read_bytes(), dtype=np.uint8) for file in inputs), text=repr(list(argv))
+    )

@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import InputError
-from ..tools.atomic_write import atomic_write
 from ..reporting.document import Document
+from ..tools.atomic_write import atomic_write
 
 SCALES = ("quick", "full")
 """Minutes on two cores, and the paper's size."""

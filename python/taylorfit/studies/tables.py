@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..analysis.scan_groups import Cells, best_and_median, seed_groups
 from ..formats.csv_table import Table as CsvTable
 from ..formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, LAST, SECONDS_PER_EPOCH, option_columns
-from ..settings.forces import MODES
 from ..reporting.document import Table
-from ..analysis.scan_groups import Cells, best_and_median, seed_groups
+from ..settings.forces import MODES
 
 MEASURES: tuple[tuple[str, str, str], ...] = (
-    (ENERGY_RMSE, "energy RMSE, meV/atom", ".2f"), (FORCE_NORM, "mean |F − F_ref|, eV/Å", ".3f"),
+    (ENERGY_RMSE, "energy RMSE, meV/atom", ".2f"),
+    (FORCE_NORM, "mean |F − F_ref|, eV/Å", ".3f"),
     (FORCE_MAE, "force MAE, eV/Å", ".3f"),
 )
 """Column of a scan, title, format."""
@@ -68,8 +69,11 @@ def copies_words(row: Cells) -> str:
 
 def mode_words(row: Cells, rows: Sequence[Cells]) -> str:
     """The mode, with the network and options where these differ among `rows`."""
-    extra = [name for name in ("network", "beta_A2", *option_columns(rows))
-             if len({other.get(name, "") for other in rows if other["mode"] == row["mode"]}) > 1]
+    extra = [
+        name
+        for name in ("network", "beta_A2", *option_columns(rows))
+        if len({other.get(name, "") for other in rows if other["mode"] == row["mode"]}) > 1
+    ]
     words = {"beta_A2": "β={} Å²", "network": "{}"}
     return " ".join([row["mode"], *(words.get(name, name + "={}").format(row.get(name) or DASH) for name in extra)])
 
@@ -80,19 +84,27 @@ def modes_table(rows: Sequence[Cells]) -> Table:
     Errors with the weights of the last epoch have a line of their own where the median of a force error
     differs much (see `APART`): plain Taylor training stops improving test energies before forces are done.
     """
-    header = ("mode", "copies", "structures", "seeds",
-              *(word for _, title, _ in MEASURES for word in (f"{title}: best", "median")),
-              "s per epoch", "weights of epoch")
+    header = (
+        "mode",
+        "copies",
+        "structures",
+        "seeds",
+        *(word for _, title, _ in MEASURES for word in (f"{title}: best", "median")),
+        "s per epoch",
+        "weights of epoch",
+    )
     lines = []
     for group in sorted_groups(rows):
         first = group[0]
         start = (mode_words(first, rows), copies_words(first), first["n_structures"], str(len(group)))
-        lines.append((*start, *_pairs(group, ""), _median(group, SECONDS_PER_EPOCH, ".3f"),
-                      _median(group, "best_epoch", ".0f")))
+        lines.append(
+            (*start, *_pairs(group, ""), _median(group, SECONDS_PER_EPOCH, ".3f"), _median(group, "best_epoch", ".0f"))
+        )
         best, last = best_and_median(group, FORCE_NORM), best_and_median(group, LAST + FORCE_NORM)
         if best and last and abs(last[1] - best[1]) > APART * best[1]:
-            lines.append((f"{start[0]}, last epoch", *start[1:], *_pairs(group, LAST), "",
-                          _median(group, "epochs", ".0f")))
+            lines.append(
+                (f"{start[0]}, last epoch", *start[1:], *_pairs(group, LAST), "", _median(group, "epochs", ".0f"))
+            )
     return Table(header, tuple(lines), numeric=True)
 
 
@@ -118,8 +130,11 @@ def two(rows: Sequence[Cells], column: str, form: str) -> str:
 
 def of_mode(rows: Sequence[Cells], mode: str, **cells: str | None) -> list[Cells]:
     """Rows of a mode with given cells (None: any)."""
-    return [row for row in rows if row["mode"] == mode
-            and all(value is None or row.get(name, "") == value for name, value in cells.items())]
+    return [
+        row
+        for row in rows
+        if row["mode"] == mode and all(value is None or row.get(name, "") == value for name, value in cells.items())
+    ]
 
 
 def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], column: str) -> str:
@@ -135,19 +150,34 @@ def best_copies_table(rows: Sequence[Cells]) -> Table:
     header = ("structures", "strategy", "δ, Å", "a", *(title for _, title, _ in MEASURES), "of so many δ and a")
     lines = []
     for key, same in seed_groups(of_mode(rows, "taylor"), ("n_structures", "strategy")).items():
-        groups = [(values[1], group) for group in seed_groups(same).values()
-                  if (values := best_and_median(group, FORCE_NORM)) is not None]
+        groups = [
+            (values[1], group)
+            for group in seed_groups(same).values()
+            if (values := best_and_median(group, FORCE_NORM)) is not None
+        ]
         if groups:
             best = min(groups, key=lambda pair: pair[0])[1]
-            lines.append((key[0], LETTERS.get(key[1], key[1]), best[0]["delta_A"], best[0]["multiple_a"],
-                          *(_median(best, column, form) for column, _, form in MEASURES), str(len(groups))))
+            lines.append(
+                (
+                    key[0],
+                    LETTERS.get(key[1], key[1]),
+                    best[0]["delta_A"],
+                    best[0]["multiple_a"],
+                    *(_median(best, column, form) for column, _, form in MEASURES),
+                    str(len(groups)),
+                )
+            )
     return Table(header, tuple(sorted(lines, key=lambda line: (float(line[0]), line[1]))), numeric=True)
 
 
 def share_table(rows: Sequence[Cells]) -> Table:
     """What share of the improvement of exact over energy training each mode reaches, for each number of structures."""
-    header = ("mode", "copies", "structures", *(word for _, title, _ in MEASURES
-                                                for word in (f"{title.split(',')[0]}: best", "median")))
+    header = (
+        "mode",
+        "copies",
+        "structures",
+        *(word for _, title, _ in MEASURES for word in (f"{title.split(',')[0]}: best", "median")),
+    )
     lines = []
     for group in sorted_groups(rows):
         first = group[0]
@@ -158,8 +188,11 @@ def share_table(rows: Sequence[Cells]) -> Table:
         for column, _, _ in MEASURES:
             values = best_and_median(group, column)
             ends = [best_and_median(of_mode(same, mode), column) for mode in ("energy", "exact")]
-            cells += [DASH, DASH] if values is None or None in ends else [
-                _share(value, worst, best) for value, worst, best in zip(values, *ends)]
+            cells += (
+                [DASH, DASH]
+                if values is None or None in ends
+                else [_share(value, worst, best) for value, worst, best in zip(values, *ends)]
+            )
         lines.append((mode_words(first, rows), copies_words(first), first["n_structures"], *cells))
     return Table(header, tuple(lines), numeric=True)
 
@@ -184,8 +217,14 @@ def equal_time_table(histories: Mapping[str, Sequence[History]], budgets: Sequen
     budgets
         s; in brackets what a mode has that was finished before
     """
-    header = ("mode", *(f"after {seconds:.3g} s: {what}" for seconds in budgets
-                        for what in ("E RMSE, meV/atom", "|F − F_ref|, eV/Å")))
+    header = (
+        "mode",
+        *(
+            f"after {seconds:.3g} s: {what}"
+            for seconds in budgets
+            for what in ("E RMSE, meV/atom", "|F − F_ref|, eV/Å")
+        ),
+    )
     lines = []
     for title, seeds in histories.items():
         cells = []
@@ -202,11 +241,16 @@ def equal_time_table(histories: Mapping[str, Sequence[History]], budgets: Sequen
 
 
 WALK_COLUMNS = {
-    "potential": "potential", "start": "start", "steps": "steps", "status": "status",
-    "first_extrapolation": "first step unlike the data", "worst_sigma": "worst, σ outside the data",
+    "potential": "potential",
+    "start": "start",
+    "steps": "steps",
+    "status": "status",
+    "first_extrapolation": "first step unlike the data",
+    "worst_sigma": "worst, σ outside the data",
     "drift_meV_per_atom_ps": "drift, meV/atom/ps",
     "drift_error_meV_per_atom_ps": "its error",
-    "fluctuation_meV_per_atom": "std of E_total, meV/atom", "temperature_K": "T, K",
+    "fluctuation_meV_per_atom": "std of E_total, meV/atom",
+    "temperature_K": "T, K",
 }
 """Columns of the table of runs that `md` writes, and their titles."""
 
@@ -222,8 +266,9 @@ def walks_table(table: CsvTable) -> Table:
             return word or DASH
 
     rows = zip(*(table.words(name) for name in columns))
-    return Table(tuple(WALK_COLUMNS[name] for name in columns),
-                 tuple(tuple(map(cell, row)) for row in rows), numeric=True)
+    return Table(
+        tuple(WALK_COLUMNS[name] for name in columns), tuple(tuple(map(cell, row)) for row in rows), numeric=True
+    )
 
 
 def walks_words(table: CsvTable | None, potential: str, column: str, form: str, unit: str) -> str:
@@ -234,12 +279,16 @@ def walks_words(table: CsvTable | None, potential: str, column: str, form: str, 
     ended = [row for row in own if table.words("status")[row] == "finished"]
     values = [abs(float(word)) for row in ended if (word := table.words(column)[row])]
     worst = [float(word) for row in own if (word := table.words("worst_sigma")[row])]
-    return (f"{len(ended)} of {len(own)} runs finished"
-            + (f", {format(float(np.median(values)), form)} {unit}" if values else "")
-            + (f"; descriptors up to {max(worst):.1f} σ outside the data" if worst else "; never unlike the data"))
+    return (
+        f"{len(ended)} of {len(own)} runs finished"
+        + (f", {format(float(np.median(values)), form)} {unit}" if values else "")
+        + (f"; descriptors up to {max(worst):.1f} σ outside the data" if worst else "; never unlike the data")
+    )
 
 
 def paper_table(rows: Sequence[PaperRow]) -> Table:
     """The paper's numbers and ours."""
-    return Table(("quantity", "paper", "here", "what differs, and why"),
-                 tuple((row.quantity, row.paper, row.here, row.why) for row in rows))
+    return Table(
+        ("quantity", "paper", "here", "what differs, and why"),
+        tuple((row.quantity, row.paper, row.here, row.why) for row in rows),
+    )

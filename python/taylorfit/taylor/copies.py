@@ -31,7 +31,9 @@ class Copies:
         """Yield the copies as structures of their own, with energies, and the forces of the parent."""
         moved = ((base, step) for base, steps in zip(self.bases, self.displacements) for step in steps)
         for name, (base, step), change in zip(self.names, moved, self.energy_changes):
-            yield replace(base, positions=base.positions + step, stress=None, name=name, **parent.energies_raised(change))
+            yield replace(
+                base, positions=base.positions + step, stress=None, name=name, **parent.energies_raised(change)
+            )
 
 
 class CopySource(Protocol):
@@ -101,5 +103,9 @@ class StrainedCopies:
     def of(self, index: int, structure: Structure) -> Copies:
         strains = self.plan.strains(index)
         still = np.zeros((1, structure.n_atoms, 3))
-        return Copies(self.names(index, structure), tuple(strained(structure, strain) for strain in strains),
-                      (still,) * len(strains), strain_energies(structure, strains))
+        return Copies(
+            self.names(index, structure),
+            tuple(strained(structure, strain) for strain in strains),
+            (still,) * len(strains),
+            strain_energies(structure, strains),
+        )

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import InputError
 from ..data.frame_pairs import FramePairs, separation
+from ..errors import InputError
 from ..model.structure import Structure
 
 BOLTZMANN = 8.617333262e-5
@@ -44,14 +44,19 @@ class Curvature:
     def __post_init__(self) -> None:
         for symbol, k in self.constants.items():
             if not (np.isfinite(k) and k > 0.0):
-                raise InputError(f"mean force constant of {symbol} not positive ({self.source})", value=float(k),
-                                 expected=f"a stiffness above 0; give it: curvature={symbol}:<eV/Å²>,…")
+                raise InputError(
+                    f"mean force constant of {symbol} not positive ({self.source})",
+                    value=float(k),
+                    expected=f"a stiffness above 0; give it: curvature={symbol}:<eV/Å²>,…",
+                )
 
     @property
     def text(self) -> str:
         """Force constants in one line, eV/Å²."""
-        shown = (f"{symbol} {k:.3g}" + (f" ± {self.errors[symbol]:.1g}" if symbol in self.errors else "")
-                 for symbol, k in self.constants.items())
+        shown = (
+            f"{symbol} {k:.3g}" + (f" ± {self.errors[symbol]:.1g}" if symbol in self.errors else "")
+            for symbol, k in self.constants.items()
+        )
         return ", ".join(shown) + f" eV/Å² ({self.source})"
 
 
@@ -70,8 +75,11 @@ def curvature_from_forces(structures: Sequence[Structure], temperature: float) -
     symbols = [structure.symbols for structure in structures if structure.forces is not None]
     constants, errors = _means(symbols, squares)
     kt = BOLTZMANN * temperature
-    return Curvature({s: k / kt for s, k in constants.items()}, f"mean square forces at {temperature:g} K",
-                     {s: e / kt for s, e in errors.items()})
+    return Curvature(
+        {s: k / kt for s, k in constants.items()},
+        f"mean square forces at {temperature:g} K",
+        {s: e / kt for s, e in errors.items()},
+    )
 
 
 def curvature_from_pairs(structures: Sequence[Structure], pairs: FramePairs) -> Curvature | None:

@@ -168,8 +168,10 @@ class DisplacementPlan:
             sites = [(deltas.max(), "")] * n_copies
         else:
             sites = [(deltas[atom], f"{atom + 1}{axis}") for atom in self.atoms[structure] for axis in _AXES]
-        return [copy_name(parent, self.strategy.name, c, *site, weight)
-                for c, (site, weight) in enumerate(zip(sites, weights, strict=True))]
+        return [
+            copy_name(parent, self.strategy.name, c, *site, weight)
+            for c, (site, weight) in enumerate(zip(sites, weights, strict=True))
+        ]
 
 
 @dataclass(frozen=True)
@@ -194,9 +196,7 @@ class CartesianDisplacements(DisplacementStrategy):
         n_atoms = min(capped(n_wanted + 5, self.max_copies) // 6, int(first[-1]))
         drawn = np.sort(self._rng(_PLAN_STREAM).permutation(int(first[-1]))[:n_atoms])
         bounds = np.searchsorted(drawn, first)
-        atoms = tuple(
-            movable[s][drawn[bounds[s] : bounds[s + 1]] - first[s]] for s in range(len(selections))
-        )
+        atoms = tuple(movable[s][drawn[bounds[s] : bounds[s + 1]] - first[s]] for s in range(len(selections)))
         return DisplacementPlan(self, tuple(selections), 6 * np.diff(bounds).astype(np.int64), n_wanted, atoms)
 
     def curvature_factor(self, selection: AtomSelection) -> float:

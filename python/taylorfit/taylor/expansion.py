@@ -47,9 +47,7 @@ def taylor_energies(
     if forces.ndim != 2 or forces.shape[1] != 3:
         raise InputError(f"forces have shape {forces.shape}", expected="(n_atom, 3)")
     if displacements.ndim != 3 or displacements.shape[1:] != forces.shape:
-        raise InputError(
-            f"displacements have shape {displacements.shape}", expected=f"(n_copy, {forces.shape[0]}, 3)"
-        )
+        raise InputError(f"displacements have shape {displacements.shape}", expected=f"(n_copy, {forces.shape[0]}, 3)")
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         raise InputError("the energy or a force is not a finite number")
     # The small terms are added up first, pairwise, and meet the large energy once: total energies
@@ -89,8 +87,9 @@ def per_atom(constants: Mapping[str, float], symbols: Sequence[str]) -> np.ndarr
     """
     missing = sorted(set(symbols) - set(constants))
     if missing:
-        raise InputError("no curvature for a species", value=" ".join(missing),
-                         expected="curvature= with all species, or auto")
+        raise InputError(
+            "no curvature for a species", value=" ".join(missing), expected="curvature= with all species, or auto"
+        )
     return np.array([constants[symbol] for symbol in symbols])
 
 

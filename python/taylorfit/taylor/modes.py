@@ -93,7 +93,7 @@ def normal_modes(hessian: np.ndarray, moved: np.ndarray, motions: np.ndarray) ->
     block = hessian[np.ix_(rows, rows)]
     flat = motions.reshape(len(motions), len(rows))
     # The last columns of the complete QR basis of the motions span everything else
-    others = np.linalg.qr(flat.T, mode="complete")[0][:, len(flat):] if len(flat) else np.eye(len(rows))
+    others = np.linalg.qr(flat.T, mode="complete")[0][:, len(flat) :] if len(flat) else np.eye(len(rows))
     constants, vectors = np.linalg.eigh(others.T @ block @ others)
     modes = (others @ vectors).T
     largest = modes[np.arange(len(modes)), np.abs(modes).argmax(axis=1)]

@@ -26,7 +26,8 @@ _STRATEGY = re.compile(r"[a-z][a-z0-9_-]*")
 _SITE = re.compile(r"[1-9][0-9]*[+-][xyz]")
 _NAME = re.compile(
     rf"(?P<parent>.+)#taylor:(?P<strategy>{_STRATEGY.pattern}):(?P<index>[0-9]{{4,}}):"
-    rf"(?P<delta>[0-9.e+-]+)(?::(?P<site>{_SITE.pattern}))?(?::w(?P<weight>[0-9.e+-]+))?", re.ASCII,
+    rf"(?P<delta>[0-9.e+-]+)(?::(?P<site>{_SITE.pattern}))?(?::w(?P<weight>[0-9.e+-]+))?",
+    re.ASCII,
 )
 # '%' starts an escape and must be escaped itself; a blank would end the name in blank-separated tables.
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
@@ -97,8 +98,10 @@ def copy_name(parent: str, strategy: str, index: int, delta: float, site: str = 
     name += "" if float(shown) == 1.0 else f":w{shown}"
     if len(name) > MAX_LENGTH:
         raise InputError(
-            "the name of a displaced copy gets too long", file=parent[:40] + "...",
-            value=len(name), expected=f"at most {MAX_LENGTH} characters: use shorter paths",
+            "the name of a displaced copy gets too long",
+            file=parent[:40] + "...",
+            value=len(name),
+            expected=f"at most {MAX_LENGTH} characters: use shorter paths",
         )
     return name
 

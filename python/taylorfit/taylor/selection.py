@@ -103,8 +103,10 @@ def select_atoms(structure: Structure, rules: SelectionRules = SelectionRules())
     n_atoms = structure.n_atoms
     if rules.atoms is not None and max(rules.atoms) > n_atoms:
         raise InputError(
-            "atoms= names an atom that is not there", file=structure.name or None,
-            value=max(rules.atoms), expected=f"1 to {n_atoms}",
+            "atoms= names an atom that is not there",
+            file=structure.name or None,
+            value=max(rules.atoms),
+            expected=f"1 to {n_atoms}",
         )
 
     def skip(reason: SkipReason) -> AtomSelection:
@@ -147,7 +149,8 @@ def select_all(structures: Iterable[Structure], rules: SelectionRules = Selectio
         for symbol in rules.species:
             if symbol not in present:
                 raise InputError(
-                    "species= names a species that no structure has", value=symbol,
+                    "species= names a species that no structure has",
+                    value=symbol,
                     expected=f"one of {' '.join(sorted(present))}",
                 )
     return selections

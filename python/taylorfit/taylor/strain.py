@@ -90,8 +90,9 @@ class StrainPlan:
         return [copy_name(parent, STRAIN, c, self.strategy.strain) for c in range(int(self.n_copies[structure]))]
 
 
-def select_for_strain(structure: Structure, force_max: float | None = None,
-                      near_zero: float = NEAR_ZERO_STRESS) -> AtomSelection:
+def select_for_strain(
+    structure: Structure, force_max: float | None = None, near_zero: float = NEAR_ZERO_STRESS
+) -> AtomSelection:
     """Return whether a structure gets strained copies, and why not.
 
     Parameters
@@ -108,8 +109,11 @@ def select_for_strain(structure: Structure, force_max: float | None = None,
         reason = SkipReason.NO_STRESS
     elif np.abs(structure.stress).max() < near_zero:
         reason = SkipReason.NEAR_ZERO_STRESS
-    elif force_max is not None and structure.forces is not None \
-            and np.sqrt((structure.forces**2).sum(axis=1)).max() > force_max:
+    elif (
+        force_max is not None
+        and structure.forces is not None
+        and np.sqrt((structure.forces**2).sum(axis=1)).max() > force_max
+    ):
         reason = SkipReason.STRONG_FORCE
     return AtomSelection(structure.symbols, np.full(structure.n_atoms, reason is None), reason)
 
@@ -117,8 +121,14 @@ def select_for_strain(structure: Structure, force_max: float | None = None,
 def strained(structure: Structure, strain: np.ndarray) -> Structure:
     """Return the structure with cell and positions multiplied by 1 + ε, without energy and stress."""
     turn = np.eye(3) + strain  # symmetric, so rows and columns are alike
-    return replace(structure, positions=structure.positions @ turn, cell=structure.cell @ turn, energy=None,
-                   cohesive_energy=None, stress=None)
+    return replace(
+        structure,
+        positions=structure.positions @ turn,
+        cell=structure.cell @ turn,
+        energy=None,
+        cohesive_energy=None,
+        stress=None,
+    )
 
 
 def strain_energies(structure: Structure, strains: np.ndarray) -> np.ndarray:

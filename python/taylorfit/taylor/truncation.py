@@ -69,14 +69,20 @@ def forecast(
         scatters.append(_scatter(k, moved) / structure.n_atoms)
     signal, mean, scatter = map(np.concatenate, (signals, means, scatters))
     return Forecast(
-        signal=float(np.sqrt((signal**2).mean())), bias=-float(mean.mean()), spread=float(mean.std()),
+        signal=float(np.sqrt((signal**2).mean())),
+        bias=-float(mean.mean()),
+        spread=float(mean.std()),
         scatter=float(np.sqrt((scatter**2).mean())),
     )
 
 
 def balanced_deltas(
-    structures: Sequence[Structure], plan_with: Callable[[Mapping[str, float]], DisplacementPlan],
-    constants: Mapping[str, float], ratio: float, left: str, trial: float = 0.01,
+    structures: Sequence[Structure],
+    plan_with: Callable[[Mapping[str, float]], DisplacementPlan],
+    constants: Mapping[str, float],
+    ratio: float,
+    left: str,
+    trial: float = 0.01,
 ) -> dict[str, float] | None:
     """Return δ_max of each species, Å, with the wanted ratio of truncation error to signal.
 

@@ -40,22 +40,24 @@ def check_writable(path: str | PathLike[str], overwrite: bool = True) -> None:
         directory = _target(path).parent
         if not directory.is_dir():
             raise InputError(
-                "cannot be written: its directory does not exist", file=path,
-                value=directory, expected="an existing directory",
+                "cannot be written: its directory does not exist",
+                file=path,
+                value=directory,
+                expected="an existing directory",
             )
         if not os.access(directory, os.W_OK | os.X_OK):
             raise InputError(
-                "cannot be written: no permission to write into its directory", file=path,
-                value=directory, expected="a writable directory",
+                "cannot be written: no permission to write into its directory",
+                file=path,
+                value=directory,
+                expected="a writable directory",
             )
     except OSError as error:
         raise _translated(path, error) from error
 
 
 @contextmanager
-def atomic_write(
-    path: str | PathLike[str], mode: str = "w", *, overwrite: bool = True
-) -> Iterator[IO[Any]]:
+def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool = True) -> Iterator[IO[Any]]:
     """Open a temporary file that becomes `path` when the block ends without exception.
 
     The temporary file lies in the same directory, is flushed to the disk and renamed at

@@ -66,7 +66,10 @@ def threads_for_next(free: int, waiting: int) -> int:
 
 
 def run_jobs(
-    jobs: Sequence[Job], threads: int, *, told: Callable[[str, Any], None] = lambda name, message: None,
+    jobs: Sequence[Job],
+    threads: int,
+    *,
+    told: Callable[[str, Any], None] = lambda name, message: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[list[Outcome], bool]:
     """Run all jobs, at most `threads` at a time; return their outcomes, and whether the user interrupted.
@@ -185,6 +188,7 @@ def _received(worker: _Worker) -> Any:
 
 def _work(connection: Connection) -> None:
     """Do the jobs that come, in a process of its own, and send the outcome of each, until no more come."""
+
     def send(message: Any) -> None:
         # Half a message would be worse than a late end
         with _blocked(signal.SIGTERM):
@@ -222,5 +226,5 @@ def _pass_on(number: int, frame: object) -> None:
 @contextmanager
 def logged(path: str | PathLike[str], append: bool = False) -> Iterator[None]:
     """Send what this process prints to a file, errors and warnings too."""
-    with (open(path, "a" if append else "w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log)):
+    with open(path, "a" if append else "w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         yield

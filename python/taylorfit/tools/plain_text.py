@@ -8,9 +8,7 @@ from os import PathLike, fsdecode
 
 from ..errors import FormatError, InputError
 
-_NUMBER = re.compile(
-    r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eEdDqQ]([+-]?[0-9]+)|([+-][0-9]{3}))?"
-)
+_NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eEdDqQ]([+-]?[0-9]+)|([+-][0-9]{3}))?")
 """A Fortran number; three-digit exponents are written without their letter."""
 
 
@@ -58,8 +56,11 @@ def decode_lines(content: bytes, name: str) -> list[str]:
         # Comments may hold an Å in whatever encoding.
         if not line.isascii() and not line.lstrip().startswith(b"#"):
             raise FormatError(
-                "neither ASCII nor UTF-8", file=name, line=index + 1,
-                value=line.decode("latin-1").strip(), expected="a text file",
+                "neither ASCII nor UTF-8",
+                file=name,
+                line=index + 1,
+                value=line.decode("latin-1").strip(),
+                expected="a text file",
             )
     return [line.decode("latin-1") for line in lines]
 

@@ -105,8 +105,10 @@ class JobsProgress:
 
     def _show_all(self) -> None:
         running = ", ".join(f"{name} at {done}" for name, done in self._running.items())
-        self._show(self._ended * self._total + sum(self._running.values()),
-                   f"{self._ended} of {self._n_jobs} done" + (f", {running}" if running else ""))
+        self._show(
+            self._ended * self._total + sum(self._running.values()),
+            f"{self._ended} of {self._n_jobs} done" + (f", {running}" if running else ""),
+        )
 
 
 @contextmanager
@@ -122,8 +124,13 @@ def _bars(unit: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} " + unit),
-        TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} " + unit),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     # Otherwise rich sends what is printed meanwhile to stderr, even if standard output is a file
     redirect = sys.stdout.isatty()
@@ -149,5 +156,8 @@ class _Lines:
             return
         self._shown = now
         left = (now - self._start) / (done - self._first) * (self._total - done)
-        print(f"{self._title}: {done} of {self._total} {self._unit}, ETA {duration(left)}"
-              + (f"  {note}" if note else ""), flush=True)
+        print(
+            f"{self._title}: {done} of {self._total} {self._unit}, ETA {duration(left)}"
+            + (f"  {note}" if note else ""),
+            flush=True,
+        )

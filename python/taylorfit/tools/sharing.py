@@ -60,6 +60,8 @@ def share(value: Any, path: str | PathLike[str]) -> SharedValue:
             # An empty file cannot be mapped
             stream.write(b"\0")
     except OSError as error:
-        raise TaylorfitError(f"{fspath(path)}: the data that processes share cannot be written ({error.strerror}); "
-                             "set TMPDIR to a folder with more room") from None
+        raise TaylorfitError(
+            f"{fspath(path)}: the data that processes share cannot be written ({error.strerror}); "
+            "set TMPDIR to a folder with more room"
+        ) from None
     return SharedValue(fspath(path), pickled, tuple(places))

@@ -41,7 +41,8 @@ def require_checkpoint(path: str | PathLike[str]) -> None:
 
 
 def load_checkpoint(
-    path: str | PathLike[str], identity: str,
+    path: str | PathLike[str],
+    identity: str,
     belongs: str = "the same train.in (ITERATIONS, PATIENCE, THREADS and VALIDATION may differ)",
 ) -> dict[str, np.ndarray]:
     """Read the arrays of a checkpoint; `belongs` says in an error to what it would have belonged.
@@ -64,8 +65,7 @@ def load_checkpoint(
     except PermissionError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     except Exception:  # what NumPy and zipfile raise on a damaged file is not documented
-        raise FormatError("is not a checkpoint or is damaged", file=path,
-                          expected="a file written by train") from None
+        raise FormatError("is not a checkpoint or is damaged", file=path, expected="a file written by train") from None
     if version != VERSION:
         raise FormatError("checkpoint of another version", file=path, value=version, expected=str(VERSION))
     if found != identity:

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoint import checkpoint_path, fingerprint, require_checkpoint
 from ..errors import InputError, TaylorfitError
-from ..tools.atomic_write import atomic_write, check_writable
 from ..settings.train import TrainInput
+from ..tools.atomic_write import atomic_write, check_writable
 from ..tools.interrupts import INTERRUPTED, STOP_FILE
-from .networks import starting_networks, weights_generator
 from ..tools.parallel import Job, Outcome, logged, run_jobs
-from .prepare import Problem, prepare
 from ..tools.progress import duration, progress_of_jobs, told_progress
 from ..tools.sharing import SharedValue, share
+from .checkpoint import checkpoint_path, fingerprint, require_checkpoint
+from .networks import starting_networks, weights_generator
+from .prepare import Problem, prepare
 
 Fit = Callable[..., dict[str, Any]]
 """(problem, checkpoint, identity, resume, progress) → report: trains, prints, writes checkpoint and potentials;
@@ -76,12 +76,14 @@ def member_folder(settings: TrainInput, member: int) -> Path:
 def member_settings(settings: TrainInput, member: int) -> TrainInput:
     """The settings with the potential files of a member (from 0)."""
     folder = member_folder(settings, member)
-    return replace(settings, networks=tuple(
-        replace(spec, file=str(folder / Path(spec.file).name)) for spec in settings.networks))
+    return replace(
+        settings, networks=tuple(replace(spec, file=str(folder / Path(spec.file).name)) for spec in settings.networks)
+    )
 
 
-def train_committee(settings: TrainInput, input_file: str, threads: int, fit: Fit, *, fresh: bool = False,
-                    resume: bool = False) -> dict[str, Any]:
+def train_committee(
+    settings: TrainInput, input_file: str, threads: int, fit: Fit, *, fresh: bool = False, resume: bool = False
+) -> dict[str, Any]:
     """Train all members, as many at a time as there are threads; return the report.
 
     The data are read and packed once, and all processes map the same copy (with ``split=own`` every member
@@ -126,11 +128,24 @@ def train_committee(settings: TrainInput, input_file: str, threads: int, fit: Fi
         identity, value = problem.identity(), share(_light(problem), Path(folder) / "problem") if shared else None
         # From here on the shared copy is the only one
         del problem
-        tasks = [MemberTask(member_settings(settings, k), input_file, k, identity if shared else "", value, fresh,
-                            resume and checkpoints[k].exists()) for k in range(n)]
-        print(f"\ncommittee of {n}, {min(n, threads)} at a time: {tasks[0].folder} … {tasks[-1].folder}, each with "
-              f"its own seed{' and test structures' if not shared else ''}; log of each in "
-              f"{_log(tasks[0]).name}", flush=True)
+        tasks = [
+            MemberTask(
+                member_settings(settings, k),
+                input_file,
+                k,
+                identity if shared else "",
+                value,
+                fresh,
+                resume and checkpoints[k].exists(),
+            )
+            for k in range(n)
+        ]
+        print(
+            f"\ncommittee of {n}, {min(n, threads)} at a time: {tasks[0].folder} … {tasks[-1].folder}, each with "
+            f"its own seed{' and test structures' if not shared else ''}; log of each in "
+            f"{_log(tasks[0]).name}",
+            flush=True,
+        )
         _note_strangers(settings)
         if not resume:
             # What an earlier run left of a member that is not begun would be resumed as if it were of this one
@@ -162,6 +177,7 @@ def _run(settings: TrainInput, tasks: Sequence[MemberTask], fit: Fit, threads: i
     quiet = settings.verbosity == "low"
     start = time.perf_counter()
     with progress_of_jobs("committee", len(jobs), settings.iterations, "epochs", quiet=quiet) as bars:
+
         def ended(outcome: Outcome) -> None:
             bars.end(outcome.name)
             if outcome.error is not None:
@@ -179,8 +195,10 @@ def _in_words(report: Mapping[str, Any]) -> str:
     last = report["epochs"][-1]["epoch"]
     errors = member_errors(report)
     test = "" if errors["test_rmse"] is None else f", test {1e3 * errors['test_rmse']:.3f}"
-    return (f"{report['status']} at epoch {last} in {duration(report['seconds'])}: best epoch {report['best_epoch']}, "
-            f"train {1e3 * errors['train_rmse']:.3f}{test} meV/atom")
+    return (
+        f"{report['status']} at epoch {last} in {duration(report['seconds'])}: best epoch {report['best_epoch']}, "
+        f"train {1e3 * errors['train_rmse']:.3f}{test} meV/atom"
+    )
 
 
 def _train_member(task: MemberTask, fit: Fit, *, threads: int, tell: Callable[[Any], None]) -> dict[str, Any]:
@@ -192,13 +210,23 @@ def _train_member(task: MemberTask, fit: Fit, *, threads: int, tell: Callable[[A
         else:
             problem = task.problem.load()
             networks, notes = starting_networks(
-                settings.networks, problem.main, weights_generator(settings.seed, task.member), task.fresh, task.resume,
-                listed_in=task.input_file)
+                settings.networks,
+                problem.main,
+                weights_generator(settings.seed, task.member),
+                task.fresh,
+                task.resume,
+                listed_in=task.input_file,
+            )
             problem = replace(problem, settings=settings, networks=networks, threads=threads)
             print("\n".join(notes))
         identity = fingerprint(text=f"{task.identity or problem.identity()} member {task.member}")
-        return fit(problem, task.folder / checkpoint_path(task.input_file), identity, task.resume,
-                   lambda *arguments, **options: told_progress(tell))
+        return fit(
+            problem,
+            task.folder / checkpoint_path(task.input_file),
+            identity,
+            task.resume,
+            lambda *arguments, **options: told_progress(tell),
+        )
 
 
 def _log(task: MemberTask) -> Path:
@@ -208,8 +236,11 @@ def _log(task: MemberTask) -> Path:
 def _note_strangers(settings: TrainInput) -> None:
     """Point out members of an earlier, larger committee: they would be taken for members of this one."""
     names = {member_folder(settings, k).name for k in range(settings.committee.n)}
-    strangers = sorted(path.name for path in Path(settings.committee.folder).iterdir()
-                       if path.is_dir() and path.name.isdigit() and path.name not in names)
+    strangers = sorted(
+        path.name
+        for path in Path(settings.committee.folder).iterdir()
+        if path.is_dir() and path.name.isdigit() and path.name not in names
+    )
     if strangers:
         print(f"note: {settings.committee.folder} also holds {' '.join(strangers)}, not of this committee")
 
@@ -227,7 +258,8 @@ def member_errors(report: Mapping[str, Any]) -> dict[str, Any]:
     best = best_epoch_of(report)
     validation = report["validation"] or {}
     return {
-        "epochs": report["epochs"][-1]["epoch"], "best_epoch": report["best_epoch"],
+        "epochs": report["epochs"][-1]["epoch"],
+        "best_epoch": report["best_epoch"],
         "best_value": report["best_value"],
         **{key: best[key] for key in ("train_rmse", "test_rmse", "test_force_rmse")},
         **{key: validation.get(key) for key in ("energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean")},
@@ -258,7 +290,9 @@ def summary(errors: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     best = min(errors, key=lambda k: (_criterion(errors[k]), k))
     columns = {key: [e[key] for e in errors.values() if e[key] is not None] for key in errors[best]}
     return {
-        "best_member": best, "criterion": CRITERION, "best": dict(errors[best]),
+        "best_member": best,
+        "criterion": CRITERION,
+        "best": dict(errors[best]),
         "median": {key: float(np.median(values)) if values else None for key, values in columns.items()},
         "spread": {key: float(np.std(values, ddof=1)) if len(values) > 1 else None for key, values in columns.items()},
     }
@@ -267,8 +301,9 @@ def summary(errors: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
 def table_lines(errors: Mapping[int, Mapping[str, Any]], found: Mapping[str, Any]) -> list[str]:
     """The table of a committee, from `member_errors` of each member (from 1) and their `summary`."""
     shown = [c for c in COLUMNS if any(e[c[2]] is not None for e in errors.values())]
-    lines = [f"{head:14}" + "".join(f"  {column[place]:>11}" for column in shown)
-             for head, place in (("member", 0), ("", 1))]
+    lines = [
+        f"{head:14}" + "".join(f"  {column[place]:>11}" for column in shown) for head, place in (("member", 0), ("", 1))
+    ]
     lines.append("-" * len(lines[0]))
 
     def line(head: str, values: Mapping[str, Any], whole: bool = True) -> str:
@@ -284,8 +319,9 @@ def table_lines(errors: Mapping[int, Mapping[str, Any]], found: Mapping[str, Any
     return [*lines, line("median", found["median"], whole=False), line("spread (s.d.)", found["spread"], whole=False)]
 
 
-def _report(settings: TrainInput, reports: Mapping[int, dict[str, Any]], errors: Mapping[str, str],
-            interrupted: bool) -> dict[str, Any]:
+def _report(
+    settings: TrainInput, reports: Mapping[int, dict[str, Any]], errors: Mapping[str, str], interrupted: bool
+) -> dict[str, Any]:
     """Print the table, copy the potentials of the best member; return the report. Members count from 0 here."""
     numbers = {k + 1: member_errors(report) for k, report in reports.items()}
     found = summary(numbers)
@@ -297,13 +333,22 @@ def _report(settings: TrainInput, reports: Mapping[int, dict[str, Any]], errors:
         n_open = settings.committee.n - len(reports) - len(errors)
         print("interrupted" + (f", {n_open} not begun" if n_open else "") + "; train --resume goes on")
     files = _copy_best(settings, best)
-    print(f"potentials: {settings.committee.folder}/01 …; of member {best + 1:02d} also {' '.join(files)}, "
-          "and the same with .last")
+    print(
+        f"potentials: {settings.committee.folder}/01 …; of member {best + 1:02d} also {' '.join(files)}, "
+        "and the same with .last"
+    )
     members = [{"member": k + 1, "folder": str(member_folder(settings, k)), **report} for k, report in reports.items()]
     return {
-        **reports[best], "potentials": files, "interrupted": interrupted,
-        "committee": {"n": settings.committee.n, "split": settings.committee.split, "members": members, **found,
-                      "failed": [{"member": int(name), "error": error} for name, error in errors.items()]},
+        **reports[best],
+        "potentials": files,
+        "interrupted": interrupted,
+        "committee": {
+            "n": settings.committee.n,
+            "split": settings.committee.split,
+            "members": members,
+            **found,
+            "failed": [{"member": int(name), "error": error} for name, error in errors.items()],
+        },
         "exit_code": INTERRUPTED if interrupted else TaylorfitError.exit_code if errors else 0,
     }
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .pack import Scaling
-from ..model.descriptor_derivatives import StructureDerivatives
 from ..engine import DescriptorTables, ForceMap, ForceTerms, canonical_order, changes_along, force_map, strain_changes
 from ..engine.force_maps import group_lanes, in_canonical_order, no_pairs, offsets
 from ..errors import InputError
-from ..settings.forces import ForceMode
-from .reference_data import ReferenceData
-from ..tools.progress import progress
+from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.structure import VOIGT_ELEMENTS, Structure
+from ..settings.forces import ForceMode
+from ..tools.progress import progress
+from .pack import Scaling
+from .reference_data import ReferenceData
 
 _CHOICE_STREAM, _DIRECTION_STREAM = 3, 4
 """Random streams of a training, beside those of split and initial weights."""
@@ -38,13 +38,22 @@ class ForceData:
         if self.terms.map is None:
             return np.zeros(0, dtype=bool)
         first = self.terms.map.first_atom
-        any_weight = np.add.reduceat(self.terms.atom_weight, first[:-1]) > 0 if len(first) > 1 else np.zeros(0, dtype=bool)
+        any_weight = (
+            np.add.reduceat(self.terms.atom_weight, first[:-1]) > 0 if len(first) > 1 else np.zeros(0, dtype=bool)
+        )
         return np.repeat(any_weight, np.diff(first)) & self.known
 
 
 def force_terms(
-    picks: Sequence[tuple[int, int]], reference: ReferenceData, tables: DescriptorTables,
-    scaling: Scaling, options: ForceMode, *, total: bool = False, seed: int = 1, threads: int = 0,
+    picks: Sequence[tuple[int, int]],
+    reference: ReferenceData,
+    tables: DescriptorTables,
+    scaling: Scaling,
+    options: ForceMode,
+    *,
+    total: bool = False,
+    seed: int = 1,
+    threads: int = 0,
     derivatives: Iterable[StructureDerivatives] | None = None,
 ) -> ForceData:
     """Build the terms of exact or directional training, or (other modes) for the errors of forces alone.
@@ -77,15 +86,20 @@ def force_terms(
     """
     structures = [reference.structures[s] for _, s in picks]
     ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
-    forces = np.concatenate([np.zeros((0, 3)), *(np.zeros((s.n_atoms, 3)) if s.forces is None else s.forces for s in ordered)])
+    forces = np.concatenate(
+        [np.zeros((0, 3)), *(np.zeros((s.n_atoms, 3)) if s.forces is None else s.forces for s in ordered)]
+    )
     known = np.concatenate([np.zeros(0, dtype=bool), *(np.full(s.n_atoms, s.forces is not None) for s in ordered)])
     weight = _weights(picks, structures, ordered, reference, tables, options, seed, total)
     factor = feature_factors(scaling)
     n = len(structures)
     trains = options.mode in ("exact", "directional")
     if trains and not any(w.any() for w in weight):
-        raise InputError(f"FORCES mode={options.mode} without forces to train on", file=reference.source,
-                         expected="structures with forces")
+        raise InputError(
+            f"FORCES mode={options.mode} without forces to train on",
+            file=reference.source,
+            expected="structures with forces",
+        )
     map_: ForceMap | None = None
     if derivatives is not None:
         map_, known_here = map_from_derivatives(derivatives, structures, tables)
@@ -98,14 +112,29 @@ def force_terms(
     if options.mode == "directional":
         _add_random_directions(directions, ordered, weight, tables, scaling, factor, options.directions, seed, threads)
     if options.virial > 0:
-        _add_strains(directions, structures, tables, scaling, factor, options.virial, [reference.weight[s] for _, s in picks],
-                     total, threads, reference.source)
+        _add_strains(
+            directions,
+            structures,
+            tables,
+            scaling,
+            factor,
+            options.virial,
+            [reference.weight[s] for _, s in picks],
+            total,
+            threads,
+            reference.source,
+        )
     terms = ForceTerms(
-        n, map_, factor, scaling.energy_scale * forces if map_ is not None else np.zeros((0, 3)),
+        n,
+        map_,
+        factor,
+        scaling.energy_scale * forces if map_ is not None else np.zeros((0, 3)),
         np.concatenate([np.zeros(0), *weight]) * (1.0 if trains else 0.0) if map_ is not None else np.zeros(0),
-        **directions.arrays())
-    return ForceData(terms, known if map_ is not None else np.zeros(0, dtype=bool),
-                     np.array(directions.is_strain, dtype=bool))
+        **directions.arrays(),
+    )
+    return ForceData(
+        terms, known if map_ is not None else np.zeros(0, dtype=bool), np.array(directions.is_strain, dtype=bool)
+    )
 
 
 def feature_factors(scaling: Scaling) -> np.ndarray:
@@ -113,12 +142,20 @@ def feature_factors(scaling: Scaling) -> np.ndarray:
     widest = max(len(part) for part in scaling.feature_factor)
     factor = np.zeros((widest, len(scaling.feature_factor)), order="F")
     for t, part in enumerate(scaling.feature_factor):
-        factor[:len(part), t] = part
+        factor[: len(part), t] = part
     return factor
 
 
-def _weights(picks: Sequence[tuple[int, int]], structures: Sequence[Structure], ordered: Sequence[Structure],
-             reference: ReferenceData, tables: DescriptorTables, options: ForceMode, seed: int, total: bool) -> list[np.ndarray]:
+def _weights(
+    picks: Sequence[tuple[int, int]],
+    structures: Sequence[Structure],
+    ordered: Sequence[Structure],
+    reference: ReferenceData,
+    tables: DescriptorTables,
+    options: ForceMode,
+    seed: int,
+    total: bool,
+) -> list[np.ndarray]:
     """For each structure (n_atom,) ω_j/(3n), atoms by species; 0 where there is no force or it was not chosen."""
     with_forces = [p for p, s in enumerate(structures) if s.forces is not None]
     n_chosen = int(np.ceil(len(with_forces) * options.percent / 100.0 - 1e-9))
@@ -131,7 +168,9 @@ def _weights(picks: Sequence[tuple[int, int]], structures: Sequence[Structure], 
             continue
         order = canonical_order(structure.species_index(tables.species))
         species = np.array([options.species_weight.get(symbol, 1.0) for symbol in sorted_one.symbols])
-        result.append(reference.weight[s] * reference.atom_weight[s][order] * species / (3.0 * n) * (n * n if total else 1.0))
+        result.append(
+            reference.weight[s] * reference.atom_weight[s][order] * species / (3.0 * n) * (n * n if total else 1.0)
+        )
     return result
 
 
@@ -175,9 +214,17 @@ def random_directions(n_atoms: int, n_directions: int, rng: np.random.Generator)
     return np.ascontiguousarray((q * np.sign(np.diag(r))).T).reshape(n, n_atoms, 3)
 
 
-def _add_random_directions(directions: _Directions, ordered: Sequence[Structure], weight: Sequence[np.ndarray],
-                           tables: DescriptorTables, scaling: Scaling, factor: np.ndarray, n_directions: int, seed: int,
-                           threads: int) -> None:
+def _add_random_directions(
+    directions: _Directions,
+    ordered: Sequence[Structure],
+    weight: Sequence[np.ndarray],
+    tables: DescriptorTables,
+    scaling: Scaling,
+    factor: np.ndarray,
+    n_directions: int,
+    seed: int,
+    threads: int,
+) -> None:
     """Add orthonormal directions of all structures with weights; atoms count with their ω."""
     wanted = [p for p, (s, w) in enumerate(zip(ordered, weight)) if w.any() and s.n_atoms > 1]
     with progress("directions", len(wanted)) as update:
@@ -208,8 +255,18 @@ def _atom_batches(wanted: Sequence[int], structures: Sequence[Structure]) -> lis
     return batches
 
 
-def _add_strains(directions: _Directions, structures: Sequence[Structure], tables: DescriptorTables, scaling: Scaling,
-                 factor: np.ndarray, virial: float, weight: Sequence[float], total: bool, threads: int, source: str) -> None:
+def _add_strains(
+    directions: _Directions,
+    structures: Sequence[Structure],
+    tables: DescriptorTables,
+    scaling: Scaling,
+    factor: np.ndarray,
+    virial: float,
+    weight: Sequence[float],
+    total: bool,
+    threads: int,
+    source: str,
+) -> None:
     """Add the six strains of the structures with a stress: W_ab = dE/dε_ab = V σ_ab; `weight` is that of each structure."""
     wanted = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
     if not wanted:
@@ -223,18 +280,31 @@ def _add_strains(directions: _Directions, structures: Sequence[Structure], table
             update(done)
 
 
-def _add_strains_of(directions: _Directions, p: int, structure: Structure, raw: np.ndarray, tables: DescriptorTables,
-                    scaling: Scaling, factor: np.ndarray, weight: float, total: bool) -> None:
+def _add_strains_of(
+    directions: _Directions,
+    p: int,
+    structure: Structure,
+    raw: np.ndarray,
+    tables: DescriptorTables,
+    scaling: Scaling,
+    factor: np.ndarray,
+    weight: float,
+    total: bool,
+) -> None:
     """Add the six strains of structure p, whose descriptors change by `raw`."""
     n = structure.n_atoms
     index = structure.species_index(tables.species)
     first = offsets(tables.n_function[index])
     # From atom after atom to the order of packs: per species, feature by feature
-    rows = np.concatenate([
-        (first[:-1][index == t][None, :] + np.arange(tables.n_function[t])[:, None]).ravel()
-        for t in range(len(tables.species))])
-    scale = np.concatenate([np.repeat(factor[:tables.n_function[t], t], int((index == t).sum()))
-                            for t in range(len(tables.species))])
+    rows = np.concatenate(
+        [
+            (first[:-1][index == t][None, :] + np.arange(tables.n_function[t])[:, None]).ravel()
+            for t in range(len(tables.species))
+        ]
+    )
+    scale = np.concatenate(
+        [np.repeat(factor[: tables.n_function[t], t], int((index == t).sum())) for t in range(len(tables.species))]
+    )
     derivative = scaling.energy_scale * structure.volume * structure.stress[VOIGT_ELEMENTS]
     # Mean over nine components of the error per atom; those off the diagonal come twice
     share = weight / 9.0 * np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) * (1.0 if total else 1.0 / n**2)
@@ -264,16 +334,22 @@ def map_from_derivatives(
         if p is None or found.atoms is None:
             continue
         index = structures[p].species_index(tables.species)
-        if len(found.atoms) != len(index) or any(atom.species != t or len(atom.own) != n_feature[t]
-                                                 for atom, t in zip(found.atoms, index)):
-            raise InputError("descriptor derivatives of other atoms or descriptors than the training set's",
-                             value=found.name, expected="the .train.forces of the same generate run")
+        if len(found.atoms) != len(index) or any(
+            atom.species != t or len(atom.own) != n_feature[t] for atom, t in zip(found.atoms, index)
+        ):
+            raise InputError(
+                "descriptor derivatives of other atoms or descriptors than the training set's",
+                value=found.name,
+                expected="the .train.forces of the same generate run",
+            )
         parts[p] = _groups_of(found, index, n_species)
     counts, sizes, atoms, values, known, species = [], [], [], [], [], []
     for p, structure in enumerate(structures):
         index = np.sort(structure.species_index(tables.species), kind="stable")
         species.append(index + 1)
-        groups = parts[p] or [(np.zeros(0, dtype=np.int32), np.zeros((0, 0), dtype=np.float32))] * (len(index) * n_species)
+        groups = parts[p] or [(np.zeros(0, dtype=np.int32), np.zeros((0, 0), dtype=np.float32))] * (
+            len(index) * n_species
+        )
         known.append(np.full(len(index), parts[p] is not None))
         for neighbours, matrix in groups:
             counts.append(len(neighbours))
@@ -282,17 +358,23 @@ def map_from_derivatives(
             values.append(matrix.ravel())
     identity = np.zeros((2, int(n_feature.max()), n_species, n_species), dtype=np.int32, order="F")
     for t in range(n_species):
-        identity[0, :n_feature[t], :, t] = np.arange(1, n_feature[t] + 1)[:, None]
+        identity[0, : n_feature[t], :, t] = np.arange(1, n_feature[t] + 1)[:, None]
     n_atoms = [s.n_atoms for s in structures]
     none = np.zeros(n_species, dtype=np.int32)
     result = ForceMap(
-        radial_count=none, radial_half=none, weight=np.zeros((n_species, n_species), order="F"),
+        radial_count=none,
+        radial_half=none,
+        weight=np.zeros((n_species, n_species), order="F"),
         group_count=np.asfortranarray(np.broadcast_to(n_feature, (n_species, n_species)).astype(np.int32)),
-        group_feature=identity, **no_pairs(sum(n_atoms), n_species),
-        group_atom_first=offsets(counts), group_value_first=offsets(sizes),
+        group_feature=identity,
+        **no_pairs(sum(n_atoms), n_species),
+        group_atom_first=offsets(counts),
+        group_value_first=offsets(sizes),
         group_atom=np.concatenate([none[:0], *atoms]).astype(np.int32),
-        group_value=np.concatenate([np.zeros(0, dtype=np.float32), *values]), first_atom=offsets(n_atoms),
-        species=np.concatenate([none[:0], *species]).astype(np.int32))
+        group_value=np.concatenate([np.zeros(0, dtype=np.float32), *values]),
+        first_atom=offsets(n_atoms),
+        species=np.concatenate([none[:0], *species]).astype(np.int32),
+    )
     return result.check(n_feature), np.concatenate([np.zeros(0, dtype=bool), *known])
 
 
@@ -312,6 +394,6 @@ def _groups_of(found: StructureDerivatives, index: np.ndarray, n_species: int) -
             mine = near[index[near] == u]
             mine = mine[np.argsort(place[mine])]
             matrix = np.zeros((atom.images.shape[1], int(group_lanes(np.array(len(mine))))), dtype=np.float32)
-            matrix[:, :3 * len(mine)] = total[mine].transpose(1, 0, 2).reshape(atom.images.shape[1], -1)
+            matrix[:, : 3 * len(mine)] = total[mine].transpose(1, 0, 2).reshape(atom.images.shape[1], -1)
             groups.append(((place[mine] + 1).astype(np.int32), matrix if len(mine) else matrix[:, :0]))
     return groups

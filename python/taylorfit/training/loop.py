@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from ..analysis.errors import Errors
-from ..engine import Lbfgs
 from ..analysis.measures import mae_and_rmse
+from ..engine import Lbfgs
 from ..errors import InputError, TaylorfitError
 from ..tools.interrupts import deferred_interrupt
 from .losses import EnergyLoss
@@ -112,10 +112,19 @@ class Training:
         if the optimiser goes from structure to structure and the loss couples them.
     """
 
-    def __init__(self, train: EnergyLoss, test: EnergyLoss | None, optimiser: Optimiser,
-                 validate: Callable[[np.ndarray], Errors] | None = None, validation_every: int = 0, *,
-                 checks: ForceChecks = ForceChecks(), beta_at: Callable[[int], float] | None = None,
-                 criterion: str = ENERGY, criterion_beta: float = 0.0) -> None:
+    def __init__(
+        self,
+        train: EnergyLoss,
+        test: EnergyLoss | None,
+        optimiser: Optimiser,
+        validate: Callable[[np.ndarray], Errors] | None = None,
+        validation_every: int = 0,
+        *,
+        checks: ForceChecks = ForceChecks(),
+        beta_at: Callable[[int], float] | None = None,
+        criterion: str = ENERGY,
+        criterion_beta: float = 0.0,
+    ) -> None:
         self.train, self.test, self.optimiser = train, test, optimiser
         self._validate, self._validation_every = validate, validation_every
         self._checks, self._beta_at = checks, beta_at
@@ -266,15 +275,22 @@ class Training:
         """
         try:
             prefix = "optimiser."
-            self.optimiser.restore({k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix)})
+            self.optimiser.restore({k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)})
             history = [Epoch.from_row(row) for row in arrays["history"]]
-            validation = [(int(epoch), Errors.from_row(row))
-                          for epoch, row in zip(arrays["validation_epochs"], arrays["validation"])]
+            validation = [
+                (int(epoch), Errors.from_row(row))
+                for epoch, row in zip(arrays["validation_epochs"], arrays["validation"])
+            ]
             next_epoch, best_epoch = map(int, arrays["counters"])
             self.state = TrainingState(
-                next_epoch=next_epoch, history=history, best_epoch=best_epoch,
-                best_weights=arrays["best_weights"].copy(), last_weights=arrays["last_weights"].copy(),
-                seconds=float(arrays["seconds"]), status=str(arrays["status"]), validation=validation,
+                next_epoch=next_epoch,
+                history=history,
+                best_epoch=best_epoch,
+                best_weights=arrays["best_weights"].copy(),
+                last_weights=arrays["last_weights"].copy(),
+                seconds=float(arrays["seconds"]),
+                status=str(arrays["status"]),
+                validation=validation,
             )
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise InputError(f"the checkpoint is not usable ({error})") from error
@@ -290,5 +306,9 @@ def check_same_species(names: Sequence[str], species: Sequence[tuple[str, ...]])
     """
     for name, other in zip(names, species):
         if other != species[0]:
-            raise InputError("other species than the first training set", file=name, value=" ".join(other),
-                             expected=" ".join(species[0]))
+            raise InputError(
+                "other species than the first training set",
+                file=name,
+                value=" ".join(other),
+                expected=" ".join(species[0]),
+            )

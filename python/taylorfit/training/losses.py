@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from .pack import PackedDataset
 from ..engine import NetworkTables, energy_loss, force_loss
 from ..engine.methods import LossTerms
 from ..errors import InputError
 from .force_terms import ForceData
+from .pack import PackedDataset
 
 LOSS_AENET, LOSS_TOTAL = "aenet", "total"
 """Energy error per atom (ænet; default) or total energy error (eq. 3 of Cooper et al. 2020)."""
@@ -27,8 +27,16 @@ class EnergyLoss:
     `copy_weight` is w_s of the Taylor copies, 1 that of reference structures, times the data's own weights.
     """
 
-    def __init__(self, data: PackedDataset, networks: NetworkTables, *, loss: str = LOSS_AENET,
-                 copy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
+    def __init__(
+        self,
+        data: PackedDataset,
+        networks: NetworkTables,
+        *,
+        loss: str = LOSS_AENET,
+        copy_weight: float = 1.0,
+        energy_scale: float = 1.0,
+        threads: int = 0,
+    ) -> None:
         self.data, self.networks, self.threads = data, networks, threads
         n_atoms = data.n_atoms.astype(np.float64)
         self._factor = 1.0 / n_atoms if loss == LOSS_AENET else np.ones_like(n_atoms)
@@ -44,8 +52,15 @@ class EnergyLoss:
     def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
         """Return the loss and the energy errors E_ref − E of all structures, eV/atom; fill `gradient`."""
         loss, energy = energy_loss(
-            *self.data.arguments(), self.networks, weights, self.data.energy, self._factor, self._weight,
-            self.gradient if with_gradient else None, self.threads, self._group,
+            *self.data.arguments(),
+            self.networks,
+            weights,
+            self.data.energy,
+            self._factor,
+            self._weight,
+            self.gradient if with_gradient else None,
+            self.threads,
+            self._group,
         )
         return loss, (self.data.energy - energy) * self._per_atom
 
@@ -62,10 +77,13 @@ class EnergyLoss:
             if it is not a sum over structures.
         """
         if self._group is not None:
-            raise InputError("this METHOD goes from structure to structure, but the loss couples Taylor copies",
-                             expected="METHOD bfgs")
-        return LossTerms(self.data.arguments(), self.networks, self.data.energy, self._factor, self._weight,
-                         self.threads)
+            raise InputError(
+                "this METHOD goes from structure to structure, but the loss couples Taylor copies",
+                expected="METHOD bfgs",
+            )
+        return LossTerms(
+            self.data.arguments(), self.networks, self.data.energy, self._factor, self._weight, self.threads
+        )
 
 
 class CentredTaylorLoss(EnergyLoss):
@@ -81,8 +99,17 @@ class CentredTaylorLoss(EnergyLoss):
     the mean being over the nine components of the virial W = V σ.
     """
 
-    def __init__(self, data: PackedDataset, networks: NetworkTables, *, beta: float, virial: float = 0.0,
-                 energy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
+    def __init__(
+        self,
+        data: PackedDataset,
+        networks: NetworkTables,
+        *,
+        beta: float,
+        virial: float = 0.0,
+        energy_weight: float = 1.0,
+        energy_scale: float = 1.0,
+        threads: int = 0,
+    ) -> None:
         super().__init__(data, networks, energy_scale=energy_scale, threads=threads)
         self._group = data.group
         n_copies = np.bincount(data.group, minlength=1)
@@ -97,8 +124,9 @@ class CentredTaylorLoss(EnergyLoss):
         self._own_weight = np.where(copies, 0.0, energy_weight * self._weight)
         if data.strain_square is not None:
             strained = data.strain_square > 0
-            self._own_weight[strained] = virial * self._weight[strained] / (
-                9.0 * n_copies[data.group][strained] * data.strain_square[strained])
+            self._own_weight[strained] = (
+                virial * self._weight[strained] / (9.0 * n_copies[data.group][strained] * data.strain_square[strained])
+            )
         self.set_beta(beta)
 
     def set_beta(self, beta: float) -> None:
@@ -114,8 +142,18 @@ class ForceLoss(EnergyLoss):
     `force_terms`.  With β = 0 forces are only compared, not trained on.
     """
 
-    def __init__(self, data: PackedDataset, networks: NetworkTables, forces: ForceData, *, beta: float,
-                 loss: str = LOSS_AENET, energy_weight: float = 1.0, energy_scale: float = 1.0, threads: int = 0) -> None:
+    def __init__(
+        self,
+        data: PackedDataset,
+        networks: NetworkTables,
+        forces: ForceData,
+        *,
+        beta: float,
+        loss: str = LOSS_AENET,
+        energy_weight: float = 1.0,
+        energy_scale: float = 1.0,
+        threads: int = 0,
+    ) -> None:
         super().__init__(data, networks, loss=loss, energy_scale=energy_scale, threads=threads)
         self._weight = self._weight * energy_weight
         self._scale = energy_scale
@@ -126,14 +164,25 @@ class ForceLoss(EnergyLoss):
     def set_beta(self, beta: float) -> None:
         """Change the weight of the forces, Å²."""
         unit = self._forces.terms
-        self._terms = replace(unit, atom_weight=beta * unit.atom_weight,
-                              direction_weight=np.where(self._forces.is_strain, 1.0, beta) * unit.direction_weight)
+        self._terms = replace(
+            unit,
+            atom_weight=beta * unit.atom_weight,
+            direction_weight=np.where(self._forces.is_strain, 1.0, beta) * unit.direction_weight,
+        )
 
     def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
         """As for `EnergyLoss`; `force_error` is set, with a gradient only of the forces that are trained on."""
         found = force_loss(
-            *self.data.arguments(), self.networks, weights, self.data.energy, self._factor, self._weight, self._terms,
-            self.gradient if with_gradient else None, self.threads)
+            *self.data.arguments(),
+            self.networks,
+            weights,
+            self.data.energy,
+            self._factor,
+            self._weight,
+            self._terms,
+            self.gradient if with_gradient else None,
+            self.threads,
+        )
         if self._terms.map is not None:
             known = self._trained if with_gradient else self._forces.known
             self.force_error = (found.force[known] - self._terms.force_ref[known]) / self._scale
@@ -148,4 +197,6 @@ class ForceLoss(EnergyLoss):
         InputError
             always.
         """
-        raise InputError("this METHOD goes from structure to structure, but the loss has forces", expected="METHOD bfgs")
+        raise InputError(
+            "this METHOD goes from structure to structure, but the loss has forces", expected="METHOD bfgs"
+        )

@@ -15,8 +15,8 @@ import numpy as np
 from ..engine import LANES
 from ..errors import InputError
 from ..model.scaling import energy_scaling, standardisation
-from ..taylor.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
+from ..taylor.provenance import parse_copy_name
 
 BLOCK_ATOMS = 512
 """Atoms per block: its panels stay in a core's cache between the forward and the backward pass."""
@@ -74,8 +74,7 @@ class PackedDataset:
 
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The arrays `engine.energy_loss` starts with."""
-        return (self.features, self.panel_offset, self.panel_width, self.block_first, self.atom_offset,
-                self.atom_count)
+        return (self.features, self.panel_offset, self.panel_width, self.block_first, self.atom_offset, self.atom_count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +97,11 @@ class Scaling:
             if the file has no setups, or its energies do not differ.
         """
         if training_set.setups is None:
-            raise InputError("the training set has no descriptor setups, so it cannot be standardised", file=file,
-                             expected="a file written by generate")
+            raise InputError(
+                "the training set has no descriptor setups, so it cannot be standardised",
+                file=file,
+                expected="a file written by generate",
+            )
         if training_set.normalised:
             n = [setup.n_feature for setup in training_set.setups]
             return cls(tuple(map(np.zeros, n)), tuple(map(np.ones, n)), training_set.scale, training_set.shift)
@@ -129,8 +131,12 @@ class Split:
 
 
 def split_parents(
-    sources: Sequence[TrainingSet], scaling: Scaling, test_percent: float, rng: np.random.Generator,
-    files: Sequence[str] | None = None, choose: Callable[[int], Collection[int]] | None = None,
+    sources: Sequence[TrainingSet],
+    scaling: Scaling,
+    test_percent: float,
+    rng: np.random.Generator,
+    files: Sequence[str] | None = None,
+    choose: Callable[[int], Collection[int]] | None = None,
 ) -> Split:
     """Split the reference structures of ``sources[0]`` into train and test; copies follow their parent.
 
@@ -156,17 +162,24 @@ def split_parents(
             elif k == 0:
                 parents.append(s)
             else:
-                raise InputError("TAYLORSET holds a structure that is no Taylor copy", file=where[k], value=name,
-                                 expected="copies written by generate")
+                raise InputError(
+                    "TAYLORSET holds a structure that is no Taylor copy",
+                    file=where[k],
+                    value=name,
+                    expected="copies written by generate",
+                )
     # Strained copies of a parent come after its displaced ones
     for parent, found in strained.items():
         copies.setdefault(parent, []).extend(found)
     known = {main.names[s] for s in parents}
     orphans = sorted(set(copies) - known)
     if orphans:
-        raise InputError("a Taylor copy names a parent that is not in TRAININGSET",
-                         file=where[copies[orphans[0]][0][0]], value=orphans[0],
-                         expected="TRAININGSET and TAYLORSET of one generate run")
+        raise InputError(
+            "a Taylor copy names a parent that is not in TRAININGSET",
+            file=where[copies[orphans[0]][0][0]],
+            value=orphans[0],
+            expected="TRAININGSET and TAYLORSET of one generate run",
+        )
     per_atom = scaling.energies(main) / main.n_atoms
     kept = [s for s in parents if per_atom[s] <= KEPT_ENERGY]
     if choose is not None:
@@ -221,14 +234,15 @@ def pack(
     count = np.zeros((n_structures, n_species), dtype=np.int32)
     for p, (k, s) in enumerate(picks):
         source = sources[k]
-        atoms = source.atom_species[source.first_atom[s]:source.first_atom[s + 1]]
+        atoms = source.atom_species[source.first_atom[s] : source.first_atom[s + 1]]
         count[p] = np.bincount(atoms, minlength=n_species)
 
     names = [sources[k].names[s] for k, s in picks]
     provenances = [parse_copy_name(name) for name in names]
     is_copy = np.array([provenance is not None for provenance in provenances], dtype=bool)
-    strain = np.array([provenance.delta if provenance is not None and provenance.is_strained else 0.0
-                       for provenance in provenances])
+    strain = np.array(
+        [provenance.delta if provenance is not None and provenance.is_strained else 0.0 for provenance in provenances]
+    )
     group = _groups(is_copy, strain > 0)
     block_first = [0]
     atoms_here = 0
@@ -253,18 +267,19 @@ def pack(
     features = np.zeros(int(sizes.sum()))
 
     for b in range(n_blocks):
-        chosen = picks[first[b]:first[b + 1]]
+        chosen = picks[first[b] : first[b + 1]]
         for t in range(n_species):
             if width[b, t] == 0:
                 continue
             start = panel_offset[b, t]
-            panel = features[start:start + sizes[b, t]].reshape(n_feature[t], width[b, t])
+            panel = features[start : start + sizes[b, t]].reshape(n_feature[t], width[b, t])
             column = 0
             # Runs of structures from one file are gathered in one go
             for k, run in _runs(chosen):
                 rows = _descriptors_of_species(sources[k], run, t, n_feature[t])
-                panel[:, column:column + len(rows)] = ((rows - scaling.feature_shift[t])
-                                                       * scaling.feature_factor[t]).T
+                panel[:, column : column + len(rows)] = (
+                    (rows - scaling.feature_shift[t]) * scaling.feature_factor[t]
+                ).T
                 column += len(rows)
     scaled = [scaling.energies(source) for source in sources]
     return PackedDataset(
@@ -311,7 +326,7 @@ def _displacement_squares(
     parent = np.zeros((0, 3))
     for p, (k, s) in enumerate(picks):
         source = sources[k]
-        positions = source.positions[source.first_atom[s]:source.first_atom[s + 1]]
+        positions = source.positions[source.first_atom[s] : source.first_atom[s + 1]]
         if not is_copy[p]:
             parent = positions
             continue

@@ -13,8 +13,8 @@ from ..errors import InputError
 from ..formats.companion import Geometry, geometry_path, read_geometry
 from ..formats.structures.files import read_structures
 from ..model.structure import Structure
-from ..taylor.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
+from ..taylor.provenance import parse_copy_name
 
 _SAME_FORCE = 1.0e-6
 """Forces of a structure file and of the training set may differ by so much, eV/Å: its round trip through digits."""
@@ -41,11 +41,14 @@ def geometry_of(structures: Sequence[Structure]) -> Geometry:
         cell=np.array([s.cell for s in structures]).reshape(-1, 3, 3),
         pbc=np.array([s.pbc for s in structures], dtype=bool).reshape(-1, 3),
         has_forces=np.array([s.forces is not None for s in structures], dtype=bool),
-        stress=np.array([np.full((3, 3), np.nan) if s.stress is None else s.stress for s in structures]).reshape(-1, 3, 3),
+        stress=np.array([np.full((3, 3), np.nan) if s.stress is None else s.stress for s in structures]).reshape(
+            -1, 3, 3
+        ),
         weight=np.array([s.weight for s in structures], dtype=np.float64),
         first_atom=np.concatenate([[0], np.cumsum(n_atoms, dtype=np.int64)]),
-        atom_weight=np.concatenate([np.zeros(0), *(np.ones(s.n_atoms) if s.force_weights is None else s.force_weights
-                                                   for s in structures)]),
+        atom_weight=np.concatenate(
+            [np.zeros(0), *(np.ones(s.n_atoms) if s.force_weights is None else s.force_weights for s in structures)]
+        ),
     )
 
 
@@ -76,9 +79,15 @@ def reference_without_cells(training_set: TrainingSet) -> ReferenceData:
     for s, name in enumerate(training_set.names):
         if parse_copy_name(name) is None:
             symbols, positions, forces = _atoms(training_set, s)
-            structures[s] = Structure(symbols=symbols, positions=positions, forces=forces if forces.any() else None, name=name)
-    return ReferenceData(structures, dict.fromkeys(structures, 1.0), {s: np.ones(a.n_atoms) for s, a in structures.items()},
-                         "the training set")
+            structures[s] = Structure(
+                symbols=symbols, positions=positions, forces=forces if forces.any() else None, name=name
+            )
+    return ReferenceData(
+        structures,
+        dict.fromkeys(structures, 1.0),
+        {s: np.ones(a.n_atoms) for s, a in structures.items()},
+        "the training set",
+    )
 
 
 def _atoms(training_set: TrainingSet, s: int) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
@@ -92,15 +101,24 @@ def _from_companion(training_set: TrainingSet, parents: Sequence[int], geometry:
     structures, weights = {}, {}
     for row, s in enumerate(parents):
         symbols, positions, forces = _atoms(training_set, s)
-        first, last = geometry.first_atom[row:row + 2]
+        first, last = geometry.first_atom[row : row + 2]
         if last - first != len(symbols):
-            raise InputError("belongs to another training set", file=path, value=training_set.names[s],
-                             expected=f"{len(symbols)} atoms")
+            raise InputError(
+                "belongs to another training set",
+                file=path,
+                value=training_set.names[s],
+                expected=f"{len(symbols)} atoms",
+            )
         stress = geometry.stress[row]
         structures[s] = Structure(
-            symbols=symbols, positions=positions, cell=geometry.cell[row], pbc=tuple(geometry.pbc[row]),
-            forces=forces if geometry.has_forces[row] else None, stress=None if np.isnan(stress).any() else stress,
-            name=training_set.names[s])
+            symbols=symbols,
+            positions=positions,
+            cell=geometry.cell[row],
+            pbc=tuple(geometry.pbc[row]),
+            forces=forces if geometry.has_forces[row] else None,
+            stress=None if np.isnan(stress).any() else stress,
+            name=training_set.names[s],
+        )
         weights[s] = geometry.atom_weight[first:last]
     return ReferenceData(structures, {s: float(w) for s, w in zip(parents, geometry.weight)}, weights, path)
 
@@ -122,12 +140,20 @@ def _from_files(training_set: TrainingSet, parents: Sequence[int]) -> ReferenceD
             symbols, positions, forces = _atoms(training_set, s)
             known = structure.forces
             if symbols != structure.symbols or (known is not None and np.abs(known - forces).max() > _SAME_FORCE):
-                raise InputError("is no longer what the training set was made from", file=structure.name,
-                                 expected="the same atoms and forces; run generate again")
+                raise InputError(
+                    "is no longer what the training set was made from",
+                    file=structure.name,
+                    expected="the same atoms and forces; run generate again",
+                )
             structures[s] = structure
     if len(structures) < len(parents):
         return None
     return ReferenceData(
-        structures, {s: structures[s].weight for s in parents},
-        {s: np.ones(structures[s].n_atoms) if structures[s].force_weights is None else structures[s].force_weights
-         for s in parents}, "the structure files")
+        structures,
+        {s: structures[s].weight for s in parents},
+        {
+            s: np.ones(structures[s].n_atoms) if structures[s].force_weights is None else structures[s].force_weights
+            for s in parents
+        },
+        "the structure files",
+    )

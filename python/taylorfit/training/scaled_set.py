@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from .pack import KEPT_ENERGY, Scaling
 from ..errors import InputError
 from ..model.trainset import TrainingSet
+from .pack import KEPT_ENERGY, Scaling
 
 
 def scale_training_set(training_set: TrainingSet, max_energy: float | None = None) -> TrainingSet:

@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
+from taylorfit.tools.atomic_write import atomic_write
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -422,16 +422,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for runs and archives")
     parser.add_argument(
-        "--steps", type=int, default=standard.steps, metavar="N",
+        "--steps",
+        type=int,
+        default=standard.steps,
+        metavar="N",
         help=f"steps of {TIMESTEP_FS} fs in each of the three runs (default {standard.steps}); "
         f"one frame each {FRAME_STEPS}",
     )
     parser.add_argument(
-        "--equilibration", type=int, default=standard.equilibration, metavar="N",
+        "--equilibration",
+        type=int,
+        default=standard.equilibration,
+        metavar="N",
         help=f"steps before those (default {standard.equilibration})",
     )
     parser.add_argument(
-        "--seeds", type=int, nargs=3, default=[run.seed for run in standard.runs], metavar="SEED",
+        "--seeds",
+        type=int,
+        nargs=3,
+        default=[run.seed for run in standard.runs],
+        metavar="SEED",
         help="one for each run (default %(default)s)",
     )
     return parser

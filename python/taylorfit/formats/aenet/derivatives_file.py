@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ...model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
 from ...errors import InputError
+from ...model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
 from ...tools.atomic_write import atomic_write
 from .records import RecordReader, RecordWriter, encode_text, printable
 
@@ -82,25 +82,24 @@ class DerivativesWriter:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         if error is None:
             try:
                 if self._n_added != self.n_structures:
-                    raise InputError("derivatives are not written: wrong number of structures", file=self.path,
-                                     value=self._n_added, expected=str(self.n_structures))
+                    raise InputError(
+                        "derivatives are not written: wrong number of structures",
+                        file=self.path,
+                        value=self._n_added,
+                        expected=str(self.n_structures),
+                    )
                 self._writer.integers(self._largest)
             except BaseException:
                 self._context.__exit__(*sys.exc_info())
                 raise
         return self._context.__exit__(kind, error, traceback)
 
-    def add(
-        self, name: str, n_atoms: int, n_species_in: int, atoms: Iterable[AtomDerivatives] | None = None
-    ) -> None:
+    def add(self, name: str, n_atoms: int, n_species_in: int, atoms: Iterable[AtomDerivatives] | None = None) -> None:
         """Write one structure; without `atoms` it is marked as one that has no derivatives.
 
         `atoms` may be an iterator: each is written before the next is asked for.
@@ -146,13 +145,18 @@ def _read_structure(reader: RecordReader, number: int) -> StructureDerivatives:
     at = reader.position
     n_atoms, n_species_in = reader.integers(f"number of atoms and species in {shown}", 2).tolist()
     if n_atoms < 1 or n_species_in < 1:
-        raise reader.error(f"number of atoms and species in {shown}", at, value=f"{n_atoms} {n_species_in}",
-                           expected="at least 1")
+        raise reader.error(
+            f"number of atoms and species in {shown}", at, value=f"{n_atoms} {n_species_in}", expected="at least 1"
+        )
     if not reader.logical(f"whether {shown} has derivatives"):
         return StructureDerivatives(name, n_atoms, n_species_in, None)
     if n_atoms > reader.remaining // _ATOM_BYTES:
-        raise reader.error(f"number of atoms in {shown}", at, value=n_atoms,
-                           expected=f"at most {reader.remaining // _ATOM_BYTES}, for the file is no longer")
+        raise reader.error(
+            f"number of atoms in {shown}",
+            at,
+            value=n_atoms,
+            expected=f"at most {reader.remaining // _ATOM_BYTES}, for the file is no longer",
+        )
     atoms = tuple(_read_atom(reader, f"atom {atom} of {shown}", n_atoms) for atom in range(1, n_atoms + 1))
     return StructureDerivatives(name, n_atoms, n_species_in, atoms)
 
@@ -162,11 +166,15 @@ def _read_atom(reader: RecordReader, where: str, n_atoms: int) -> AtomDerivative
     at = reader.position
     n_features, n_neighbours = reader.integers(f"number of functions and neighbours of {where}", 2).tolist()
     if n_features < 1 or n_neighbours < 0:
-        raise reader.error(f"number of functions and neighbours of {where}", at,
-                           value=f"{n_features} {n_neighbours}", expected="positive numbers")
+        raise reader.error(
+            f"number of functions and neighbours of {where}",
+            at,
+            value=f"{n_features} {n_neighbours}",
+            expected="positive numbers",
+        )
     at = reader.position
     neighbours = reader.integers(f"neighbours of {where}", n_neighbours) - 1
-    if n_neighbours and not (0 <= neighbours.min() and neighbours.max() < n_atoms):
+    if n_neighbours and not (neighbours.min() >= 0 and neighbours.max() < n_atoms):
         raise reader.error(f"neighbours of {where}", at, expected=f"atoms from 1 to {n_atoms}")
     own = reader.reals(f"derivatives of {where}", 3 * n_features)
     images = reader.reals(f"derivatives of {where} by its neighbours", 3 * n_features * n_neighbours)

@@ -85,10 +85,20 @@ def write_energies(
     counts = np.asarray(counts)
     n = counts.sum(axis=1)
     network = reference - n * error_per_atom
-    write_saved_energies(path, SavedEnergies(
-        species=tuple(species), names=tuple(names), counts=counts, reference=reference, network=network,
-        reference_per_atom=reference / n, network_per_atom=network / n, error_per_atom=error_per_atom,
-        scaled_error=scale * error_per_atom))
+    write_saved_energies(
+        path,
+        SavedEnergies(
+            species=tuple(species),
+            names=tuple(names),
+            counts=counts,
+            reference=reference,
+            network=network,
+            reference_per_atom=reference / n,
+            network_per_atom=network / n,
+            error_per_atom=error_per_atom,
+            scaled_error=scale * error_per_atom,
+        ),
+    )
 
 
 def write_saved_energies(path: str | PathLike[str], saved: SavedEnergies) -> None:
@@ -100,12 +110,29 @@ def write_saved_energies(path: str | PathLike[str], saved: SavedEnergies) -> Non
         if the file cannot be written.
     """
     with atomic_write(path) as stream:
-        stream.write("  " + "        ".join(HEADER_WORDS[:2]) + "      " + HEADER_WORDS[2] + "  "
-                     + "   ".join(HEADER_WORDS[3:5]) + " " + "    ".join(HEADER_WORDS[5:]) + " "
-                     + "".join(f"  #{symbol:<2s}" for symbol in saved.species) + f"   {_PATH_WORD}\n")
+        stream.write(
+            "  "
+            + "        ".join(HEADER_WORDS[:2])
+            + "      "
+            + HEADER_WORDS[2]
+            + "  "
+            + "   ".join(HEADER_WORDS[3:5])
+            + " "
+            + "    ".join(HEADER_WORDS[5:])
+            + " "
+            + "".join(f"  #{symbol:<2s}" for symbol in saved.species)
+            + f"   {_PATH_WORD}\n"
+        )
         for name, count, n, *energies in zip(
-            saved.names, saved.counts, saved.n_atoms, saved.reference, saved.network, saved.reference_per_atom,
-            saved.network_per_atom, saved.error_per_atom, saved.scaled_error,
+            saved.names,
+            saved.counts,
+            saved.n_atoms,
+            saved.reference,
+            saved.network,
+            saved.reference_per_atom,
+            saved.network_per_atom,
+            saved.error_per_atom,
+            saved.scaled_error,
         ):
             first, second, *others = (f"{value:15.6E}" for value in energies)
             stream.write(f"{first}{second}{n:6d}{''.join(others)} " + "".join(f"{c:5d}" for c in count) + f" {name}\n")
@@ -127,8 +154,13 @@ def read_energies(path: str | PathLike[str]) -> SavedEnergies:
     n_head = len(HEADER_WORDS)
     symbols = words[n_head:-1]
     if tuple(words[:n_head]) != HEADER_WORDS or words[-1] != _PATH_WORD or not symbols:
-        raise FormatError("head of another kind of file", file=file, line=1, value=lines[0],
-                          expected=f"{' '.join(HEADER_WORDS)} #species … {_PATH_WORD}")
+        raise FormatError(
+            "head of another kind of file",
+            file=file,
+            line=1,
+            value=lines[0],
+            expected=f"{' '.join(HEADER_WORDS)} #species … {_PATH_WORD}",
+        )
     for symbol in symbols:
         if not symbol.startswith("#") or len(symbol) < 2 or not symbol.isprintable():
             raise FormatError("malformed species", file=file, line=1, value=symbol, expected="# and a name")
@@ -144,24 +176,33 @@ def read_energies(path: str | PathLike[str]) -> SavedEnergies:
         rows.append(energies)
     columns = np.array(rows, dtype=np.float64).reshape(-1, 6).T
     return SavedEnergies(
-        tuple(symbol[1:] for symbol in symbols), tuple(names),
-        np.array(counts, dtype=np.int64).reshape(-1, len(symbols)), *map(np.ascontiguousarray, columns))
+        tuple(symbol[1:] for symbol in symbols),
+        tuple(names),
+        np.array(counts, dtype=np.int64).reshape(-1, len(symbols)),
+        *map(np.ascontiguousarray, columns),
+    )
 
 
 def _row(line: str, n_species: int, file: str, number: int) -> tuple[str, list[int], list[float]]:
     """Return name, atoms of each species and the six energies of a line."""
     match = _ROW.fullmatch(line)
     if match is None:
-        raise FormatError("incomplete row", file=file, line=number, value=line.strip(),
-                          expected=f"six energies, {n_species + 1} numbers of atoms and a path")
+        raise FormatError(
+            "incomplete row",
+            file=file,
+            line=number,
+            value=line.strip(),
+            expected=f"six energies, {n_species + 1} numbers of atoms and a path",
+        )
     *head, rest = match.groups()
     n_text = head.pop(2)
     energies = []
     for column, word in zip(HEADER_WORDS[:2] + HEADER_WORDS[3:], head):
         value = fortran_number(word)
         if value is None:
-            raise FormatError(f"{column} {number_complaint(word)}", file=file, line=number, value=word,
-                              expected="a finite number")
+            raise FormatError(
+                f"{column} {number_complaint(word)}", file=file, line=number, value=word, expected="a finite number"
+            )
         energies.append(value)
     # Large numbers of atoms fill their fields: there may be no blanks between them
     end = 1 + _COUNT_WIDTH * n_species
@@ -169,12 +210,24 @@ def _row(line: str, n_species: int, file: str, number: int) -> tuple[str, list[i
     name = rest[end + 1 :]
     for field in (n_text, *fields):
         if not (field.isascii() and field.isdigit() and len(field) < 10):
-            raise FormatError("malformed number of atoms", file=file, line=number, value=field, expected="a whole number")
+            raise FormatError(
+                "malformed number of atoms", file=file, line=number, value=field, expected="a whole number"
+            )
     if rest[end : end + 1] != " " or not name or not name.isprintable():
-        raise FormatError("malformed path of the structure", file=file, line=number, value=rest[end:],
-                          expected="a blank and a printable path")
+        raise FormatError(
+            "malformed path of the structure",
+            file=file,
+            line=number,
+            value=rest[end:],
+            expected="a blank and a printable path",
+        )
     count = [int(field) for field in fields]
     if sum(count) != int(n_text) or not sum(count):
-        raise FormatError("number of atoms contradicts those of the species", file=file, line=number, value=int(n_text),
-                          expected=str(max(sum(count), 1)))
+        raise FormatError(
+            "number of atoms contradicts those of the species",
+            file=file,
+            line=number,
+            value=int(n_text),
+            expected=str(max(sum(count), 1)),
+        )
     return name, count, energies

@@ -38,15 +38,15 @@ def read_potential_records(reader: RecordReader | TextRecordReader) -> Potential
     setup = read_setup_block(reader)
     if setup.n_feature != network.layer_sizes[0]:
         raise reader.error(
-            f"setup of {setup.species} has {setup.n_feature} functions", at,
+            f"setup of {setup.species} has {setup.n_feature} functions",
+            at,
             expected=f"{network.layer_sizes[0]}, the number of network inputs",
         )
     at = reader.position
     info = _read_info(reader)
     if setup.species not in info.species:
         raise reader.error(
-            "species of the training set", at, value=" ".join(info.species),
-            expected=f"{setup.species} among them",
+            "species of the training set", at, value=" ".join(info.species), expected=f"{setup.species} among them"
         )
     reader.end()
     return Potential(network, setup, info)
@@ -95,14 +95,18 @@ def _read_network(reader: RecordReader | TextRecordReader) -> Network:
     layers = tuple(int(n) for n in reader.integers("layer sizes", n_layer))
     if min(layers) < 1 or max(layers) != largest or layers[-1] != 1:
         raise reader.error(
-            "layer sizes", at, value=" ".join(map(str, layers)),
+            "layer sizes",
+            at,
+            value=" ".join(map(str, layers)),
             expected=f"positive numbers, at most {largest}, the last one 1",
         )
     at = reader.position
     activations = tuple(int(code) for code in reader.integers("activation functions", n_layer - 1))
     if min(activations) < 0 or max(activations) >= len(ACTIVATIONS):
         raise reader.error(
-            "activation functions", at, value=" ".join(map(str, activations)),
+            "activation functions",
+            at,
+            value=" ".join(map(str, activations)),
             expected=f"codes from 0 to {len(ACTIVATIONS) - 1}",
         )
     offsets = _offsets(layers)
@@ -110,9 +114,7 @@ def _read_network(reader: RecordReader | TextRecordReader) -> Network:
         at = reader.position
         found = tuple(int(n) for n in reader.integers(what, n_layer))
         if found != expected:
-            raise reader.error(
-                what, at, value=" ".join(map(str, found)), expected=" ".join(map(str, expected))
-            )
+            raise reader.error(what, at, value=" ".join(map(str, found)), expected=" ".join(map(str, expected)))
     for what, found, wanted in (
         ("number of weights", n_weight, offsets[0][-1]),
         ("number of node values", n_value, offsets[1][-1] + layers[-1]),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from os import PathLike
 
 from ...model.network import Potential
+from ..recognise import FileKind, recognise
 from .network_ascii import read_potential_ascii
 from .network_binary import read_potential
-from ..recognise import FileKind, recognise
 
 
 def read_potential_file(path: str | PathLike[str]) -> Potential:

@@ -98,8 +98,10 @@ class RecordReader:
                 raise self._wrong_length(what, at, head, n_bytes)
             if length + 4 > self.remaining:
                 raise self.error(
-                    f"file ends inside {what}", at,
-                    value=f"{max(self.remaining, 0)} bytes", expected=f"{length} bytes and a byte count",
+                    f"file ends inside {what}",
+                    at,
+                    value=f"{max(self.remaining, 0)} bytes",
+                    expected=f"{length} bytes and a byte count",
                 )
             parts.append(self.buffer[self.position : self.position + length])
             self.position += length
@@ -138,9 +140,7 @@ class RecordReader:
         values = np.frombuffer(self.read(what, 8 * self._count(what, count)), REAL).astype(np.float64)
         if finite and not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise self.error(
-                f"{what}, value {bad + 1}", at, value=float(values[bad]), expected="a finite number"
-            )
+            raise self.error(f"{what}, value {bad + 1}", at, value=float(values[bad]), expected="a finite number")
         return values
 
     def real(self, what: str, finite: bool = True) -> float:
@@ -170,7 +170,8 @@ class RecordReader:
         if self.remaining < 4:
             raise self.error(
                 f"file ends before {what}" if self.remaining <= 0 else f"file ends inside {what}",
-                value=f"{max(self.remaining, 0)} bytes", expected="a record",
+                value=f"{max(self.remaining, 0)} bytes",
+                expected="a record",
             )
         (value,) = _MARKER.unpack_from(self.buffer, self.position)
         self.position += 4

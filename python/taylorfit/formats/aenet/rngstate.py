@@ -38,7 +38,10 @@ def read_rngstate(path: str | PathLike[str]) -> tuple[int, ...]:
         n = reader.integer("number of words", 1)
         if n != N_WORDS:
             raise reader.error(
-                "random state of another generator", at, value=f"{n} words", expected="the 8 words of gfortran 7 or newer"
+                "random state of another generator",
+                at,
+                value=f"{n} words",
+                expected="the 8 words of gfortran 7 or newer",
             )
         words = tuple(reader.integers("random state", n).tolist())
         reader.end()
@@ -64,9 +67,7 @@ def write_rngstate(path: str | PathLike[str], words: Sequence[int], *, overwrite
 def draw(words: Sequence[int]) -> Iterator[float]:
     """Yield the double-precision numbers in [0, 1) that ``random_number`` gives from this state on."""
     parts = [word & 0xFFFF_FFFF for word in reversed(words)]
-    s0, s1, s2, s3 = (
-        (low | high << 32) ^ key for low, high, key in zip(parts[0::2], parts[1::2], _KEYS)
-    )
+    s0, s1, s2, s3 = ((low | high << 32) ^ key for low, high, key in zip(parts[0::2], parts[1::2], _KEYS))
     while True:
         yield ((_rotate((s1 * 5) & _MASK, 7) * 9 & _MASK) >> 11) * 2.0**-53
         shifted = (s1 << 17) & _MASK

@@ -7,14 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...model.descriptor import (
-    BEHLER2011,
-    CHEBYSHEV,
-    DescriptorSetup,
-    DescriptorStatistics,
-    chebyshev_length,
-)
 from ...errors import InputError
+from ...model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup, DescriptorStatistics, chebyshev_length
 from .records import RecordReader, RecordWriter, encode_text
 from .text_records import TextRecordReader, TextRecordWriter
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...model.descriptor import CHEBYSHEV, DescriptorSetup, chebyshev_setup
 from ...errors import FormatError, InputError
+from ...model.descriptor import CHEBYSHEV, DescriptorSetup, chebyshev_setup
 from ...tools.atomic_write import atomic_write
 from .setup_block import DESCRIPTION_LENGTH, N_PARAMETER, SPECIES_LENGTH
 
@@ -199,8 +199,11 @@ class _Parser:
             word = "" if line is None else line.split()[0]
             if line is None or word.upper() in KEYWORDS:
                 raise FormatError(
-                    "fewer species than ENV announces", file=self.path, line=start,
-                    value=" ".join(names), expected=str(count),
+                    "fewer species than ENV announces",
+                    file=self.path,
+                    line=start,
+                    value=" ".join(names),
+                    expected=str(count),
                 )
             names.append(self.symbol(line, "species in ENV"))
             if names[-1] in names[:-1]:
@@ -222,8 +225,9 @@ class _Parser:
         radial_order = self.order("radial_N", pairs)
         angular_cutoff = self.number_of("angular_Rc", pairs.get("angular_Rc", "0"))
         if not 0.0 <= angular_cutoff <= LARGEST_CUTOFF:
-            raise self.error("angular_Rc", value=pairs["angular_Rc"],
-                             expected=f"a length up to {LARGEST_CUTOFF:g} Å, or 0 for none")
+            raise self.error(
+                "angular_Rc", value=pairs["angular_Rc"], expected=f"a length up to {LARGEST_CUTOFF:g} Å, or 0 for none"
+            )
         pairs.setdefault("angular_N", "0")  # as in ænet
         angular_order = self.order("angular_N", pairs)
         return lambda: chebyshev_setup(
@@ -248,8 +252,11 @@ class _Parser:
             line = self.next_line()
             if line is None or line.split()[0].upper() in KEYWORDS:
                 raise FormatError(
-                    "fewer functions than announced", file=self.path, line=start,
-                    value=len(function), expected=str(count),
+                    "fewer functions than announced",
+                    file=self.path,
+                    line=start,
+                    value=len(function),
+                    expected=str(count),
                 )
             g, values, types = self.read_function(line)
             function.append(g)

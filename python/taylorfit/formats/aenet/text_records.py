@@ -78,9 +78,7 @@ class TextRecordReader:
         try:
             self._stream = open(self.path, "rb")  # noqa: SIM115
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"cannot be read: {getattr(error, 'strerror', None) or error}", file=self.path
-            ) from None
+            raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=self.path) from None
 
     def close(self) -> None:
         """Close the file."""
@@ -192,19 +190,22 @@ class TextRecordReader:
                 found = _PACKED_SPECIES.findall(packed)
                 if "".join(found) != packed or len(found) != count:
                     raise self.error(
-                        what, at, value=printable(packed), expected=f"{count} names with blanks between them")
+                        what, at, value=printable(packed), expected=f"{count} names with blanks between them"
+                    )
             words += found
         if len(words) != count or any(len(encode_text(word)) > length for word in words):
             raise self.error(
-                what, at, value=printable(" ".join(words)), expected=f"{count} names of at most {length} characters")
+                what, at, value=printable(" ".join(words)), expected=f"{count} names of at most {length} characters"
+            )
         return tuple(words)
 
     def end(self) -> None:
         """Check that nothing but blank lines is left."""
         for line in self._stream:
             if line.strip():
-                raise self.error("more lines than expected", value=printable(line.decode("latin-1").strip()),
-                                 expected="end of file")
+                raise self.error(
+                    "more lines than expected", value=printable(line.decode("latin-1").strip()), expected="end of file"
+                )
             self.position += 1
 
     def _words(self, what: str, count: int) -> list[str]:

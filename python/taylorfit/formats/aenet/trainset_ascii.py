@@ -49,8 +49,12 @@ def read_trainset_ascii(path: str | PathLike[str]) -> TrainingSet:
         at = reader.position
         content = _read_structures(reader, n_structures, header["species"], setup_lengths, dialect)
         if len(content["atom_species"]) != n_atoms:
-            raise reader.error("number of atoms in the head contradicts the structures", at,
-                               value=n_atoms, expected=str(len(content["atom_species"])))
+            raise reader.error(
+                "number of atoms in the head contradicts the structures",
+                at,
+                value=n_atoms,
+                expected=str(len(content["atom_species"])),
+            )
         reader.end()
     training_set = TrainingSet(**header, **content)
     check_values(training_set, fspath(path))
@@ -85,8 +89,12 @@ def write_trainset_ascii(
     check_species_names(t.species)
     for name in t.names:
         if not name.isprintable() or not 0 < len(encode_text(name)) <= MAX_NAME:
-            raise InputError("a structure name has no text form", file=path, value=printable(name),
-                             expected=f"1 to {MAX_NAME} printable characters")
+            raise InputError(
+                "a structure name has no text form",
+                file=path,
+                value=printable(name),
+                expected=f"1 to {MAX_NAME} printable characters",
+            )
     with atomic_write(path, "wb", overwrite=overwrite) as stream:
         writer = _SetWriter(stream)
         if dialect == AENET:
@@ -142,7 +150,9 @@ def _write_structures(writer: TextRecordWriter, t: TrainingSet, dialect: str) ->
         for atom in atoms:
             values = t.descriptors[first[atom] : first[atom + 1]].tolist()
             lines += [
-                f"{species[atom]:12d}", list_directed(positions[atom]), list_directed(forces[atom]),
+                f"{species[atom]:12d}",
+                list_directed(positions[atom]),
+                list_directed(forces[atom]),
                 f"{len(values):12d}",
                 scientific(values)[0] + " " if dialect == AENET else list_directed(values),
             ]
@@ -167,9 +177,16 @@ def _read_aenet_header(reader: TextRecordReader) -> dict[str, Any]:
     n_structures = reader.integer("number of structures", 1)
     low, high, mean = map(float, reader.reals("energy range", 3, finite=False))
     return {
-        **scaling, "species": species, "atomic_energies": atomic_energies, "n_atoms": n_atoms,
-        "n_structures": n_structures, "energy_mean": mean, "energy_min": low, "energy_max": high,
-        "setups": None, "lengths": {},
+        **scaling,
+        "species": species,
+        "atomic_energies": atomic_energies,
+        "n_atoms": n_atoms,
+        "n_structures": n_structures,
+        "energy_mean": mean,
+        "energy_min": low,
+        "energy_max": high,
+        "setups": None,
+        "lengths": {},
     }
 
 
@@ -183,9 +200,16 @@ def _read_pytorch_header(reader: TextRecordReader) -> dict[str, Any]:
     mean, low, high = map(float, reader.reals("energy range", 3, finite=False))
     setups = read_setups(reader, species, {}) if reader.logical("has setups") else None
     return {
-        **scaling, "species": species, "atomic_energies": atomic_energies, "n_atoms": n_atoms,
-        "n_structures": n_structures, "energy_mean": mean, "energy_min": low, "energy_max": high,
-        "setups": setups, "lengths": {index: setup.n_feature for index, setup in enumerate(setups or ())},
+        **scaling,
+        "species": species,
+        "atomic_energies": atomic_energies,
+        "n_atoms": n_atoms,
+        "n_structures": n_structures,
+        "energy_mean": mean,
+        "energy_min": low,
+        "energy_max": high,
+        "setups": setups,
+        "lengths": {index: setup.n_feature for index, setup in enumerate(setups or ())},
     }
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ...model.descriptor import DescriptorSetup
 from ...errors import FormatError
+from ...model.descriptor import DescriptorSetup
 from ...model.trainset import TrainingSet
 from .records import RecordReader, printable
 from .setup_block import read_setup_block, read_species
@@ -55,7 +55,9 @@ def read_trainset(path: str | PathLike[str]) -> TrainingSet:
         shift = reader.real("energy shift")
         if n_structure > reader.remaining // (HEAD_SIZE + ATOM_SIZE):
             raise reader.error(
-                "file is too short for its number of structures", at, value=n_structure,
+                "file is too short for its number of structures",
+                at,
+                value=n_structure,
                 expected=f"at most {reader.remaining // (HEAD_SIZE + ATOM_SIZE)}",
             )
         segments, n_features = _scan(reader, n_structure, n_species)
@@ -177,7 +179,8 @@ def read_setups(
             raise reader.error(f"setup {index + 1}", at, value=setup.species, expected=symbol)
         if n_features.get(index, setup.n_feature) != setup.n_feature:
             raise reader.error(
-                f"setup of {symbol} has {setup.n_feature} functions", at,
+                f"setup of {symbol} has {setup.n_feature} functions",
+                at,
                 expected=f"{n_features[index]}, the length of its descriptors",
             )
         setups.append(setup)
@@ -252,6 +255,8 @@ def check_values(training_set: TrainingSet, path: str) -> None:
     if wrong.any():
         bad = int(wrong.argmax())
         raise FormatError(
-            f"number of species in {printable(t.names[bad])}", file=path, value=int(t.n_species_in[bad]),
+            f"number of species in {printable(t.names[bad])}",
+            file=path,
+            value=int(t.n_species_in[bad]),
             expected=f"1 to {len(t.species)}",
         )

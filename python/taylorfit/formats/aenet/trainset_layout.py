@@ -122,9 +122,7 @@ class StructureLayout:
             atoms["values"] = self._of_run(values, first, last)
         return payload
 
-    def unpack(
-        self, block: np.ndarray, positions: np.ndarray, forces: np.ndarray, values: np.ndarray
-    ) -> None:
+    def unpack(self, block: np.ndarray, positions: np.ndarray, forces: np.ndarray, values: np.ndarray) -> None:
         """Copy n structures into arrays shaped as for `pack`."""
         for field, first, last in self._runs:
             atoms = block[field]
@@ -144,9 +142,7 @@ class StructureLayout:
                 self._values_of[species] = slice(self.first_value[first], self.first_value[last])
             else:
                 n_feature = self.n_features[first]
-                self._values_of[species] = (
-                    self.first_value[atoms][:, np.newaxis] + np.arange(n_feature)
-                ).ravel()
+                self._values_of[species] = (self.first_value[atoms][:, np.newaxis] + np.arange(n_feature)).ravel()
         chosen = self._values_of[species]
         part = values[:, chosen] if isinstance(chosen, slice) else values.take(chosen, axis=1)
         return part.reshape(len(values), -1, int(self.n_features[self.atom_species == species][0]))

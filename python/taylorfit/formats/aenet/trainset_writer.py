@@ -17,8 +17,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ...model.descriptor import DescriptorSetup, RunningStatistics
 from ...errors import InputError
+from ...model.descriptor import DescriptorSetup, RunningStatistics
 from ...model.trainset import TrainingSet
 from ...tools.atomic_write import atomic_write
 from .records import RecordWriter, encode_text, printable
@@ -34,9 +34,7 @@ _WRITE_BLOCK = 1 << 20  # small enough to stay in the cache between filling and 
 _MAX_LAYOUTS = 512
 
 
-def write_trainset(
-    path: str | PathLike[str], training_set: TrainingSet, *, overwrite: bool = True
-) -> None:
+def write_trainset(path: str | PathLike[str], training_set: TrainingSet, *, overwrite: bool = True) -> None:
     """Write a training set with its footer as it stands; `read_trainset` gives back the same.
 
     Raises
@@ -49,8 +47,15 @@ def write_trainset(
     n_features = np.zeros(len(t.species), dtype=np.int64)
     n_features[present] = t.first_value[first + 1] - t.first_value[first]
     writer = TrainsetWriter(
-        path, t.species, t.atomic_energies, t.setups, n_features=n_features,
-        normalised=t.normalised, scale=t.scale, shift=t.shift, overwrite=overwrite,
+        path,
+        t.species,
+        t.atomic_energies,
+        t.setups,
+        n_features=n_features,
+        normalised=t.normalised,
+        scale=t.scale,
+        shift=t.shift,
+        overwrite=overwrite,
     )
     with writer:
         writer.set_statistics(t.setups)
@@ -64,7 +69,9 @@ def write_trainset(
             atoms = slice(t.first_atom[run[0]], t.first_atom[run[-1] + 1])
             values = slice(t.first_value[atoms.start], t.first_value[atoms.stop])
             writer.add_many(
-                [t.names[s] for s in run], n_species_in, t.energy[run[0] : run[-1] + 1],
+                [t.names[s] for s in run],
+                n_species_in,
+                t.energy[run[0] : run[-1] + 1],
                 np.frombuffer(raw, dtype=t.atom_species.dtype),
                 t.positions[atoms].reshape(len(run), -1, 3),
                 t.forces[atoms].reshape(len(run), -1, 3),
@@ -121,7 +128,8 @@ class TrainsetWriter:
         if self.setups is not None:
             if tuple(setup.species for setup in self.setups) != self.species:
                 raise InputError(
-                    "setups do not belong to the species", file=path,
+                    "setups do not belong to the species",
+                    file=path,
                     value=" ".join(setup.species for setup in self.setups),
                     expected=" ".join(self.species),
                 )
@@ -152,10 +160,7 @@ class TrainsetWriter:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         if error is None:
             try:
@@ -177,8 +182,12 @@ class TrainsetWriter:
     ) -> None:
         """Write one structure; shapes as in `add_many` without the first axis."""
         self.add_many(
-            [name], n_species_in, np.array([energy]), atom_species,
-            np.asarray(positions)[np.newaxis], np.asarray(forces)[np.newaxis],
+            [name],
+            n_species_in,
+            np.array([energy]),
+            atom_species,
+            np.asarray(positions)[np.newaxis],
+            np.asarray(forces)[np.newaxis],
             np.asarray(descriptors).reshape(1, -1),
         )
 
@@ -238,9 +247,7 @@ class TrainsetWriter:
         self.setups = None if setups is None else tuple(setups)
         self._statistics = None
 
-    def _check(
-        self, names: Sequence[str], atom_species: np.ndarray, arrays: tuple[np.ndarray, ...]
-    ) -> None:
+    def _check(self, names: Sequence[str], atom_species: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
         n, n_atom = len(names), len(atom_species)
         where = printable(names[0]) if n else "structure"
         if n_atom == 0 or atom_species.min() < 0 or atom_species.max() >= len(self.species):
@@ -249,9 +256,7 @@ class TrainsetWriter:
         shapes = ((n,), (n, n_atom, 3), (n, n_atom, 3), (n, n_value))
         for what, array, shape in zip(("energies", "positions", "forces", "descriptors"), arrays, shapes):
             if array.shape != shape:
-                raise InputError(
-                    f"{where}: {what} have shape {array.shape}", file=self.path, expected=str(shape)
-                )
+                raise InputError(f"{where}: {what} have shape {array.shape}", file=self.path, expected=str(shape))
             if not all_finite(array):
                 bad = int(np.argwhere(~np.isfinite(array))[0][0])
                 raise InputError(f"{printable(names[bad])}: {what} are not finite", file=self.path)
@@ -302,8 +307,8 @@ class TrainsetWriter:
     def _write_footer(self) -> None:
         if not 0 < self.n_structures <= MAX_COUNT or self.n_atoms > MAX_COUNT:
             raise InputError(
-                "training set is not written: it has "
-                f"{self.n_structures} structures with {self.n_atoms} atoms", file=self.path,
+                f"training set is not written: it has {self.n_structures} structures with {self.n_atoms} atoms",
+                file=self.path,
                 expected=f"1 to {MAX_COUNT}",
             )
         writer = RecordWriter(self._stream)

@@ -48,9 +48,7 @@ def read_frames(path: str) -> Iterator[Atoms]:
         from ase.io import iread
         from ase.io.formats import filetype
     except ImportError as error:
-        raise InputError(
-            "ASE is needed to read files other than XSF", file=path, expected="ASE installed"
-        ) from error
+        raise InputError("ASE is needed to read files other than XSF", file=path, expected="ASE installed") from error
     kind = "unknown"
     n_frames = 0
     try:
@@ -59,8 +57,7 @@ def read_frames(path: str) -> Iterator[Atoms]:
         kind = filetype(absolute)
         if kind == "xsf":
             raise FormatError(
-                "unusable XSF file", file=path,
-                expected="an uncompressed file with a PRIMCOORD or ATOMS section",
+                "unusable XSF file", file=path, expected="an uncompressed file with a PRIMCOORD or ATOMS section"
             )
         if kind in ("xyz", "extxyz"):
             _check_xyz(path)
@@ -75,12 +72,10 @@ def read_frames(path: str) -> Iterator[Atoms]:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         task = "recognise the file" if kind == "unknown" else f"read frame {n_frames} as {kind!r}"
         raise FormatError(
-            f"ASE cannot {task} ({reason})", file=path,
-            expected="an undamaged file of a kind that ASE reads, or XSF",
+            f"ASE cannot {task} ({reason})", file=path, expected="an undamaged file of a kind that ASE reads, or XSF"
         ) from error
     if n_frames == 0:
-        raise FormatError(f"no structures (read by ASE as {kind!r})", file=path,
-                          expected="at least one frame")
+        raise FormatError(f"no structures (read by ASE as {kind!r})", file=path, expected="at least one frame")
 
 
 def structure_from_atoms(
@@ -145,10 +140,10 @@ def structure_from_atoms(
         forces=None if forces is None else _finite(forces, (len(atoms), 3), "forces", name),
         stress=stress,
         cohesive_energy=(
-            None if cohesive_energy is None else float(_finite(cohesive_energy, (), "cohesive energy", name))),
+            None if cohesive_energy is None else float(_finite(cohesive_energy, (), "cohesive energy", name))
+        ),
         weight=1.0 if weight is None else float(_finite(weight, (), "weight", name)),
-        force_weights=(
-            None if force_weights is None else _finite(force_weights, (len(atoms),), "force weights", name)),
+        force_weights=(None if force_weights is None else _finite(force_weights, (len(atoms),), "force weights", name)),
         name=name,
     )
 
@@ -166,8 +161,7 @@ def _finite(values: Any, shape: tuple[int, ...], what: str, name: str) -> np.nda
             raise TypeError
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise FormatError(f"{what} not numeric", file=name, value=values,
-                          expected="finite numbers") from None
+        raise FormatError(f"{what} not numeric", file=name, value=values, expected="finite numbers") from None
     if shape == () and array.size == 1:
         array = array.reshape(())
     if array.shape != shape:
@@ -175,8 +169,9 @@ def _finite(values: Any, shape: tuple[int, ...], what: str, name: str) -> np.nda
     if not np.isfinite(array).all():
         place = np.argwhere(~np.isfinite(array))[0]
         owner = f" of atom {place[0] + 1}" if what in ("positions", "forces") else ""
-        raise FormatError(f"{what}{owner} not finite", file=name, value=float(array[tuple(place)]),
-                          expected="finite numbers")
+        raise FormatError(
+            f"{what}{owner} not finite", file=name, value=float(array[tuple(place)]), expected="finite numbers"
+        )
     return array
 
 
@@ -211,8 +206,10 @@ def _check_cell(cell: np.ndarray, pbc: tuple[bool, ...], name: str) -> None:
         # The Gram determinant is the square of the relative length, area or volume.
         if not np.linalg.det(unit @ unit.T) > _SINGULAR**2:
             raise FormatError(
-                "periodic, but the lattice vectors are zero or linearly dependent", file=name,
-                value=cell.tolist(), expected="independent vectors, or pbc=\"F F F\"",
+                "periodic, but the lattice vectors are zero or linearly dependent",
+                file=name,
+                value=cell.tolist(),
+                expected='independent vectors, or pbc="F F F"',
             )
 
 
@@ -236,18 +233,27 @@ def _check_xyz(path: str) -> None:
                 continue
             if blank:
                 raise FormatError(
-                    "blank line between frames (what follows would be lost)", file=path,
-                    line=blank, expected="no blank line before further frames",
+                    "blank line between frames (what follows would be lost)",
+                    file=path,
+                    line=blank,
+                    expected="no blank line before further frames",
                 )
             word = line.strip()
             if not (word.isascii() and word.isdigit()) or len(word) > 9:
-                raise FormatError("no number of atoms", file=path, line=number, value=word,
-                                  expected="a line with the number of atoms of the frame")
+                raise FormatError(
+                    "no number of atoms",
+                    file=path,
+                    line=number,
+                    value=word,
+                    expected="a line with the number of atoms of the frame",
+                )
             start, wanted = number, int(word) + 1
             for _ in range(wanted):
                 if not file.readline():
                     raise FormatError(
                         f"truncated frame: {max(number - start - 1, 0)} of {wanted - 1} atoms",
-                        file=path, line=start, expected=f"{wanted - 1} atom lines",
+                        file=path,
+                        line=start,
+                        expected=f"{wanted - 1} atom lines",
                     )
                 number += 1

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...model.structure import Structure
-from .ase_frames import COHESIVE_KEY
 from ...tools.atomic_write import atomic_write
+from .ase_frames import COHESIVE_KEY
 
 
 def write_extxyz(path: str | PathLike[str], structures: Iterable[Structure], *, overwrite: bool = True) -> int:
@@ -62,8 +62,11 @@ def format_frame(structure: Structure) -> str:
     pairs.append('pbc="{} {} {}"'.format(*("T" if p else "F" for p in structure.pbc)))
     parts = [values, structure.cell, structure.energy, structure.cohesive_energy, structure.stress]
     if not structure.symbols or not all(np.isfinite(part).all() for part in parts if part is not None):
-        raise InputError("no atoms, or a number that is not finite", file=structure.name or None,
-                         expected="a structure that has an extended XYZ form")
+        raise InputError(
+            "no atoms, or a number that is not finite",
+            file=structure.name or None,
+            expected="a structure that has an extended XYZ form",
+        )
     lines = [str(structure.n_atoms), " ".join(pairs)]
     lines += [f"{symbol:2s} {_row(row)}" for symbol, row in zip(structure.symbols, values)]
     return "\n".join(lines) + "\n"

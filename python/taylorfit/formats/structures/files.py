@@ -29,10 +29,7 @@ _PEEK_BYTES = 16384
 
 
 def expand_patterns(
-    entries: Iterable[Entry],
-    base_dir: str | PathLike[str] = ".",
-    *,
-    listed_in: str | PathLike[str] | None = None,
+    entries: Iterable[Entry], base_dir: str | PathLike[str] = ".", *, listed_in: str | PathLike[str] | None = None
 ) -> list[str]:
     """Return the files that paths and patterns (`data/*.xsf`, `runs/**/OUTCAR`) stand for.
 
@@ -79,7 +76,10 @@ def expand_patterns(
             raise InputError(f"unusable pattern ({error})", file=listed_in, line=line, value=text)
         if not found:
             raise InputError(
-                "pattern matches no file", file=listed_in, line=line, value=text,
+                "pattern matches no file",
+                file=listed_in,
+                line=line,
+                value=text,
                 expected=f"a pattern of files in {os.path.dirname(path) or os.curdir}",
             )
         matches = [name + selection for name in found]
@@ -127,9 +127,7 @@ def read_structures(
     """
     name, selection = split_selection(fsdecode(path))
     if _is_xsf(name):
-        structure = parse_xsf(
-            read_bytes(name), name, require_energy=require_energy, require_forces=require_forces
-        )
+        structure = parse_xsf(read_bytes(name), name, require_energy=require_energy, require_forces=require_forces)
         for _, only in _select([(0, structure)], name, selection):
             yield only
         return
@@ -164,16 +162,11 @@ def read_structure_files(
     """
     for path in expand_patterns(entries, base_dir, listed_in=listed_in):
         yield from read_structures(
-            path,
-            require_energy=require_energy,
-            require_forces=require_forces,
-            force_consistent=force_consistent,
+            path, require_energy=require_energy, require_forces=require_forces, force_consistent=force_consistent
         )
 
 
-def require_species(
-    structure: Structure, species: Sequence[str], message: str = "unknown species"
-) -> None:
+def require_species(structure: Structure, species: Sequence[str], message: str = "unknown species") -> None:
     """Refuse a structure with atoms of other species.
 
     Raises
@@ -184,8 +177,11 @@ def require_species(
     for symbol in structure.symbols:
         if symbol not in species:
             raise InputError(
-                message, file=structure.name or None, line=_line_of_symbol(structure.name, symbol),
-                value=symbol, expected=f"one of {' '.join(species)}",
+                message,
+                file=structure.name or None,
+                line=_line_of_symbol(structure.name, symbol),
+                value=symbol,
+                expected=f"one of {' '.join(species)}",
             )
 
 
@@ -204,9 +200,7 @@ def _is_xsf(name: str) -> bool:
         with open(name, "rb") as file:
             return XSF_KEYWORD.search(file.read(_PEEK_BYTES)) is not None
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name
-        ) from error
+        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name) from error
 
 
 def split_selection(text: str) -> tuple[str, str]:
@@ -217,9 +211,7 @@ def split_selection(text: str) -> tuple[str, str]:
     return match[1], "@" + match[2]
 
 
-def _select(
-    frames: Iterable[tuple[int, Any]], name: str, selection: str
-) -> Iterator[tuple[int, Any]]:
+def _select(frames: Iterable[tuple[int, Any]], name: str, selection: str) -> Iterator[tuple[int, Any]]:
     """Yield the (number, frame) pairs in `selection` (empty or `@...`), lazily if possible."""
     parts = [int(part) if part else None for part in selection[1:].split(":")]
     if not selection:
@@ -239,19 +231,20 @@ def _select(
         empty = False
         yield pair
     if empty and selection:
-        raise InputError("no frame selected", file=name, value=selection,
-                         expected="a selection of existing frames")
+        raise InputError("no frame selected", file=name, value=selection, expected="a selection of existing frames")
 
 
-def _check_file(
-    path: str, text: str, listed_in: str | PathLike[str] | None, line: int | None
-) -> None:
+def _check_file(path: str, text: str, listed_in: str | PathLike[str] | None, line: int | None) -> None:
     if "\0" in path or not os.path.exists(path):
-        raise InputError("no such file", file=listed_in, line=line, value=text,
-                         expected="an existing file")
+        raise InputError("no such file", file=listed_in, line=line, value=text, expected="an existing file")
     if os.path.isdir(path):
-        raise InputError("is a directory", file=listed_in, line=line, value=text,
-                         expected=f"a file, or a pattern such as {text.rstrip('/')}/*.xsf")
+        raise InputError(
+            "is a directory",
+            file=listed_in,
+            line=line,
+            value=text,
+            expected=f"a file, or a pattern such as {text.rstrip('/')}/*.xsf",
+        )
 
 
 def natural_key(path: str) -> tuple[Sequence[Any], str]:

@@ -20,16 +20,22 @@ from ...model.structure import VOIGT, VOIGT_ELEMENTS, Structure
 from ...tools.atomic_write import atomic_write
 from ...tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
 from .xsf_sections import (
-    ATOM_LINE, CELL_KEYWORDS, FORCE_WEIGHTS_COMMENT, FORCE_WEIGHTS_FORM, MIN_RELATIVE_VOLUME, PHRASES, STRESS_COMMENT,
-    WEIGHT_COMMENT, Sections, is_symbol,
+    ATOM_LINE,
+    CELL_KEYWORDS,
+    FORCE_WEIGHTS_COMMENT,
+    FORCE_WEIGHTS_FORM,
+    MIN_RELATIVE_VOLUME,
+    PHRASES,
+    STRESS_COMMENT,
+    WEIGHT_COMMENT,
+    Sections,
+    is_symbol,
 )
 
 _AXES = "xyz"
 
 
-def read_xsf(
-    path: str | PathLike[str], *, require_energy: bool = False, require_forces: bool = False
-) -> Structure:
+def read_xsf(path: str | PathLike[str], *, require_energy: bool = False, require_forces: bool = False) -> Structure:
     """Read one structure from an XSF file in the dialect of ænet.
 
     Parameters
@@ -56,15 +62,10 @@ def read_xsf(
     InputError
         if the file cannot be read at all.
     """
-    return parse_xsf(
-        read_bytes(path), fsdecode(path),
-        require_energy=require_energy, require_forces=require_forces,
-    )
+    return parse_xsf(read_bytes(path), fsdecode(path), require_energy=require_energy, require_forces=require_forces)
 
 
-def parse_xsf(
-    content: bytes, name: str, *, require_energy: bool = False, require_forces: bool = False
-) -> Structure:
+def parse_xsf(content: bytes, name: str, *, require_energy: bool = False, require_forces: bool = False) -> Structure:
     """Return the structure in the `content` of an XSF file; see :func:`read_xsf`.
 
     `name` is the file named in errors and becomes the name of the structure.
@@ -90,7 +91,10 @@ def parse_xsf(
         _no_energy(lines, name)
     if require_forces and forces is None:
         raise FormatError(
-            "no forces", file=name, line=start + 1, value=lines[start].strip(),
+            "no forces",
+            file=name,
+            line=start + 1,
+            value=lines[start].strip(),
             expected="atom lines of the form symbol x y z Fx Fy Fz",
         )
     periodic = found.cell is not None
@@ -124,11 +128,7 @@ def line_of_symbol(content: bytes, name: str, symbol: str) -> int | None:
 
 
 def write_xsf(
-    path: str | PathLike[str],
-    structure: Structure,
-    comments: Iterable[str] = (),
-    *,
-    overwrite: bool = True,
+    path: str | PathLike[str], structure: Structure, comments: Iterable[str] = (), *, overwrite: bool = True
 ) -> None:
     """Write `structure` to an XSF file in the dialect of ænet; see :func:`format_xsf`.
 
@@ -175,7 +175,9 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         # ... or as a stress or weights
         for line in comment.splitlines():
             line = STRESS_COMMENT.sub("# Stress =", f"# {line}".rstrip())
-            lines.append(FORCE_WEIGHTS_COMMENT.sub("# Force weights in column 8", WEIGHT_COMMENT.sub("# Weight =", line)))
+            lines.append(
+                FORCE_WEIGHTS_COMMENT.sub("# Force weights in column 8", WEIGHT_COMMENT.sub("# Weight =", line))
+            )
     if structure.energy is not None:
         lines.append(f"# total energy = {float(structure.energy)!r} eV")
     if structure.cohesive_energy is not None:
@@ -214,10 +216,7 @@ def _check_writable_structure(structure: Structure) -> None:
         raise InputError("no atoms to write to XSF", file=file, expected="at least one atom")
     for symbol in set(structure.symbols):
         if not (1 <= len(symbol) <= 2 and is_symbol(symbol)):
-            raise InputError(
-                "symbol has no XSF form", file=file, value=symbol,
-                expected="one or two letters or digits",
-            )
+            raise InputError("symbol has no XSF form", file=file, value=symbol, expected="one or two letters or digits")
     for what in ("positions", "cell", "forces", "stress", "energy", "cohesive_energy"):
         values = getattr(structure, what)
         if values is not None and not np.isfinite(values).all():
@@ -227,14 +226,14 @@ def _check_writable_structure(structure: Structure) -> None:
             edges = np.prod(np.linalg.norm(structure.cell, axis=1))
             if not 0.0 < MIN_RELATIVE_VOLUME * edges < structure.volume < np.inf:
                 raise InputError(
-                    "periodic, but the cell has no volume; no XSF form", file=file,
-                    value=structure.cell.tolist(), expected="three independent lattice vectors",
+                    "periodic, but the cell has no volume; no XSF form",
+                    file=file,
+                    value=structure.cell.tolist(),
+                    expected="three independent lattice vectors",
                 )
 
 
-def _atoms(
-    rows: list[list[str]], lines: list[str], start: int, name: str
-) -> tuple[tuple[str, ...], np.ndarray]:
+def _atoms(rows: list[list[str]], lines: list[str], start: int, name: str) -> tuple[tuple[str, ...], np.ndarray]:
     """Return symbols and (n_atom, 3 or 6) positions and forces of the atom lines `rows`."""
     if len(rows[-1]) < 4:
         # First, because a file cut in its last line would look like forces on some atoms.
@@ -253,52 +252,57 @@ def _atoms(
                 return symbols, values
     except ValueError:
         pass
-    checked = [
-        _checked_atom(row, n_columns, number, start, name) for number, row in enumerate(rows)
-    ]
+    checked = [_checked_atom(row, n_columns, number, start, name) for number, row in enumerate(rows)]
     return symbols, np.array(checked)
 
 
-def _checked_atom(
-    row: list[str], n_columns: int, number: int, start: int, name: str
-) -> list[float]:
+def _checked_atom(row: list[str], n_columns: int, number: int, start: int, name: str) -> list[float]:
     """Return the numbers of one atom line; the slow way, which finds what is wrong."""
     line, atom = start + number + 1, number + 1
     if not is_symbol(row[0][:2]):
         raise FormatError(
-            "not an atom line", file=name, line=line, value=" ".join(row),
+            "not an atom line",
+            file=name,
+            line=line,
+            value=" ".join(row),
             expected=f"{ATOM_LINE}, or a blank line after the last atom",
         )
     starred = next((word for word in row[1:n_columns] if "*" in word), None)
     if starred is not None:
         raise FormatError(
-            f"atom {atom} has a number lost to Fortran overflow", file=name, line=line,
-            value=starred, expected="a number",
+            f"atom {atom} has a number lost to Fortran overflow",
+            file=name,
+            line=line,
+            value=starred,
+            expected="a number",
         )
     if len(row) < 4:
-        raise FormatError(
-            "not an atom line", file=name, line=line, value=" ".join(row), expected=ATOM_LINE
-        )
+        raise FormatError("not an atom line", file=name, line=line, value=" ".join(row), expected=ATOM_LINE)
     values = []
     for column, word in enumerate(row[1:n_columns]):
         value = fortran_number(word)
         if value is None:
             what = f"{'position' if column < 3 else 'force'} {_AXES[column % 3]} of atom {atom}"
             raise FormatError(
-                f"{what} {number_complaint(word)}", file=name, line=line, value=word,
-                expected="a finite number",
+                f"{what} {number_complaint(word)}", file=name, line=line, value=word, expected="a finite number"
             )
         values.append(value)
     if len(values) < n_columns - 1:
         raise FormatError(
             f"forces on some atoms only: atom {atom} has none, the last atom has",
-            file=name, line=line, value=" ".join(row), expected="symbol x y z Fx Fy Fz",
+            file=name,
+            line=line,
+            value=" ".join(row),
+            expected="symbol x y z Fx Fy Fz",
         )
     forces = [fortran_number(word) for word in row[4:7]] if n_columns == 4 else []
     if len(forces) == 3 and None not in forces:
         raise FormatError(
             f"forces on some atoms only: atom {atom} has forces, the last atom has none",
-            file=name, line=line, value=" ".join(row), expected="forces on all atoms or on none",
+            file=name,
+            line=line,
+            value=" ".join(row),
+            expected="forces on all atoms or on none",
         )
     return values
 
@@ -308,7 +312,10 @@ def _no_energy(lines: list[str], name: str) -> NoReturn:
     for index, line in enumerate(lines):
         if "total energy" in line.lower():
             raise FormatError(
-                "no energy (ænet knows it in lower case only)", file=name, line=index + 1,
-                value=line.strip(), expected=expected,
+                "no energy (ænet knows it in lower case only)",
+                file=name,
+                line=index + 1,
+                value=line.strip(),
+                expected=expected,
             )
     raise FormatError("no energy", file=name, expected=expected)

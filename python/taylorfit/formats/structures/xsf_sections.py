@@ -31,7 +31,24 @@ _STRESS_UNITS = frozenset(
     f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
 )
 _FOREIGN_UNITS = frozenset(
-    "ha hartree hartrees eh ry rydberg rydbergs a.u. au mev kev kcal/mol kj/mol kcal kj j".split()
+    [
+        "ha",
+        "hartree",
+        "hartrees",
+        "eh",
+        "ry",
+        "rydberg",
+        "rydbergs",
+        "a.u.",
+        "au",
+        "mev",
+        "kev",
+        "kcal/mol",
+        "kj/mol",
+        "kcal",
+        "kj",
+        "j",
+    ]
 )
 _WHOLE_LINE_KEYWORDS = ("PRIMVEC", "PRIMCOORD", "ATOMS", "ANIMSTEPS")
 
@@ -54,9 +71,7 @@ class Sections:
     skipped: list[int] = field(default_factory=list)
 
     def fail(self, index: int | None, message: str, **details: object) -> NoReturn:
-        raise FormatError(
-            message, file=self.name, line=None if index is None else index + 1, **details
-        )
+        raise FormatError(message, file=self.name, line=None if index is None else index + 1, **details)
 
     def read_sections(self, lines: list[str], index: int) -> int | None:
         """Read from `lines[index]` on; return the index of the first atom line, if any.
@@ -102,25 +117,23 @@ class Sections:
         for skipped in self.skipped:
             if _looks_like_atom(lines[skipped], numbered):
                 self.fail(
-                    index, "blank line inside the atoms (ænet would drop the atoms after it)",
-                    value=lines[skipped].strip(), expected="atom lines without blank lines between",
+                    index,
+                    "blank line inside the atoms (ænet would drop the atoms after it)",
+                    value=lines[skipped].strip(),
+                    expected="atom lines without blank lines between",
                 )
         if again is not None:
-            self.fail(
-                again - 1, "second set of atoms (an animated XSF file?)",
-                expected="one structure per file",
-            )
+            self.fail(again - 1, "second set of atoms (an animated XSF file?)", expected="one structure per file")
 
     def check(self, n_atoms: int) -> None:
         """Check the sections against each other and against the number of atom lines."""
         if self.count is not None and self.count != n_atoms:
-            kind = "blank line inside the atoms or truncated file" if n_atoms < self.count else (
-                "too many atom lines"
-            )
+            kind = "blank line inside the atoms or truncated file" if n_atoms < self.count else ("too many atom lines")
             self.fail(
                 self.count_line,
                 f"the count line says {self.count} atoms but {n_atoms} follow ({kind})",
-                value=self.count, expected=f"{n_atoms}, or {self.count} atom lines",
+                value=self.count,
+                expected=f"{n_atoms}, or {self.count} atom lines",
             )
         if self.cell is None and self.declared:
             self.fail(
@@ -143,10 +156,7 @@ class Sections:
             complaint = number_complaint(words[0])
             self.fail(index, f"{phrase} {complaint}", value=words[0], expected=expected)
         if len(words) > 1 and words[1].strip("()[];").lower() in _FOREIGN_UNITS:
-            self.fail(
-                index, f"{phrase} is not in eV", value=words[1],
-                expected="energies in eV and forces in eV/Å",
-            )
+            self.fail(index, f"{phrase} is not in eV", value=words[1], expected="energies in eV and forces in eV/Å")
         return value
 
     def _stress(self, line: str, index: int) -> list[float]:
@@ -174,8 +184,12 @@ class Sections:
         for number, row in enumerate(rows):
             value = fortran_number(row[7]) if len(row) > 7 else None
             if value is None or value < 0:
-                self.fail(start + number, "no weight of the force in column 8", value=" ".join(row),
-                          expected=f"symbol x y z Fx Fy Fz weight, weight ≥ 0 ('{FORCE_WEIGHTS_FORM}')")
+                self.fail(
+                    start + number,
+                    "no weight of the force in column 8",
+                    value=" ".join(row),
+                    expected=f"symbol x y z Fx Fy Fz weight, weight ≥ 0 ('{FORCE_WEIGHTS_FORM}')",
+                )
             weights.append(value)
         return weights
 
@@ -190,21 +204,22 @@ class Sections:
                 wrong = next((w for w, v in zip(words, vector) if v is None), " ".join(words))
                 reason = number_complaint(wrong) if None in vector else "is missing or incomplete"
                 self.fail(
-                    min(row, len(lines) - 1), f"lattice vector {row - index} {reason}", value=wrong,
+                    min(row, len(lines) - 1),
+                    f"lattice vector {row - index} {reason}",
+                    value=wrong,
                     expected="three lines of three numbers directly after PRIMVEC",
                 )
             cell.append(vector)
         (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell
-        volume = abs(
-            ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
-        )
+        volume = abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
         edges = 1.0
         for x, y, z in cell:
             edges *= (x * x + y * y + z * z) ** 0.5
         # Written so that overflow (inf, nan) counts as singular, too.
         if not 0.0 < MIN_RELATIVE_VOLUME * edges < volume < float("inf"):
             self.fail(
-                index, f"the lattice vectors are linearly dependent (volume {volume:g} Å³)",
+                index,
+                f"the lattice vectors are linearly dependent (volume {volume:g} Å³)",
                 expected="three independent vectors",
             )
         self.cell = cell
@@ -214,8 +229,10 @@ class Sections:
         words = line.split()
         if not words or not (words[0].isascii() and words[0].isdigit()) or len(words[0]) > 9:
             self.fail(
-                min(index + 1, len(lines) - 1), "no number of atoms after PRIMCOORD",
-                value=line.strip(), expected="a line '<number of atoms> 1'",
+                min(index + 1, len(lines) - 1),
+                "no number of atoms after PRIMCOORD",
+                value=line.strip(),
+                expected="a line '<number of atoms> 1'",
             )
         self.count, self.count_line = int(words[0]), index + 1
         return self._atoms_from(lines, index + 2, "PRIMCOORD")
@@ -223,7 +240,8 @@ class Sections:
     def _atoms_from(self, lines: list[str], index: int, keyword: str) -> int:
         if index >= len(lines) or not lines[index].strip():
             self.fail(
-                min(index, len(lines) - 1), f"no atoms after {keyword}",
+                min(index, len(lines) - 1),
+                f"no atoms after {keyword}",
                 expected=f"{ATOM_LINE}, without a blank line before",
             )
         return index
@@ -235,14 +253,9 @@ class Sections:
         if first in CELL_KEYWORDS.values() and len(words) == 1:
             self.declared, self.declared_line = first, index
         elif first == "ANIMSTEPS" and words[1:] != ["1"]:
-            self.fail(
-                index, "animated XSF file", value=line.strip(), expected="one structure per file"
-            )
+            self.fail(index, "animated XSF file", value=line.strip(), expected="one structure per file")
         elif first.upper() in _WHOLE_LINE_KEYWORDS and first != first.upper() and len(words) <= 2:
-            self.fail(
-                index, "keyword in lower case (ænet does not know it)", value=first,
-                expected=first.upper(),
-            )
+            self.fail(index, "keyword in lower case (ænet does not know it)", value=first, expected=first.upper())
         self.skipped.append(index)
 
 

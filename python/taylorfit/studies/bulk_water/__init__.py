@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ...analysis.scan_groups import Cells
 from ...examples import example_files
 from ...formats.csv_table import read_table
-from ...settings.md import read_md_input
 from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
 from ...formats.structures.files import expand_patterns, read_structures
 from ...md.analysis import highest_peak, pair_counts, radial_distribution
 from ...plotting.rdf import Rdf, rdf_curves
 from ...reporting.document import Document, Section
-from ...analysis.scan_groups import Cells
+from ...settings.md import read_md_input
 from ..data import TRAINING, place_with_held_out
 from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import MODES_SHOWN, md_step, predict_step, scan_file, scan_step, trainings
@@ -38,8 +38,12 @@ def place_data(data: Path | None) -> None:
 
 def steps(scale: str) -> list[Step]:
     """Modes, predictions, dynamics, and copies per structure."""
-    return [scan_step("modes", scale), *(predict_step(shown, scale) for shown in MODES_SHOWN), md_step("md", scale),
-            scan_step("copies", scale)]
+    return [
+        scan_step("modes", scale),
+        *(predict_step(shown, scale) for shown in MODES_SHOWN),
+        md_step("md", scale),
+        scan_step("copies", scale),
+    ]
 
 
 def reference_rdf(scale: str) -> list[Rdf]:
@@ -60,25 +64,49 @@ def reference_rdf(scale: str) -> list[Rdf]:
 def paper_rows(rows: list[Cells], scale: str, reference: list[Rdf]) -> list[PaperRow]:
     """Numbers of section III C, and here (best / median over the seeds)."""
     energy = of_mode(rows, "energy")
-    other = ("another functional and trajectory (333 K, near in time), 240 instead of 630 structures "
-             "trained on (or fewer: --quick), epochs not given in the paper")
-    found = [PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, FORCE_NORM, ".3f"), f"Here {other}."),
-             PaperRow("energy RMSE, energies alone, meV/atom", "2.6", two(energy, ENERGY_RMSE, ".2f"),
-                      "Energies of the frames here have a spread of 3.4 meV/atom and a resolution of 0.01.")]
+    other = (
+        "another functional and trajectory (333 K, near in time), 240 instead of 630 structures "
+        "trained on (or fewer: --quick), epochs not given in the paper"
+    )
+    found = [
+        PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, FORCE_NORM, ".3f"), f"Here {other}."),
+        PaperRow(
+            "energy RMSE, energies alone, meV/atom",
+            "2.6",
+            two(energy, ENERGY_RMSE, ".2f"),
+            "Energies of the frames here have a spread of 3.4 meV/atom and a resolution of 0.01.",
+        ),
+    ]
     for multiple in sorted({row["multiple_a"] for row in of_mode(rows, "taylor")}, key=float):
         taylor = of_mode(rows, "taylor", multiple_a=multiple)
         error, gain = PAPER.get(multiple, (DASH, DASH))
-        found.append(PaperRow(f"Taylor, a = {multiple}: mean |F − F_ref|, eV/Å, and improvement", f"{error} ({gain})",
-                              f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})",
-                              f"δ 0.01 Å in both; {other}."))
+        found.append(
+            PaperRow(
+                f"Taylor, a = {multiple}: mean |F − F_ref|, eV/Å, and improvement",
+                f"{error} ({gain})",
+                f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})",
+                f"δ 0.01 Å in both; {other}.",
+            )
+        )
         if multiple == "36":
-            found.append(PaperRow("Taylor, a = 36: energy RMSE, meV/atom", "2.1 (19 %)",
-                                  f"{two(taylor, ENERGY_RMSE, '.2f')} ({relative_change(taylor, energy, ENERGY_RMSE)})",
-                                  other + "."))
+            found.append(
+                PaperRow(
+                    "Taylor, a = 36: energy RMSE, meV/atom",
+                    "2.1 (19 %)",
+                    f"{two(taylor, ENERGY_RMSE, '.2f')} ({relative_change(taylor, energy, ENERGY_RMSE)})",
+                    other + ".",
+                )
+            )
     for mode in ("centred", "directional", "exact"):
         own = of_mode(rows, mode)
-        found.append(PaperRow(f"{mode}: mean |F − F_ref|, eV/Å, and improvement", DASH,
-                              f"{two(own, FORCE_NORM, '.3f')} ({relative_change(own, energy, FORCE_NORM)})", "Not in the paper."))
+        found.append(
+            PaperRow(
+                f"{mode}: mean |F − F_ref|, eV/Å, and improvement",
+                DASH,
+                f"{two(own, FORCE_NORM, '.3f')} ({relative_change(own, energy, FORCE_NORM)})",
+                "Not in the paper.",
+            )
+        )
     return [*found, *_md_rows(scale, reference)]
 
 
@@ -88,18 +116,29 @@ def _md_rows(scale: str, reference: list[Rdf]) -> list[PaperRow]:
     if starts is None or curves is None:
         return []
     table = read_table(starts)
-    peaks = {curve.label: highest_peak(curve.r, curve.g)
-             for curve in [*reference, *rdf_curves(read_table(curves))]
-             if curve.pair == "O-O"}
+    peaks = {
+        curve.label: highest_peak(curve.r, curve.g)
+        for curve in [*reference, *rdf_curves(read_table(curves))]
+        if curve.pair == "O-O"
+    }
     words = "; ".join(f"{label} {height:.2f} at {r:.2f} Å" for label, (r, height) in peaks.items())
     return [
-        PaperRow("NVT with energies alone", "unstable", walks_words(table, "energy", "temperature_K", ".0f", "K"),
-                 "64 molecules at 333 K here, 128 at 300 K there: frames of the reference to "
-                 "compare with are of that temperature."),
-        PaperRow("NVT with Taylor training", "stable",
-                 walks_words(table, "taylor", "temperature_K", ".0f", "K"), "As above."),
-        PaperRow("first O–O peak", "improved by Taylor training (fig. 8)", words,
-                 "The reference are the frames trained on, not dynamics of another group."),
+        PaperRow(
+            "NVT with energies alone",
+            "unstable",
+            walks_words(table, "energy", "temperature_K", ".0f", "K"),
+            "64 molecules at 333 K here, 128 at 300 K there: frames of the reference to "
+            "compare with are of that temperature.",
+        ),
+        PaperRow(
+            "NVT with Taylor training", "stable", walks_words(table, "taylor", "temperature_K", ".0f", "K"), "As above."
+        ),
+        PaperRow(
+            "first O–O peak",
+            "improved by Taylor training (fig. 8)",
+            words,
+            "The reference are the frames trained on, not dynamics of another group.",
+        ),
     ]
 
 
@@ -107,14 +146,22 @@ def results(scale: str) -> Document:
     """The page."""
     copies = trainings(scale, ("modes", "copies"))
     reference = reference_rdf(scale) if md_output("md", scale, "rdf.csv") else []
-    return Document(f"Study bulk-water, {scale}", present(
-        *scan_study_sections(scale, ("modes",), MODES_SHOWN),
-        scan_section("Figure 6: copies per structure", "copies", copies, "a",
-                     "Errors against the number of copies per structure.",
-                     keep=lambda row: row["mode"] in ("energy", "taylor", "exact")),
-        md_section("Figure 8: molecular dynamics", "md", scale, reference),
-        Section("Paper and here", (paper_table(paper_rows(rows_of(copies), scale, reference)),)),
-    ))
+    return Document(
+        f"Study bulk-water, {scale}",
+        present(
+            *scan_study_sections(scale, ("modes",), MODES_SHOWN),
+            scan_section(
+                "Figure 6: copies per structure",
+                "copies",
+                copies,
+                "a",
+                "Errors against the number of copies per structure.",
+                keep=lambda row: row["mode"] in ("energy", "taylor", "exact"),
+            ),
+            md_section("Figure 8: molecular dynamics", "md", scale, reference),
+            Section("Paper and here", (paper_table(paper_rows(rows_of(copies), scale, reference)),)),
+        ),
+    )
 
 
 STUDY = Study("bulk-water", __name__, place_data, steps, results)

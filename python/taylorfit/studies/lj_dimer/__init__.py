@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ...analysis.dimer import DimerCurve, DimerNumbers, dimer_numbers, potential_curve
-from ...errors import InputError
-from ...settings.train import read_train_input
-from ...formats.structures.xsf import write_xsf
 from ...analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from ...errors import InputError
+from ...formats.structures.xsf import write_xsf
+from ...model.structure import Structure
 from ...plotting import dimer
 from ...reporting.document import Document, Section, Table
 from ...reporting.training_page import picture
-from ...model.structure import Structure
+from ...settings.train import read_train_input
 from ...taylor.provenance import copy_name
 from ..data import TRAINING, VALIDATION
 from ..page import NOTHING
@@ -23,8 +23,13 @@ from ..study import Step, Study
 from ..tables import DASH, PaperRow, paper_table
 
 SYMBOL = "C"
-MODES = {"energy": "energies alone", "taylor": "Taylor (the paper)", "centred": "Taylor, centred",
-         "directional": "directional", "exact": "exact forces"}
+MODES = {
+    "energy": "energies alone",
+    "taylor": "Taylor (the paper)",
+    "centred": "Taylor, centred",
+    "directional": "directional",
+    "exact": "exact forces",
+}
 """Mode → title."""
 DRAWN = ("energy", "taylor", "exact")
 RANGE = 1.35, 2.8
@@ -54,8 +59,10 @@ def place(data: Path | None) -> None:
         for copy, axis in enumerate("-+"):
             at = 2 * number + copy
             positions = np.array([[0.0, 0.0, 0.0], [distances[at], 0.0, 0.0]])
-            _write(copy_name(parent, "cartesian", copy, DISPLACEMENT, f"2{axis}x"),
-                   Structure((SYMBOL, SYMBOL), positions, energy=float(energies[at])))
+            _write(
+                copy_name(parent, "cartesian", copy, DISPLACEMENT, f"2{axis}x"),
+                Structure((SYMBOL, SYMBOL), positions, energy=float(energies[at])),
+            )
     for number, distance in enumerate(grid(0.05)):
         _write(f"{VALIDATION}/{number:02d}.xsf", exact.dimer(float(distance), SYMBOL))
 
@@ -73,8 +80,11 @@ def grid(step: float) -> np.ndarray:
 
 def steps(scale: str) -> list[Step]:
     """Training sets, then a committee for each mode; quick and full are the same, for all takes seconds."""
-    return [generate_step("generate.in"), generate_step("generate-copies.in"),
-            *(train_step(f"train-{mode}.in") for mode in MODES)]
+    return [
+        generate_step("generate.in"),
+        generate_step("generate-copies.in"),
+        *(train_step(f"train-{mode}.in") for mode in MODES),
+    ]
 
 
 def members() -> Members:
@@ -110,37 +120,72 @@ def numbers_table(found: Members) -> Table:
     lines = [("exact", "", f"{exact.r0:.3f}", f"{-exact.epsilon:.3f}", f"{curvature:.1f}", *4 * ("0",))]
     for mode, known in found.items():
         for which, (_, over, within) in (("best", known[0]), ("median", median_member(known))):
-            lines.append((MODES[mode], f"{which} of {len(known)}", f"{over.r_min:.3f}", f"{over.depth:.3f}",
-                          f"{over.curvature:.1f}", f"{over.rms:.3f}", f"{over.largest:.3f}", f"{within.rms:.3f}",
-                          f"{within.largest:.3f}"))
+            lines.append(
+                (
+                    MODES[mode],
+                    f"{which} of {len(known)}",
+                    f"{over.r_min:.3f}",
+                    f"{over.depth:.3f}",
+                    f"{over.curvature:.1f}",
+                    f"{over.rms:.3f}",
+                    f"{over.largest:.3f}",
+                    f"{within.rms:.3f}",
+                    f"{within.largest:.3f}",
+                )
+            )
     ranges = [f"{low} to {high} Å" for low, high in (RANGE, WITHIN)]
-    return Table(("training", "seed", "minimum, Å", "depth, eV", "curvature, eV/Å²",
-                  *(f"{what}, eV, {where}" for where in ranges for what in ("RMS deviation", "largest"))),
-                 tuple(lines), numeric=True)
+    return Table(
+        (
+            "training",
+            "seed",
+            "minimum, Å",
+            "depth, eV",
+            "curvature, eV/Å²",
+            *(f"{what}, eV, {where}" for where in ranges for what in ("RMS deviation", "largest")),
+        ),
+        tuple(lines),
+        numeric=True,
+    )
 
 
 def paper_rows(found: Members) -> list[PaperRow]:
     """What the paper says of figure 2, and what is seen here."""
+
     def words(mode: str) -> str:
         if mode not in found:
             return DASH
         known = [member[1] for member in (found[mode][0], median_member(found[mode]))]
-        return (" / ".join(f"{one.r_min:.3f}" for one in known) + " Å, "
-                + " / ".join(f"{one.depth:.2f}" for one in known)
-                + " eV, " + " / ".join(f"{one.curvature:.0f}" for one in known) + " eV/Å²")
+        return (
+            " / ".join(f"{one.r_min:.3f}" for one in known)
+            + " Å, "
+            + " / ".join(f"{one.depth:.2f}" for one in known)
+            + " eV, "
+            + " / ".join(f"{one.curvature:.0f}" for one in known)
+            + " eV/Å²"
+        )
 
     exact = LennardJones()
-    why = ("The paper shows curves and no numbers; cutoff and epochs are not given (here 6 Å and at most "
-           f"3000). Best and median seed; exact: {exact.r0} Å, "
-           f"{-exact.epsilon} eV, {exact_curvature(exact):.0f} eV/Å².")
+    why = (
+        "The paper shows curves and no numbers; cutoff and epochs are not given (here 6 Å and at most "
+        f"3000). Best and median seed; exact: {exact.r0} Å, "
+        f"{-exact.epsilon} eV, {exact_curvature(exact):.0f} eV/Å²."
+    )
     return [
         PaperRow("energies alone: minimum, depth, curvature", "not reproduced (fig. 2a)", words("energy"), why),
-        PaperRow("Taylor, ±0.02 Å, 14 copies", "minimum, slope and curvature reproduced (fig. 2b)", words("taylor"),
-                 "The copies have first-order energies, wrong by up to 0.136 eV (lower) on the steep wall "
-                 "at 1.40 Å: too deep a well beside it comes with the method."),
-        PaperRow("exact forces", DASH, words("exact"),
-                 "Not in the paper: the same seven points. Fourteen numbers do not fix 101 weights: the curve goes "
-                 "through points and slopes exactly and is free between them."),
+        PaperRow(
+            "Taylor, ±0.02 Å, 14 copies",
+            "minimum, slope and curvature reproduced (fig. 2b)",
+            words("taylor"),
+            "The copies have first-order energies, wrong by up to 0.136 eV (lower) on the steep wall "
+            "at 1.40 Å: too deep a well beside it comes with the method.",
+        ),
+        PaperRow(
+            "exact forces",
+            DASH,
+            words("exact"),
+            "Not in the paper: the same seven points. Fourteen numbers do not fix 101 weights: the curve goes "
+            "through points and slopes exactly and is free between them.",
+        ),
     ]
 
 
@@ -151,16 +196,30 @@ def results(scale: str) -> Document:
         return Document("Study lj-dimer", (Section("Results", (NOTHING,)),))
     exact = LennardJones()
     drawn = [median_member(found[mode])[0] for mode in DRAWN if mode in found]
-    return Document("Study lj-dimer", (
-        Section("Numbers", (
-            "Networks 11-5-5-1 (and an input that is always zero), seven points from 1.4 to 2.8 Å, all of them trained "
-            f"on. Deviations from the exact energy; members are ordered by their RMS over {RANGE[0]} to {RANGE[1]} Å.",
-            numbers_table(found))),
-        Section("Figure 2", (picture(
-            "dimer", dimer.figure(drawn, exact, grid(STEP)),
-            "The median seed of each training; circles: reference points, crosses: Taylor points."),)),
-        Section("Paper and here", (paper_table(paper_rows(found)),)),
-    ))
+    return Document(
+        "Study lj-dimer",
+        (
+            Section(
+                "Numbers",
+                (
+                    "Networks 11-5-5-1 (and an input that is always zero), seven points from 1.4 to 2.8 Å, all of them trained "
+                    f"on. Deviations from the exact energy; members are ordered by their RMS over {RANGE[0]} to {RANGE[1]} Å.",
+                    numbers_table(found),
+                ),
+            ),
+            Section(
+                "Figure 2",
+                (
+                    picture(
+                        "dimer",
+                        dimer.figure(drawn, exact, grid(STEP)),
+                        "The median seed of each training; circles: reference points, crosses: Taylor points.",
+                    ),
+                ),
+            ),
+            Section("Paper and here", (paper_table(paper_rows(found)),)),
+        ),
+    )
 
 
 STUDY = Study("lj-dimer", __name__, place, steps, results)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...analysis.scan_groups import Cells, best_and_median
 from ...formats.csv_table import read_table
 from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
 from ...reporting.document import Document, Section
-from ...analysis.scan_groups import Cells, best_and_median
 from ..data import place_with_held_out
 from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import MODES_SHOWN, Shown, generate_step, md_step, predict_step, scan_step, train_step, trainings
@@ -30,40 +30,70 @@ def steps(scale: str) -> list[Step]:
     if scale == "quick":
         dynamics = [md_step("md", scale)]
     else:
-        dynamics = [scan_step("larger", scale), *(predict_step(shown, scale) for shown in FOR_MD),
-                    generate_step("generate-wide.in"), train_step("train-wide.in", members_are_seeds=False),
-                    md_step("md", scale)]
-    return [scan_step("modes", scale), *(predict_step(shown, scale) for shown in MODES_SHOWN),
-            *dynamics, scan_step("delta", scale)]
+        dynamics = [
+            scan_step("larger", scale),
+            *(predict_step(shown, scale) for shown in FOR_MD),
+            generate_step("generate-wide.in"),
+            train_step("train-wide.in", members_are_seeds=False),
+            md_step("md", scale),
+        ]
+    return [
+        scan_step("modes", scale),
+        *(predict_step(shown, scale) for shown in MODES_SHOWN),
+        *dynamics,
+        scan_step("delta", scale),
+    ]
 
 
 def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
     """Numbers of section III D, and here (best / median over the seeds)."""
     energy, taylor = of_mode(rows, "energy"), of_mode(rows, "taylor", delta_A=PAPER_DELTA)
-    other = ("The same data; another division (the paper checks 1,800 frames that are not public), "
-             "500 structures instead of 720 (--quick: fewer structures, copies and epochs), "
-             "epochs not given in the paper")
+    other = (
+        "The same data; another division (the paper checks 1,800 frames that are not public), "
+        "500 structures instead of 720 (--quick: fewer structures, copies and epochs), "
+        "epochs not given in the paper"
+    )
     found = [
         PaperRow("energies alone: energy RMSE, meV/atom", "4.6", two(energy, ENERGY_RMSE, ".2f"), other + "."),
         PaperRow("energies alone: mean |F − F_ref|, eV/Å", "0.92", two(energy, FORCE_NORM, ".3f"), other + "."),
-        PaperRow(f"Taylor, δ {PAPER_DELTA} Å: energy RMSE, meV/atom", "4.9 (+6.5 %)", two(taylor, ENERGY_RMSE, ".2f"),
-                 "Weights of the best test epoch; the last epoch is in the table of modes where it differs."),
-        PaperRow(f"Taylor, δ {PAPER_DELTA} Å: mean |F − F_ref|, eV/Å, and improvement", "0.66 (28 %)",
-                 f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})", other + "."),
-        PaperRow("δ of the smallest energy error, Å", "0.02", _best_delta(rows),
-                 "Of those scanned, by the median of the seeds."),
+        PaperRow(
+            f"Taylor, δ {PAPER_DELTA} Å: energy RMSE, meV/atom",
+            "4.9 (+6.5 %)",
+            two(taylor, ENERGY_RMSE, ".2f"),
+            "Weights of the best test epoch; the last epoch is in the table of modes where it differs.",
+        ),
+        PaperRow(
+            f"Taylor, δ {PAPER_DELTA} Å: mean |F − F_ref|, eV/Å, and improvement",
+            "0.66 (28 %)",
+            f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})",
+            other + ".",
+        ),
+        PaperRow(
+            "δ of the smallest energy error, Å",
+            "0.02",
+            _best_delta(rows),
+            "Of those scanned, by the median of the seeds.",
+        ),
     ]
     for mode in ("centred", "directional", "exact"):
         own = of_mode(rows, mode)
-        found.append(PaperRow(f"{mode}: energy RMSE, meV/atom; mean |F − F_ref|, eV/Å", DASH,
-                              f"{two(own, ENERGY_RMSE, '.2f')}; {two(own, FORCE_NORM, '.3f')}", "Not in the paper."))
+        found.append(
+            PaperRow(
+                f"{mode}: energy RMSE, meV/atom; mean |F − F_ref|, eV/Å",
+                DASH,
+                f"{two(own, ENERGY_RMSE, '.2f')}; {two(own, FORCE_NORM, '.3f')}",
+                "Not in the paper.",
+            )
+        )
     return [*found, *_md_rows(scale)]
 
 
 def _best_delta(rows: list[Cells]) -> str:
     """δ with the smallest median energy error of plain Taylor training."""
-    medians = {delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY_RMSE)
-               for delta in {row["delta_A"] for row in of_mode(rows, "taylor")}}
+    medians = {
+        delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY_RMSE)
+        for delta in {row["delta_A"] for row in of_mode(rows, "taylor")}
+    }
     known = {delta: values[1] for delta, values in medians.items() if values is not None}
     return min(known, key=lambda delta: known[delta]) if known else DASH
 
@@ -77,32 +107,61 @@ def _md_rows(scale: str) -> list[PaperRow]:
     prefix = "" if scale == "quick" else "md-"
     column = "fluctuation_meV_per_atom"
     return [
-        PaperRow("NVE, energies alone, 224 atoms", "unstable",
-                 walks_words(table, f"{prefix}energy", column, ".3f", "meV/atom"),
-                 "Best of the seeds; standard deviation of the total energy of runs that came to their end."),
-        PaperRow("NVE, Taylor", "fluctuations of 10⁻³ meV/atom",
-                 walks_words(table, f"{prefix}taylor", column, ".3f", "meV/atom"),
-                 "The paper has 1 ns, other starts and three potentials of each kind."),
-        *(PaperRow(f"NVE, {mode}", DASH,
-                   walks_words(table, f"{prefix}{mode}", column, ".3f", "meV/atom"), "Not in the paper.")
-          for mode in ("centred", "exact")),
-        *([] if scale == "quick" else [
-            PaperRow("NVE, committee of 3, corrected Taylor energies, δ 0.1 Å", DASH,
-                     walks_words(table, "md-wide", column, ".3f", "meV/atom"),
-                     "Copies further from the frames than these are from each other teach where not to go.")]),
+        PaperRow(
+            "NVE, energies alone, 224 atoms",
+            "unstable",
+            walks_words(table, f"{prefix}energy", column, ".3f", "meV/atom"),
+            "Best of the seeds; standard deviation of the total energy of runs that came to their end.",
+        ),
+        PaperRow(
+            "NVE, Taylor",
+            "fluctuations of 10⁻³ meV/atom",
+            walks_words(table, f"{prefix}taylor", column, ".3f", "meV/atom"),
+            "The paper has 1 ns, other starts and three potentials of each kind.",
+        ),
+        *(
+            PaperRow(
+                f"NVE, {mode}",
+                DASH,
+                walks_words(table, f"{prefix}{mode}", column, ".3f", "meV/atom"),
+                "Not in the paper.",
+            )
+            for mode in ("centred", "exact")
+        ),
+        *(
+            []
+            if scale == "quick"
+            else [
+                PaperRow(
+                    "NVE, committee of 3, corrected Taylor energies, δ 0.1 Å",
+                    DASH,
+                    walks_words(table, "md-wide", column, ".3f", "meV/atom"),
+                    "Copies further from the frames than these are from each other teach where not to go.",
+                )
+            ]
+        ),
     ]
 
 
 def results(scale: str) -> Document:
     """The page."""
     deltas = trainings(scale, ("modes", "delta"))
-    return Document(f"Study lmnto, {scale}", present(
-        *scan_study_sections(scale, ("modes",), MODES_SHOWN),
-        scan_section("Figure 9: δ", "delta", deltas, "delta", "Errors against δ.",
-                     keep=lambda row: row["mode"] in ("energy", "taylor", "exact")),
-        md_section("Figure 10: molecular dynamics", "md", scale),
-        Section("Paper and here", (paper_table(paper_rows(rows_of(deltas), scale)),)),
-    ))
+    return Document(
+        f"Study lmnto, {scale}",
+        present(
+            *scan_study_sections(scale, ("modes",), MODES_SHOWN),
+            scan_section(
+                "Figure 9: δ",
+                "delta",
+                deltas,
+                "delta",
+                "Errors against δ.",
+                keep=lambda row: row["mode"] in ("energy", "taylor", "exact"),
+            ),
+            md_section("Figure 10: molecular dynamics", "md", scale),
+            Section("Paper and here", (paper_table(paper_rows(rows_of(deltas), scale)),)),
+        ),
+    )
 
 
 STUDY = Study("lmnto", __name__, place_data, steps, results)

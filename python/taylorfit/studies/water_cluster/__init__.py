@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...analysis.scan_groups import Cells, best_and_median
 from ...errors import InputError
 from ...examples import example_files
 from ...formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, SECONDS_PER_EPOCH
 from ...reporting.document import Document, Section
-from ...analysis.scan_groups import Cells, best_and_median
 from ..data import TRAINING, VALIDATION, names_in, place, structures_at
 from ..page import predictions_section, present, rows_of, scan_section, scan_study_sections
 from ..steps import Shown, predict_step, scan_step, trainings
@@ -24,12 +24,16 @@ SHOWN = (
     Shown("exact", "exact forces", "exact"),
 )
 """Figures 5, S2 and S3."""
-SIZES_SHOWN = (SHOWN[0], Shown("energy-1000", "twice the structures", "energy", ("sizes-1000",)),
-               Shown("energy-2000", "four times", "energy", ("sizes-2000",)))
+SIZES_SHOWN = (
+    SHOWN[0],
+    Shown("energy-1000", "twice the structures", "energy", ("sizes-1000",)),
+    Shown("energy-2000", "four times", "energy", ("sizes-2000",)),
+)
 """Figure 3, of --full with the larger sets."""
-DELTAS_SHOWN = tuple(Shown(f"taylor-{delta}", f"Taylor B, δ = {delta} Å", "taylor", ("delta",),
-                           {"delta_A": delta, "multiple_a": "22"})
-                     for delta in ("0.002", "0.005", "0.01", "0.02", "0.03"))
+DELTAS_SHOWN = tuple(
+    Shown(f"taylor-{delta}", f"Taylor B, δ = {delta} Å", "taylor", ("delta",), {"delta_A": delta, "multiple_a": "22"})
+    for delta in ("0.002", "0.005", "0.01", "0.02", "0.03")
+)
 """Figure S1, of --full."""
 MODES = ("modes", "cartesian")
 DELTAS = ("modes", "delta", "cartesian", "cartesian-delta")
@@ -45,8 +49,10 @@ def place_data(data: Path | None) -> None:
         setup = Path(f"{name}.behler.fingerprint.stp")
         if not setup.exists():
             setup.write_bytes(content[setup.name])
-    wanted = {TRAINING: {name: text for name, text in content.items() if name.startswith(f"{TRAINING}/")},
-              VALIDATION: {name: text for name, text in content.items() if name.startswith(f"{VALIDATION}/")}}
+    wanted = {
+        TRAINING: {name: text for name, text in content.items() if name.startswith(f"{TRAINING}/")},
+        VALIDATION: {name: text for name, text in content.items() if name.startswith(f"{VALIDATION}/")},
+    }
     if data is not None:
         wanted |= _larger_sets(data, {Path(name).name for name in wanted[TRAINING]})
     for folder, structures in wanted.items():
@@ -57,9 +63,11 @@ def place_data(data: Path | None) -> None:
 def _larger_sets(data: Path, known: set[str]) -> dict[str, dict[str, bytes]]:
     """Folder → structures of train_1000.txt and train_2000.txt that no smaller set has; the validation set."""
     if not (data / "train_1000.txt").is_file():
-        raise InputError("not the larger sets of water clusters", file=data,
-                         expected="a folder with train_1000.txt, train_2000.txt, "
-                                  "train_2000.tar.xz, validation_0500.tar.xz")
+        raise InputError(
+            "not the larger sets of water clusters",
+            file=data,
+            expected="a folder with train_1000.txt, train_2000.txt, train_2000.tar.xz, validation_0500.tar.xz",
+        )
     every = {Path(name).name: text for name, text in structures_at(data, "train_2000.tar.xz").items()}
     sets = {}
     for size, folder in LARGER.items():
@@ -75,9 +83,12 @@ def steps(scale: str) -> list[Step]:
     if scale == "quick":
         more = [scan_step("delta", scale), scan_step("sizes", scale)]
     else:
-        more = [scan_step("delta", scale), scan_step("cartesian-delta", scale),
-                *(scan_step(f"sizes-{size}", scale, folder) for size, folder in LARGER.items()),
-                *(predict_step(shown, scale) for shown in (*SIZES_SHOWN[1:], *DELTAS_SHOWN))]
+        more = [
+            scan_step("delta", scale),
+            scan_step("cartesian-delta", scale),
+            *(scan_step(f"sizes-{size}", scale, folder) for size, folder in LARGER.items()),
+            *(predict_step(shown, scale) for shown in (*SIZES_SHOWN[1:], *DELTAS_SHOWN)),
+        ]
     return [*scans, *(predict_step(shown, scale) for shown in SHOWN), *more]
 
 
@@ -89,27 +100,46 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
     exact, energy = of_mode(rows, "exact", **small), of_mode(rows, "energy", **small)
     other = "another reference method (GFN1-xTB) and other frames; best / median of the seeds"
     return [
-        PaperRow("energy error of Taylor training, meV/atom", "< 2",
-                 two(of_mode(rows, "taylor", strategy="random", **small), ENERGY_RMSE, ".2f"),
-                 "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, "
-                 "the 800 K ones partly evaporated; " + other + "."),
-        PaperRow("force MAE of direct training, eV/Å", "0.18", two(exact, FORCE_MAE, ".3f"),
-                 "The paper mixes components and norms; norms here: " + two(exact, FORCE_NORM, ".3f") + "; " + other + "."),
-        PaperRow("share of direct training's improvement by Taylor training", "about 50 %",
-                 "see the table of shares",
-                 "Depends on δ² at a given number of epochs: plain Taylor training is far from "
-                 "its end when test energies are best."),
-        PaperRow("time per epoch, direct over energies", "8", _ratio(exact, energy),
-                 "The paper differentiates through matrices of derivatives; here products of vectors with them."),
-        PaperRow(f"{smallest} structures with Taylor against {largest} with energies alone, mean |F − F_ref|, eV/Å",
-                 "about equal at four times the structures",
-                 f"{two(of_mode(rows, 'taylor', strategy='random', **small), FORCE_NORM, '.3f')} against "
-                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
-                 f"In the paper 471 against 1886; {other}."),
-        PaperRow(f"the same with exact forces: {smallest} against {largest}", DASH,
-                 f"{two(exact, FORCE_NORM, '.3f')} against "
-                 f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
-                 "Not in the paper."),
+        PaperRow(
+            "energy error of Taylor training, meV/atom",
+            "< 2",
+            two(of_mode(rows, "taylor", strategy="random", **small), ENERGY_RMSE, ".2f"),
+            "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, "
+            "the 800 K ones partly evaporated; " + other + ".",
+        ),
+        PaperRow(
+            "force MAE of direct training, eV/Å",
+            "0.18",
+            two(exact, FORCE_MAE, ".3f"),
+            "The paper mixes components and norms; norms here: " + two(exact, FORCE_NORM, ".3f") + "; " + other + ".",
+        ),
+        PaperRow(
+            "share of direct training's improvement by Taylor training",
+            "about 50 %",
+            "see the table of shares",
+            "Depends on δ² at a given number of epochs: plain Taylor training is far from "
+            "its end when test energies are best.",
+        ),
+        PaperRow(
+            "time per epoch, direct over energies",
+            "8",
+            _ratio(exact, energy),
+            "The paper differentiates through matrices of derivatives; here products of vectors with them.",
+        ),
+        PaperRow(
+            f"{smallest} structures with Taylor against {largest} with energies alone, mean |F − F_ref|, eV/Å",
+            "about equal at four times the structures",
+            f"{two(of_mode(rows, 'taylor', strategy='random', **small), FORCE_NORM, '.3f')} against "
+            f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
+            f"In the paper 471 against 1886; {other}.",
+        ),
+        PaperRow(
+            f"the same with exact forces: {smallest} against {largest}",
+            DASH,
+            f"{two(exact, FORCE_NORM, '.3f')} against "
+            f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
+            "Not in the paper.",
+        ),
     ]
 
 
@@ -124,19 +154,30 @@ def results(scale: str) -> Document:
     deltas, sizes = trainings(scale, DELTAS), trainings(scale, SIZES)
     smallest = {row["n_structures"] for row, _ in trainings(scale, MODES)}
     rows = list({row["key"]: row for row in rows_of([*trainings(scale, MODES), *sizes])}.values())
-    return Document(f"Study water-cluster, {scale}", present(
-        *scan_study_sections(scale, MODES, SHOWN),
-        scan_section("Figure 4: δ and a", "delta", deltas, "delta", "Errors relative to energy training against δ.",
-                     "energy", lambda row: row["n_structures"] in smallest
-                     and row["mode"] in ("energy", "taylor", "exact")),
-        Section("Table S1: best δ and a", (best_copies_table(rows_of(deltas)),))
-        if of_mode(rows_of(deltas), "taylor") else None,
-        predictions_section("Figure 3: energies alone, several set sizes", "sizes-", SIZES_SHOWN, scale)
-        if scale == "full" else None,
-        predictions_section("Figure S1: several δ", "delta-", DELTAS_SHOWN, scale),
-        scan_section("Number of structures", "sizes", sizes, "size", "Errors against the number of structures."),
-        Section("Paper and here", (paper_table(paper_rows(rows)),)),
-    ))
+    return Document(
+        f"Study water-cluster, {scale}",
+        present(
+            *scan_study_sections(scale, MODES, SHOWN),
+            scan_section(
+                "Figure 4: δ and a",
+                "delta",
+                deltas,
+                "delta",
+                "Errors relative to energy training against δ.",
+                "energy",
+                lambda row: row["n_structures"] in smallest and row["mode"] in ("energy", "taylor", "exact"),
+            ),
+            Section("Table S1: best δ and a", (best_copies_table(rows_of(deltas)),))
+            if of_mode(rows_of(deltas), "taylor")
+            else None,
+            predictions_section("Figure 3: energies alone, several set sizes", "sizes-", SIZES_SHOWN, scale)
+            if scale == "full"
+            else None,
+            predictions_section("Figure S1: several δ", "delta-", DELTAS_SHOWN, scale),
+            scan_section("Number of structures", "sizes", sizes, "size", "Errors against the number of structures."),
+            Section("Paper and here", (paper_table(paper_rows(rows)),)),
+        ),
+    )
 
 
 STUDY = Study("water-cluster", __name__, place_data, steps, results)

@@ -21,7 +21,10 @@ from .steepest_descent import SteepestDescent
 Optimiser = Lbfgs | PassOptimiser
 
 _PASSES: dict[type[Method], type[PassOptimiser]] = {
-    LmMethod: LevenbergMarquardt, EkfMethod: KalmanFilter, AdamMethod: Adam, OnlineSdMethod: SteepestDescent,
+    LmMethod: LevenbergMarquardt,
+    EkfMethod: KalmanFilter,
+    AdamMethod: Adam,
+    OnlineSdMethod: SteepestDescent,
 }
 
 
@@ -43,8 +46,12 @@ def method_notes(method: Method, sampling: str | None) -> list[str]:
     """Return what a user should know about the choice."""
     notes = []
     if isinstance(method, BfgsMethod) and sampling not in (None, "sequential"):
-        notes.append(f"note: SAMPLING {sampling} has no effect with METHOD bfgs, which uses all structures (as in ænet)")
+        notes.append(
+            f"note: SAMPLING {sampling} has no effect with METHOD bfgs, which uses all structures (as in ænet)"
+        )
     if isinstance(method, OnlineSdMethod) and method.gamma == OnlineSdMethod.gamma:
-        notes.append(f"warning: the learning rate gamma={method.gamma:g} of METHOD {method.name} (ænet's default) is far "
-                     "too large to learn anything; try alpha=0.05 gamma=0.03")
+        notes.append(
+            f"warning: the learning rate gamma={method.gamma:g} of METHOD {method.name} (ænet's default) is far "
+            "too large to learn anything; try alpha=0.05 gamma=0.03"
+        )
     return notes

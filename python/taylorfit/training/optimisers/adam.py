@@ -27,6 +27,7 @@ class Adam(PassOptimiser):
     def _pass(self, terms: LossTerms, epoch: int) -> str:
         m, v = self.method, self.state
         order = self.sampler.order(terms, self.weights, epoch, m.samplesize)
-        adam_pass(terms, order, m.batchsize, (m.mu, m.b1, m.b2, m.eps), self.weights, v["mean"], v["mean_square"],
-                  v["steps"])
+        adam_pass(
+            terms, order, m.batchsize, (m.mu, m.b1, m.b2, m.eps), self.weights, v["mean"], v["mean_square"], v["steps"]
+        )
         return self.RUNNING

@@ -27,6 +27,14 @@ class KalmanFilter(PassOptimiser):
 
     def _pass(self, terms: LossTerms, epoch: int) -> str:
         order = self.sampler.order(terms, self.weights, epoch)
-        filter_pass(terms, order, self.method.wgroup, self.method.lambda0, self.method.pnoise, self.weights,
-                    self.state["covariance"], self.state["forgetting"])
+        filter_pass(
+            terms,
+            order,
+            self.method.wgroup,
+            self.method.lambda0,
+            self.method.pnoise,
+            self.weights,
+            self.state["covariance"],
+            self.state["forgetting"],
+        )
         return self.RUNNING

@@ -41,7 +41,7 @@ class LevenbergMarquardt(PassOptimiser):
         order = self.sampler.order(terms, self.weights, epoch)
         moved = False
         for start in range(0, len(order), self.method.batchsize):
-            batch = order[start:start + self.method.batchsize]
+            batch = order[start : start + self.method.batchsize]
             for _ in range(self.method.iter):
                 fallen = self._step(terms, batch)
                 moved |= fallen is not None

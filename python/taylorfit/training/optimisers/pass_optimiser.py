@@ -28,7 +28,8 @@ class PassOptimiser(ABC):
     def __init__(self, weights: np.ndarray, sampler: Sampler) -> None:
         self.sampler = sampler
         self.state: dict[str, np.ndarray] = {
-            "weights": np.array(weights, dtype=np.float64), "epochs": np.zeros(1, dtype=np.int64),
+            "weights": np.array(weights, dtype=np.float64),
+            "epochs": np.zeros(1, dtype=np.int64),
         }
 
     @property

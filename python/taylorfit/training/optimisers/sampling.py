@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.methods import LossTerms, chosen_energies
-from ...settings.methods import SAMPLINGS
 from ...errors import InputError
+from ...settings.methods import SAMPLINGS
 
 
 class Sampler:
