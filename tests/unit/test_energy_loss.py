@@ -11,6 +11,7 @@ import pytest
 
 from engine_reference import network_output
 from taylorfit.engine import NetworkTables, energy_loss
+from taylorfit.errors import EngineError  # noqa: F401  (the programs below import it from here)
 from taylorfit.model.network import Network
 from taylorfit.model.trainset import TrainingSet
 from taylorfit.training.pack import PackedDataset, Scaling, pack
