@@ -13,7 +13,7 @@ from numpy.polynomial.chebyshev import chebvander
 
 from taylorfit.engine import DescriptorTables, PotentialTables, describe
 from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
-from taylorfit.model.network import Network, Potential, TrainingSetInfo
+from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 
 ELEMENTS = ("H", "C", "N", "O", "Si", "Ti")
@@ -199,7 +199,7 @@ def random_potential(
     tables: DescriptorTables,
     hidden: Sequence[Sequence[int]],
     codes: Sequence[Sequence[int]],
-) -> list[Potential]:
+) -> list[SpeciesPotential]:
     """Return a random potential per species, standardised on shaken copies of `structures`.
 
     `hidden` and `codes` give for each species the widths of the hidden layers and the
@@ -229,7 +229,7 @@ def random_potential(
             energy_mean=0.0,
         )
         described = DescriptorSetup(**{**setup.__dict__, "statistics": statistics[t].result()})
-        potentials.append(Potential(Network.random(sizes, tuple(codes[t]), rng), described, info))
+        potentials.append(SpeciesPotential(Network.random(sizes, tuple(codes[t]), rng), described, info))
     return potentials
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from taylorfit.engine import DescriptorTables, NetworkTables, PotentialTables, describe
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
-from taylorfit.model.network import Network, Potential, TrainingSetInfo
+from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
 from taylorfit.training.pack import PackedDataset, Scaling, pack
@@ -103,7 +103,7 @@ class ForceCase:
             statistics = DescriptorStatistics(10, shift - 9.0, shift + 9.0, shift, shift**2 + factor**-2.0)
             info = TrainingSetInfo("", True, SCALE, SHIFT, SPECIES, (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
             potentials.append(
-                Potential(
+                SpeciesPotential(
                     Network(network.layer_sizes, network.activations, part),
                     DescriptorSetup(**{**setup.__dict__, "statistics": statistics}),
                     info,

@@ -18,7 +18,7 @@ from taylorfit.formats.aenet.trainset_writer import TrainsetWriter
 from taylorfit.formats.companion import write_geometry
 from taylorfit.formats.predictions import write_predictions
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics
-from taylorfit.model.network import Network, Potential, TrainingSetInfo
+from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.training.checkpoint import load_checkpoint
 from taylorfit.training.reference_data import geometry_of
@@ -91,10 +91,10 @@ def make_behler_trainset_text(path: Path) -> None:
     write_trainset_ascii(path, read_trainset(path))
 
 
-def behler_potential(setup: DescriptorSetup) -> Potential:
+def behler_potential(setup: DescriptorSetup) -> SpeciesPotential:
     """A potential of the setup with random weights."""
     n = setup.n_feature
-    return Potential(
+    return SpeciesPotential(
         network=Network.random((n, 3, 1), (1, 0), np.random.default_rng(1)),
         setup=setup,
         info=TrainingSetInfo(

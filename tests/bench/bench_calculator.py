@@ -19,7 +19,7 @@ from ase.md.verlet import VelocityVerlet
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.network_binary import write_potential
 from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
-from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from taylorfit.model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
@@ -62,7 +62,7 @@ def write_potentials(folder: Path, parameters: tuple[float, int, float, int], at
         collected.add(values.reshape(len(atoms), -1)[np.array(structure.symbols) == setup.species])
         network = Network.random((setup.n_feature, *LAYERS, 1), (TANH, TANH, LINEAR), rng)
         described = DescriptorSetup(**{**setup.__dict__, "statistics": collected.result()})
-        write_potential(folder / f"{setup.species}.nn", Potential(network, described, info))
+        write_potential(folder / f"{setup.species}.nn", SpeciesPotential(network, described, info))
 
 
 def per_step(atoms: Atoms, calculator: Calculator, steps: int, runs: int = 5) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from taylorfit import engine
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
-from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from taylorfit.model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.training.pack import PackedDataset
 
@@ -128,7 +128,7 @@ def bench_structures() -> None:
         info = TrainingSetInfo("", True, 1.0, 0.0, ("O", "H"), (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
         potentials = engine.PotentialTables.from_potentials(
             [
-                Potential(
+                SpeciesPotential(
                     Network.random((width, 10, 10, 1), (TANH, TANH, LINEAR), rng),
                     DescriptorSetup(**{**setup.__dict__, "statistics": statistics_}),
                     info,

@@ -22,7 +22,7 @@ from taylorfit.formats.aenet.trainset_ascii import (
     write_trainset_ascii,
 )
 from taylorfit.formats.aenet.trainset_binary import read_trainset, write_trainset
-from taylorfit.model.network import Potential
+from taylorfit.model.network import SpeciesPotential
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 LOCAL_POTENTIALS = (
@@ -45,7 +45,7 @@ def check_potential(binary: Path, tmp_path: Path) -> None:
     assert (tmp_path / "back.nn").read_bytes() == (tmp_path / "same.nn").read_bytes()
 
 
-def with_description(potential: Potential, description: str) -> Potential:
+def with_description(potential: SpeciesPotential, description: str) -> SpeciesPotential:
     return replace(potential, setup=replace(potential.setup, description=description))
 
 

@@ -14,7 +14,7 @@ from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.hessian_file import find_hessian, hessian_stem, read_hessian
 from taylorfit.generation.hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential
 from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
-from taylorfit.model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from taylorfit.model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.taylor.curvature import BOLTZMANN, Curvature, curvature_from_forces, curvature_from_pairs
 
@@ -115,7 +115,7 @@ def potential() -> PotentialTables:
     setup = type(setup)(**{**setup.__dict__, "statistics": statistics})
     network = Network.random((n, 6, 1), (ACTIVATIONS.index("tanh"), 0), np.random.default_rng(1))
     info = TrainingSetInfo("x.train", True, 0.5, 0.0, ("Ar",), (-10.0,), 10, 2, -1.0, 1.0, 0.0)
-    return PotentialTables.from_potentials([Potential(network, setup, info)])
+    return PotentialTables.from_potentials([SpeciesPotential(network, setup, info)])
 
 
 @pytest.fixture(scope="module")

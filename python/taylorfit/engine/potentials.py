@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import EngineError, InputError
 from ..model.descriptor import same_functions
-from ..model.network import Network, Potential
+from ..model.network import Network, SpeciesPotential
 from ..model.scaling import range_unit, standardisation
 from ..model.structure import Structure
 from . import library
@@ -67,7 +67,7 @@ class PotentialTables:
     """Likewise: 1/σ, the largest of all members; see `range_unit`"""
 
     @classmethod
-    def from_potentials(cls, potentials: Sequence[Potential]) -> PotentialTables:
+    def from_potentials(cls, potentials: Sequence[SpeciesPotential]) -> PotentialTables:
         """Flatten `potentials`; their order defines the species index.
 
         ENV lists may name species without a potential: such atoms cannot be evaluated, but the
@@ -81,7 +81,7 @@ class PotentialTables:
         return cls.from_members([potentials])
 
     @classmethod
-    def from_members(cls, members: Sequence[Sequence[Potential]]) -> PotentialTables:
+    def from_members(cls, members: Sequence[Sequence[SpeciesPotential]]) -> PotentialTables:
         """Flatten the potentials of all members of a committee, each in the same order of species.
 
         The members have the same descriptors (see `share_descriptors`), but networks, statistics and energy
@@ -153,7 +153,7 @@ class PotentialTables:
         )
 
 
-def share_descriptors(members: Sequence[Sequence[Potential]]) -> bool:
+def share_descriptors(members: Sequence[Sequence[SpeciesPotential]]) -> bool:
     """Can the members of a committee be evaluated on the same descriptors?"""
     return all(
         len(potentials) == len(members[0])
@@ -162,7 +162,7 @@ def share_descriptors(members: Sequence[Sequence[Potential]]) -> bool:
     )
 
 
-def _stand_ins(potentials: Sequence[Potential]) -> list[Potential]:
+def _stand_ins(potentials: Sequence[SpeciesPotential]) -> list[SpeciesPotential]:
     """Copies of the first potential for species that only ENV lists name."""
     given = {potential.species for potential in potentials}
     named = dict.fromkeys(symbol for potential in potentials for symbol in potential.setup.environment)

@@ -69,7 +69,7 @@ class TrainingSetInfo:
 
 
 @dataclass(frozen=True, eq=False)
-class Potential:
+class SpeciesPotential:
     """ANN potential of one species: network, descriptor setup with statistics, energy scaling."""
 
     network: Network

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..formats.aenet.potential_file import read_potential_file
-from ..model.network import Potential
+from ..model.network import SpeciesPotential
 
 Source = str | PathLike[str] | Sequence[str | PathLike[str]] | Mapping[str, str | PathLike[str]]
 """Where the potentials of all species are: a folder, files, or a file for each species."""
@@ -17,7 +17,7 @@ ENDINGS = (".nn", ".nn.ascii")
 """Names of potential files in a folder; the second only where there is none of the first."""
 
 
-def read_potentials(files: Mapping[str, str]) -> list[Potential]:
+def read_potentials(files: Mapping[str, str]) -> list[SpeciesPotential]:
     """Read the potential file of each species.
 
     Raises
@@ -132,7 +132,7 @@ def find_members(source: Source | Sequence[Source]) -> list[dict[str, str]]:
     return [{symbol: member[symbol] for symbol in members[0]} for member in members]
 
 
-def atomic_energies(potentials: Sequence[Potential]) -> dict[str, float]:
+def atomic_energies(potentials: Sequence[SpeciesPotential]) -> dict[str, float]:
     """Energy of the isolated atom of each species, eV, each from its own file (as ænet does)."""
     energies = {}
     for potential in potentials:

@@ -15,7 +15,7 @@ from ..errors import FormatError
 from ..formats.aenet.records import printable
 from ..formats.predictions import Predictions
 from ..model.descriptor import CHEBYSHEV, DescriptorSetup
-from ..model.network import ACTIVATIONS, Network, Potential
+from ..model.network import ACTIVATIONS, Network, SpeciesPotential
 from ..model.scaling import standardisation
 
 Description = tuple[list[str], dict[str, Any]]
@@ -146,7 +146,7 @@ def describe_network(network: Network) -> Description:
     }
 
 
-def describe_potential(potential: Potential) -> Description:
+def describe_potential(potential: SpeciesPotential) -> Description:
     """Describe a potential: network, scaling, training set, descriptor."""
     info = potential.info
     lines, network = describe_network(potential.network)

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..formats.aenet.network_binary import write_potential
 from ..formats.aenet.potential_file import read_potential_file
 from ..model.descriptor import same_functions
-from ..model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from ..model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
 from ..model.trainset import TrainingSet
 from ..settings.train import NetworkSpec
 from .pack import KEPT_ENERGY, Scaling
@@ -100,7 +100,7 @@ def starting_networks(
 
 def potentials_from(
     weights: np.ndarray, networks: Sequence[Network], training_set: TrainingSet, file: str, scaling: Scaling
-) -> list[Potential]:
+) -> list[SpeciesPotential]:
     """Potentials with the given weights (all species one after the other), ready to be written.
 
     The energy range is that of the scaled data set, as ænet records it.
@@ -124,11 +124,13 @@ def potentials_from(
     for network, setup in zip(networks, training_set.setups):
         part = weights[start : start + network.n_weights]
         start += network.n_weights
-        potentials.append(Potential(replace(network, weights=part.copy()), setup, info))
+        potentials.append(SpeciesPotential(replace(network, weights=part.copy()), setup, info))
     return potentials
 
 
-def write_potentials(potentials: Sequence[Potential], specs: Sequence[NetworkSpec], suffix: str = "") -> list[str]:
+def write_potentials(
+    potentials: Sequence[SpeciesPotential], specs: Sequence[NetworkSpec], suffix: str = ""
+) -> list[str]:
     """Write each potential to the file of its species, with a suffix; return the paths."""
     files = {spec.symbol: spec.file + suffix for spec in specs}
     for potential in potentials:

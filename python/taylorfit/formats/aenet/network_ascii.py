@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from os import PathLike
 
-from ...model.network import Potential
+from ...model.network import SpeciesPotential
 from ...tools.atomic_write import atomic_write
 from .network_binary import check_potential, read_potential_records, write_potential_records
 from .text_records import TextRecordReader, TextRecordWriter
 
 
-def read_potential_ascii(path: str | PathLike[str]) -> Potential:
+def read_potential_ascii(path: str | PathLike[str]) -> SpeciesPotential:
     """Read the ANN potential of one species from its text form.
 
     Logicals may be T, F, True or False; species names may stand without blanks between them
@@ -28,7 +28,7 @@ def read_potential_ascii(path: str | PathLike[str]) -> Potential:
         return read_potential_records(reader)
 
 
-def write_potential_ascii(path: str | PathLike[str], potential: Potential, *, overwrite: bool = True) -> None:
+def write_potential_ascii(path: str | PathLike[str], potential: SpeciesPotential, *, overwrite: bool = True) -> None:
     """Write the text form of a potential, with blanks between species names.
 
     All numbers have 17 significant digits, so the binary form can be made again from it;

@@ -7,7 +7,7 @@ from os import PathLike
 import numpy as np
 
 from ...errors import InputError
-from ...model.network import ACTIVATIONS, Network, Potential, TrainingSetInfo
+from ...model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
 from ...tools.atomic_write import atomic_write
 from .records import RecordReader, RecordWriter
 from .setup_block import read_setup_block, read_species, write_setup_block, write_species
@@ -16,7 +16,7 @@ from .text_records import TextRecordReader, TextRecordWriter
 FILE_NAME_LENGTH = 1024
 
 
-def read_potential(path: str | PathLike[str]) -> Potential:
+def read_potential(path: str | PathLike[str]) -> SpeciesPotential:
     """Read the ANN potential of one species.
 
     Raises
@@ -31,7 +31,7 @@ def read_potential(path: str | PathLike[str]) -> Potential:
         return read_potential_records(reader)
 
 
-def read_potential_records(reader: RecordReader | TextRecordReader) -> Potential:
+def read_potential_records(reader: RecordReader | TextRecordReader) -> SpeciesPotential:
     """Read the records of a potential file, binary or text, to its end; see `read_potential`."""
     network = _read_network(reader)
     at = reader.position
@@ -49,10 +49,10 @@ def read_potential_records(reader: RecordReader | TextRecordReader) -> Potential
             "species of the training set", at, value=" ".join(info.species), expected=f"{setup.species} among them"
         )
     reader.end()
-    return Potential(network, setup, info)
+    return SpeciesPotential(network, setup, info)
 
 
-def write_potential(path: str | PathLike[str], potential: Potential) -> None:
+def write_potential(path: str | PathLike[str], potential: SpeciesPotential) -> None:
     """Write a potential as ænet does; `read_potential` gives it back unchanged.
 
     Raises
@@ -65,7 +65,7 @@ def write_potential(path: str | PathLike[str], potential: Potential) -> None:
         write_potential_records(RecordWriter(stream), potential)
 
 
-def check_potential(path: str | PathLike[str], potential: Potential) -> None:
+def check_potential(path: str | PathLike[str], potential: SpeciesPotential) -> None:
     """Raise an InputError, about the file `path`, for a potential that must not be written."""
     network, setup = potential.network, potential.setup
     problem = None
@@ -79,7 +79,7 @@ def check_potential(path: str | PathLike[str], potential: Potential) -> None:
         raise InputError(f"potential of {setup.species} is not written: {problem}", file=path)
 
 
-def write_potential_records(writer: RecordWriter | TextRecordWriter, potential: Potential) -> None:
+def write_potential_records(writer: RecordWriter | TextRecordWriter, potential: SpeciesPotential) -> None:
     """Write the records of a potential file."""
     _write_network(writer, potential.network)
     write_setup_block(writer, potential.setup)

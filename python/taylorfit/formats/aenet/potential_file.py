@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from os import PathLike
 
-from ...model.network import Potential
+from ...model.network import SpeciesPotential
 from ..recognise import FileKind, recognise
 from .network_ascii import read_potential_ascii
 from .network_binary import read_potential
 
 
-def read_potential_file(path: str | PathLike[str]) -> Potential:
+def read_potential_file(path: str | PathLike[str]) -> SpeciesPotential:
     """Read the ANN potential of one species, binary (`.nn`) or text (`.nn.ascii`), told by content.
 
     Raises
