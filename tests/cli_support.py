@@ -218,7 +218,7 @@ def make_toy(
 
 
 def make_crystals(folder: Path, **options: object) -> list[Structure]:
-    """Fill `folder` with four cells, of which one has no stress and one next to none, and generate.in for strained copies."""
+    """Fill `folder` with four cells, one of no stress, one of next to none, and generate.in for strained copies."""
     rng = np.random.default_rng(3)
     structures = []
     for k in range(4):

@@ -67,12 +67,15 @@ TRAIN = ["train", "train.in", "--report", "train.json"]
 
 
 def training(
-    make: Callable[[Path], Any] = toy(), then: list[list[str]] | None = None, method: str | None = None, **keywords: Any
+    make: Callable[[Path], Any] | None = None,
+    then: list[list[str]] | None = None,
+    method: str | None = None,
+    **keywords: Any,
 ) -> Case:
     """Generate, train with these keywords, then run more commands."""
 
     def case(folder: Path) -> list[list[str]]:
-        make(folder)
+        (make or toy())(folder)
         text = train_in(**{"iterations": 6, "testpercent": 25, "seed": 3, **keywords})
         if method is not None:
             text = text.replace("METHOD\nbfgs", f"METHOD\n{method}")
@@ -135,7 +138,8 @@ def scanned(folder: Path) -> list[list[str]]:
     """A small scan."""
     training(validation="xsf/0*.xsf", validationevery=4)(folder)
     (folder / "scan.in").write_text(
-        "GENERATE generate.in\nTRAIN train.in\nTHREADS 1\n\nSCAN\nmode energy taylor centred exact\ndelta 0.02 0.04\nsize 12 16\nseeds 1 2\n"
+        "GENERATE generate.in\nTRAIN train.in\nTHREADS 1\n\n"
+        "SCAN\nmode energy taylor centred exact\ndelta 0.02 0.04\nsize 12 16\nseeds 1 2\n"
     )
     return [["scan", "scan.in", "--report", "scan.json"]]
 

@@ -93,7 +93,8 @@ def main() -> None:
             own = folder / title.replace("/", "-")
             write_potentials(own / "one", parameters, small)
             print(
-                f"cutoffs {title}, networks {'-'.join(map(str, LAYERS))}, skin 0.5 Å; µs per atom and step, median in brackets"
+                f"cutoffs {title}, networks {'-'.join(map(str, LAYERS))}, skin 0.5 Å; "
+                "µs per atom and step, median in brackets"
             )
             for atoms in (small, water(6), water(8), large):
                 parts = []

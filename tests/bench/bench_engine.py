@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -86,9 +88,7 @@ def bench_gradient() -> None:
     n = int(pack.n_atoms.sum())
     gradient = np.zeros(tables.n_weights)
     ones = np.full(pack.n_structures, 1 / 8)
-    flops = 2 * sum(2 * a * b for a, b in zip(layers, layers[1:])) + 2 * sum(
-        a * b for a, b in zip(layers[1:], layers[2:])
-    )
+    flops = 2 * sum(2 * a * b for a, b in pairwise(layers)) + 2 * sum(a * b for a, b in pairwise(layers[1:]))
     x = np.asfortranarray(np.random.default_rng(0).standard_normal((504, 48)))
     w = np.random.default_rng(0).standard_normal((10, 48))
     products = 50
@@ -98,8 +98,16 @@ def bench_gradient() -> None:
     )
     for threads in (1, 2):
         best, median = repeat(
-            lambda: engine.energy_loss(
-                *pack.arguments(), tables, network.weights, pack.energy, ones, np.ones_like(ones), gradient, threads
+            partial(
+                engine.energy_loss,
+                *pack.arguments(),
+                tables,
+                network.weights,
+                pack.energy,
+                ones,
+                np.ones_like(ones),
+                gradient,
+                threads,
             )
         )
         peak, _ = repeat(lambda: engine.panel_products(x, w, products), 0.5)
@@ -138,15 +146,16 @@ def bench_structures() -> None:
         )
         print(f"cutoffs {title}: {n} atoms, {first[-1] / n:.0f} neighbours each")
         for threads in (1, 2):
-            single = repeat(lambda: engine.describe([structure], tables, threads=threads))
-            many = repeat(lambda: engine.describe([structure], tables, shifts, threads=threads))
-            force = repeat(lambda: engine.evaluate([structure], potentials, threads=threads))
+            single = repeat(partial(engine.describe, [structure], tables, threads=threads))
+            many = repeat(partial(engine.describe, [structure], tables, shifts, threads=threads))
+            force = repeat(partial(engine.evaluate, [structure], potentials, threads=threads))
             d, f = AENET[title]
             print(
                 f"  {threads} thread(s), µs per atom: descriptors {1e6 * single[0] / n:.2f} "
                 f"(median {1e6 * single[1] / n:.2f}), of 24 Taylor copies {1e6 * many[0] / n / copies:.2f} "
                 f"({1e6 * many[1] / n / copies:.2f}), energies and forces {1e6 * force[0] / n:.2f} "
-                f"({1e6 * force[1] / n:.2f});  ænet/this {d / (1e6 * single[0] / n):.0f} and {f / (1e6 * force[0] / n):.0f}"
+                f"({1e6 * force[1] / n:.2f});  "
+                f"ænet/this {d / (1e6 * single[0] / n):.0f} and {f / (1e6 * force[0] / n):.0f}"
             )
 
 
@@ -157,7 +166,7 @@ def bench_linearity() -> None:
     parts = []
     for side in (6, 12, 24):
         structure = liquid(side)
-        best, _ = repeat(lambda: engine.describe([structure], tables, threads=1), 1.0, 2)
+        best, _ = repeat(partial(engine.describe, [structure], tables, threads=1), 1.0, 2)
         parts.append(f"{structure.n_atoms} atoms {1e6 * best / structure.n_atoms:.2f}")
     print("descriptors, µs per atom, 1 thread: " + ", ".join(parts))
 

@@ -1,8 +1,9 @@
 """Cost of the ways to train on forces: seconds per epoch and memory of energy, Taylor, directional and exact training.
 
-Run with ``make bench`` or ``python tests/bench/bench_forces.py``.  One thread, all ways in turn in one run, minimum and median
-of the ratios.  (H2O)6 with 27 and 30 symmetry functions and a = 22; 192-atom water with a Chebyshev descriptor
-(6.5/3.0 Å, orders 18/4) and a = 24, from ../shared/data where that is, else a jittered lattice of its density.
+Run with ``make bench`` or ``python tests/bench/bench_forces.py``.  One thread, all ways in turn in one run,
+minimum and median of the ratios.  (H2O)6 with 27 and 30 symmetry functions and a = 22; 192-atom water with a
+Chebyshev descriptor (6.5/3.0 Å, orders 18/4) and a = 24, from ../shared/data where that is, else a jittered
+lattice of its density.
 """
 
 from __future__ import annotations
@@ -206,7 +207,8 @@ def bench(system: tuple[str, list[Structure], list[DescriptorSetup], int]) -> No
         aim = f", aim {AIMS[mode]}" if mode in AIMS else ""
         print(
             f"  {mode:12s} {1e6 * min(own_times) / n:7.3f} µs (median {1e6 * statistics.median(own_times) / n:7.3f}), "
-            f"{min(own_times) / min(times['taylor']):.3f} of Taylor (median of ratios {statistics.median(to_taylor):.3f}{aim}), "
+            f"{min(own_times) / min(times['taylor']):.3f} of Taylor "
+            f"(median of ratios {statistics.median(to_taylor):.3f}{aim}), "
             f"{to_energy:5.1f} energy epochs, {epochs.memory(mode) / n / 1e3:6.2f} kB kept"
         )
 
@@ -220,7 +222,8 @@ def bench_map() -> None:
         start = time.perf_counter()
         map_ = force_map(structures, tables, 1)
         print(
-            f"force map, {title}: {1e6 * (time.perf_counter() - start) / n:.0f} µs per atom once, {map_.nbytes / n / 1e3:.2f} kB"
+            f"force map, {title}: {1e6 * (time.perf_counter() - start) / n:.0f} µs per atom once, "
+            f"{map_.nbytes / n / 1e3:.2f} kB"
         )
 
 
@@ -231,7 +234,8 @@ def bench_peak() -> None:
         for mode in ("taylor", "exact"):
             script = (
                 f"import re, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bench_forces as b\n"
-                f"title, structures, own, a = b.{system}(); e = b.Epochs(structures, own, a, ({mode!r},)); e.run({mode!r})\n"
+                f"title, structures, own, a = b.{system}(); e = b.Epochs(structures, own, a, ({mode!r},))\n"
+                f"e.run({mode!r})\n"
                 "print(int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1e3)"
             )
             found[mode] = float(

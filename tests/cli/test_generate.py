@@ -154,7 +154,8 @@ class Copies:
     parents: TrainingSet
     names: list[str]
     displacements: list[np.ndarray]
-    """(n_atom, 3) per copy, recovered from the positions, Å (not for isolated structures, stored in boxes of their own)"""
+    """(n_atom, 3) per copy, recovered from the positions, Å;
+    not for isolated structures, stored in boxes of their own"""
     energies: np.ndarray
     descriptors: list[np.ndarray]
 
@@ -182,7 +183,7 @@ def read_copies(path: Path, copies_path: Path | None = None) -> Copies:
 
 @pytest.fixture(scope="module")
 def crystal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The four periodic Si cells of golden/mono, whose copies keep the parent's frame, and generate.in without copies."""
+    """The four periodic Si cells of golden/mono, whose copies keep their parent's frame, and a plain generate.in."""
     folder = tmp_path_factory.mktemp("crystal")
     shutil.copytree(GOLDEN / "mono", folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
     (folder / "mono.train").unlink()
@@ -295,13 +296,13 @@ def moved_atoms(folder: Path, block: str) -> tuple[list[tuple[str, ...]], dict[s
 
 
 def test_only_chosen_species_move(tmp_path: Path) -> None:
-    moved, found = moved_atoms(tmp_path, taylor(delta=0.01, fraction=2, species="N,O"))
+    moved, _ = moved_atoms(tmp_path, taylor(delta=0.01, fraction=2, species="N,O"))
     assert moved and all(atom[0] in "NO" for copy in moved for atom in copy)
     assert {atom[0] for copy in moved for atom in copy} == {"N", "O"}
 
 
 def test_only_chosen_atoms_move(tmp_path: Path) -> None:
-    moved, found = moved_atoms(tmp_path, taylor(delta=0.01, fraction=2, atoms="1-2"))
+    moved, _ = moved_atoms(tmp_path, taylor(delta=0.01, fraction=2, atoms="1-2"))
     assert moved and all(int(atom[1:]) <= 2 for copy in moved for atom in copy)
 
 
@@ -321,7 +322,7 @@ def test_the_force_band_decides_what_moves(tmp_path: Path) -> None:
 
 
 def test_delta_of_a_species_replaces_the_common_one(tmp_path: Path) -> None:
-    moved, _ = moved_atoms(tmp_path, taylor(delta=0.04, fraction=20, delta_H=0.004))
+    moved_atoms(tmp_path, taylor(delta=0.04, fraction=20, delta_H=0.004))
     largest: dict[str, float] = {}
     for path in sorted((tmp_path / "copies").iterdir()):
         copy = read_xsf(path)

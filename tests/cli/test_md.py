@@ -90,7 +90,7 @@ def test_potentials_are_compared_from_the_same_starts(folder: Path):
     for label in ("one", "two"):
         for k in (1, 2, 3):
             assert len(read(folder / f"run-{label}-{k}.extxyz", ":")) == 5
-    assert {name for name in result["outputs"]} <= set(contents(folder))
+    assert set(result["outputs"]) <= set(contents(folder))
 
 
 def test_drift_is_that_of_the_rows(folder: Path):

@@ -183,7 +183,7 @@ def test_without_references_there_are_predictions_but_no_errors(mono: Path) -> N
         write_xsf(path, Structure(structure.symbols, structure.positions, structure.cell, structure.pbc))
     found = report(mono, "predict", "predict.in")
     assert all(entry["energy_ref"] is None and entry["forces"] is not None for entry in found["structures"])
-    assert {value for value in found["errors"].values()} == {None, 0}
+    assert set(found["errors"].values()) == {None, 0}
     assert "rror" not in run(mono, "predict", "predict.in").out
 
 

@@ -143,7 +143,7 @@ def test_networks_betas_and_strategies_reach_the_trainings(tmp_path: Path) -> No
     }
     for row in rows:
         folder = tmp_path / "out/points" / row["key"]
-        n_in, *hidden, n_out = read_potential(folder / "Ar.nn").network.layer_sizes
+        _, *hidden, _ = read_potential(folder / "Ar.nn").network.layer_sizes
         assert hidden == ([3] if row["network"] == "3:tanh" else [4, 5])
         assert f"FORCES mode=centred beta={float(row['beta_A2'])!r}" in (folder / "train.in").read_text()
     sets = [(folder / "generate.in").read_text() for folder in (tmp_path / "out/sets").iterdir()]

@@ -62,7 +62,10 @@ def test_help_of_a_command_has_an_example_its_keywords_and_its_report(command: s
 
 
 def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
-    code = "import sys; from taylorfit.commands import cli\ntry: cli.main([sys.argv[1]])\nfinally: sys.exit('numpy' in sys.modules)"
+    code = (
+        "import sys; from taylorfit.commands import cli\n"
+        "try: cli.main([sys.argv[1]])\nfinally: sys.exit('numpy' in sys.modules)"
+    )
     for option in ("--help", "--version"):
         assert subprocess.run([sys.executable, "-c", code, option], cwd=tmp_path, capture_output=True).returncode == 0
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def predicted(folder: Path) -> dict[str, float]:
         x = training_set.descriptors[training_set.first_value[a] : training_set.first_value[b]].reshape(b - a, -1)
         x, start = (x - shift) * factor, 0
         sizes = potential.network.layer_sizes
-        for n_in, n_out in zip(sizes, sizes[1:]):
+        for n_in, n_out in pairwise(sizes):
             w = potential.network.weights[start : start + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
             start += w.size
             x = x @ w[:-1] + w[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_descriptors_equal_those_of_the_training_set(golden: Path) -> None:
     for s, (values, _) in enumerate(engine.describe(structures, _tables(golden))):
         a, b = reference.first_atom[s], reference.first_atom[s + 1]
         first = reference.first_value[a : b + 1]
-        for start, end in zip(first, first[1:]):
+        for start, end in pairwise(first):
             expected = reference.descriptors[start:end]
             difference = values[0, start - first[0] : end - first[0]] - expected
             assert np.abs(difference).max() <= 1.0e-12 * np.abs(expected).max(), reference.names[s]

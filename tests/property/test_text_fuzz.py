@@ -1,4 +1,4 @@
-"""Damaged text forms, derivatives, checkpoints and files of unknown kind: a result or an error of our own, nothing else."""
+"""Damaged text forms, derivatives, checkpoints, files of unknown kind: a result or an error of our own, no more."""
 
 from __future__ import annotations
 

@@ -302,7 +302,9 @@ def test_derivative_with_many_neighbours() -> None:
 
 
 def test_collinear_neighbours_keep_singular_derivatives_finite() -> None:
-    functions = [(g, "Si", "Si", (4.0, l, z, 0.1)) for g in (4, 5) for l in (-1.0, 1.0) for z in (0.3, 0.5, 1.0, 1.5)]
+    functions = [
+        (g, "Si", "Si", (4.0, lam, z, 0.1)) for g in (4, 5) for lam in (-1.0, 1.0) for z in (0.3, 0.5, 1.0, 1.5)
+    ]
     tables = tables_of(make_setup("Si", ("Si",), functions))
     direction = np.array([0.3, -0.7, 0.64])
     for places in ((0.0, 1.3, 2.6), (0.0, -1.1, 1.7)):

@@ -361,7 +361,8 @@ def test_import_of_the_package_does_not_load_ase_or_the_engine():
     script = (
         "import sys, taylorfit; assert 'ase' not in sys.modules and 'taylorfit.engine' not in sys.modules\n"
         "assert 'Calculator' in dir(taylorfit); taylorfit.Calculator; assert 'ase' in sys.modules\n"
-        "try: taylorfit.nothing\nexcept AttributeError as error: assert 'nothing' in str(error)\nelse: raise SystemExit(1)"
+        "try: taylorfit.nothing\n"
+        "except AttributeError as error: assert 'nothing' in str(error)\nelse: raise SystemExit(1)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 

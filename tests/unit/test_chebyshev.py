@@ -218,7 +218,7 @@ def test_a_neighbour_vanishes_smoothly_at_the_cutoff(radial_cut: float, angular_
             continue
         part = slice(0, 7) if cut == radial_cut else slice(7, 11)
 
-        def with_neighbour_at(distance: float) -> tuple[float, float]:
+        def with_neighbour_at(distance: float, part: slice = part) -> tuple[float, float]:
             structure = Structure(symbols=("H",) * 4, positions=np.vstack([base, direction * distance]))
             ours = describe_one(structure, tables)[0]
             slope = engine.descriptor_derivative(

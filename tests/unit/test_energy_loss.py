@@ -270,8 +270,10 @@ WRONG = {
     "gradient too long": "gradient = np.append(gradient, 0.0)",
     "negative number of threads": "threads = -2",
     "a network too few": "networks = networks[:-1]",
-    "a network with other inputs": "networks = [Network.random((60, 3, 1), (1, 0), rng)] * 2; weights = concatenated(networks)",
-    "a network with two outputs": "networks = [Network.random((6, 2), (0,), rng)] * 2; weights = concatenated(networks)",
+    "a network with other inputs": "networks = [Network.random((60, 3, 1), (1, 0), rng)] * 2; "
+    "weights = concatenated(networks)",
+    "a network with two outputs": "networks = [Network.random((6, 2), (0,), rng)] * 2; "
+    "weights = concatenated(networks)",
     "a network of one layer": "networks = [Network((6,), (), np.zeros(0))] * 2; weights = np.zeros(0)",
     "an unknown activation": "networks = [replace(n, activations=(9,) * len(n.activations)) for n in networks]",
     "a layer without nodes": "networks = [Network((6, 0, 1), (1, 0), np.zeros(1))] * 2; weights = np.zeros(2)",
@@ -283,7 +285,8 @@ import sys
 sys.path[:0] = {path!r}
 import numpy as np
 from dataclasses import replace
-from test_energy_loss import CASES, make, NetworkTables, Network, EngineError, energy_loss
+from taylorfit.errors import EngineError
+from test_energy_loss import CASES, make, NetworkTables, Network, energy_loss
 
 def concatenated(networks):
     return np.concatenate([network.weights for network in networks])

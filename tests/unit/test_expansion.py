@@ -1,6 +1,7 @@
 """Taylor energies: golden numbers of the paper's dimer and the order of the error."""
 
 import csv
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_taylor_energy_error_is_second_order_in_delta(cluster, strategy):
         displacements = strategy(delta, fraction=48).plan([selection]).displacements(0)
         exact = np.array([lennard_jones(cluster + d)[0] for d in displacements])
         errors.append(exact - taylor_energies(energy, forces, displacements))
-    for coarse, fine in zip(errors, errors[1:]):
+    for coarse, fine in pairwise(errors):
         assert np.sqrt((coarse**2).mean() / (fine**2).mean()) == pytest.approx(4.0, rel=0.01)
 
 

@@ -306,7 +306,7 @@ def test_strains_give_the_virial(setups):
     found = force_terms([(0, p) for p in range(4)], data, case.tables, case.scaling, ForceMode("exact", virial=0.3))
     assert found.is_strain.all() and len(found.is_strain) == 24
     derivative = evaluate_terms(case, found.terms, case.weights).derivative.reshape(-1, 6) / SCALE
-    for row, evaluation, s in zip(derivative, evaluate(case.structures, case.potential(case.weights)), case.structures):
+    for row, evaluation in zip(derivative, evaluate(case.structures, case.potential(case.weights))):
         w = evaluation.strain_derivative
         expected = [w[0, 0], w[1, 1], w[2, 2], w[1, 2], w[0, 2], w[0, 1]]
         np.testing.assert_allclose(row, expected, atol=1e-6 * np.abs(w).max())
@@ -484,7 +484,8 @@ WRONG = {
     "atoms of structures": "m.first_atom[1] += 1",
     "too many radial functions": "m.radial_count[0] = 100",
     "a function that is not there": "m.group_feature[0, 0, 0, 0] = 100",
-    "directions beyond the end": "terms = replace(terms, first_direction=np.array([0, 1], dtype=np.int32), first_change=np.array([0, 99]))",
+    "directions beyond the end": "terms = replace(terms, first_direction=np.array([0, 1], dtype=np.int32), "
+    "first_change=np.array([0, 99]))",
 }
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -282,7 +283,7 @@ def test_lm_with_one_batch_never_raises_the_loss(problem: Problem) -> None:
     for _ in range(15):
         training.optimiser.run_epoch(training.train.terms)
         losses.append(training.train(training.optimiser.weights)[0])
-    assert all(b <= a for a, b in zip(losses, losses[1:]))
+    assert all(b <= a for a, b in pairwise(losses))
     assert losses[-1] < 1.0e-3 * losses[0]
 
 

@@ -20,14 +20,14 @@ def molecule(periodic: bool = False, **changes) -> Structure:
     positions = np.array(
         [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0], [2.8, 0.3, 0.1], [3.3, 1.0, 0.5], [3.2, -0.5, -0.4]]
     )
-    values = dict(
-        symbols=("O", "H", "H") * 2,
-        positions=positions,
-        energy=-900.0,
-        forces=rng.normal(size=(6, 3)),
-        cell=np.diag([6.0, 5.5, 5.8]) if periodic else np.zeros((3, 3)),
-        pbc=(periodic,) * 3,
-    )
+    values = {
+        "symbols": ("O", "H", "H") * 2,
+        "positions": positions,
+        "energy": -900.0,
+        "forces": rng.normal(size=(6, 3)),
+        "cell": np.diag([6.0, 5.5, 5.8]) if periodic else np.zeros((3, 3)),
+        "pbc": (periodic,) * 3,
+    }
     return Structure(**values | changes)
 
 

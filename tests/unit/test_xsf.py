@@ -361,13 +361,13 @@ def test_slab_is_written_with_its_cell_and_molecule_without():
 
 
 UNWRITABLE = {
-    "no atoms": dict(symbols=(), positions=np.zeros((0, 3))),
-    "long symbol": dict(symbols=("Tit",)),
-    "comment symbol": dict(symbols=("#",)),
-    "empty symbol": dict(symbols=("",)),
-    "NaN position": dict(positions=np.full((1, 3), np.nan)),
-    "infinite energy": dict(energy=float("inf")),
-    "flat cell": dict(pbc=(True, True, True)),
+    "no atoms": {"symbols": (), "positions": np.zeros((0, 3))},
+    "long symbol": {"symbols": ("Tit",)},
+    "comment symbol": {"symbols": ("#",)},
+    "empty symbol": {"symbols": ("",)},
+    "NaN position": {"positions": np.full((1, 3), np.nan)},
+    "infinite energy": {"energy": float("inf")},
+    "flat cell": {"pbc": (True, True, True)},
 }
 
 

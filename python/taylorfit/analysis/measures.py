@@ -55,7 +55,7 @@ def tail_fraction(error_norm: np.ndarray, threshold: float = TAIL) -> float:
 
 
 def robust_deviation(deviations: np.ndarray) -> float:
-    """Standard deviation that outliers do not enlarge: 1.4826 times the median of the (n,) absolute deviations, n > 0."""
+    """Standard deviation that outliers do not enlarge: 1.4826 times the median of (n,) absolute deviations, n > 0."""
     return 1.4826 * float(np.median(np.abs(deviations)))
 
 

@@ -133,7 +133,7 @@ def points_of(scan: ScanInput, generate: GenerateInput, train: TrainInput, file:
 
 
 def matters(name: str, mode: str) -> bool:
-    """Does an option of DERIVATIVES or FORCES matter to a mode?"""
+    """Whether an option of DERIVATIVES or FORCES matters to a mode."""
     return name == "mode" or (mode in MODES_OF[name] if name in MODES_OF else mode != "energy")
 
 

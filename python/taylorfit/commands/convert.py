@@ -189,10 +189,7 @@ def _write_xsf_files(output: str, structures: Iterator[Structure], overwrite: bo
     written: list[str] = []
     seen: set[str] = set()
     for number, structure in enumerate(structures, start=1):
-        if pattern:
-            name = path.name.replace("*", f"{number:06d}", 1)
-        else:
-            name = _file_name(structure.name, seen)
+        name = path.name.replace("*", f"{number:06d}", 1) if pattern else _file_name(structure.name, seen)
         write_xsf(directory / name, structure, overwrite=overwrite)
         written.append(str(directory / name))
     return written

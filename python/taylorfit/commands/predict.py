@@ -185,7 +185,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, st
 
 
 def _is_potential(path: str) -> bool:
-    """Is it a potential file, by content; or, where there is no such file, by name?"""
+    """Whether it is a potential file, by content; or, where there is no such file, by name."""
     if not Path(path).is_file():
         return path.endswith(ENDINGS)
     return recognise(path) in (FileKind.POTENTIAL, FileKind.POTENTIAL_TEXT) or path.endswith(ENDINGS)

@@ -112,7 +112,7 @@ class SetTask:
 
     @property
     def is_there(self) -> bool:
-        """Has it been done before, and are its files still there?"""
+        """Whether it has been done before, and its files are still there."""
         if not (self.report_file.exists() and Path(self.settings.output).exists()):
             return False
         return bool(self.copies) or not json.loads(self.report_file.read_text(encoding="utf-8"))["copies"]

@@ -155,7 +155,8 @@ def _print_energies(fit: AtomicEnergyFit | None, structures: list[Structure]) ->
         )
     if fit.n_structures < len(structures):
         print(
-            f"  {len(structures) - fit.n_structures} structures state only a cohesive energy and are left out of the fit"
+            f"  {len(structures) - fit.n_structures} structures state only a cohesive energy "
+            "and are left out of the fit"
         )
 
 

@@ -295,7 +295,8 @@ def _finish(training: Training, problem: Problem, interrupted: bool, checkpoint:
     if settings.timing:
         with atomic_write(checkpoint.parent / "train.time") as stream:
             stream.write(
-                f"# total time (s)  epochs  seconds per epoch\n{state.seconds:.3f} {len(state.history)} {per_epoch:.6f}\n"
+                "# total time (s)  epochs  seconds per epoch\n"
+                f"{state.seconds:.3f} {len(state.history)} {per_epoch:.6f}\n"
             )
     copies = int(problem.train.is_copy.sum())
     return {

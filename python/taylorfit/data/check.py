@@ -65,7 +65,7 @@ class Finding:
 
     @property
     def is_note(self) -> bool:
-        """Worth knowing, but no sign of an error?"""
+        """Whether it is worth knowing, but no sign of an error."""
         return self.kind in NOTES
 
 

@@ -84,7 +84,7 @@ class UnitCheck:
 
     @property
     def judged(self) -> bool:
-        """Was there enough to judge?"""
+        """Whether there was enough to judge."""
         return self.problem is not None or (self.correlation or 0.0) >= MIN_CORRELATION
 
 

@@ -107,7 +107,7 @@ class AtomicEnergyFit:
 
     @property
     def determined(self) -> bool:
-        """Do the compositions fix the energy of each species?"""
+        """Whether the compositions fix the energy of each species."""
         return self.rank == len(self.energies)
 
 

@@ -141,6 +141,7 @@ class Batch:
 
     @classmethod
     def of(cls, structures: Sequence[Structure], tables: DescriptorTables) -> Batch:
+        """Lay out structures for the engine, which knows their species by the order of `tables`."""
         species = [tables.check(structure) for structure in structures]
         return cls(
             names=[structure.name for structure in structures],
@@ -153,10 +154,12 @@ class Batch:
         )
 
     def arguments(self) -> tuple[np.ndarray, ...]:
+        """Return the arrays as the engine takes them."""
         return self.first_atom, self.positions, self.cells, self.periodic, self.species
 
 
 def stack(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+    """Concatenate arrays along their first axis; an array of shape `empty` where there is none."""
     return np.ascontiguousarray(np.concatenate(parts), dtype=dtype) if parts else np.zeros(empty, dtype=dtype)
 
 

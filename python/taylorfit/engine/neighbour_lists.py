@@ -18,7 +18,8 @@ _SPARE = 1.1
 class NeighbourList:
     """Neighbours of all atoms within `cutoff + skin`; the engine borrows the arrays for each call.
 
-    Which atoms are neighbours within the cutoff is seen from the list as long as no atom has moved by more than half the skin.
+    Which atoms are neighbours within the cutoff is seen from the list as long as no atom has moved
+    by more than half the skin.
     """
 
     cutoff: float
@@ -90,7 +91,7 @@ class NeighbourList:
         )
 
     def serves(self, structure: Structure) -> bool:
-        """Does the list hold for a structure: same cell, and no atom moved by more than half the skin?"""
+        """Whether the list holds for a structure: same cell, and no atom moved by more than half the skin."""
         if structure.n_atoms != len(self.positions) or structure.pbc != self.pbc:
             return False
         if not np.array_equal(structure.cell[list(self.pbc)], self.cell[list(self.pbc)]):

@@ -154,7 +154,7 @@ class PotentialTables:
 
 
 def share_descriptors(members: Sequence[Sequence[SpeciesPotential]]) -> bool:
-    """Can the members of a committee be evaluated on the same descriptors?"""
+    """Whether the members of a committee can be evaluated on the same descriptors."""
     return all(
         len(potentials) == len(members[0])
         and all(same_functions(own.setup, first.setup) for own, first in zip(potentials, members[0]))

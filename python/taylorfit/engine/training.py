@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ..errors import TaylorfitError
@@ -68,7 +70,7 @@ class Lbfgs:
 
     full_batch = True
     RUNNING, CONVERGED, STUCK = "running", "converged", "stuck"
-    _TASKS = {1: RUNNING, 2: CONVERGED, 3: STUCK}
+    _TASKS: ClassVar = {1: RUNNING, 2: CONVERGED, 3: STUCK}
 
     def __init__(self, weights: np.ndarray, memory: int = 20, tolerance: float = 1.0e-6) -> None:
         self.tolerance = tolerance

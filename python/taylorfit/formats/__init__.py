@@ -1,0 +1,1 @@
+"""Files and text forms of structures, training sets, potentials and results."""

@@ -93,12 +93,12 @@ class Predictions:
 
     @property
     def has_energy(self) -> np.ndarray:
-        """(n_structure,) is there a reference energy?"""
+        """(n_structure,) whether there is a reference energy."""
         return ~np.isnan(self.energy_ref)
 
     @property
     def has_forces(self) -> np.ndarray:
-        """(n_atom,) is there a reference force?"""
+        """(n_atom,) whether there is a reference force."""
         return ~np.isnan(self.forces_ref).any(axis=1)
 
     @property

@@ -45,17 +45,17 @@ class TrainReport:
 
     @property
     def has_test(self) -> bool:
-        """Were there test structures?"""
+        """Whether there were test structures."""
         return bool(np.isfinite(self.test_rmse).any())
 
     @property
     def has_forces(self) -> bool:
-        """Were there validation structures with forces?"""
+        """Whether there were validation structures with forces."""
         return bool(np.isfinite(self.validation_force_error).any())
 
     @property
     def has_test_forces(self) -> bool:
-        """Were forces of test structures evaluated during the training?"""
+        """Whether forces of test structures were evaluated during the training."""
         return bool(np.isfinite(self.test_force_rmse).any())
 
 

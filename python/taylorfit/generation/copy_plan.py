@@ -132,7 +132,7 @@ def plan_copies(
 
 
 def _needs_curvature(options: TaylorOptions) -> bool:
-    """Is a mean curvature asked for, or something given that it follows from?"""
+    """Whether a mean curvature is asked for, or something given that it follows from."""
     from_potential = options.potential is not None and options.order == 1 and options.strategy != "modes"
     return (
         options.curvature is not None

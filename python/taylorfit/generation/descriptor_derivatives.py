@@ -46,7 +46,6 @@ def write_derivatives(
         for unknown species, coinciding atoms, a degenerate cell, or an unwritable file.
     """
     n_copies = np.zeros(len(structures), dtype=int) if source is None else source.n_copies
-    n_values = 0
     with DerivativesWriter(path, len(structures) + int(n_copies.sum()), overwrite=overwrite) as writer:
         for s, structure in enumerate(structures):
             n_species = len(set(structure.symbols))
@@ -55,5 +54,4 @@ def write_derivatives(
             for name in source.names(s, structure) if source is not None and n_copies[s] else ():
                 writer.add(name, structure.n_atoms, n_species)
             advance(s + 1)
-        n_values = writer.n_values
-    return n_values
+        return writer.n_values

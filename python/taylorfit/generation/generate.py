@@ -159,7 +159,7 @@ def _described(
     tables: DescriptorTables,
     threads: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (1 + n_copy, n_value) descriptors and (1 + n_copy, n_atom, 3) positions of each structure and its copies."""
+    """Yield (1 + n_copy, n_value) descriptors and (1 + n_copy, n_atom, 3) positions of structures with their copies."""
     bases: list[Structure] = []
     displacements: list[np.ndarray] = []
     n_bases: list[int] = []

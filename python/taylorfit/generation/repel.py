@@ -8,7 +8,8 @@ copy of which two atoms are moved towards each other by a few tenths of an ångs
 
 the Taylor expansion of Cooper, Kästner, Urban, Artrith (2020), with mean force constants k where they are known, and
 with all that lies beyond the first order of V, the universal repulsion of two nuclei and their electrons (Ziegler,
-Biersack, Littmark 1985).  These copies are ordinary structures with energies and small weights, for training in any mode.
+Biersack, Littmark 1985).  These copies are ordinary structures with energies and small weights, for
+training in any mode.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def pushed_copies(
 
 
 def can_be_pushed(structure: Structure) -> bool:
-    """Does it have what the energies of copies follow from?"""
+    """Whether it has what the energies of copies follow from."""
     has_energy = structure.energy is not None or bool(structure.cohesive_energy)
     return has_energy and structure.forces is not None and structure.n_atoms > 1
 

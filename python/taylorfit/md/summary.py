@@ -83,8 +83,10 @@ def stability_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table of all walks, and below it what became of each potential where there are several starts."""
     width = max([len("potential"), *(len(row["potential"]) for row in rows)])
     lines = [
-        f"{'potential':{width}}  start  {'steps':>8}  {'first extrap.':>13}  {'worst, σ':>8}  {'drift, meV/atom/ps':>20}  "
-        f"{'std(E_tot), meV/atom':>20}  {'max|ΔE_tot|, meV/atom':>21}  {'|drift|/std(E_kin), 1/ps':>24}  {'T, K':>15}  status"
+        f"{'potential':{width}}  start  {'steps':>8}  {'first extrap.':>13}  {'worst, σ':>8}  "
+        f"{'drift, meV/atom/ps':>20}  "
+        f"{'std(E_tot), meV/atom':>20}  {'max|ΔE_tot|, meV/atom':>21}  "
+        f"{'|drift|/std(E_kin), 1/ps':>24}  {'T, K':>15}  status"
     ]
     lines.append("-" * len(lines[0]))
     for row in rows:
@@ -95,7 +97,8 @@ def stability_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         )
         hot = "-" if row["temperature"] is None else f"{row['temperature']:.1f} ± {row['temperature_std']:.1f}"
         lines.append(
-            f"{row['potential']:{width}}  {row['start']:5d}  {row['steps']:8d}  {_number(row['first_extrapolation'], 'd'):>13}"
+            f"{row['potential']:{width}}  {row['start']:5d}  {row['steps']:8d}"
+            f"  {_number(row['first_extrapolation'], 'd'):>13}"
             f"  {_number(row['worst'], '.2f'):>8}  {drift:>20}  {_number(row['fluctuation'], '.4f'):>20}"
             f"  {_number(row['largest_change'], '.4f'):>21}  {_number(row['relative_drift'], '.2e'):>24}"
             f"  {hot:>15}  {row['status']}"

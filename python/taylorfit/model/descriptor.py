@@ -144,7 +144,7 @@ def chebyshev_setup(
 
 
 def same_functions(first: DescriptorSetup, second: DescriptorSetup) -> bool:
-    """Do two setups describe the same species by the same functions, whatever their statistics and texts?"""
+    """Whether two setups describe the same species by the same functions, whatever their statistics and texts."""
     return (
         first.species == second.species
         and first.kind == second.kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Network:
     @staticmethod
     def count_weights(layer_sizes: tuple[int, ...]) -> int:
         """Number of weights and biases of a network of these layers."""
-        return sum((n_in + 1) * n_out for n_in, n_out in zip(layer_sizes, layer_sizes[1:]))
+        return sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_sizes))
 
     @property
     def n_weights(self) -> int:
@@ -42,7 +43,7 @@ class Network:
         """Draw weights and biases uniformly in ±½·sqrt(12/(n_in+1)), i.e. variance 1/(n_in+1) (ænet)."""
         parts = [
             rng.uniform(-0.5, 0.5, (n_in + 1) * n_out) * np.sqrt(12.0 / (n_in + 1))
-            for n_in, n_out in zip(layer_sizes, layer_sizes[1:])
+            for n_in, n_out in pairwise(layer_sizes)
         ]
         return cls(tuple(layer_sizes), tuple(activations), np.concatenate(parts))
 

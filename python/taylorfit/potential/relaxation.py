@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def relax(structure: Structure, potential: PotentialTables, options: RelaxOption
     class Engine(Calculator):
         """The potential as ASE wants it."""
 
-        implemented_properties = ["energy", "forces"]
+        implemented_properties: ClassVar = ["energy", "forces"]
 
         def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
             super().calculate(atoms, properties, system_changes)

@@ -1,0 +1,1 @@
+"""The report of a folder in words and figures, as one page."""

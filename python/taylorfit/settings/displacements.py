@@ -181,7 +181,7 @@ class TaylorOptions:
 
     @property
     def removes_rotations(self) -> bool:
-        """Are rotations of isolated structures taken out?"""
+        """Whether rotations of isolated structures are taken out."""
         return self.rotations == "remove" or (self.rotations is None and self.strategy == "modes")
 
     def delta_of(self, species: str) -> float | None:

@@ -118,12 +118,12 @@ class Document:
         return self._lines[self._position - 1]
 
     def opens_keyword(self, line: Line) -> bool:
-        """Is the first word of `line` a keyword, and not the key of an option?"""
+        """Whether the first word of `line` is a keyword, and not the key of an option."""
         name, *rest = line.text.split(None, 1)
         return name.upper() in self.keywords and not (rest and rest[0].startswith("="))
 
     def at_keyword_or_end(self) -> bool:
-        """Is there nothing left before the next keyword?"""
+        """Whether nothing is left before the next keyword."""
         line = self.peek()
         return line is None or self.opens_keyword(line)
 

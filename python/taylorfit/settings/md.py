@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 
 from ..potential.extrapolation import ACTIONS, ExtrapolationPolicy
@@ -99,7 +99,7 @@ class MdInput:
     output: str = "md"
     """Start of the names of the files written."""
     rdf: RdfOptions | None = None
-    extrapolation: ExtrapolationPolicy = ExtrapolationPolicy()
+    extrapolation: ExtrapolationPolicy = field(default_factory=ExtrapolationPolicy)
     skin: float = 0.5
     """Å"""
     threads: int = 0

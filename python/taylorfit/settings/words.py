@@ -153,12 +153,12 @@ def species_name(word: Word) -> str:
 
 
 def is_integer(text: str) -> bool:
-    """Is `text` an integer?"""
+    """Whether `text` is an integer."""
     return _INTEGER.fullmatch(text) is not None
 
 
 def is_number(text: str) -> bool:
-    """Is `text` an integer or a real number, Fortran exponents included?"""
+    """Whether `text` is an integer or a real number, Fortran exponents included."""
     return fortran_number(text) is not None
 
 

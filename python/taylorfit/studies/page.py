@@ -115,7 +115,8 @@ def time_section(found: Trainings) -> Section | None:
         (
             "Validation errors that each mode has reached after the same time of training: "
             "medians over the seeds, weights of that epoch. The times are those of training alone, one thread each "
-            "(making of copies, reading and validation left out). In brackets: finished before; a dash: no validation yet.",
+            "(making of copies, reading and validation left out). In brackets: finished before; "
+            "a dash: no validation yet.",
             equal_time_table(histories, time_budgets(histories)),
             picture(
                 "time",
@@ -168,7 +169,8 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
     return Section(
         title,
         (
-            f"The seed of each training with the smallest mean |F − F_ref|; {sets[0].n_structures} validation structures.",
+            "The seed of each training with the smallest mean |F − F_ref|; "
+            f"{sets[0].n_structures} validation structures.",
             Table(
                 ("", *(one.label for one in sets)), tuple(error_rows([one.as_dict() for one in measured])), numeric=True
             ),

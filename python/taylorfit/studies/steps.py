@@ -259,7 +259,7 @@ def once(
 
 
 def unchanged(name: str, argv: Sequence[str], inputs: Sequence[str]) -> bool:
-    """Was the command last started with the same arguments and inputs?"""
+    """Whether the command was last started with the same arguments and inputs."""
     return _stamp(name).exists() and _stamp(name).read_text(encoding="utf-8") == _identity(argv, inputs)
 
 

@@ -45,7 +45,7 @@ class Step:
 
     @property
     def possible(self) -> bool:
-        """Is there what it needs?"""
+        """Whether there is what it needs."""
         return not self.needs or Path(self.needs).exists()
 
 

@@ -1,0 +1,1 @@
+"""From forces to energies of displaced copies: displacements, Taylor energies, truncation errors, names of copies."""

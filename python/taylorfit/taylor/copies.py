@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -58,22 +58,26 @@ class DisplacedCopies:
     """Copies with displaced atoms."""
 
     plan: DisplacementPlan
-    expansion: Expansion = Expansion()
+    expansion: Expansion = field(default_factory=Expansion)
     weighing: Mapping[str, float] | None = None
     """Mean force constants, eV/Å², to weigh the copies by their truncation error; None: all have weight 1."""
 
     @property
     def n_copies(self) -> np.ndarray:
+        """(n_structure,) number of copies of each structure."""
         return self.plan.n_copies
 
     @property
     def description(self) -> str:
+        """What the energies of the copies are expanded to."""
         return self.expansion.description
 
     def names(self, index: int, structure: Structure) -> list[str]:
+        """Return the names of the copies of structure `index`."""
         return self._names(index, structure, None if self.weighing is None else self.plan.displacements(index))
 
     def of(self, index: int, structure: Structure) -> Copies:
+        """Return the copies of structure `index`; the same at each call."""
         moved = self.plan.displacements(index)
         changes = self.expansion.energy_changes(index, structure, moved, self.plan.curvature_factor(index))
         return Copies(self._names(index, structure, moved), (structure,), (moved,), changes)
@@ -95,12 +99,15 @@ class StrainedCopies:
 
     @property
     def n_copies(self) -> np.ndarray:
+        """(n_structure,) number of copies of each structure."""
         return self.plan.n_copies
 
     def names(self, index: int, structure: Structure) -> list[str]:
+        """Return the names of the copies of structure `index`."""
         return self.plan.copy_names(index, structure.name)
 
     def of(self, index: int, structure: Structure) -> Copies:
+        """Return the copies of structure `index`; the same at each call."""
         strains = self.plan.strains(index)
         still = np.zeros((1, structure.n_atoms, 3))
         return Copies(

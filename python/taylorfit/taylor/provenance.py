@@ -52,7 +52,7 @@ class Provenance:
 
     @property
     def is_strained(self) -> bool:
-        """Is the cell of the copy another one than its parent's, so that positions tell no displacement?"""
+        """Whether the cell of the copy is another one than its parent's, so that positions tell no displacement."""
         return self.strategy == STRAIN
 
 

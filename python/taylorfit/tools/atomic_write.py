@@ -70,7 +70,7 @@ def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool 
     path
         The file to write.
     mode
-        `"w"` (text, UTF-8, `\\n` line ends) or `"wb"`.
+        `"w"` (text, UTF-8, Unix line ends) or `"wb"`.
     overwrite
         Replace an existing file?
 

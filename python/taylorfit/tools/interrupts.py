@@ -16,7 +16,7 @@ STOP_FILE = "STOP"
 
 
 def stop_requested() -> bool:
-    """Is there a file STOP?"""
+    """Whether there is a file STOP."""
     return Path(STOP_FILE).exists()
 
 
@@ -28,12 +28,14 @@ class Interrupt:
         self._allowed = False
 
     def handle(self, signum: int, frame: object) -> None:
+        """Note an interrupt; raise KeyboardInterrupt where it is allowed."""
         self.requested = True
         if self._allowed:
             raise KeyboardInterrupt
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt at once within the block, and at its start for what came before."""
         self._allowed = True
         try:
             self.check()
@@ -42,6 +44,7 @@ class Interrupt:
             self._allowed = False
 
     def check(self) -> None:
+        """Raise KeyboardInterrupt if an interrupt was noted."""
         if self.requested:
             raise KeyboardInterrupt
 

@@ -69,7 +69,7 @@ class MemberTask:
 
 
 def member_folder(settings: TrainInput, member: int) -> Path:
-    """Folder of a member (from 0): committee/01, committee/02, …"""
+    """Folder of a member (from 0): committee/01, committee/02 and so on."""
     return Path(settings.committee.folder) / f"{member + 1:02d}"
 
 

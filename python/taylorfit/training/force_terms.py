@@ -267,7 +267,7 @@ def _add_strains(
     threads: int,
     source: str,
 ) -> None:
-    """Add the six strains of the structures with a stress: W_ab = dE/dε_ab = V σ_ab; `weight` is that of each structure."""
+    """Add the six strains of the structures with a stress, W_ab = dE/dε_ab = V σ_ab; `weight` is per structure."""
     wanted = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
     if not wanted:
         raise InputError("FORCES virial= without stresses", file=source, expected="periodic structures with stresses")

@@ -91,12 +91,11 @@ class CentredTaylorLoss(EnergyLoss):
 
     p runs over the reference structures, c over the copies of p, r̄_p is the mean over these.
     w_p = β n_atoms/(3 a ⟨δ_x²⟩) makes the second sum an estimate of ½ β Σ_p ⟨ΔF_x²⟩, the mean being
-    over the 3 n_atoms force components; the constant
-    part of the truncation error of a parent's copies drops out.  β in Å².  The pack must keep the
-    groups whole.
+    over the 3 n_atoms force components; the constant part of the truncation error of a parent's copies
+    drops out.  β in Å².  The pack must keep the groups whole.
 
-    Strained copies of a parent are a group of their own, with w_p = virial/(9 a ⟨ε²⟩) for ½ virial Σ_p ⟨(ΔW_ab/n_atoms)²⟩,
-    the mean being over the nine components of the virial W = V σ.
+    Strained copies of a parent are a group of their own, with w_p = virial/(9 a ⟨ε²⟩) for
+    ½ virial Σ_p ⟨(ΔW_ab/n_atoms)²⟩, the mean being over the nine components of the virial W = V σ.
     """
 
     def __init__(

@@ -53,12 +53,13 @@ class PackedDataset:
     """(n_structure,) bool: a Taylor copy, not a reference structure"""
     names: list[str]
     group: np.ndarray
-    """(n_structure,) int32, ascending from 1: the same for all displaced, and for all strained, copies of a parent; 0 for
-    a reference structure"""
+    """(n_structure,) int32, ascending from 1: the same for all displaced, and for all strained, copies of a parent;
+    0 for a reference structure"""
     displacement_square: np.ndarray
     """(n_structure,) mean square displacement component of a copy, ⟨δ_x²⟩, Å²; 0 for a reference structure"""
     strain_square: np.ndarray | None = None
-    """(n_structure,) mean square component ⟨ε²⟩ of the strain of a strained copy; 0 for all others; None: no strained ones"""
+    """(n_structure,) mean square component ⟨ε²⟩ of the strain of a strained copy; 0 for all others;
+    None: no strained ones"""
     structure_weight: np.ndarray | None = None
     """(n_structure,) weight in the loss where the data has weights; None: 1 for all"""
 

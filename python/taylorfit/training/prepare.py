@@ -169,7 +169,8 @@ def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, re
     files = [settings.trainingset, *settings.taylorset]
     size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
     print(
-        f"estimated memory: up to {(MEMORY_FACTOR * size + MEMORY_BASE) / 1e6:.0f} MB, from {size / 1e6:.0f} MB of training sets"
+        f"estimated memory: up to {(MEMORY_FACTOR * size + MEMORY_BASE) / 1e6:.0f} MB, "
+        f"from {size / 1e6:.0f} MB of training sets"
     )
     sources = [read_trainset(file) for file in files]
     check_same_species(files, [source.species for source in sources])
@@ -315,8 +316,8 @@ def _with_forces(
                 expected=f"{file}.geometry, which generate writes, or the structure files it names",
             )
         print(
-            "note: cells and weights of the structures are not known, so force errors of training and test structures are not "
-            "shown, and all structures count alike"
+            "note: cells and weights of the structures are not known, so force errors of training and test structures "
+            "are not shown, and all structures count alike"
         )
         return problem
     tables = DescriptorTables.from_setups(main.species, main.setups)
@@ -371,7 +372,8 @@ def _describe(problem: Problem, files: Sequence[str], notes: Sequence[str], seco
     print(f"  scaling factor {scaling.energy_scale:.6f} per eV, shift {scaling.energy_shift:.6f} eV/atom")
     copies = int(train.is_copy.sum())
     print(
-        f"  {train.n_structures - copies} training structures, {copies} Taylor copies, {len(split.test)} test structures"
+        f"  {train.n_structures - copies} training structures, {copies} Taylor copies, "
+        f"{len(split.test)} test structures"
         + (f", {split.n_unused_copies} copies of test structures left out" if split.n_unused_copies else "")
         + (f", {split.n_dropped} structures above MAXENERGY dropped" if split.n_dropped else "")
     )
@@ -411,14 +413,16 @@ def _describe(problem: Problem, files: Sequence[str], notes: Sequence[str], seco
     print(f"loss: ½ Σ (ΔE)², {loss}{weight}; in it: {what}")
     if problem.criterion == BOTH:
         print(
-            f"best epoch: smallest E² + beta F², E (eV/atom) and F (eV/Å per component) RMSE of the test set, beta {forces.final_beta:g} Å²"
+            f"best epoch: smallest E² + beta F², E (eV/atom) and F (eV/Å per component) RMSE of the test set, "
+            f"beta {forces.final_beta:g} Å²"
         )
     print(
         f"method: {settings.method.title} ({format_method(settings.method)}), "
-        f"{sampling_of(settings.method, settings.sampling)}; {problem.threads} thread{'s' if problem.threads > 1 else ''}, "
-        f"engine {build_name()}"
+        f"{sampling_of(settings.method, settings.sampling)}; "
+        f"{problem.threads} thread{'s' if problem.threads > 1 else ''}, engine {build_name()}"
     )
     parts = min(MAX_CHUNKS, len(train.panel_width)) * sum(network.n_weights for network in problem.networks) * 8
     print(
-        f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; prepared in {duration(seconds)}"
+        f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; "
+        f"prepared in {duration(seconds)}"
     )

@@ -71,9 +71,10 @@ def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None
 
 
 def reference_without_cells(training_set: TrainingSet) -> ReferenceData:
-    """Return the reference structures as far as the training set itself knows them: no cells, so nothing can be computed.
+    """Return the reference structures as far as the training set itself knows them.
 
-    For training with descriptor derivatives from a file.  Structures whose forces are all zero have none.
+    For training with descriptor derivatives from a file: without cells nothing can be computed.
+    Structures whose forces are all zero have none.
     """
     structures = {}
     for s, name in enumerate(training_set.names):
@@ -137,7 +138,7 @@ def _from_files(training_set: TrainingSet, parents: Sequence[int]) -> ReferenceD
             if structure.name not in frames:
                 continue
             s = frames[structure.name]
-            symbols, positions, forces = _atoms(training_set, s)
+            symbols, _, forces = _atoms(training_set, s)
             known = structure.forces
             if symbols != structure.symbols or (known is not None and np.abs(known - forces).max() > _SAME_FORCE):
                 raise InputError(

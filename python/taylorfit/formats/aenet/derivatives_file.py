@@ -118,8 +118,9 @@ class DerivativesWriter:
         if atoms is None:
             return
         n = 0
-        for n, atom in enumerate(atoms, start=1):
+        for atom in atoms:
             self._add_atom(name, atom)
+            n += 1
         if n != n_atoms:
             raise InputError(f"{printable(name)}: derivatives of {n} atoms", file=self.path, expected=str(n_atoms))
 

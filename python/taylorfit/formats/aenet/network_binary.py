@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from os import PathLike
 
 import numpy as np
@@ -141,7 +142,7 @@ def _write_network(writer: RecordWriter | TextRecordWriter, network: Network) ->
 def _offsets(layers: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return ænet's `iw` (last weight before each layer) and `iv` (values before each layer)."""
     weights, values = [0], [0]
-    for n_in, n_out in zip(layers, layers[1:]):
+    for n_in, n_out in pairwise(layers):
         weights.append(weights[-1] + (n_in + 1) * n_out)
         values.append(values[-1] + n_in + 1)
     return tuple(weights), tuple(values)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from typing import BinaryIO
 
@@ -59,10 +60,8 @@ class RecordReader:
     def close(self) -> None:
         """Release the file (left to the garbage collector while arrays still refer to it)."""
         if self._map is not None:
-            try:
+            with suppress(BufferError):
                 self._map.close()
-            except BufferError:
-                pass
 
     def __enter__(self) -> RecordReader:
         return self

@@ -142,10 +142,7 @@ def _write_structures(writer: TextRecordWriter, t: TrainingSet, dialect: str) ->
     species = (t.atom_species + 1).tolist()
     for s, name in enumerate(t.names):
         atoms = range(int(t.first_atom[s]), int(t.first_atom[s + 1]))
-        if dialect == AENET:
-            head = name
-        else:
-            head = f"{len(encode_text(name)):12d}\n {name}"
+        head = name if dialect == AENET else f"{len(encode_text(name)):12d}\n {name}"
         lines = [head, f"{len(atoms):12d}{int(t.n_species_in[s]):12d}", list_directed([float(t.energy[s])])]
         for atom in atoms:
             values = t.descriptors[first[atom] : first[atom + 1]].tolist()

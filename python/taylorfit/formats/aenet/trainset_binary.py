@@ -146,7 +146,7 @@ def _explain(reader: RecordReader, n_species: int, n_features: dict[int, int]) -
     name_length = reader.integer("length of a structure name", 0)
     name = printable(reader.text("structure name", name_length))
     at = reader.position
-    n_atom, n_species_in = reader.integers(f"number of atoms in {name}", 2)
+    n_atom, _ = reader.integers(f"number of atoms in {name}", 2)
     if n_atom < 1:
         return reader.error(f"number of atoms in {name}", at, value=int(n_atom), expected="at least 1")
     reader.reals(f"energy of {name}", 1, finite=False)

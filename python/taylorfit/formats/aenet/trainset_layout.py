@@ -8,6 +8,7 @@ reads, checks and writes thousands of them in a few array operations.
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class StructureLayout:
         self.n_value = int(self.first_value[-1])
         # Neighbouring atoms with equally long descriptors form one array.
         cuts = [0, *(np.flatnonzero(np.diff(self.n_features)) + 1).tolist(), self.n_atom]
-        self._runs = [(f"atoms{first}", first, last) for first, last in zip(cuts, cuts[1:])]
+        self._runs = [(f"atoms{first}", first, last) for first, last in pairwise(cuts)]
         self.dtype = np.dtype(
             [
                 ("name_head", INTEGER, (4,)),

@@ -73,7 +73,7 @@ def expand_patterns(
         try:
             found = sorted(filter(os.path.isfile, glob(path, recursive=True)), key=natural_key)
         except (OSError, ValueError, re.error) as error:
-            raise InputError(f"unusable pattern ({error})", file=listed_in, line=line, value=text)
+            raise InputError(f"unusable pattern ({error})", file=listed_in, line=line, value=text) from error
         if not found:
             raise InputError(
                 "pattern matches no file",

@@ -71,6 +71,7 @@ class Sections:
     skipped: list[int] = field(default_factory=list)
 
     def fail(self, index: int | None, message: str, **details: object) -> NoReturn:
+        """Refuse the file because of `lines[index]`; None: because of the file as a whole."""
         raise FormatError(message, file=self.name, line=None if index is None else index + 1, **details)
 
     def read_sections(self, lines: list[str], index: int) -> int | None:
@@ -260,6 +261,7 @@ class Sections:
 
 
 def is_symbol(symbol: str) -> bool:
+    """Whether a word may stand for an atom's species."""
     # Atomic numbers pass: they are unknown species, and later reported as such.
     return symbol.isdigit() or (symbol[0].isalpha() and symbol.isalnum())
 

@@ -202,8 +202,9 @@ def results(scale: str) -> Document:
             Section(
                 "Numbers",
                 (
-                    "Networks 11-5-5-1 (and an input that is always zero), seven points from 1.4 to 2.8 Å, all of them trained "
-                    f"on. Deviations from the exact energy; members are ordered by their RMS over {RANGE[0]} to {RANGE[1]} Å.",
+                    "Networks 11-5-5-1 (and an input that is always zero), seven points from 1.4 to 2.8 Å, "
+                    "all of them trained on. Deviations from the exact energy; members are ordered "
+                    f"by their RMS over {RANGE[0]} to {RANGE[1]} Å.",
                     numbers_table(found),
                 ),
             ),
