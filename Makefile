@@ -7,12 +7,13 @@ VENV = .venv
 SOURCES := pyproject.toml meson.build meson.options \
 	$(shell find fortran python -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: help install run test bench clean
+.PHONY: help install run test lint bench clean
 
 help:
 	@echo "make run      set up, run the example and compare five ways of training (about three minutes)"
 	@echo "              files in $(EXAMPLE)/; a second run keeps the input files there and replaces the results"
 	@echo "make test     set up and run all tests (options for pytest: make test ARGS='-k xsf')"
+	@echo "make lint     set up and check the sources: ruff (rules and format), mypy, fortitude where it has settings"
 	@echo "make bench    set up and run the benchmarks in tests/bench/"
 	@echo "make install  set up only: gfortran if missing, $(VENV)/, taylorfit inside"
 	@echo "make clean    remove $(VENV)/ and build/, results of the example included"
@@ -27,12 +28,22 @@ $(VENV)/test.stamp: $(VENV)/taylorfit.stamp
 	@.ci/setup $(VENV) test
 	@touch $@
 
+$(VENV)/lint.stamp: $(VENV)/taylorfit.stamp
+	@.ci/setup $(VENV) lint
+	@touch $@
+
 run: $(VENV)/taylorfit.stamp
 	@$(VENV)/bin/python -m taylorfit example water-cluster $(EXAMPLE) --run
 	@echo "Try more: edit train-taylor.in or generate.in in $(EXAMPLE)/ and make run again; README.md there says what else"
 
 test: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/lint.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	@! grep -q '^\[tool\.fortitude' pyproject.toml || $(VENV)/bin/fortitude check
 
 bench: $(VENV)/test.stamp
 	@failed=; for file in tests/bench/bench_*.py; do \
