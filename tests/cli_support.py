@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Result:
         return self.err.removeprefix("taylorfit: ").rstrip("\n")
 
 
-def run(folder: Path, *argv: str) -> Result:
+def run(folder: Path, *argv: str, program: Callable[[list[str]], int] = cli.main) -> Result:
     """Run a command in `folder`, in this process."""
     out, err = io.StringIO(), io.StringIO()
     before = os.getcwd()
@@ -55,7 +55,7 @@ def run(folder: Path, *argv: str) -> Result:
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                code = cli.main(list(argv))
+                code = program(list(argv))
             except SystemExit as exit_:
                 code = int(exit_.code or 0)
     finally:

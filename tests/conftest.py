@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# Modules that several tests share lie beside this file, which importlib mode does not put on
-# the path.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+# Modules that several tests share lie beside this file, which importlib mode does not put on the path; the studies
+# are scripts and not installed.
+sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "python" / "studies")]
 
 
 def shared_directory() -> Path:

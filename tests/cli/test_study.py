@@ -1,18 +1,21 @@
-"""`study`: whole studies on a tiny scale, by the same commands and input files with a few numbers changed."""
+"""Whole studies on a tiny scale, by the same scripts and input files with a few numbers changed."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cli_support import contents, report, run, succeed
+import study
+from cli_support import Result, contents, run, succeed
 from taylorfit.formats.scan_table import read_scan_table
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
-from taylorfit.studies import STUDIES, find_study
 
 EPOCHS = (
     ("train-quick.in", r"ITERATIONS .*", "ITERATIONS 4"),
@@ -22,7 +25,7 @@ EPOCHS = (
 
 def edited(folder: Path, name: str, *edits: tuple[str, str, str]) -> Path:
     """The input files of a study in `folder`, with (file, pattern, new) replaced; each must be there."""
-    find_study(name).copy_inputs(folder)
+    import_module(name).STUDY.copy_inputs(folder)
     for file, pattern, new in edits:
         text, n = re.subn(pattern, new, (folder / file).read_text())
         assert n, (file, pattern)
@@ -30,9 +33,17 @@ def edited(folder: Path, name: str, *edits: tuple[str, str, str]) -> Path:
     return folder
 
 
-def study(folder: Path, name: str, *options: str) -> dict:
-    """Run a study in `folder` and return its report."""
-    return report(folder.parent, "study", name, str(folder), "--quick", "--threads", "1", *options)
+def script(folder: Path, name: str, *argv: str) -> Result:
+    """Run the script of a study in `folder`."""
+    module = import_module(name)
+    return run(folder, *argv, program=lambda words: study.main(module.STUDY, module.__doc__, words))
+
+
+def quick(folder: Path, name: str, *options: str) -> str:
+    """Run a study in `folder`; return what it prints."""
+    result = script(folder.parent, name, folder.name, "--quick", "--threads", "1", *options)
+    assert (result.code, result.err) == (0, ""), result
+    return result.out
 
 
 def table_under(page: str, title: str) -> list[list[str]]:
@@ -41,15 +52,14 @@ def table_under(page: str, title: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()]
 
 
-def check_page(folder: Path, found: dict, pictures: set[str]) -> str:
+def check_page(folder: Path, pictures: set[str]) -> str:
     """The page links the pictures there are; return it."""
     page = (folder / "RESULTS.md").read_text()
     linked = set(re.findall(r"\(RESULTS-pictures/(.*?)\.png\)", page))
     assert linked == pictures
     for name in linked:
         assert (folder / "RESULTS-pictures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert len(found["results"]) == 1 + len(pictures) and found["exit_code"] == 0
-    assert all(step["exit_code"] in (0, None) for step in found["steps"])
+    assert {path.stem for path in (folder / "RESULTS-pictures").iterdir()} == pictures
     return page
 
 
@@ -82,10 +92,10 @@ def periodic_frames(folder: Path, symbols: tuple[str, ...], n: int = 7, length: 
 def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
     modes = ("energy", "taylor", "centred", "directional", "exact")
     folder = edited(
-        tmp_path / "lj", "lj-dimer", *((f"train-{mode}.in", r"ITERATIONS .*", "ITERATIONS 40") for mode in modes)
+        tmp_path / "lj", "lj_dimer", *((f"train-{mode}.in", r"ITERATIONS .*", "ITERATIONS 40") for mode in modes)
     )
-    found = study(folder, "lj-dimer", "--seeds", "2")
-    page = check_page(folder, found, {"dimer"})
+    out = quick(folder, "lj_dimer", "--seeds", "2")
+    page = check_page(folder, {"dimer"})
     numbers = table_under(page, "Numbers")
     assert [line[:2] for line in numbers[2:4]] == [["exact", ""], ["energies alone", "best of 2"]]
     assert len(numbers) == 2 + 1 + 2 * len(modes) and numbers[2][2:5] == ["1.540", "-3.607", "109.5"]
@@ -95,12 +105,12 @@ def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
     assert "7 training structures, 14 Taylor copies" in (folder / "logs/train-train-taylor.log").read_text()
 
     before = contents(folder)
-    again = succeed(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1", "--seeds", "2").out
-    assert again.count("done before") == len(found["steps"]) == 7
+    again = quick(folder, "lj_dimer", "--seeds", "2")
+    assert again.count("done before") == out.count("what was printed is in") == 7
     assert contents(folder) == before
     # Another input file: that step alone is done again
-    edited(folder, "lj-dimer", ("train-exact.in", "beta=1e-2", "beta=1e-3"))
-    out = succeed(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1", "--seeds", "2").out
+    edited(folder, "lj_dimer", ("train-exact.in", "beta=1e-2", "beta=1e-3"))
+    out = quick(folder, "lj_dimer", "--seeds", "2")
     assert out.count("done before") == 6
 
 
@@ -108,11 +118,11 @@ def test_dimer_from_points_to_page_and_nothing_twice(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def water(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    """The study of water clusters with few structures, copies, modes and epochs; its report."""
+def water(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of water clusters with few structures, copies, modes and epochs."""
     folder = edited(
         tmp_path_factory.mktemp("studies") / "water",
-        "water-cluster",
+        "water_cluster",
         *EPOCHS,
         ("modes-quick.in", "mode .*", "mode energy taylor exact"),
         ("modes-quick.in", "seeds .*", "a 2\nseeds 1 2"),
@@ -130,12 +140,13 @@ def water(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
         (folder / part).mkdir()
         for path in sorted((scratch / "example" / part).glob("*.xsf"))[::7][:n]:
             path.rename(folder / part / path.name)
-    return folder, study(folder, "water-cluster", "--seeds", "1")
+    quick(folder, "water_cluster", "--seeds", "1")
+    return folder
 
 
-def test_water_clusters(water: tuple[Path, dict]) -> None:
-    folder, found = water
-    page = check_page(folder, found, {"time", "errors", "directions", "delta", "sizes"})
+def test_water_clusters(water: Path) -> None:
+    folder = water
+    page = check_page(folder, {"time", "errors", "directions", "delta", "sizes"})
     modes = table_under(page, "Modes")
     lines = [line for line in modes[2:] if "last epoch" not in line[0]]
     assert [line[:4] for line in lines] == [
@@ -167,27 +178,28 @@ def test_water_clusters(water: tuple[Path, dict]) -> None:
     assert (folder / "potentials/quick-exact/O.nn").read_bytes() == trained
 
 
-def test_more_seeds_are_added_to_those_there(water: tuple[Path, dict]) -> None:
-    folder, _ = water
+def test_more_seeds_are_added_to_those_there(water: Path) -> None:
+    folder = water
     before = read_scan_table(folder / "quick.csv")
-    found = study(folder, "water-cluster", "--seeds", "2")
+    quick(folder, "water_cluster", "--seeds", "2")
     after = read_scan_table(folder / "quick.csv")
-    assert found["exit_code"] == 0 and len(after) == 2 * len(before)
+    assert len(after) == 2 * len(before)
     assert [row["key"] for row in after[: len(before)]] == [row["key"] for row in before]
     assert {line[3] for line in table_under((folder / "RESULTS.md").read_text(), "Modes")[2:]} == {"2"}
 
 
-def test_page_from_what_is_there(tmp_path: Path, water: tuple[Path, dict]) -> None:
-    found = report(tmp_path, "study", "water-cluster", "empty", "--full", "--results-only")
-    assert "Nothing has been trained yet" in (tmp_path / "empty/RESULTS.md").read_text() and found["steps"] == []
+def test_page_from_what_is_there(tmp_path: Path, water: Path) -> None:
+    result = script(tmp_path, "water_cluster", "empty", "--full", "--results-only")
+    assert result.code == 0 and "===" not in result.out
+    assert "Nothing has been trained yet" in (tmp_path / "empty/RESULTS.md").read_text()
     # A table and nothing else, as after an interruption
-    folder = edited(tmp_path / "part", "water-cluster")
+    folder = edited(tmp_path / "part", "water_cluster")
     (folder / "xsf").mkdir()
-    source = water[0]
+    source = water
     for name in ("quick.csv", "modes-quick.in", "train-quick.in"):
         (folder / name).write_bytes((source / name).read_bytes())
     (folder / "xsf/a.xsf").write_bytes(next((source / "xsf").iterdir()).read_bytes())
-    succeed(tmp_path, "study", "water-cluster", "part", "--quick", "--results-only")
+    quick(folder, "water_cluster", "--results-only")
     assert table_under((folder / "RESULTS.md").read_text(), "Modes")[2][0] == "energy"
 
 
@@ -198,7 +210,7 @@ def test_bulk_water_with_dynamics(tmp_path: Path) -> None:
     symbols = 4 * ("O", "H", "H")
     folder = edited(
         tmp_path / "bulk",
-        "bulk-water",
+        "bulk_water",
         *EPOCHS,
         ("modes-quick.in", "mode .*", "mode energy taylor centred exact"),
         ("modes-quick.in", "size .*", "size 5"),
@@ -210,13 +222,13 @@ def test_bulk_water_with_dynamics(tmp_path: Path) -> None:
         ("md-quick.in", "SAMPLE .*", "SAMPLE 2"),
         ("md-quick.in", "r_max=6.0", "r_max=3.2"),
     )
-    found = study(folder, "bulk-water", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
-    page = check_page(folder, found, {"time", "errors", "directions", "copies", "md-rdf"})
+    quick(folder, "bulk_water", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
+    page = check_page(folder, {"time", "errors", "directions", "copies", "md-rdf"})
     walks = table_under(page, "Figure 8")
     assert [line[0] for line in walks[2:]] == ["energy", "taylor", "centred", "exact"]
     paper = {line[0]: line for line in table_under(page, "Paper and here")[2:]}
     assert "reference frames" in paper["first O–O peak"][2] and "NVT with Taylor training" in paper
-    again = succeed(tmp_path, "study", "bulk-water", "bulk", "--quick", "--threads", "1", "--seeds", "1").out
+    again = quick(folder, "bulk_water", "--seeds", "1")
     assert again.count("done before") == 5 and again.count("0 to do") == 2
 
 
@@ -237,8 +249,8 @@ def test_lmnto_with_dynamics(tmp_path: Path) -> None:
         ("md-quick.in", "EQUILIBRATION .*", "EQUILIBRATION 2"),
         ("md-quick.in", "SAMPLE .*", "SAMPLE 1"),
     )
-    found = study(folder, "lmnto", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
-    page = check_page(folder, found, {"time", "errors", "directions", "delta", "md"})
+    quick(folder, "lmnto", "--seeds", "1", "--data", str(periodic_frames(tmp_path / "frames", symbols)))
+    page = check_page(folder, {"time", "errors", "directions", "delta", "md"})
     paper = {line[0]: line for line in table_under(page, "Paper and here")[2:]}
     assert paper["energies alone: energy RMSE, meV/atom"][1] == "4.6"
     assert paper["δ of the smallest energy error, Å"][2] in ("0.02", "0.03")
@@ -259,8 +271,8 @@ def test_tio2(tmp_path: Path) -> None:
         ),
     )
     frames = periodic_frames(tmp_path / "frames", ("Ti", "O", "O"), length=4.2)
-    found = study(folder, "tio2", "--seeds", "1", "--data", str(frames))
-    page = check_page(folder, found, {"time", "errors", "directions"})
+    quick(folder, "tio2", "--seeds", "1", "--data", str(frames))
+    page = check_page(folder, {"time", "errors", "directions"})
     assert [line[0] for line in table_under(page, "Modes")[2:] if "last" not in line[0]] == ["energy", "directional"]
 
 
@@ -270,29 +282,34 @@ def test_tio2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (("study", "lmnto", "--quick"), ("--data PATH", "aenet-python", "10.1038/s41524-020-0323-8")),
-        (("study", "bulk-water", "--quick"), ("--data PATH", "deepmd-kit")),
-        (("study", "lmnto", "--full", "--data", "nowhere"), ("nowhere", "cannot be read")),
-        (("study", "lj-dimer", "--full", "--data", "."), ("takes no data",)),
-        (("study", "fig2", "--quick"), ("no such study", *STUDIES)),
-        (("study", "lj-dimer"), ("--quick", "--full")),
-        (("study", "lj-dimer", "--quick", "--full"), ("--full",)),
-        (("study", "lj-dimer", "--quick", "--seeds", "0"), ("--seeds", "at least 1")),
+        (("lmnto", "--quick"), ("--data PATH", "aenet-python", "10.1038/s41524-020-0323-8")),
+        (("bulk_water", "--quick"), ("--data PATH", "deepmd-kit")),
+        (("lmnto", "--full", "--data", "nowhere"), ("nowhere", "cannot be read")),
+        (("lj_dimer", "--full", "--data", "."), ("takes no data",)),
+        (("lj_dimer", "--quick", "--seeds", "0"), ("--seeds", "at least 1")),
     ],
 )
 def test_one_line_says_what_is_wrong(argv: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:
-    complaint = run(tmp_path, *argv).complaint
-    assert all(word in complaint for word in words), complaint
+    result = script(tmp_path, *argv)
+    assert result.code == 2 and result.err.count("\n") == 1
+    assert all(word in result.err for word in words), result.err
+
+
+@pytest.mark.parametrize("options", [(), ("--quick", "--full")])
+def test_the_scale_must_be_named(options: tuple[str, ...], tmp_path: Path) -> None:
+    file = Path(study.__file__).parent / "lj_dimer.py"
+    result = subprocess.run([sys.executable, file, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and "--full" in result.stderr and not list(tmp_path.iterdir())
 
 
 def test_a_step_that_fails_ends_the_study_with_a_page(tmp_path: Path) -> None:
-    folder = edited(tmp_path / "lj", "lj-dimer", ("train-energy.in", "TRAININGSET .*", "TRAININGSET nowhere.train"))
-    result = run(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1")
+    folder = edited(tmp_path / "lj", "lj_dimer", ("train-energy.in", "TRAININGSET .*", "TRAININGSET nowhere.train"))
+    result = script(tmp_path, "lj_dimer", "lj", "--quick", "--threads", "1")
     assert result.code == 2 and "nowhere.train" in result.err and "--quick goes on from here" in result.out
     assert "Nothing has been trained" in (folder / "RESULTS.md").read_text() and "=== 4" not in result.out
 
 
 def test_an_input_file_that_cannot_be_read_is_named_even_if_the_page_needs_it(tmp_path: Path) -> None:
-    edited(tmp_path / "lj", "lj-dimer", ("train-energy.in", "ITERATIONS .*", "ITERATIONS 0x"))
-    result = run(tmp_path, "study", "lj-dimer", "lj", "--quick", "--threads", "1")
+    edited(tmp_path / "lj", "lj_dimer", ("train-energy.in", "ITERATIONS .*", "ITERATIONS 0x"))
+    result = script(tmp_path, "lj_dimer", "lj", "--quick", "--threads", "1")
     assert result.code == 2 and "train-energy.in, line" in result.err and "goes on from here" in result.out

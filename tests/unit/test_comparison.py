@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from taylorfit.commands import cli
+from taylorfit.commands.example import SHOWN, comparison_lines
 from taylorfit.errors import InputError
 from taylorfit.examples import EXAMPLES, copy_example
-from taylorfit.examples.comparison import SHOWN, comparison_lines
 
 
 def report(best: int, energy: float, force: float | None) -> dict:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import make_water_cluster as make_data
 from taylorfit.commands import example as command
 from taylorfit.errors import InputError, TaylorfitError
 from taylorfit.examples import EXAMPLES, copy_example, example_files, unpack
-from taylorfit.examples.water_cluster import make_data
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 from taylorfit.model.structure import Structure

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from taylorfit.analysis.dimer import DimerCurve, dimer_numbers
+import tables
+from lj_dimer import dimer_numbers
+from tables import History
+from taylorfit.analysis.dimer import DimerCurve
 from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.analysis.scan_groups import best_and_median, seed_groups, varied_columns
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM
 from taylorfit.reporting.document import Table, text_lines
-from taylorfit.studies import tables
-from taylorfit.studies.tables import History
 
 
 def row(mode: str, seed: int, energy: float, force: float, last: float | None = None, **cells: str) -> dict[str, str]:

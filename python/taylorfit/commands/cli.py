@@ -31,7 +31,6 @@ COMMANDS = {
     "repel": "write structures with atoms pushed together, so that potentials keep atoms apart in MD",
     "info": "what a training set, potential, setup, checkpoint or structure file holds",
     "convert": "convert training sets and potentials between binary and text, structures to XSF and back",
-    "study": "repeat a study of the paper, from data to tables and figures",
     "example": "copy a ready-to-run example",
 }
 """Command → one line of help; its module in `commands` has add_arguments(parser) and run(arguments)."""

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import os
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..analysis.errors import error_rows
 from ..errors import InputError
 from ..examples import EXAMPLES, Example, copy_example
-from ..examples.comparison import comparison_lines, run_example
+from ..reporting.document import Table, text_lines
+from .cli import main
+
+SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean", "angle_error_mean")
+"""Keys of `analysis.ERROR_ROWS` that are compared."""
+SHOWN_LAST = ("energy_rmse", "force_error_norm_mean")
+"""Those that are also compared for the weights of the last epoch."""
+
 
 DESCRIPTION = """\
 Copy an example, structures and input files, into a folder and say what to run there.
@@ -105,3 +118,80 @@ def _print_files(directory: Path, written: list[Path]) -> None:
             folders[relative.parts[0]] = folders.get(relative.parts[0], 0) + 1
     for folder, n_files in folders.items():
         print(f"  {folder}/  {n_files} structures")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Reports of all steps of an example that ran."""
+
+    reports: dict[str, dict[str, Any]]
+    """Input file without its ending → report."""
+    exit_code: int = 0
+    """Of the step that failed, or zero."""
+
+
+def run_example(example: Example, directory: Path) -> Outcome:
+    """Run the steps of `example` in `directory`, replacing what an earlier run left there.
+
+    Each step writes its report beside its input file.  What `predict` prints (every structure)
+    goes to a file of its own.
+    """
+    reports: dict[str, dict[str, Any]] = {}
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        for command, input_file in example.steps:
+            name = Path(input_file).stem
+            again = {"generate": ["--force"], "train": ["--fresh"]}.get(command, [])
+            print(f"\n=== taylorfit {command} {input_file}", flush=True)
+            words = [command, input_file, *again, "--report", f"{name}.json"]
+            code = run_command(words, f"{name}.out" if command == "predict" else None)
+            if code != 0:
+                return Outcome(reports, code)
+            reports[name] = json.loads(Path(f"{name}.json").read_text(encoding="utf-8"))
+        return Outcome(reports)
+    finally:
+        os.chdir(before)
+
+
+def run_command(argv: Sequence[str], output: str | os.PathLike[str] | None = None) -> int:
+    """Run a command line of taylorfit and return its exit code; standard output goes to the file `output`, if named."""
+    if output is None:
+        return main(argv)
+    with open(output, "w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
+        return main(argv)
+
+
+def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The errors of several trainings side by side, as text.
+
+    Parameters
+    ----------
+    trainings
+        Title of a column → report of `train`.
+
+    Raises
+    ------
+    InputError
+        if a training had no validation structures.
+    """
+    for title, report in trainings.items():
+        if not report.get("validation"):
+            raise InputError(f"no validation structures in the {title}", expected="VALIDATION in train.in")
+    n = next(iter(trainings.values()))["validation"]["n_structures"]
+    reports = list(trainings.values())
+    best, last = ([report[key] for report in reports] for key in ("validation", "validation_last"))
+    return text_lines(
+        Table(
+            (f"errors on {n} validation structures", *trainings),
+            (
+                ("best epoch", *(str(r["best_epoch"]) for r in reports)),
+                *error_rows(best, keys=SHOWN),
+                ("last epoch", *(str(r["epochs"][-1]["epoch"]) for r in reports)),
+                *error_rows(last, keys=SHOWN_LAST),
+                ("structures + copies trained on", *(f"{r['n_train']} + {r['n_copies']}" for r in reports)),
+                ("ms per epoch", *(f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports)),
+            ),
+            numeric=True,
+        )
+    )

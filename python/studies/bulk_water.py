@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from ...analysis.scan_groups import Cells
-from ...examples import example_files
-from ...formats.csv_table import read_table
-from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
-from ...formats.structures.files import expand_patterns, read_structures
-from ...md.analysis import highest_peak, pair_counts, radial_distribution
-from ...plotting.rdf import Rdf, rdf_curves
-from ...reporting.document import Document, Section
-from ...settings.md import read_md_input
-from ..data import TRAINING, place_with_held_out
-from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
-from ..steps import MODES_SHOWN, md_step, predict_step, scan_file, scan_step, trainings
-from ..study import Step, Study
-from ..tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from results import md_output, md_section, present, rows_of, scan_section, scan_study_sections
+from study import (
+    MODES_SHOWN,
+    TRAINING,
+    Step,
+    Study,
+    main,
+    md_step,
+    place_with_held_out,
+    predict_step,
+    scan_file,
+    scan_step,
+    trainings,
+)
+from tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from taylorfit.analysis.scan_groups import Cells
+from taylorfit.examples import example_files
+from taylorfit.formats.csv_table import read_table
+from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_NORM
+from taylorfit.formats.structures.files import expand_patterns, read_structures
+from taylorfit.md.analysis import highest_peak, pair_counts, radial_distribution
+from taylorfit.plotting.rdf import Rdf, rdf_curves
+from taylorfit.reporting.document import Document, Section
+from taylorfit.settings.md import read_md_input
 
 PUBLIC = "github.com/deepmodeling/deepmd-kit, examples/water/data (64 H2O, DFT)"
 REFERENCE = "reference frames"
@@ -164,4 +175,7 @@ def results(scale: str) -> Document:
     )
 
 
-STUDY = Study("bulk-water", __name__, place_data, steps, results)
+STUDY = Study("bulk-water", place_data, steps, results)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY, __doc__))

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from ...analysis.scan_groups import Cells, best_and_median
-from ...errors import InputError
-from ...examples import example_files
-from ...formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, SECONDS_PER_EPOCH
-from ...reporting.document import Document, Section
-from ..data import TRAINING, VALIDATION, names_in, place, structures_at
-from ..page import predictions_section, present, rows_of, scan_section, scan_study_sections
-from ..steps import Shown, predict_step, scan_step, trainings
-from ..study import Step, Study
-from ..tables import DASH, PaperRow, best_copies_table, of_mode, paper_table, two
+from results import predictions_section, present, rows_of, scan_section, scan_study_sections
+from study import (
+    TRAINING,
+    VALIDATION,
+    Shown,
+    Step,
+    Study,
+    main,
+    place,
+    predict_step,
+    scan_step,
+    structures_at,
+    trainings,
+)
+from tables import DASH, PaperRow, best_copies_table, of_mode, paper_table, two
+from taylorfit.analysis.scan_groups import Cells, best_and_median
+from taylorfit.errors import InputError
+from taylorfit.examples import example_files
+from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, SECONDS_PER_EPOCH
+from taylorfit.reporting.document import Document, Section
+from taylorfit.tools.plain_text import read_bytes
 
 SHOWN = (
     Shown("energy", "energies alone", "energy"),
@@ -71,7 +83,7 @@ def _larger_sets(data: Path, known: set[str]) -> dict[str, dict[str, bytes]]:
     every = {Path(name).name: text for name, text in structures_at(data, "train_2000.tar.xz").items()}
     sets = {}
     for size, folder in LARGER.items():
-        names = names_in(data / f"train_{size}.txt")
+        names = {Path(word).name for word in read_bytes(data / f"train_{size}.txt").decode().split()}
         sets[folder] = {name: text for name, text in every.items() if name in names - known}
         known = known | names
     return sets | {VALIDATION: structures_at(data / "validation_0500.tar.xz")}
@@ -180,4 +192,7 @@ def results(scale: str) -> Document:
     )
 
 
-STUDY = Study("water-cluster", __name__, place_data, steps, results)
+STUDY = Study("water-cluster", place_data, steps, results)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY, __doc__))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from ...reporting.document import Document
-from ..data import place_with_held_out
-from ..page import present, scan_study_sections
-from ..steps import MODES_SHOWN, predict_step, scan_step
-from ..study import Step, Study
+from results import present, scan_study_sections
+from study import MODES_SHOWN, Step, Study, main, place_with_held_out, predict_step, scan_step
+from taylorfit.reporting.document import Document
 
 PUBLIC = "github.com/atomisticnet/aenet-PyTorch, example/dir_xsf.tar.gz (1000 structures, PBE)"
 SUBSET = "pt"
@@ -30,4 +29,7 @@ def results(scale: str) -> Document:
     return Document(f"Study tio2, {scale}", present(*scan_study_sections(scale, ("modes",), MODES_SHOWN)))
 
 
-STUDY = Study("tio2", __name__, place_data, steps, results)
+STUDY = Study("tio2", place_data, steps, results)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY, __doc__))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis.scan_groups import Cells, best_and_median, seed_groups
-from ..formats.csv_table import Table as CsvTable
-from ..formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, LAST, SECONDS_PER_EPOCH, option_columns
-from ..reporting.document import Table
-from ..settings.forces import MODES
+from taylorfit.analysis.scan_groups import Cells, best_and_median, seed_groups
+from taylorfit.formats.csv_table import Table as CsvTable
+from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, LAST, SECONDS_PER_EPOCH, option_columns
+from taylorfit.reporting.document import Table
+from taylorfit.settings.forces import MODES
 
 MEASURES: tuple[tuple[str, str, str], ...] = (
     (ENERGY_RMSE, "energy RMSE, meV/atom", ".2f"),

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from ..analysis.errors import error_rows, errors_in
-from ..analysis.scan_groups import POINT_REPORT
-from ..errors import InputError
-from ..formats.csv_table import Table as CsvTable
-from ..formats.csv_table import read_table
-from ..formats.predictions import read_predictions
-from ..formats.scan_table import FORCE_NORM, Row, labels
-from ..formats.train_report import read_train_report
-from ..plotting import directions, errors, nve, rdf, scan, times
-from ..plotting.rdf import Rdf
-from ..reporting.document import Block, Section, Table
-from ..reporting.training_page import picture
-from ..settings.md import read_md_input
-from .steps import Shown, scan_file, trainings
-from .tables import (
+from study import Shown, scan_file, trainings
+from tables import (
     History,
     copies_words,
     equal_time_table,
@@ -32,6 +20,20 @@ from .tables import (
     time_budgets,
     walks_table,
 )
+from taylorfit.analysis.errors import error_rows, errors_in
+from taylorfit.analysis.scan_groups import POINT_REPORT
+from taylorfit.errors import InputError
+from taylorfit.formats.csv_table import Table as CsvTable
+from taylorfit.formats.csv_table import read_table
+from taylorfit.formats.predictions import read_predictions
+from taylorfit.formats.scan_table import FORCE_NORM, Row, labels
+from taylorfit.formats.train_report import read_train_report
+from taylorfit.plotting import directions, errors, nve, rdf, scan
+from taylorfit.plotting.rdf import Rdf
+from taylorfit.plotting.style import COLUMN, line_style, literal, new_figure, plain_log_ticks, styled
+from taylorfit.reporting.document import Block, Section, Table
+from taylorfit.reporting.training_page import picture
+from taylorfit.settings.md import read_md_input
 
 Trainings = Sequence[tuple[Row, Path]]
 """Rows of scans, each with the folder of the training."""
@@ -120,11 +122,37 @@ def time_section(found: Trainings) -> Section | None:
             equal_time_table(histories, time_budgets(histories)),
             picture(
                 "time",
-                times.figure({title: (one.seconds, one.energy_rmse, one.force_error) for title, one in shown.items()}),
+                time_figure({title: (one.seconds, one.energy_rmse, one.force_error) for title, one in shown.items()}),
                 "Validation errors against the time of training, for each mode the seed of median final force error.",
             ),
         ),
     )
+
+
+@styled
+def time_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """Draw energy errors above and force errors below against the time of training: what is reached at equal cost.
+
+    Parameters
+    ----------
+    curves
+        title → (n,) seconds > 0, (n,) energy RMSE in eV/atom, (n,) mean |F − F_ref| in eV/Å
+    """
+    drawing = new_figure(COLUMN, 4.4)
+    above, below = drawing.subplots(2, 1, sharex=True)
+    for index, (title, (seconds, energy, force)) in enumerate(curves.items()):
+        above.plot(seconds, 1e3 * energy, **line_style(index), label=literal(title))
+        below.plot(seconds, force, **line_style(index))
+    for panel in (above, below):
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        plain_log_ticks(panel.yaxis)
+    plain_log_ticks(below.xaxis)
+    above.set_ylabel("energy RMSE (meV/atom)")
+    below.set_ylabel("mean |F − F$_{\\mathrm{ref}}$| (eV/Å)")
+    below.set_xlabel("time of training (s)")
+    drawing.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return drawing
 
 
 def scan_section(

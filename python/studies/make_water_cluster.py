@@ -1,6 +1,6 @@
 """Make the water-cluster data: GFN1-xTB dynamics of (H2O)6, then single points.
 
-    python -m taylorfit.examples.water_cluster.make_data --output DIR
+    python python/studies/make_water_cluster.py --output DIR
 
 Three Langevin runs (two at 300 K, one at 800 K) inside a soft spherical wall give a pool of
 frames.  Training and validation frames are picked evenly from it, get their energies and
@@ -415,10 +415,9 @@ def _keep_settings(settings: Settings, path: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     standard = Settings()
     parser = argparse.ArgumentParser(
-        prog="python -m taylorfit.examples.water_cluster.make_data",
         description="Make the water-cluster data anew: (H2O)6, GFN1-xTB (needs tblite: "
         "pip install taylorfit[example-data]). The full set takes about half an hour on one core; "
-        "started again, it goes on where it was stopped.",
+        "started again, it goes on where it was stopped."
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for runs and archives")
     parser.add_argument(

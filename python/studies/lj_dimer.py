@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ...analysis.dimer import DimerCurve, DimerNumbers, dimer_numbers, potential_curve
-from ...analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
-from ...errors import InputError
-from ...formats.structures.xsf import write_xsf
-from ...model.structure import Structure
-from ...plotting import dimer
-from ...reporting.document import Document, Section, Table
-from ...reporting.training_page import picture
-from ...settings.train import read_train_input
-from ...taylor.provenance import copy_name
-from ..data import TRAINING, VALIDATION
-from ..page import NOTHING
-from ..steps import generate_step, train_step
-from ..study import Step, Study
-from ..tables import DASH, PaperRow, paper_table
+from results import NOTHING
+from study import TRAINING, VALIDATION, Step, Study, generate_step, main, train_step
+from tables import DASH, PaperRow, paper_table
+from taylorfit.analysis.dimer import DimerCurve, potential_curve
+from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from taylorfit.errors import InputError
+from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.structure import Structure
+from taylorfit.plotting import dimer
+from taylorfit.reporting.document import Document, Section, Table
+from taylorfit.reporting.training_page import picture
+from taylorfit.settings.train import read_train_input
+from taylorfit.taylor.provenance import copy_name
 
 SYMBOL = "C"
 MODES = {
@@ -38,6 +38,23 @@ WITHIN = 1.4, 2.8
 """Those between the points, Å."""
 STEP = 0.005
 """Å"""
+
+
+@dataclass(frozen=True)
+class DimerNumbers:
+    """The curve in numbers."""
+
+    r_min: float
+    """Distance of the deepest minimum, Å."""
+    depth: float
+    """Energy there relative to the isolated atoms, negative, eV."""
+    curvature: float
+    """Second derivative there, eV/Å²."""
+    rms: float
+    """Root mean square deviation from the exact energy, eV."""
+    largest: float
+    """Largest deviation, eV."""
+
 
 Member = tuple[DimerCurve, DimerNumbers, DimerNumbers]
 """Curve of a potential, its numbers over `RANGE` and over `WITHIN`."""
@@ -101,6 +118,28 @@ def members() -> Members:
         if known:
             found[mode] = sorted(known, key=lambda member: member[1].rms)
     return found
+
+
+def dimer_numbers(curve: DimerCurve, exact: LennardJones, low: float, high: float) -> DimerNumbers:
+    """Minimum, curvature and deviations of a curve between two distances, Å.
+
+    The minimum is refined by the force: it lies where the force, linear between the grid points, is zero.  The
+    curvature is the slope of the force there, by central differences of neighbouring grid points.
+    """
+    inside = (curve.r >= low - 1e-9) & (curve.r <= high + 1e-9)
+    r, energy, force = curve.r[inside], curve.energy[inside], curve.force[inside]
+    lowest = int(energy.argmin())
+    slope = -np.gradient(force, r)
+    # At an end of the range there is no minimum to refine
+    step = force[lowest] / slope[lowest] if 0 < lowest < len(r) - 1 and slope[lowest] > 0.0 else 0.0
+    deviation = np.abs(energy - exact.energy(r))
+    return DimerNumbers(
+        r_min=float(r[lowest] + step),
+        depth=float(energy[lowest] - 0.5 * force[lowest] * step),
+        curvature=float(np.interp(r[lowest] + step, r, slope)),
+        rms=float(np.sqrt((deviation**2).mean())),
+        largest=float(deviation.max()),
+    )
 
 
 def median_member(known: list[Member]) -> Member:
@@ -223,4 +262,7 @@ def results(scale: str) -> Document:
     )
 
 
-STUDY = Study("lj-dimer", __name__, place, steps, results)
+STUDY = Study("lj-dimer", place, steps, results)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY, __doc__))

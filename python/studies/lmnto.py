@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from ...analysis.scan_groups import Cells, best_and_median
-from ...formats.csv_table import read_table
-from ...formats.scan_table import ENERGY_RMSE, FORCE_NORM
-from ...reporting.document import Document, Section
-from ..data import place_with_held_out
-from ..page import md_output, md_section, present, rows_of, scan_section, scan_study_sections
-from ..steps import MODES_SHOWN, Shown, generate_step, md_step, predict_step, scan_step, train_step, trainings
-from ..study import Step, Study
-from ..tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from results import md_output, md_section, present, rows_of, scan_section, scan_study_sections
+from study import (
+    MODES_SHOWN,
+    Shown,
+    Step,
+    Study,
+    generate_step,
+    main,
+    md_step,
+    place_with_held_out,
+    predict_step,
+    scan_step,
+    train_step,
+    trainings,
+)
+from tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from taylorfit.analysis.scan_groups import Cells, best_and_median
+from taylorfit.formats.csv_table import read_table
+from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_NORM
+from taylorfit.reporting.document import Document, Section
 
 PUBLIC = "github.com/atomisticnet/aenet-python, notebooks/xsf (data of DOI 10.1038/s41524-020-0323-8)"
 FOR_MD = tuple(Shown(f"md-{mode}", mode, mode, ("larger",)) for mode in ("energy", "taylor", "centred", "exact"))
@@ -164,4 +176,7 @@ def results(scale: str) -> Document:
     )
 
 
-STUDY = Study("lmnto", __name__, place_data, steps, results)
+STUDY = Study("lmnto", place_data, steps, results)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY, __doc__))

@@ -1,0 +1,518 @@
+"""What studies share: the data, steps that run commands of taylorfit and skip what is done, and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from taylorfit.analysis.scan_grid import points_of
+from taylorfit.analysis.scan_groups import point_folder
+from taylorfit.commands.example import run_command
+from taylorfit.errors import InputError, TaylorfitError
+from taylorfit.examples import unpack
+from taylorfit.formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
+from taylorfit.formats.structures.files import expand_patterns, natural_key
+from taylorfit.plotting import require_matplotlib
+from taylorfit.potential.files import find_potentials
+from taylorfit.reporting.document import Document, Table, text_lines, write_document
+from taylorfit.settings.generate import read_generate_input
+from taylorfit.settings.md import read_md_input
+from taylorfit.settings.scan import read_scan_input
+from taylorfit.settings.train import read_train_input
+from taylorfit.tools.atomic_write import atomic_write, check_writable
+from taylorfit.tools.interrupts import INTERRUPTED
+from taylorfit.tools.progress import duration
+
+TRAINING, VALIDATION = "xsf", "validation"
+"""Folders of the structures to train on and to check against."""
+LOGS, POTENTIALS, PREDICTIONS = "logs", "potentials", "predictions"
+"""Folders of what the steps write."""
+RESULTS = "RESULTS.md"
+"""The page, in the folder of a study."""
+HELD_OUT = 5, 2
+"""Of every five structures the third is held out."""
+SCALES = ("quick", "full")
+"""Minutes on two cores, and the paper's size."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for."""
+
+    scale: str
+    """One of `SCALES`."""
+    threads: int | None = None
+    """None: as the input files say."""
+    seeds: int | None = None
+    """Largest number of seeds; None: as the input files say."""
+
+    @property
+    def thread_words(self) -> list[str]:
+        """As options of a command."""
+        return [] if self.threads is None else ["--threads", str(self.threads)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a study, run in its folder; it skips what it finds done."""
+
+    name: str
+    run: Callable[[Options], int]
+    """Returns the exit code."""
+    needs: str = ""
+    """Without this file or folder the step is left out."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One system."""
+
+    name: str
+    """Also the folder of its input files beside this module, with underscores."""
+    place: Callable[[Path | None], None]
+    """Put the structures into the working directory, from what --data names, unless they are there."""
+    steps: Callable[[str], Sequence[Step]]
+    """Of a scale."""
+    results: Callable[[str], Document]
+    """The page about a scale, from what there is in the working directory."""
+
+    def copy_inputs(self, folder: Path) -> list[Path]:
+        """Copy the input files into a folder, which is made; those that are there stay. Return the new ones.
+
+        Raises
+        ------
+        InputError
+            if they cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot be made ({error.strerror})", file=folder, expected="a folder") from None
+        inputs = sorted((Path(__file__).parent / "inputs" / self.name.replace("-", "_")).iterdir())
+        new = [source for source in inputs if not (folder / source.name).exists()]
+        for source in new:
+            with atomic_write(folder / source.name, "wb") as stream:
+                stream.write(source.read_bytes())
+        return [folder / source.name for source in new]
+
+
+# --- data --------------------------------------------------------------------------------------
+
+
+def structures_at(path: Path, archive: str = "train.tar.xz") -> dict[str, bytes]:
+    """Return name (relative, with `/`) and content of the XSF files in an archive or a folder, in natural order.
+
+    Parameters
+    ----------
+    path
+        an archive, a folder that holds `archive`, or a folder with XSF files, perhaps in folders of their own
+
+    Raises
+    ------
+    InputError
+        if there are none.
+    """
+    if path.is_dir() and (path / archive).is_file():
+        path = path / archive
+    try:
+        if path.is_dir():
+            found = {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*.xsf")}
+        else:
+            found = unpack(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, expected="the data of the study") from None
+    names = sorted((name for name in found if name.endswith(".xsf")), key=natural_key)
+    if not names:
+        raise InputError("no XSF files", file=path, expected=f"{archive}, another archive, or a folder of XSF files")
+    return {name: found[name] for name in names}
+
+
+def only_below(structures: Mapping[str, bytes], folder: str) -> dict[str, bytes]:
+    """The structures in folders of a name; all if there is no such folder."""
+    below = {name: text for name, text in structures.items() if folder in PurePosixPath(name).parts[:-1]}
+    return below or dict(structures)
+
+
+def held_out(structures: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Split into structures to train on and every fifth to check against (see `HELD_OUT`).
+
+    Raises
+    ------
+    InputError
+        if there are too few.
+    """
+    every, first = HELD_OUT
+    chosen = {name: structures[name] for name in list(structures)[first::every]}
+    if not chosen:
+        raise InputError("too few structures for a study", value=len(structures), expected=f"at least {first + 1}")
+    return {name: text for name, text in structures.items() if name not in chosen}, chosen
+
+
+def place(structures: Mapping[str, bytes], folder: str) -> None:
+    """Write structures into a folder of the working directory, all or none, unless it is there.
+
+    Names lose their folders; where two would then be the same, these are kept with hyphens.
+
+    Raises
+    ------
+    InputError
+        if something cannot be written.
+    """
+    if Path(folder).is_dir():
+        return
+    short = {name: PurePosixPath(name).name for name in structures}
+    if len(set(short.values())) < len(short):
+        short = {name: "-".join(PurePosixPath(name).parts) for name in structures}
+    staging = Path(f".{folder}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        staging.mkdir()
+        for name, text in structures.items():
+            (staging / short[name]).write_bytes(text)
+        staging.rename(folder)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", file=folder) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def place_with_held_out(data: Path | None, public: str, below: str = "") -> None:
+    """Place the structures of a study whose data the user brings, unless they are there.
+
+    Parameters
+    ----------
+    data
+        what --data names
+    public
+        where the data are public, for the complaint
+    below
+        only structures in folders of this name, if there are any
+
+    Raises
+    ------
+    InputError
+        if there are no data.
+    """
+    if Path(TRAINING).is_dir() and Path(VALIDATION).is_dir():
+        return
+    if data is None:
+        raise InputError(
+            "this study needs data", expected=f"--data PATH, a folder or archive of XSF files; public: {public}"
+        )
+    training, validation = held_out(only_below(structures_at(data), below) if below else structures_at(data))
+    place(validation, VALIDATION)
+    place(training, TRAINING)
+
+
+# --- trainings of scans ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A training that figures and dynamics show: the best seed of a mode."""
+
+    name: str
+    """Of files and folders."""
+    title: str
+    """For legends."""
+    mode: str
+    scans: tuple[str, ...] = ("modes",)
+    """Scans, without the scale, that it belongs to."""
+    cells: Mapping[str, str] = field(default_factory=dict)
+    """What its row says, where the scans have several trainings of the mode."""
+
+    def best(self, scale: str) -> Path | None:
+        """Folder of the seed with the smallest force error; None if nothing is trained yet."""
+        cells = {"mode": self.mode, **self.cells}
+        found = {
+            folder: float(row[FORCE_NORM])
+            for row, folder in trainings(scale, self.scans)
+            if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items())
+        }
+        return min(found, key=found.__getitem__, default=None)
+
+    def potentials(self, scale: str) -> Path:
+        """Folder of the potentials of the best seed."""
+        return Path(POTENTIALS) / f"{scale}-{self.name}"
+
+    def predictions(self, scale: str) -> Path:
+        """What these potentials say about the validation structures."""
+        return Path(PREDICTIONS) / f"{scale}-{self.name}.npz"
+
+
+TITLES = {
+    "energy": "energies alone",
+    "taylor": "Taylor",
+    "centred": "centred",
+    "directional": "directional",
+    "exact": "exact forces",
+}
+MODES_SHOWN = tuple(Shown(mode, title, mode) for mode, title in TITLES.items())
+"""One of each mode."""
+
+
+def scan_file(name: str, scale: str) -> str:
+    """Input file of a scan or of dynamics."""
+    return f"{name}-{scale}.in"
+
+
+def trainings(scale: str, scans: Sequence[str]) -> list[tuple[Row, Path]]:
+    """Rows that belong to some scans (names without the scale), and the folder of each training.
+
+    Scans of a study share a table, so that none trains what another has trained; a row belongs to a scan if it
+    has the settings of one of its points.
+    """
+    found = [pair for name in scans for pair in _rows_of(scan_file(name, scale))]
+    return list({row[KEY]: (row, folder) for row, folder in found}.values())
+
+
+def _rows_of(file: str) -> Iterator[tuple[Row, Path]]:
+    """Rows of one scan and their folders; none of a scan that has not begun."""
+    if not Path(file).exists():
+        return
+    scan = read_scan_input(file)
+    table = read_scan_table(scan.output)
+    if not table:
+        return
+    base = read_generate_input(scan.generate)
+    n = len(expand_patterns([entry.path for entry in base.files]))
+    points = [point.row(point.plan.size or n) for point in points_of(scan, base, read_train_input(scan.train), file)]
+    for row in table:
+        if any(all(row.get(name, "") == cell for name, cell in point.items()) for point in points):
+            yield row, point_folder(scan.folder, row[KEY])
+
+
+# --- steps -------------------------------------------------------------------------------------
+
+
+def scan_step(name: str, scale: str, needs: str = "") -> Step:
+    """A scan, which by itself goes on where it was."""
+    file = scan_file(name, scale)
+
+    def run(options: Options) -> int:
+        seeds = [] if options.seeds is None else ["--seeds", str(options.seeds)]
+        return run_command(["scan", file, *options.thread_words, *seeds])
+
+    return Step(f"scan {file}", run, needs)
+
+
+def train_step(file: str, members_are_seeds: bool = True) -> Step:
+    """A training, also of a committee; the number of seeds is that of its members, unless that is fixed."""
+
+    def run(options: Options) -> int:
+        members = [] if options.seeds is None or not members_are_seeds else ["--committee", str(options.seeds)]
+        extra = ["--fresh", "--report", f"{Path(file).stem}.json"]
+        return once(["train", file, *members], [file, *_matching("*.train")], options, extra, log=True)
+
+    return Step(f"train {file}", run)
+
+
+def generate_step(file: str) -> Step:
+    """Make a training set."""
+
+    def run(options: Options) -> int:
+        return once(["generate", file], [file, *_matching("*.stp", "xsf/*")], options, ["--force"], log=True)
+
+    return Step(f"generate {file}", run)
+
+
+def predict_step(shown: Shown, scale: str) -> Step:
+    """Potentials of the best seed to a folder of their own, and their predictions for the validation structures."""
+
+    def run(options: Options) -> int:
+        best = shown.best(scale)
+        if best is None:
+            return 0
+        potentials = copy_potentials(best, shown.potentials(scale))
+        output = shown.predictions(scale)
+        output.parent.mkdir(exist_ok=True)
+        structures = expand_patterns([f"{VALIDATION}/*.xsf"])
+        words = ["--save-predictions", str(output), "--label", shown.title, "--", *structures]
+        inputs = [*potentials, *structures]
+        return once(["predict", "--potential", *potentials, *words], inputs, options, log=True, name=output.stem)
+
+    return Step(f"predict, {shown.title}", run)
+
+
+def md_step(name: str, scale: str) -> Step:
+    """Molecular dynamics; goes on where it was."""
+    file = scan_file(name, scale)
+
+    def run(options: Options) -> int:
+        settings = read_md_input(file)
+        folders = [folder for _, paths in settings.potentials for folder in paths]
+        missing = next((folder for folder in folders if not Path(folder).exists()), None)
+        if missing is not None:
+            raise InputError("no such potentials yet", file=file, value=missing, expected="the scan before")
+        potentials = [path for folder in folders for path in sorted(find_potentials(folder).values())]
+        argv, inputs = ["md", file], [file, *potentials, *expand_patterns([settings.structure])]
+        begun = Path(f"{settings.output}.checkpoint.npz").exists()
+        resume = begun and _unchanged(f"md-{Path(file).stem}", argv, inputs)
+        return once(argv, inputs, options, ["--resume" if resume else "--force"])
+
+    return Step(f"md {file}", run)
+
+
+def copy_potentials(source: Path, target: Path) -> list[str]:
+    """Replace the potentials in `target` by those in `source`; return the new files."""
+    target.mkdir(parents=True, exist_ok=True)
+    for old in target.glob("*.nn"):
+        old.unlink()
+    for file in find_potentials(source).values():
+        shutil.copyfile(file, target / Path(file).name)
+    return sorted(find_potentials(target).values())
+
+
+def _matching(*patterns: str) -> list[str]:
+    """Files of patterns in the working directory, sorted for each."""
+    return [str(path) for pattern in patterns for path in sorted(Path().glob(pattern))]
+
+
+def once(
+    argv: Sequence[str],
+    inputs: Sequence[str],
+    options: Options,
+    extra: Sequence[str] = (),
+    log: bool = False,
+    name: str = "",
+) -> int:
+    """Run a command unless it has succeeded with the same arguments and inputs; return its exit code.
+
+    Parameters
+    ----------
+    argv, inputs
+        what the result depends on: words of the command, and files, whose content counts
+    extra
+        more words
+    log
+        what it prints goes to a file in `LOGS`
+    name
+        of the files that say what was done, after the command; default: that of its input file
+    """
+    name = f"{argv[0]}-{name or Path(argv[1]).stem}"
+    done = Path(LOGS) / f"{name}.done"
+    if done.exists() and _unchanged(name, argv, inputs):
+        print(f"done before ({done})")
+        return 0
+    Path(LOGS).mkdir(exist_ok=True)
+    done.unlink(missing_ok=True)
+    with atomic_write(_stamp(name)) as stream:
+        stream.write(_identity(argv, inputs))
+    separator = argv.index("--") if "--" in argv else len(argv)
+    words = [*argv[:separator], *extra, *options.thread_words, *argv[separator:]]
+    output = Path(LOGS) / f"{name}.log" if log else None
+    start = time.perf_counter()
+    code = run_command(words, output)
+    if code == 0:
+        done.touch()
+    if output is not None:
+        print(f"{duration(time.perf_counter() - start)}; what was printed is in {output}")
+    return code
+
+
+def _unchanged(name: str, argv: Sequence[str], inputs: Sequence[str]) -> bool:
+    """Say whether the command was last started with the same arguments and inputs."""
+    return _stamp(name).exists() and _stamp(name).read_text(encoding="utf-8") == _identity(argv, inputs)
+
+
+def _stamp(name: str) -> Path:
+    return Path(LOGS) / f"{name}.inputs"
+
+
+def _identity(argv: Sequence[str], inputs: Sequence[str]) -> str:
+    digest = hashlib.sha256(repr(list(argv)).encode())
+    for file in inputs:
+        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+# --- command line ------------------------------------------------------------------------------
+
+
+def main(study: Study, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Run what is not done yet and write the page; return the exit code."""
+    try:
+        return _run(study, _parser(study, description).parse_args(argv))
+    except TaylorfitError as error:
+        print(f"{study.name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"\n{study.name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser(study: Study, description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=f"{description} The input files are copied into a folder, run there, and tables and figures, the "
+        f"paper's numbers beside those here, written to FOLDER/{RESULTS}. --quick takes minutes on two cores, --full "
+        "has the paper's size and ten seeds: hours to days, less with --seeds 3. Input files in the folder stay as "
+        "they are, so they may be edited; the same command goes on after an interruption, and what is there by then is "
+        f"in {RESULTS}. Needs matplotlib."
+    )
+    parser.add_argument(
+        "folder", nargs="?", type=Path, metavar="FOLDER", default=Path(f"study-{study.name}"), help="(%(default)s)"
+    )
+    scale = parser.add_mutually_exclusive_group(required=True)
+    scale.add_argument("--quick", dest="scale", action="store_const", const="quick", help="minutes on two cores")
+    scale.add_argument("--full", dest="scale", action="store_const", const="full", help="the paper's size")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="structures: a folder or archive (.tar.xz) of XSF files, or a folder with train.tar.xz",
+    )
+    parser.add_argument("--seeds", type=int, metavar="N", help="no more than the first N seeds")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads; 0: all cores")
+    parser.add_argument("--results-only", action="store_true", help=f"only write {RESULTS} from what is there")
+    return parser
+
+
+def _run(study: Study, arguments: argparse.Namespace) -> int:
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise InputError("--seeds cannot be used", value=arguments.seeds, expected="at least 1")
+    require_matplotlib()
+    folder, data = arguments.folder, arguments.data and arguments.data.resolve()
+    if written := study.copy_inputs(folder):
+        print(f"{folder}: input files {' '.join(path.name for path in written)}")
+    check_writable(folder / RESULTS)
+    os.chdir(folder)
+    code = 0
+    if not arguments.results_only:
+        study.place(data)
+        code = _run_steps(study, Options(arguments.scale, arguments.threads, arguments.seeds))
+    try:
+        document = study.results(arguments.scale)
+        files = write_document(RESULTS, document)
+    except TaylorfitError as error:
+        if not code:
+            raise
+        print(f"no {RESULTS}: {error}")
+    else:
+        for section in document.sections:
+            for table in (block for block in section.blocks if isinstance(block, Table)):
+                print("", section.title, *(f"  {line}" for line in text_lines(table)), sep="\n")
+        print(f"\n{folder / RESULTS} and {len(files) - 1} pictures")
+    if code:
+        again = shlex.join(["python", sys.argv[0], str(folder), f"--{arguments.scale}"])
+        print(f"{'interrupted' if code == INTERRUPTED else 'a step has failed'}; {again} goes on from here")
+    return code
+
+
+def _run_steps(study: Study, options: Options) -> int:
+    """Run all steps up to the first that fails; return its exit code, or zero."""
+    planned = study.steps(options.scale)
+    for number, step in enumerate(planned, start=1):
+        print(f"\n=== {number} of {len(planned)}: {step.name}", flush=True)
+        if step.needs and not Path(step.needs).exists():
+            print(f"left out: there is no {step.needs}")
+        elif code := step.run(options):
+            return code
+    return 0
