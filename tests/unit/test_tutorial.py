@@ -55,7 +55,7 @@ COMMANDS = [words for name, line in steps() if not name and (words := arguments(
 
 
 def test_all_commands_for_users_occur() -> None:
-    assert {words[0] for words in COMMANDS} == set(cli.COMMANDS) - {"study"}
+    assert {words[0] for words in COMMANDS} == set(cli.COMMANDS)
     assert len(COMMANDS) == TEXT.count(" ".join(PROGRAM)) + 3  # one stands in a loop of four
 
 
