@@ -21,7 +21,7 @@ from taylorfit.examples import unpack
 from taylorfit.formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
 from taylorfit.formats.structures.files import expand_patterns, natural_key
 from taylorfit.plotting import require_matplotlib
-from taylorfit.potential.files import find_potentials
+from taylorfit.potential.potential import Potential
 from taylorfit.reporting.document import Document, Table, text_lines, write_document
 from taylorfit.settings.generate import read_generate_input
 from taylorfit.settings.md import read_md_input
@@ -352,7 +352,7 @@ def md_step(name: str, scale: str) -> Step:
         missing = next((folder for folder in folders if not Path(folder).exists()), None)
         if missing is not None:
             raise InputError("no such potentials yet", file=file, value=missing, expected="the scan before")
-        potentials = [path for folder in folders for path in sorted(find_potentials(folder).values())]
+        potentials = [path for folder in folders for path in sorted(Potential.load(folder).files)]
         argv, inputs = ["md", file], [file, *potentials, *expand_patterns([settings.structure])]
         begun = Path(f"{settings.output}.checkpoint.npz").exists()
         resume = begun and _unchanged(f"md-{Path(file).stem}", argv, inputs)
@@ -366,9 +366,9 @@ def copy_potentials(source: Path, target: Path) -> list[str]:
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("*.nn"):
         old.unlink()
-    for file in find_potentials(source).values():
+    for file in Potential.load(source).files:
         shutil.copyfile(file, target / Path(file).name)
-    return sorted(find_potentials(target).values())
+    return sorted(Potential.load(target).files)
 
 
 def _matching(*patterns: str) -> list[str]:

@@ -7,26 +7,40 @@ Input files, training sets and potentials are ænet's.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
-try:
-    __version__ = version("taylorfit")
-except PackageNotFoundError:  # used from the source tree
-    __version__ = "0+unknown"
-
-_LAZY = {
-    "Calculator": "potential.calculator",
-    "ExtrapolationError": "potential.extrapolation",
-    "ExtrapolationWarning": "potential.extrapolation",
+EXPORTS = {
+    "errors": ("EngineError", "FormatError", "InputError", "TaylorfitError"),
+    "model.structure": ("Structure",),
+    "potential.calculator": ("Calculator",),
+    "potential.extrapolation": ("ExtrapolationError", "ExtrapolationWarning"),
+    "potential.potential": ("Potential",),
 }
-"""Name → module: imported when first used, for ASE and the engine take their time."""
+"""Module → its public names, imported when first used: ASE and the engine take their time.
+`python python/write_stub.py` writes them into `__init__.pyi`."""
+_MODULES = {name: module for module, names in EXPORTS.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    if name == "__version__":
+        value: object = _version()
+    elif name in _MODULES:
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("taylorfit")
+    except PackageNotFoundError:  # used from the source tree
+        return "0+unknown"

@@ -287,12 +287,11 @@ def periodic_set(folder: Path, n: int = 14) -> None:
 
 def stress_error(folder: Path) -> float:
     """RMSE of the virial components per atom of the last epoch's potential on all structures, eV."""
-    from taylorfit.engine import PotentialTables, evaluate
     from taylorfit.formats.structures.files import read_structures
-    from taylorfit.potential.files import read_potentials
+    from taylorfit.potential.potential import Potential
 
     structures = list(read_structures(str(folder / "data.extxyz")))
-    found = evaluate(structures, PotentialTables.from_potentials(read_potentials({"Ar": str(folder / "Ar.nn.last")})))
+    found = Potential.load({"Ar": folder / "Ar.nn.last"}).evaluate(structures)
     return float(
         np.sqrt(
             np.mean([((e.strain_derivative - s.volume * s.stress) / s.n_atoms) ** 2 for e, s in zip(found, structures)])

@@ -19,10 +19,10 @@ from ase.md.verlet import VelocityVerlet
 from calculator_cases import SPECIES, TRICLINIC, as_structure, random_atoms, write_committee, write_member
 from engine_reference import BOUNDARIES, chebyshev_tables
 from taylorfit import Calculator, ExtrapolationWarning, engine
-from taylorfit.engine import NeighbourList, PotentialTables, evaluate
+from taylorfit.engine import NeighbourList, evaluate
 from taylorfit.errors import EngineError, InputError
 from taylorfit.formats.aenet.network_ascii import write_potential_ascii
-from taylorfit.potential.files import find_potentials, read_potentials
+from taylorfit.potential.potential import Potential
 
 QUIET = {"on_extrapolation": "ignore", "threads": 1}
 
@@ -62,7 +62,7 @@ def shaken(atoms: Atoms, amount: float, seed: int = 0) -> Atoms:
 def test_values_are_those_of_predict(member: Path, atoms: Atoms, pbc: tuple[bool, bool, bool]):
     own = attach(atoms, Calculator(member, **QUIET))
     own.pbc = pbc
-    tables = PotentialTables.from_potentials(read_potentials(find_potentials(member)))
+    tables = Potential.load(member).tables
     (expected,) = evaluate([as_structure(own)], tables)
     forces = own.get_forces()
     np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=1e-10 * np.abs(forces).max())
@@ -213,7 +213,7 @@ def test_list_is_made_anew_when_more_than_positions_changes(member: Path, atoms:
 
 
 def test_engine_refuses_a_list_of_another_structure(member: Path, atoms: Atoms):
-    tables = PotentialTables.from_potentials(read_potentials(find_potentials(member)))
+    tables = Potential.load(member).tables
     structure = as_structure(atoms)
     listed = NeighbourList.of(structure, tables.descriptors.cutoff)
     index = tables.descriptors.check(structure)
@@ -293,7 +293,7 @@ def test_plain_potential_has_no_deviations(member: Path, atoms: Atoms):
 
 
 def test_text_potentials_are_read_like_binary_ones(member: Path, atoms: Atoms, tmp_path: Path):
-    for potential in read_potentials(find_potentials(member)):
+    for potential in Potential.load(member).parts:
         write_potential_ascii(tmp_path / f"{potential.species}.nn.ascii", potential)
     binary, text = (attach(atoms, Calculator(folder, **QUIET)).get_forces() for folder in (member, tmp_path))
     np.testing.assert_array_equal(binary, text)

@@ -9,13 +9,13 @@ import pytest
 
 from cli_support import morse_cluster
 from taylorfit.data.frame_pairs import find_frame_pairs
-from taylorfit.engine import PotentialTables, evaluate
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.hessian_file import find_hessian, hessian_stem, read_hessian
 from taylorfit.generation.hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential
 from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
 from taylorfit.model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
+from taylorfit.potential.potential import Potential
 from taylorfit.taylor.curvature import BOLTZMANN, Curvature, curvature_from_forces, curvature_from_pairs
 
 SITES = 3.0 * np.array([[i, j, k] for i in range(2) for j in range(2) for k in range(2)], dtype=float)
@@ -108,14 +108,14 @@ def test_force_constants_must_be_positive(k):
 
 
 @pytest.fixture(scope="module")
-def potential() -> PotentialTables:
+def potential() -> Potential:
     setup = chebyshev_setup("Ar", ("Ar",), radial_cutoff=5.0, radial_order=4, angular_cutoff=4.0, angular_order=2)
     n = setup.n_feature
     statistics = DescriptorStatistics(10, np.full(n, -9.0), np.full(n, 9.0), np.zeros(n), np.full(n, 4.0))
     setup = type(setup)(**{**setup.__dict__, "statistics": statistics})
     network = Network.random((n, 6, 1), (ACTIVATIONS.index("tanh"), 0), np.random.default_rng(1))
     info = TrainingSetInfo("x.train", True, 0.5, 0.0, ("Ar",), (-10.0,), 10, 2, -1.0, 1.0, 0.0)
-    return PotentialTables.from_potentials([SpeciesPotential(network, setup, info)])
+    return Potential((SpeciesPotential(network, setup, info),))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_hessians_from_a_potential_are_second_derivatives_of_its_energy(potentia
     assert np.array_equal(hessian, hessian.T) and source(1) is hessian and source(0) is not hessian
     step = 1e-3 * np.random.default_rng(0).normal(size=(4, 3))
     moved = [Structure(("Ar",) * 4, clusters[1].positions + sign * step) for sign in (-1.0, 0.0, 1.0)]
-    minus, here, plus = (e.energy for e in evaluate(moved, potential, threads=1))
+    minus, here, plus = (e.energy for e in potential.evaluate(moved, threads=1))
     assert step.ravel() @ hessian @ step.ravel() == pytest.approx(minus + plus - 2.0 * here, rel=1e-4)
     assert np.abs(hessian.reshape(12, 4, 3).sum(axis=1)).max() < 1e-6 * np.abs(hessian).max()  # translations
 

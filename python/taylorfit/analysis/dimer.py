@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine import PotentialTables, evaluate
-from ..potential.files import atomic_energies, potentials_by_species, read_potentials
+from ..potential.potential import Potential
 from .lennard_jones import LennardJones
 
 
@@ -33,10 +32,10 @@ def potential_curve(files: Sequence[str], label: str, r: np.ndarray) -> DimerCur
     InputError
         if a file cannot be read, or the files are not the potential of one species.
     """
-    potentials = read_potentials(potentials_by_species(files))
-    ((symbol, atomic_energy),) = atomic_energies(potentials).items()
+    potential = Potential.load(files)
+    ((symbol, atomic_energy),) = potential.atomic_energies.items()
     dimers = [LennardJones().dimer(float(length), symbol) for length in r]
-    evaluations = evaluate(dimers, PotentialTables.from_potentials(potentials), forces=True)
+    evaluations = potential.evaluate(dimers)
     return DimerCurve(
         label,
         r,

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.errors import ERROR_KEYS, batches, error_lines, errors_in, predictions_of
-from ..engine import Evaluation, PotentialTables, available_threads, evaluate
+from ..analysis.errors import ERROR_KEYS, error_lines, errors_in, predictions_of
+from ..engine import Evaluation, available_threads
 from ..errors import InputError
 from ..formats.predictions import write_predictions
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import expand_patterns, read_structures, require_species
 from ..model.structure import Structure
-from ..potential.files import ENDINGS, atomic_energies, potentials_by_species, read_potentials
+from ..potential.potential import ENDINGS, Potential
 from ..potential.relaxation import relax
 from ..settings.predict import PredictInput, RelaxOptions, describe_keywords, read_predict_input
 from ..tools.atomic_write import check_writable
@@ -77,16 +77,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--label names saved predictions", expected="--save-predictions FILE.npz as well")
     if saved:
         check_writable(saved)
-    settings, networks, entries, listed_in = _settings(arguments)
-    potentials = read_potentials(networks)
-    tables = PotentialTables.from_potentials(potentials)
-    energies = atomic_energies(potentials)
+    settings, potential, entries, listed_in = _settings(arguments)
+    energies = potential.atomic_energies
     threads = arguments.threads or available_threads()
 
     structures: list[Structure] = []
     for path in expand_patterns(entries, listed_in=listed_in):
         for structure in read_structures(path):
-            require_species(structure, tuple(networks), "no potential for a species of this structure")
+            require_species(structure, potential.species, "no potential for a species of this structure")
             structures.append(structure)
     # References with forces want forces compared; otherwise the input file decides
     with_forces = (
@@ -94,21 +92,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
 
     if settings.verbosity != "low":
-        for potential in potentials:
-            layers = "-".join(map(str, potential.network.layer_sizes))
+        for part, file in zip(potential.parts, potential.files):
+            layers = "-".join(map(str, part.network.layer_sizes))
             print(
-                f"{potential.species:2s} network {layers}, {potential.setup.basis} cutoff {potential.setup.r_cut:g} Å, "
-                f"trained on {potential.info.file}, from {networks[potential.species]}"
+                f"{part.species:2s} network {layers}, {part.setup.basis} cutoff {part.setup.r_cut:g} Å, "
+                f"trained on {part.info.file}, from {file}"
             )
         print()
     relaxations: list[dict[str, Any] | None] = [None] * len(structures)
     if settings.relax is not None:
-        structures, relaxations = _relaxed(structures, tables, settings.relax, threads)
-    evaluations: list[Evaluation] = []
+        structures, relaxations = _relaxed(structures, potential, settings.relax, threads)
     with progress("predict", len(structures)) as update:
-        for part in batches(structures):
-            evaluations += evaluate(part, tables, forces=with_forces, threads=threads)
-            update(len(evaluations))
+        evaluations = potential.evaluate(structures, forces=with_forces, threads=threads, advance=update)
 
     rows = []
     # Coordinates of many structures are only printed where something in the table was asked for
@@ -121,11 +116,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         rows.append(row)
         _print_structure(structure, row, settings, with_tables=tables_wanted)
     predictions = predictions_of(
-        structures,
-        evaluations,
-        energies,
-        label=arguments.label or Path(saved or "").stem,
-        potentials=list(networks.values()),
+        structures, evaluations, energies, label=arguments.label or Path(saved or "").stem, potentials=potential.files
     )
     errors = errors_in(predictions)
     lines = error_lines(errors)
@@ -140,14 +131,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _relaxed(
-    structures: list[Structure], tables: PotentialTables, options: RelaxOptions, threads: int
+    structures: list[Structure], potential: Potential, options: RelaxOptions, threads: int
 ) -> tuple[list[Structure], list[dict[str, Any] | None]]:
     """Relax all structures; return them and what happened to each."""
     relaxed: list[Structure] = []
     outcomes: list[dict[str, Any] | None] = []
     with progress("relax", len(structures)) as update:
         for done, structure in enumerate(structures, start=1):
-            result = relax(structure, tables, options, threads)
+            result = relax(structure, potential, options, threads)
             moved = np.linalg.norm(result.structure.positions - structure.positions, axis=1).max(initial=0.0)
             largest = np.linalg.norm(result.evaluation.forces, axis=1).max(initial=0.0)
             print(
@@ -161,17 +152,18 @@ def _relaxed(
     return relaxed, outcomes
 
 
-def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, str], list[Any], str | None]:
-    """Settings, potential file per species, and structure files, from the input file or the command line."""
+def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, Potential, list[Any], str | None]:
+    """Settings, potential, and structure files, from the input file or the command line."""
     if arguments.potential:
         # "--potential H.nn O.nn FILE…" hands all names to the option: content tells which are potentials
         given = [path for path in arguments.potential if _is_potential(path)]
         files = [path for path in arguments.potential if path not in given] + arguments.files
         if not files:
             raise InputError("no structure files named", expected="predict --potential O.nn H.nn FILE…")
-        networks = potentials_by_species(given or arguments.potential)
+        potential = Potential.load(given or arguments.potential)
+        networks = dict(zip(potential.species, potential.files))
         settings = PredictInput(types=tuple(networks), networks=networks, files=tuple(files), forces=True)
-        return settings, networks, files, None
+        return settings, potential, files, None
     if not arguments.files:
         raise InputError("no input file named", expected="predict predict.in, or predict --potential NN… FILE…")
     input_file, *instead = arguments.files
@@ -180,8 +172,8 @@ def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, dict[str, st
     entries = instead or [(entry.path, entry.line) for entry in settings.files]
     if not entries:
         raise InputError("no structures named", file=input_file, expected="a FILES block")
-    networks = {symbol: settings.networks[symbol] for symbol in settings.types}
-    return settings, networks, entries, None if instead else input_file
+    potential = Potential.load({symbol: settings.networks[symbol] for symbol in settings.types})
+    return settings, potential, entries, None if instead else input_file
 
 
 def _is_potential(path: str) -> bool:

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..analysis.errors import batches
-from ..engine import PotentialTables, evaluate
 from ..errors import InputError
 from ..formats.hessian_file import find_hessian, read_hessian
 from ..formats.structures.files import require_species
 from ..model.structure import Structure
-from ..potential.files import potentials_by_species, read_potentials
+from ..potential.potential import Potential
 from ..taylor.curvature import Curvature, curvature_from_traces
 
 STEP = 1.0e-3
@@ -67,7 +65,7 @@ class StoredHessians:
 class FiniteDifferenceHessians:
     """Hessians from central differences of the forces of a potential: 6N evaluations of each structure."""
 
-    potential: PotentialTables
+    potential: Potential
     structures: Sequence[Structure]
     threads: int = 0
     _last: list = field(default_factory=list, init=False, repr=False)
@@ -96,11 +94,11 @@ def _moved(structure: Structure, step: np.ndarray) -> Structure:
     return replace(structure, positions=structure.positions + step, forces=None)
 
 
-def _forces(structures: Sequence[Structure], potential: PotentialTables, threads: int) -> list[np.ndarray]:
-    return [e.forces for part in batches(structures) for e in evaluate(part, potential, threads=threads)]
+def _forces(structures: Sequence[Structure], potential: Potential, threads: int) -> list[np.ndarray]:
+    return [e.forces for e in potential.evaluate(structures, threads=threads)]
 
 
-def load_potential(paths: Sequence[str | PathLike[str]], structures: Sequence[Structure]) -> PotentialTables:
+def load_potential(paths: Sequence[str | PathLike[str]], structures: Sequence[Structure]) -> Potential:
     """Read a first potential from its files, one per species.
 
     Raises
@@ -108,15 +106,14 @@ def load_potential(paths: Sequence[str | PathLike[str]], structures: Sequence[St
     InputError
         if the files do not belong together, or a structure has another species.
     """
-    files = potentials_by_species(map(str, paths))
-    tables = PotentialTables.from_potentials(read_potentials(files))
+    potential = Potential.load(paths)
     for structure in structures:
-        require_species(structure, tables.species, "no potential= for a species")
-    return tables
+        require_species(structure, potential.species, "no potential= for a species")
+    return potential
 
 
 def curvature_from_potential(
-    structures: Sequence[Structure], potential: PotentialTables, seed: int = 1, threads: int = 0
+    structures: Sequence[Structure], potential: Potential, seed: int = 1, threads: int = 0
 ) -> Curvature:
     """Estimate mean force constants from the Hessian of a potential by Hutchinson's estimator.
 

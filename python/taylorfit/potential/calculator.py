@@ -14,7 +14,7 @@ from ..engine import ListedEvaluation, NeighbourList, PotentialTables, evaluate_
 from ..errors import InputError
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from .extrapolation import Extrapolation, ExtrapolationGuard, ExtrapolationPolicy, find_disagreement, find_extrapolation
-from .files import Source, find_members, find_potentials, read_potentials
+from .potential import Potential, Source, as_potential, load_members
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,8 +37,8 @@ class Calculator(AseCalculator):
     Parameters
     ----------
     potentials
-        Potential files of ænet, binary or text, one per species: a list of files, a dict species → file, or a
-        folder with files `*.nn`.
+        A `Potential`, or its files (ænet's, binary or text, one per species): a folder with files `*.nn`, a list of
+        files, or a dict species → file.
     threads
         Threads of the engine; 0: all cores.  The results do not depend on it.
     skin
@@ -71,7 +71,7 @@ class Calculator(AseCalculator):
         dump_folder: str | PathLike[str] = ExtrapolationPolicy.folder,
         most_dumps: int = ExtrapolationPolicy.most_dumps,
         dump_interval: int = ExtrapolationPolicy.dump_interval,
-        _members: Sequence[dict[str, str]] | None = None,
+        _members: Sequence[Potential] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -79,26 +79,25 @@ class Calculator(AseCalculator):
             raise InputError("threads is negative", value=threads, expected="a number, 0 for all cores")
         if not 0 <= skin < np.inf:
             raise InputError("skin out of range", value=skin, expected="Å ≥ 0")
-        members = [find_potentials(potentials)] if _members is None else _members
-        self.files: tuple[dict[str, str], ...] = tuple(members)
-        """Potential file of each species, for each member."""
+        self.members = (as_potential(potentials),) if _members is None else tuple(_members)
+        """The potential, or that of each member of the committee."""
         self.threads = threads
         self.skin = skin
         self.guard = ExtrapolationGuard(
             ExtrapolationPolicy(on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval)
         )
         """Counts structures unlike the training data, and knows the worst."""
-        if max_force_std is not None and len(members) < 2:
+        if max_force_std is not None and self.n_members < 2:
             raise InputError(
                 "max_force_std without a committee",
                 value=max_force_std,
                 expected="Calculator.committee(…) of two or more members",
             )
-        read = [read_potentials(files) for files in members]
+        read = [member.parts for member in self.members]
         # Descriptors are evaluated once for all members, unless they differ
         groups = [read] if share_descriptors(read) else [[potentials] for potentials in read]
         self._groups = tuple(PotentialTables.from_members(group) for group in groups)
-        self.implemented_properties = [*_PLAIN, *(_COMMITTEE if len(members) > 1 else ())]
+        self.implemented_properties = [*_PLAIN, *(_COMMITTEE if self.n_members > 1 else ())]
         self.n_lists = 0
         """Neighbour lists made so far."""
         self._list: NeighbourList | None = None
@@ -123,7 +122,7 @@ class Calculator(AseCalculator):
         InputError
             as for `Calculator`, or if the members are for different species.
         """
-        return cls((), _members=find_members(members), **options)
+        return cls((), _members=load_members(members), **options)
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -131,9 +130,14 @@ class Calculator(AseCalculator):
         return self._groups[0].species
 
     @property
+    def files(self) -> tuple[dict[str, str], ...]:
+        """Potential file of each species, for each member that was read from files."""
+        return tuple(dict(zip(member.species, member.files)) for member in self.members)
+
+    @property
     def n_members(self) -> int:
         """Members of the committee; 1 for a plain potential."""
-        return len(self.files)
+        return len(self.members)
 
     @property
     def cutoff(self) -> float:

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..engine import Evaluation, PotentialTables, evaluate
+from ..engine import Evaluation
 from ..model.structure import Structure
 from ..settings.predict import RelaxOptions
+from .potential import Potential
 
 LARGEST_STEP = 0.1
 """Å per step and atom where `dmax` is not given."""
@@ -26,7 +27,7 @@ class Relaxation:
     converged: bool
 
 
-def relax(structure: Structure, potential: PotentialTables, options: RelaxOptions, threads: int = 0) -> Relaxation:
+def relax(structure: Structure, potential: Potential, options: RelaxOptions, threads: int = 0) -> Relaxation:
     """Minimise the energy of a structure in a fixed cell.
 
     Converged when no atom feels a force of more than `f_conv` (eV/Å) and the energy changed by no
@@ -48,7 +49,7 @@ def relax(structure: Structure, potential: PotentialTables, options: RelaxOption
             moved = replace(
                 structure, positions=atoms.positions, energy=None, forces=None, stress=None, cohesive_energy=None
             )
-            self.last = evaluate([moved], potential, threads=threads)[0]
+            self.last = potential.evaluate([moved], threads=threads)[0]
             self.results = {"energy": self.last.energy, "forces": self.last.forces.copy()}
 
     # Species are numbers to ASE: it need not know the symbols, and masses play no part
@@ -72,4 +73,4 @@ def relax(structure: Structure, potential: PotentialTables, options: RelaxOption
     relaxed = replace(
         structure, positions=atoms.positions.copy(), energy=None, forces=None, stress=None, cohesive_energy=None
     )
-    return Relaxation(relaxed, evaluate([relaxed], potential, threads=threads)[0], n_steps, bool(converged))
+    return Relaxation(relaxed, potential.evaluate([relaxed], threads=threads)[0], n_steps, bool(converged))

@@ -1,0 +1,14 @@
+# Written by python/write_stub.py: do not edit
+
+from .errors import EngineError as EngineError
+from .errors import FormatError as FormatError
+from .errors import InputError as InputError
+from .errors import TaylorfitError as TaylorfitError
+from .model.structure import Structure as Structure
+from .potential.calculator import Calculator as Calculator
+from .potential.extrapolation import ExtrapolationError as ExtrapolationError
+from .potential.extrapolation import ExtrapolationWarning as ExtrapolationWarning
+from .potential.potential import Potential as Potential
+
+__version__: str
+EXPORTS: dict[str, tuple[str, ...]]
