@@ -5,9 +5,9 @@ EXAMPLE = build/water-cluster
 ARGS =
 VENV = .venv
 SOURCES := pyproject.toml meson.build meson.options \
-	$(shell find fortran python -type f -not -path '*/__pycache__/*' 2>/dev/null)
+	$(shell find fortran python -type f -not -path '*/__pycache__/*' -not -path 'python/docs/*' 2>/dev/null)
 
-.PHONY: help install run test lint bench clean
+.PHONY: help install run test lint bench docs clean
 
 help:
 	@echo "make run      set up, run the example and compare five ways of training (about three minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test     set up and run all tests (options for pytest: make test ARGS='-k xsf')"
 	@echo "make lint     set up and check the sources: ruff (rules and format), mypy, fortitude where it has settings"
 	@echo "make bench    set up and run the benchmarks in tests/bench/"
+	@echo "make docs     set up and build the manual into build/manual/, with its internal links checked"
 	@echo "make install  set up only: gfortran if missing, $(VENV)/, taylorfit inside"
 	@echo "make clean    remove $(VENV)/ and build/, results of the example included"
 
@@ -30,6 +31,10 @@ $(VENV)/test.stamp: $(VENV)/taylorfit.stamp
 
 $(VENV)/lint.stamp: $(VENV)/taylorfit.stamp
 	@.ci/setup $(VENV) lint
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/taylorfit.stamp
+	@.ci/setup $(VENV) docs
 	@touch $@
 
 run: $(VENV)/taylorfit.stamp
@@ -49,6 +54,10 @@ bench: $(VENV)/test.stamp
 	@failed=; for file in tests/bench/bench_*.py; do \
 		echo "=== $$file"; $(VENV)/bin/python $$file || failed="$$failed $$file"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+docs: $(VENV)/docs.stamp
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --config-file python/docs/mkdocs.yml
+	@echo "The manual: build/manual/index.html"
 
 clean:
 	rm -rf $(VENV) build
