@@ -154,7 +154,7 @@ def test_copies_follow_single_modes_to_their_amplitude(amplitude):
     )
     moved = strategy.plan([chosen]).displacements(0)
     assert len(moved) == 12  # 3N - 6
-    constants, modes = normal_modes(hessian, np.arange(6), rigid_motions(chosen.positions, 6, rotations=True))
+    constants, modes = normal_modes(hessian, np.arange(6), rigid_motions(6, chosen.positions))
     along = np.einsum("cix,mix->cm", moved, modes)
     amplitudes = np.diag(along)
     np.testing.assert_allclose(along, np.diag(amplitudes), atol=1e-13)  # all modes, ascending
@@ -176,8 +176,8 @@ def test_periodic_structures_have_three_more_modes():
 
 def test_atoms_on_a_line_have_two_rotations_and_one_atom_none():
     line = np.outer(np.arange(4.0), [1.0, 2.0, -1.0])
-    motions = rigid_motions(line, 4, rotations=True)
-    assert len(motions) == 5 and len(rigid_motions(line[:1], 1, rotations=True)) == 3
+    motions = rigid_motions(4, line)
+    assert len(motions) == 5 and len(rigid_motions(1, line[:1])) == 3
     flat = motions.reshape(5, -1)
     np.testing.assert_allclose(flat @ flat.T, np.eye(5), atol=1e-14)
 

@@ -254,8 +254,9 @@ def _duplicates(structures: Sequence[Structure]) -> tuple[set[int], float]:
         first = seen.setdefault(key, index)
         if first != index:
             duplicates.add(index)
-            if structure.energy is not None and structures[first].energy is not None:
-                unequal = max(unequal, abs(structure.energy - structures[first].energy))
+            energy, other = structure.energy, structures[first].energy
+            if energy is not None and other is not None:
+                unequal = max(unequal, abs(energy - other))
     return duplicates, unequal
 
 
@@ -306,19 +307,19 @@ def _report_distances(
     short: set[int] = set()
     details = []
     for pair, entries in sorted(found.items()):
-        distance = np.array([d for d, _ in entries])
+        distances = np.array([d for d, _ in entries])
         limit = allowed.get(pair, _COLLISION)
         if pair not in allowed and len(entries) >= _MANY:
-            limit = max(limit, _SHORT_FACTOR * float(np.median(distance)))
-        if distance.min() < limit:
+            limit = max(limit, _SHORT_FACTOR * float(np.median(distances)))
+        if distances.min() < limit:
             short.update(index for d, index in entries if d < limit)
-            details.append(f"{pair} {distance.min():.3f} Å (usually {np.median(distance):.3f})")
+            details.append(f"{pair} {distances.min():.3f} Å (usually {np.median(distances):.3f})")
     report("short-distance", short, ": " + ", ".join(details))
     with_forces = {
         pair: [d for d, index in entries if structures[index].forces is not None]
         for pair, entries in sorted(found.items())
     }
-    return {pair: float(min(distances)) for pair, distances in with_forces.items() if distances}
+    return {pair: float(min(shortest)) for pair, shortest in with_forces.items() if shortest}
 
 
 def _shortest_distances(structure: Structure) -> dict[str, float]:

@@ -173,7 +173,7 @@ def check_units(structures: Sequence[Structure], pairs: FramePairs) -> list[Unit
     usable &= (pairs.rms > _MIN_RMS) & (pairs.largest < _MAX_MOVE)
     groups: dict[tuple[str, ...], list[int]] = {}
     for pair in np.flatnonzero(usable):
-        groups.setdefault(structures[pairs.first[pair]].symbols, []).append(pair)
+        groups.setdefault(structures[pairs.first[pair]].symbols, []).append(int(pair))
     checks, others = [], []
     for symbols, members in groups.items():
         if len(members) < _OWN_GROUP:

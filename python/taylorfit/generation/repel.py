@@ -162,6 +162,7 @@ def pushed_copies(
         if not SMALLEST_RISE < rise < plan.highest:
             continue
         weight = min(1.0, (plan.tolerance * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
+        energy, cohesive = structure.energies_raised(rise)
         copy = replace(
             structure,
             positions=structure.positions + displacement,
@@ -169,7 +170,8 @@ def pushed_copies(
             stress=None,
             force_weights=None,
             weight=structure.weight * weight,
-            **structure.energies_raised(rise),
+            energy=energy,
+            cohesive_energy=cohesive,
         )
         found.append(PushedCopy(copy, pairs.name(pair), float(pairs.distance[pair]) - push, rise))
     return found

@@ -77,6 +77,32 @@ class Structure:
         """Cell volume in Å³; only meaningful when periodic in all directions."""
         return float(abs(np.linalg.det(self.cell)))
 
+    @property
+    def known_forces(self) -> np.ndarray:
+        """`forces`, where they are needed.
+
+        Raises
+        ------
+        InputError
+            if the structure has none.
+        """
+        if self.forces is None:
+            raise InputError("the structure has no forces", file=self.name or None)
+        return self.forces
+
+    @property
+    def known_stress(self) -> np.ndarray:
+        """`stress`, where it is needed.
+
+        Raises
+        ------
+        InputError
+            if the structure has none.
+        """
+        if self.stress is None:
+            raise InputError("the structure has no stress", file=self.name or None)
+        return self.stress
+
     def species_index(self, species: tuple[str, ...]) -> np.ndarray:
         """(n_atom,) int32 index of each atom's species in `species`, from 0.
 
@@ -93,12 +119,12 @@ class Structure:
                 "unknown species", file=self.name, value=error.args[0], expected=f"one of {' '.join(species)}"
             ) from None
 
-    def energies_raised(self, change: float) -> dict[str, float | None]:
+    def energies_raised(self, change: float) -> tuple[float | None, float | None]:
         """`energy` and `cohesive_energy` of a copy of the structure whose energy is so much higher, eV."""
-        return {
-            "energy": None if self.energy is None else self.energy + change,
-            "cohesive_energy": self.cohesive_energy + change if self.cohesive_energy else None,
-        }
+        return (
+            None if self.energy is None else self.energy + change,
+            self.cohesive_energy + change if self.cohesive_energy else None,
+        )
 
     def reference_energy(self, atomic_energies: dict[str, float]) -> float | None:
         """Energy relative to the isolated atoms, eV, as ænet trains it.

@@ -31,8 +31,9 @@ class Copies:
         """Yield the copies as structures of their own, with energies, and the forces of the parent."""
         moved = ((base, step) for base, steps in zip(self.bases, self.displacements) for step in steps)
         for name, (base, step), change in zip(self.names, moved, self.energy_changes):
+            energy, cohesive = parent.energies_raised(change)
             yield replace(
-                base, positions=base.positions + step, stress=None, name=name, **parent.energies_raised(change)
+                base, positions=base.positions + step, energy=energy, cohesive_energy=cohesive, stress=None, name=name
             )
 
 
@@ -84,9 +85,11 @@ class DisplacedCopies:
 
     def _names(self, index: int, structure: Structure, moved: np.ndarray | None) -> list[str]:
         weights = None
-        if self.weighing is not None and len(moved):
+        if self.weighing is not None and moved is not None and len(moved):
             constants = self.plan.curvature_factor(index) * per_atom(self.weighing, structure.symbols)
-            weights = truncation_weights(constants, structure.forces, moved, bool(self.expansion.curvature)).tolist()
+            weights = truncation_weights(
+                constants, structure.known_forces, moved, bool(self.expansion.curvature)
+            ).tolist()
         return self.plan.copy_names(index, structure.name, weights)
 
 

@@ -91,8 +91,8 @@ class DisplacementStrategy(ABC):
         if len(moved) == 1:
             return np.zeros((0, 1, 3))
         rotations = self.remove_rotations and not selection.is_periodic
-        positions = None if selection.positions is None else selection.positions[moved]
-        return rigid_motions(positions, len(moved), rotations)
+        positions = selection.positions[moved] if rotations and selection.positions is not None else None
+        return rigid_motions(len(moved), positions)
 
     def curvature_factor(self, selection: AtomSelection) -> float:
         """How much larger the mean curvature along the displacements is than the mean force constants of the atoms.
@@ -313,6 +313,6 @@ def _centred_in_balls(
         total = np.einsum("mix,cix->cm", scaled, unit)
         matrix = np.einsum("mix,ci,nix->cmn", scaled, room, motions)
         unit -= room[..., None] * np.einsum("cm,mix->cix", np.linalg.solve(matrix, total[..., None])[..., 0], motions)
-    inside = (square(unit) <= INSIDE).all(axis=1)
+    inside = np.all(square(unit) <= INSIDE, axis=1)
     unit *= deltas[:, None]
     return unit, inside

@@ -131,4 +131,4 @@ class Expansion:
             second = hessian_energies(self.hessians(index), displacements)
         elif self.curvature:
             second = curvature_energies(factor * per_atom(self.curvature, structure.symbols), displacements)
-        return taylor_energies(0.0, structure.forces, displacements, second)
+        return taylor_energies(0.0, structure.known_forces, displacements, second)

@@ -55,6 +55,7 @@ class NormalModeDisplacements(DisplacementStrategy):
         return self._shared_plan(selections, limited=True)
 
     def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
+        assert self.hessians is not None  # by construction
         deltas = self.deltas(selection)
         moved = np.flatnonzero(deltas)
         constants, modes = normal_modes(self.hessians(structure), moved, self._motions(selection, moved))

@@ -7,26 +7,24 @@ import numpy as np
 _RANK = 1e-6  # relative to the largest: rotations of atoms on a line about that line
 
 
-def rigid_motions(positions: np.ndarray | None, n_atoms: int, rotations: bool) -> np.ndarray:
+def rigid_motions(n_atoms: int, positions: np.ndarray | None = None) -> np.ndarray:
     """Return an orthonormal basis of the rigid motions of some atoms.
 
     Parameters
     ----------
     positions
-        (n_atom, 3) Å; needed for rotations only.
-    rotations
-        Infinitesimal rotations too, or translations alone?
+        (n_atom, 3) Å, for infinitesimal rotations too; None: translations alone.
 
     Returns
     -------
     np.ndarray
-        (n_motion, n_atom, 3): three translations and, with `rotations`, up to three rotations about the
+        (n_motion, n_atom, 3): three translations and, with `positions`, up to three rotations about the
         mean of the positions (two for atoms on a line, none for one atom).  A displacement without any
         component along them fulfils Σ_i δ_i = 0 and Σ_i r_i × δ_i = 0.
     """
     translations = np.zeros((3, n_atoms, 3))
     translations[[0, 1, 2], :, [0, 1, 2]] = 1.0 / np.sqrt(n_atoms)
-    if not rotations or n_atoms < 2:
+    if positions is None or n_atoms < 2:
         return translations
     arms = positions - positions.mean(axis=0)
     # Principal axes of Σ r rᵀ: rotations about them are orthogonal to each other

@@ -133,4 +133,4 @@ def strained(structure: Structure, strain: np.ndarray) -> Structure:
 
 def strain_energies(structure: Structure, strains: np.ndarray) -> np.ndarray:
     """Return E(ε) - E = V σ:ε for symmetric strains (n_copy, 3, 3), eV; σ has ASE's sign, σ = (1/V) ∂E/∂ε."""
-    return structure.volume * np.einsum("cxy,xy->c", strains, structure.stress)
+    return structure.volume * np.einsum("cxy,xy->c", strains, structure.known_stress)

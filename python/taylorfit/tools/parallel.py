@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from os import PathLike
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from ..errors import TaylorfitError
@@ -95,8 +95,8 @@ def run_jobs(
     free = max(1, threads)
     stopping = False
 
-    def busy() -> dict[Connection, _Worker]:
-        return {worker.connection: worker for worker in workers if worker.job is not None}
+    def busy() -> dict[Any, tuple[_Worker, Job]]:
+        return {worker.connection: (worker, worker.job) for worker in workers if worker.job is not None}
 
     with deferred_interrupt() as interrupt:
         try:
@@ -113,10 +113,10 @@ def run_jobs(
                     idle.connection.send((waiting.popleft(), idle.threads))
                 running = busy()
                 for connection in wait(list(running), timeout=POLL):
-                    worker = running[connection]
-                    message = _received(worker)
+                    worker, job = running[connection]
+                    message = _received(worker, job.name)
                     if not isinstance(message, Outcome):
-                        told(worker.job.name, message)
+                        told(job.name, message)
                         continue
                     free, worker.job = free + worker.threads, None
                     if worker.process.exitcode is not None:
@@ -128,7 +128,7 @@ def run_jobs(
                         raise KeyboardInterrupt
                     stopping = True
                     waiting.clear()
-                    for worker in busy().values():
+                    for worker, _ in busy().values():
                         worker.process.terminate()
         finally:
             for worker in workers:
@@ -173,12 +173,12 @@ def _blocked(number: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _received(worker: _Worker) -> Any:
-    """What a process sends; if it has died, an outcome that says so."""
+def _received(worker: _Worker, name: str) -> Any:
+    """What a process sends that does the job of this name; if it has died, an outcome that says so."""
     with suppress(EOFError, OSError):
         return worker.connection.recv()
     worker.process.join()
-    name, code = worker.job.name, worker.process.exitcode
+    code = worker.process.exitcode
     if code in (0, -signal.SIGTERM):
         # Told to end before the job had begun
         return Outcome(name, interrupted=True)
@@ -216,7 +216,7 @@ def _outcome(job: Job, threads: int, tell: Callable[[Any], None]) -> Outcome:
         return Outcome(job.name, error=f"{type(error).__name__}: {error}")
 
 
-def _pass_on(number: int, frame: object) -> None:
+def _pass_on(number: int, frame: FrameType | None) -> None:
     """Do on SIGTERM what this process does on Ctrl-C at this moment."""
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):

@@ -43,8 +43,8 @@ def decode_lines(content: bytes, name: str) -> list[str]:
     if not content.strip():
         raise FormatError("empty file", file=name, expected="text")
     if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise FormatError("binary data", file=name, line=line, expected="a text file")
+        number = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise FormatError("binary data", file=name, line=number, expected="a text file")
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
@@ -52,13 +52,13 @@ def decode_lines(content: bytes, name: str) -> list[str]:
     except UnicodeDecodeError:
         pass
     lines = content.split(b"\n")
-    for index, line in enumerate(lines):
+    for number, line in enumerate(lines, start=1):
         # Comments may hold an Å in whatever encoding.
         if not line.isascii() and not line.lstrip().startswith(b"#"):
             raise FormatError(
                 "neither ASCII nor UTF-8",
                 file=name,
-                line=index + 1,
+                line=number,
                 value=line.decode("latin-1").strip(),
                 expected="a text file",
             )

@@ -99,7 +99,7 @@ class JobsProgress:
         """Job `name` has ended, early or not."""
         self._ended += 1
         self._running.pop(name, None)
-        if name in self._tasks:
+        if self._bars is not None and name in self._tasks:
             self._bars.remove_task(self._tasks.pop(name))
         self._show_all()
 
