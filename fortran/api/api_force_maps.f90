@@ -10,7 +10,7 @@ module tf_api_force_maps
    use tf_force_map_build, only : force_map_functions => force_map_tables, count_structure, fill_structure, &
       strain_of_structure
    use tf_radial_grid, only : fit_slopes
-   use tf_signals, only : must_stop
+   use tf_stop, only : stop_type, must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -136,10 +136,9 @@ contains
       type(force_map_type) :: map
       real(wp), allocatable :: fit(:, :, :)
       integer :: failed, s, a, b, n_s, thread
-      logical :: stopped
+      type(stop_type) :: stop
       n_s = size(cell, 3)
       failed = 0
-      stopped = .false.
       call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, descriptors, error)
       call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
@@ -159,7 +158,7 @@ contains
             thread = 0
             !$ thread = omp_get_thread_num()
             ! The calling thread is the one Python delivers Ctrl-C to
-            if (must_stop(thread == 0, stopped)) cycle
+            if (must_stop(stop, thread == 0)) cycle
             a = first_atom(s) + 1
             b = first_atom(s + 1)
             call fill_structure(descriptors, merged /= 0, position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, &

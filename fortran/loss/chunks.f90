@@ -4,7 +4,7 @@
 module tf_chunks
    use tf_kinds, only : wp, i8
    use, intrinsic :: iso_c_binding, only : c_loc, c_intptr_t
-   use tf_signals, only : must_stop
+   use tf_stop, only : stop_type, must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -43,14 +43,14 @@ module tf_chunks
 contains
 
    !> Loss and gradient of all blocks
-   subroutine sum_blocks(task, n_threads, loss, gradient, stopped)
+   subroutine sum_blocks(task, n_threads, loss, gradient, stop)
       class(block_task_type), intent(in) :: task
       integer, intent(in) :: n_threads
       real(wp), intent(out) :: loss
       !> (n_weights); untouched unless the task is with gradient
       real(wp), intent(inout) :: gradient(:)
       !> The user pressed Ctrl-C; the results are incomplete
-      logical, intent(out) :: stopped
+      type(stop_type), intent(inout) :: stop
       real(wp), allocatable :: part(:, :), loss_part(:)
       real(wp), allocatable, target :: scratch(:)
       integer :: n_chunks, n_use, c, b, thread, shift
@@ -58,7 +58,6 @@ contains
       n_chunks = min(task%n_blocks, max_chunks)
       allocate (loss_part(n_chunks), source=0.0_wp)
       allocate (part(merge(task%n_weights, 0, task%with_gradient), n_chunks))
-      stopped = .false.
 
       n_use = int(min(int(n_threads, i8), max(1_i8, task%n_atoms/atoms_per_thread)))
       !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, shift, thread)
@@ -69,7 +68,7 @@ contains
       !$omp do schedule(dynamic)
       do c = 1, n_chunks
          ! The calling thread is the one Python delivers Ctrl-C to
-         if (must_stop(thread == 0, stopped)) cycle
+         if (must_stop(stop, thread == 0)) cycle
          if (task%with_gradient) part(:, c) = 0.0_wp
          do b = chunk_start(c), chunk_start(c + 1) - 1
             call task%evaluate(b, scratch(shift + 1:), part(:, c), loss_part(c))
@@ -79,7 +78,7 @@ contains
       !$omp end parallel
 
       loss = 0.0_wp
-      if (stopped) return
+      if (stop%stopped) return
       do c = 1, n_chunks
          loss = loss + loss_part(c)
       end do

@@ -5,7 +5,7 @@ module tf_structures
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_values, check_species
    use tf_workspace, only : workspace_type, reserve, atoms_per_look
-   use tf_signals, only : must_stop
+   use tf_stop, only : stop_type, must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -36,7 +36,7 @@ contains
       type(neighbour_list_type) :: list
       type(error_type), allocatable :: error_here
       integer :: n_atoms, n_copies, n_threads, me, i, c, t
-      logical :: stopped
+      type(stop_type) :: stop
       real(wp) :: reach
 
       n_atoms = size(species)
@@ -60,7 +60,6 @@ contains
          placed(:, :, c) = list%position + displacement(:, :, c)
       end do
 
-      stopped = .false.
       !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(me, error_here, i, c)
       me = 1
       !$ me = me + omp_get_thread_num()
@@ -100,7 +99,7 @@ contains
          integer, intent(in) :: me, i, c
          type(error_type), allocatable, intent(inout) :: error
          ! Counted over the copies, so that many copies of a small structure look as often as a large one
-         if (must_stop(me == 1 .and. mod(int(c - 1, i8)*n_atoms + i, int(atoms_per_look, i8)) == 0, stopped)) return
+         if (must_stop(stop, me == 1 .and. mod(int(c - 1, i8)*n_atoms + i, int(atoms_per_look, i8)) == 0)) return
          call descriptor_values(descriptors, list, i, placed(:, :, c), space%ghosts, species, .false., &
             space%work(1), space%scratch, values(first_value(i) + 1:first_value(i + 1), c), error)
       end subroutine describe_atom

@@ -6,6 +6,7 @@ module tf_objective
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, error_size, error_value
    use tf_network, only : network_type, forward, backward_to_weights
+   use tf_stop, only : stop_type
    use tf_chunks, only : block_task_type, sum_blocks
    implicit none
    private
@@ -124,7 +125,7 @@ contains
    !> Structures of one group count with r_s - mean of r over the group instead: what all copies of a parent
    !> have in common, above all the truncation bias of their Taylor energies, drops out.
    subroutine evaluate_energy_loss(pack, features, networks, weights, energy_ref, factor, structure_weight, &
-         group, with_gradient, n_threads, energy, loss, gradient, stopped)
+         group, with_gradient, n_threads, energy, loss, gradient, stop)
       type(pack_type), intent(in) :: pack
       !> All panels, one after the other
       real(wp), intent(in), target :: features(pack%n_features)
@@ -145,7 +146,7 @@ contains
       !> Derivative of the loss with respect to the weights; untouched without gradient
       real(wp), intent(inout) :: gradient(:)
       !> The user pressed Ctrl-C; the results are incomplete
-      logical, intent(out) :: stopped
+      type(stop_type), intent(inout) :: stop
       type(energy_task_type) :: task
       real(wp), allocatable, target :: pull(:)
       integer :: t, n, widest
@@ -175,7 +176,7 @@ contains
          task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
       task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + widest
-      call sum_blocks(task, n_threads, loss, gradient, stopped)
+      call sum_blocks(task, n_threads, loss, gradient, stop)
    end subroutine evaluate_energy_loss
 
    !> One block of the energy loss

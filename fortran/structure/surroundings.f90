@@ -6,7 +6,7 @@ module tf_surroundings
    use tf_error, only : error_type, raise, error_geometry
    implicit none
    private
-   public :: surroundings_type, new_surroundings, gather
+   public :: surroundings_type, new_surroundings, gather, complete
 
    !> Neighbours of one atom; arrays are padded to a multiple of `lanes` with far-away entries
    type :: surroundings_type
@@ -44,11 +44,10 @@ contains
       integer, intent(in), contiguous :: species(:)
       type(surroundings_type), intent(inout) :: around
       type(error_type), allocatable, intent(inout) :: error
-      real(wp), parameter :: far = 1.0e6_wp
       real(wp) :: x0, y0, z0
-      integer :: k, g, n, too_close
+      integer :: k, g, n
       integer(i8) :: start
-      character(len=80) :: text
+
       start = list%first(i)
       n = int(list%first(i + 1) - start)
       x0 = position(1, i)
@@ -75,6 +74,18 @@ contains
       do k = 1, n
          around%species(k) = species(around%atom(k))
       end do
+      call complete(n, i, around, error)
+   end subroutine gather
+
+   !> Pad the neighbours of atom i, whose vectors, atoms and species are set, and measure their distances
+   subroutine complete(n, i, around, error)
+      integer, intent(in) :: n, i
+      type(surroundings_type), intent(inout) :: around
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp), parameter :: far = 1.0e6_wp
+      integer :: k, too_close
+      character(len=80) :: text
+
       around%n = n
       around%n_padded = padded(n)
       around%x(n + 1:around%n_padded) = far
@@ -88,7 +99,7 @@ contains
          write (text, '(a,i0,a,i0,a)') "atoms ", i, " and ", around%atom(k), " (or images of them) coincide"
          call raise(error, error_geometry, trim(text))
       end if
-   end subroutine gather
+   end subroutine complete
 
    !> Move the neighbours within the cutoff to the front, and put their ghosts into `kept`
    pure subroutine keep_near(n, within2, ghost, x, y, z, r2, kept, n_near)

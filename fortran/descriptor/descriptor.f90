@@ -10,7 +10,7 @@ module tf_descriptor
    use tf_error, only : error_type, raise, error_size, error_value, error_species
    implicit none
    private
-   public :: descriptor_type, new_descriptors, check_species, descriptor_values, descriptor_gradient
+   public :: descriptor_type, new_descriptors, check_species, descriptor_values, describe_surroundings, descriptor_gradient
    public :: descriptor_work_type, new_descriptor_work, descriptor_scratch_type, new_descriptor_scratch
    public :: basis_chebyshev, basis_behler
 
@@ -182,14 +182,25 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       call gather(list, i, position, ghost_position, species, work%around, error)
       if (allocated(error)) return
-      select case (descriptors(species(i))%basis)
-      case (basis_chebyshev)
-         call chebyshev_values(descriptors(species(i))%chebyshev, work%around, with_slopes, work%chebyshev, &
-            scratch%chebyshev, values)
-      case (basis_behler)
-         call behler_values(descriptors(species(i))%behler, work%around, scratch%behler, values)
-      end select
+      call describe_surroundings(descriptors(species(i)), with_slopes, work, scratch, values)
    end subroutine descriptor_values
+
+   !> Descriptor of an atom whose neighbours are in work%around
+   subroutine describe_surroundings(descriptor, with_slopes, work, scratch, values)
+      type(descriptor_type), intent(in) :: descriptor
+      !> Will the gradient be asked for?
+      logical, intent(in) :: with_slopes
+      type(descriptor_work_type), intent(inout) :: work
+      type(descriptor_scratch_type), intent(inout) :: scratch
+      real(wp), intent(out), contiguous :: values(:)
+
+      select case (descriptor%basis)
+      case (basis_chebyshev)
+         call chebyshev_values(descriptor%chebyshev, work%around, with_slopes, work%chebyshev, scratch%chebyshev, values)
+      case (basis_behler)
+         call behler_values(descriptor%behler, work%around, scratch%behler, values)
+      end select
+   end subroutine describe_surroundings
 
    !> Derivative of Σ_f g_f G_f of an atom of species t with respect to the vectors to its neighbours, in
    !> work%around%gx, gy, gz; `descriptor_values` with slopes comes first

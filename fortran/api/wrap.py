@@ -2,8 +2,8 @@
 
 Usage: wrap.py OUTPUT_DIRECTORY KIND_MAP SOURCE...
 
-Writes f90wrap_<source>.f90 for each source, _engine.py and _extmodule.c.  f2py only writes
-C code; compiling is meson's job.
+Writes f90wrap_<source>.f90 for each source, _engine.py and _extmodule.c, with f2py's own fortranobject.[ch].  f2py only
+writes C code; compiling is meson's job.
 """
 
 import os
@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy.f2py
 
 
 def main() -> None:
@@ -42,6 +44,8 @@ def main() -> None:
         # Releases Python's global lock during the call
         text = Path(name).read_text()
         Path(name).write_text(text.replace("implicit none\n", "implicit none\n    !f2py threadsafe\n"))
+    for name in ("fortranobject.c", "fortranobject.h"):
+        shutil.copy(Path(numpy.f2py.get_include()) / name, output)
     run("-m", "numpy.f2py", *wrapped, "-m", "_ext", "--lower", "--f2cmap", ".f2py_f2cmap")
 
 

@@ -10,6 +10,7 @@ module tf_api_training
    use tf_network, only : network_type, new_networks
    use tf_objective, only : pack_type, view_of_pack, check_pack, check_groups, evaluate_energy_loss
    use tf_lbfgs, only : lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
+   use tf_stop, only : stop_type
    implicit none
    private
    public :: activation, panel_products, blas_product, blas_library, energy_loss, lbfgs_sizes, lbfgs
@@ -109,7 +110,7 @@ contains
       type(network_type), allocatable :: networks(:)
       type(pack_type) :: pack
       integer :: n_weights
-      logical :: stopped
+      type(stop_type) :: stop
       loss = 0.0_wp
       call new_networks(n_layers, n_nodes, codes, networks, n_weights, error)
       if (.not. allocated(error)) then
@@ -124,7 +125,7 @@ contains
          if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       end if
       if (.not. allocated(error)) call evaluate_energy_loss(pack, features, networks, weights, energy_ref, &
-         factor, structure_weight, group, with_gradient /= 0, n_threads, energy, loss, gradient, stopped)
+         factor, structure_weight, group, with_gradient /= 0, n_threads, energy, loss, gradient, stop)
       call report(error, ierr, errmsg)
    end subroutine energy_loss
 

@@ -8,6 +8,7 @@ module tf_api_forces
    use tf_objective, only : pack_type, view_of_pack, check_pack
    use tf_force_map, only : view_of_map, check_force_map
    use tf_force_objective, only : force_terms_type, evaluate_force_loss
+   use tf_stop, only : stop_type
    implicit none
    private
    public :: force_loss
@@ -72,7 +73,7 @@ contains
       type(pack_type) :: pack
       type(force_terms_type) :: terms
       integer :: n_weights, t
-      logical :: stopped
+      type(stop_type) :: stop
       loss = 0.0_wp
       call new_networks(n_layers, n_nodes, codes, networks, n_weights, error)
       if (.not. allocated(error)) then
@@ -105,7 +106,7 @@ contains
          call check_terms(terms, pack, networks, size(force, 2, kind=i8), size(derivative), error)
       end if
       if (.not. allocated(error)) call evaluate_force_loss(pack, features, networks, weights, energy_ref, factor, &
-         structure_weight, terms, with_gradient /= 0, n_threads, energy, force, derivative, loss, gradient, stopped)
+         structure_weight, terms, with_gradient /= 0, n_threads, energy, force, derivative, loss, gradient, stop)
       call report(error, ierr, errmsg)
    end subroutine force_loss
 

@@ -3,7 +3,7 @@ module tf_error
    implicit none
    private
    public :: error_type, raise, keep_first, report
-   public :: error_size, error_value, error_geometry, error_species, error_memory
+   public :: error_size, error_value, error_geometry, error_species, error_memory, error_file, error_stopped
 
    !> An error: its kind and one line of text; unallocated means success
    type :: error_type
@@ -16,6 +16,8 @@ module tf_error
    integer, parameter :: error_geometry = 3  !< atoms coincide, cell is singular, positions not finite
    integer, parameter :: error_species = 4   !< a species that the descriptor does not know
    integer, parameter :: error_memory = 5    !< a caller's buffer is too small
+   integer, parameter :: error_stopped = 8   !< the call was asked to end early (7 is the C library's)
+   integer, parameter :: error_file = 6      !< a file cannot be read, or does not hold what it should
 
 contains
 

@@ -6,12 +6,13 @@ module tf_api_potentials
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list
-   use tf_descriptor, only : new_descriptors
+   use tf_descriptor, only : new_descriptors, check_species
+   use tf_centres, only : listed_centres_type, new_listed_centres
    use tf_network, only : new_networks
-   use tf_potential, only : potential_type, evaluate_structure
+   use tf_potential, only : potential_type, new_potential, evaluation_type, evaluate_potential
    use tf_workspace, only : workspace_type
    use tf_batch, only : check_batch, worthwhile_threads
-   use tf_signals, only : must_stop
+   use tf_stop, only : stop_type, must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -100,12 +101,11 @@ contains
       type(workspace_type), allocatable :: spaces(:)
       type(potential_type) :: potential
       integer :: failed, n_s, s, outer, inner, thread
-      logical :: stopped
+      type(stop_type) :: stop
 
       failed = 0
-      stopped = .false.
       n_s = size(cell, 3)
-      call new_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
+      call gather_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
          feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, potential, error)
       call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
@@ -124,7 +124,7 @@ contains
          !$omp do schedule(dynamic)
          do s = 1, n_s
             ! The calling thread is the one Python delivers Ctrl-C to
-            if (must_stop(thread == 0, stopped)) cycle
+            if (must_stop(stop, thread == 0)) cycle
             call evaluate_one(s, first_atom(s) + 1, first_atom(s + 1), spaces, error_here)
             call keep_first(s, error_here, failed, error)
          end do
@@ -139,14 +139,32 @@ contains
          integer, intent(in) :: s, a, b
          type(workspace_type), intent(inout) :: spaces(:)
          type(error_type), allocatable, intent(inout) :: error
-         type(neighbour_list_type) :: list
-         real(wp) :: no_excess(0)
-         integer :: no_component(0)
+         type(neighbour_list_type), target :: list
+         type(listed_centres_type) :: centres
+         type(evaluation_type) :: wanted
+         real(wp), allocatable, target :: energy_here(:, :), force_here(:, :, :), strain_here(:, :, :), values_here(:, :)
+
          call build_neighbour_list(position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, potential%cutoff, list, error)
+         if (.not. allocated(error)) call check_species(potential%descriptors, species(a:b), error)
          if (allocated(error)) return
-         call evaluate_structure(potential, list, list%position, species(a:b), with_forces /= 0, spaces, &
-            atomic_energy(a:b, :), force(:, a:b, :), strain(:, :, s, :), &
-            values(:, merge(a, 1, size(values, 2) > 0):merge(b, 0, size(values, 2) > 0)), no_excess, no_component, error)
+         call new_listed_centres(list, list%position, species(a:b), centres)
+         allocate (energy_here(b - a + 1, potential%n_members))
+         wanted%atomic_energy => energy_here
+         if (with_forces /= 0) then
+            allocate (force_here(3, b - a + 1, potential%n_members), strain_here(3, 3, potential%n_members))
+            wanted%force => force_here
+            wanted%strain => strain_here
+         end if
+         if (size(values, 2) > 0) then
+            allocate (values_here(size(values, 1), b - a + 1), source=0.0_wp)
+            wanted%values => values_here
+         end if
+         call evaluate_potential(potential, centres, spaces, wanted, stop, error)
+         if (allocated(error)) return
+         atomic_energy(a:b, :) = energy_here
+         if (allocated(force_here)) force(:, a:b, :) = force_here
+         if (allocated(strain_here)) strain(:, :, s, :) = strain_here
+         if (allocated(values_here)) values(:, a:b) = values_here
       end subroutine evaluate_one
 
    end subroutine evaluate
@@ -177,7 +195,7 @@ contains
       real(wp), intent(in) :: feature_low(:, :)
       real(wp), intent(in) :: feature_high(:, :)
       real(wp), intent(in) :: feature_unit(:, :)
-      real(wp), intent(in) :: position(:, :)
+      real(wp), intent(in), target, contiguous :: position(:, :)
       integer, intent(in) :: species(:)
       integer(i8), intent(in) :: first(:)
       integer, intent(in) :: ghost_atom(:)
@@ -186,23 +204,25 @@ contains
       integer, intent(in) :: n_most
       integer, intent(in) :: with_forces
       integer, intent(in) :: n_threads
-      real(wp), intent(inout) :: atomic_energy(:, :)
-      real(wp), intent(inout) :: force(:, :, :)
-      real(wp), intent(inout) :: strain(:, :, :)
-      real(wp), intent(inout) :: excess(:)
-      integer, intent(inout) :: component(:)
+      real(wp), intent(inout), target, contiguous :: atomic_energy(:, :)
+      real(wp), intent(inout), target, contiguous :: force(:, :, :)
+      real(wp), intent(inout), target, contiguous :: strain(:, :, :)
+      real(wp), intent(inout), target, contiguous :: excess(:)
+      integer, intent(inout), target, contiguous :: component(:)
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(workspace_type), allocatable :: spaces(:)
       type(potential_type) :: potential
-      type(neighbour_list_type) :: list
-      real(wp), allocatable :: no_values(:, :)
+      type(neighbour_list_type), target :: list
+      type(listed_centres_type) :: centres
+      type(evaluation_type) :: wanted
+      type(stop_type) :: stop
       integer :: n, failed
 
       failed = 0
       n = size(species)
-      call new_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
+      call gather_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
          feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, potential, error)
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       if (any([shape(feature_low), shape(feature_high), shape(feature_unit)] /= &
@@ -236,15 +256,28 @@ contains
          list%shift = ghost_shift
          list%first = first
          list%ghost = ghost
-         allocate (spaces(worthwhile_threads(n_threads, int(n, i8))), no_values(0, 0))
-         call evaluate_structure(potential, list, position, species, with_forces /= 0, spaces, atomic_energy, force, &
-            strain, no_values, excess, component, error)
+         allocate (spaces(worthwhile_threads(n_threads, int(n, i8))))
+         call check_species(potential%descriptors, species, error)
+         call new_listed_centres(list, position, species, centres)
+         wanted%atomic_energy => atomic_energy
+         if (with_forces /= 0) then
+            wanted%force => force
+            wanted%strain => strain
+         else
+            force = 0.0_wp
+            strain = 0.0_wp
+         end if
+         if (size(excess) > 0) then
+            wanted%excess => excess
+            wanted%component => component
+         end if
+         if (.not. allocated(error)) call evaluate_potential(potential, centres, spaces, wanted, stop, error)
       end if
       call report(error, ierr, errmsg, failed)
    end subroutine evaluate_listed
 
    !> Check and gather the parts of a potential
-   subroutine new_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
+   subroutine gather_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
          feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, potential, error)
       integer, intent(in) :: basis(:), n_function(:), function_kind(:), function_species(:, :), environment(:, :)
       integer, intent(in) :: n_layers(:), n_nodes(:), codes(:)
@@ -252,34 +285,18 @@ contains
          energy_scale(:), energy_shift(:), energy_atomic(:)
       type(potential_type), intent(out) :: potential
       type(error_type), allocatable, intent(inout) :: error
-      integer :: n_weights, n_t, n_nets, s
-      n_t = size(basis)
-      n_nets = size(n_layers)
+      integer :: n_weights
+
       call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, potential%descriptors, error)
       if (.not. allocated(error)) call new_networks(n_layers, n_nodes, codes, potential%networks, n_weights, error)
       if (allocated(error)) return
-      if (n_nets < n_t .or. mod(n_nets, max(n_t, 1)) /= 0 .or. size(weights) /= n_weights .or. &
-         size(energy_scale) /= n_nets .or. size(energy_shift) /= n_nets .or. size(energy_atomic) /= n_nets .or. &
-         size(feature_shift, 2) /= n_nets .or. any(shape(feature_factor) /= shape(feature_shift))) then
-         call raise(error, error_size, "arrays of the potential do not match the number of species")
-         return
-      end if
-      if (any(potential%descriptors%n_feature > size(feature_shift, 1))) then
-         call raise(error, error_size, "the standardisation does not cover the descriptor")
-         return
-      end if
-      do s = 1, n_nets
-         if (potential%networks(s)%n_nodes(1) /= potential%descriptors(mod(s - 1, n_t) + 1)%n_feature) &
-            call raise(error, error_size, "a network does not have as many inputs as its descriptor has values")
-      end do
-      potential%n_members = n_nets/n_t
       potential%weights = weights
       potential%feature_shift = feature_shift
       potential%feature_factor = feature_factor
       potential%energy_scale = energy_scale
       potential%energy_shift = energy_shift
       potential%energy_atomic = energy_atomic
-      potential%cutoff = maxval(potential%descriptors%cutoff)
-   end subroutine new_potential
+      call new_potential(potential, error)
+   end subroutine gather_potential
 
 end module tf_api_potentials

@@ -12,7 +12,7 @@ module tf_api_structures
    use tf_structures, only : describe_structure
    use tf_workspace, only : workspace_type
    use tf_batch, only : check_batch, worthwhile_threads
-   use tf_signals, only : must_stop
+   use tf_stop, only : stop_type, must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -103,10 +103,9 @@ contains
       integer(i8), allocatable :: copy_offset(:), value_offset(:)
       integer, allocatable :: n_values(:)
       integer :: s, n_s, inner, n, thread, outer
-      logical :: stopped
+      type(stop_type) :: stop
 
       failed = 0
-      stopped = .false.
       n_s = size(n_copies)
       call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, descriptors, error)
       call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
@@ -137,7 +136,7 @@ contains
          !$omp do schedule(dynamic)
          do s = 1, n_s
             ! The calling thread is the one Python delivers Ctrl-C to
-            if (must_stop(thread == 0, stopped)) cycle
+            if (must_stop(stop, thread == 0)) cycle
             call describe_one(s, spaces, error_here)
             call keep_first(s, error_here, failed, error)
          end do

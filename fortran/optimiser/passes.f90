@@ -10,7 +10,7 @@ module tf_passes
    use tf_steepest_descent, only : descent_step
    use tf_kalman, only : kalman_step
    use tf_adam, only : adam_step
-   use tf_signals, only : interrupted
+   use tf_stop, only : stop_type, must_stop
    implicit none
    private
    public :: descent_pass, kalman_pass, adam_pass
@@ -36,6 +36,7 @@ contains
       real(wp), intent(inout) :: velocity(:)
       real(wp), allocatable :: gradient(:)
       type(panel_type) :: panel
+      type(stop_type) :: stop
       real(wp) :: energy(1)
       integer :: i
       allocate (gradient(size(weights)))
@@ -48,7 +49,7 @@ contains
          end associate
          call descent_step(momentum, rate, gradient, weights, velocity)
          if (mod(i, steps_between) == 0) then
-            if (interrupted()) return
+            if (must_stop(stop, .true.)) return
          end if
       end do
    end subroutine descent_pass
@@ -73,6 +74,7 @@ contains
       real(wp), intent(inout) :: forgetting
       real(wp), allocatable :: derivative(:)
       type(panel_type) :: panel
+      type(stop_type) :: stop
       real(wp) :: energy(1), scale(1)
       integer :: i
       allocate (derivative(size(weights)))
@@ -87,7 +89,7 @@ contains
          end associate
          forgetting = forgetting_rate*(forgetting - 1.0_wp) + 1.0_wp
          if (mod(i, steps_between) == 0) then
-            if (interrupted()) return
+            if (must_stop(stop, .true.)) return
          end if
       end do
    end subroutine kalman_pass
@@ -110,6 +112,7 @@ contains
       !> Steps taken so far
       integer, intent(inout) :: n_steps
       real(wp), allocatable :: gradient(:)
+      type(stop_type) :: stop
       integer :: first, last
       allocate (gradient(size(weights)))
       do first = 1, size(chosen), batch_size
@@ -119,7 +122,7 @@ contains
          n_steps = n_steps + 1
          call adam_step(mu, b1, b2, eps, n_steps, gradient, weights, mean, mean_square)
          if (mod(n_steps, steps_between) == 0 .or. last - first > steps_between) then
-            if (interrupted()) return
+            if (must_stop(stop, .true.)) return
          end if
       end do
    end subroutine adam_pass

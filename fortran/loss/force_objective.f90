@@ -9,6 +9,7 @@
 !> directions there are.  Blocks, chunks and sums as in tf_objective.
 module tf_force_objective
    use tf_kinds, only : wp, sp, i8, lanes
+   use tf_stop, only : stop_type
    use tf_chunks, only : block_task_type, sum_blocks
    use tf_dense, only : combine_columns, project_on_columns
    use tf_network, only : network_type, forward, backward_to_weights
@@ -71,7 +72,7 @@ contains
 
    !> Loss, energies, forces and directional derivatives, and the weight gradient
    subroutine evaluate_force_loss(pack, features, networks, weights, energy_ref, factor, structure_weight, terms, &
-         with_gradient, n_threads, energy, force, derivative, loss, gradient, stopped)
+         with_gradient, n_threads, energy, force, derivative, loss, gradient, stop)
       type(pack_type), intent(in) :: pack
       !> As in `evaluate_energy_loss`
       real(wp), intent(in), target :: features(pack%n_features)
@@ -88,7 +89,7 @@ contains
       real(wp), intent(out), contiguous, target :: derivative(:)
       real(wp), intent(out) :: loss
       real(wp), intent(inout) :: gradient(:)
-      logical, intent(out) :: stopped
+      type(stop_type), intent(inout) :: stop
       type(force_task_type) :: task
       real(wp), allocatable, target :: pull(:)
       integer :: t, n, widest
@@ -136,7 +137,7 @@ contains
       task%n_scratch = task%map_part(7)
       force = 0.0_wp
       derivative = 0.0_wp
-      call sum_blocks(task, n_threads, loss, gradient, stopped)
+      call sum_blocks(task, n_threads, loss, gradient, stop)
    end subroutine evaluate_force_loss
 
    !> So many numbers that the next ones start a cache line

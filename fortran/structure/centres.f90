@@ -1,0 +1,183 @@
+!> The atoms whose energies are wanted, and who surrounds them: by a neighbour list of ours or of a host program.
+module tf_centres
+   use, intrinsic :: iso_c_binding, only : c_int, c_ptr, c_f_pointer
+   use tf_kinds, only : wp
+   use tf_error, only : error_type, raise, error_value
+   use tf_neighbours, only : neighbour_list_type, place_ghosts
+   use tf_surroundings, only : surroundings_type, gather, complete
+   implicit none
+   private
+   public :: centres_type, listed_centres_type, new_listed_centres, host_centres_type, new_host_centres
+
+   !> Centres, and the atoms on which forces act
+   type, abstract :: centres_type
+      integer :: n_atoms = 0
+      !> Largest number of neighbours in the list of a centre
+      integer :: n_most = 0
+      !> (n_centres) their places among the atoms, and their species
+      integer, allocatable :: atom(:), species(:)
+   contains
+      procedure(gather_interface), deferred :: gather
+   end type centres_type
+
+   abstract interface
+      !> Collect the neighbours of atom i
+      subroutine gather_interface(centres, i, around, error)
+         import :: centres_type, surroundings_type, error_type
+         class(centres_type), intent(in) :: centres
+         integer, intent(in) :: i
+         type(surroundings_type), intent(inout) :: around
+         type(error_type), allocatable, intent(inout) :: error
+      end subroutine gather_interface
+   end interface
+
+   !> All atoms of a structure with a list of ours
+   type, extends(centres_type) :: listed_centres_type
+      private
+      type(neighbour_list_type), pointer :: list => null()
+      !> (3, n_atoms) Å
+      real(wp), pointer, contiguous :: position(:, :) => null()
+      !> (n_ghosts, 3) Å
+      real(wp), allocatable :: ghosts(:, :)
+   contains
+      procedure :: gather => gather_listed
+   end type listed_centres_type
+
+   !> Atoms of a host program, which counts them from 0; ghosts are atoms that are no centres.  Views of its arrays
+   type, extends(centres_type) :: host_centres_type
+      private
+      !> (3, n_atoms) Å
+      real(wp), pointer, contiguous :: position(:, :) => null()
+      !> (n_atoms) types, from 1
+      integer(c_int), pointer, contiguous :: type_of(:) => null()
+      !> (0:n_types) species of each type, 0: not seen
+      integer, allocatable :: species_of(:)
+      !> (n_atoms) neighbours of each atom: how many, and where their numbers are
+      integer(c_int), pointer, contiguous :: n_neighbours(:) => null()
+      type(c_ptr), pointer, contiguous :: neighbours(:) => null()
+      !> Bits of a neighbour's number that count
+      integer(c_int) :: mask = -1_c_int
+      !> Neighbours further away are left out, Å
+      real(wp) :: within = 0.0_wp
+   contains
+      procedure :: gather => gather_host
+   end type host_centres_type
+
+contains
+
+   !> All atoms of a structure as centres; `list`, `position` and `species` must live as long
+   subroutine new_listed_centres(list, position, species, centres)
+      type(neighbour_list_type), intent(in), target :: list
+      !> (3, n_atoms) Å, near list%position
+      real(wp), intent(in), target, contiguous :: position(:, :)
+      integer, intent(in) :: species(:)
+      type(listed_centres_type), intent(out) :: centres
+      integer :: i
+
+      centres%n_atoms = size(species)
+      centres%n_most = list%n_most
+      allocate (centres%atom(size(species)))
+      do i = 1, size(species)
+         centres%atom(i) = i
+      end do
+      centres%species = species
+      centres%list => list
+      centres%position => position
+      allocate (centres%ghosts(list%n_ghosts, 3))
+      call place_ghosts(list, position, centres%ghosts)
+   end subroutine new_listed_centres
+
+   !> Collect the neighbours of atom i from a list of ours
+   subroutine gather_listed(centres, i, around, error)
+      class(listed_centres_type), intent(in) :: centres
+      integer, intent(in) :: i
+      type(surroundings_type), intent(inout) :: around
+      type(error_type), allocatable, intent(inout) :: error
+
+      call gather(centres%list, i, centres%position, centres%ghosts, centres%species, around, error)
+   end subroutine gather_listed
+
+   !> Centres of a host program with its own neighbour list; its arrays must live as long
+   subroutine new_host_centres(listed, position, type_of, species_of, n_neighbours, neighbours, mask, within, centres, error)
+      !> (n_listed) the atoms, from 0, that are centres if their type has a species
+      integer(c_int), intent(in) :: listed(:)
+      !> The rest as in `host_centres_type`
+      real(wp), intent(in), target, contiguous :: position(:, :)
+      integer(c_int), intent(in), target, contiguous :: type_of(:)
+      integer, intent(in) :: species_of(0:)
+      integer(c_int), intent(in), target, contiguous :: n_neighbours(:)
+      type(c_ptr), intent(in), target, contiguous :: neighbours(:)
+      integer(c_int), intent(in) :: mask
+      real(wp), intent(in) :: within
+      type(host_centres_type), intent(out) :: centres
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: i, k, n
+
+      centres%n_atoms = size(type_of)
+      allocate (centres%species_of(0:ubound(species_of, 1)), source=species_of)
+      centres%mask = mask
+      centres%within = within
+      centres%position => position
+      centres%type_of => type_of
+      centres%n_neighbours => n_neighbours
+      centres%neighbours => neighbours
+      allocate (centres%atom(size(listed)), centres%species(size(listed)))
+      if (any(type_of < 0) .or. any(type_of > ubound(species_of, 1))) then
+         call raise(error, error_value, "the type of an atom is out of range")
+      else if (.not. all(abs(position) <= huge(1.0_wp))) then
+         call raise(error, error_value, "a position is not finite")
+      end if
+      if (allocated(error)) return
+
+      n = 0
+      do k = 1, size(listed)
+         i = listed(k) + 1
+         if (i < 1 .or. i > centres%n_atoms) then
+            call raise(error, error_value, "a centre is none of the atoms")
+            return
+         end if
+         if (species_of(type_of(i)) == 0) cycle
+         n = n + 1
+         centres%atom(n) = i
+         centres%species(n) = species_of(type_of(i))
+         centres%n_most = max(centres%n_most, n_neighbours(i))
+      end do
+      centres%atom = centres%atom(:n)
+      centres%species = centres%species(:n)
+   end subroutine new_host_centres
+
+   !> Collect the neighbours of atom i from the list of a host program
+   subroutine gather_host(centres, i, around, error)
+      class(host_centres_type), intent(in) :: centres
+      integer, intent(in) :: i
+      type(surroundings_type), intent(inout) :: around
+      type(error_type), allocatable, intent(inout) :: error
+      integer(c_int), pointer, contiguous :: listed(:)
+      real(wp) :: within2, x, y, z
+      integer :: j, k, m, t
+
+      call c_f_pointer(centres%neighbours(i), listed, [centres%n_neighbours(i)])
+      within2 = centres%within**2
+      m = 0
+      do k = 1, size(listed)
+         j = iand(listed(k), centres%mask) + 1
+         if (j < 1 .or. j > centres%n_atoms) then
+            call raise(error, error_value, "a neighbour is none of the atoms")
+            return
+         end if
+         t = centres%species_of(centres%type_of(j))
+         x = centres%position(1, j) - centres%position(1, i)
+         y = centres%position(2, j) - centres%position(2, i)
+         z = centres%position(3, j) - centres%position(3, i)
+         if (.not. x**2 + y**2 + z**2 <= within2 .or. t == 0) cycle
+         m = m + 1
+         around%x(m) = x
+         around%y(m) = y
+         around%z(m) = z
+         around%atom(m) = j
+         around%species(m) = t
+      end do
+      call complete(m, i, around, error)
+   end subroutine gather_host
+
+end module tf_centres
