@@ -10,7 +10,7 @@ module tf_c_api
    use tf_descriptor, only : check_species
    use tf_potential, only : potential_type, evaluation_type, evaluate_potential, n_virial
    use tf_potential_file, only : species_length
-   use tf_stop, only : stop_type
+   use tf_stop, only : stop_type, must_stop
    use tf_workspace, only : workspace_type
    implicit none
    private
@@ -205,6 +205,7 @@ contains
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       if (any([atoms%n_atoms, atoms%n_centres, atoms%n_types] < 0)) call raise(error, error_size, "a number of atoms is negative")
       if (c_associated(token)) call c_f_pointer(token, stop%token)
+      if (must_stop(stop, .true.)) call raise(error, error_stopped, "stopped")
       if (.not. allocated(error)) call view_atoms(handle%potential, size(handle%names), atoms, centres, error)
       if (.not. allocated(error)) then
          call prepare(atoms%n_atoms, handle%potential%n_members, results, scratch, wanted)

@@ -185,7 +185,8 @@ contains
       end if
       do k = 1, count
          if (ieee_is_finite(values(k))) cycle
-         call reader%fail(what//", value "//number(int(k, i8)), at, error, "one that is not", "a finite number")
+         call reader%fail(what//", value "//number(int(k, i8)), at, error, trim(merge(merge("inf ", "-inf", values(k) > 0.0_wp), &
+            "nan ", abs(values(k)) > huge(1.0_wp))), "a finite number")
          return
       end do
    end function reals
@@ -260,16 +261,23 @@ contains
       text = trim(buffer)
    end function number
 
-   !> Text from a file between quotes, without control characters
+   !> Text from a file between quotes, control characters as their codes
    pure function quoted(value) result(text)
       character(len=*), intent(in) :: value
       character(len=:), allocatable :: text
+      character(len=2) :: code
       integer :: k
 
-      text = "'"//trim(value)//"'"
-      do k = 1, len(text)
-         if (iachar(text(k:k)) < 32 .or. iachar(text(k:k)) == 127) text(k:k) = "?"
+      text = "'"
+      do k = 1, len_trim(value)
+         if (iachar(value(k:k)) >= 32 .and. iachar(value(k:k)) /= 127) then
+            text = text//value(k:k)
+         else
+            write (code, '(z2.2)') iachar(value(k:k))
+            text = text//"\x"//code
+         end if
       end do
+      text = text//"'"
    end function quoted
 
 end module tf_records

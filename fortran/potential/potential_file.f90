@@ -347,6 +347,9 @@ contains
 
       write (buffer, '(g0.6)') value
       text = trim(adjustl(buffer))
+      if (scan(text, "eE") > 0 .or. index(text, ".") == 0) return
+      text = text(:verify(text, "0", back=.true.))
+      if (text(len(text):) == ".") text = text(:len(text) - 1)
    end function shown
 
    !> ASCII letters in lower case

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 
-from taylorfit import Calculator, engine  # noqa: F401  (loads the extension)
-from taylorfit.engine import NeighbourList
-from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.network_binary import read_potential
 from calculator_cases import SPECIES, as_structure, random_atoms, write_committee, write_member
 from engine_reference import chebyshev_tables
-from fuzz_files import record_starts
+from taylorfit import Calculator, engine
+from taylorfit.engine import NeighbourList
+from taylorfit.errors import FormatError, InputError
+from taylorfit.formats.aenet.network_binary import read_potential
 
 SOURCE = Path(__file__).parents[1] / "c_api" / "evaluate.c"
 
@@ -25,20 +23,41 @@ SOURCE = Path(__file__).parents[1] / "c_api" / "evaluate.c"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled example."""
-    beside = Path(sys.modules["taylorfit._ext"].__file__).parent
-    libraries, header = (beside / "_libs", beside / "include") if (beside / "_libs").exists() else (beside, beside)
+    header, libraries = engine.c_folders()
     target = tmp_path_factory.mktemp("c") / "evaluate"
     subprocess.run(
-        ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", SOURCE, f"-I{header}", f"-L{libraries}", "-ltaylorfit",
-         f"-Wl,-rpath,{libraries}", "-lpthread", "-lm", "-o", target], check=True)
+        [
+            "cc",
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-O1",
+            SOURCE,
+            f"-I{header}",
+            f"-L{libraries}",
+            "-ltaylorfit",
+            f"-Wl,-rpath,{libraries}",
+            "-lpthread",
+            "-lm",
+            "-o",
+            target,
+        ],
+        check=True,
+    )
     return target
 
 
 def evaluate(program: Path, members: list[list[Path]], structure: str = "0 0 0") -> dict[str, np.ndarray | str]:
     """What the program prints."""
     files = [str(file) for member in members for file in member]
-    found = subprocess.run([program, str(len(members)), str(len(members[0])), *files], input=structure, text=True,
-                           capture_output=True, check=False)
+    found = subprocess.run(
+        [program, str(len(members)), str(len(members[0])), *files],
+        input=structure,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert found.returncode in (0, 1), found
     lines = dict(line.partition(" ")[::2] for line in found.stdout.splitlines())
     words = {"build", "version", "error", "stopped"}
@@ -51,7 +70,7 @@ def with_ghosts(atoms: Atoms, reach: float, types: tuple[str, ...]) -> tuple[str
     wrapped = atoms.positions + neighbours.offset
     ghosts = np.flatnonzero(np.abs(neighbours.ghost_shift).max(axis=1) > 0)
     source = np.concatenate([np.arange(len(atoms)), neighbours.ghost_atom[ghosts] - 1])
-    positions = np.concatenate([wrapped, wrapped[source[len(atoms):]] + neighbours.ghost_shift[ghosts]])
+    positions = np.concatenate([wrapped, wrapped[source[len(atoms) :]] + neighbours.ghost_shift[ghosts]])
     symbols = atoms.get_chemical_symbols()
     lines = [f"{len(atoms)} {len(source)} {len(types)}", " ".join(types)]
     lines += [f"{types.index(symbols[i]) + 1} {x!r} {y!r} {z!r}" for i, (x, y, z) in zip(source, positions.tolist())]
@@ -75,7 +94,9 @@ def test_c_program_agrees_with_the_calculator(
     atoms.positions += np.random.default_rng(1).uniform(-0.3, 0.3, atoms.positions.shape)
     folders = sorted(folder.iterdir())
     # Each member's files in another order
-    members = [[folders[m] / f"{symbol}.nn" for symbol in (SPECIES if m % 2 else SPECIES[::-1])] for m in range(n_members)]
+    members = [
+        [folders[m] / f"{symbol}.nn" for symbol in (SPECIES if m % 2 else SPECIES[::-1])] for m in range(n_members)
+    ]
     options = {"on_extrapolation": "ignore", "threads": 1}
     calculator = Calculator.committee(folder, **options) if n_members > 1 else Calculator(folders[0], **options)
     calculator.calculate(atoms, ["energy", "forces", "stress"])
@@ -113,14 +134,19 @@ def test_c_program_agrees_with_the_calculator(
 
     tables = calculator._groups[0]
     listed = engine.evaluate_listed(
-        atoms.positions, tables.descriptors.check(as_structure(atoms)),
-        NeighbourList.of(as_structure(atoms), calculator.cutoff), tables, extrapolation=True, threads=1)
+        atoms.positions,
+        tables.descriptors.check(as_structure(atoms)),
+        NeighbourList.of(as_structure(atoms), calculator.cutoff),
+        tables,
+        extrapolation=True,
+        threads=1,
+    )
     np.testing.assert_allclose(found["excess"], listed.excess, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(found["component"], listed.component)
 
 
 def test_centroid_virial_is_that_of_the_heat_current(program: Path, tmp_path: Path) -> None:
-    """Σ_j W_j v_j is d/dt of Σ_i r_i E_i without the convective part, E_i changing by the motion of all atoms."""
+    """Σ_j W_j v_j is d/dt of Σ_i r_i E_i, kinetic energies included, without the convective part."""
     atoms = random_atoms(n_atoms=7, pbc=(False, False, False))
     files = [[write_member(tmp_path, atoms) / f"{symbol}.nn" for symbol in SPECIES]]
     velocity = np.random.default_rng(2).normal(size=(7, 3))
@@ -135,7 +161,7 @@ def test_centroid_virial_is_that_of_the_heat_current(program: Path, tmp_path: Pa
     now = at(0.0)
     w = now["centroid_virial"].reshape(7, 9)
     tensor = w[:, [[0, 3, 4], [6, 1, 5], [7, 8, 2]]]
-    # dE_i/dt = Σ_j ∂E_i/∂r_ij·(v_j − v_i), and the energy of the atoms moves on by −Σ_i r_i·dE_i/dt = Σ W_j v_j + Σ r_j F_j·v_j
+    # Σ_i r_i (dE_i/dt + F_i·v_i), with dE_i/dt = Σ_j ∂E_i/∂r_ij·(v_j − v_i), is Σ_j W_j v_j
     forces = now["force"].reshape(7, 3)
     current = np.einsum("jab,jb->a", tensor, velocity)
     power = np.einsum("jb,jb->j", forces, velocity)
@@ -147,7 +173,7 @@ def test_atoms_of_no_species_are_not_seen(program: Path, tmp_path: Path) -> None
     files = [[write_member(tmp_path, atoms) / f"{symbol}.nn" for symbol in SPECIES]]
     alone = evaluate(program, files, with_ghosts(atoms, 5.0, SPECIES)[0])
     lines = with_ghosts(atoms, 5.0, SPECIES)[0].splitlines()
-    first, species, *rest = lines
+    _, species, *rest = lines
     more = [f"{len(rest) + 1} {len(rest) + 1} 3", f"{species} -", *rest, "3 0.1 0.2 0.3"]
     together = evaluate(program, files, "\n".join(more))
     assert together["energy"] == alone["energy"]
@@ -158,7 +184,7 @@ def test_atoms_of_no_species_are_not_seen(program: Path, tmp_path: Path) -> None
 def test_atoms_that_coincide_or_are_of_another_species_are_errors(program: Path, tmp_path: Path) -> None:
     atoms = random_atoms(n_atoms=4, pbc=(False, False, False))
     files = [[write_member(tmp_path, atoms) / f"{symbol}.nn" for symbol in SPECIES]]
-    assert evaluate(program, files, "2 2 1\nH\n1 0 0 0\n1 0 0 0")["error"].startswith("3 atoms 1 and 2")
+    assert evaluate(program, files, "2 2 1\nH\n1 0 0 0\n1 0 0 0")["error"].startswith("3 atoms 2 and 1")
     assert evaluate(program, files, "1 1 1\nHe\n1 0 0 0")["error"] == "2 the species of a type is out of range"
     assert evaluate(program, files, "1 1 1\nH\n2 0 0 0")["error"] == "2 the type of an atom is out of range"
     assert evaluate(program, files, "1 1 1\nH\n1 nan 0 0")["error"] == "2 a position is not finite"
@@ -180,6 +206,15 @@ def test_a_committee_of_different_descriptors_or_species_is_an_error(program: Pa
 # --- both readers on one table of broken files --------------------------------------------------
 
 
+def record_starts(data: bytes) -> list[int]:
+    """Where the records of a file begin."""
+    starts, at = [], 0
+    while at < len(data):
+        starts.append(at)
+        at += 8 + struct.unpack_from("<i", data, at)[0]
+    return starts
+
+
 def _broken(data: bytes) -> dict[str, bytes]:
     """Broken potential files by what is wrong with them."""
     starts = record_starts(data)
@@ -198,24 +233,54 @@ def _broken(data: bytes) -> dict[str, bytes]:
         return data[:at] + struct.pack("<d", value) + data[at + 8 :]
 
     broken = {f"cut at {at}": data[:at] for s in starts for at in (s, s + 2, s + 4, s + 6)} | {
-        "longer": data + b"\0", "empty": b"", "text": b"3\n12 10\n", "big-endian": data[:4][::-1] + data[4:],
-        "one layer": with_integer(0, 1), "negative layers": with_integer(0, -3), "huge layers": with_integer(0, 2**31 - 1),
-        "largest": with_integer(1, 7777), "weights": with_integer(2, 5), "values": with_integer(3, 5),
-        "layer of none": with_integer(4, 0, 1), "huge layer": with_integer(4, 2**31 - 1, 1), "two outputs": with_integer(4, 2, 3),
-        "activation": with_integer(5, 9), "negative activation": with_integer(5, -1), "weight offset": with_integer(6, 1, 1),
-        "value offset": with_integer(7, 1, 1), "weight": with_real(8, np.nan), "species": with_record(10, b"  "),
-        "species with a control character": with_record(10, b"H\x01"), "no environment": with_integer(11, 0),
-        "environment twice": with_record(12, b"H H "), "smallest distance": with_real(13, np.inf),
-        "cutoff": with_real(14, 0.0), "negative cutoff": with_real(14, -1.0), "basis": with_record(15, b"moments".ljust(100)),
-        "functions": with_integer(16, 3), "no functions": with_integer(16, 0), "parameters": with_integer(17, 5),
-        "order": with_real(19, 2.5, 1), "negative order": with_real(19, -2.0, 1), "huge order": with_real(19, 1e300, 1),
-        "negative radius": with_real(19, -1.0), "radius": with_real(19, np.nan), "atoms": with_integer(21, -1),
-        "minimum": with_real(22, np.nan), "normalised": with_integer(27, 2), "scale": with_real(28, 0.0),
-        "shift": with_real(29, np.inf), "trained species": with_integer(30, 0), "other species": with_record(31, b"C N "),
-        "atomic energy": with_real(32, np.nan), "structures": with_integer(34, -1),
+        "longer": data + b"\0",
+        "empty": b"",
+        "text": b"3\n12 10\n",
+        "big-endian": data[:4][::-1] + data[4:],
+        "one layer": with_integer(0, 1),
+        "negative layers": with_integer(0, -3),
+        "huge layers": with_integer(0, 2**31 - 1),
+        "largest": with_integer(1, 7777),
+        "weights": with_integer(2, 5),
+        "values": with_integer(3, 5),
+        "layer of none": with_integer(4, 0, 1),
+        "huge layer": with_integer(4, 2**31 - 1, 1),
+        "two outputs": with_integer(4, 2, 3),
+        "activation": with_integer(5, 9),
+        "negative activation": with_integer(5, -1),
+        "weight offset": with_integer(6, 1, 1),
+        "value offset": with_integer(7, 1, 1),
+        "weight": with_real(8, np.nan),
+        "species": with_record(10, b"  "),
+        "species with a control character": with_record(10, b"H\x01"),
+        "no environment": with_integer(11, 0),
+        "environment twice": with_record(12, b"H H "),
+        "smallest distance": with_real(13, np.inf),
+        "cutoff": with_real(14, 0.0),
+        "negative cutoff": with_real(14, -1.0),
+        "basis": with_record(15, b"moments".ljust(100)),
+        "functions": with_integer(16, 3),
+        "no functions": with_integer(16, 0),
+        "parameters": with_integer(17, 5),
+        "order": with_real(19, 2.5, 1),
+        "negative order": with_real(19, -2.0, 1),
+        "huge order": with_real(19, 1e300, 1),
+        "negative radius": with_real(19, -1.0),
+        "radius": with_real(19, np.nan),
+        "atoms": with_integer(21, -1),
+        "minimum": with_real(22, np.nan),
+        "normalised": with_integer(27, 2),
+        "scale": with_real(28, 0.0),
+        "shift": with_real(29, np.inf),
+        "trained species": with_integer(30, 0),
+        "other species": with_record(31, b"C N "),
+        "atomic energy": with_real(32, np.nan),
+        "structures": with_integer(34, -1),
     }
     broken |= {f"length of record {k}": with_record(k, b"\0" * 3) for k in range(len(starts))}
-    broken |= {f"byte count of record {k}": data[:s] + b"\xff\xff\xff\x7f" + data[s + 4 :] for k, s in enumerate(starts)}
+    broken |= {
+        f"byte count of record {k}": data[:s] + b"\xff\xff\xff\x7f" + data[s + 4 :] for k, s in enumerate(starts)
+    }
     return broken
 
 
@@ -229,10 +294,12 @@ def test_both_readers_refuse_the_same_files_with_the_same_words(program: Path, t
             read_potential(path)
         code, _, message = evaluate(program, [[path]])["error"].partition(" ")
         assert code == "6", what
-        # Real numbers are not shown with the same digits
         expected = str(refused.value)
-        shown_alike = expected if "." not in expected.partition(": found ")[2] else expected.partition(": found ")[0]
-        assert " ".join(message.split()).startswith(shown_alike.partition(": found nan")[0]), what
+        if what == "huge order":  # Python says how many functions the order makes
+            expected = expected.partition(": setup")[0]
+        # Real numbers are not shown with the same digits
+        alike = expected if "." not in expected.partition(": found ")[2] else expected.partition(": found ")[0]
+        assert " ".join(message.split()).startswith(alike), what
 
 
 def test_what_cannot_be_opened_is_named(program: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from .descriptors import DescriptorTables, describe, descriptor_derivative, fill
 from .force_maps import ForceMap, canonical_order, changes_along, force_map, strain_changes
 from .forces import ForceTerms, force_loss
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
-from .library import LANES, MAX_CHUNKS, available_threads, blas_name, build_name
+from .library import LANES, MAX_CHUNKS, available_threads, blas_name, build_name, c_folders
 from .neighbour_lists import NeighbourList
 from .potentials import (
     Evaluation,
@@ -41,6 +41,7 @@ __all__ = [
     "blas_name",
     "blas_product",
     "build_name",
+    "c_folders",
     "canonical_order",
     "changes_along",
     "cutoff",

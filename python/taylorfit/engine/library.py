@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -87,6 +88,12 @@ forces = _engine.tf_api_forces
 def build_name() -> str:
     """Name of the loaded extension: which processor level is in use."""
     return _build_name
+
+
+def c_folders() -> tuple[Path, Path]:
+    """Folder of the header `taylorfit.h`, and of the library `libtaylorfit` for programs in C."""
+    beside = Path(sys.modules[f"{__package__.rpartition('.')[0]}._ext"].__file__).parent
+    return (beside / "include", beside / "_libs") if (beside / "_libs").is_dir() else (beside, beside)
 
 
 def blas_name() -> str:
