@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 
 EXPORTS = {
+    "data.read": ("read",),
     "errors": ("EngineError", "FormatError", "InputError", "TaylorfitError"),
     "model.structure": ("Structure",),
     "potential.calculator": ("Calculator",),

@@ -1,5 +1,6 @@
 # Written by python/write_stub.py: do not edit
 
+from .data.read import read as read
 from .errors import EngineError as EngineError
 from .errors import FormatError as FormatError
 from .errors import InputError as InputError

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 """(3, 3) place of each element of a symmetric tensor in the order xx yy zz yz xz xy."""
@@ -20,6 +25,20 @@ class Structure:
 
     Lengths in Å, energies in eV, forces in eV/Å, stress in eV/Å³ (ASE's sign: negative
     under compression).  Arrays are C-contiguous float64 and must not be modified.
+
+    Raises
+    ------
+    InputError
+        on construction, for an array of another shape, or a weight that is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dimer = Structure(("H", "F"), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.92]]), energy=-5.9)
+    >>> dimer.n_atoms, dimer.forces is None
+    (2, True)
+    >>> Structure.from_ase(dimer.to_ase()).energy
+    -5.9
     """
 
     symbols: tuple[str, ...]
@@ -66,6 +85,46 @@ class Structure:
                 value=self.weight,
                 expected="a number ≥ 0",
             )
+
+    @classmethod
+    def from_ase(cls, atoms: Atoms, name: str = "") -> Structure:
+        """Return an `Atoms` object of ASE as a structure; nothing is ever calculated.
+
+        Energy (the free energy where there is one, for the forces are its derivatives), forces and stress are the
+        results that its calculator holds, which constraints do not touch; otherwise what stands in its `info` and
+        `arrays` under usual names.
+
+        Parameters
+        ----------
+        atoms
+            In Å, eV, eV/Å and eV/Å³, the units of ASE.
+        name
+            Of the structure, for messages; "": `atoms.info["name"]`, where there is one.
+
+        Raises
+        ------
+        FormatError
+            if there are no atoms, a number is not finite, or the cell is periodic along dependent vectors.
+        """
+        from ..formats.structures.in_memory import structure_from_ase
+
+        return structure_from_ase(atoms, name)
+
+    def to_ase(self) -> Atoms:
+        """Return the structure as `Atoms`, in ASE's units (the same), with energy, forces and stress in a calculator.
+
+        `info` holds the name and the weight where it is not 1; `arrays` the weights of the forces.
+        """
+        from ..formats.structures.in_memory import structure_to_ase
+
+        return structure_to_ase(self)
+
+    def content_hash(self) -> str:
+        """Return a hash (hexadecimal) of species, positions, cell and periodicity, exactly as they are."""
+        digest = hashlib.sha256(" ".join(self.symbols).encode())
+        for array in (self.positions, self.cell, np.array(self.pbc, dtype=np.float64)):
+            digest.update((array + 0.0).astype("<f8").tobytes())  # 0.0 and -0.0 are the same
+        return digest.hexdigest()
 
     @property
     def n_atoms(self) -> int:

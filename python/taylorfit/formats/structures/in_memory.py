@@ -1,0 +1,96 @@
+"""Structures as Python holds them: our own and ASE's, alone or in lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InputError
+from ...model.structure import VOIGT_ELEMENTS, Structure
+from .ase_frames import COHESIVE_KEY, structure_from_atoms
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    Structures = Structure | Atoms | Iterable[Structure | Atoms]
+    """What every verb takes: structures of taylorfit or ASE, alone or in lists."""
+
+NAME_KEY = "name"
+"""Key of `Atoms.info` for the name of a structure."""
+
+
+def as_structures(structures: Structures) -> list[Structure]:
+    """Return structures of taylorfit or ASE, alone or in a list, as a list of structures with names.
+
+    One without a name is called by its formula and a hash of its atoms, so that it has the same name whenever it comes.
+
+    Raises
+    ------
+    FormatError
+        for `Atoms` without atoms, with values that are not finite, or periodic along dependent vectors.
+    InputError
+        for anything else than structures, and for none at all.
+    """
+    is_one = isinstance(structures, Structure) or _is_atoms(structures)
+    if not (is_one or isinstance(structures, Iterable)) or isinstance(structures, (str, bytes)):
+        raise _no_structure(structures)
+    found = [_one(given) for given in ([structures] if is_one else structures)]  # type: ignore[union-attr,arg-type]
+    if not found:
+        raise InputError("no structures", expected="at least one")
+    return found
+
+
+def structure_from_ase(atoms: Atoms, name: str = "") -> Structure:
+    """Return `Atoms` as a structure: see `Structure.from_ase`."""
+    return structure_from_atoms(atoms, name or str(atoms.info.get(NAME_KEY, "")))
+
+
+def structure_to_ase(structure: Structure) -> Atoms:
+    """Return a structure as `Atoms`: see `Structure.to_ase`."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
+    results = {
+        "energy": structure.energy,
+        "forces": structure.forces,
+        "stress": None if structure.stress is None else structure.stress[VOIGT_ELEMENTS],
+    }
+    known = {key: np.copy(value) if key != "energy" else value for key, value in results.items() if value is not None}
+    if known:
+        atoms.calc = SinglePointCalculator(atoms, **known)
+    if structure.name:
+        atoms.info[NAME_KEY] = structure.name
+    if structure.cohesive_energy is not None:
+        atoms.info[COHESIVE_KEY] = structure.cohesive_energy
+    if structure.weight != 1.0:
+        atoms.info["weight"] = structure.weight
+    if structure.force_weights is not None:
+        atoms.set_array("force_weights", structure.force_weights.copy())
+    return atoms
+
+
+def _one(given: object) -> Structure:
+    if isinstance(given, Structure):
+        structure = given
+    elif _is_atoms(given):
+        structure = structure_from_ase(given)  # type: ignore[arg-type]
+    else:
+        raise _no_structure(given)
+    if structure.name:
+        return structure
+    formula = "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in sorted(Counter(structure.symbols).items()))
+    return replace(structure, name=f"{formula}-{structure.content_hash()[:12]}")
+
+
+def _is_atoms(given: object) -> bool:
+    # Without importing ASE: an object of its class cannot exist before that
+    return hasattr(given, "get_chemical_symbols") and hasattr(given, "info")
+
+
+def _no_structure(given: object) -> InputError:
+    return InputError("not a structure", value=type(given).__name__, expected="taylorfit.Structure or ase.Atoms")
