@@ -51,7 +51,7 @@ def test_test_set_is_that_of_the_golden_run() -> None:
 def test_golden_state_file_gives_the_test_set(shared: Path, tmp_path: Path) -> None:
     path = shared / "golden" / "run" / "init" / "train.rngstate"
     assert rngstate.read_rngstate(path) == GOLDEN_WORDS
-    assert rngstate.test_set_from_rngstate(path, 60, 10.0) == GOLDEN_TEST_SET
+    assert rngstate.rngstate_test_set(path, 60, 10.0) == GOLDEN_TEST_SET
     rngstate.write_rngstate(tmp_path / "again", rngstate.read_rngstate(path))
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,13 +59,10 @@ def write_geometry(
     path: str | PathLike[str], geometry: Geometry, names: Sequence[str], energies: np.ndarray, overwrite: bool = True
 ) -> None:
     """Write the companion of a training set with reference structures of these names and energies (n_structure,)."""
+    arrays: dict[str, Any] = {"version": np.array(VERSION), MARK: np.array(_checksum(names, energies))}
+    arrays |= {name: getattr(geometry, name) for name in _ARRAYS}
     with atomic_write(path, "wb", overwrite=overwrite) as stream:
-        np.savez_compressed(
-            stream,
-            version=np.array(VERSION),
-            **{MARK: np.array(_checksum(names, energies))},
-            **{name: getattr(geometry, name) for name in _ARRAYS},
-        )
+        np.savez_compressed(stream, **arrays)
 
 
 def read_geometry(path: str | PathLike[str], names: Sequence[str], energies: np.ndarray) -> Geometry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike, fsdecode
+from typing import Any
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def write_predictions(path: str | PathLike[str], predictions: Predictions) -> No
     InputError
         if the file cannot be written.
     """
-    arrays = {MARK: np.array(VERSION), "label": np.array(predictions.label)}
+    arrays: dict[str, Any] = {MARK: np.array(VERSION), "label": np.array(predictions.label)}
     for name in _SHAPES:
         value = getattr(predictions, name)
         # An empty tuple has no type of its own

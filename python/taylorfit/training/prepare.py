@@ -13,7 +13,7 @@ import numpy as np
 from ..engine import MAX_CHUNKS, DescriptorTables, NetworkTables, build_name
 from ..errors import InputError
 from ..formats.aenet.derivatives_file import read_derivatives
-from ..formats.aenet.rngstate import test_set_from_rngstate
+from ..formats.aenet.rngstate import rngstate_test_set
 from ..formats.aenet.trainset_binary import read_trainset
 from ..formats.structures.files import read_structure_files, require_species
 from ..model.descriptor import same_functions
@@ -198,7 +198,7 @@ def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, re
         settings.testpercent,
         np.random.default_rng([settings.seed, 1, member]),
         files,
-        (lambda n: test_set_from_rngstate(AENET_STATE, n, settings.testpercent)) if repeated else None,
+        (lambda n: rngstate_test_set(AENET_STATE, n, settings.testpercent)) if repeated else None,
     )
     networks, notes = starting_networks(
         settings.networks, main, weights_generator(settings.seed, member), fresh, resume, listed_in=input_file

@@ -116,12 +116,12 @@ def _read_network(reader: RecordReader | TextRecordReader) -> Network:
         found = tuple(int(n) for n in reader.integers(what, n_layer))
         if found != expected:
             raise reader.error(what, at, value=" ".join(map(str, found)), expected=" ".join(map(str, expected)))
-    for what, found, wanted in (
+    for what, number, wanted in (
         ("number of weights", n_weight, offsets[0][-1]),
         ("number of node values", n_value, offsets[1][-1] + layers[-1]),
     ):
-        if found != wanted:
-            raise reader.error(f"{what} contradicts the layers", value=found, expected=str(wanted))
+        if number != wanted:
+            raise reader.error(f"{what} contradicts the layers", value=number, expected=str(wanted))
     return Network(layers, activations, reader.reals("weights", n_weight))
 
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from os import PathLike, fspath
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -74,10 +74,12 @@ class RecordReader:
         """Bytes not yet read."""
         return self.size - self.position
 
-    def error(self, what: str, at: int | None = None, **details: object) -> FormatError:
+    def error(
+        self, what: str, at: int | None = None, *, value: object = None, expected: str | None = None
+    ) -> FormatError:
         """Return the error for `what` at byte `at` (default: the next record)."""
         at = self.position if at is None else at
-        return FormatError(f"{what} (at byte {at})", file=self.path, **details)  # type: ignore[arg-type]
+        return FormatError(f"{what} (at byte {at})", file=self.path, value=value, expected=expected)
 
     def read(self, what: str, n_bytes: int | None = None) -> bytes:
         """Return the payload of the next record.
@@ -88,7 +90,8 @@ class RecordReader:
             if the file ends too early, the byte counts disagree, or the payload does not
             have `n_bytes` bytes.
         """
-        start, parts, continued = self.position, [], False
+        start, continued = self.position, False
+        parts: list[bytes] = []
         while True:
             at = self.position
             head = self._marker(what)
@@ -195,7 +198,7 @@ class RecordWriter:
         Longest sub-record in bytes; longer records are split as gfortran does.
     """
 
-    def __init__(self, stream: BinaryIO, max_subrecord: int = MAX_SUBRECORD) -> None:
+    def __init__(self, stream: IO[bytes], max_subrecord: int = MAX_SUBRECORD) -> None:
         self.stream = stream
         self.max_subrecord = max_subrecord
 

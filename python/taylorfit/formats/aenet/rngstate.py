@@ -102,7 +102,7 @@ def choose_test_set(words: Sequence[int], n_structures: int, test_percent: float
     return chosen
 
 
-def test_set_from_rngstate(path: str | PathLike[str], n_structures: int, test_percent: float) -> list[int]:
+def rngstate_test_set(path: str | PathLike[str], n_structures: int, test_percent: float) -> list[int]:
     """Return the test set (indices from 0) that `path` fixes; see `choose_test_set`.
 
     Parameters
@@ -120,9 +120,6 @@ def test_set_from_rngstate(path: str | PathLike[str], n_structures: int, test_pe
         if the file cannot be opened.
     """
     return choose_test_set(read_rngstate(path), n_structures, test_percent)
-
-
-test_set_from_rngstate.__test__ = False  # type: ignore[attr-defined]  # not a test, for all its name
 
 
 def _rotate(x: int, k: int) -> int:

@@ -179,7 +179,8 @@ class _Parser:
         return self.error("unknown keyword", value=word, expected=_suggestion(word.upper(), KEYWORDS))
 
     def read_description(self) -> str:
-        first, parts = self.number, []
+        first = self.number
+        parts: list[str] = []
         for line in self.lines[first:]:
             self.number += 1
             if "end descr" in line.lower():
@@ -247,7 +248,9 @@ class _Parser:
         count, start = self.integer("number of functions", word), self.number
         if count < 1:
             raise self.error("number of functions", value=word, expected="at least 1")
-        function, parameters, neighbours = [], [], []
+        function: list[int] = []
+        parameters: list[list[float]] = []
+        neighbours: list[list[int]] = []
         while len(function) < count:
             line = self.next_line()
             if line is None or line.split()[0].upper() in KEYWORDS:

@@ -90,10 +90,12 @@ class TextRecordReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def error(self, what: str, at: int | None = None, **details: object) -> FormatError:
+    def error(
+        self, what: str, at: int | None = None, *, value: object = None, expected: str | None = None
+    ) -> FormatError:
         """Return the error for `what` in line `at` (default: the next one)."""
         line = self.position if at is None else at
-        return FormatError(what, file=self.path, line=line, **details)  # type: ignore[arg-type]
+        return FormatError(what, file=self.path, line=line, value=value, expected=expected)
 
     def line(self, what: str) -> str:
         """Return the next line without its end.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from mmap import mmap
 
 import numpy as np
 
@@ -73,9 +74,9 @@ class StructureLayout:
         """Bytes of one structure."""
         return self.dtype.itemsize
 
-    def view(self, buffer: object, offset: int, count: int) -> np.ndarray:
+    def view(self, buffer: bytes | mmap | memoryview, offset: int, count: int) -> np.ndarray:
         """Return `count` structures at byte `offset` of `buffer`, (count,) of `dtype`, not copied."""
-        return np.frombuffer(buffer, dtype=self.dtype, count=count, offset=offset)  # type: ignore[call-overload]
+        return np.frombuffer(buffer, dtype=self.dtype, count=count, offset=offset)
 
     def count_matching(self, block: np.ndarray) -> int:
         """Return how many structures at the start of `block` really have this layout.
@@ -197,23 +198,23 @@ def _atom_dtype(n_feature: int) -> np.dtype:
     )
 
 
-def peek_counts(buffer: object, offset: int, size: int) -> tuple[int, int] | None:
+def peek_counts(buffer: bytes | mmap | memoryview, offset: int, size: int) -> tuple[int, int] | None:
     """Return name length and number of atoms of the structure at `offset`, unless they are absurd.
 
     `size` is the length of the buffer.
     """
     if offset + HEAD_SIZE > size:
         return None
-    (name_length,) = _NAME_LENGTH.unpack_from(buffer, offset)  # type: ignore[arg-type]
+    (name_length,) = _NAME_LENGTH.unpack_from(buffer, offset)
     if not 0 <= name_length <= size - offset - HEAD_SIZE:
         return None
-    (n_atom,) = _N_ATOM.unpack_from(buffer, offset + name_length)  # type: ignore[arg-type]
+    (n_atom,) = _N_ATOM.unpack_from(buffer, offset + name_length)
     if not 1 <= n_atom <= (size - offset - HEAD_SIZE - name_length) // ATOM_SIZE:
         return None
     return name_length, n_atom
 
 
-def peek_layout(buffer: object, offset: int, size: int) -> StructureLayout | None:
+def peek_layout(buffer: bytes | mmap | memoryview, offset: int, size: int) -> StructureLayout | None:
     """Return the layout the structure at `offset` claims to have, or None if that is impossible.
 
     Only looks at the atoms' species and descriptor lengths; `count_matching` checks the rest.
@@ -227,7 +228,7 @@ def peek_layout(buffer: object, offset: int, size: int) -> StructureLayout | Non
     for _ in range(n_atom):
         if position + ATOM_SIZE > size:
             return None
-        species, n_feature = _ATOM.unpack_from(buffer, position)  # type: ignore[arg-type]
+        species, n_feature = _ATOM.unpack_from(buffer, position)
         if species < 1 or not 1 <= n_feature <= (size - position) // 8:
             return None
         atom_species.append(species - 1)

@@ -112,7 +112,8 @@ def structure_from_atoms(
     results = getattr(atoms.calc, "results", None) or {}
     positions = _finite(atoms.positions, (len(atoms), 3), "positions", name)
     cell = _finite(atoms.cell.array, (3, 3), "cell", name)
-    pbc = tuple(bool(p) for p in atoms.pbc)
+    a, b, c = atoms.pbc.tolist()
+    pbc = (a, b, c)
     _check_cell(cell, pbc, name)
 
     keys = ("free_energy", *ENERGY_KEYS) if force_consistent else (*ENERGY_KEYS, "free_energy")
@@ -150,7 +151,7 @@ def structure_from_atoms(
 
 def _lookup(values: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     """Return the value under the first of `keys` that is there, in either case."""
-    lower = {key.lower(): value for key, value in reversed(values.items()) if isinstance(key, str)}
+    lower = {key.lower(): value for key, value in reversed(list(values.items())) if isinstance(key, str)}
     return next((lower[key] for key in keys if lower.get(key) is not None), None)
 
 

@@ -216,7 +216,7 @@ def _select(frames: Iterable[tuple[int, Any]], name: str, selection: str) -> Ite
     parts = [int(part) if part else None for part in selection[1:].split(":")]
     if not selection:
         chosen = slice(None)
-    elif len(parts) == 1:
+    elif len(parts) == 1 and parts[0] is not None:
         chosen = slice(parts[0], parts[0] + 1 or None)
     else:
         chosen = slice(*parts)

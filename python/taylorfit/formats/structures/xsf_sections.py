@@ -70,9 +70,10 @@ class Sections:
     declared_line: int = 0
     skipped: list[int] = field(default_factory=list)
 
-    def fail(self, index: int | None, message: str, **details: object) -> NoReturn:
+    def fail(self, index: int | None, message: str, *, value: object = None, expected: str | None = None) -> NoReturn:
         """Refuse the file because of `lines[index]`; None: because of the file as a whole."""
-        raise FormatError(message, file=self.name, line=None if index is None else index + 1, **details)
+        line = None if index is None else index + 1
+        raise FormatError(message, file=self.name, line=line, value=value, expected=expected)
 
     def read_sections(self, lines: list[str], index: int) -> int | None:
         """Read from `lines[index]` on; return the index of the first atom line, if any.
@@ -163,8 +164,8 @@ class Sections:
     def _stress(self, line: str, index: int) -> list[float]:
         """Return the six components in a comment of the form `STRESS_FORM`; the unit may be left out."""
         words = line.split("=", 1)[1].replace(",", " ").split()
-        values = [fortran_number(word) for word in words[:6]]
-        if len(values) < 6 or None in values:
+        values = [value for word in words[:6] if (value := fortran_number(word)) is not None]
+        if len(values) < 6:
             self.fail(index, "stress is not six numbers", value=line.strip(), expected=f"'{STRESS_FORM}'")
         if words[6:] and words[6].strip("()[];").lower() not in _STRESS_UNITS:
             self.fail(index, "stress is not in eV/Å³", value=words[6], expected=f"'{STRESS_FORM}', ASE's sign")
@@ -200,10 +201,11 @@ class Sections:
         cell = []
         for row in range(index + 1, index + 4):
             words = lines[row].split() if row < len(lines) else []
-            vector = [fortran_number(word) for word in words[:3]]
-            if len(vector) < 3 or None in vector:
-                wrong = next((w for w, v in zip(words, vector) if v is None), " ".join(words))
-                reason = number_complaint(wrong) if None in vector else "is missing or incomplete"
+            vector = [value for word in words[:3] if (value := fortran_number(word)) is not None]
+            if len(vector) < 3:
+                bad = [word for word in words[:3] if fortran_number(word) is None]
+                wrong = bad[0] if bad else " ".join(words)
+                reason = number_complaint(wrong) if bad else "is missing or incomplete"
                 self.fail(
                     min(row, len(lines) - 1),
                     f"lattice vector {row - index} {reason}",
