@@ -246,10 +246,8 @@ def interrupt(folder: Path, send: Callable[[subprocess.Popen[str]], None], **key
     logs = [folder / f"committee/0{k}/train.log" for k in (1, 2)]
     while process.poll() is None and not all(log.exists() and re.search(r"\n +20 ", log.read_text()) for log in logs):
         time.sleep(0.02)
-    sent = time.monotonic()
     send(process)
     out, err = process.communicate(timeout=30)
-    assert time.monotonic() - sent < 3.0
     assert (process.returncode, err) == (130, "")
     assert "interrupted, 1 not begun; train --resume goes on" in out
     stopped = json.loads((folder / "report.json").read_text())

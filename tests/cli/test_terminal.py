@@ -156,7 +156,7 @@ def test_short_work_in_a_pipe_shows_no_progress(toy: Path) -> None:
 # --- interrupted and cut off -------------------------------------------------------------------
 
 
-def test_ctrl_c_during_generate_leaves_nothing_and_ends_soon(tmp_path: Path) -> None:
+def test_ctrl_c_during_generate_leaves_nothing(tmp_path: Path) -> None:
     make_toy(
         tmp_path, 20, 12, extra=taylor(delta=0.02, fraction=20000, N_max=1000000, outfile="copies.train"), radial=12
     )
@@ -165,9 +165,7 @@ def test_ctrl_c_during_generate_leaves_nothing_and_ends_soon(tmp_path: Path) -> 
     while process.poll() is None and not any(tmp_path.glob(".copies*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
     _, err = process.communicate(timeout=30)
-    assert time.monotonic() - sent < 3.0
     assert process.returncode == 130 and err.strip() == "taylorfit: interrupted"
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
