@@ -48,14 +48,14 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
     assert result.code == 0
     for command in COMMANDS:
         assert re.search(rf"^    {command} ", result.out, re.MULTILINE)
-    assert "Example: python -m taylorfit" in result.out
+    assert "Example: taylorfit" in result.out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_has_an_example_its_keywords_and_its_report(command: str, tmp_path: Path) -> None:
     result = run(tmp_path, command, "--help")
     assert (result.code, result.err) == (0, "")
-    assert re.search(rf"Examples?: python -m taylorfit {command} ", result.out)
+    assert re.search(rf"Examples?: taylorfit {command} ", result.out)
     assert "--report FILE.json" in result.out and "Keys of the report" in result.out
     for keyword, line in KEYWORDS.get(command, {}).items():
         assert re.search(rf"^  {keyword} +{re.escape(line)}$", result.out, re.MULTILINE), keyword

@@ -87,8 +87,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="taylorfit",
         description="Train ANN interatomic potentials on energies and forces (ænet-compatible).",
-        epilog="Example: python -m taylorfit example water-cluster demo && cd demo && "
-        "python -m taylorfit generate generate.in",
+        epilog="Example: taylorfit example water-cluster demo && cd demo && taylorfit generate generate.in",
     )
     parser.add_argument("--version", action="version", version=f"taylorfit {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""`python -m taylorfit convert`: between binary and text, and between structure files."""
+"""`taylorfit convert`: between binary and text, and between structure files."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ Convert, without loss of digits:
 
 What the input is, is told by its content, not by its name.
 
-Examples: python -m taylorfit convert water.train water.train.ascii
-          python -m taylorfit convert Ti.nn.ascii Ti.nn
-          python -m taylorfit convert OUTCAR traj.extxyz@::10 frames/
-          python -m taylorfit convert 'frames/*.xsf' all.extxyz
+Examples: taylorfit convert water.train water.train.ascii
+          taylorfit convert Ti.nn.ascii Ti.nn
+          taylorfit convert OUTCAR traj.extxyz@::10 frames/
+          taylorfit convert 'frames/*.xsf' all.extxyz
 
 Keys of the report: kind, to, inputs, outputs (files written), structures (number), notes
 (what the target cannot hold).

@@ -1,4 +1,4 @@
-"""`python -m taylorfit example`: copy an example that ships with taylorfit into a folder."""
+"""`taylorfit example`: copy an example that ships with taylorfit into a folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Copy an example, structures and input files, into a folder and say what to run t
 With --run, run it as well and compare its trainings; input files that are in the folder
 already are then used as they are, with your changes.
 
-Example: python -m taylorfit example water-cluster demo --run
+Example: taylorfit example water-cluster demo --run
 
 Keys of the report: example, directory, files (paths written), commands; with --run:
 reports (input file without ending: report of that step); with --list: examples (list of

@@ -1,4 +1,4 @@
-"""`python -m taylorfit generate`: training sets from structures, with or without Taylor copies."""
+"""`taylorfit generate`: training sets from structures, with or without Taylor copies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ expansion (Cooper, Kästner, Urban, Artrith 2020). Energies in eV, lengths in Å
 FORCES, or a block DERIVATIVES with method=analytical, the derivatives of the descriptors
 of FORCESPERCENT of the structures go into OUTPUT.forces, for ænet-PyTorch.
 
-Example: python -m taylorfit generate generate.in
+Example: taylorfit generate generate.in
 
 Also written: OUTPUT.geometry, a small companion with cells, stresses and weights, which ænet's
 format has no place for and training on forces needs.

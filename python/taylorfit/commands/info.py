@@ -1,4 +1,4 @@
-"""`python -m taylorfit info`: what a file holds."""
+"""`taylorfit info`: what a file holds."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ Say what files hold: training sets, potentials (both also as text), descriptor d
 energies of train, predictions, input files, structures (XSF, and what ASE reads). Kinds are told by
 content, not by name. Energies in eV, lengths in Å.
 
-Examples: python -m taylorfit info water.train O.nn H.nn
-          python -m taylorfit info 'xsf/*.xsf' traj.extxyz@::10
+Examples: taylorfit info water.train O.nn H.nn
+          taylorfit info 'xsf/*.xsf' traj.extxyz@::10
 
 Keys of the report: files, a list with file, kind, size (bytes), and what the kind has.
 """

@@ -1,4 +1,4 @@
-"""`python -m taylorfit md`: molecular dynamics as a check of potentials."""
+"""`taylorfit md`: molecular dynamics as a check of potentials."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ Molecular dynamics with one or more potentials or committees, from the same star
 (NVE), radial distribution functions, and how many steps until a structure is unlike the training data
 or the run explodes.
 
-Examples: python -m taylorfit md md.in
-          python -m taylorfit md md.in --resume
+Examples: taylorfit md md.in
+          taylorfit md md.in --resume
 
 Keywords of md.in:
 {describe_keywords()}

@@ -1,4 +1,4 @@
-"""`python -m taylorfit plot`: figures for print from the files that the other commands write."""
+"""`taylorfit plot`: figures for print from the files that the other commands write."""
 
 from __future__ import annotations
 
@@ -203,9 +203,9 @@ KIND FILE…
 
 pred.npz is written by predict --save-predictions.
 
-Examples: python -m taylorfit plot curves train-energy.json train-taylor.json -o curves.pdf
-          python -m taylorfit plot errors energy.npz taylor.npz -o errors.png --label "energies" "Taylor"
-          python -m taylorfit plot scan scan.csv --x delta --relative energy -o delta.pdf
+Examples: taylorfit plot curves train-energy.json train-taylor.json -o curves.pdf
+          taylorfit plot errors energy.npz taylor.npz -o errors.png --label "energies" "Taylor"
+          taylorfit plot scan scan.csv --x delta --relative energy -o delta.pdf
 
 Keys of the report: kind, files, output; for predictions also errors, a list with label and
 """

@@ -1,4 +1,4 @@
-"""`python -m taylorfit predict`: energies, forces and stress, and errors where there is a reference."""
+"""`taylorfit predict`: energies, forces and stress, and errors where there is a reference."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ..tools.progress import progress
 DESCRIPTION = f"""\
 Evaluate potentials (ænet's binary .nn files) for structures.
 
-Examples: python -m taylorfit predict predict.in
-          python -m taylorfit predict --potential O.nn H.nn cluster.xsf
-          python -m taylorfit predict predict.in --save-predictions taylor.npz --label "Taylor training"
+Examples: taylorfit predict predict.in
+          taylorfit predict --potential O.nn H.nn cluster.xsf
+          taylorfit predict predict.in --save-predictions taylor.npz --label "Taylor training"
 
 Keywords of predict.in:
 {describe_keywords()}

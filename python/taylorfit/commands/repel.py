@@ -1,4 +1,4 @@
-"""`python -m taylorfit repel`: structures with two atoms pushed together, for potentials that are to run MD."""
+"""`taylorfit repel`: structures with two atoms pushed together, for potentials that are to run MD."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ generate.in beside the structures; they serve every mode of training. `train` he
 .geometry file of the training set (ænet does not). `generate` then warns of short distances, energies are scaled to
 the wider range of all structures, and extrapolation warnings know the copies as training data, too.
 
-Example: python -m taylorfit repel 'xsf/*.xsf' --output repulsive --temperature 400
+Example: taylorfit repel 'xsf/*.xsf' --output repulsive --temperature 400
          and in generate.in, under FILES: 2, xsf/*.xsf, repulsive/*.xsf
 
 Keys of the report: structures and copies (numbers), folder, rise (5, 25, 50, 75, 95 % of the rises of the energy, eV),

@@ -1,4 +1,4 @@
-"""`python -m taylorfit report`: a page about a training."""
+"""`taylorfit report`: a page about a training."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Write a page about a training: warnings, errors (meV/atom, eV/Å), data, setting
 structures and atoms with the largest errors. HTML is one file with the pictures inside; Markdown has them in
 the folder NAME-pictures beside it. Needs matplotlib: pip install "taylorfit[plot]"
 
-Example: python -m taylorfit report train.json validation.npz -o report.html
-after    python -m taylorfit train train.in --report train.json
-         python -m taylorfit predict predict.in --save-predictions validation.npz
+Example: taylorfit report train.json validation.npz -o report.html
+after    taylorfit train train.in --report train.json
+         taylorfit predict predict.in --save-predictions validation.npz
 
 Keys of the report: training, predictions, files (written), warnings.
 """

@@ -1,4 +1,4 @@
-"""`python -m taylorfit scan`: trainings over a grid of settings, and one table of their errors."""
+"""`taylorfit scan`: trainings over a grid of settings, and one table of their errors."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ the columns, weights of the best epoch and, in columns last_…, of the last).
   a 11 22
   seeds 1 2 3
 
-Example: python -m taylorfit scan scan.in --threads 2
+Example: taylorfit scan scan.in --threads 2
 
 Everything that is not varied is as in GENERATE and TRAIN. What a mode does not depend on is
 not varied for it: energy training is done once for all delta. As many trainings run at a

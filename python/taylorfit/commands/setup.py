@@ -1,4 +1,4 @@
-"""`python -m taylorfit setup`: setup and input files for a data set, and the reasons for them."""
+"""`taylorfit setup`: setup and input files for a data set, and the reasons for them."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ setup for each species, atomic reference energies (least squares over the compos
 generate.in (with Taylor copies if there are forces) and train.in; and show the distances
 and neighbours behind the choice. The files are a start, meant to be edited.
 
-Example: python -m taylorfit setup 'xsf/*.xsf' --output fit
-         cd fit && python -m taylorfit generate generate.in && python -m taylorfit train train.in
+Example: taylorfit setup 'xsf/*.xsf' --output fit
+         cd fit && taylorfit generate generate.in && taylorfit train train.in
 
 Keys of the report: species, structures (number), atomic_energies (eV), atomic_energy_rank
 (independent compositions), atomic_energy_rmse (eV/atom), shortest_distances (pair → Å),
@@ -109,8 +109,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print("\nWritten: " + " ".join(map(str, targets)))
     print("Next:")
     for line in ([f"cd {shlex.quote(str(directory))}"] if arguments.output not in (".", "") else []) + [
-        "python -m taylorfit generate generate.in",
-        "python -m taylorfit train train.in",
+        "taylorfit generate generate.in",
+        "taylorfit train train.in",
     ]:
         print(f"  {line}")
     return {

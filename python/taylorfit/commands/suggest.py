@@ -1,4 +1,4 @@
-"""`python -m taylorfit suggest`: a block DERIVATIVES for a data set, and the reasons for it."""
+"""`taylorfit suggest`: a block DERIVATIVES for a data set, and the reasons for it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ copies' energies (meV/atom) and the reasons. Nothing is written: copy the block 
 The size of the second order comes from mean force constants, by --curvature, --temperature (k = <F_x^2>/kT: all
 structures from a dynamics at that temperature), --potential (a first potential), or pairs of near frames in the data.
 
-Examples: python -m taylorfit suggest 'xsf/300*.xsf' --temperature 300
-          python -m taylorfit suggest generate.in --mode taylor
+Examples: taylorfit suggest 'xsf/300*.xsf' --temperature 300
+          taylorfit suggest generate.in --mode taylor
 
 Keys of the report: structures (number), forces (species → rms component and largest norm, eV/Å),
 shortest_distances (pair → Å), curvature (species → eV/Å²) and curvature_source or null, mode, derivatives (the block),

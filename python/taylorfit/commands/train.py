@@ -1,4 +1,4 @@
-"""`python -m taylorfit train`: fit potentials to a training set."""
+"""`taylorfit train`: fit potentials to a training set."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ the training set or in the file that TAYLORSET names, or on forces themselves (F
 Train/test split and all errors printed are of reference structures alone. Errors in eV/atom
 and eV/Å.
 
-Example: python -m taylorfit train train.in --report train.json
+Example: taylorfit train train.in --report train.json
 
 Keywords of train.in:
 {describe_keywords()}

@@ -35,7 +35,7 @@ class Example:
     @property
     def commands(self) -> tuple[str, ...]:
         """The steps as typed into a shell."""
-        return tuple(f"python -m taylorfit {command} {file}" for command, file in self.steps)
+        return tuple(f"taylorfit {command} {file}" for command, file in self.steps)
 
 
 EXAMPLES: dict[str, Example] = {
