@@ -9,8 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 
 EXPORTS = {
+    "data.check": ("DataCheck", "Finding", "check"),
     "data.read": ("read",),
-    "errors": ("EngineError", "FormatError", "InputError", "TaylorfitError"),
+    "data.split": ("split",),
+    "errors": ("DataWarning", "EngineError", "FormatError", "InputError", "TaylorfitError"),
     "model.structure": ("Structure",),
     "potential.calculator": ("Calculator",),
     "potential.extrapolation": ("ExtrapolationError", "ExtrapolationWarning"),

@@ -1,6 +1,11 @@
 # Written by python/write_stub.py: do not edit
 
+from .data.check import DataCheck as DataCheck
+from .data.check import Finding as Finding
+from .data.check import check as check
 from .data.read import read as read
+from .data.split import split as split
+from .errors import DataWarning as DataWarning
 from .errors import EngineError as EngineError
 from .errors import FormatError as FormatError
 from .errors import InputError as InputError

@@ -63,6 +63,10 @@ class EngineError(TaylorfitError):
     """The Fortran engine refused its input or failed."""
 
 
+class DataWarning(UserWarning):
+    """Data that can be used but look doubtful: the Python API warns, the command line prints a line."""
+
+
 def _shown(value: object, limit: int = 60) -> str:
     """Return `value` quoted, printable, and cut to `limit` characters."""
     if isinstance(value, (int, float)):

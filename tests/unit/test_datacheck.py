@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from taylorfit.data import frame_pairs as framepairs
-from taylorfit.data.check import KINDS, check_structures, drop
+from taylorfit.data.check import KINDS, check, drop
 from taylorfit.data.frame_pairs import find_frame_pairs
 from taylorfit.errors import InputError
 from taylorfit.model.structure import Structure
@@ -60,10 +60,10 @@ def trajectory(n=60, **options) -> list[Structure]:
 
 @pytest.mark.parametrize("cell", [CELL, None], ids=["periodic", "isolated"])
 def test_good_data_are_passed_in_silence(cell):
-    report = check_structures(trajectory(cell=cell), {"Ti": 0.0, "O": 0.0})
+    report = check(trajectory(cell=cell), {"Ti": 0.0, "O": 0.0})
     assert report.findings == ()
-    (check,) = report.units
-    assert check.judged and check.slope == pytest.approx(1.0, abs=0.02) and check.correlation > 0.99
+    (units,) = report.units
+    assert units.judged and units.slope == pytest.approx(1.0, abs=0.02) and units.correlation > 0.99
     assert report.n_structures == report.n_with_forces == 60
     (line,) = report.lines()
     assert "slope" in line
@@ -98,10 +98,10 @@ def test_the_wrong_unit_is_named(energy, force, length, words, spread):
         )
         for s in frames(spread=spread)
     ]
-    report = check_structures(wrong)
-    (check,) = report.units
-    assert check.problem is not None
-    assert re.search(words, check.problem), check
+    report = check(wrong)
+    (units,) = report.units
+    assert units.problem is not None
+    assert re.search(words, units.problem), units
     assert "units" in kinds(report)
     assert any(line.startswith("warning: ") and re.search(words, line) for line in report.lines())
 
@@ -109,7 +109,7 @@ def test_the_wrong_unit_is_named(energy, force, length, words, spread):
 def test_coarse_sampling_is_not_judged():
     generator = np.random.default_rng(0)
     coarse = [replace(s, energy=float(generator.normal(-800.0, 3.0))) for s in frames(spread=0.25)]
-    report = check_structures(coarse)
+    report = check(coarse)
     assert "units" not in kinds(report)
     assert report.lines()[0] == "energies against forces: no frames near enough to compare"
 
@@ -117,14 +117,14 @@ def test_coarse_sampling_is_not_judged():
 def test_forces_of_other_structures_are_noticed():
     good = frames(spread=0.01)
     mixed = [replace(s, forces=good[index - 30].forces) for index, s in enumerate(good)]
-    assert "do not belong together" in check_structures(mixed).units[0].problem
+    assert "do not belong together" in check(mixed).units[0].problem
 
 
 def test_a_single_wrong_energy_does_not_hide_the_slope():
     data = trajectory()
     data[20] = replace(data[20], energy=-500.0)
-    (check,) = check_structures(data).units
-    assert check.problem is None and check.judged
+    (units,) = check(data).units
+    assert units.problem is None and units.judged
 
 
 def test_pairs_know_their_images_and_order():
@@ -153,7 +153,7 @@ def test_duplicates_and_near_duplicates():
     data[11] = replace(data[2], name="energy.xsf", energy=data[2].energy + 0.5)
     nudge = np.random.default_rng(1).uniform(-0.003, 0.003, size=(12, 3))
     data[20] = replace(data[5], positions=data[5].positions + nudge, name="near.xsf")
-    report = check_structures(data)
+    report = check(data)
     assert report.of_kind("duplicate") == (10, 11)
     assert report.of_kind("near-duplicate") == (20,)
     assert any("differ by up to 0.5 eV" in line and "same.xsf, energy.xsf" in line for line in report.lines())
@@ -166,7 +166,7 @@ def test_of_a_slow_trajectory_every_second_frame_or_so_stays():
     start, step = trajectory(1)[0], np.full((12, 3), 0.0)
     step[0, 0] = 0.006
     slow = [replace(start, positions=start.positions + k * step) for k in range(12)]
-    kept = drop(slow, check_structures(slow), ["near-duplicate"])
+    kept = drop(slow, check(slow), ["near-duplicate"])
     assert 4 <= len(kept) <= 7
 
 
@@ -175,7 +175,7 @@ def test_forces_missing_near_zero_and_net():
     data[1] = replace(data[1], forces=None)
     data[2] = replace(data[2], forces=0.001 * data[2].forces)
     data[3] = replace(data[3], forces=data[3].forces + [0.0, 0.02, 0.0])
-    report = check_structures(data)
+    report = check(data)
     assert report.of_kind("missing-forces") == (1,)
     assert report.of_kind("near-zero-forces") == (2,)
     assert report.of_kind("net-force") == (3,)
@@ -189,7 +189,7 @@ def test_outliers_of_energy_and_force():
     data[7] = replace(data[7], energy=data[7].energy * HARTREE)
     data[8] = replace(data[8], energy=data[8].energy + 12 * 3.0)
     data[9] = replace(data[9], forces=data[9].forces * 20.0)
-    report = check_structures(data)
+    report = check(data)
     assert report.of_kind("energy-outlier") == (7, 8)
     assert report.of_kind("force-outlier") == (9,)
 
@@ -201,18 +201,18 @@ def test_energies_of_several_compositions_are_no_outliers():
         data += [
             replace(s, energy=s.energy + 800.0 + energy) for s in frames(20, spread=0.2, seed=n_oxygen, symbols=symbols)
         ]
-    assert "energy-outlier" not in kinds(check_structures(data))
+    assert "energy-outlier" not in kinds(check(data))
 
 
 def test_atomic_energies_that_do_not_fit():
     data = trajectory()
-    assert check_structures(data, {"Ti": -100.0, "O": -45.0}).findings == ()
-    assert kinds(check_structures(data, {"Ti": -100.0 * HARTREE, "O": -45.0 * HARTREE})) == {"atomic-energies"}
+    assert check(data, {"Ti": -100.0, "O": -45.0}).findings == ()
+    assert kinds(check(data, {"Ti": -100.0 * HARTREE, "O": -45.0 * HARTREE})) == {"atomic-energies"}
 
 
 def test_implausibly_large_forces_need_no_near_frames():
     data = [replace(s, forces=s.forces * HARTREE) for s in frames(10, spread=0.3)]
-    assert any("implausibly large" in line for line in check_structures(data).lines())
+    assert any("implausibly large" in line for line in check(data).lines())
 
 
 def test_short_distances():
@@ -220,13 +220,13 @@ def test_short_distances():
     positions = data[4].positions.copy()
     positions[1] = positions[2] + [0.0, 0.0, 0.9] + CELL[1]  # through the boundary
     data[4] = replace(data[4], positions=positions)
-    report = check_structures(data)
+    report = check(data)
     assert report.of_kind("short-distance") == (4,)
     assert report.shortest["O-O"] == pytest.approx(0.9)
     assert any("O-O 0.900 Å" in line for line in report.lines())
     allowed = {("O", "O"): 0.5, ("O", "Ti"): 0.5}
-    assert "short-distance" not in kinds(check_structures(data, min_distances=allowed))
-    strict = check_structures(frames(5, spread=0.05), min_distances={("Ti", "O"): 3.0})
+    assert "short-distance" not in kinds(check(data, min_distances=allowed))
+    strict = check(frames(5, spread=0.05), min_distances={("Ti", "O"): 3.0})
     assert strict.of_kind("short-distance") == tuple(range(5))
 
 
@@ -234,7 +234,7 @@ def test_missing_energies():
     data = trajectory()
     data[0] = replace(data[0], energy=None)
     data[1] = replace(data[1], energy=None, cohesive_energy=-60.0)
-    assert check_structures(data).of_kind("missing-energy") == (0,)
+    assert check(data).of_kind("missing-energy") == (0,)
 
 
 @pytest.mark.parametrize(
@@ -252,15 +252,15 @@ def test_missing_energies():
     ids=["nothing", "no atoms", "atoms", "no energy or forces", "polymer"],
 )
 def test_unusual_data_do_not_break_the_check(data):
-    report = check_structures(data, {"H": -13.6})
-    json.dumps(report.as_dict(), allow_nan=False)
+    report = check(data, {"H": -13.6})
+    json.dumps(report.to_dict(), allow_nan=False)
     assert report.lines()
 
 
 def test_report_is_json_and_names_known_kinds():
     data = frames(30, spread=0.2)
     data[3] = data[2]
-    report = json.loads(json.dumps(check_structures(data).as_dict(), allow_nan=False))
+    report = json.loads(json.dumps(check(data).to_dict(), allow_nan=False))
     assert report["n_structures"] == 30
     assert report["findings"][0] == {
         "kind": "duplicate",
@@ -272,7 +272,7 @@ def test_report_is_json_and_names_known_kinds():
 
 def test_what_cannot_be_dropped():
     data = trajectory(5)
-    report = check_structures(data)
+    report = check(data)
     assert drop(data, report, []) == data
     for kind in ("units", "atomic-energies", "nonsense"):
         with pytest.raises(InputError, match=kind):

@@ -7,12 +7,13 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 from .. import __version__
-from ..errors import InputError, TaylorfitError
+from ..errors import DataWarning, InputError, TaylorfitError
 from ..formats.report_file import write_report
 from ..settings.words import suggestion
 from ..tools.atomic_write import check_writable
@@ -46,7 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError("--threads is negative", value=arguments.threads, expected="a number, 0 for all cores")
         if arguments.report:
             check_writable(arguments.report)
-        report = _module(arguments.command).run(arguments)
+        with warnings.catch_warnings():
+            # Commands print what verbs warn of
+            warnings.simplefilter("ignore", DataWarning)
+            report = _module(arguments.command).run(arguments)
         if arguments.report:
             write_report(arguments.report, arguments.command, report)
         sys.stdout.flush()

@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for note in _notes(tables):
         print(f"note: {note}")
     structures = _read(settings, arguments.input, require_energy="missing-energy" not in kinds)
-    report = datacheck.check_structures(structures, settings.atomic_energies)
+    report = datacheck.check(structures, settings.atomic_energies)
     print(f"\nData check of {len(structures)} structures:")
     for line in report.lines():
         print(f"  {line}")
@@ -210,7 +210,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "energy_mean": per_atom.mean(),
         "energy_min": per_atom.min(),
         "energy_max": per_atom.max(),
-        "check": report.as_dict(),
+        "check": report.to_dict(),
     }
 
 

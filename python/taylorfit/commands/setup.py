@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
-from ..data.check import check_structures
+from ..data.check import check
 from ..data.propose import Choice, choose, propose_setups
 from ..data.survey import COINCIDING, REACH, AtomicEnergyFit, Survey, fit_atomic_energies, survey
 from ..errors import InputError
@@ -133,7 +133,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _print_check(structures: list[Structure], energies: dict[str, float]) -> None:
     print("\nData check")
-    for line in check_structures(structures, energies).lines():
+    for line in check(structures, energies).lines():
         print(f"  {line}")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from ..analysis.measures import robust_deviation
-from ..errors import InputError
+from ..errors import DataWarning, InputError
+from ..formats.structures.in_memory import Structures, as_structures
 from ..model.structure import Structure
 from ..taylor.selection import STATIONARY_FORCE
 from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
@@ -68,10 +70,16 @@ class Finding:
         """Whether it is worth knowing, but no sign of an error."""
         return self.kind in NOTES
 
+    def __str__(self) -> str:
+        if not self.names:
+            return self.message
+        shown = ", ".join(self.names[:_SHOWN]) + (", ..." if len(self.names) > _SHOWN else "")
+        return f"{self.message} ({len(self.names)} {'structure' if len(self.names) == 1 else 'structures'}: {shown})"
+
 
 @dataclass(frozen=True)
-class DataReport:
-    """Result of `check_structures`."""
+class DataCheck:
+    """What a data check found; as text by `str`."""
 
     n_structures: int
     n_with_forces: int
@@ -90,6 +98,9 @@ class DataReport:
         """Return the indices of the structures with findings of one kind."""
         return tuple(sorted({s for finding in self.findings if finding.kind == kind for s in finding.structures}))
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
     def lines(self) -> list[str]:
         """Return the report as text: what was compared, then one line per finding."""
         lines = []
@@ -102,32 +113,35 @@ class DataReport:
                 )
         if not lines:
             lines.append("energies against forces: no frames near enough to compare")
-        for finding in self.findings:
-            shown = ", ".join(finding.names[:_SHOWN]) + (", ..." if len(finding.names) > _SHOWN else "")
-            noun = "structure" if len(finding.names) == 1 else "structures"
-            lines.append(
-                f"{'note' if finding.is_note else 'warning'}: {finding.message}"
-                + (f" ({len(finding.names)} {noun}: {shown})" if finding.names else "")
-            )
+        lines += [f"{'note' if finding.is_note else 'warning'}: {finding}" for finding in self.findings]
         return lines
 
-    def as_dict(self) -> dict[str, object]:
+    def warn(self) -> None:
+        """Raise a `DataWarning` for each finding that is a sign of an error."""
+        for finding in self.findings:
+            if not finding.is_note:
+                warnings.warn(str(finding), DataWarning, stacklevel=3)
+
+    def to_dict(self) -> dict[str, object]:
         """Return the report in types that JSON knows."""
         return asdict(self)
 
 
-def check_structures(
-    structures: Sequence[Structure],
+def check(
+    structures: Structures,
     atomic_energies: Mapping[str, float] | None = None,
     *,
     min_distances: Mapping[tuple[str, str], float] | None = None,
-) -> DataReport:
+) -> DataCheck:
     """Look for what is usually wrong with reference data; the cost grows linearly with the data.
+
+    Energies are compared with the work of the forces between near frames (units, signs), and structures with each
+    other: see `KINDS`.
 
     Parameters
     ----------
     structures
-        The data set, in the order of the files (consecutive frames are compared).
+        The data set, of taylorfit or ASE, in the order of the files (consecutive frames are compared).
     atomic_energies
         Energy of the isolated atom of each species, eV; None or all zero if there are none.
     min_distances
@@ -136,9 +150,25 @@ def check_structures(
 
     Returns
     -------
-    DataReport
+    DataCheck
         Findings; nothing is dropped or changed.
+
+    Raises
+    ------
+    InputError
+        for anything else than structures.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from taylorfit import Structure, check
+    >>> dimers = [Structure(("H", "H"), np.diag([0.0, r, 0.0])[:2], energy=-6.7) for r in (0.7, 0.7, 0.8)]
+    >>> print(check(dimers))
+    energies against forces: no frames near enough to compare
+    note: no forces (3 structures: structure 1, structure 2, structure 3)
+    warning: same atoms, cell and positions as an earlier structure (1 structure: structure 2)
     """
+    structures = as_structures(structures, named=False)
     found: list[Finding] = []
 
     def report(kind: str, indices: Collection[int] | np.ndarray, detail: str = "") -> None:
@@ -149,11 +179,11 @@ def check_structures(
 
     pairs = find_frame_pairs(structures)
     units = check_units(structures, pairs)
-    for problem in dict.fromkeys(check.problem for check in units if check.problem):
+    for problem in dict.fromkeys(unit.problem for unit in units if unit.problem):
         shown = [
-            f"{check.formula}: slope {check.slope:.4g} instead of 1, correlation {check.correlation:.3f}"
-            for check in units
-            if check.problem == problem
+            f"{unit.formula}: slope {unit.slope:.4g} instead of 1, correlation {unit.correlation:.3f}"
+            for unit in units
+            if unit.problem == problem
         ]
         found.append(Finding("units", f"{KINDS['units']}: {problem} ({'; '.join(shown)})"))
     largest, typical, net = _force_sizes(structures)
@@ -184,7 +214,7 @@ def check_structures(
     report("net-force", np.flatnonzero(net > _NET_FORCE), f", up to {net_force or 0.0:.3g}")
     n_near = int(((pairs.largest < 1.0) & np.isfinite(pairs.work)).sum())
     n_forces = sum(s.forces is not None for s in structures)
-    return DataReport(len(structures), n_forces, n_near, tuple(units), shortest, net_force, tuple(found))
+    return DataCheck(len(structures), n_forces, n_near, tuple(units), shortest, net_force, tuple(found))
 
 
 def droppable(kinds: Collection[str]) -> list[str]:
@@ -203,7 +233,7 @@ def droppable(kinds: Collection[str]) -> list[str]:
     return list(kinds)
 
 
-def drop(structures: Sequence[Structure], report: DataReport, kinds: Collection[str]) -> list[Structure]:
+def drop(structures: Sequence[Structure], report: DataCheck, kinds: Collection[str]) -> list[Structure]:
     """Return the structures without those that have a finding of one of `kinds`.
 
     Of structures that are (nearly) the same, the first one stays.

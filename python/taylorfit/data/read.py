@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from ..errors import InputError
 from ..formats.structures.files import expand_patterns, read_structures, split_selection
 from ..model.structure import Structure
-from .check import check_structures
+from .check import check
 from .check import drop as dropped
 
 
@@ -69,7 +69,7 @@ def read(
     ]
     if drop:
         kinds = [drop] if isinstance(drop, str) else drop
-        structures = dropped(structures, check_structures(structures), kinds)
+        structures = dropped(structures, check(structures), kinds)
     if not structures:
         raise InputError("no structures are left", expected="at least one structure")
     return structures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -16,32 +16,30 @@ from .ase_frames import COHESIVE_KEY, structure_from_atoms
 if TYPE_CHECKING:
     from ase import Atoms
 
-    Structures = Structure | Atoms | Iterable[Structure | Atoms]
-    """What every verb takes: structures of taylorfit or ASE, alone or in lists."""
-
+Structures: TypeAlias = "Structure | Atoms | Iterable[Structure | Atoms]"
+"""What every verb takes: structures of taylorfit or ASE, alone or in lists."""
 NAME_KEY = "name"
 """Key of `Atoms.info` for the name of a structure."""
 
 
-def as_structures(structures: Structures) -> list[Structure]:
-    """Return structures of taylorfit or ASE, alone or in a list, as a list of structures with names.
+def as_structures(structures: Structures, *, named: bool = True) -> list[Structure]:
+    """Return structures of taylorfit or ASE, alone or in a list, as a list of our own.
 
-    One without a name is called by its formula and a hash of its atoms, so that it has the same name whenever it comes.
+    With `named`, one without a name is called by its formula and a hash of its atoms, so that it has the same name
+    whenever it comes.
 
     Raises
     ------
     FormatError
         for `Atoms` without atoms, with values that are not finite, or periodic along dependent vectors.
     InputError
-        for anything else than structures, and for none at all.
+        for anything else than structures.
     """
     is_one = isinstance(structures, Structure) or _is_atoms(structures)
     if not (is_one or isinstance(structures, Iterable)) or isinstance(structures, (str, bytes)):
         raise _no_structure(structures)
     found = [_one(given) for given in ([structures] if is_one else structures)]  # type: ignore[union-attr,arg-type]
-    if not found:
-        raise InputError("no structures", expected="at least one")
-    return found
+    return [_named(structure) for structure in found] if named else found
 
 
 def structure_from_ase(atoms: Atoms, name: str = "") -> Structure:
@@ -76,11 +74,13 @@ def structure_to_ase(structure: Structure) -> Atoms:
 
 def _one(given: object) -> Structure:
     if isinstance(given, Structure):
-        structure = given
-    elif _is_atoms(given):
-        structure = structure_from_ase(given)  # type: ignore[arg-type]
-    else:
-        raise _no_structure(given)
+        return given
+    if _is_atoms(given):
+        return structure_from_ase(given)  # type: ignore[arg-type]
+    raise _no_structure(given)
+
+
+def _named(structure: Structure) -> Structure:
     if structure.name:
         return structure
     formula = "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in sorted(Counter(structure.symbols).items()))

@@ -1,0 +1,89 @@
+"""Keeping structures back for validation: at random, or by a hash that does not change when data are added."""
+
+from __future__ import annotations
+
+import hashlib
+from math import ceil
+
+import numpy as np
+
+from ..errors import InputError
+from ..formats.structures.in_memory import Structures, as_structures
+from ..model.structure import Structure
+from ..taylor.provenance import parse_copy_name
+
+RULES = ("seed", "hash")
+_STREAM = 9  # of the seed; the displacement strategies have 1 to 7, Hutchinson's estimator 8
+
+
+def split(
+    structures: Structures, fraction: float = 0.1, *, seed: int = 1, by: str = "seed"
+) -> tuple[list[Structure], list[Structure]]:
+    """Split structures into those to train on and those to keep back.
+
+    Structures of one name stay together, and so do Taylor copies and the structure they are made from (see
+    `displace`), wherever they stand in the list.
+
+    Parameters
+    ----------
+    structures
+        Of taylorfit or ASE.
+    fraction
+        Share of the structures (copies not counted) to keep back.
+    seed
+        Another seed gives another split.
+    by
+        `seed`: drawn at random, ⌊fraction · n⌋ of them, so that another number of structures gives another split.
+        `hash`: a hash of species, positions and cell decides for each structure by itself.  It stays on its side when
+        data are added or sorted in another way; the share is only about `fraction`.
+
+    Returns
+    -------
+    tuple
+        The structures to train on and the ones kept back, each in the order of `structures`.
+
+    Raises
+    ------
+    InputError
+        if an argument is out of range, or nothing is left to train on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from taylorfit import Structure, split
+    >>> dimers = [Structure(("H", "H"), np.diag([0.0, 0.7 + 0.1 * k, 0.0])[:2]) for k in range(20)]
+    >>> train, held_out = split(dimers, 0.2)
+    >>> len(train), len(held_out)
+    (16, 4)
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise InputError("fraction cannot be used", value=fraction, expected="0 ≤ fraction < 1")
+    if seed < 0:
+        raise InputError("seed is negative", value=seed, expected="0 or more")
+    if by not in RULES:
+        raise InputError("unknown rule for a split", value=by, expected=" or ".join(RULES))
+    found = as_structures(structures)
+    origins = [copy.parent if (copy := parse_copy_name(s.name)) is not None else s.name for s in found]
+    parents = {structure.name: structure for structure in found if parse_copy_name(structure.name) is None}
+    # Copies without their parent stay together, too
+    names = list(parents) + [name for name in dict.fromkeys(origins) if name not in parents]
+    if by == "hash":
+        kept_back = {name for name in names if _place(parents.get(name), name, seed) < fraction}
+    else:
+        # The tiny subtraction keeps rounding from turning 0.9·60 = 54.000…01 into 55
+        n_train = ceil((1.0 - fraction) * len(names) - 1e-9)
+        drawn = np.random.default_rng([seed, _STREAM]).choice(len(names), len(names) - n_train, replace=False)
+        kept_back = {names[k] for k in drawn}
+    if len(kept_back) == len(names):
+        raise InputError("no structures to train on", value=len(names), expected="at least one")
+    sides: tuple[list[Structure], list[Structure]] = ([], [])
+    for structure, origin in zip(found, origins):
+        sides[origin in kept_back].append(structure)
+    return sides
+
+
+def _place(structure: Structure | None, name: str, seed: int) -> float:
+    """A number in [0, 1) that belongs to a structure, or to a name where there is none."""
+    content = name if structure is None else structure.content_hash()
+    digest = hashlib.sha256(f"{seed} {content}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:6], "big") / 256.0**6
