@@ -40,5 +40,5 @@ def potential_curve(files: Sequence[str], label: str, r: np.ndarray) -> DimerCur
         label,
         r,
         np.array([e.energy for e in evaluations]) - 2.0 * atomic_energy,
-        np.array([e.forces[1, 0] for e in evaluations]),
+        np.array([e.known_forces[1, 0] for e in evaluations]),
     )

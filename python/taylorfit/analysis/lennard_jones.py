@@ -64,5 +64,5 @@ class LennardJones:
             shift = np.zeros((2, 2, 3))
             shift[:, 1, 0] = -delta, delta
             distances += [r - delta, r + delta]
-            energies += list(taylor_energies(parent.energy, parent.forces, shift))
+            energies += list(taylor_energies(float(self.energy(r)), parent.known_forces, shift))
         return np.array(distances), np.array(energies)

@@ -16,8 +16,9 @@ from ..formats.scan_table import Row, number
 from ..formats.structures.files import expand_patterns, read_structures, split_selection
 from ..settings.blocks import quote
 from ..settings.committee import Committee
+from ..settings.displacements import TaylorOptions
 from ..settings.forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WITH_VIRIAL, ForceMode, format_forces, read_forces
-from ..settings.generate import GenerateInput, TaylorOptions
+from ..settings.generate import GenerateInput
 from ..settings.keyword_file import Document, FileEntry, Located, build
 from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
 from ..settings.train import NetworkSpec, TrainInput
@@ -61,7 +62,7 @@ class Point:
     @property
     def mode(self) -> str:
         """Mode of FORCES."""
-        return self.settings.forces.mode
+        return self.settings.forces.mode or "energy"
 
     @property
     def beta(self) -> float | None:
@@ -153,12 +154,12 @@ def _point(
         raise InputError(f"mode={mode} needs Taylor copies", file=scan.generate, expected="a block DERIVATIVES")
     used = {name: located for name, located in chosen.items() if name in OWN_AXES or matters(name, mode)}
 
-    derivatives = None
-    if mode in WITH_COPIES:
+    derivatives: TaylorOptions | None = None
+    if base is not None and mode in WITH_COPIES:
         changed = {DERIVATIVES_AXES[name].field: located for name, located in used.items() if name in DERIVATIVES_AXES}
         derivatives = build(partial(replace, base, outfile=None), changed, file)
     options = train.forces
-    if mode == "centred" and derivatives.strategy != "strain":
+    if mode == "centred" and derivatives is not None and derivatives.strategy != "strain":
         # The virial is in strained copies; of other copies it says nothing
         options = replace(options, virial=0.0)
         used.pop("virial", None)

@@ -196,6 +196,12 @@ class Evaluation:
         """Total energy, eV."""
         return float(self.atomic_energies.sum())
 
+    @property
+    def known_forces(self) -> np.ndarray:
+        """`forces`, where they were asked for."""
+        assert self.forces is not None
+        return self.forces
+
 
 def evaluate(
     structures: Sequence[Structure],

@@ -311,4 +311,4 @@ def _hessians(
         if not path.exists():
             raise InputError("no such file or folder", value=options.hessian, expected="hessian= of Hessians in eV/Å²")
         return StoredHessians(path, structures, needed)
-    return FiniteDifferenceHessians(load_potential(options.potential, structures), structures, threads)
+    return FiniteDifferenceHessians(load_potential(options.potential or (), structures), structures, threads)

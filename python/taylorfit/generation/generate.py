@@ -132,7 +132,7 @@ def write_training_sets(
                 values[1:],
             )
             n_copies += len(copies.names)
-            if outputs.xsf_copies is not None:
+            if outputs.xsf_copies is not None and source is not None:
                 outputs.xsf_copies.write(structure, copies, source.description)
         advance(n_structures)
     return GenerationCounts(n_structures, n_copies, n_atoms)

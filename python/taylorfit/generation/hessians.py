@@ -95,7 +95,7 @@ def _moved(structure: Structure, step: np.ndarray) -> Structure:
 
 
 def _forces(structures: Sequence[Structure], potential: Potential, threads: int) -> list[np.ndarray]:
-    return [e.forces for e in potential.evaluate(structures, threads=threads)]
+    return [e.known_forces for e in potential.evaluate(structures, threads=threads)]
 
 
 def load_potential(paths: Sequence[str | PathLike[str]], structures: Sequence[Structure]) -> Potential:

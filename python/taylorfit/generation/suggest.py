@@ -156,6 +156,7 @@ def _alternatives(
     ):
         deltas, reasons = choose_deltas(structures, planned, curvature, shortest, ratio, left)
         expected = forecast(structures, planned(deltas), curvature.constants)
+        assert expected is not None  # some structures can move, and those get copies
         found.append(Alternative(title, left, deltas, expected, tuple(reasons)))
     return tuple(found)
 

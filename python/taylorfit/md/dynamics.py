@@ -78,7 +78,7 @@ def new_walk(label: str, start: int, atoms: Atoms, settings: MdInput) -> Walk:
     mass = atoms.get_masses()[:, None]
     momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(mass * units.kB * settings.temperature)
     atoms.set_momenta(momenta - mass / mass.sum() * momenta.sum(axis=0))
-    return Walk(label, start, seed, atoms, rng.bit_generator.state, -settings.equilibration)
+    return Walk(label, start, seed, atoms, dict(rng.bit_generator.state), -settings.equilibration)
 
 
 def starting_atoms(structures: Sequence[Structure], repeat: tuple[int, int, int]) -> list[Atoms]:

@@ -138,11 +138,12 @@ def distributions(walks: Sequence[Walk], settings: MdInput) -> dict[str, Any] | 
     """
     if settings.rdf is None or not any(walk.n_samples for walk in walks):
         return None
-    r, result = None, {}
+    r = np.zeros(0)
+    result: dict[str, list[dict[str, Any]]] = {}
     for label in dict.fromkeys(walk.label for walk in walks):
         own = []
         for walk in walks:
-            if walk.label == label and walk.n_samples:
+            if walk.label == label and walk.histogram is not None:
                 r, g = radial_distribution(
                     walk.histogram,
                     walk.n_samples,

@@ -62,7 +62,7 @@ def _cut_text(path: str, step: int) -> None:
             if comment.endswith(b"\n") and not (head.strip().isdigit() and found):
                 raise InputError("is not a trajectory of md", file=path, expected="frames with their steps")
             whole = comment.endswith(b"\n") and all(stream.readline().endswith(b"\n") for _ in range(int(head)))
-            if not whole or int(found.group(1)) > step:
+            if not whole or found is None or int(found[1]) > step:
                 stream.truncate(start)
                 return
 

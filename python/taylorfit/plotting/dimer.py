@@ -54,7 +54,7 @@ def figure(
         below.plot(curve.r, curve.force, **line_style(index))
     depth = exact.epsilon
     above.set_ylim(-1.35 * depth, 0.6 * depth)
-    slopes = exact.force(at[at >= exact.r0])
+    slopes = np.asarray(exact.force(at[at >= exact.r0]))
     below.set_ylim(1.9 * slopes.min(), -1.9 * slopes.min())
     above.set_xlim(r[0], r[-1])
     above.set_ylabel("energy (eV)")

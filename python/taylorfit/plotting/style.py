@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -24,6 +24,9 @@ from matplotlib.ticker import FuncFormatter
 from ..errors import InputError
 from ..tools.atomic_write import atomic_write
 
+if TYPE_CHECKING:  # since matplotlib 3.8
+    from matplotlib.typing import LineStyleType
+
 COLUMN, PAGE = 3.39, 7.0
 """Width of a column (86 mm) and of a page (178 mm) of a journal, inch."""
 
@@ -33,7 +36,7 @@ BLACK, GREY = "#000000", "#777777"
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008), without yellow, which is too pale for lines on paper."""
-DASHES = (
+DASHES: tuple[LineStyleType, ...] = (
     "-",
     (0, (5, 1.5)),
     (0, (4, 1.5, 1, 1.5)),
@@ -48,7 +51,7 @@ MAP_COLOURS = "viridis"
 
 SUFFIXES = (".png", ".pdf")
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 8,
     "axes.labelsize": 8,

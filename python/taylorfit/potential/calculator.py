@@ -176,6 +176,7 @@ class Calculator(AseCalculator):
             with ``on_extrapolation="stop"``.
         """
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None  # ASE has copied `atoms` there
         self.results = {}
         structure = self._structure(self.atoms)
         policy = self.guard.policy
@@ -224,6 +225,7 @@ class Calculator(AseCalculator):
         """What is unlike the training data, the furthest first; of a committee's groups the furthest one."""
         found = []
         for tables, species, evaluation in zip(self._groups, self._species, evaluations):
+            assert evaluation.excess is not None and evaluation.component is not None
             departure = find_extrapolation(
                 structure,
                 tables.descriptors.setups,

@@ -262,14 +262,9 @@ def _read(files: Files) -> tuple[tuple[SpeciesPotential, ...], tuple[str, ...]]:
             expected="files *.nn, one per species",
         )
     parts = tuple(read_potential_file(path) for path in paths)
-    for symbol, part in zip(files, parts) if isinstance(files, Mapping) else ():
+    for symbol, path, part in zip(files, paths, parts) if isinstance(files, Mapping) else ():
         if part.species != symbol:
-            raise InputError(
-                "holds the potential of another species",
-                file=fspath(files[symbol]),
-                value=part.species,
-                expected=symbol,
-            )
+            raise InputError("holds the potential of another species", file=path, value=part.species, expected=symbol)
     return parts, tuple(paths)
 
 

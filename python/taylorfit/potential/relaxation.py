@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -42,15 +42,21 @@ def relax(structure: Structure, potential: Potential, options: RelaxOptions, thr
     class Engine(Calculator):
         """The potential as ASE wants it."""
 
-        implemented_properties: ClassVar = ["energy", "forces"]
+        implemented_properties = ["energy", "forces"]  # noqa: RUF012 - as in the base class
 
-        def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
+        def calculate(
+            self,
+            atoms: Atoms | None = None,
+            properties: Sequence[str] = ("energy",),
+            system_changes: Sequence[str] = all_changes,
+        ) -> None:
             super().calculate(atoms, properties, system_changes)
+            assert atoms is not None
             moved = replace(
                 structure, positions=atoms.positions, energy=None, forces=None, stress=None, cohesive_energy=None
             )
             self.last = potential.evaluate([moved], threads=threads)[0]
-            self.results = {"energy": self.last.energy, "forces": self.last.forces.copy()}
+            self.results = {"energy": self.last.energy, "forces": self.last.known_forces.copy()}
 
     # Species are numbers to ASE: it need not know the symbols, and masses play no part
     atoms = Atoms(

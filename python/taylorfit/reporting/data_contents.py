@@ -64,7 +64,7 @@ def describe_trainset(t: TrainingSet) -> Description:
     )
     units = {STRAIN: ""}
     lines += [
-        f"  {s['copies']} copies {s['strategy']}, up to {s['delta']:g}{units.get(s['strategy'], ' Å')}"
+        f"  {s['copies']} copies {s['strategy']}, up to {s['delta']:g}{units.get(str(s['strategy']), ' Å')}"
         for s in strategies
     ]
     n = t.n_atoms

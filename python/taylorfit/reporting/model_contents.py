@@ -285,7 +285,8 @@ def describe_input(settings: Any) -> Description:
 def _as_data(value: Any) -> Any:
     """Dataclasses as dicts; the name of a method is a class variable, which asdict leaves out."""
     if dataclasses.is_dataclass(value):
-        own = {"name": value.name} if isinstance(getattr(value, "name", None), str) else {}
+        name = getattr(value, "name", None)
+        own = {"name": name} if isinstance(name, str) else {}
         return {**own, **{field.name: _as_data(getattr(value, field.name)) for field in dataclasses.fields(value)}}
     if isinstance(value, (list, tuple)):
         return [_as_data(part) for part in value]

@@ -101,7 +101,7 @@ def _setting_facts(training: TrainReport) -> dict[str, Any]:
     return {
         "mode of the forces": data.get("mode"),
         **(others or {"keywords": None}),
-        "best epoch": CRITERIA.get(data.get("criterion")),
+        "best epoch": CRITERIA.get(data.get("criterion", "")),
         "ended": data.get("status"),
         "epochs": len(training.epoch),
         "time": None if seconds is None else duration(seconds),

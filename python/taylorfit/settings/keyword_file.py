@@ -214,7 +214,7 @@ def read_keyword_file(path: str | PathLike[str], table: Mapping[str, Keyword], c
     return build(cls, found, file)
 
 
-def build(cls: type[T], values: Mapping[str, Located], file: str, line: int | None = None) -> T:
+def build(cls: Callable[..., T], values: Mapping[str, Located], file: str, line: int | None = None) -> T:
     """Construct `cls`, giving errors of its validation the place where the value stands.
 
     Raises

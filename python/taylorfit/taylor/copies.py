@@ -40,8 +40,9 @@ class Copies:
 class CopySource(Protocol):
     """Where copies come from, structure by structure."""
 
-    description: str
-    """How the energies are expanded, in a few words."""
+    @property
+    def description(self) -> str:
+        """How the energies are expanded, in a few words."""
 
     @property
     def n_copies(self) -> np.ndarray:

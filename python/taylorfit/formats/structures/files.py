@@ -19,7 +19,7 @@ from ...model.structure import Structure
 from ...tools.plain_text import read_bytes
 from .xsf import line_of_symbol, parse_xsf
 
-Entry = str | tuple[str, int]
+Entry = str | tuple[str, int | None]
 """A path or pattern, alone or with the number of the line it stands in."""
 
 _INTEGER = "-?[0-9]{1,9}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -35,10 +35,12 @@ def as_structures(structures: Structures, *, named: bool = True) -> list[Structu
     InputError
         for anything else than structures.
     """
-    is_one = isinstance(structures, Structure) or _is_atoms(structures)
-    if not (is_one or isinstance(structures, Iterable)) or isinstance(structures, (str, bytes)):
+    if isinstance(structures, Structure) or _is_atoms(structures):
+        found = [_one(structures)]
+    elif isinstance(structures, Iterable) and not isinstance(structures, (str, bytes)):
+        found = [_one(given) for given in structures]
+    else:
         raise _no_structure(structures)
-    found = [_one(given) for given in ([structures] if is_one else structures)]  # type: ignore[union-attr,arg-type]
     return [_named(structure) for structure in found] if named else found
 
 
@@ -76,7 +78,7 @@ def _one(given: object) -> Structure:
     if isinstance(given, Structure):
         return given
     if _is_atoms(given):
-        return structure_from_ase(given)  # type: ignore[arg-type]
+        return structure_from_ase(given)
     raise _no_structure(given)
 
 
@@ -87,7 +89,7 @@ def _named(structure: Structure) -> Structure:
     return replace(structure, name=f"{formula}-{structure.content_hash()[:12]}")
 
 
-def _is_atoms(given: object) -> bool:
+def _is_atoms(given: object) -> TypeGuard[Atoms]:
     # Without importing ASE: an object of its class cannot exist before that
     return hasattr(given, "get_chemical_symbols") and hasattr(given, "info")
 
