@@ -21,11 +21,13 @@ from cli_support import contents, make_toy, report, run, start, succeed, taylor,
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.model.network import Network
+from taylorfit.reporting.committee_log import table_lines
 from taylorfit.settings.train import NetworkSpec
 from taylorfit.tools import progress
 from taylorfit.training.checkpoint import load_checkpoint
-from taylorfit.training.committee import member_errors, summary, table_lines
-from taylorfit.training.networks import potentials_from, write_potentials
+from taylorfit.training.committee import MemberErrors, summary
+from taylorfit.training.networks import potentials_from
+from taylorfit.training.outputs import write_potentials
 from taylorfit.training.pack import Scaling
 
 SETTINGS = {"testpercent": 25, "taylorset": "copies.train", "validation": "xsf/0*.xsf", "validationevery": 7}
@@ -185,37 +187,40 @@ def test_the_table_has_units_and_the_numbers_of_the_report(trained: Trained) -> 
         assert "|-----TRAIN" in log and "best epoch" in log
 
 
-def member(k: int, test: float | None, force: float | None = None) -> dict[str, Any]:
-    """The report of a training of one epoch, as far as a committee needs it."""
-    epoch = {"epoch": 0, "train_rmse": 0.01 * k, "test_rmse": test, "test_force_rmse": None}
-    return {
-        "epochs": [epoch],
-        "best_epoch": 0,
-        "best_value": (0.01 * k if test is None else test) ** 2,
-        "seconds": 1.0,
-        "validation": None
-        if force is None
-        else {"energy_rmse": 0.001, "force_mae": force, "force_rmse": 0.2, "force_error_norm_mean": 0.3},
-    }
+def member(k: int, test: float | None, best_value: float | None = None) -> MemberErrors:
+    """A member of one epoch without validation structures."""
+    return MemberErrors(
+        epochs=0,
+        best_epoch=0,
+        best_value=(0.01 * k if test is None else test) ** 2 if best_value is None else best_value,
+        train_rmse=0.01 * k,
+        test_rmse=test,
+        test_force_rmse=None,
+        energy_rmse=None,
+        force_mae=None,
+        force_rmse=None,
+        force_error_norm_mean=None,
+        seconds=1.0,
+    )
 
 
 def test_best_median_and_spread_by_hand() -> None:
-    errors = {k: member_errors(member(k, test)) for k, test in ((1, 0.004), (2, 0.002), (5, 0.009))}
+    errors = {k: member(k, test) for k, test in ((1, 0.004), (2, 0.002), (5, 0.009))}
     found = summary(errors)
-    assert found["best_member"] == 2 and found["best"] == errors[2]
-    assert found["median"]["test_rmse"] == 0.004
-    assert found["spread"]["test_rmse"] == pytest.approx(np.sqrt((1 + 9 + 16) / 2) * 1e-3)
-    assert found["median"]["force_mae"] is None and found["spread"]["force_mae"] is None
+    assert found.best_member == 2 and found.best == errors[2]
+    assert found.median.test_rmse == 0.004
+    assert found.spread.test_rmse == pytest.approx(np.sqrt((1 + 9 + 16) / 2) * 1e-3)
+    assert found.median.force_mae is None and found.spread.force_mae is None
     assert "force" not in "".join(table_lines(errors, found))
 
 
 def test_without_test_structures_the_training_error_decides_and_a_broken_member_never_wins() -> None:
-    errors = {k: member_errors(member(k, None)) for k in (3, 2)}
-    assert summary(errors)["best_member"] == 2
-    errors[2]["best_value"] = float("nan")
-    assert summary(errors)["best_member"] == 3
-    single = summary({1: member_errors(member(1, 0.1))})
-    assert single["spread"]["test_rmse"] is None and table_lines({1: single["best"]}, single)
+    errors = {k: member(k, None) for k in (3, 2)}
+    assert summary(errors).best_member == 2
+    errors[2] = member(2, None, best_value=float("nan"))
+    assert summary(errors).best_member == 3
+    single = summary({1: member(1, 0.1)})
+    assert single.spread.test_rmse is None and table_lines({1: single.best}, single)
 
 
 # --- stopped and resumed -----------------------------------------------------------------------

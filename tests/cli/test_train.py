@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from cli_support import contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train, train_in
-from taylorfit.commands import train as train_command
 from taylorfit.errors import InputError
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.scaling import standardisation
+from taylorfit.reporting.training_log import EpochTable
 from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.training import prepare as problem
 from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
@@ -355,7 +355,7 @@ def test_a_run_killed_between_checkpoints_is_resumed_from_the_last_one(
         path.unlink()
     (toy / "train.checkpoint.npz").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(train_command, "_epoch_line", _power_cut_at(25))
+        patch.setattr(EpochTable, "line", _power_cut_at(25))
         with pytest.raises(SystemError):
             train(toy, "--fresh", iterations=40, checkpoint=10, verbosity="high", **SETTINGS)
     assert not (toy / "Ar.nn").exists()
@@ -364,7 +364,7 @@ def test_a_run_killed_between_checkpoints_is_resumed_from_the_last_one(
 
 
 def _power_cut_at(epoch: int) -> Any:
-    def line(found: Any, *others: Any) -> str:
+    def line(table: EpochTable, found: Any) -> str:
         if found.epoch == epoch:
             raise SystemError("power cut")
         return ""

@@ -18,6 +18,7 @@ from taylorfit.model.network import Network
 from taylorfit.model.trainset import TrainingSet
 from taylorfit.settings.methods import SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod
 from taylorfit.taylor.provenance import copy_name
+from taylorfit.tools.interrupts import deferred_interrupt
 from taylorfit.training.loop import Training
 from taylorfit.training.losses import CentredTaylorLoss, EnergyLoss
 from taylorfit.training.optimisers import make_optimiser, method_notes, sampling_of
@@ -419,8 +420,8 @@ def test_ctrl_c_leaves_the_last_complete_epoch(method: Method) -> None:
     list(training.run(1))
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        list(training.run(10**7))
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as interrupt:
+        list(training.run(10**7, interrupt=interrupt))
     timer.join()
     n = len(training.state.history) + 1
     assert list(training.run(n))[-1].epoch == n

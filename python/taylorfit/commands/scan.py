@@ -7,7 +7,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,22 @@ from ..formats.scan_table import (
 )
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_structures
+from ..reporting.training_log import TrainingLog
 from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
 from ..settings.keyword_file import FileEntry
 from ..settings.scan import ScanInput, describe_keywords, read_scan_input
 from ..settings.train import TrainInput, read_train_input, write_train_input
 from ..tools.atomic_write import check_writable
-from ..tools.interrupts import INTERRUPTED
+from ..tools.interrupts import INTERRUPTED, stop_requested
 from ..tools.parallel import Job, Outcome, logged, run_jobs
-from ..tools.progress import duration, progress_of_jobs, told_progress
+from ..tools.progress import Tell, duration, progress_of_jobs, tell_progress
 from ..training.checkpoint import checkpoint_path
-from ..training.committee import best_epoch_of
+from ..training.fit import Fit
+from ..training.outputs import Outputs
 from ..training.prepare import prepare
-from . import generate, train
+from ..training.run import train_problem
+from . import generate
+from .train import read_with_leftovers, report_of
 
 DESCRIPTION = f"""\
 Train with all combinations of the settings named below SCAN, and write their errors on the
@@ -300,7 +305,9 @@ def _generate(sets: Sequence[SetTask], threads: int) -> tuple[dict[str, str], bo
                 failed[outcome.name] = outcome.error
                 print(f"taylorfit: training set {outcome.name}: {outcome.error}", file=sys.stderr, flush=True)
 
-        _, interrupted = run_jobs([Job(one.key, make_set, (one,)) for one in sets], threads, ended=ended)
+        _, interrupted = run_jobs(
+            [Job(one.key, make_set, (one,)) for one in sets], threads, ended=ended, stop=stop_requested
+        )
     return failed, interrupted
 
 
@@ -363,23 +370,31 @@ def _train(
                 print(f"{outcome.name} of {len(tasks)}: {task.name}: {_in_words(table[-1])}", flush=True)
 
         jobs = [Job(name, train_point, (task,)) for name, task in by_name.items()]
-        _, interrupted = run_jobs(jobs, threads, told=lambda name, told: bars.update(name, *told), ended=ended)
+
+        def told(name: str, message: tuple[int, str]) -> None:
+            bars.update(name, *message)
+
+        _, interrupted = run_jobs(jobs, threads, told=told, ended=ended, stop=stop_requested)
     return failed, interrupted
 
 
-def train_point(task: PointTask, *, threads: int, tell: Callable[[Any], None]) -> Row | None:
+def train_point(task: PointTask, *, threads: int, tell: Tell) -> Row | None:
     """Train, in a process of its own; return the cells of the result, None if it is not final."""
     folder, checkpoint = task.folder, _checkpoint(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
     resume = checkpoint.exists()
-    with logged(folder / "train.log", append=resume):
-        input_file = str(folder / "train.in")
-        write_train_input(input_file, _settings(task))
-        settings = read_train_input(input_file)
-        problem = prepare(settings, input_file, threads, fresh=True, resume=resume)
-        report = train.fit(problem, checkpoint, problem.identity(), resume, lambda *_, **options: told_progress(tell))
-    write_report(folder / POINT_REPORT, "train", report)
-    return result_cells(report) if report["status"] in DONE else None
+    input_file = str(folder / "train.in")
+    write_train_input(input_file, _settings(task))
+    settings = read_train_input(input_file)
+    outputs = Outputs(settings.networks, folder, checkpoint if settings.checkpoint else None)
+    with open(folder / "train.log", "a" if resume else "w", encoding="utf-8") as stream:
+        log = TrainingLog(outputs, checkpoint if resume else None, stream, tell_progress(tell))
+        data = read_with_leftovers(settings, input_file, fresh=True, show=partial(print, file=stream))
+        problem = prepare(settings, data, threads, observer=log)
+        del data
+        fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=log)
+    write_report(folder / POINT_REPORT, "train", report_of(fit, outputs))
+    return result_cells(fit) if fit.status in DONE else None
 
 
 def _settings(task: PointTask) -> TrainInput:
@@ -389,19 +404,18 @@ def _settings(task: PointTask) -> TrainInput:
     return replace(settings, trainingset=task.of_set.settings.output, taylorset=task.of_set.copies, networks=networks)
 
 
-def result_cells(report: Mapping[str, Any]) -> Row:
-    """The cells of the table that come from the report of a training."""
-    last = report["epochs"][-1]
-    cells = {"epochs": number(last["epoch"]), "best_epoch": number(report["best_epoch"])}
-    for prefix, epoch, validation in (
-        ("", best_epoch_of(report), report["validation"]),
-        (LAST, last, report["validation_last"]),
-    ):
-        values = {**epoch, **(validation or {})}
+def result_cells(fit: Fit) -> Row:
+    """The cells of the table that come from a training."""
+    last = fit.history.row(-1)
+    cells = {"epochs": number(last.epoch), "best_epoch": number(fit.best_epoch)}
+    for prefix, epoch, errors in (("", fit.best, fit.errors), (LAST, last, fit.last_errors)):
+        values = {**asdict(epoch), **({} if errors is None else errors.as_dict())}
+        if not fit.counts.n_test:
+            values["test_rmse"] = None
         for name, (key, factor) in MEASURES.items():
             value = values.get(key)
             cells[prefix + name] = number(None if value is None else float(factor * value))
-    return cells | {"seconds": number(report["seconds"]), "seconds_per_epoch": number(report["seconds_per_epoch"])}
+    return cells | {"seconds": number(fit.seconds), "seconds_per_epoch": number(fit.seconds_per_epoch)}
 
 
 # --- summary -----------------------------------------------------------------------------------

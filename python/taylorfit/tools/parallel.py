@@ -19,7 +19,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from ..errors import TaylorfitError
-from .interrupts import deferred_interrupt, stop_requested
+from .interrupts import deferred_interrupt
 
 POLL = 0.1
 """Seconds between two looks for Ctrl-C while all processes work."""
@@ -71,11 +71,12 @@ def run_jobs(
     *,
     told: Callable[[str, Any], None] = lambda name, message: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Outcome], bool]:
     """Run all jobs, at most `threads` at a time; return their outcomes, and whether the user interrupted.
 
-    Ctrl-C interrupts the running jobs, waits for them, and starts no more; a second one kills them.  After a
-    file STOP has appeared no more are started either.  A job that fails leaves the others alone.
+    Ctrl-C interrupts the running jobs, waits for them, and starts no more; a second one kills them.  After
+    `stop` has been true no more are started either.  A job that fails leaves the others alone.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ def run_jobs(
         called with the name of a job and what it tells
     ended
         called with each outcome as it comes
+    stop
+        called before jobs are started
 
     Raises
     ------
@@ -101,7 +104,7 @@ def run_jobs(
     with deferred_interrupt() as interrupt:
         try:
             while waiting or busy():
-                if waiting and stop_requested():
+                if waiting and stop():
                     waiting.clear()
                 while waiting and free:
                     idle = next((worker for worker in workers if worker.job is None), None)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # rich is only imported where there is a terminal
     from rich.progress import Progress, TaskID
+
+Advance = Callable[..., None]
+"""Called with the number of steps done, and optionally a note."""
+Steps = Callable[..., AbstractContextManager[Advance]]
+"""Called like `progress`, for a part of the work that takes long."""
+
+Tell = Callable[[Any], None]
+"""Sends something to the starting process."""
 
 TELL_EVERY = 0.2
 """Seconds between two messages of a job about its progress."""
@@ -23,6 +31,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def no_steps(title: str, total: int, unit: str = "structures") -> AbstractContextManager[Advance]:
+    """In place of `progress`: show nothing."""
+    return nullcontext(lambda done, note="": None)
 
 
 @contextmanager
@@ -54,19 +67,23 @@ def progress_of_jobs(title: str, n_jobs: int, total: int, unit: str, quiet: bool
         yield JobsProgress(n_jobs, total, _Lines(title, n_jobs * total, unit).update)
 
 
-@contextmanager
-def told_progress(tell: Callable[[Any], None]) -> Iterator[Callable[..., None]]:
-    """In place of `progress`, in the process of a job: tell the starting process (steps done, note), not too often."""
-    last = 0.0
+def tell_progress(tell: Tell) -> Steps:
+    """In place of `progress`, in the process of a job: tell the starting process (epochs done, note), not too often."""
 
-    def update(done: int, note: str = "") -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= TELL_EVERY:
-            last = now
-            tell((done, note))
+    @contextmanager
+    def steps(title: str, total: int, unit: str = "structures", quiet: bool = False) -> Iterator[Advance]:
+        last = 0.0
 
-    yield update
+        def update(done: int, note: str = "") -> None:
+            nonlocal last
+            now = time.monotonic()
+            if unit == "epochs" and now - last >= TELL_EVERY:
+                last = now
+                tell((done, note))
+
+        yield update
+
+    return steps
 
 
 class JobsProgress:

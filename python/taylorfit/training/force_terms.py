@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.forces import ForceMode
-from ..tools.progress import progress
+from ..tools.progress import Steps, no_steps
 from .pack import Scaling
 from .reference_data import ReferenceData
 
@@ -55,6 +55,7 @@ def force_terms(
     seed: int = 1,
     threads: int = 0,
     derivatives: Iterable[StructureDerivatives] | None = None,
+    steps: Steps = no_steps,
 ) -> ForceData:
     """Build the terms of exact or directional training, or (other modes) for the errors of forces alone.
 
@@ -70,6 +71,8 @@ def force_terms(
         of the choice of structures (percent) and of the directions.
     derivatives
         of a `.train.forces` file, instead of computing them.
+    steps
+        around what takes long, as `Observer.steps`
 
     Returns
     -------
@@ -106,11 +109,13 @@ def force_terms(
         known &= known_here
         weight = [w * known[a:b] for w, a, b in zip(weight, map_.first_atom, map_.first_atom[1:])]
     elif options.mode != "directional":
-        with progress("force map", n) as update:
+        with steps("force map", n) as update:
             map_ = force_map(structures, tables, threads, update)
     directions = _Directions(n)
     if options.mode == "directional":
-        _add_random_directions(directions, ordered, weight, tables, scaling, factor, options.directions, seed, threads)
+        _add_random_directions(
+            directions, ordered, weight, tables, scaling, factor, options.directions, seed, threads, steps
+        )
     if options.virial > 0:
         _add_strains(
             directions,
@@ -123,6 +128,7 @@ def force_terms(
             total,
             threads,
             reference.source,
+            steps,
         )
     terms = ForceTerms(
         n,
@@ -224,10 +230,11 @@ def _add_random_directions(
     n_directions: int,
     seed: int,
     threads: int,
+    steps: Steps,
 ) -> None:
     """Add orthonormal directions of all structures with weights; atoms count with their ω."""
     wanted = [p for p, (s, w) in enumerate(zip(ordered, weight)) if w.any() and s.n_atoms > 1]
-    with progress("directions", len(wanted)) as update:
+    with steps("directions", len(wanted)) as update:
         done = 0
         for part in _atom_batches(wanted, ordered):
             map_ = force_map([ordered[p] for p in part], tables, threads)
@@ -266,12 +273,13 @@ def _add_strains(
     total: bool,
     threads: int,
     source: str,
+    steps: Steps,
 ) -> None:
     """Add the six strains of the structures with a stress, W_ab = dE/dε_ab = V σ_ab; `weight` is per structure."""
     wanted = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
     if not wanted:
         raise InputError("FORCES virial= without stresses", file=source, expected="periodic structures with stresses")
-    with progress("strains", len(wanted)) as update:
+    with steps("strains", len(wanted)) as update:
         done = 0
         for part in _atom_batches(wanted, structures):
             for p, raw in zip(part, strain_changes([structures[p] for p in part], tables, threads)):

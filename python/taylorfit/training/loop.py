@@ -8,7 +8,7 @@ the steps; the engine owns the arithmetic.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -18,7 +18,7 @@ from ..analysis.errors import Errors
 from ..analysis.measures import mae_and_rmse
 from ..engine import Lbfgs
 from ..errors import InputError, TaylorfitError
-from ..tools.interrupts import deferred_interrupt
+from ..tools.interrupts import Interrupt
 from .losses import EnergyLoss
 from .optimisers import Optimiser
 
@@ -106,6 +106,14 @@ class Training:
         atom, weighted where structures have weights, F that of the test force components, β = `criterion_beta`; of
         the training structures without a test set
 
+    Attributes
+    ----------
+    state
+        as after the last complete epoch
+    resumable
+        False after an interrupt that struck after an evaluation, where `run` was not told to hold it back: nobody
+        knows whether the optimiser has stepped
+
     Raises
     ------
     InputError
@@ -132,17 +140,19 @@ class Training:
         self.criterion, self._criterion_beta = criterion, criterion_beta
         self._terms = None if optimiser.full_batch else train.terms
         self.state = TrainingState()
+        self.resumable = True
         self._reference = ~train.data.is_copy
         self._has_copies = bool(train.data.is_copy.any())
         weight = train.data.structure_weight
         self._train_weight = None if weight is None else weight[self._reference]
         self._test_weight = None if test is None else test.data.structure_weight
 
-    def run(self, iterations: int, patience: int = 0) -> Iterator[Epoch]:
+    def run(self, iterations: int, patience: int = 0, interrupt: Interrupt | None = None) -> Iterator[Epoch]:
         """Yield the epochs up to `iterations`, epoch 0 being the starting weights.
 
         Stops early when the optimiser converges, or after `patience` epochs without a better
-        test error (0: never).
+        test error (0: never).  Where `interrupt` catches signals, it is obeyed only where nothing is left half
+        done; else see `resumable`.
 
         Raises
         ------
@@ -151,41 +161,44 @@ class Training:
         TaylorfitError
             if the loss is not finite at the starting point.
         """
-        state = self.state
-        with deferred_interrupt() as interrupt:
-            while state.next_epoch <= iterations and state.status == Lbfgs.RUNNING:
-                if patience and state.history and state.next_epoch - 1 - state.best_epoch >= patience:
-                    return
-                start = time.perf_counter()
-                status = Lbfgs.RUNNING
-                self._set_beta()
-                with interrupt.allowed(), self._undo_unfinished_pass():
-                    if self._terms is not None and state.next_epoch:
-                        status = self.optimiser.run_epoch(self._terms)
-                    weights = self.optimiser.weights.copy()
-                    loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
-                    test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)
-                    forces = self._force_errors(weights)
-                    seconds = time.perf_counter() - start
-                    checked = self._validation(weights)
-                if not np.isfinite(loss) and state.next_epoch == 0:
-                    raise TaylorfitError("the loss is not finite at the starting weights")
-                epoch = Epoch(
-                    state.next_epoch,
-                    *mae_and_rmse(error[self._reference], self._train_weight),
-                    *mae_and_rmse(test_error, self._test_weight),
-                    mae_and_rmse(error[~self._reference])[1] if self._has_copies else None,
-                    *forces,
-                )
-                start = time.perf_counter()
-                self._keep(epoch, weights)
-                if checked is not None:
-                    state.validation.append((epoch.epoch, checked))
+        state, interrupt = self.state, interrupt or Interrupt()
+        while state.next_epoch <= iterations and state.status == Lbfgs.RUNNING:
+            if patience and state.history and state.next_epoch - 1 - state.best_epoch >= patience:
+                return
+            start = time.perf_counter()
+            status = Lbfgs.RUNNING
+            self._set_beta()
+            with interrupt.allowed(), self._undo_unfinished_pass():
+                if self._terms is not None and state.next_epoch:
+                    status = self.optimiser.run_epoch(self._terms)
+                weights = self.optimiser.weights.copy()
+                loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
+                test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)
+                forces = self._force_errors(weights)
+                seconds = time.perf_counter() - start
+                checked = self._validation(weights)
+                self.resumable = False
+            if not np.isfinite(loss) and state.next_epoch == 0:
+                raise TaylorfitError("the loss is not finite at the starting weights")
+            epoch = Epoch(
+                state.next_epoch,
+                *mae_and_rmse(error[self._reference], self._train_weight),
+                *mae_and_rmse(test_error, self._test_weight),
+                mae_and_rmse(error[~self._reference])[1] if self._has_copies else None,
+                *forces,
+            )
+            start = time.perf_counter()
+            try:
+                self._keep(epoch, weights, checked)
                 state.status = self.optimiser.step(loss, self.train.gradient) if self.optimiser.full_batch else status
                 state.next_epoch += 1
-                state.seconds += seconds + time.perf_counter() - start
-                yield epoch
-                interrupt.check()
+                self.resumable = True
+            except KeyboardInterrupt:
+                self._keep(epoch, weights, checked)
+                raise
+            state.seconds += seconds + time.perf_counter() - start
+            yield epoch
+            interrupt.check()
 
     def _set_beta(self) -> None:
         """Give the loss the force weight of the coming epoch; another loss is no business of the old memory."""
@@ -231,13 +244,16 @@ class Training:
             return None
         return self._validate(weights)
 
-    def _keep(self, epoch: Epoch, weights: np.ndarray) -> None:
-        """Record an epoch, and whether it is the best so far."""
+    def _keep(self, epoch: Epoch, weights: np.ndarray, checked: Errors | None) -> None:
+        """Record an epoch, and whether it is the best so far; to do it again changes nothing."""
         state = self.state
-        state.history.append(epoch)
+        if not state.history or state.history[-1].epoch != epoch.epoch:
+            state.history.append(epoch)
         state.last_weights = weights
         if state.best_epoch < 0 or self.badness(epoch) < self.badness(state.history[state.best_epoch]):
-            state.best_epoch, state.best_weights = epoch.epoch, weights
+            state.best_weights, state.best_epoch = weights, epoch.epoch
+        if checked is not None and (not state.validation or state.validation[-1][0] != epoch.epoch):
+            state.validation.append((epoch.epoch, checked))
 
     def badness(self, epoch: Epoch) -> float:
         """What the best epoch has least of, eV²/atom²; see `criterion`."""
@@ -294,21 +310,3 @@ class Training:
             )
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise InputError(f"the checkpoint is not usable ({error})") from error
-
-
-def check_same_species(names: Sequence[str], species: Sequence[tuple[str, ...]]) -> None:
-    """Refuse training sets that do not list the same species in the same order.
-
-    Raises
-    ------
-    InputError
-        naming the first file that differs.
-    """
-    for name, other in zip(names, species):
-        if other != species[0]:
-            raise InputError(
-                "other species than the first training set",
-                file=name,
-                value=" ".join(other),
-                expected=" ".join(species[0]),
-            )

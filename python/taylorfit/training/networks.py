@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..formats.aenet.network_binary import write_potential
 from ..formats.aenet.potential_file import read_potential_file
-from ..model.descriptor import same_functions
+from ..model.descriptor import DescriptorSetup, same_functions
 from ..model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
 from ..model.trainset import TrainingSet
 from ..settings.train import NetworkSpec
 from .pack import KEPT_ENERGY, Scaling
+
+Layers = tuple[tuple[int, str], ...]
+"""Nodes and activation of each hidden layer."""
 
 
 def weights_generator(seed: int, member: int = 0) -> np.random.Generator:
@@ -23,24 +25,57 @@ def weights_generator(seed: int, member: int = 0) -> np.random.Generator:
     return np.random.default_rng([seed, 2, member])
 
 
-def starting_networks(
-    specs: Sequence[NetworkSpec],
-    training_set: TrainingSet,
-    rng: np.random.Generator,
-    fresh: bool = False,
-    resume: bool = False,
-    listed_in: str | None = None,
-) -> tuple[list[Network], list[str]]:
-    """Return one network per species in TYPES order, and notes on where they come from.
+@dataclass(frozen=True, eq=False)
+class StartingNetwork:
+    """The network of one species before the first epoch, and where its weights come from."""
 
-    A potential file that exists is the starting point (ænet), unless `fresh`; otherwise the
-    network is made with random weights.  To `resume` only the layers matter: the weights come
-    from a checkpoint.  `listed_in` is the file that `specs` stand in, for errors.
+    symbol: str
+    network: Network
+    origin: str | None = None
+    """What it continues: a potential, by the name of its file; None: random weights."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> str:
+        """Nodes of all layers: ``12-10-10-1``."""
+        return "-".join(map(str, self.network.layer_sizes))
+
+
+Initial = Mapping[str, tuple[str, SpeciesPotential]]
+"""Species → potential to start from, and its name in messages."""
+
+
+def existing_potentials(specs: Sequence[NetworkSpec]) -> Initial:
+    """Read the potential files that are there already: where ænet goes on from.
 
     Raises
     ------
     InputError
-        if networks and species of the training set do not match, or a file does not fit.
+        if a file is no potential.
+    """
+    return {
+        spec.symbol: (spec.file, read_potential_file(spec.file))
+        for spec in specs
+        if spec.file and Path(spec.file).exists()
+    }
+
+
+def starting_networks(
+    specs: Sequence[NetworkSpec],
+    training_set: TrainingSet,
+    rng: np.random.Generator,
+    initial: Initial | None = None,
+    listed_in: str | None = None,
+) -> tuple[StartingNetwork, ...]:
+    """Return one network per species in TYPES order.
+
+    A potential of `initial` is the starting point where there is one; else the network is made with random
+    weights.  `listed_in` is the file that `specs` stand in, for errors.
+
+    Raises
+    ------
+    InputError
+        if networks and species of the training set do not match, or a potential does not fit.
     """
     by_symbol = {spec.symbol: spec for spec in specs}
     for symbol in sorted(set(training_set.species) ^ set(by_symbol)):
@@ -52,50 +87,50 @@ def starting_networks(
         raise InputError(
             what, file=listed_in, value=symbol, expected="one network for each of " + " ".join(training_set.species)
         )
-    networks, notes = [], []
+    networks = []
     for symbol, setup in zip(training_set.species, training_set.setups or ()):
-        spec = by_symbol[symbol]
-        if Path(spec.file).exists() and not fresh:
-            potential = read_potential_file(spec.file)
-            if potential.species != symbol or potential.setup.n_feature != setup.n_feature:
-                raise InputError(
-                    "the existing potential does not fit the training set",
-                    file=spec.file,
-                    value=f"{potential.species} with {potential.setup.n_feature} inputs",
-                    expected=f"{symbol} with {setup.n_feature} inputs (or remove it, or use --fresh)",
-                )
-            network = potential.network
-            there = tuple((n, ACTIVATIONS[code]) for n, code in zip(network.layer_sizes[1:-1], network.activations))
-            if spec.hidden and spec.hidden != there:
-                notes.append(
-                    f"warning: {spec.file} has hidden layers {_named(there)}; "
-                    f"{_named(spec.hidden)} of the input file is ignored"
-                )
-            if not same_functions(potential.setup, setup):
-                notes.append(
-                    f"warning: the descriptor of {symbol} in {spec.file} is not that of the training set, "
-                    "whose functions are used from now on"
-                )
-            notes.append(
-                f"{symbol:2s} {_text(network.layer_sizes)}, "
-                + (f"from the checkpoint → {spec.file}" if resume else f"continued from {spec.file}")
-            )
-        elif spec.hidden is None:
+        hidden = by_symbol[symbol].hidden
+        if symbol in (initial or {}):
+            networks.append(_continued(symbol, setup, hidden, *initial[symbol]))
+        elif hidden is None:
             raise InputError(
                 "the potential file does not exist and no layers are given",
-                file=spec.file,
+                file=by_symbol[symbol].file,
                 expected=f"{symbol} FILE 2 10:tanh 10:tanh",
             )
         else:
-            layers = (setup.n_feature, *(n for n, _ in spec.hidden), 1)
-            codes = (*(ACTIVATIONS.index(name) for _, name in spec.hidden), 0)
-            network = Network.random(layers, codes, rng)
-            notes.append(
-                f"{symbol:2s} {_text(layers)} ({_named(spec.hidden) or 'linear'}), {network.n_weights} weights, "
-                f"{'from the checkpoint' if resume else 'random'} → {spec.file}"
-            )
-        networks.append(network)
-    return networks, notes
+            layers = (setup.n_feature, *(n for n, _ in hidden), 1)
+            codes = (*(ACTIVATIONS.index(name) for _, name in hidden), 0)
+            networks.append(StartingNetwork(symbol, Network.random(layers, codes, rng)))
+    return tuple(networks)
+
+
+def _continued(
+    symbol: str, setup: DescriptorSetup, hidden: Layers | None, name: str, potential: SpeciesPotential
+) -> StartingNetwork:
+    """The network of a potential, checked against the training set."""
+    if potential.species != symbol or potential.setup.n_feature != setup.n_feature:
+        raise InputError(
+            "the existing potential does not fit the training set",
+            file=name,
+            value=f"{potential.species} with {potential.setup.n_feature} inputs",
+            expected=f"{symbol} with {setup.n_feature} inputs (or remove it, or use --fresh)",
+        )
+    warnings = []
+    there = hidden_layers(potential.network)
+    if hidden and hidden != there:
+        warnings.append(f"{name} has hidden layers {_named(there)}; {_named(hidden)} of the input file is ignored")
+    if not same_functions(potential.setup, setup):
+        warnings.append(
+            f"the descriptor of {symbol} in {name} is not that of the training set, "
+            "whose functions are used from now on"
+        )
+    return StartingNetwork(symbol, potential.network, name, tuple(f"warning: {warning}" for warning in warnings))
+
+
+def hidden_layers(network: Network) -> Layers:
+    """Nodes and name of the activation of each hidden layer."""
+    return tuple((n, ACTIVATIONS[code]) for n, code in zip(network.layer_sizes[1:-1], network.activations))
 
 
 def potentials_from(
@@ -128,19 +163,5 @@ def potentials_from(
     return potentials
 
 
-def write_potentials(
-    potentials: Sequence[SpeciesPotential], specs: Sequence[NetworkSpec], suffix: str = ""
-) -> list[str]:
-    """Write each potential to the file of its species, with a suffix; return the paths."""
-    files = {spec.symbol: spec.file + suffix for spec in specs}
-    for potential in potentials:
-        write_potential(files[potential.species], potential)
-    return [files[potential.species] for potential in potentials]
-
-
-def _text(layers: Sequence[int]) -> str:
-    return "-".join(map(str, layers))
-
-
-def _named(hidden: Sequence[tuple[int, str]]) -> str:
+def _named(hidden: Layers) -> str:
     return " ".join(f"{n}:{name}" for n, name in hidden)

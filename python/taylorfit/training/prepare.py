@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
-from ..engine import MAX_CHUNKS, DescriptorTables, NetworkTables, build_name
+from ..engine import DescriptorTables, NetworkTables
 from ..errors import InputError
 from ..formats.aenet.derivatives_file import read_derivatives
-from ..formats.aenet.rngstate import rngstate_test_set
-from ..formats.aenet.trainset_binary import read_trainset
-from ..formats.structures.files import read_structure_files, require_species
-from ..model.descriptor import same_functions
+from ..formats.structures.files import require_species
 from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.network import Network
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
-from ..settings.forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, ForceMode
-from ..settings.methods import format_method
+from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
 from ..settings.train import TrainInput
 from ..taylor.provenance import parse_copy_name
-from ..tools.progress import duration
 from .checkpoint import fingerprint
+from .data import TrainingData, needs_reference
 from .force_terms import ForceData, force_terms
-from .loop import BOTH, ENERGY, ForceChecks, check_same_species
+from .loop import BOTH, ENERGY, ForceChecks
 from .losses import CentredTaylorLoss, EnergyLoss, ForceLoss
-from .networks import starting_networks, weights_generator
-from .optimisers import sampling_of
+from .modes import choose_mode
+from .networks import StartingNetwork, starting_networks, weights_generator
+from .observer import Observer
+from .optimisers import method_notes
 from .pack import FORCE_BLOCK_ATOMS, PackedDataset, Scaling, Split, pack, split_parents
-from .reference_data import ReferenceData, reference_data, reference_without_cells
+from .reference_data import ReferenceData, reference_without_cells
 
-AENET_RESTART = "train.restart"
-"""State of ænet's optimiser, which ænet loads and we do not need."""
-
-AENET_STATE = "train.rngstate"
-"""State of ænet's random generator; where it is, ænet (and so we) repeat its test set."""
-
-MEMORY_FACTOR, MEMORY_BASE = 1.5, 90e6
-"""Peak memory of a training: the file as read and as packed, and Python itself (bytes)."""
+NO_CELLS = (
+    "note: cells and weights of the structures are not known, so force errors of training and test structures are not "
+    "shown, and all structures count alike"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +47,15 @@ class Problem:
     """How forces are trained on, FORCES and the data considered."""
     threads: int
     main: TrainingSet
+    """The reference structures, without their descriptors, which are in `train` and `test`."""
+    files: tuple[str, ...]
+    """Names of the training sets."""
     split: Split
     scaling: Scaling
     train: PackedDataset
     test: PackedDataset | None
-    networks: list[Network]
-    validation: list[Structure]
+    starts: tuple[StartingNetwork, ...]
+    validation: tuple[Structure, ...] = ()
     forces: ForceData | None = None
     """Terms of exact or directional training."""
     test_forces: ForceData | None = None
@@ -67,6 +63,15 @@ class Problem:
     sample: PackedDataset | None = None
     """Some training structures, for errors of forces where the training itself does not know them."""
     sample_forces: ForceData | None = None
+    notes: tuple[str, ...] = ()
+    """What a user should know, besides the warnings of `starts`."""
+    seconds: float = 0.0
+    """That the preparation took."""
+
+    @property
+    def networks(self) -> list[Network]:
+        """One per species in TYPES order."""
+        return [start.network for start in self.starts]
 
     @property
     def atomic_energies(self) -> dict[str, float]:
@@ -155,56 +160,42 @@ class Problem:
         return train, test, ForceChecks(check_train, check_test, s.validationevery)
 
 
-def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, resume: bool, member: int = 0) -> Problem:
-    """Read, split, normalise, and say what will be trained.
+def prepare(
+    settings: TrainInput, data: TrainingData, threads: int, *, member: int = 0, observer: Observer | None = None
+) -> Problem:
+    """Split, normalise and pack data.
 
     The random numbers are those of a `member` (from 0) of a committee; 0: also those of an ordinary training.
+    `observer` is shown the progress and told when the problem is complete.
 
     Raises
     ------
     InputError
-        if files, networks or settings do not fit together.
+        if data, networks or settings do not fit together.
     """
-    start = time.perf_counter()
-    files = [settings.trainingset, *settings.taylorset]
-    size = sum(Path(file).stat().st_size for file in files if Path(file).is_file())
-    print(
-        f"estimated memory: up to {(MEMORY_FACTOR * size + MEMORY_BASE) / 1e6:.0f} MB, "
-        f"from {size / 1e6:.0f} MB of training sets"
-    )
-    sources = [read_trainset(file) for file in files]
-    check_same_species(files, [source.species for source in sources])
-    main = sources[0]
-    for file, source in zip(files, sources):
-        _check_same_setups(file, main, source)
+    begun, observer = time.perf_counter(), observer or Observer()
+    sources, main = data.sources, data.sources[0]
     if settings.maxenergy <= main.energy_min:
         raise InputError(
             "MAXENERGY drops every structure",
-            file=input_file,
+            file=data.listed_in,
             value=settings.maxenergy,
-            expected=f"more than {main.energy_min:.6f} eV/atom, the lowest energy of {files[0]}",
+            expected=f"more than {main.energy_min:.6f} eV/atom, the lowest energy of {data.files[0]}",
         )
-    scaling = Scaling.of(main, settings.maxenergy if np.isfinite(settings.maxenergy) else None, file=files[0])
-    if Path(AENET_RESTART).exists():
-        print(f"note: {AENET_RESTART} of ænet is not used; training continues from the networks, with a new optimiser")
-    repeated = Path(AENET_STATE).exists()
-    if repeated:
-        print(
-            f"note: the test set is ænet's, from {AENET_STATE} in this folder (remove the file to draw one with SEED)"
-        )
+    scaling = Scaling.of(main, settings.maxenergy if np.isfinite(settings.maxenergy) else None, file=data.files[0])
     split = split_parents(
         sources,
         scaling,
         settings.testpercent,
         np.random.default_rng([settings.seed, 1, member]),
-        files,
-        (lambda n: rngstate_test_set(AENET_STATE, n, settings.testpercent)) if repeated else None,
+        data.files,
+        data.choose_test,
     )
-    networks, notes = starting_networks(
-        settings.networks, main, weights_generator(settings.seed, member), fresh, resume, listed_in=input_file
+    starts = starting_networks(
+        settings.networks, main, weights_generator(settings.seed, member), data.initial, data.listed_in
     )
-    copies = [pick for pick in split.train if _is_copy(sources, pick)]
-    mode = _mode(settings, sources, copies, input_file)
+    copies = [sources[k].names[s] for k, s in split.train if _is_copy(sources, (k, s))]
+    mode = choose_mode(settings, [parse_copy_name(name) for name in copies], data.listed_in)
     chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if not _is_copy(sources, pick)]
     train = pack(
         sources,
@@ -214,90 +205,52 @@ def prepare(settings: TrainInput, input_file: str, threads: int, fresh: bool, re
         **({"block_atoms": FORCE_BLOCK_ATOMS} if mode in WITH_GEOMETRY else {}),
     )
     test = pack(sources, split.test, scaling) if split.test else None
-    validation = (
-        list(
-            read_structure_files(
-                [(entry.path, entry.line) for entry in settings.validation], listed_in=input_file, require_energy=True
-            )
-        )
-        if settings.validation
-        else []
-    )
-    for structure in validation:
+    for structure in data.validation:
         require_species(structure, main.species)
-    problem = Problem(settings, mode, threads, main, split, scaling, train, test, networks, validation)
-    problem = _with_forces(problem, sources, chosen, files[0], input_file)
-    _describe(problem, files, notes, time.perf_counter() - start)
+    problem = Problem(
+        settings,
+        mode,
+        threads,
+        _without_descriptors(main),
+        data.files,
+        split,
+        scaling,
+        train,
+        test,
+        starts,
+        data.validation,
+    )
+    problem = _with_forces(problem, data, chosen, observer)
+    notes = (*method_notes(settings.method, settings.sampling), *problem.notes)
+    problem = replace(problem, notes=notes, seconds=time.perf_counter() - begun)
+    observer.prepared(problem)
     return problem
+
+
+def _without_descriptors(training_set: TrainingSet) -> TrainingSet:
+    """A training set without what is in the packed data, to free the memory."""
+    none = np.zeros(0)
+    return replace(training_set, descriptors=none, positions=none.reshape(0, 3), forces=none.reshape(0, 3))
 
 
 def _is_copy(sources: Sequence[TrainingSet], pick: tuple[int, int]) -> bool:
     return parse_copy_name(sources[pick[0]].names[pick[1]]) is not None
 
 
-def _mode(
-    settings: TrainInput, sources: Sequence[TrainingSet], copies: Sequence[tuple[int, int]], input_file: str
-) -> str:
-    """How forces are trained on: as FORCES says, else by the data; what cannot be done is refused."""
-    forces = settings.forces
-    per_parent = Counter(parse_copy_name(sources[k].names[s]).parent for k, s in copies)
-    single = 1 in per_parent.values()
-    mode = forces.mode
-    if mode is None:
-        fits = settings.method.name == "bfgs" and settings.copyweight == 1 and settings.loss == "aenet" and not single
-        mode = ("centred" if fits else "taylor") if copies else "energy"
-    strained = any(parse_copy_name(sources[k].names[s]).is_strained for k, s in copies)
-    label = f"FORCES mode={mode}"
-    problems = {
-        f"{label} needs Taylor copies": (mode in WITH_COPIES and not copies, "a TAYLORSET, or copies in TRAININGSET"),
-        f"{label} needs at least two copies of a structure": (
-            mode == "centred" and single,
-            "DERIVATIVES with fraction=2 or more",
-        ),
-        f"{label} works with METHOD bfgs only": (mode in WITH_BETA and settings.method.name != "bfgs", "METHOD bfgs"),
-        f"{label} weighs the forces by beta": (mode in WITH_BETA and settings.copyweight != 1, "no COPYWEIGHT"),
-        f"{label} virial= needs strained copies": (
-            mode == "centred" and forces.virial > 0 and not strained,
-            "DERIVATIVES with strategy=strain",
-        ),
-        f"{label} gives strained copies no weight": (
-            mode == "centred" and strained and forces.virial == 0,
-            "FORCES mode=centred virial=…",
-        ),
-        f"{label} is defined for energies per atom": (mode == "centred" and settings.loss != "aenet", "LOSS aenet"),
-    }
-    for message, (wrong, expected) in problems.items():
-        if wrong:
-            raise InputError(message, file=input_file, expected=expected)
-    return mode
-
-
-def _check_same_setups(file: str, main: TrainingSet, other: TrainingSet) -> None:
-    """The descriptors of all files must be the same functions."""
-    for first, second in zip(main.setups or (), other.setups or ()):
-        if not same_functions(first, second):
-            raise InputError(
-                f"the descriptor of {first.species} is not that of TRAININGSET",
-                file=file,
-                expected="training sets of one generate run",
-            )
-
-
 def _with_forces(
-    problem: Problem, sources: Sequence[TrainingSet], chosen: Sequence[tuple[int, int]], file: str, input_file: str
+    problem: Problem, data: TrainingData, chosen: Sequence[tuple[int, int]], observer: Observer
 ) -> Problem:
     """Add what is needed to train on forces, or to compare them, as far as the data has it."""
-    settings, mode, main = problem.settings, problem.mode, problem.main
+    settings, mode, main, sources = problem.settings, problem.mode, data.sources[0], data.sources
     options = replace(settings.forces, mode=mode)
     required = mode in WITH_GEOMETRY
-    # A scaled set has lost the standardisation that its descriptors went through
-    if main.setups is None or main.normalised:
+    if not needs_reference(main):
         if required:
             raise InputError(
-                f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=file
+                f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=data.files[0]
             )
         return replace(problem, train=_weighted(problem.train, mode, None, main))
-    reference = reference_data(main, file)
+    reference = data.reference
     problem = replace(
         problem,
         train=_weighted(problem.train, mode, reference, main),
@@ -311,17 +264,20 @@ def _with_forces(
         if required:
             raise InputError(
                 f"FORCES mode={mode} needs the cells of the structures",
-                file=input_file,
-                value=file,
-                expected=f"{file}.geometry, which generate writes, or the structure files it names",
+                file=data.listed_in,
+                value=data.files[0],
+                expected=f"{data.files[0]}.geometry, which generate writes, or the structure files it names",
             )
-        print(
-            "note: cells and weights of the structures are not known, so force errors of training and test structures "
-            "are not shown, and all structures count alike"
-        )
-        return problem
-    tables = DescriptorTables.from_setups(main.species, main.setups)
-    common = {"seed": settings.seed, "threads": problem.threads}
+        return replace(problem, notes=(NO_CELLS,))
+    terms = partial(
+        force_terms,
+        reference=reference,
+        tables=DescriptorTables.from_setups(main.species, main.setups),
+        scaling=problem.scaling,
+        seed=settings.seed,
+        threads=problem.threads,
+        steps=observer.steps,
+    )
     compare = ForceMode(mode="energy")
     changes: dict[str, object] = {}
 
@@ -329,26 +285,20 @@ def _with_forces(
         return read_derivatives(options.derivatives) if wanted else None
 
     if required:
-        changes["forces"] = force_terms(
+        changes["forces"] = terms(
             chosen,
-            reference,
-            tables,
-            problem.scaling,
-            options,
+            options=options,
             total=settings.loss == "total",
             derivatives=derivatives(options.derivatives is not None),
-            **common,
         )
     if problem.test is not None:
-        changes["test_forces"] = force_terms(
-            problem.split.test, reference, tables, problem.scaling, compare, derivatives=derivatives(bare), **common
-        )
+        changes["test_forces"] = terms(problem.split.test, options=compare, derivatives=derivatives(bare))
     if mode != "exact":
         parents = [pick for pick in chosen if not _is_copy(sources, pick)]
         n = min(len(parents), max(1, len(problem.split.test)))
         sample = [parents[i] for i in np.linspace(0, len(parents) - 1, n).round().astype(int)]
         changes["sample"] = pack(sources, sample, problem.scaling)
-        changes["sample_forces"] = force_terms(sample, reference, tables, problem.scaling, compare, **common)
+        changes["sample_forces"] = terms(sample, options=compare)
     return replace(problem, **changes)
 
 
@@ -362,67 +312,3 @@ def _weighted(data: PackedDataset, mode: str, reference: ReferenceData | None, m
         if copy is not None and mode == "taylor":
             weights[p] *= copy.weight
     return data if (weights == 1.0).all() else replace(data, structure_weight=weights)
-
-
-def _describe(problem: Problem, files: Sequence[str], notes: Sequence[str], seconds: float) -> None:
-    """Say what will be trained."""
-    settings, train, split, mode = problem.settings, problem.train, problem.split, problem.mode
-    scaling, forces = problem.scaling, problem.settings.forces
-    print(f"training set {', '.join(files)}: species {' '.join(problem.main.species)}")
-    print(f"  scaling factor {scaling.energy_scale:.6f} per eV, shift {scaling.energy_shift:.6f} eV/atom")
-    copies = int(train.is_copy.sum())
-    print(
-        f"  {train.n_structures - copies} training structures, {copies} Taylor copies, "
-        f"{len(split.test)} test structures"
-        + (f", {split.n_unused_copies} copies of test structures left out" if split.n_unused_copies else "")
-        + (f", {split.n_dropped} structures above MAXENERGY dropped" if split.n_dropped else "")
-    )
-    if problem.validation:
-        known = sum(structure.forces is not None for structure in problem.validation)
-        print(f"  {len(problem.validation)} validation structures, {known} with forces")
-    print("networks")
-    for note in notes:
-        print(f"  {note}")
-    loss = (
-        "error of the energy per atom, each structure alike (ænet)"
-        if settings.loss == "aenet"
-        else "error of the total energy (Cooper et al. 2020, eq. 3)"
-    )
-    weight = f"; copies weighted by {settings.copyweight:g}" if copies and settings.copyweight != 1 else ""
-    stages = "".join(f", {beta:g} Å² from epoch {epoch} on" for epoch, beta in forces.schedule)
-    beta = f"beta {forces.beta:g} Å²{stages}"
-    if mode == "centred":
-        what = (
-            "energies, and the copies' energies relative to the mean of their "
-            f"parent's copies (group-centred Taylor), {beta}"
-        )
-    elif problem.forces is not None:
-        terms = problem.forces.terms
-        n_atoms = int(problem.forces.trained_atoms().sum())
-        n_strain = int(problem.forces.is_strain.sum())
-        trained = (
-            f"all forces ({n_atoms} atoms)"
-            if mode == "exact"
-            else f"derivatives along {len(terms.derivative_ref) - n_strain} directions"
-        )
-        what = f"energies and {trained}, {beta}" + (
-            f"; {n_strain} virial components, weight {forces.virial:g}" if n_strain else ""
-        )
-    else:
-        what = "energies" + (" and Taylor energies" if copies else "") + ", no forces"
-    print(f"loss: ½ Σ (ΔE)², {loss}{weight}; in it: {what}")
-    if problem.criterion == BOTH:
-        print(
-            f"best epoch: smallest E² + beta F², E (eV/atom) and F (eV/Å per component) RMSE of the test set, "
-            f"beta {forces.final_beta:g} Å²"
-        )
-    print(
-        f"method: {settings.method.title} ({format_method(settings.method)}), "
-        f"{sampling_of(settings.method, settings.sampling)}; "
-        f"{problem.threads} thread{'s' if problem.threads > 1 else ''}, engine {build_name()}"
-    )
-    parts = min(MAX_CHUNKS, len(train.panel_width)) * sum(network.n_weights for network in problem.networks) * 8
-    print(
-        f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; "
-        f"prepared in {duration(seconds)}"
-    )

@@ -1,0 +1,108 @@
+"""What a training is prepared from: training sets, cells and weights behind them, validation structures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import InputError
+from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.structures.files import read_structure_files
+from ..model.descriptor import same_functions
+from ..model.structure import Structure
+from ..model.trainset import TrainingSet
+from ..settings.train import TrainInput
+from .networks import Initial, existing_potentials
+from .reference_data import ReferenceData, reference_data
+
+MEMORY_FACTOR, MEMORY_BASE = 1.5, 90e6
+"""Peak memory of a training: the file as read and as packed, and Python itself (bytes)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """All data of a training.
+
+    Raises
+    ------
+    InputError
+        on construction, for training sets of other species or descriptors than the first.
+    """
+
+    sources: tuple[TrainingSet, ...]
+    """The first holds the reference structures, each may hold Taylor copies of them."""
+    files: tuple[str, ...]
+    """Where they come from, for messages."""
+    reference: ReferenceData | None = None
+    """Cells and weights of the reference structures; None where they are not known."""
+    validation: tuple[Structure, ...] = ()
+    initial: Initial = field(default_factory=dict)
+    """Potentials to start from."""
+    choose_test: Callable[[int], Collection[int]] | None = None
+    """The test structures (numbers from 0) of so many reference structures; None: drawn with the seed."""
+    listed_in: str | None = None
+    """Input file, for messages."""
+
+    def __post_init__(self) -> None:
+        main = self.sources[0]
+        for file, other in zip(self.files, self.sources, strict=True):
+            if other.species != main.species:
+                raise InputError(
+                    "other species than the first training set",
+                    file=file,
+                    value=" ".join(other.species),
+                    expected=" ".join(main.species),
+                )
+            for first, second in zip(main.setups or (), other.setups or ()):
+                if not same_functions(first, second):
+                    raise InputError(
+                        f"the descriptor of {first.species} is not that of TRAININGSET",
+                        file=file,
+                        expected="training sets of one generate run",
+                    )
+
+
+def needs_reference(training_set: TrainingSet) -> bool:
+    """Can forces of the structures be computed?  A scaled set has lost the standardisation of its descriptors."""
+    return training_set.setups is not None and not training_set.normalised
+
+
+def read_data(
+    settings: TrainInput,
+    listed_in: str,
+    *,
+    fresh: bool = False,
+    choose_test: Callable[[int], Collection[int]] | None = None,
+) -> TrainingData:
+    """Read the files that train.in (`listed_in`) names; potential files that exist unless `fresh`.
+
+    Raises
+    ------
+    InputError, FormatError
+        if a file is missing, damaged, or does not go with the others.
+    """
+    files = (settings.trainingset, *settings.taylorset)
+    sources = tuple(map(read_trainset, files))
+    return TrainingData(
+        sources,
+        files,
+        reference_data(sources[0], files[0]) if needs_reference(sources[0]) else None,
+        tuple(
+            read_structure_files(
+                [(entry.path, entry.line) for entry in settings.validation], listed_in=listed_in, require_energy=True
+            )
+            if settings.validation
+            else ()
+        ),
+        {} if fresh else existing_potentials(settings.networks),
+        choose_test,
+        listed_in,
+    )
+
+
+def expected_memory(settings: TrainInput) -> tuple[float, float]:
+    """Bytes of memory that a training needs at most, and bytes of its training-set files."""
+    files = map(Path, (settings.trainingset, *settings.taylorset))
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    return MEMORY_FACTOR * size + MEMORY_BASE, size

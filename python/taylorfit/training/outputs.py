@@ -1,0 +1,151 @@
+"""The files of a training: potentials, and on request energies and times."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..formats.aenet.energies_file import write_energies
+from ..formats.aenet.network_binary import write_potential
+from ..model.network import SpeciesPotential
+from ..settings.train import NetworkSpec, TrainInput
+from ..tools.atomic_write import atomic_write, check_writable
+from .checkpoint import checkpoint_path, require_checkpoint
+from .fit import Fit
+from .loop import Training
+from .prepare import Problem
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results of a training go."""
+
+    networks: tuple[NetworkSpec, ...]
+    """The file of each species; the weights of the last epoch go to the same with ``.last``."""
+    folder: Path = Path()
+    """Of energies and times."""
+    checkpoint: Path | None = None
+
+    def files(self, fit: Fit) -> list[str]:
+        """The potential files, in the order of the training set."""
+        files = {spec.symbol: spec.file for spec in self.networks}
+        return [files[symbol] for symbol in fit.species]
+
+    def write(self, fit: Fit, problem: Problem, training: Training) -> None:
+        """Write all that the settings ask for.
+
+        Raises
+        ------
+        InputError
+            if a file cannot be written.
+        """
+        write_potentials(fit.last, self.networks, ".last")
+        write_potentials(fit.potential, self.networks)
+        if fit.settings.save_energies:
+            save_energies(training, problem, self.folder)
+        if fit.settings.timing:
+            with atomic_write(self.folder / "train.time") as stream:
+                stream.write(
+                    "# total time (s)  epochs  seconds per epoch\n"
+                    f"{fit.seconds:.3f} {len(fit.history)} {fit.seconds_per_epoch:.6f}\n"
+                )
+
+
+def write_potentials(potentials: Sequence[SpeciesPotential], specs: Sequence[NetworkSpec], suffix: str = "") -> None:
+    """Write each potential to the file of its species, with a suffix."""
+    files = {spec.symbol: spec.file + suffix for spec in specs}
+    for potential in potentials:
+        write_potential(files[potential.species], potential)
+
+
+def save_energies(training: Training, problem: Problem, folder: Path) -> None:
+    """Write energies.train.0 and energies.test.0 of the best weights, reference structures alone, into `folder`."""
+    weights = training.state.best_weights
+    for name, loss in (("energies.train.0", training.train), ("energies.test.0", training.test)):
+        if loss is None:
+            continue
+        data = loss.data
+        error = loss(weights, with_gradient=False)[1]
+        keep = ~data.is_copy
+        reference = data.energy / problem.scaling.energy_scale + data.n_atoms * problem.scaling.energy_shift
+        write_energies(
+            folder / name,
+            problem.main.species,
+            [n for n, k in zip(data.names, keep) if k],
+            data.atom_count[keep],
+            reference[keep],
+            error[keep],
+            problem.scaling.energy_scale,
+        )
+
+
+@dataclass(frozen=True)
+class MemberFiles:
+    """Where the members of a committee (from 1) keep their files: FOLDER/01 and so on."""
+
+    settings: TrainInput
+    """As in train.in."""
+    input_file: str
+
+    @property
+    def numbers(self) -> range:
+        """Of all members."""
+        return range(1, self.settings.committee.n + 1)
+
+    def folder(self, number: int) -> Path:
+        """Where everything of a member is written."""
+        return Path(self.settings.committee.folder) / f"{number:02d}"
+
+    def log(self, number: int) -> Path:
+        """What a member would print."""
+        return self.folder(number) / f"{Path(self.input_file).stem}.log"
+
+    def checkpoint(self, number: int) -> Path:
+        """Checkpoint of a member."""
+        return self.folder(number) / checkpoint_path(self.input_file)
+
+    def settings_of(self, number: int) -> TrainInput:
+        """The settings with the potential files of a member."""
+        networks = self.settings.networks
+        folder = self.folder(number)
+        return replace(
+            self.settings, networks=tuple(replace(spec, file=str(folder / Path(spec.file).name)) for spec in networks)
+        )
+
+    def outputs(self, number: int) -> Outputs:
+        """All files of a member."""
+        checkpoint = self.checkpoint(number) if self.settings.checkpoint else None
+        return Outputs(self.settings_of(number).networks, self.folder(number), checkpoint)
+
+    def prepare(self, resume: bool) -> None:
+        """Make the folders, and see that all can be written; to `resume`, that there is something to go on from.
+
+        Raises
+        ------
+        InputError
+            if not.
+        """
+        if resume and not any(self.checkpoint(number).exists() for number in self.numbers):
+            require_checkpoint(self.checkpoint(1))
+        for number in self.numbers:
+            self.folder(number).mkdir(parents=True, exist_ok=True)
+            for spec in self.settings_of(number).networks:
+                check_writable(spec.file)
+
+    def strangers(self) -> list[str]:
+        """Folders of an earlier, larger committee: they would be taken for members of this one."""
+        names = {self.folder(number).name for number in self.numbers}
+        return sorted(
+            path.name
+            for path in Path(self.settings.committee.folder).iterdir()
+            if path.is_dir() and path.name.isdigit() and path.name not in names
+        )
+
+    def copy_potentials(self, number: int) -> None:
+        """Copy the potentials of a member to the files of NETWORKS."""
+        for spec, own in zip(self.settings.networks, self.settings_of(number).networks, strict=True):
+            for suffix in ("", ".last"):
+                with open(own.file + suffix, "rb") as source, atomic_write(spec.file + suffix, "wb") as target:
+                    shutil.copyfileobj(source, target)
