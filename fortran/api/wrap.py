@@ -42,11 +42,21 @@ def main() -> None:
     wrapped = [f"f90wrap_{name}" for name in names]
     for name in wrapped:
         # Releases Python's global lock during the call
-        text = Path(name).read_text()
-        Path(name).write_text(text.replace("implicit none\n", "implicit none\n    !f2py threadsafe\n"))
+        substitute(Path(name), "implicit none\n", "implicit none\n    !f2py threadsafe\n")
+    # The few classes that are needed at run time are our own (engine/runtime.py)
+    substitute(Path("_engine.py"), "import f90wrap.runtime\n", "from taylorfit.engine import runtime\n")
+    substitute(Path("_engine.py"), "f90wrap.runtime.", "runtime.")
     for name in ("fortranobject.c", "fortranobject.h"):
         shutil.copy(Path(numpy.f2py.get_include()) / name, output)
     run("-m", "numpy.f2py", *wrapped, "-m", "_ext", "--lower", "--f2cmap", ".f2py_f2cmap")
+
+
+def substitute(path: Path, old: str, new: str) -> None:
+    """Replace `old` in a generated file, which must hold it."""
+    text = path.read_text()
+    if old not in text:
+        sys.exit(f"{path} as f90wrap writes it has no {old!r}: this version of f90wrap is not the one we know")
+    path.write_text(text.replace(old, new))
 
 
 def run(*arguments: str) -> None:
