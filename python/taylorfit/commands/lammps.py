@@ -10,7 +10,7 @@ from ..lammps.build import FOLDER, PLUGIN, TRIED, build_plugin
 from ..lammps.installation import Installation, find_lammps
 
 DESCRIPTION = (
-    f"""\
+    """\
 `pair_style taylorfit` runs potentials in LAMMPS, as energies in eV, lengths in Å (units metal):
 
   pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off]
