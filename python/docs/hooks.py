@@ -15,9 +15,9 @@ from typing import Any
 from latex2mathml.converter import convert
 
 from taylorfit.commands import cli
+from taylorfit.settings import tables
 
 PLACE = re.compile(r"^\{\{ (\w+)(?: ([\w-]+))? \}\}$", re.MULTILINE)
-ENTRY = re.compile(r"  (\S+) +(.*)")
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -35,17 +35,7 @@ def on_page_content(content: str, **_: Any) -> str:
 
 def keywords(verb: str) -> str:
     """Tables of the keywords of an input file and of their options, from their declarations."""
-    lines: list[str] = []
-    for line in import_module(f"taylorfit.settings.{verb}").describe_keywords().splitlines():
-        entry = ENTRY.fullmatch(line)
-        if entry is None:
-            lines += ["", f"### {line[:1].upper()}{line[1:].rstrip(':')}", ""] if line else []
-            continue
-        if not (lines and lines[-1].startswith("|")):
-            lines += ["| name | meaning (default) |", "|---|---|"]
-        meaning = html.escape(entry[2], quote=False).replace("|", r"\|").replace("*", r"\*").replace("_", r"\_")
-        lines.append(f"| `{entry[1]}` | {meaning} |")
-    return "\n".join(lines)
+    return tables.markdown(getattr(import_module(f"taylorfit.settings.{verb}"), f"{verb.capitalize()}Input"))
 
 
 def commands(_: None) -> str:

@@ -18,8 +18,9 @@ from ase.md.verlet import VelocityVerlet
 
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
-from taylorfit.model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
+from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")

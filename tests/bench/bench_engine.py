@@ -17,8 +17,9 @@ from itertools import pairwise
 import numpy as np
 
 from taylorfit import engine
+from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
-from taylorfit.model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
+from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.training.pack import PackedDataset
 

@@ -22,8 +22,8 @@ from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.scan_table import FIXED, labels
 from taylorfit.formats.structures.extxyz import write_extxyz
 from taylorfit.formats.train_report import read_train_report
+from taylorfit.settings.document import FileEntry
 from taylorfit.settings.generate import read_generate_input
-from taylorfit.settings.keyword_file import FileEntry
 
 SCAN = """GENERATE generate.in
 TRAIN train.in

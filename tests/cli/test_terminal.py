@@ -15,20 +15,17 @@ import pytest
 
 from cli_support import make_toy, run, run_process, start, succeed, taylor, train_in
 from taylorfit.commands.cli import COMMANDS
-from taylorfit.settings import generate as generate_input
-from taylorfit.settings import predict as predict_input
-from taylorfit.settings import scan as scan_input
-from taylorfit.settings import train as train_input
+from taylorfit.settings.generate import GenerateInput
+from taylorfit.settings.md import MdInput
+from taylorfit.settings.option import options_of
+from taylorfit.settings.predict import PredictInput
+from taylorfit.settings.scan import ScanInput
+from taylorfit.settings.train import TrainInput
 from taylorfit.tools import progress
 
 pty = pytest.importorskip("pty", reason="needs pseudo terminals")
 
-KEYWORDS = {
-    "generate": generate_input.KEYWORDS,
-    "train": train_input.KEYWORDS,
-    "predict": predict_input.KEYWORDS,
-    "scan": scan_input.KEYWORDS,
-}
+INPUT = {"generate": GenerateInput, "train": TrainInput, "predict": PredictInput, "scan": ScanInput, "md": MdInput}
 
 
 @pytest.fixture
@@ -57,8 +54,8 @@ def test_help_of_a_command_has_an_example_its_keywords_and_its_report(command: s
     assert (result.code, result.err) == (0, "")
     assert re.search(rf"Examples?: taylorfit {command} ", result.out)
     assert "--report FILE.json" in result.out and "Keys of the report" in result.out
-    for keyword, line in KEYWORDS.get(command, {}).items():
-        assert re.search(rf"^  {keyword} +{re.escape(line)}$", result.out, re.MULTILINE), keyword
+    for keyword, option in options_of(INPUT[command]).items() if command in INPUT else ():
+        assert re.search(rf"^  {keyword} +{re.escape(option.line())}$", result.out, re.MULTILINE), keyword
 
 
 def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:

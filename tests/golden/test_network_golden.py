@@ -10,7 +10,7 @@ import pytest
 
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.aenet.network_binary import read_potential, write_potential
-from taylorfit.model.network import ACTIVATIONS
+from taylorfit.model.activations import ACTIVATIONS
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 LOCAL_FILES = (

@@ -21,7 +21,7 @@ from engine_reference import (
 )
 from taylorfit.engine import Evaluation, PotentialTables, evaluate
 from taylorfit.errors import EngineError, InputError, TaylorfitError
-from taylorfit.model.network import ACTIVATIONS
+from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.structure import Structure
 
 TRICLINIC = np.array([[5.1, 0.3, -0.2], [1.9, 4.8, 0.4], [-2.2, 1.1, 6.0]])

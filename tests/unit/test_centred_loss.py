@@ -9,8 +9,9 @@ import pytest
 
 from taylorfit.engine import DescriptorTables, NetworkTables, describe, energy_loss
 from taylorfit.errors import EngineError
+from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
-from taylorfit.model.network import ACTIVATIONS, Network
+from taylorfit.model.network import Network
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
 from taylorfit.taylor.displacements import RandomDisplacements

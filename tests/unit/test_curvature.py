@@ -12,8 +12,9 @@ from taylorfit.data.frame_pairs import find_frame_pairs
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.hessian_file import find_hessian, hessian_stem, read_hessian
 from taylorfit.generation.hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential
+from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
-from taylorfit.model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
+from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.potential.potential import Potential
 from taylorfit.taylor.curvature import BOLTZMANN, Curvature, curvature_from_forces, curvature_from_pairs

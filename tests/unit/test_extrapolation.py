@@ -22,8 +22,8 @@ from taylorfit.formats.structures.xsf import read_xsf
 from taylorfit.model.descriptor import DescriptorStatistics
 from taylorfit.model.network import Network
 from taylorfit.model.scaling import range_unit
-from taylorfit.potential.extrapolation import ExtrapolationPolicy
 from taylorfit.reporting.model_contents import component_name
+from taylorfit.settings.extrapolation import ExtrapolationPolicy
 
 BEHLER_SETUP = """DESCR
 END DESCR

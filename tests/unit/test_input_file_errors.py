@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.settings import generate as generate_input
-from taylorfit.settings import methods as train_methods
-from taylorfit.settings import predict as predict_input
-from taylorfit.settings import train as train_input
 from taylorfit.settings.generate import GenerateInput, TaylorOptions, read_generate_input
+from taylorfit.settings.methods import METHODS
+from taylorfit.settings.option import options_of
 from taylorfit.settings.predict import PredictInput, read_predict_input
 from taylorfit.settings.train import NetworkSpec, TrainInput, read_train_input
 
@@ -273,8 +271,8 @@ def test_validation_on_construction(construct: object) -> None:
 
 WORDS = sorted(
     {word for base in BASES.values() for word in base.split()}
-    | {*generate_input.KEYWORDS, *train_input.KEYWORDS, *predict_input.KEYWORDS}
-    | {*generate_input.OPTIONS, *train_methods.METHODS, "=", '"', "'", "!", "#", "\n", "\n\n", "-1"}
+    | {key for cls in (GenerateInput, TrainInput, PredictInput, TaylorOptions) for key in options_of(cls)}
+    | {*METHODS, "=", '"', "'", "!", "#", "\n", "\n\n", "-1"}
     | {"delta=0.1", "delta_O=1", "atoms=1-9", "m=3", "\t", "1e400", ".", "\\", "\u00a0", "η", "\r"}
 )
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from taylorfit.settings import generate as generate_input
-from taylorfit.settings import predict as predict_input
-from taylorfit.settings import train as train_input
+import taylorfit
 from taylorfit.settings.committee import Committee
+from taylorfit.settings.document import FileEntry
 from taylorfit.settings.forces import ForceMode
 from taylorfit.settings.generate import GenerateInput, TaylorOptions, read_generate_input, write_generate_input
-from taylorfit.settings.keyword_file import FileEntry
 from taylorfit.settings.methods import AdamMethod, BfgsMethod, EkfMethod, LmMethod, OnlineSdMethod
+from taylorfit.settings.option import options_of
 from taylorfit.settings.predict import PredictInput, RelaxOptions, read_predict_input, write_predict_input
+from taylorfit.settings.tables import describe
 from taylorfit.settings.train import NetworkSpec, TrainInput, read_train_input, write_train_input
 
 READERS = {"generate": read_generate_input, "train": read_train_input, "predict": read_predict_input}
@@ -181,14 +181,15 @@ def test_keyword_sets_its_field(
     assert getattr(read(kind, text, tmp_path), field) == expected
 
 
-@pytest.mark.parametrize("module", [generate_input, train_input, predict_input])
-def test_every_keyword_is_tested_and_described(module: Any) -> None:
-    kind = module.__name__.rpartition(".")[2].removesuffix("_input")
+@pytest.mark.parametrize("cls", [GenerateInput, TrainInput, PredictInput])
+def test_every_keyword_is_tested_and_described(cls: Any) -> None:
+    kind = cls.file_name.removesuffix(".in")
+    keywords = options_of(cls)
     tested = {line.split()[0].upper() for k, line, *_ in SINGLE_VALUES if k == kind}
-    tested |= {word for word in BASES[kind].split() if word in module.KEYWORDS}
+    tested |= {word for word in BASES[kind].split() if word in keywords}
     blocks = {"FILES", "VALIDATION", "DERIVATIVES"}  # below
-    assert set(module.KEYWORDS) - blocks <= tested
-    assert all(f"  {name} " in module.describe_keywords() for name in module.KEYWORDS)
+    assert set(keywords) - blocks <= tested
+    assert all(f"  {name} " in describe(cls) for name in keywords)
 
 
 # --- blocks --------------------------------------------------------------------------
@@ -445,7 +446,7 @@ def check_inputs_in(folder: Path) -> None:
 def test_committed_and_shipped_inputs_are_read() -> None:
     tests = Path(__file__).parents[1]
     check_inputs_in(tests / "data" / "golden")
-    check_inputs_in(Path(generate_input.__file__).parents[1] / "examples")
+    check_inputs_in(Path(taylorfit.__file__).parent / "examples")
 
 
 def test_shared_inputs_are_read(shared: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from engine_reference import ACTIVATION
 from taylorfit import engine
 from taylorfit.errors import EngineError
-from taylorfit.model.network import ACTIVATIONS
+from taylorfit.model.activations import ACTIVATIONS
 
 EPSILON = np.finfo(float).eps
 LARGE = (19.0, 20.0, 22.0, 40.0, 700.0, 710.0, 1.0e5, 1.0e154, 1.0e300, np.inf)

@@ -25,7 +25,7 @@ from taylorfit.md.dynamics import (
 )
 from taylorfit.md.summary import distributions, walk_row
 from taylorfit.model.structure import Structure
-from taylorfit.potential.extrapolation import ExtrapolationPolicy
+from taylorfit.settings.extrapolation import ExtrapolationPolicy
 from taylorfit.settings.md import MdInput, RdfOptions, Thermostat
 
 IGNORE = ExtrapolationPolicy("ignore")

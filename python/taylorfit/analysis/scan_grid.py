@@ -14,12 +14,13 @@ import numpy as np
 from ..errors import InputError
 from ..formats.scan_table import Row, number
 from ..formats.structures.files import expand_patterns, read_structures, split_selection
-from ..settings.blocks import quote
+from ..settings.blocks import build, format_options
 from ..settings.committee import Committee
 from ..settings.displacements import TaylorOptions
-from ..settings.forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WITH_VIRIAL, ForceMode, format_forces, read_forces
+from ..settings.document import Document, FileEntry, Located
+from ..settings.forces import FORCES, WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WITH_VIRIAL, ForceMode
 from ..settings.generate import GenerateInput
-from ..settings.keyword_file import Document, FileEntry, Located, build
+from ..settings.kinds import quote
 from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
 from ..settings.train import NetworkSpec, TrainInput
 from ..settings.words import Line
@@ -180,11 +181,11 @@ def _point(
 
 def _forces(base: ForceMode, mode: str, axes: Sequence[Axis], words: Mapping[str, str], file: str) -> ForceMode:
     """FORCES of train.in with other options, put together as the line that it would be."""
-    line = Line(file, axes[-1].line if axes else 0, format_forces(base), False)
+    line = Line(file, axes[-1].line if axes else 0, f"FORCES {format_options(base)}", False)
     pairs = {key: word.text for key, word in line.options() if key and matters(key, mode)}
     pairs |= {"mode": mode} | {axis.name: words[axis.name] for axis in axes}
     text = " ".join(["FORCES", *(f"{key}={quote(word)}" for key, word in pairs.items())])
-    return read_forces(Document(file, text, ()), replace(line, text=text))
+    return FORCES.read(Document(file, text, ()), replace(line, text=text))
 
 
 COLUMN_AXES = {"delta", "fraction", "strategy", "mode", "beta", *OWN_AXES}

@@ -23,7 +23,8 @@ from ..generation.descriptor_derivatives import choose_structures, write_derivat
 from ..generation.generate import Outputs, XsfCopies, write_training_sets
 from ..model.descriptor import BEHLER2011, CHEBYSHEV
 from ..model.structure import Structure
-from ..settings.generate import GenerateInput, describe_keywords, read_generate_input
+from ..settings.generate import GenerateInput, read_generate_input
+from ..settings.tables import describe
 from ..taylor.copies import CopySource
 from ..tools.atomic_write import atomic_write, check_writable
 from ..tools.progress import duration, progress
@@ -45,8 +46,7 @@ Example: taylorfit generate generate.in
 Also written: OUTPUT.geometry, a small companion with cells, stresses and weights, which ænet's
 format has no place for and training on forces needs.
 
-Keywords of generate.in:
-{describe_keywords()}
+{describe(GenerateInput)}
 
 Keys of the report: structures (written), copies, skipped (number of structures
 without copies), skipped_by_reason, dropped (on request), atoms (copies counted), seconds, output, taylor_output,

@@ -28,7 +28,8 @@ from ..md.summary import (
 )
 from ..md.trajectory import cut_after
 from ..potential.calculator import Calculator
-from ..settings.md import MdInput, describe_keywords, read_md_input
+from ..settings.md import MdInput, read_md_input
+from ..settings.tables import describe
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..tools.progress import progress
@@ -42,8 +43,7 @@ or the run explodes.
 Examples: taylorfit md md.in
           taylorfit md md.in --resume
 
-Keywords of md.in:
-{describe_keywords()}
+{describe(MdInput)}
 
 Written: OUTPUT.steps.csv (energies of every sample), OUTPUT.starts.csv (one line per run), OUTPUT.rdf.csv,
 OUTPUT.checkpoint.npz, and the trajectories, each run its own (NAME-LABEL-START.extxyz) where there are several.

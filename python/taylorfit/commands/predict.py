@@ -17,7 +17,8 @@ from ..formats.structures.files import expand_patterns, read_structures, require
 from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
 from ..potential.relaxation import relax
-from ..settings.predict import PredictInput, RelaxOptions, describe_keywords, read_predict_input
+from ..settings.predict import PredictInput, RelaxOptions, read_predict_input
+from ..settings.tables import describe
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
 
@@ -28,8 +29,7 @@ Examples: taylorfit predict predict.in
           taylorfit predict --potential O.nn H.nn cluster.xsf
           taylorfit predict predict.in --save-predictions taylor.npz --label "Taylor training"
 
-Keywords of predict.in:
-{describe_keywords()}
+{describe(PredictInput)}
 
 Keys of the report: structures (list of file, energy, energy_ref: total energies in eV, cohesive_energy in eV,
 forces in eV/Å or null, stress 3×3 in eV/Å³ or null, atomic_energies in eV; with RELAX also positions in Å and

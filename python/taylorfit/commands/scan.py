@@ -37,9 +37,10 @@ from ..formats.scan_table import (
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_structures
 from ..reporting.training_log import TrainingLog
+from ..settings.document import FileEntry
 from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
-from ..settings.keyword_file import FileEntry
-from ..settings.scan import ScanInput, describe_keywords, read_scan_input
+from ..settings.scan import ScanInput, read_scan_input
+from ..settings.tables import describe
 from ..settings.train import TrainInput, read_train_input, write_train_input
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED, stop_requested
@@ -74,8 +75,7 @@ time as there are threads. Training sets are generated once for all modes, netwo
 seeds, and kept in FOLDER/sets; potentials, logs and reports (train.json) are in FOLDER/points/KEY. The same
 command goes on after an interruption and skips what is in the table; a scan may be extended.
 
-Keywords of scan.in:
-{describe_keywords()}
+{describe(ScanInput)}
 
 Keys of the report: output, points (number), done_before, trained, failed (list of key, error), sets_generated,
 sets_reused, interrupted, seconds, rows (the table), summary (list: what is varied, seeds, best and median of the

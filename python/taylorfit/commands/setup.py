@@ -16,9 +16,9 @@ from ..errors import InputError
 from ..formats.aenet.setup_file import write_setup
 from ..formats.structures.files import expand_patterns
 from ..model.structure import Structure
+from ..settings.document import FileEntry
 from ..settings.forces import ForceMode
 from ..settings.generate import GenerateInput, TaylorOptions, write_generate_input
-from ..settings.keyword_file import FileEntry
 from ..settings.train import NetworkSpec, TrainInput, write_train_input
 from ..taylor.selection import count_skipped, select_all
 from ..tools.atomic_write import check_writable

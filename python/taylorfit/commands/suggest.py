@@ -9,7 +9,7 @@ from ..data.survey import survey
 from ..engine import available_threads
 from ..generation.copy_plan import forecast_report, lengths
 from ..generation.suggest import MODES, RULE_OF_THUMB, Alternative, force_statistics, suggest
-from ..settings.displacements import format_derivatives
+from ..settings.blocks import format_options
 from ..tools.progress import progress
 from .sources import add_source_arguments, known_curvature, read_all, structure_sources
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print("\nChoice")
     for reason in found.reasons:
         print(f"  {reason}")
-    block = format_derivatives(found.options)
+    block = format_options(found.options)
     print(f"\nDERIVATIVES\n{block}")
     deltas = {symbol: found.options.delta_of(symbol) for symbol in species}
     return {

@@ -15,7 +15,8 @@ from ..errors import TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
 from ..reporting.committee_log import CommitteeLog, committee_lines
 from ..reporting.training_log import TrainingLog
-from ..settings.train import TrainInput, describe_keywords, read_train_input
+from ..settings.tables import describe
+from ..settings.train import TrainInput, read_train_input
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..training.checkpoint import checkpoint_path
@@ -41,8 +42,7 @@ and eV/Å.
 
 Example: taylorfit train train.in --report train.json
 
-Keywords of train.in:
-{describe_keywords()}
+{describe(TrainInput)}
 
 Written: the potential files of NETWORKS (weights of the best epoch, see BEST), FILE.last
 (weights of the last epoch), and a checkpoint NAME.checkpoint.npz for --resume. A file named STOP in the

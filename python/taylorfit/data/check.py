@@ -12,7 +12,7 @@ from ..analysis.measures import robust_deviation
 from ..errors import DataWarning, InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.structure import Structure
-from ..taylor.selection import STATIONARY_FORCE
+from ..settings.displacements import STATIONARY_FORCE
 from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 
 KINDS = {

@@ -18,7 +18,7 @@ def cutoff(r: np.ndarray, r_cut: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def activation(code: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return value and slope of an activation function (code as in `network.ACTIVATIONS`)."""
+    """Return value and slope of an activation function (code as in `activations.ACTIVATIONS`)."""
     value = np.array(x, dtype=np.float64)
     slope = np.empty_like(value)
     call(library.training.activation, int(code), value, slope)

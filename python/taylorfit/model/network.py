@@ -9,9 +9,6 @@ import numpy as np
 
 from .descriptor import DescriptorSetup
 
-ACTIVATIONS = ("linear", "tanh", "sigmoid", "mtanh", "twist")
-"""Names of the activation functions; the position is ænet's code (and the engine's)."""
-
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -24,7 +21,7 @@ class Network:
     layer_sizes: tuple[int, ...]
     """Nodes per layer without bias, input and output layers included."""
     activations: tuple[int, ...]
-    """Code into `ACTIVATIONS` for each layer after the input."""
+    """Code into `activations.ACTIVATIONS` for each layer after the input."""
     weights: np.ndarray
     """(n_weight,) float64"""
 

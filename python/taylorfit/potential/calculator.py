@@ -13,7 +13,8 @@ from ase.calculators.calculator import all_changes
 from ..engine import ListedEvaluation, NeighbourList, PotentialTables, evaluate_listed, share_descriptors
 from ..errors import InputError
 from ..model.structure import VOIGT_ELEMENTS, Structure
-from .extrapolation import Extrapolation, ExtrapolationGuard, ExtrapolationPolicy, find_disagreement, find_extrapolation
+from ..settings.extrapolation import ExtrapolationPolicy
+from .extrapolation import Extrapolation, ExtrapolationGuard, find_disagreement, find_extrapolation
 from .potential import Potential, Source, as_potential, load_members
 
 if TYPE_CHECKING:

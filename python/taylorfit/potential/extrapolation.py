@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,7 @@ from ..formats.structures.xsf import write_xsf
 from ..model.descriptor import DescriptorSetup
 from ..model.structure import Structure
 from ..reporting.model_contents import component_name
-from ..settings.keyword_file import require, require_one_of
-
-ACTIONS = ("warn", "ignore", "stop", "dump")
-"""What can be done about an extrapolation."""
+from ..settings.extrapolation import ExtrapolationPolicy
 
 COMMITTEE = "committee"
 
@@ -83,44 +79,6 @@ class ExtrapolationError(TaylorfitError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.extrapolation, self.structure)
-
-
-@dataclass(frozen=True)
-class ExtrapolationPolicy:
-    """When a structure counts as unlike the training data, and what happens then.
-
-    Raises
-    ------
-    InputError
-        on construction, for an unknown action or a limit out of range.
-    """
-
-    action: str = "warn"
-    """`warn`: a Python warning for each component, and again when it gets twice as bad; `ignore`: nothing;
-    `stop`: an `ExtrapolationError`; `dump`: a warning, and the structure goes to `folder` for the next round."""
-    tolerance: float = 0.5
-    """σ that a descriptor component may be outside the range of the training data."""
-    max_force_std: float | None = None
-    """eV/Å that the members of a committee may differ by in the force on an atom; None: any amount."""
-    folder: str | PathLike[str] = "extrapolations"
-    """Where dumped structures go."""
-    most_dumps: int = 100
-    """Files in that folder; after so many nothing more is written."""
-    dump_interval: int = 10
-    """Evaluations between two dumps: consecutive steps look alike."""
-
-    def __post_init__(self) -> None:
-        require_one_of("action", self.action, ACTIONS)
-        require(0 <= self.tolerance < np.inf, "tolerance", "tolerance out of range", self.tolerance, "σ ≥ 0")
-        require(
-            self.max_force_std is None or 0 < self.max_force_std < np.inf,
-            "max_force_std",
-            "max_force_std out of range",
-            self.max_force_std,
-            "eV/Å > 0",
-        )
-        require(self.most_dumps >= 0, "most_dumps", "number of dumps out of range", self.most_dumps, "≥ 0")
-        require(self.dump_interval >= 1, "dump_interval", "interval of dumps out of range", self.dump_interval, "≥ 1")
 
 
 def find_extrapolation(

@@ -14,8 +14,9 @@ from ..analysis.errors import error_lines, errors_in
 from ..errors import FormatError
 from ..formats.aenet.records import printable
 from ..formats.predictions import Predictions
+from ..model.activations import ACTIVATIONS
 from ..model.descriptor import CHEBYSHEV, DescriptorSetup
-from ..model.network import ACTIVATIONS, Network, SpeciesPotential
+from ..model.network import Network, SpeciesPotential
 from ..model.scaling import standardisation
 
 Description = tuple[list[str], dict[str, Any]]

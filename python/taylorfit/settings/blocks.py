@@ -1,71 +1,106 @@
-"""Readers for what stands behind a keyword: a value, a flag, options, files, rows per species."""
+"""What stands on several lines, or holds options: files, rows of species, ``key=value``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-from .keyword_file import Document, FileEntry, Located, Option
-from .words import Line, Word, integer, is_integer, is_number, logical, species_name, suggestion, text
+from ..errors import InputError
+from .document import Document, FileEntry, Located
+from .kinds import Kind, after_keyword, nothing_more, quote
+from .option import FieldError, Option, Settings, options_of, own_options
+from .words import Line, Word, integer, is_integer, species_name, suggestion, text
 
-Reader = Callable[[Document, Line], Any]
+T = TypeVar("T")
 
 
-def value(convert: Callable[[Word], Any], what: str) -> Reader:
-    """Return a reader for the single value after a keyword.
+def options(
+    cls: type[Settings],
+    *,
+    below: bool = False,
+    what: str = "options",
+    example: str = "",
+    title: str = "options of {}",
+    adjust: Callable[[dict[str, Located], Line], None] = lambda found, line: None,
+) -> Kind:
+    """Return the kind of ``key=value`` options, below a keyword or on its line, which become a `cls`.
 
-    As in ænet a remark may follow it (``ITERATIONS 1000 epochs``); a second number, an
-    assignment or another keyword is refused, for ænet would lose it silently.
+    Parameters
+    ----------
+    what, example
+        What is missing in a line without options, and what could stand there.
+    title
+        Heads the table of the options in help; ``{}`` is the keyword.
+    adjust
+        Called with what was found and the line of the keyword, to refuse or change it.
     """
+    first = next((entry for entry in own_options(cls) if entry.bare), None)
 
     def read(document: Document, line: Line) -> Any:
-        words = _after_keyword(line)
-        word = next(words, None)
-        if word is None:
-            line.fail(f"{line.text.split()[0]} without a value", expected=what)
-        converted = convert(word)
-        _refuse_second_value(document, words)
-        return converted
+        pairs = option_words(document, line) if below else list(line.options())[1:]
+        if not below and (not pairs or (first and pairs[0][0])):
+            line.fail(f"{line.text.split()[0]} without {what}", expected=f"e.g. {example}")
+        found = {}
+        if first is not None:
+            word = pairs.pop(0)[1]
+            found[first.field] = Located(first.kind.convert(word), line.number)
+        found |= read_options(pairs, options_of(cls))
+        adjust(found, line)
+        return build(cls, found, document.file, line.number)
 
-    return read
-
-
-def path(what: str) -> Reader:
-    """Return a reader for a file name; one with blanks must be quoted."""
-
-    def read(document: Document, line: Line) -> str:
-        words = _after_keyword(line)
-        word = next(words, None)
-        if word is None:
-            line.fail(f"{line.text.split()[0]} without a name", expected=what)
-        nothing_more(words)
-        return text(word)
-
-    return read
+    form = "below" if below else f"{first.field}, options" if first else "options"
+    return Kind(
+        form,
+        write=format_options,
+        form=form,
+        reader=read,
+        is_block=below,
+        tables=lambda key: {title.format(key): options_of(cls)},
+    )
 
 
-def flag(document: Document, line: Line) -> bool:
-    """Read a flag: true without a value, else a Fortran logical."""
-    words = _after_keyword(line)
-    word = next(words, None)
-    if word is None:
-        return True
-    converted = logical(word)
-    _refuse_second_value(document, words)
-    return converted
+def format_options(settings: Settings) -> str:
+    """Return the line of options that is read back as `settings`: those that are not the default."""
+    return " ".join(filter(None, (_format_option(settings, entry) for entry in own_options(type(settings)))))
 
 
-def paths(document: Document, line: Line) -> tuple[str, ...]:
-    """Read one or more file names on the keyword's own line."""
-    names = tuple(text(word) for word in _after_keyword(line))
+def _format_option(settings: Settings, entry: Option) -> str:
+    if entry.words is not None:
+        return entry.words(settings)
+    value = getattr(settings, entry.field)
+    if value == entry.default and not (entry.always or entry.bare):
+        return ""
+    if isinstance(value, dict) and entry.key.endswith("*"):
+        return " ".join(f"{entry.key[:-1]}{name}={entry.kind.write(one)}" for name, one in value.items())
+    return f"{'' if entry.bare else entry.key + '='}{entry.kind.write(value)}"
+
+
+def build(cls: Callable[..., T], values: Mapping[str, Located], file: str, line: int | None = None) -> T:
+    """Construct `cls`, giving errors of its validation the place where the value stands.
+
+    Raises
+    ------
+    InputError
+        if `cls` refuses a value.
+    """
+    try:
+        return cls(**{name: located.value for name, located in values.items()})
+    except FieldError as error:
+        if error.field in values:
+            line = values[error.field].line
+        raise InputError(error.message, file=file, line=line, value=error.value, expected=error.expected) from None
+
+
+def _read_paths(document: Document, line: Line) -> tuple[str, ...]:
+    names = tuple(text(word) for word in after_keyword(line))
     if not names:
         line.fail(f"{line.text.split()[0]} without a name", expected="one or more files")
     return names
 
 
-def file_list(document: Document, line: Line) -> tuple[FileEntry, ...]:
+def read_files(document: Document, line: Line) -> tuple[FileEntry, ...]:
     """Read the block of FILES: a count and that many lines, or lines up to a blank one.
 
     Every line is one path or pattern, blanks and all; quotes around the whole are taken
@@ -106,7 +141,7 @@ def file_list(document: Document, line: Line) -> tuple[FileEntry, ...]:
     return tuple(entries)
 
 
-def counted_species(document: Document, line: Line, convert: Callable[[Word, Iterator[Word]], Any]) -> tuple[Any, ...]:
+def counted_rows(document: Document, line: Line, convert: Callable[[Word, Iterator[Word]], Any]) -> tuple[Any, ...]:
     """Read a count and a row per species, as in TYPES; text left over in a row is ignored (ænet)."""
     name = line.text.split()[0].upper()
     if document.at_keyword_or_end():
@@ -142,7 +177,7 @@ def species_rows(document: Document, line: Line) -> list[tuple[Word, Iterator[Wo
     return rows
 
 
-def species_paths(document: Document, line: Line) -> dict[str, str]:
+def _read_species_paths(document: Document, line: Line) -> dict[str, str]:
     """Read one row ``symbol file`` per species."""
     found: dict[str, str] = {}
     for symbol, words in species_rows(document, line):
@@ -191,7 +226,7 @@ def read_options(pairs: Iterable[tuple[str, Word]], table: Mapping[str, Option])
             if option is None:
                 word.line.fail("unknown option", key, suggestion(key, table))
             member = species_name(Word(member, word.line))
-        converted = option.convert(word)
+        converted = option.kind.convert(word)
         if member is None:
             twice = option.field in found
             found[option.field] = Located(converted, word.line.number)
@@ -202,43 +237,6 @@ def read_options(pairs: Iterable[tuple[str, Word]], table: Mapping[str, Option])
         if twice:
             word.line.fail("option given twice", key, "each option once")
     return found
-
-
-def nothing_more(words: Iterator[Word]) -> None:
-    """Raise FormatError if there is another word on the line."""
-    word = next(words, None)
-    if word is not None:
-        word.fail("unexpected text", "the end of the line (names with blanks in quotes, remarks after !)")
-
-
-def quote(name: str) -> str:
-    """Return `name` so that it is read back as one word, by ænet too (which stops at a slash)."""
-    if not name or name[0] in "!#%" or any(c in "/,\"'=" or c.isspace() for c in name):
-        return '"' + name.replace('"', '""') + '"'
-    return name
-
-
-def format_file_list(name: str, entries: Iterable[FileEntry]) -> str:
-    """Return a block such as FILES with its count."""
-    lines = [
-        quote(entry.path) if entry.path != entry.path.strip() or entry.path[0] in "!#%\"'" else entry.path
-        for entry in entries
-    ]
-    return "\n".join([name, str(len(lines)), *lines]) + "\n"
-
-
-def _after_keyword(line: Line) -> Iterator[Word]:
-    words = line.words()
-    next(words)
-    return words
-
-
-def _refuse_second_value(document: Document, words: Iterator[Word]) -> None:
-    word = next(words, None)
-    if word is None:
-        return
-    if is_number(word.text) or "=" in word.text or word.text.upper() in document.keywords:
-        word.fail("second value", "one value (remarks after !)")
 
 
 def _words_or_nothing(line: Line) -> Iterator[Word]:
@@ -254,3 +252,28 @@ def _file_entry(line: Line) -> FileEntry:
     if not name.strip():
         line.fail("empty name", line.text, "a path or a pattern")
     return FileEntry(name, line.number)
+
+
+def _format_files(entries: Iterable[FileEntry]) -> str:
+    lines = [
+        quote(entry.path) if entry.path != entry.path.strip() or entry.path[0] in "!#%\"'" else entry.path
+        for entry in entries
+    ]
+    return "\n".join([str(len(lines)), *lines])
+
+
+def format_rows(rows: Mapping[str, str]) -> str:
+    """Return one row ``symbol text`` per species."""
+    return "\n".join(f"{symbol:2} {row}" for symbol, row in rows.items())
+
+
+def _format_species_paths(paths: Mapping[str, str]) -> str:
+    return format_rows({symbol: quote(path) for symbol, path in paths.items()})
+
+
+PATHS = Kind("one or more files", write=lambda names: " ".join(map(quote, names)), form="files", reader=_read_paths)
+"""One or more file names on the line of the keyword."""
+FILES = Kind("files", write=_format_files, form="below", reader=read_files, is_block=True)
+"""The block FILES: a count and that many lines, or lines up to a blank one."""
+SPECIES_PATHS = Kind("files", write=_format_species_paths, form="below", reader=_read_species_paths, is_block=True)
+"""One row ``symbol file`` per species."""

@@ -4,29 +4,112 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from ..errors import FormatError, InputError
+from ..errors import InputError
 from ..tools.plain_text import fortran_number
-from . import blocks as block
-from .keyword_file import Document, Located, Option, build, require, require_one_of
-from .words import Line, Word, choice, integer, real, species_name, text
+from .blocks import options
+from .document import Located
+from .kinds import REAL, TEXT, Kind, list_of, one_of, quote
+from .option import Option, Settings, option, require, require_one_of
+from .words import Line, Word, real, species_name
 
 MAX_ATOMS = 1_000_000
 """Longest list of `atoms=`; more can only be a slip, and would exhaust the memory."""
 DISP_ALL = {"1": "random", "0": "cartesian"}
 """Strategies in aenet-python's words."""
-STRATEGIES = ("random", "cartesian", "orthogonal", "antithetic", "modes", "strain")
-ROTATIONS = ("remove", "keep")
-AMPLITUDES = ("bound", "stiffness")
-WEIGHTS = ("none", "truncation")
+AMPLITUDES = {"bound": "each up to delta", "stiffness": "to an equal truncation error"}
+"""Amplitudes of normal modes."""
+STATIONARY_FORCE = 0.05
+"""Default of `skip`, eV/Å: where geometry optimisations usually stop."""
 DEFAULT_STRAIN = 0.005
 DEFAULT_RATIO = 0.35
 """Where the best published δ for energies without correction is (0.3 to 0.4)."""
 
 
+def _disp_all(word: Word) -> str:
+    if word.text not in DISP_ALL:
+        word.fail("unknown disp_all", "1 (all atoms at once) or 0 (one atom)")
+    return DISP_ALL[word.text]
+
+
+def _delta(word: Word) -> float | None:
+    return None if word.text.lower() == "auto" else real(word)
+
+
+def _curvature(word: Word) -> str | dict[str, float] | None:
+    if word.text.lower() in ("auto", "none"):
+        return "auto" if word.text.lower() == "auto" else None
+    try:
+        return read_curvature(word.text)
+    except InputError as error:
+        word.fail(error.message, f"auto, none, or {error.expected}")
+
+
+def read_curvature(text: str) -> dict[str, float]:
+    """Return the force constants (eV/Å²) in a list such as ``O:33.9,H:16.9``.
+
+    Raises
+    ------
+    InputError
+        if it is none.
+    """
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        symbol, _, number = part.strip().partition(":")
+        value = fortran_number(number.strip())
+        if not 1 <= len(symbol) <= 2 or value is None or symbol in found:
+            raise InputError(
+                "not a list of force constants", value=text, expected="each species once, e.g. O:33.9,H:16.9 (eV/Å²)"
+            )
+        found[symbol] = value
+    return found
+
+
+def _atom_numbers(word: Word) -> tuple[int, ...]:
+    numbers: list[int] = []
+    for part in word.text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*-\s*([0-9]{1,9}))?\s*", part)
+        if match is None:
+            word.fail("not a list of atoms", "numbers and ranges such as 1-8,12")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not (1 <= first <= last and last - first < MAX_ATOMS - len(numbers)):
+            word.fail("not a list of atoms", f"1 ≤ from ≤ to, at most {MAX_ATOMS} atoms")
+        numbers.extend(range(first, last + 1))
+    return tuple(numbers)
+
+
+def _format_atoms(numbers: tuple[int, ...]) -> str:
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in ranges)
+
+
+def _format_curvature(curvature: str | dict[str, float]) -> str:
+    if isinstance(curvature, str):
+        return curvature
+    return quote(",".join(f"{symbol}:{k!r}" for symbol, k in curvature.items()))
+
+
+def _format_delta(options: TaylorOptions) -> str:
+    if options.strategy == "strain":
+        return ""
+    return f"delta={'auto' if options.delta is None else repr(options.delta)}"
+
+
+def _format_strategy(options: TaylorOptions) -> str:
+    digits = {name: digit for digit, name in DISP_ALL.items()}
+    name = options.strategy
+    return f"disp_all={digits[name]}" if name in digits else f"strategy={name}"
+
+
 @dataclass(frozen=True)
-class TaylorOptions:
+class TaylorOptions(Settings):
     """Taylor copies of each structure: the block DERIVATIVES.
 
     Raises
@@ -35,66 +118,134 @@ class TaylorOptions:
         on construction, for a value out of range.
     """
 
-    method: str = "taylor"
-    """`taylor`, or `analytical`: the derivatives that FORCES writes."""
-    delta: float | None = 0.01
-    """Largest displacement of an atom, Å; None: chosen from the data (`ratio`)."""
-    fraction: float = 16.0
-    """Copies per structure: the multiple a of the paper."""
-    strategy: str = "random"
-    """`random` (B: all atoms at once), `cartesian` (A: one atom, ±x ±y ±z), `orthogonal` (B, the copies of a
-    structure mutually orthogonal), `antithetic` (B in pairs ±δ), `modes` (one normal mode each), `strain`."""
-    n_max: int = 100000
-    """Largest number of copies in all."""
-    outfile: str | None = None
-    """Training-set file for the copies; None: into OUTPUT."""
-    seed: int = 1
-    delta_species: dict[str, float] = field(default_factory=dict)
-    """Largest displacement for single species, Å, instead of `delta`."""
-    forcemin: float = 0.0
-    """Smallest force that is worth a displacement, eV/Å."""
-    forcemax: float | None = None
-    """Largest force that is, eV/Å; None: no limit."""
-    skip: float | None = None
-    """Structures whose largest force is below this get no copies, eV/Å; None: the default of
-    `taylorfit.taylor.selection`; 0: none is skipped."""
-    species: tuple[str, ...] | None = None
-    """Species to displace; None: all."""
-    atoms: tuple[int, ...] | None = None
-    """Numbers of the atoms to displace, from 1; None: all."""
-    rotations: str | None = None
-    """`remove` or `keep` rotations of isolated structures; None: `remove` for `modes`, else `keep`."""
-    strain: float | None = None
-    """Largest strain with strategy `strain`; None: `DEFAULT_STRAIN`."""
-    amplitude: str | None = None
-    """With `modes`: up to the `bound` δ_max, or by `stiffness` to an equal truncation error; None: `bound`."""
-    hessian: str | None = None
-    """Folder with the Hessian of each structure, or file with one for all (see `formats.hessian_file`)."""
-    potential: tuple[str, ...] | None = None
-    """Files of a first potential, for Hessians and mean curvatures by finite differences."""
-    order: int = 1
-    """1, or 2 with Hessians: E - δ·F + ½ δᵀHδ."""
-    curvature: str | dict[str, float] | None = None
-    """Correction ½ Σ k_s |δ_i|² of first-order energies: `auto`, or k_s of each species in eV/Å²; None: none."""
-    temperature: float | None = None
-    """At which all structures were sampled, K: for `curvature=auto` and `delta=auto`."""
-    ratio: float | None = None
-    """Truncation error over signal that `delta=auto` aims at; None: `DEFAULT_RATIO`."""
-    weights: str = "none"
-    """`truncation`: copies are weighted in training by their expected truncation error."""
+    further: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "disp_all",
+            "disp_all",
+            Kind("1 or 0", _disp_all),
+            "strategy in the words of aenet-python; 1: random, 0: cartesian",
+            shown="1",
+        ),
+    )
+    key_order: ClassVar[str] = "method delta fraction outfile"
+
+    method: str = option(
+        "taylor", one_of(taylor="Taylor copies", analytical="the derivatives that FORCES writes"), always=True, help=""
+    )
+    delta: float | None = option(
+        0.01,
+        Kind("a number", _delta, repr),
+        unit="Å",
+        check="δ > 0",
+        message="delta not positive",
+        words=_format_delta,
+        help="largest displacement of an atom, or auto: see ratio",
+    )
+    fraction: float = option(
+        16.0,
+        always=True,
+        check="a > 0",
+        expected="copies per structure > 0",
+        help="copies per structure, the paper's a",
+    )
+    strategy: str = option(
+        "random",
+        one_of(
+            random="all atoms at once (B)",
+            cartesian="one atom, ±x ±y ±z (A)",
+            orthogonal="B, the copies of a structure mutually orthogonal",
+            antithetic="B in pairs ±δ",
+            modes="one normal mode each",
+            strain="the cell",
+        ),
+        words=_format_strategy,
+        help="what is displaced",
+    )
+    n_max: int = option(
+        100000,
+        key="N_max",
+        always=True,
+        check="n ≥ 0",
+        message="N_max negative",
+        help="largest number of copies in all",
+    )
+    outfile: str | None = option(None, TEXT, shown="into OUTPUT", help="training-set file for the copies")
+    seed: int = option(1, always=True, check="n ≥ 0", help="seed of the displacements")
+    delta_species: dict[str, float] = option(
+        factory=dict,
+        kind=REAL,
+        key="delta_*",
+        unit="Å",
+        check="δ > 0",
+        message="delta not positive",
+        shown="delta",
+        help="largest displacement for one species, e.g. delta_H=0.005",
+    )
+    forcemin: float = option(0.0, unit="eV/Å", check="F ≥ 0", help="displace only above this force")
+    forcemax: float | None = option(None, REAL, unit="eV/Å", shown="none", help="displace only below this force")
+    skip: float | None = option(
+        None,
+        REAL,
+        unit="eV/Å",
+        check="F ≥ 0",
+        shown=str(STATIONARY_FORCE),
+        help="no copies of structures with all forces below; 0: none is skipped",
+    )
+    species: tuple[str, ...] | None = option(
+        None, list_of(TEXT, species_name), shown="all", help="displace only these, e.g. Li,O"
+    )
+    atoms: tuple[int, ...] | None = option(
+        None,
+        Kind("numbers", _atom_numbers, lambda atoms: quote(_format_atoms(atoms))),
+        shown="all",
+        help="displace only these, from 1, e.g. 1-8,12",
+    )
+    rotations: str | None = option(
+        None, one_of("remove", "keep"), shown="keep; modes: remove", help="rotations of isolated structures"
+    )
+    strain: float | None = option(
+        None, REAL, check="0 < x < 0.5", shown=str(DEFAULT_STRAIN), help="strategy=strain: largest strain"
+    )
+    amplitude: str | None = option(
+        None, one_of(**AMPLITUDES), shown="bound", help="of normal modes, with strategy=modes"
+    )
+    hessian: str | None = option(
+        None, TEXT, unit="eV/Å²", help="folder of Hessians, <structure>.npy/.npz/.txt, or one file for all"
+    )
+    potential: tuple[str, ...] | None = option(
+        None, list_of(TEXT), help="first potential, e.g. O.nn,H.nn: Hessians and mean curvatures from it"
+    )
+    order: int = option(
+        1,
+        check="1 ≤ n ≤ 2",
+        message="order not 1 or 2",
+        expected="1 or 2",
+        help="2: second order, E - δ·F + ½ δᵀHδ, with hessian= or potential=",
+    )
+    curvature: str | dict[str, float] | None = option(
+        None,
+        Kind("auto, none or numbers", _curvature, _format_curvature),
+        unit="eV/Å²",
+        shown="none",
+        help="add ½ Σ k |δ|² to first-order energies: auto, or k of each species, e.g. O:33.9,H:16.9",
+    )
+    temperature: float | None = option(
+        None,
+        REAL,
+        unit="K",
+        check="T > 0",
+        expected="a number > 0",
+        help="of the dynamics all structures come from: k = <F_x^2>/kT, for curvature=auto and delta=auto",
+    )
+    ratio: float | None = option(
+        None, REAL, check="x > 0", shown=str(DEFAULT_RATIO), help="delta=auto: truncation error over signal, rms"
+    )
+    weights: str = option(
+        "none", one_of(none="1", truncation="by the expected truncation error"), help="of copies in training"
+    )
 
     def __post_init__(self) -> None:
-        require_one_of("method", self.method, ("taylor", "analytical"))
-        require_one_of("strategy", self.strategy, STRATEGIES)
-        for length in (self.delta, *self.delta_species.values()):
-            name = "delta" if length == self.delta else "delta_species"
-            require(length is None or 0 < length < math.inf, name, "delta not positive", length, "Å > 0")
-        require(
-            0 < self.fraction < math.inf, "fraction", "fraction not positive", self.fraction, "copies per structure > 0"
-        )
-        require(self.n_max >= 0, "n_max", "N_max negative", self.n_max, "≥ 0")
-        require(self.seed >= 0, "seed", "seed negative", self.seed, "≥ 0")
-        require(self.forcemin >= 0, "forcemin", "forcemin negative", self.forcemin, "eV/Å ≥ 0")
+        super().__post_init__()
         require(
             self.forcemax is None or self.forcemin < self.forcemax < math.inf,
             "forcemax",
@@ -102,25 +253,10 @@ class TaylorOptions:
             self.forcemax,
             f"eV/Å > {self.forcemin!r}",
         )
-        require(self.skip is None or 0 <= self.skip < math.inf, "skip", "skip negative", self.skip, "eV/Å ≥ 0")
         for name, chosen in (("species", self.species), ("atoms", self.atoms)):
             require(chosen is None or len(chosen) > 0, name, f"{name} empty", expected="at least one")
         for atom in self.atoms or ():
             require(atom >= 1, "atoms", "not an atom number", atom, "an integer from 1")
-        for name, allowed in (("rotations", ROTATIONS), ("amplitude", AMPLITUDES)):
-            if getattr(self, name) is not None:
-                require_one_of(name, getattr(self, name), allowed)
-        require_one_of("weights", self.weights, WEIGHTS)
-        require(
-            self.strain is None or 0 < self.strain < 0.5,
-            "strain",
-            "strain out of range",
-            self.strain,
-            "a small number such as 0.005",
-        )
-        require(self.order in (1, 2), "order", "order not 1 or 2", self.order, "1 or 2")
-        for name, value in (("temperature", self.temperature), ("ratio", self.ratio)):
-            require(value is None or 0 < value < math.inf, name, f"{name} not positive", value, "a number > 0")
         if isinstance(self.curvature, str):
             require_one_of("curvature", self.curvature, ("auto",))
         for symbol, k in self.curvature.items() if isinstance(self.curvature, dict) else ():
@@ -189,180 +325,21 @@ class TaylorOptions:
         return self.delta_species.get(species, self.delta)
 
 
-def _disp_all(word: Word) -> str:
-    if word.text not in DISP_ALL:
-        word.fail("unknown disp_all", "1 (all atoms at once) or 0 (one atom)")
-    return DISP_ALL[word.text]
-
-
-def _delta(word: Word) -> float | None:
-    return None if word.text.lower() == "auto" else real(word)
-
-
-def _curvature(word: Word) -> str | dict[str, float] | None:
-    if word.text.lower() in ("auto", "none"):
-        return "auto" if word.text.lower() == "auto" else None
-    try:
-        return read_curvature(word.text)
-    except InputError as error:
-        word.fail(error.message, f"auto, none, or {error.expected}")
-
-
-def read_curvature(text: str) -> dict[str, float]:
-    """Return the force constants (eV/Å²) in a list such as ``O:33.9,H:16.9``.
-
-    Raises
-    ------
-    InputError
-        if it is none.
-    """
-    found: dict[str, float] = {}
-    for part in text.split(","):
-        symbol, _, number = part.strip().partition(":")
-        value = fortran_number(number.strip())
-        if not 1 <= len(symbol) <= 2 or value is None or symbol in found:
-            raise InputError(
-                "not a list of force constants", value=text, expected="each species once, e.g. O:33.9,H:16.9 (eV/Å²)"
+def _settle_strategy(found: dict[str, Located], line: Line) -> None:
+    """Take disp_all for the strategy; refuse options whose contradiction their values alone do not show."""
+    disp_all = found.pop("disp_all", None)
+    if disp_all is not None:
+        strategy = found.setdefault("strategy", disp_all)
+        if strategy.value != disp_all.value:
+            replace(line, number=strategy.line).fail(
+                "strategy contradicts disp_all", strategy.value, f"{disp_all.value}, or only one of the two"
             )
-        found[symbol] = value
-    return found
-
-
-def _file_names(word: Word) -> tuple[str, ...]:
-    return tuple(text(Word(part.strip(), word.line)) for part in word.text.split(","))
-
-
-def _species_list(word: Word) -> tuple[str, ...]:
-    return tuple(species_name(Word(part.strip(), word.line)) for part in word.text.split(","))
-
-
-def _atom_numbers(word: Word) -> tuple[int, ...]:
-    numbers: list[int] = []
-    for part in word.text.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,9})(?:\s*-\s*([0-9]{1,9}))?\s*", part)
-        if match is None:
-            word.fail("not a list of atoms", "numbers and ranges such as 1-8,12")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not (1 <= first <= last and last - first < MAX_ATOMS - len(numbers)):
-            word.fail("not a list of atoms", f"1 ≤ from ≤ to, at most {MAX_ATOMS} atoms")
-        numbers.extend(range(first, last + 1))
-    return tuple(numbers)
-
-
-def _format_atoms(numbers: tuple[int, ...]) -> str:
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in ranges)
-
-
-def read_derivatives(document: Document, line: Line) -> TaylorOptions:
-    """Read the options below DERIVATIVES."""
-    pairs = block.option_words(document, line)
-    found = block.read_options(pairs, OPTIONS)
-    from_disp_all = found.pop("disp_all", None)
-    if from_disp_all is not None:
-        chosen: Located = found.setdefault("strategy", from_disp_all)
-        if chosen.value != from_disp_all.value:
-            raise FormatError(
-                "strategy contradicts disp_all",
-                file=document.file,
-                line=chosen.line,
-                value=chosen.value,
-                expected=f"{from_disp_all.value}, or only one of the two",
-            )
-    strategy = found.get("strategy")
-    if strategy is not None and strategy.value == "strain" and "delta" in found:
-        raise FormatError(
-            "delta has no meaning with strategy=strain",
-            file=document.file,
-            line=found["delta"].line,
-            value=found["delta"].value,
-            expected="strain=, without unit",
+    if "strategy" in found and found["strategy"].value == "strain" and "delta" in found:
+        delta = found["delta"]
+        replace(line, number=delta.line).fail(
+            "delta has no meaning with strategy=strain", delta.value, "strain=, without unit"
         )
-    return build(TaylorOptions, found, document.file, line.number)
 
 
-def format_derivatives(options: TaylorOptions) -> str:
-    """Return the line below DERIVATIVES that `read_derivatives` reads."""
-    words = [f"method={options.method}"]
-    if options.strategy != "strain":
-        words.append(f"delta={'auto' if options.delta is None else repr(options.delta)}")
-    words.append(f"fraction={options.fraction!r}")
-    if options.outfile is not None:
-        words.append(f"outfile={block.quote(options.outfile)}")
-    disp_all = {name: digit for digit, name in DISP_ALL.items()}
-    in_old_words = options.strategy in disp_all
-    words.append(f"disp_all={disp_all[options.strategy]}" if in_old_words else f"strategy={options.strategy}")
-    words += [f"N_max={options.n_max}", f"seed={options.seed}"]
-    words += [f"delta_{symbol}={length!r}" for symbol, length in options.delta_species.items()]
-    if options.forcemin > 0:
-        words.append(f"forcemin={options.forcemin!r}")
-    for name in ("forcemax", "skip", "strain", "temperature", "ratio"):
-        value = getattr(options, name)
-        if value is not None:
-            words.append(f"{name}={value!r}")
-    for name in ("rotations", "amplitude", "hessian"):
-        value = getattr(options, name)
-        if value is not None:
-            words.append(f"{name}={block.quote(value)}")
-    for name in ("species", "potential"):
-        value = getattr(options, name)
-        if value is not None:
-            words.append(f"{name}=" + block.quote(",".join(value)))
-    if options.atoms is not None:
-        words.append("atoms=" + block.quote(_format_atoms(options.atoms)))
-    if options.order != 1:
-        words.append(f"order={options.order}")
-    if options.curvature is not None:
-        pairs = (
-            options.curvature
-            if isinstance(options.curvature, str)
-            else ",".join(f"{symbol}:{k!r}" for symbol, k in options.curvature.items())
-        )
-        words.append(f"curvature={block.quote(pairs)}")
-    if options.weights != "none":
-        words.append(f"weights={options.weights}")
-    return " ".join(words)
-
-
-OPTIONS = {
-    "method": Option("method", choice("taylor", "analytical"), "taylor, or analytical (taylor)"),
-    "delta": Option("delta", _delta, "largest displacement of an atom, Å, or auto: see ratio (0.01)"),
-    "fraction": Option("fraction", real, "copies per structure, the paper's a (16.0)"),
-    "disp_all": Option("disp_all", _disp_all, "1: strategy B, random; 0: strategy A, cartesian (1)"),
-    "N_max": Option("n_max", integer, "largest number of copies in all (100000)"),
-    "outfile": Option("outfile", text, "training-set file for the copies (into OUTPUT)"),
-    "seed": Option("seed", integer, "seed of the displacements (1)"),
-    "strategy": Option("strategy", choice(*STRATEGIES), " ".join(STRATEGIES) + ", instead of disp_all"),
-    "delta_*": Option("delta_species", real, "delta for one species, e.g. delta_H=0.005, Å"),
-    "forcemin": Option("forcemin", real, "displace only above this force, eV/Å (0)"),
-    "forcemax": Option("forcemax", real, "displace only below this force, eV/Å (none)"),
-    "skip": Option("skip", real, "no copies of structures with all forces below, eV/Å; 0 none (0.05)"),
-    "species": Option("species", _species_list, "displace only these, e.g. Li,O (all)"),
-    "atoms": Option("atoms", _atom_numbers, "displace only these, from 1, e.g. 1-8,12 (all)"),
-    "rotations": Option(
-        "rotations", choice(*ROTATIONS), "of isolated structures, remove or keep (keep; modes: remove)"
-    ),
-    "strain": Option("strain", real, f"strategy=strain: largest strain ({DEFAULT_STRAIN})"),
-    "amplitude": Option(
-        "amplitude",
-        choice(*AMPLITUDES),
-        "strategy=modes: each up to delta (bound) or to an equal truncation error (stiffness) (bound)",
-    ),
-    "hessian": Option("hessian", text, "folder of Hessians, eV/Å², <structure>.npy/.npz/.txt, or one file for all"),
-    "potential": Option("potential", _file_names, "first potential, e.g. O.nn,H.nn: Hessians and curvature from it"),
-    "order": Option("order", integer, "2: second order with hessian= or potential= (1)"),
-    "curvature": Option(
-        "curvature", _curvature, "add ½ Σ k |δ|² to the energies: auto, or e.g. O:33.9,H:16.9, eV/Å² (none)"
-    ),
-    "temperature": Option("temperature", real, "of the dynamics all structures come from, K: k = <F_x^2>/kT"),
-    "ratio": Option("ratio", real, f"delta=auto: truncation error over signal, rms ({DEFAULT_RATIO})"),
-    "weights": Option(
-        "weights", choice(*WEIGHTS), "truncation: copies weighted by their expected truncation error (none)"
-    ),
-}
-"""Options of DERIVATIVES."""
+DERIVATIVES = options(TaylorOptions, below=True, adjust=_settle_strategy)
+"""The block DERIVATIVES."""

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
+from typing import Any, ClassVar
 
-from . import blocks as block
-from .displacements import OPTIONS, TaylorOptions, format_derivatives, read_derivatives
-from .keyword_file import (
-    VERBOSITIES,
-    Document,
-    FileEntry,
-    Keyword,
-    as_entries,
-    describe,
-    read_keyword_file,
-    require,
-    require_distinct_species,
-    require_one_of,
-    write_text,
+from .blocks import FILES, SPECIES_PATHS, counted_rows
+from .displacements import DERIVATIVES, TaylorOptions
+from .document import FileEntry, as_entries
+from .keyword_file import read_keyword_file, write_keyword_file
+from .kinds import FILE, REAL, VERBOSITY, Kind
+from .option import InputFile, option, require, require_distinct_species
+from .words import Word, real
+
+
+def _atomic_energy(symbol: Word, words: Iterator[Word]) -> tuple[str, float]:
+    word = next(words, None)
+    if word is None:
+        symbol.fail("no atomic energy", "symbol energy")
+    return symbol.text, real(word)
+
+
+def _format_types(types: tuple[tuple[str, float], ...]) -> str:
+    return "\n".join([str(len(types)), *(f"{symbol:2} {energy!r}" for symbol, energy in types)])
+
+
+def _as_types(types: Any) -> tuple[tuple[str, float], ...]:
+    return tuple((str(symbol), float(energy)) for symbol, energy in types)
+
+
+TYPES = Kind(
+    "species",
+    write=_format_types,
+    form="below",
+    reader=lambda document, line: counted_rows(document, line, _atomic_energy),
+    is_block=True,
 )
-from .words import Line, Word, choice, real
 
 
 @dataclass(frozen=True)
-class GenerateInput:
+class GenerateInput(InputFile):
     """What generate.in says; paths are relative to the current working directory (ænet).
 
     Raises
@@ -34,26 +50,34 @@ class GenerateInput:
         on construction, for a value out of range or species that do not fit together.
     """
 
-    types: tuple[tuple[str, float], ...]
-    """Species in global order, with the energy of the isolated atom, eV."""
-    setups: dict[str, str]
-    """Descriptor setup file of each species."""
-    files: tuple[FileEntry, ...]
-    """Structure files and patterns."""
-    output: str = "refdata.train"
-    forces: bool = False
-    """Write descriptor derivatives too?"""
-    forces_percent: float = 100.0
-    """Percentage of structures that get derivatives."""
-    derivatives: TaylorOptions | None = None
-    timing: bool = False
-    debug: bool = False
-    verbosity: str = "normal"
+    file_name: ClassVar[str] = "generate.in"
+    key_order: ClassVar[str] = "OUTPUT TYPES SETUPS FORCES FORCESPERCENT TIMING DEBUG VERBOSITY DERIVATIVES FILES"
+
+    types: tuple[tuple[str, float], ...] = option(
+        kind=TYPES, normalise=_as_types, help="n, then n lines: symbol, energy of the isolated atom in eV"
+    )
+    setups: dict[str, str] = option(kind=SPECIES_PATHS, help="symbol and descriptor setup file of each species")
+    files: tuple[FileEntry, ...] = option(
+        kind=FILES, normalise=as_entries, help="n, then n structure files or patterns"
+    )
+    output: str = option("refdata.train", FILE, always=True, help="training set to write")
+    forces: bool = option(False, help="write descriptor derivatives to OUTPUT.forces")
+    forces_percent: float = option(
+        100.0,
+        replace(REAL, what="a percentage"),
+        key="FORCESPERCENT",
+        check="0 ≤ p ≤ 100",
+        message="not a percentage",
+        expected="0 to 100",
+        help="share of the structures that get derivatives",
+    )
+    derivatives: TaylorOptions | None = option(None, DERIVATIVES, shown="none", help="options of the Taylor copies")
+    timing: bool = option(False, help="write generate.time")
+    debug: bool = option(False, help="accepted for ænet's sake")
+    verbosity: str = option("normal", VERBOSITY, help="how much is printed")
 
     def __post_init__(self) -> None:
-        set_ = object.__setattr__
-        set_(self, "types", tuple((str(symbol), float(energy)) for symbol, energy in self.types))
-        set_(self, "files", as_entries(self.files))
+        super().__post_init__()
         require(bool(self.types), "types", "no species", expected="at least one")
         require(bool(self.files), "files", "no structure files", expected="at least one")
         require_distinct_species("types", self.species)
@@ -61,8 +85,6 @@ class GenerateInput:
             require(symbol in self.setups, "setups", "no setup for a species", symbol, "symbol file")
         for symbol in self.setups:
             self._require_known("setups", "setup", symbol)
-        require(0 <= self.forces_percent <= 100, "forces_percent", "not a percentage", self.forces_percent, "0 to 100")
-        require_one_of("verbosity", self.verbosity, VERBOSITIES)
         if self.derivatives is not None:
             for symbol in self.derivatives.delta_species:
                 self._require_known("derivatives", f"delta_{symbol}", symbol)
@@ -101,58 +123,9 @@ def read_generate_input(path: str | PathLike[str]) -> GenerateInput:
     InputError, FormatError
         with file, line, value and what was expected.
     """
-    return read_keyword_file(path, _TABLE, GenerateInput)
+    return read_keyword_file(path, GenerateInput)
 
 
 def write_generate_input(path: str | PathLike[str], data: GenerateInput) -> None:
     """Write generate.in such that reading it gives `data` again."""
-    lines = [f"OUTPUT {block.quote(data.output)}", "", "TYPES", str(len(data.types))]
-    lines += [f"{symbol:2} {energy!r}" for symbol, energy in data.types]
-    lines += ["", "SETUPS"]
-    lines += [f"{symbol:2} {block.quote(file)}" for symbol, file in data.setups.items()]
-    lines += [""] + [name for name in ("FORCES", "TIMING", "DEBUG") if getattr(data, name.lower())]
-    if data.forces_percent != 100:
-        lines.append(f"FORCESPERCENT {data.forces_percent!r}")
-    if data.verbosity != "normal":
-        lines.append(f"VERBOSITY {data.verbosity}")
-    if data.derivatives is not None:
-        lines += ["", "DERIVATIVES", format_derivatives(data.derivatives)]
-    text = "\n".join(lines) + "\n\n" + block.format_file_list("FILES", data.files)
-    write_text(path, text)
-
-
-def _atomic_energy(symbol: Word, words: Iterator[Word]) -> tuple[str, float]:
-    word = next(words, None)
-    if word is None:
-        symbol.fail("no atomic energy", "symbol energy")
-    return symbol.text, real(word)
-
-
-def _read_types(document: Document, line: Line) -> tuple[tuple[str, float], ...]:
-    return block.counted_species(document, line, _atomic_energy)
-
-
-_TABLE = {
-    "OUTPUT": Keyword("output", block.path("a file name"), "file: training set to write (refdata.train)"),
-    "TYPES": Keyword("types", _read_types, "below: n, then n lines: symbol, atomic energy in eV"),
-    "SETUPS": Keyword("setups", block.species_paths, "below, per species: symbol, descriptor setup file"),
-    "FILES": Keyword("files", block.file_list, "below: n, then n structure files or patterns"),
-    "DERIVATIVES": Keyword("derivatives", read_derivatives, "below: options of the Taylor copies (none)"),
-    "FORCES": Keyword("forces", block.flag, "flag: write descriptor derivatives to OUTPUT.forces"),
-    "FORCESPERCENT": Keyword(
-        "forces_percent", block.value(real, "a percentage"), "p: structures that get derivatives (100)"
-    ),
-    "TIMING": Keyword("timing", block.flag, "flag: write generate.time"),
-    "DEBUG": Keyword("debug", block.flag, "flag: accepted for ænet's sake"),
-    "VERBOSITY": Keyword(
-        "verbosity", block.value(choice(*VERBOSITIES), "low, normal or high"), "low, normal or high (normal)"
-    ),
-}
-
-KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
-"""Each keyword of generate.in with one line of help."""
-
-
-def describe_keywords() -> str:
-    """Return help for the keywords and the options of DERIVATIVES."""
-    return f"{describe(_TABLE)}\n\noptions of DERIVATIVES:\n{describe(OPTIONS)}"
+    write_keyword_file(path, data)

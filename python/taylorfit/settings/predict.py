@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
+from typing import ClassVar
 
-from . import blocks as block
-from .keyword_file import (
-    VERBOSITIES,
-    Document,
-    FileEntry,
-    Keyword,
-    Option,
-    as_entries,
-    build,
-    describe,
-    read_keyword_file,
-    require,
-    require_distinct_species,
-    require_one_of,
-    write_text,
-)
-from .words import Line, Word, choice, integer, real, text
+from .blocks import FILES, SPECIES_PATHS, counted_rows, options
+from .document import FileEntry, as_entries
+from .keyword_file import read_keyword_file, write_keyword_file
+from .kinds import REAL, VERBOSITY, Kind, one_of
+from .option import InputFile, Settings, option, require, require_distinct_species
+from .words import Word
 
 
 @dataclass(frozen=True)
-class RelaxOptions:
+class RelaxOptions(Settings):
     """Relaxation of the structures: the block RELAX.
 
     Raises
@@ -36,26 +25,32 @@ class RelaxOptions:
         on construction, for a value out of range.
     """
 
-    method: str = "bfgs"
-    f_conv: float = 0.01
-    """Converged below this force, eV/Å."""
-    e_conv: float = 0.001
-    """Converged below this change of energy, eV."""
-    steps: int = 99
-    dmax: float | None = None
-    """Largest displacement in a step, Å; None: the optimiser's own."""
+    method: str = option("bfgs", one_of("bfgs"), help="optimiser")
+    f_conv: float = option(0.01, key="F_conv", unit="eV/Å", check="x > 0", help="converged below this force")
+    e_conv: float = option(
+        0.001, key="E_conv", unit="eV", check="x > 0", help="converged below this change of the energy"
+    )
+    steps: int = option(99, check="n ≥ 0", help="largest number of steps")
+    dmax: float | None = option(
+        None, REAL, unit="Å", check="x > 0", shown="the optimiser's own", help="largest displacement in a step"
+    )
 
-    def __post_init__(self) -> None:
-        require_one_of("method", self.method, ("bfgs",))
-        for name in ("f_conv", "e_conv"):
-            number = getattr(self, name)
-            require(0 < number < math.inf, name, f"{name} not positive", number, "a number > 0")
-        require(self.steps >= 0, "steps", "steps negative", self.steps, "≥ 0")
-        require(self.dmax is None or 0 < self.dmax < math.inf, "dmax", "dmax not positive", self.dmax, "Å > 0")
+
+def _symbol(symbol: Word, words: Iterator[Word]) -> str:
+    return symbol.text
+
+
+TYPES = Kind(
+    "species",
+    write=lambda symbols: "\n".join([str(len(symbols)), *symbols]),
+    form="below",
+    reader=lambda document, line: counted_rows(document, line, _symbol),
+    is_block=True,
+)
 
 
 @dataclass(frozen=True)
-class PredictInput:
+class PredictInput(InputFile):
     """What predict.in says; paths are relative to the current working directory (ænet).
 
     Raises
@@ -64,22 +59,24 @@ class PredictInput:
         on construction, for species without network and networks without species.
     """
 
-    types: tuple[str, ...]
-    """Species in global order."""
-    networks: dict[str, str]
-    """Potential file of each species."""
-    files: tuple[FileEntry, ...] = ()
-    """Structure files and patterns; may be empty, the command line can name them."""
-    forces: bool = False
-    print_atomic_energies: bool = False
-    relax: RelaxOptions | None = None
-    verbosity: str = "normal"
-    timing: bool = False
-    debug: bool = False
+    file_name: ClassVar[str] = "predict.in"
+
+    types: tuple[str, ...] = option(kind=TYPES, normalise=tuple, help="n, then n lines with a symbol each")
+    networks: dict[str, str] = option(kind=SPECIES_PATHS, help="symbol and potential file of each species")
+    files: tuple[FileEntry, ...] = option(
+        (), FILES, normalise=as_entries, shown="those of the command line", help="n, then n structure files or patterns"
+    )
+    forces: bool = option(False, help="print forces")
+    print_atomic_energies: bool = option(False, help="print the energy of each atom")
+    relax: RelaxOptions | None = option(
+        None, options(RelaxOptions, below=True), shown="none", help="options of the relaxation"
+    )
+    verbosity: str = option("normal", VERBOSITY, help="how much is printed")
+    timing: bool = option(False, help="accepted for ænet's sake")
+    debug: bool = option(False, help="accepted for ænet's sake")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "types", tuple(self.types))
-        object.__setattr__(self, "files", as_entries(self.files))
+        super().__post_init__()
         require(bool(self.types), "types", "no species", expected="at least one")
         require_distinct_species("types", self.types)
         for symbol in self.types:
@@ -92,7 +89,6 @@ class PredictInput:
                 symbol,
                 "one of " + " ".join(self.types),
             )
-        require_one_of("verbosity", self.verbosity, VERBOSITIES)
 
 
 def read_predict_input(path: str | PathLike[str]) -> PredictInput:
@@ -103,68 +99,9 @@ def read_predict_input(path: str | PathLike[str]) -> PredictInput:
     InputError, FormatError
         with file, line, value and what was expected.
     """
-    return read_keyword_file(path, _TABLE, PredictInput)
+    return read_keyword_file(path, PredictInput)
 
 
 def write_predict_input(path: str | PathLike[str], data: PredictInput) -> None:
     """Write predict.in such that reading it gives `data` again."""
-    lines = ["TYPES", str(len(data.types)), *data.types, "", "NETWORKS"]
-    lines += [f"{symbol:2} {block.quote(file)}" for symbol, file in data.networks.items()] + [""]
-    flags = ("FORCES", "PRINT_ATOMIC_ENERGIES", "TIMING", "DEBUG")
-    lines += [name for name in flags if getattr(data, name.lower())]
-    if data.verbosity != "normal":
-        lines.append(f"VERBOSITY {data.verbosity}")
-    if data.relax is not None:
-        relax = data.relax
-        options = f"F_conv={relax.f_conv!r} E_conv={relax.e_conv!r} steps={relax.steps}"
-        options += "" if relax.dmax is None else f" dmax={relax.dmax!r}"
-        lines += ["", "RELAX", f"method={block.quote(relax.method)} {options}"]
-    text = "\n".join(lines) + "\n\n"
-    if data.files:
-        text += block.format_file_list("FILES", data.files)
-    write_text(path, text)
-
-
-def _symbol(symbol: Word, words: Iterator[Word]) -> str:
-    return symbol.text
-
-
-def _read_types(document: Document, line: Line) -> tuple[str, ...]:
-    return block.counted_species(document, line, _symbol)
-
-
-def _read_relax(document: Document, line: Line) -> RelaxOptions:
-    found = block.read_options(block.option_words(document, line), RELAX_OPTIONS)
-    return build(RelaxOptions, found, document.file, line.number)
-
-
-RELAX_OPTIONS = {
-    "method": Option("method", text, "optimiser (bfgs)"),
-    "F_conv": Option("f_conv", real, "converged below this force, eV/Å (0.01)"),
-    "E_conv": Option("e_conv", real, "converged below this change of energy, eV (0.001)"),
-    "steps": Option("steps", integer, "largest number of steps (99)"),
-    "dmax": Option("dmax", real, "largest displacement in a step, Å"),
-}
-"""Options of RELAX."""
-
-_TABLE = {
-    "TYPES": Keyword("types", _read_types, "below: n, then n lines with a symbol each"),
-    "NETWORKS": Keyword("networks", block.species_paths, "below, per species: symbol, potential file"),
-    "FILES": Keyword("files", block.file_list, "below: n, then n structure files or patterns"),
-    "FORCES": Keyword("forces", block.flag, "flag: print forces"),
-    "PRINT_ATOMIC_ENERGIES": Keyword("print_atomic_energies", block.flag, "flag: print the energy of each atom"),
-    "RELAX": Keyword("relax", _read_relax, "below: options of the relaxation (none)"),
-    "VERBOSITY": Keyword(
-        "verbosity", block.value(choice(*VERBOSITIES), "low, normal or high"), "low, normal or high (normal)"
-    ),
-    "TIMING": Keyword("timing", block.flag, "flag: accepted for ænet's sake"),
-    "DEBUG": Keyword("debug", block.flag, "flag: accepted for ænet's sake"),
-}
-
-KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
-"""Each keyword of predict.in with one line of help."""
-
-
-def describe_keywords() -> str:
-    """Return help for the keywords and the options of RELAX."""
-    return f"{describe(_TABLE)}\n\noptions of RELAX:\n{describe(RELAX_OPTIONS)}"
+    write_keyword_file(path, data)

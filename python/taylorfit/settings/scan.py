@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
-from . import blocks as block
-from . import forces as train_forces
-from . import generate as generate_input
-from .keyword_file import Document, Keyword, Option, describe, read_keyword_file, require
+from .displacements import TaylorOptions
+from .document import Document
+from .forces import ForceMode
+from .keyword_file import read_keyword_file
+from .kinds import FILE, FOLDER, INTEGER, THREADS, Kind
+from .option import InputFile, Option, option, options_of
 from .train import read_layer
 from .words import Line, Word, integer, suggestion
 
@@ -32,21 +34,45 @@ def _at_least(smallest: int) -> Any:
     return convert
 
 
-def _axes(options: Mapping[str, Option]) -> dict[str, Option]:
-    return {name: option for name, option in options.items() if name not in NOT_SCANNED and not name.endswith("*")}
+def _axes(cls: type) -> dict[str, Option]:
+    return {
+        key: replace(entry, shown="")
+        for key, entry in options_of(cls).items()
+        if key not in NOT_SCANNED and not key.endswith("*")
+    }
 
 
-DERIVATIVES_AXES = _axes(generate_input.OPTIONS)
-FORCES_AXES = _axes(train_forces.OPTIONS)
+DERIVATIVES_AXES = _axes(TaylorOptions)
+FORCES_AXES = _axes(ForceMode)
 OWN_AXES = {
-    "network": Option("network", _layers, "hidden layers, e.g. 10:tanh-10:tanh, for all species"),
-    "size": Option("size", _at_least(1), "structures to use, drawn from FILES; the larger sets hold the smaller ones"),
-    "seeds": Option("seeds", _at_least(0), "seeds of split and weights (SEED of train.in)"),
+    entry.key: entry
+    for entry in (
+        Option("network", "network", Kind("layers", _layers), "hidden layers for all species, e.g. 10:tanh-10:tanh"),
+        Option(
+            "size",
+            "size",
+            replace(INTEGER, convert=_at_least(1)),
+            "structures to use, drawn from FILES; the larger sets hold the smaller ones",
+        ),
+        Option(
+            "seeds", "seeds", replace(INTEGER, convert=_at_least(0)), "seeds of split and weights (SEED of train.in)"
+        ),
+    )
 }
 AXES: dict[str, Option] = {**DERIVATIVES_AXES, **FORCES_AXES, **OWN_AXES}
 """What can be varied: options of DERIVATIVES, options of FORCES, and our own."""
 
 ALIASES = {"a": "fraction", "seed": "seeds"}
+_EXAMPLES = {
+    "delta": "delta 0.005 0.01 0.02",
+    "fraction": "a 11 22",
+    "mode": "mode energy centred exact",
+    "beta": "beta 1e-3 1e-2",
+    "strategy": "strategy random cartesian",
+    "network": "network 5:tanh-5:tanh 10:tanh-10:tanh",
+    "size": "size 100 200 400",
+    "seeds": "seeds 1 2 3",
+}
 
 
 @dataclass(frozen=True)
@@ -60,45 +86,6 @@ class Axis:
     """The values as written."""
     line: int
     """Line of scan.in, from 1."""
-
-
-@dataclass(frozen=True)
-class ScanInput:
-    """What scan.in says; paths are relative to the current working directory.
-
-    Raises
-    ------
-    InputError
-        on construction, for a value out of range.
-    """
-
-    axes: tuple[Axis, ...]
-    generate: str = "generate.in"
-    train: str = "train.in"
-    output: str = "scan.csv"
-    """Table of results."""
-    folder: str = "scan"
-    """For training sets, potentials and logs."""
-    threads: int = 0
-    """Threads; 0: all."""
-
-    def __post_init__(self) -> None:
-        require(self.threads >= 0, "threads", "THREADS negative", self.threads, "an integer ≥ 0")
-
-    def values_of(self, name: str) -> tuple[Any, ...]:
-        """Values of an axis; none if it is not varied."""
-        return next((axis.values for axis in self.axes if axis.name == name), ())
-
-
-def read_scan_input(path: str | PathLike[str]) -> ScanInput:
-    """Read scan.in.
-
-    Raises
-    ------
-    InputError, FormatError
-        with file, line, value and what was expected.
-    """
-    return read_keyword_file(path, _TABLE, ScanInput)
 
 
 def _read_axes(document: Document, line: Line) -> tuple[Axis, ...]:
@@ -116,7 +103,7 @@ def _read_axes(document: Document, line: Line) -> tuple[Axis, ...]:
             first.fail("axis given twice", "each axis once")
         if not words:
             first.fail("axis without values", f"e.g. {_EXAMPLES.get(name, name + ' 1 2')}")
-        values = tuple(AXES[name].convert(word) for word in words)
+        values = tuple(AXES[name].kind.convert(word) for word in words)
         for place, value in enumerate(values):
             if value in values[:place]:
                 words[place].fail("value given twice", "each value once")
@@ -126,33 +113,55 @@ def _read_axes(document: Document, line: Line) -> tuple[Axis, ...]:
     return tuple(axes)
 
 
-_EXAMPLES = {
-    "delta": "delta 0.005 0.01 0.02",
-    "fraction": "a 11 22",
-    "mode": "mode energy centred exact",
-    "beta": "beta 1e-3 1e-2",
-    "strategy": "strategy random cartesian",
-    "network": "network 5:tanh-5:tanh 10:tanh-10:tanh",
-    "size": "size 100 200 400",
-    "seeds": "seeds 1 2 3",
-}
-
-_TABLE = {
-    "GENERATE": Keyword("generate", block.path("a file name"), "file: generate.in to start from (generate.in)"),
-    "TRAIN": Keyword("train", block.path("a file name"), "file: train.in to start from (train.in)"),
-    "SCAN": Keyword("axes", _read_axes, "below: lines of an axis and its values, see below"),
-    "OUTPUT": Keyword("output", block.path("a file name"), "file: table of results, CSV (scan.csv)"),
-    "FOLDER": Keyword("folder", block.path("a folder"), "folder for training sets, potentials and logs (scan)"),
-    "THREADS": Keyword("threads", block.value(integer, "a number of threads"), "n: threads, 0 all (0)"),
-}
-
-KEYWORDS = {name: keyword.help for name, keyword in _TABLE.items()}
-"""Each keyword of scan.in with one line of help."""
+def _axis_tables(key: str) -> dict[str, Mapping[str, Option]]:
+    return {
+        f"axes of {key}, options of DERIVATIVES (a: fraction)": DERIVATIVES_AXES,
+        f"axes of {key}, options of FORCES": FORCES_AXES,
+        f"axes of {key}, others": OWN_AXES,
+    }
 
 
-def describe_keywords() -> str:
-    """Return help for the keywords and the axes of SCAN."""
-    return (
-        f"{describe(_TABLE)}\n\naxes of SCAN, options of DERIVATIVES (a: fraction):\n{describe(DERIVATIVES_AXES)}\n"
-        f"options of FORCES:\n{describe(FORCES_AXES)}\nand:\n{describe(OWN_AXES)}"
-    )
+SCAN = Kind(
+    "axes",
+    write=lambda axes: "\n".join(" ".join((axis.name, *axis.words)) for axis in axes),
+    form="below",
+    reader=_read_axes,
+    is_block=True,
+    tables=_axis_tables,
+)
+
+
+@dataclass(frozen=True)
+class ScanInput(InputFile):
+    """What scan.in says; paths are relative to the current working directory.
+
+    Raises
+    ------
+    InputError
+        on construction, for a value out of range.
+    """
+
+    file_name: ClassVar[str] = "scan.in"
+    key_order: ClassVar[str] = "GENERATE TRAIN SCAN"
+
+    axes: tuple[Axis, ...] = option(kind=SCAN, key="SCAN", help="lines of an axis and its values, see below")
+    generate: str = option("generate.in", FILE, help="generate.in to start from")
+    train: str = option("train.in", FILE, help="train.in to start from")
+    output: str = option("scan.csv", FILE, help="table of results, CSV")
+    folder: str = option("scan", FOLDER, help="for training sets, potentials and logs")
+    threads: int = option(0, THREADS, check="n ≥ 0", help="threads, 0: all")
+
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        """Values of an axis; none if it is not varied."""
+        return next((axis.values for axis in self.axes if axis.name == name), ())
+
+
+def read_scan_input(path: str | PathLike[str]) -> ScanInput:
+    """Read scan.in.
+
+    Raises
+    ------
+    InputError, FormatError
+        with file, line, value and what was expected.
+    """
+    return read_keyword_file(path, ScanInput)

@@ -11,9 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..model.structure import Structure
-
-STATIONARY_FORCE = 0.05
-"""Default of `SelectionRules.stationary_force`, eV/Å: where geometry optimisations usually stop."""
+from ..settings.displacements import STATIONARY_FORCE
 
 
 class SkipReason(Enum):

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.aenet.potential_file import read_potential_file
+from ..model.activations import ACTIVATIONS
 from ..model.descriptor import DescriptorSetup, same_functions
-from ..model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
+from ..model.network import Network, SpeciesPotential, TrainingSetInfo
 from ..model.trainset import TrainingSet
 from ..settings.train import NetworkSpec
 from .pack import KEPT_ENERGY, Scaling

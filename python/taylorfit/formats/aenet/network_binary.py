@@ -8,7 +8,8 @@ from os import PathLike
 import numpy as np
 
 from ...errors import InputError
-from ...model.network import ACTIVATIONS, Network, SpeciesPotential, TrainingSetInfo
+from ...model.activations import ACTIVATIONS
+from ...model.network import Network, SpeciesPotential, TrainingSetInfo
 from ...tools.atomic_write import atomic_write
 from .records import RecordReader, RecordWriter
 from .setup_block import read_setup_block, read_species, write_setup_block, write_species

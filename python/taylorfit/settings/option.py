@@ -1,0 +1,221 @@
+"""Options: each is declared once, in the field of a dataclass.
+
+Reader and writer of the input files, ``--help``, the manual's tables and the checks of values
+all come from that declaration (`option`)::
+
+    steps: int = option(99, check="n ≥ 0", help="largest number of steps")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from functools import cache
+from numbers import Real
+from typing import Any, ClassVar
+
+from ..errors import InputError
+from .kinds import FLAG, INTEGER, REAL, Kind
+
+_KIND_OF = {bool: FLAG, int: INTEGER, float: REAL}
+_BOUNDS = re.compile(r"(?:(\S+) ([<≤]) )?\w+ ([<≤>≥]) (\S+)")
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "≤": operator.le,
+    ">": operator.gt,
+    "≥": operator.ge,
+}
+_ONE_SIDED = {">0": "{} not positive", "≥0": "{} negative"}
+
+
+REQUIRED = object()
+"""Default of an option that must be given."""
+
+
+class FieldError(InputError):
+    """A field of a dataclass of settings has a value that cannot be used."""
+
+    def __init__(self, field: str, message: str, value: object = None, expected: str | None = None) -> None:
+        super().__init__(message, value=value, expected=expected)
+        self.field = field
+
+
+def require(condition: bool, field: str, message: str, value: object = None, expected: str | None = None) -> None:
+    """Raise a :class:`FieldError` unless `condition` holds."""
+    if not condition:
+        raise FieldError(field, message, value, expected)
+
+
+def require_one_of(field: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise a :class:`FieldError` unless `value` is one of `allowed`."""
+    require(value in allowed, field, f"unknown {field}", value, "one of " + " ".join(allowed))
+
+
+def require_distinct_species(field: str, symbols: Sequence[str]) -> None:
+    """Raise a :class:`FieldError` unless all species differ and have one or two characters."""
+    seen: set[str] = set()
+    for symbol in symbols:
+        require(len(symbol) in (1, 2), field, "not a species", symbol, "one or two characters")
+        require(symbol not in seen, field, "species given twice", symbol, "each species once")
+        seen.add(symbol)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the declaration of an option says; see `option`."""
+
+    field: str
+    key: str
+    kind: Kind
+    help: str
+    default: Any = REQUIRED
+    unit: str = ""
+    check: str = ""
+    message: str = ""
+    expected: str = ""
+    shown: str | None = None
+    words: Callable[[Any], str] | None = None
+    always: bool = False
+    bare: bool = False
+    normalise: Callable[[Any], Any] | None = None
+    is_optional: bool = False
+
+    @property
+    def is_keyword(self) -> bool:
+        """Whether it is a keyword of a file, rather than a ``key=value`` option."""
+        return self.key.isupper()
+
+    @property
+    def default_text(self) -> str:
+        """The default in words; empty where nothing needs to be said."""
+        default = self.default
+        if self.shown is not None:
+            return self.shown
+        if default is REQUIRED or default is None or isinstance(default, bool):
+            return ""
+        if default in ((), {}, math.inf):
+            return "none"
+        return re.sub(r"e-0", "e-", f"{default:g}") if isinstance(default, float) else self.kind.write(default)
+
+    @property
+    def meaning(self) -> str:
+        """What it means, and each of the names that are allowed."""
+        names = "; ".join(f"{name}: {meaning}" for name, meaning in self.kind.names.items() if meaning)
+        return "; ".join(filter(None, (self.help, names)))
+
+    def line(self) -> str:
+        """Return the line of help: what it is, its unit, and the default in parentheses."""
+        form = self.kind.form if self.is_keyword or self.kind.names else ""
+        text, default = ": ".join(filter(None, (form, self.meaning))), self.default_text
+        if self.unit and isinstance(self.default, float) and self.default < math.inf:
+            default += f" {self.unit}"
+        elif self.unit:
+            text += f", in {self.unit}"
+        return text + (f" ({default})" if default else "")
+
+    def verify(self, value: Any) -> None:
+        """Raise a :class:`FieldError` if the value is not allowed."""
+        if value is None and self.is_optional:
+            return
+        if self.kind.names and isinstance(value, str):
+            require_one_of(self.field, value, tuple(self.kind.names))
+        if self.check:
+            for member, number in value.items() if isinstance(value, dict) else (("", value),):
+                self._verify_bounds(member, number)
+
+    def _verify_bounds(self, member: str, number: float) -> None:
+        match = _BOUNDS.fullmatch(self.check)
+        assert match is not None, self.check
+        require(isinstance(number, Real), self.field, f"{self.key} is no number", number, self.kind.what)
+        low, above, compare, high = match.groups()
+        is_below = low is not None and not _COMPARE[above](float(low), number)
+        if _COMPARE[compare](number, float(high.replace("∞", "inf"))) and abs(number) < math.inf and not is_below:
+            return
+        message = self.message or ("{} out of range" if low else _ONE_SIDED.get(compare + high, "{} too small"))
+        title = self.key.replace("*", member) if self.is_keyword or member else self.field.rstrip("_")
+        bounds = self.check if low else f"{self.unit or self.kind.what} {compare} {high}"
+        raise FieldError(self.field, message.format(title), number, self.expected or bounds)
+
+
+def option(default: Any = MISSING, kind: Kind | None = None, *, help: str, factory: Any = MISSING, **more: Any) -> Any:
+    """Declare an option as the field of a dataclass; returns what `dataclasses.field` does.
+
+    Parameters
+    ----------
+    default, factory
+        The default, or what makes it; without both the option must be given.
+    kind
+        How it is read and written; default: that of the type of the default.
+    help
+        One line, without unit and default.
+    key
+        Its name in the file; default: that of the field, in capitals for a keyword.
+    unit
+        E.g. "eV/Å".
+    check
+        Bounds such as "n > 0" or "0 ≤ p < 100".  `message` and `expected` are what is said
+        where they are not kept; ``{}`` in the message stands for the name.
+    shown
+        The default in words, where the value does not say it.
+    words
+        Writes the option, given the whole settings, where the value is not enough; may return "".
+    always
+        Write it even where it has its default?
+    bare
+        Does its value stand first, without a key?
+    normalise
+        Brings the value given to a constructor into the form that is kept.
+    """
+    if kind is None:
+        kind = _KIND_OF[type(default)]
+    return dataclasses.field(
+        default=default, default_factory=factory, metadata={"option": {"kind": kind, "help": help, **more}}
+    )
+
+
+class Settings:
+    """Base of the dataclasses of settings: checks each option on construction."""
+
+    further: ClassVar[tuple[Option, ...]] = ()
+    """More keys that a file may have for a field."""
+    key_order: ClassVar[str] = ""
+    """Keys in the order of help and written files; the rest follows in the order of the fields."""
+
+    def __post_init__(self) -> None:
+        for entry in own_options(type(self)):
+            value = getattr(self, entry.field)
+            if entry.normalise is not None:
+                value = entry.normalise(value)
+                object.__setattr__(self, entry.field, value)
+            entry.verify(value)
+
+
+class InputFile(Settings):
+    """Base of the dataclasses that hold an input file: keys are keywords, in capitals."""
+
+    file_name: ClassVar[str]
+
+
+@cache
+def own_options(cls: type) -> tuple[Option, ...]:
+    """Return the options of the fields, in the order of `key_order`."""
+    found = []
+    for field in dataclasses.fields(cls):
+        if "option" in field.metadata:
+            key = field.name.upper() if issubclass(cls, InputFile) else field.name
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            default = REQUIRED if default is MISSING else default
+            own = {"field": field.name, "key": key, "default": default, "is_optional": "None" in str(field.type)}
+            found.append(Option(**{**own, **field.metadata["option"]}))
+    order = cls.key_order.split()
+    return tuple(sorted(found, key=lambda entry: order.index(entry.key) if entry.key in order else len(order)))
+
+
+@cache
+def options_of(cls: type) -> Mapping[str, Option]:
+    """Return key → option of a class of settings."""
+    return {entry.key: entry for entry in (*own_options(cls), *cls.further)}
