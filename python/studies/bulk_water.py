@@ -21,11 +21,10 @@ from study import (
     scan_step,
     trainings,
 )
-from tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from tables import DASH, ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 from taylorfit.analysis.scan_groups import Cells
 from taylorfit.examples import example_files
 from taylorfit.formats.csv_table import read_table
-from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_NORM
 from taylorfit.formats.structures.files import expand_patterns, read_structures
 from taylorfit.md.analysis import highest_peak, pair_counts, radial_distribution
 from taylorfit.plotting.rdf import Rdf, rdf_curves
@@ -80,11 +79,11 @@ def paper_rows(rows: list[Cells], scale: str, reference: list[Rdf]) -> list[Pape
         "trained on (or fewer: --quick), epochs not given in the paper"
     )
     found = [
-        PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, FORCE_NORM, ".3f"), f"Here {other}."),
+        PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, NORM), f"Here {other}."),
         PaperRow(
             "energy RMSE, energies alone, meV/atom",
             "2.6",
-            two(energy, ENERGY_RMSE, ".2f"),
+            two(energy, ENERGY),
             "Energies of the frames here have a spread of 3.4 meV/atom and a resolution of 0.01.",
         ),
     ]
@@ -95,7 +94,7 @@ def paper_rows(rows: list[Cells], scale: str, reference: list[Rdf]) -> list[Pape
             PaperRow(
                 f"Taylor, a = {multiple}: mean |F − F_ref|, eV/Å, and improvement",
                 f"{error} ({gain})",
-                f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})",
+                f"{two(taylor, NORM)} ({relative_change(taylor, energy, NORM)})",
                 f"δ 0.01 Å in both; {other}.",
             )
         )
@@ -104,7 +103,7 @@ def paper_rows(rows: list[Cells], scale: str, reference: list[Rdf]) -> list[Pape
                 PaperRow(
                     "Taylor, a = 36: energy RMSE, meV/atom",
                     "2.1 (19 %)",
-                    f"{two(taylor, ENERGY_RMSE, '.2f')} ({relative_change(taylor, energy, ENERGY_RMSE)})",
+                    f"{two(taylor, ENERGY)} ({relative_change(taylor, energy, ENERGY)})",
                     other + ".",
                 )
             )
@@ -114,7 +113,7 @@ def paper_rows(rows: list[Cells], scale: str, reference: list[Rdf]) -> list[Pape
             PaperRow(
                 f"{mode}: mean |F − F_ref|, eV/Å, and improvement",
                 DASH,
-                f"{two(own, FORCE_NORM, '.3f')} ({relative_change(own, energy, FORCE_NORM)})",
+                f"{two(own, NORM)} ({relative_change(own, energy, NORM)})",
                 "Not in the paper.",
             )
         )

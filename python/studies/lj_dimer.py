@@ -17,10 +17,11 @@ from taylorfit.errors import InputError
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
 from taylorfit.plotting import dimer
-from taylorfit.reporting.document import Document, Section, Table
+from taylorfit.reporting.document import Document, Section
 from taylorfit.reporting.training_page import picture
 from taylorfit.settings.train import read_train_input
 from taylorfit.taylor.provenance import copy_name
+from taylorfit.tools.tables import Table
 
 SYMBOL = "C"
 MODES = {

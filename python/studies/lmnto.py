@@ -20,10 +20,9 @@ from study import (
     train_step,
     trainings,
 )
-from tables import DASH, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from tables import DASH, ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 from taylorfit.analysis.scan_groups import Cells, best_and_median
 from taylorfit.formats.csv_table import read_table
-from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_NORM
 from taylorfit.reporting.document import Document, Section
 
 PUBLIC = "github.com/atomisticnet/aenet-python, notebooks/xsf (data of DOI 10.1038/s41524-020-0323-8)"
@@ -66,18 +65,18 @@ def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
         "epochs not given in the paper"
     )
     found = [
-        PaperRow("energies alone: energy RMSE, meV/atom", "4.6", two(energy, ENERGY_RMSE, ".2f"), other + "."),
-        PaperRow("energies alone: mean |F − F_ref|, eV/Å", "0.92", two(energy, FORCE_NORM, ".3f"), other + "."),
+        PaperRow("energies alone: energy RMSE, meV/atom", "4.6", two(energy, ENERGY), other + "."),
+        PaperRow("energies alone: mean |F − F_ref|, eV/Å", "0.92", two(energy, NORM), other + "."),
         PaperRow(
             f"Taylor, δ {PAPER_DELTA} Å: energy RMSE, meV/atom",
             "4.9 (+6.5 %)",
-            two(taylor, ENERGY_RMSE, ".2f"),
+            two(taylor, ENERGY),
             "Weights of the best test epoch; the last epoch is in the table of modes where it differs.",
         ),
         PaperRow(
             f"Taylor, δ {PAPER_DELTA} Å: mean |F − F_ref|, eV/Å, and improvement",
             "0.66 (28 %)",
-            f"{two(taylor, FORCE_NORM, '.3f')} ({relative_change(taylor, energy, FORCE_NORM)})",
+            f"{two(taylor, NORM)} ({relative_change(taylor, energy, NORM)})",
             other + ".",
         ),
         PaperRow(
@@ -93,7 +92,7 @@ def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
             PaperRow(
                 f"{mode}: energy RMSE, meV/atom; mean |F − F_ref|, eV/Å",
                 DASH,
-                f"{two(own, ENERGY_RMSE, '.2f')}; {two(own, FORCE_NORM, '.3f')}",
+                f"{two(own, ENERGY)}; {two(own, NORM)}",
                 "Not in the paper.",
             )
         )
@@ -103,7 +102,7 @@ def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
 def _best_delta(rows: list[Cells]) -> str:
     """δ with the smallest median energy error of plain Taylor training."""
     medians = {
-        delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY_RMSE)
+        delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY.column)
         for delta in {row["delta_A"] for row in of_mode(rows, "taylor")}
     }
     known = {delta: values[1] for delta, values in medians.items() if values is not None}

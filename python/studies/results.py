@@ -28,12 +28,14 @@ from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.predictions import read_predictions
 from taylorfit.formats.scan_table import FORCE_NORM, Row, labels
 from taylorfit.formats.train_report import read_train_report
+from taylorfit.model.measures import MEASURES
 from taylorfit.plotting import directions, errors, nve, rdf, scan
 from taylorfit.plotting.rdf import Rdf
-from taylorfit.plotting.style import COLUMN, line_style, literal, new_figure, plain_log_ticks, styled
-from taylorfit.reporting.document import Block, Section, Table
+from taylorfit.plotting.style import COLUMN, axis_label, line_style, literal, new_figure, plain_log_ticks, styled
+from taylorfit.reporting.document import Block, Section
 from taylorfit.reporting.training_page import picture
 from taylorfit.settings.md import read_md_input
+from taylorfit.tools.tables import Table
 
 Trainings = Sequence[tuple[Row, Path]]
 """Rows of scans, each with the folder of the training."""
@@ -148,8 +150,8 @@ def time_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]])
         panel.set_yscale("log")
         plain_log_ticks(panel.yaxis)
     plain_log_ticks(below.xaxis)
-    above.set_ylabel("energy RMSE (meV/atom)")
-    below.set_ylabel("mean |F − F$_{\\mathrm{ref}}$| (eV/Å)")
+    above.set_ylabel(axis_label(MEASURES["energy_rmse"]))
+    below.set_ylabel(axis_label(MEASURES["force_error_norm_mean"]))
     below.set_xlabel("time of training (s)")
     drawing.legend(*above.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return drawing

@@ -22,7 +22,7 @@ from taylorfit.formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
 from taylorfit.formats.structures.files import expand_patterns, natural_key
 from taylorfit.plotting import require_matplotlib
 from taylorfit.potential.potential import Potential
-from taylorfit.reporting.document import Document, Table, text_lines, write_document
+from taylorfit.reporting.document import Document, write_document
 from taylorfit.settings.generate import read_generate_input
 from taylorfit.settings.md import read_md_input
 from taylorfit.settings.scan import read_scan_input
@@ -30,6 +30,7 @@ from taylorfit.settings.train import read_train_input
 from taylorfit.tools.atomic_write import atomic_write, check_writable
 from taylorfit.tools.interrupts import INTERRUPTED
 from taylorfit.tools.progress import duration
+from taylorfit.tools.tables import Table, print_table
 
 TRAINING, VALIDATION = "xsf", "validation"
 """Folders of the structures to train on and to check against."""
@@ -498,7 +499,8 @@ def _run(study: Study, arguments: argparse.Namespace) -> int:
     else:
         for section in document.sections:
             for table in (block for block in section.blocks if isinstance(block, Table)):
-                print("", section.title, *(f"  {line}" for line in text_lines(table)), sep="\n")
+                print(f"\n{section.title}")
+                print_table(table, "  ")
         print(f"\n{folder / RESULTS} and {len(files) - 1} pictures")
     if code:
         again = shlex.join(["python", sys.argv[0], str(folder), f"--{arguments.scale}"])

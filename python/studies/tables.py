@@ -9,21 +9,17 @@ import numpy as np
 
 from taylorfit.analysis.scan_groups import Cells, best_and_median, seed_groups
 from taylorfit.formats.csv_table import Table as CsvTable
-from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, LAST, SECONDS_PER_EPOCH, option_columns
-from taylorfit.reporting.document import Table
+from taylorfit.formats.scan_table import LAST, SECONDS_PER_EPOCH, option_columns
+from taylorfit.model.measures import DASH, MEASURES, Measure
 from taylorfit.settings.forces import MODES
+from taylorfit.tools.tables import Table
 
-MEASURES: tuple[tuple[str, str, str], ...] = (
-    (ENERGY_RMSE, "energy RMSE, meV/atom", ".2f"),
-    (FORCE_NORM, "mean |F − F_ref|, eV/Å", ".3f"),
-    (FORCE_MAE, "force MAE, eV/Å", ".3f"),
-)
-"""Column of a scan, title, format."""
+ENERGY, NORM, FORCE = (MEASURES[key] for key in ("energy_rmse", "force_error_norm_mean", "force_mae"))
+SHOWN = (ENERGY, NORM, FORCE)
 APART = 0.1
 """Errors of the last epoch that differ by more than this fraction from those of the best have a row of their own."""
 LETTERS = {"cartesian": "A", "random": "B"}
 """Strategies in the paper's words."""
-DASH = "–"
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def modes_table(rows: Sequence[Cells]) -> Table:
         "copies",
         "structures",
         "seeds",
-        *(word for _, title, _ in MEASURES for word in (f"{title}: best", "median")),
+        *(word for measure in SHOWN for word in (f"{measure.heading}: best", "median")),
         "s per epoch",
         "weights of epoch",
     )
@@ -100,7 +96,7 @@ def modes_table(rows: Sequence[Cells]) -> Table:
         lines.append(
             (*start, *_pairs(group, ""), _median(group, SECONDS_PER_EPOCH, ".3f"), _median(group, "best_epoch", ".0f"))
         )
-        best, last = best_and_median(group, FORCE_NORM), best_and_median(group, LAST + FORCE_NORM)
+        best, last = best_and_median(group, NORM.column), best_and_median(group, LAST + NORM.column)
         if best and last and abs(last[1] - best[1]) > APART * best[1]:
             lines.append(
                 (f"{start[0]}, last epoch", *start[1:], *_pairs(group, LAST), "", _median(group, "epochs", ".0f"))
@@ -111,9 +107,9 @@ def modes_table(rows: Sequence[Cells]) -> Table:
 def _pairs(group: Sequence[Cells], prefix: str) -> list[str]:
     """Best and median of all measures as cells."""
     cells = []
-    for column, _, form in MEASURES:
-        values = best_and_median(group, prefix + column)
-        cells += [DASH, DASH] if values is None else [format(value, form) for value in values]
+    for measure in SHOWN:
+        values = best_and_median(group, prefix + measure.column)
+        cells += [DASH, DASH] if values is None else [measure.text(value) for value in values]
     return cells
 
 
@@ -122,10 +118,10 @@ def _median(group: Sequence[Cells], column: str, form: str) -> str:
     return DASH if values is None else format(values[1], form)
 
 
-def two(rows: Sequence[Cells], column: str, form: str) -> str:
+def two(rows: Sequence[Cells], measure: Measure) -> str:
     """Best and median as ``0.61 / 0.66``; a dash without values."""
-    values = best_and_median(rows, column)
-    return DASH if values is None else " / ".join(format(value, form) for value in values)
+    values = best_and_median(rows, measure.column)
+    return DASH if values is None else " / ".join(map(measure.text, values))
 
 
 def of_mode(rows: Sequence[Cells], mode: str, **cells: str | None) -> list[Cells]:
@@ -137,9 +133,9 @@ def of_mode(rows: Sequence[Cells], mode: str, **cells: str | None) -> list[Cells
     ]
 
 
-def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], column: str) -> str:
+def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], measure: Measure) -> str:
     """By how much best and median are smaller than those of the reference, in per cent."""
-    values, compared = best_and_median(rows, column), best_and_median(reference, column)
+    values, compared = best_and_median(rows, measure.column), best_and_median(reference, measure.column)
     if values is None or compared is None:
         return DASH
     return " / ".join(f"{100.0 * (1.0 - value / other):.0f} %" for value, other in zip(values, compared))
@@ -147,13 +143,13 @@ def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], column: s
 
 def best_copies_table(rows: Sequence[Cells]) -> Table:
     """δ and a of plain Taylor training with the smallest median force error, for each set size and strategy."""
-    header = ("structures", "strategy", "δ, Å", "a", *(title for _, title, _ in MEASURES), "of so many δ and a")
+    header = ("structures", "strategy", "δ, Å", "a", *(measure.heading for measure in SHOWN), "of so many δ and a")
     lines = []
     for key, same in seed_groups(of_mode(rows, "taylor"), ("n_structures", "strategy")).items():
         groups = [
             (values[1], group)
             for group in seed_groups(same).values()
-            if (values := best_and_median(group, FORCE_NORM)) is not None
+            if (values := best_and_median(group, NORM.column)) is not None
         ]
         if groups:
             best = min(groups, key=lambda pair: pair[0])[1]
@@ -163,7 +159,7 @@ def best_copies_table(rows: Sequence[Cells]) -> Table:
                     LETTERS.get(key[1], key[1]),
                     best[0]["delta_A"],
                     best[0]["multiple_a"],
-                    *(_median(best, column, form) for column, _, form in MEASURES),
+                    *(_median(best, m.column, f".{m.unit.digits}f") for m in SHOWN),
                     str(len(groups)),
                 )
             )
@@ -176,7 +172,7 @@ def share_table(rows: Sequence[Cells]) -> Table:
         "mode",
         "copies",
         "structures",
-        *(word for _, title, _ in MEASURES for word in (f"{title.split(',')[0]}: best", "median")),
+        *(word for measure in SHOWN for word in (f"{measure.title}: best", "median")),
     )
     lines = []
     for group in sorted_groups(rows):
@@ -185,9 +181,9 @@ def share_table(rows: Sequence[Cells]) -> Table:
         if first["mode"] in ("energy", "exact"):
             continue
         cells = []
-        for column, _, _ in MEASURES:
-            values = best_and_median(group, column)
-            ends = [best_and_median(of_mode(same, mode), column) for mode in ("energy", "exact")]
+        for measure in SHOWN:
+            values = best_and_median(group, measure.column)
+            ends = [best_and_median(of_mode(same, mode), measure.column) for mode in ("energy", "exact")]
             cells += (
                 [DASH, DASH]
                 if values is None or None in ends
@@ -235,7 +231,7 @@ def equal_time_table(histories: Mapping[str, Sequence[History]], budgets: Sequen
                 continue
             ended = np.median([one.seconds[-1] for one in seeds]) < 0.999 * budget
             energy, force = np.median(reached, axis=0)
-            cells += [f"({word})" if ended else word for word in (f"{1e3 * energy:.2f}", f"{force:.3f}")]
+            cells += [f"({word})" if ended else word for word in (ENERGY.cell(energy), NORM.cell(force))]
         lines.append((title, *cells))
     return Table(header, tuple(lines), numeric=True)
 

@@ -19,11 +19,11 @@ from study import (
     structures_at,
     trainings,
 )
-from tables import DASH, PaperRow, best_copies_table, of_mode, paper_table, two
+from tables import DASH, ENERGY, FORCE, NORM, PaperRow, best_copies_table, of_mode, paper_table, two
 from taylorfit.analysis.scan_groups import Cells, best_and_median
 from taylorfit.errors import InputError
 from taylorfit.examples import example_files
-from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM, SECONDS_PER_EPOCH
+from taylorfit.formats.scan_table import SECONDS_PER_EPOCH
 from taylorfit.reporting.document import Document, Section
 from taylorfit.tools.plain_text import read_bytes
 
@@ -115,15 +115,15 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
         PaperRow(
             "energy error of Taylor training, meV/atom",
             "< 2",
-            two(of_mode(rows, "taylor", strategy="random", **small), ENERGY_RMSE, ".2f"),
+            two(of_mode(rows, "taylor", strategy="random", **small), ENERGY),
             "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, "
             "the 800 K ones partly evaporated; " + other + ".",
         ),
         PaperRow(
             "force MAE of direct training, eV/Å",
             "0.18",
-            two(exact, FORCE_MAE, ".3f"),
-            "The paper mixes components and norms; norms here: " + two(exact, FORCE_NORM, ".3f") + "; " + other + ".",
+            two(exact, FORCE),
+            "The paper mixes components and norms; norms here: " + two(exact, NORM) + "; " + other + ".",
         ),
         PaperRow(
             "share of direct training's improvement by Taylor training",
@@ -141,15 +141,14 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
         PaperRow(
             f"{smallest} structures with Taylor against {largest} with energies alone, mean |F − F_ref|, eV/Å",
             "about equal at four times the structures",
-            f"{two(of_mode(rows, 'taylor', strategy='random', **small), FORCE_NORM, '.3f')} against "
-            f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
+            f"{two(of_mode(rows, 'taylor', strategy='random', **small), NORM)} against "
+            f"{two(of_mode(rows, 'energy', n_structures=largest), NORM)}",
             f"In the paper 471 against 1886; {other}.",
         ),
         PaperRow(
             f"the same with exact forces: {smallest} against {largest}",
             DASH,
-            f"{two(exact, FORCE_NORM, '.3f')} against "
-            f"{two(of_mode(rows, 'energy', n_structures=largest), FORCE_NORM, '.3f')}",
+            f"{two(exact, NORM)} against {two(of_mode(rows, 'energy', n_structures=largest), NORM)}",
             "Not in the paper.",
         ),
     ]

@@ -21,9 +21,10 @@ from cli_support import contents, make_toy, report, run, start, succeed, taylor,
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.model.network import Network
-from taylorfit.reporting.committee_log import table_lines
+from taylorfit.reporting.committee_log import table
 from taylorfit.settings.train import NetworkSpec
 from taylorfit.tools import progress
+from taylorfit.tools.tables import text_lines
 from taylorfit.training.checkpoint import load_checkpoint
 from taylorfit.training.committee import MemberErrors, summary
 from taylorfit.training.networks import potentials_from
@@ -211,7 +212,7 @@ def test_best_median_and_spread_by_hand() -> None:
     assert found.median.test_rmse == 0.004
     assert found.spread.test_rmse == pytest.approx(np.sqrt((1 + 9 + 16) / 2) * 1e-3)
     assert found.median.force_mae is None and found.spread.force_mae is None
-    assert "force" not in "".join(table_lines(errors, found))
+    assert "force" not in "".join(text_lines(table(errors, found)))
 
 
 def test_without_test_structures_the_training_error_decides_and_a_broken_member_never_wins() -> None:
@@ -220,7 +221,7 @@ def test_without_test_structures_the_training_error_decides_and_a_broken_member_
     errors[2] = member(2, None, best_value=float("nan"))
     assert summary(errors).best_member == 3
     single = summary({1: member(1, 0.1)})
-    assert single.spread.test_rmse is None and table_lines({1: single.best}, single)
+    assert single.spread.test_rmse is None and text_lines(table({1: single.best}, single))
 
 
 # --- stopped and resumed -----------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 
 from cli_support import make_crystals, make_toy, report, run, start, succeed, taylor, train_in
 from taylorfit.analysis.scan_grid import SetPlan, Structures, set_key
-from taylorfit.commands.scan import summarise, summary_lines
+from taylorfit.commands.scan import summarise, summary_table
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.scan_table import FIXED, labels
@@ -24,6 +24,7 @@ from taylorfit.formats.structures.extxyz import write_extxyz
 from taylorfit.formats.train_report import read_train_report
 from taylorfit.settings.document import FileEntry
 from taylorfit.settings.generate import read_generate_input
+from taylorfit.tools.tables import text_lines
 
 SCAN = """GENERATE generate.in
 TRAIN train.in
@@ -399,11 +400,11 @@ def test_best_and_median_over_the_seeds_by_hand() -> None:
     energy, copies = summarise(rows)
     assert (energy["seeds"], energy["energy_rmse_meV_per_atom"]) == (3, (1.0, 3.0))
     assert copies["force_error_norm_mean_eV_per_A"] == (0.5, 0.5) and "network" not in copies
-    lines = summary_lines([energy, copies])
+    lines = text_lines(summary_table([energy, copies]))
     assert "energy RMSE, meV/atom" in lines[0] and "|F − F_ref|, eV/Å" in lines[0] and "test" not in lines[0]
     assert lines[3].split() == ["energy", "3", "1.000", "3.000", "nan", "nan"]
     only_energies = [{**r, "energy_rmse_meV_per_atom": ""} for r in rows[:3]]
-    assert "test RMSE, meV/atom" in summary_lines(summarise(only_energies))[0]
+    assert "test RMSE, meV/atom" in text_lines(summary_table(summarise(only_energies)))[0]
 
 
 def test_the_terminal_shows_the_summary_of_the_table(scanned: tuple[Path, dict[str, Any]]) -> None:

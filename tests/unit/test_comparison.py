@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from taylorfit.commands.example import comparison_lines
+from taylorfit.commands.example import comparison
 from taylorfit.errors import InputError
+from taylorfit.tools.tables import text_lines
 
 
 def report(best: int, energy: float, force: float | None) -> dict:
@@ -34,7 +35,7 @@ def report(best: int, energy: float, force: float | None) -> dict:
 
 
 def test_table() -> None:
-    lines = comparison_lines({"energy": report(12, 0.004, 0.5), "Taylor": report(31, 0.002, 0.25)})
+    lines = text_lines(comparison({"energy": report(12, 0.004, 0.5), "Taylor": report(31, 0.002, 0.25)}))
     assert len({len(line) for line in lines}) == 1
     table = [(re.split(r"\s{2,}", line.strip())[0], line.split()[-2:]) for line in lines]
     assert lines[0].split()[-2:] == ["energy", "Taylor"] and "7 validation structures" in lines[0]
@@ -46,7 +47,7 @@ def test_table() -> None:
 
 
 def test_table_without_forces_or_validation() -> None:
-    lines = comparison_lines({"a": report(1, 0.1, None)})
+    lines = text_lines(comparison({"a": report(1, 0.1, None)}))
     assert not any("eV/Å" in line for line in lines)
     with pytest.raises(InputError, match="VALIDATION"):
-        comparison_lines({"a": {**report(1, 0.1, None), "validation": None}})
+        comparison({"a": {**report(1, 0.1, None), "validation": None}})

@@ -7,13 +7,13 @@ import pytest
 
 import tables
 from lj_dimer import dimer_numbers
-from tables import History
+from tables import ENERGY, FORCE, NORM, History
 from taylorfit.analysis.dimer import DimerCurve
 from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.analysis.scan_groups import best_and_median, seed_groups, varied_columns
 from taylorfit.formats.csv_table import Table as CsvTable
-from taylorfit.formats.scan_table import ENERGY_RMSE, FORCE_MAE, FORCE_NORM
-from taylorfit.reporting.document import Table, text_lines
+from taylorfit.formats.scan_table import FORCE_NORM
+from taylorfit.tools.tables import Table, text_lines
 
 
 def row(mode: str, seed: int, energy: float, force: float, last: float | None = None, **cells: str) -> dict[str, str]:
@@ -31,12 +31,12 @@ def row(mode: str, seed: int, energy: float, force: float, last: float | None = 
         "best_epoch": "50",
         "epochs": "90",
         "seconds_per_epoch": "0.25",
-        ENERGY_RMSE: str(energy),
+        ENERGY.column: str(energy),
         FORCE_NORM: str(force),
-        FORCE_MAE: str(force / 2),
-        f"last_{ENERGY_RMSE}": str(energy),
+        FORCE.column: str(force / 2),
+        f"last_{ENERGY.column}": str(energy),
         f"last_{FORCE_NORM}": str(force if last is None else last),
-        f"last_{FORCE_MAE}": str(force / 2),
+        f"last_{FORCE.column}": str(force / 2),
         **strategy,
         **cells,
     }
@@ -125,9 +125,9 @@ def test_best_copies_of_each_strategy_and_size() -> None:
 
 def test_changes_and_pairs_in_words() -> None:
     energy, taylor = tables.of_mode(ROWS, "energy"), tables.of_mode(ROWS, "taylor", delta_A="0.008")
-    assert tables.two(energy, FORCE_NORM, ".2f") == "1.00 / 1.10" and tables.two([], FORCE_NORM, ".2f") == "–"
-    assert tables.relative_change(taylor, energy, FORCE_NORM) == "50 % / 45 %"
-    assert tables.relative_change([], energy, FORCE_NORM) == "–"
+    assert tables.two(energy, NORM) == "1.000 / 1.100" and tables.two([], NORM) == "–"
+    assert tables.relative_change(taylor, energy, NORM) == "50 % / 45 %"
+    assert tables.relative_change([], energy, NORM) == "–"
     assert tables.of_mode(ROWS, "taylor", delta_A="0.01") == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -10,59 +10,28 @@ import numpy as np
 
 from ..engine import Evaluation, PotentialTables, evaluate
 from ..formats.predictions import Predictions
+from ..model.measures import ANGLE_UNIT, ENERGY_UNIT, ERRORS, FORCE_UNIT, MEASURES, SHARE_UNIT, TAIL, Measure
 from ..model.structure import Structure
-from .measures import TAIL, direction_error, force_error_norm, mae_and_rmse, tail_fraction
+from .measures import direction_error, force_error_norm, mae_and_rmse, tail_fraction
 
 BATCH_ATOMS = 4096
 """Atoms per engine call: short enough that Ctrl-C and progress stay alive."""
 
-ERROR_KEYS = {
-    "energy_mae": "mean absolute error of the energy, eV/atom",
-    "energy_rmse": "root mean square error of the energy, eV/atom",
-    "force_mae": "mean absolute error of the force components, eV/Å",
-    "force_rmse": "root mean square error of the force components, eV/Å",
-    "force_error_norm_mean": "mean of |F − F_ref| over atoms, eV/Å (the measure of Cooper et al. 2020)",
-    "force_norm_error_mean": "mean of | |F| − |F_ref| | over atoms, eV/Å",
-    "angle_error_mean": "mean angle between F and F_ref, degrees (atoms where both are non-zero)",
-    "n_structures": "structures with a reference energy",
-    "n_forces": "atoms with a reference force",
-    "angle_error_median": "median angle between F and F_ref, degrees",
-    "force_error_tail": f"fraction of atoms with |F − F_ref| > {TAIL:g} eV/Å",
-}
-"""What the numbers of an error report mean."""
-
-ERROR_ROWS: tuple[tuple[str, str, float, str], ...] = (
-    ("energy MAE, meV/atom", "energy_mae", 1e3, ".2f"),
-    ("energy RMSE, meV/atom", "energy_rmse", 1e3, ".2f"),
-    ("force MAE, eV/Å per component", "force_mae", 1.0, ".3f"),
-    ("force RMSE, eV/Å per component", "force_rmse", 1.0, ".3f"),
-    ("mean |F − F_ref|, eV/Å", "force_error_norm_mean", 1.0, ".3f"),
-    (f"atoms with |F − F_ref| > {TAIL:g} eV/Å, %", "force_error_tail", 100.0, ".2f"),
-    ("mean angle of F and F_ref, degrees", "angle_error_mean", 1.0, ".1f"),
-    ("median angle of F and F_ref, degrees", "angle_error_median", 1.0, ".1f"),
-)
-"""Rows of a table of errors: title, key, factor to the unit of the title, format."""
-
-
-def error_cell(value: float | None, factor: float, form: str) -> str:
-    """A value in other units as text; a dash for None."""
-    return "–" if value is None else format(factor * value, form)
-
 
 def error_rows(
-    columns: Sequence[Mapping[str, Any]], prefix: str = "", keys: Collection[str] | None = None
+    columns: Sequence[Mapping[str, Any]], prefix: str = "", measures: Sequence[Measure] = ERRORS
 ) -> list[tuple[str, ...]]:
-    """Errors (see `Errors.as_dict`) side by side as text: of `keys` alone if given, without those that none has."""
+    """Errors (see `Errors.as_dict`) side by side as text, without those that none has."""
     return [
-        (prefix + title, *(error_cell(column.get(key), factor, form) for column in columns))
-        for title, key, factor, form in ERROR_ROWS
-        if (keys is None or key in keys) and any(column.get(key) is not None for column in columns)
+        (prefix + measure.heading + measure.of, *(measure.cell(column.get(measure.key)) for column in columns))
+        for measure in measures
+        if measure.in_tables and any(column.get(measure.key) is not None for column in columns)
     ]
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors over a set of structures; None where there is no reference. See `ERROR_KEYS`."""
+    """Errors over a set of structures; None where there is no reference. See `model.measures`."""
 
     energy_mae: float | None
     energy_rmse: float | None
@@ -176,24 +145,29 @@ def _counted(n: int, what: str) -> str:
 
 def error_lines(errors: Errors) -> list[str]:
     """The errors as text, one line each, with units."""
+
+    def cell(key: str, width: int = 0) -> str:
+        measure = MEASURES[key]
+        return f"{measure.cell(getattr(errors, key), measure.unit is not SHARE_UNIT):>{width}}"
+
     lines = []
     if errors.energy_rmse is not None:
         lines.append(
-            f"energy  MAE {1e3 * errors.energy_mae:10.3f}  RMSE {1e3 * errors.energy_rmse:10.3f}  meV/atom"
+            f"energy  MAE {cell('energy_mae', 10)}  RMSE {cell('energy_rmse', 10)}  {ENERGY_UNIT.name}"
             f"  ({_counted(errors.n_structures, 'structure')})"
         )
     if errors.force_rmse is not None:
         lines += [
-            f"force   MAE {errors.force_mae:10.4f}  RMSE {errors.force_rmse:10.4f}  eV/Å per component"
+            f"force   MAE {cell('force_mae', 10)}  RMSE {cell('force_rmse', 10)}  {FORCE_UNIT.name} per component"
             f"  ({_counted(errors.n_forces, 'atom')})",
-            f"        mean |F − F_ref| {errors.force_error_norm_mean:.4f} eV/Å,"
-            f"  mean ||F| − |F_ref|| {errors.force_norm_error_mean:.4f} eV/Å",
+            f"        mean |F − F_ref| {cell('force_error_norm_mean')} {FORCE_UNIT.name},"
+            f"  mean ||F| − |F_ref|| {cell('force_norm_error_mean')} {FORCE_UNIT.name}",
         ]
         if errors.angle_error_mean is not None:
             lines.append(
-                f"        angle between F and F_ref: mean {errors.angle_error_mean:.2f},"
-                f"  median {errors.angle_error_median:.2f} degrees"
+                f"        angle between F and F_ref: mean {cell('angle_error_mean')},"
+                f"  median {cell('angle_error_median')} {ANGLE_UNIT.name}"
             )
         if errors.force_error_tail is not None:
-            lines.append(f"        |F − F_ref| > {TAIL:g} eV/Å: {100 * errors.force_error_tail:.2f} % of the atoms")
+            lines.append(f"        |F − F_ref| > {TAIL:g} {FORCE_UNIT.name}: {cell('force_error_tail')} % of the atoms")
     return lines

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TAIL = 1.0
-"""A force error |F − F_ref| above this is in the tail of the distribution, eV/Å (Cooper et al. 2020, sec. III B)."""
+from ..model.measures import TAIL
 
 
 def mae_and_rmse(errors: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:

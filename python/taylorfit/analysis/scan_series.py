@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.csv_table import Table
-from ..formats.scan_table import ENERGY_RMSE, FORCE_NORM
+from ..model.measures import MEASURES
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ AXES = {
     "size": Axis("n_structures", "number of structures", "{:g} structures", log=True),
     "beta": Axis("beta_A2", "force weight β (Å²)", "β = {:g} Å²", log=True),
 }
-MEASURES = {ENERGY_RMSE: ("energy RMSE", "meV/atom"), FORCE_NORM: ("mean |F − F_ref|", "eV/Å")}
-"""Column → what it is and its unit: a panel each."""
+PANELS = (MEASURES["energy_rmse"], MEASURES["force_error_norm_mean"])
+"""What is drawn, a panel each."""
 
 
 @dataclass(frozen=True, eq=False)

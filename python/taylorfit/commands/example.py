@@ -15,11 +15,12 @@ from typing import Any
 from ..analysis.errors import error_rows
 from ..errors import InputError
 from ..examples import EXAMPLES, Example, copy_example
-from ..reporting.document import Table, text_lines
+from ..model.measures import MEASURES
+from ..tools.tables import Table, print_table
 from .cli import main
 
 SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean", "angle_error_mean")
-"""Keys of `analysis.ERROR_ROWS` that are compared."""
+"""Measures that are compared."""
 SHOWN_LAST = ("energy_rmse", "force_error_norm_mean")
 """Those that are also compared for the weights of the last epoch."""
 
@@ -86,8 +87,7 @@ def _run(example: Example, directory: Path) -> dict[str, Any]:
     if outcome.exit_code == 0:
         trainings = {title: outcome.reports[Path(file).stem] for title, file in example.trainings}
         print()
-        for line in comparison_lines(trainings):
-            print(line)
+        print_table(comparison(trainings))
         print(f"\nFiles in {directory.resolve()}:")
         for what, names in _files_of(example, outcome.reports).items():
             print(f"  {what:34s} {names}")
@@ -162,8 +162,8 @@ def run_command(argv: Sequence[str], output: str | os.PathLike[str] | None = Non
         return main(argv)
 
 
-def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The errors of several trainings side by side, as text.
+def comparison(trainings: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The errors of several trainings side by side.
 
     Parameters
     ----------
@@ -181,17 +181,15 @@ def comparison_lines(trainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
     n = next(iter(trainings.values()))["validation"]["n_structures"]
     reports = list(trainings.values())
     best, last = ([report[key] for report in reports] for key in ("validation", "validation_last"))
-    return text_lines(
-        Table(
-            (f"errors on {n} validation structures", *trainings),
-            (
-                ("best epoch", *(str(r["best_epoch"]) for r in reports)),
-                *error_rows(best, keys=SHOWN),
-                ("last epoch", *(str(r["epochs"][-1]["epoch"]) for r in reports)),
-                *error_rows(last, keys=SHOWN_LAST),
-                ("structures + copies trained on", *(f"{r['n_train']} + {r['n_copies']}" for r in reports)),
-                ("ms per epoch", *(f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports)),
-            ),
-            numeric=True,
-        )
+    return Table(
+        (f"errors on {n} validation structures", *trainings),
+        (
+            ("best epoch", *(str(r["best_epoch"]) for r in reports)),
+            *error_rows(best, measures=[MEASURES[key] for key in SHOWN]),
+            ("last epoch", *(str(r["epochs"][-1]["epoch"]) for r in reports)),
+            *error_rows(last, measures=[MEASURES[key] for key in SHOWN_LAST]),
+            ("structures + copies trained on", *(f"{r['n_train']} + {r['n_copies']}" for r in reports)),
+            ("ms per epoch", *(f"{1e3 * r['seconds_per_epoch']:.1f}" for r in reports)),
+        ),
+        numeric=True,
     )

@@ -18,7 +18,8 @@ from ..md.summary import (
     WALK_KEYS,
     distribution_lines,
     distributions,
-    stability_lines,
+    outcome_lines,
+    stability_table,
     step_header,
     step_line,
     walk_row,
@@ -33,6 +34,7 @@ from ..settings.tables import describe
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..tools.progress import progress
+from ..tools.tables import print_table
 from ..training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 DESCRIPTION = f"""\
@@ -257,7 +259,8 @@ def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bo
         path for walk in walks if (path := _trajectory(settings, walk.label, walk.start)) and Path(path).exists()
     ]
     print()
-    for line in stability_lines(rows):
+    print_table(stability_table(rows))
+    for line in outcome_lines(rows):
         print(line)
     for row in rows:
         if row["extrapolation"]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.dimer import potential_curve
-from ..analysis.errors import ERROR_KEYS, error_lines, errors_in
+from ..analysis.errors import error_lines, errors_in
 from ..analysis.lennard_jones import LennardJones
 from ..analysis.scan_series import AXES
 from ..errors import InputError
@@ -19,6 +19,7 @@ from ..formats.aenet.records import printable
 from ..formats.csv_table import read_table
 from ..formats.predictions import Predictions, read_predictions
 from ..formats.train_report import read_train_report
+from ..model.measures import ERROR_KEYS
 from ..plotting import require_matplotlib
 from ..tools.atomic_write import check_writable
 

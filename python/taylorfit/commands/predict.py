@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.errors import ERROR_KEYS, error_lines, errors_in, predictions_of
+from ..analysis.errors import error_lines, errors_in, predictions_of
 from ..engine import Evaluation, available_threads
 from ..errors import InputError
 from ..formats.predictions import write_predictions
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import expand_patterns, read_structures, require_species
+from ..model.measures import ERROR_KEYS
 from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
 from ..potential.relaxation import relax

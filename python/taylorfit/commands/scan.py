@@ -12,21 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of, set_key
 from ..analysis.scan_groups import POINT_REPORT, best_and_median, point_folder, seed_groups, varied_columns
 from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
 from ..formats.report_file import write_report
 from ..formats.scan_table import (
-    ENERGY_RMSE,
-    FORCE_MAE,
-    FORCE_NORM,
+    ERRORS,
     KEY,
     LAST,
-    MEASURES,
-    TEST_RMSE,
     Row,
     coordinates,
     number,
@@ -36,6 +30,7 @@ from ..formats.scan_table import (
 )
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_structures
+from ..model.measures import MEASURES, Measure
 from ..reporting.training_log import TrainingLog
 from ..settings.document import FileEntry
 from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
@@ -46,6 +41,7 @@ from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED, stop_requested
 from ..tools.parallel import Job, Outcome, logged, run_jobs
 from ..tools.progress import Tell, duration, progress_of_jobs, tell_progress
+from ..tools.tables import Table, print_table
 from ..training.checkpoint import checkpoint_path
 from ..training.fit import Fit
 from ..training.outputs import Outputs
@@ -82,13 +78,9 @@ sets_reused, interrupted, seconds, rows (the table), summary (list: what is vari
 errors).
 """
 
-SUMMARY: tuple[tuple[str, str, str], ...] = (
-    ("energy RMSE, meV/atom", ENERGY_RMSE, ".3f"),
-    ("force MAE, eV/Å", FORCE_MAE, ".4f"),
-    ("|F − F_ref|, eV/Å", FORCE_NORM, ".4f"),
-)
-"""Title, column and format of what the summary shows; without VALIDATION the next instead."""
-WITHOUT_VALIDATION = (("test RMSE, meV/atom", TEST_RMSE, ".3f"),)
+SUMMARY = (MEASURES["energy_rmse"], MEASURES["force_mae"], MEASURES["force_error_norm_mean"])
+"""What the summary shows; without VALIDATION the next instead."""
+WITHOUT_VALIDATION = (MEASURES["test_rmse"],)
 
 DONE = ("finished", "patience", "converged", "stuck")
 """Ends of a training whose result is final."""
@@ -195,8 +187,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     rows = [row for row in table if row[KEY] in keys]
     summary = summarise(rows)
     print()
-    for line in summary_lines(summary):
-        print(line)
+    if summary:
+        print_table(summary_table(summary))
+    else:
+        print("no results yet")
     n_trained = len(table) - n_before
     if len(rows) + len(failed) < len(tasks):
         print(
@@ -412,9 +406,9 @@ def result_cells(fit: Fit) -> Row:
         values = {**asdict(epoch), **({} if errors is None else errors.as_dict())}
         if not fit.counts.n_test:
             values["test_rmse"] = None
-        for name, (key, factor) in MEASURES.items():
-            value = values.get(key)
-            cells[prefix + name] = number(None if value is None else float(factor * value))
+        for measure in ERRORS:
+            value = values.get(measure.key)
+            cells[prefix + measure.column] = number(None if value is None else float(measure.unit.factor * value))
     return cells | {"seconds": number(fit.seconds), "seconds_per_epoch": number(fit.seconds_per_epoch)}
 
 
@@ -423,11 +417,16 @@ def result_cells(fit: Fit) -> Row:
 
 def _in_words(row: Row) -> str:
     """The result of a training in one line."""
-    parts = []
-    for title, name, form in [m for m in SUMMARY if row[m[1]]] or WITHOUT_VALIDATION:
-        what, unit = title.split(", ")
-        parts.append(f"{what} {float(row[name] or 'nan'):{form}} {unit}")
+    parts = [
+        f"{m.narrow or m.title} {_shown(m, row[m.column])} {m.unit.name}"
+        for m in [m for m in SUMMARY if row[m.column]] or WITHOUT_VALIDATION
+    ]
     return ", ".join([*parts, duration(float(row["seconds"]))])
+
+
+def _shown(measure: Measure, value: float | str | None) -> str:
+    """A value of the column of a measure."""
+    return "nan" if value in (None, "") else measure.text(float(value), more=1)
 
 
 def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -443,30 +442,27 @@ def summarise(rows: Sequence[Row]) -> list[dict[str, Any]]:
     summary = []
     for cells, group in seed_groups(rows, varied).items():
         entry: dict[str, Any] = {**dict(zip(varied, cells)), "seeds": len(group)}
-        for _, name, _ in (*SUMMARY, *WITHOUT_VALIDATION):
-            values = best_and_median(group, name)
+        for measure in (*SUMMARY, *WITHOUT_VALIDATION):
+            values = best_and_median(group, measure.column)
             if values is not None:
-                entry[name] = values
+                entry[measure.column] = values
         summary.append(entry)
     return summary
 
 
-def summary_lines(summary: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The summary as a table with units."""
-    if not summary:
-        return ["no results yet"]
-    measures = [m for m in SUMMARY if any(m[1] in entry for entry in summary)] or WITHOUT_VALIDATION
-    names = [name for name in summary[0] if name not in {m[1] for m in (*SUMMARY, *WITHOUT_VALIDATION)}]
-    width = {name: max(len(name), *(len(str(entry[name])) for entry in summary)) for name in names}
-    left = "  ".join(f"{name:>{width[name]}}" for name in names)
-    lines = [
-        " " * len(left) + "".join(f"  {title:>22}" for title, _, _ in measures),
-        left + f"  {'best':>10}  {'median':>10}" * len(measures),
-    ]
-    lines.append("-" * len(lines[1]))
-    for entry in summary:
-        cells = [
-            f"  {format(value, form):>10}" for _, name, form in measures for value in entry.get(name, (np.nan, np.nan))
-        ]
-        lines.append("  ".join(f"{entry[name] or '-':>{width[name]}}" for name in names) + "".join(cells))
-    return lines
+def summary_table(summary: Sequence[Mapping[str, Any]]) -> Table:
+    """The summary of at least one training as a table with units."""
+    measures = [m for m in SUMMARY if any(m.column in entry for entry in summary)] or WITHOUT_VALIDATION
+    names = [name for name in summary[0] if name not in {m.column for m in (*SUMMARY, *WITHOUT_VALIDATION)}]
+    titles = (f"{m.narrow or m.title}, {m.unit.name}" for m in measures)
+    return Table(
+        (*(f"\n{name}" for name in names), *(word for title in titles for word in (f"{title}\nbest", "\nmedian"))),
+        tuple(
+            (
+                *(str(entry[name] or "-") for name in names),
+                *(_shown(m, value) for m in measures for value in entry.get(m.column, (None, None))),
+            )
+            for entry in summary
+        ),
+        numeric=True,
+    )

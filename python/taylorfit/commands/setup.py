@@ -23,6 +23,7 @@ from ..settings.train import NetworkSpec, TrainInput, write_train_input
 from ..taylor.selection import count_skipped, select_all
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
+from ..tools.tables import Table, print_table
 from .sources import read_all
 
 HIDDEN = ((15, "tanh"), (15, "tanh"))
@@ -174,12 +175,11 @@ def _print_survey(found: Survey, n_structures: int) -> None:
         print(f"  {'-'.join(pair):6s} {text}")
     shown = range(3, len(found.radii), 2)
     print("Neighbours, mean (largest) number within")
-    print("  Å      " + "".join(f"{found.radii[i]:>13.1f}" for i in shown))
-    for t, symbol in enumerate(found.species):
-        print(
-            f"  {symbol:6s} "
-            + "".join(f"{f'{found.mean_neighbours[t, i]:.1f} ({found.most_neighbours[t, i]})':>13s}" for i in shown)
-        )
+    rows = tuple(
+        (symbol, *(f"{found.mean_neighbours[t, i]:.1f} ({found.most_neighbours[t, i]})" for i in shown))
+        for t, symbol in enumerate(found.species)
+    )
+    print_table(Table(("", *(f"{found.radii[i]:.1f} Å" for i in shown)), rows, numeric=True), "  ")
 
 
 def _entries(given: list[str], paths: list[str], directory: Path) -> tuple[FileEntry, ...]:

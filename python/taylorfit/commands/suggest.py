@@ -11,6 +11,7 @@ from ..generation.copy_plan import forecast_report, lengths
 from ..generation.suggest import MODES, RULE_OF_THUMB, Alternative, force_statistics, suggest
 from ..settings.blocks import format_options
 from ..tools.progress import progress
+from ..tools.tables import Table, print_table
 from .sources import add_source_arguments, known_curvature, read_all, structure_sources
 
 DESCRIPTION = """\
@@ -70,7 +71,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     if curvature is not None:
         print(f"Mean force constants: {curvature.text}")
-    _print_alternatives(found.alternatives)
+    if found.alternatives:
+        print("\nErrors of the copies' energies")
+        print_table(_alternatives(found.alternatives), "  ")
     print("\nChoice")
     for reason in found.reasons:
         print(f"  {reason}")
@@ -96,16 +99,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _print_alternatives(alternatives: tuple[Alternative, ...]) -> None:
-    if not alternatives:
-        return
-    print(
-        "\nDisplacements                         signal      bias   scatter  error/signal   largest displacement\n"
-        "                                           meV/atom of the copies' energies"
-    )
+def _alternatives(alternatives: tuple[Alternative, ...]) -> Table:
+    """What else might be done; errors in meV/atom of the copies' energies."""
+    rows = []
     for a in alternatives:
         shown = forecast_report(a.expected, a.left)
-        print(
-            f"  {a.title:34s} {shown['signal']:7.3f} {shown['bias']:9.3f} {shown['scatter']:9.3f} "
-            f"{shown['ratio']:13.2f}   {lengths(a.deltas)}"
-        )
+        errors = (f"{shown[key]:.3f}" for key in ("signal", "bias", "scatter"))
+        rows.append((a.title, *errors, f"{shown['ratio']:.2f}", lengths(a.deltas)))
+    columns = (f"{title}\nmeV/atom" for title in ("signal", "bias", "scatter"))
+    return Table(
+        ("displacements", *columns, "error/signal", "largest displacement"), tuple(rows), numeric=True, left=(0, -1)
+    )

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..analysis.errors import ERROR_KEYS
 from ..engine import available_threads
 from ..errors import TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
-from ..reporting.committee_log import CommitteeLog, committee_lines
+from ..model.measures import ERROR_KEYS
+from ..reporting.committee_log import CommitteeLog, print_committee
 from ..reporting.training_log import TrainingLog
 from ..settings.tables import describe
 from ..settings.train import TrainInput, read_train_input
@@ -149,8 +149,7 @@ def _train_committee(settings: TrainInput, arguments: argparse.Namespace, thread
     resumed = frozenset(k for k in files.numbers if arguments.resume and files.checkpoint(k).exists())
     members = [Member(files.settings_of(k), files.checkpoint(k), k in resumed, arguments.fresh) for k in files.numbers]
     committee = run_committee(members, _read(members[0].settings, arguments), threads, CommitteeLog(files, resumed))
-    for line in committee_lines(committee, files):
-        print(line)
+    print_committee(committee, files)
     files.copy_potentials(committee.summary.best_member)
     report = committee.to_dict()
     report["committee"]["members"] = [

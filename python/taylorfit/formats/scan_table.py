@@ -8,33 +8,36 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
+from ..model.measures import MEASURES
 from ..tools.atomic_write import atomic_write
 from .csv_table import read_table
 
 COORDINATES = ("mode", "strategy", "delta_A", "multiple_a", "beta_A2", "n_structures", "network", "seed")
 """Columns that say which training it is (columns of other options come between these and `EPOCHS`)."""
 EPOCHS = ("epochs", "best_epoch")
-TEST_RMSE, ENERGY_RMSE = "test_rmse_meV_per_atom", "energy_rmse_meV_per_atom"
-FORCE_MAE, FORCE_NORM = "force_mae_eV_per_A", "force_error_norm_mean_eV_per_A"
-"""Columns by which trainings are compared."""
-MEASURES = {
-    "train_rmse_meV_per_atom": ("train_rmse", 1e3),
-    TEST_RMSE: ("test_rmse", 1e3),
-    ENERGY_RMSE: ("energy_rmse", 1e3),
-    "energy_mae_meV_per_atom": ("energy_mae", 1e3),
-    FORCE_MAE: ("force_mae", 1.0),
-    "force_rmse_eV_per_A": ("force_rmse", 1.0),
-    FORCE_NORM: ("force_error_norm_mean", 1.0),
-}
-"""Column → key in the report of `train`, factor to the unit.  Weights of the best epoch; the first two on the
-structures trained on and tested, the others on those of VALIDATION."""
+ERRORS = tuple(
+    MEASURES[key]
+    for key in (
+        "train_rmse",
+        "test_rmse",
+        "energy_rmse",
+        "energy_mae",
+        "force_mae",
+        "force_rmse",
+        "force_error_norm_mean",
+    )
+)
+"""Measures with a column, of the values shown.  Weights of the best epoch; the first two on the structures trained on
+and tested, the others on those of VALIDATION."""
+FORCE_NORM = MEASURES["force_error_norm_mean"].column
+"""The error by which potentials are compared."""
 LAST = "last_"
-"""Before a name of `MEASURES`: the same with the weights of the last epoch."""
+"""Before a column of `ERRORS`: the same with the weights of the last epoch."""
 SECONDS_PER_EPOCH = "seconds_per_epoch"
 TIMES = ("seconds", SECONDS_PER_EPOCH)
 KEY = "key"
 """Column that recognises a training: the same inputs, the same key."""
-FIXED = ("label", *COORDINATES, *EPOCHS, *MEASURES, *(LAST + name for name in MEASURES), *TIMES, KEY)
+FIXED = ("label", *COORDINATES, *EPOCHS, *(m.column for m in ERRORS), *(LAST + m.column for m in ERRORS), *TIMES, KEY)
 """Columns that every table has."""
 
 Row = dict[str, str]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..settings.md import MdInput
 from ..tools.atomic_write import atomic_write
+from ..tools.tables import Table
 from .analysis import Drift, energy_drift, highest_peak, radial_distribution
 from .dynamics import COLUMNS, Walk
 
@@ -64,53 +65,82 @@ def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
     }
 
 
+STEP_COLUMNS = (
+    ("step", 9, ".0f"),
+    ("time, ps", 9, ".4f"),
+    ("E_pot, eV", 16, ".6f"),
+    ("E_kin, eV", 11, ".6f"),
+    ("E_tot, eV", 16, ".6f"),
+    ("T, K", 8, ".1f"),
+    ("ΔE_tot, meV/atom", 16, ".4f"),
+)
+"""Title, width and format of the columns of the table of steps, which grows while a run goes on."""
+
+
 def step_header() -> str:
     """Header of the table of steps."""
-    return (
-        f"{'step':>9}  {'time, ps':>9}  {'E_pot, eV':>16}  {'E_kin, eV':>11}  {'E_tot, eV':>16}  {'T, K':>8}  "
-        f"{'ΔE_tot, meV/atom':>16}"
-    )
+    return "  ".join(f"{title:>{width}}" for title, width, _ in STEP_COLUMNS)
 
 
 def step_line(walk: Walk, row: Sequence[float]) -> str:
     """A line of the table of steps."""
-    step, time, potential, kinetic, total, hot = row
-    change = 1e3 * (total - walk.rows[0][4]) / walk.n_atoms
-    return f"{int(step):9d}  {time:9.4f}  {potential:16.6f}  {kinetic:11.6f}  {total:16.6f}  {hot:8.1f}  {change:16.4f}"
+    values = (*row, 1e3 * (row[4] - walk.rows[0][4]) / walk.n_atoms)
+    return "  ".join(f"{value:{width}{form}}" for value, (_, width, form) in zip(values, STEP_COLUMNS))
 
 
-def stability_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The table of all walks, and below it what became of each potential where there are several starts."""
-    width = max([len("potential"), *(len(row["potential"]) for row in rows)])
-    lines = [
-        f"{'potential':{width}}  start  {'steps':>8}  {'first extrap.':>13}  {'worst, σ':>8}  "
-        f"{'drift, meV/atom/ps':>20}  "
-        f"{'std(E_tot), meV/atom':>20}  {'max|ΔE_tot|, meV/atom':>21}  "
-        f"{'|drift|/std(E_kin), 1/ps':>24}  {'T, K':>15}  status"
-    ]
-    lines.append("-" * len(lines[0]))
-    for row in rows:
-        drift = (
-            "-"
-            if row["drift"] is None
-            else f"{row['drift']:.4f}" + ("" if row["drift_error"] is None else f" ± {row['drift_error']:.4f}")
-        )
-        hot = "-" if row["temperature"] is None else f"{row['temperature']:.1f} ± {row['temperature_std']:.1f}"
-        lines.append(
-            f"{row['potential']:{width}}  {row['start']:5d}  {row['steps']:8d}"
-            f"  {_number(row['first_extrapolation'], 'd'):>13}"
-            f"  {_number(row['worst'], '.2f'):>8}  {drift:>20}  {_number(row['fluctuation'], '.4f'):>20}"
-            f"  {_number(row['largest_change'], '.4f'):>21}  {_number(row['relative_drift'], '.2e'):>24}"
-            f"  {hot:>15}  {row['status']}"
-        )
+def stability_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The table of all walks."""
+
+    def cell(row: dict[str, Any], key: str, form: str, error: str = "") -> str:
+        value, spread = row[key], row[error] if error else None
+        text = "-" if value is None else format(value, form)
+        return text if spread is None else f"{text} ± {spread:{form}}"
+
+    return Table(
+        (
+            "potential",
+            "start",
+            "steps",
+            "first extrap.",
+            "worst, σ",
+            "drift, meV/atom/ps",
+            "std(E_tot), meV/atom",
+            "max|ΔE_tot|, meV/atom",
+            "|drift|/std(E_kin), 1/ps",
+            "T, K",
+            "status",
+        ),
+        tuple(
+            (
+                row["potential"],
+                str(row["start"]),
+                str(row["steps"]),
+                cell(row, "first_extrapolation", "d"),
+                cell(row, "worst", ".2f"),
+                cell(row, "drift", ".4f", "drift_error"),
+                cell(row, "fluctuation", ".4f"),
+                cell(row, "largest_change", ".4f"),
+                cell(row, "relative_drift", ".2e"),
+                cell(row, "temperature", ".1f", "temperature_std"),
+                row["status"],
+            )
+            for row in rows
+        ),
+        numeric=True,
+        left=(0, -1),
+    )
+
+
+def outcome_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What became of each potential, where there are several starts."""
     labels = list(dict.fromkeys(row["potential"] for row in rows))
-    if len(rows) > len(labels):
-        lines.append("")
-        lines += [_summary(label, [row for row in rows if row["potential"] == label], width) for label in labels]
-    return lines
+    if len(rows) == len(labels):
+        return []
+    width = max(map(len, labels))
+    return ["", *(_outcome(label, [row for row in rows if row["potential"] == label], width) for label in labels)]
 
 
-def _summary(label: str, rows: Sequence[dict[str, Any]], width: int) -> str:
+def _outcome(label: str, rows: Sequence[dict[str, Any]], width: int) -> str:
     finished = [row for row in rows if row["status"] == "finished"]
     outside = [row["first_extrapolation"] for row in rows if row["first_extrapolation"] is not None]
     text = f"{label:{width}}  {len(finished)} of {len(rows)} finished; "
@@ -225,7 +255,3 @@ def _write(path: str | PathLike[str], header: Sequence[str], rows: Iterable[Sequ
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

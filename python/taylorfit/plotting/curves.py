@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..formats.train_report import TrainReport
-from .style import COLUMN, GREY, MARKERS, line_style, literal, new_figure, plain_log_ticks, styled
+from ..model.measures import FORCE_UNIT, MEASURES
+from .style import COLUMN, GREY, MARKERS, axis_label, line_style, literal, new_figure, plain_log_ticks, styled
 
 FEW_EPOCHS = 10
 """Fewer epochs are drawn on a linear axis, with epoch 0."""
@@ -38,7 +39,7 @@ def figure(trainings: Sequence[TrainReport], labels: Sequence[str]) -> Figure:
         _energies(panels[0], training, index)
         if with_forces:
             _forces(panels[1], training, index, validation)
-    panels[0].set_ylabel("energy RMSE (meV/atom)")
+    panels[0].set_ylabel(axis_label(MEASURES["energy_rmse"]))
     panels[-1].set_xlabel("epoch")
     last = max(training.epoch[-1] for training in trainings)
     for panel in panels:
@@ -53,9 +54,9 @@ def figure(trainings: Sequence[TrainReport], labels: Sequence[str]) -> Figure:
             plain_log_ticks(panel.yaxis)
     if with_forces:
         panels[1].set_ylabel(
-            "validation: mean |F − F$_{\\mathrm{ref}}$| (eV/Å)"
+            f"validation: {axis_label(MEASURES['force_error_norm_mean'])}"
             if validation
-            else "test: RMSE of force components (eV/Å)"
+            else f"test: RMSE of force components ({FORCE_UNIT.name})"
         )
     handles = [Line2D([], [], **line_style(index)) for index in range(len(trainings))]
     titles = list(map(literal, labels))

@@ -10,10 +10,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..analysis.scan_series import AXES, MEASURES, Series, scan_series
+from ..analysis.scan_series import AXES, PANELS, Series, scan_series
 from ..errors import InputError
 from ..formats.csv_table import Table
-from .style import COLOURS, COLUMN, DASHES, GREY, literal, marker_style, new_figure, note, plain_log_ticks, styled
+from .style import (
+    COLOURS,
+    COLUMN,
+    DASHES,
+    GREY,
+    axis_label,
+    in_symbols,
+    literal,
+    marker_style,
+    new_figure,
+    note,
+    plain_log_ticks,
+    styled,
+)
 
 
 @styled
@@ -32,8 +45,8 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
     """
     axis = AXES[x]
     drawing = new_figure(COLUMN, 4.0)
-    panels: Sequence[Axes] = drawing.subplots(len(MEASURES), 1, sharex=True)
-    reduced = {measure: scan_series(table, x, measure, relative) for measure in MEASURES}
+    panels: Sequence[Axes] = drawing.subplots(len(PANELS), 1, sharex=True)
+    reduced = {measure: scan_series(table, x, measure.column, relative) for measure in PANELS}
     # A line has one style in all panels, also if one of them lacks it
     known = {one.label: one for series in reduced.values() for one in series}
     if not any(len(one.x) for one in known.values()):
@@ -43,11 +56,10 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
             value=axis.column,
             expected="numbers in that column",
         )
-    for panel, (measure, (title, unit)) in zip(panels, MEASURES.items()):
-        title = title.replace("F_ref", "F$_{\\mathrm{ref}}$")
+    for panel, measure in zip(panels, PANELS):
         for index, one in ((list(known).index(one.label), one) for one in reduced[measure]):
             _draw(panel, one, index)
-        panel.set_ylabel(f"{title} ({unit})" if relative is None else f"relative {title}")
+        panel.set_ylabel(axis_label(measure) if relative is None else f"relative {in_symbols(measure.title)}")
         if panel.lines:
             panel.set_ylim(0.0, 1.06 * max(float(np.max(line.get_ydata())) for line in panel.lines))
     panels[-1].set_xlabel(axis.title)

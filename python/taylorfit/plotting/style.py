@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ..errors import InputError
+from ..model.measures import Measure
 from ..tools.atomic_write import atomic_write
 
 if TYPE_CHECKING:  # since matplotlib 3.8
@@ -111,6 +112,16 @@ def marker_style(index: int) -> dict[str, Any]:
 def literal(text: str) -> str:
     """A user's text as it is: otherwise matplotlib takes what stands between dollars for mathematics."""
     return text.replace("$", r"\$")
+
+
+def in_symbols(text: str) -> str:
+    """A title with its reference values as symbols."""
+    return text.replace("F_ref", "F$_{\\mathrm{ref}}$")
+
+
+def axis_label(measure: Measure) -> str:
+    """A measure of error and its unit."""
+    return in_symbols(f"{measure.title} ({measure.unit.name})")
 
 
 def new_figure(width: float = COLUMN, height: float = 2.6) -> Figure:

@@ -6,29 +6,21 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 
 from ..errors import InputError
+from ..model.measures import DASH, ENERGY_UNIT, MEASURES
 from ..tools.interrupts import STOP_FILE, stop_requested
 from ..tools.progress import JobsProgress, Steps, duration, progress_of_jobs
+from ..tools.tables import Table, print_table
 from ..training.committee import CommitteeFit, CommitteeObserver, MemberErrors, Summary
 from ..training.fit import Fit
 from ..training.observer import Observer
 from ..training.outputs import MemberFiles
 from .training_log import TrainingLog
 
-COLUMNS: tuple[tuple[str, str, str, float, str], ...] = (
-    ("epochs", "", "epochs", 1.0, "d"),
-    ("best", "epoch", "best_epoch", 1.0, "d"),
-    ("train RMSE", "meV/atom", "train_rmse", 1e3, ".3f"),
-    ("test RMSE", "meV/atom", "test_rmse", 1e3, ".3f"),
-    ("test F RMSE", "eV/Å", "test_force_rmse", 1.0, ".4f"),
-    ("val. E RMSE", "meV/atom", "energy_rmse", 1e3, ".3f"),
-    ("force MAE", "eV/Å", "force_mae", 1.0, ".4f"),
-    ("force RMSE", "eV/Å", "force_rmse", 1.0, ".4f"),
-    ("|F − F_ref|", "eV/Å", "force_error_norm_mean", 1.0, ".4f"),
-    ("time", "s", "seconds", 1.0, ".1f"),
-)
-"""Table of members: two lines of title, field of `MemberErrors`, factor to the unit of the title, format."""
+SHOWN = tuple(MEASURES[field.name] for field in fields(MemberErrors) if field.name in MEASURES)
+"""Errors in the table of members."""
 
 
 class CommitteeLog(CommitteeObserver):
@@ -98,44 +90,47 @@ class CommitteeLog(CommitteeObserver):
 
 
 def _in_words(fit: Fit) -> str:
-    test = f", test {1e3 * fit.best.test_rmse:.3f}" if fit.counts.n_test else ""
+    train, test = (MEASURES[key].cell(getattr(fit.best, key), more=1) for key in ("train_rmse", "test_rmse"))
     return (
         f"{fit.status} at epoch {fit.history.epoch[-1]} in {duration(fit.seconds)}: best epoch {fit.best_epoch}, "
-        f"train {1e3 * fit.best.train_rmse:.3f}{test} meV/atom"
+        f"train {train}{f', test {test}' if fit.counts.n_test else ''} {ENERGY_UNIT.name}"
     )
 
 
-def committee_lines(fit: CommitteeFit, files: MemberFiles) -> Iterator[str]:
-    """The table of a committee, and where the potentials are."""
+def print_committee(fit: CommitteeFit, files: MemberFiles) -> None:
+    """Print the table of a committee, and where the potentials are."""
     found = fit.summary
-    yield f"\nweights of the best epochs; best member: {found.criterion}"
-    yield from table_lines(fit.errors, found)
+    print(f"\nweights of the best epochs; best member: {found.criterion}")
+    print_table(table(fit.errors, found))
     if fit.interrupted:
         n_open = fit.n - len(fit.members) - len(fit.failed)
-        yield "interrupted" + (f", {n_open} not begun" if n_open else "") + "; train --resume goes on"
+        print("interrupted" + (f", {n_open} not begun" if n_open else "") + "; train --resume goes on")
     names = " ".join(spec.file for spec in files.settings.networks)
-    yield (
+    print(
         f"potentials: {files.settings.committee.folder}/01 …; of member {found.best_member:02d} also {names}, "
         "and the same with .last"
     )
 
 
-def table_lines(errors: Mapping[int, MemberErrors], found: Summary) -> list[str]:
+def table(errors: Mapping[int, MemberErrors], found: Summary) -> Table:
     """The table of a committee, from the numbers of each member (from 1) and their `summary`."""
-    shown = [c for c in COLUMNS if any(getattr(one, c[2]) is not None for one in errors.values())]
-    lines = [
-        f"{head:14}" + "".join(f"  {column[place]:>11}" for column in shown) for head, place in (("member", 0), ("", 1))
-    ]
-    lines.append("-" * len(lines[0]))
+    shown = [m for m in SHOWN if any(getattr(one, m.key) is not None for one in errors.values())]
 
-    def line(head: str, values: MemberErrors, whole: bool = True) -> str:
-        cells = []
-        for _, _, name, factor, form in shown:
-            value, form = getattr(values, name), form if whole or form != "d" else ".0f"
-            cells.append("-" if value is None else format(value if form == "d" else factor * value, form))
-        return f"{head:14}" + "".join(f"  {cell:>11}" for cell in cells)
+    def row(head: str, values: MemberErrors) -> tuple[str, ...]:
+        epochs, best, seconds = (
+            DASH if value is None else f"{value:.{digits}f}"
+            for value, digits in ((values.epochs, 0), (values.best_epoch, 0), (values.seconds, 1))
+        )
+        return (head, epochs, best, *(m.cell(getattr(values, m.key), more=1) for m in shown), seconds)
 
-    lines += [line(f"{number:02d}", one) for number, one in sorted(errors.items())]
-    lines.append("-" * len(lines[0]))
-    lines.append(line(f"best ({found.best_member:02d})", found.best))
-    return [*lines, line("median", found.median, whole=False), line("spread (s.d.)", found.spread, whole=False)]
+    return Table(
+        ("member", "epochs", "best\nepoch", *(f"{m.narrow or m.title}\n{m.unit.name}" for m in shown), "time\ns"),
+        (
+            *(row(f"{number:02d}", one) for number, one in sorted(errors.items())),
+            row(f"best ({found.best_member:02d})", found.best),
+            row("median", found.median),
+            row("spread (s.d.)", found.spread),
+        ),
+        numeric=True,
+        rules=(len(errors),),
+    )

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ..errors import InputError
 from ..tools.atomic_write import atomic_write, check_writable
+from ..tools.tables import Table
 
 SUFFIXES = (".html", ".md")
 
@@ -29,29 +30,6 @@ figure { margin: 1rem 0; break-inside: avoid; } figcaption { color: #444; } img 
   tr { break-inside: avoid; } h2 { break-after: avoid; }
 }
 """
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; all columns but the first are numbers if `numeric`."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: bool = False
-
-
-def text_lines(table: Table) -> list[str]:
-    """A table for the screen."""
-    cells = [table.header, *table.rows]
-    widths = [max(len(row[k]) for row in cells) for k in range(len(table.header))]
-    lines = [
-        "  ".join(
-            f"{cell:>{width}}" if table.numeric and k else f"{cell:<{width}}"
-            for k, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in cells
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 @dataclass(frozen=True)
@@ -177,7 +155,7 @@ def _html(block: Block) -> str:
         )
 
     def row(cells: tuple[str, ...], tag: str) -> str:
-        kinds = ["", *(' class="number"' if block.numeric else "" for _ in cells[1:])]
+        kinds = [' class="number"' if right else "" for right in block.right]
         return "<tr>" + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds)) + "</tr>"
 
     head = row(block.header, "th") if any(block.header) else ""
@@ -199,7 +177,7 @@ def to_markdown(document: Document, folder: str) -> str:
                     f"![{_plain(block.caption)}]({quote(f'{folder}/{block.name}.png')})\n\n*{_plain(block.caption)}*"
                 )
             else:
-                rule = ["---", *("--:" if block.numeric else "---" for _ in block.header[1:])]
+                rule = ["--:" if right else "---" for right in block.right]
                 lines = [block.header, tuple(rule), *block.rows]
                 parts.append(
                     "\n".join(

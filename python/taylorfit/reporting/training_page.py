@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..analysis.errors import Errors, error_cell, error_rows, errors_in
+from ..analysis.errors import Errors, error_rows, errors_in
 from ..formats.predictions import Predictions
 from ..formats.train_report import TrainReport
+from ..model.measures import ENERGY_UNIT, EPOCH_ERRORS, MEASURES
 from ..plotting import curves, directions, errors, parity
 from ..plotting.style import png_bytes
 from ..tools.progress import duration
+from ..tools.tables import Table
 from ..training.loop import BOTH, ENERGY
-from .document import Block, Document, Picture, Section, Table, Warnings
+from .document import Block, Document, Picture, Section, Warnings
 from .outliers import worst_atoms, worst_structures
 from .warnings import prediction_warnings, training_warnings
 
@@ -134,24 +136,12 @@ def _training_errors(training: TrainReport) -> tuple[Block, ...]:
     """Train, test and validation errors of the best and the last epoch."""
     epochs = {row["epoch"]: row for row in training.data["epochs"]}
     best, last = epochs.get(training.best_epoch, {}), training.data["epochs"][-1]
+    epochs_shown = (best, last)
     rows = [
-        (
-            f"{which}: energy {measure.upper()}, meV/atom",
-            *(error_cell(epoch.get(f"{which}_{measure}"), 1e3, ".2f") for epoch in (best, last)),
-        )
-        for which in ("train", "test")
-        for measure in ("mae", "rmse")
+        (m.heading + m.of, *(m.cell(epoch.get(m.key)) for epoch in epochs_shown))
+        for m in EPOCH_ERRORS
+        if m.unit is ENERGY_UNIT or any(epoch.get(m.key) is not None for epoch in epochs_shown)
     ]
-    for which in ("train", "test"):
-        for measure in ("mae", "rmse"):
-            values = [epoch.get(f"{which}_force_{measure}") for epoch in (best, last)]
-            if any(value is not None for value in values):
-                rows.append(
-                    (
-                        f"{which}: force {measure.upper()}, eV/Å per component",
-                        *(error_cell(value, 1.0, ".3f") for value in values),
-                    )
-                )
     validation = [training.data.get(key) or {} for key in ("validation", "validation_last")]
     if any(validation):
         rows += error_rows(validation, "validation: ")
@@ -170,11 +160,8 @@ def _committee(data: Mapping[str, Any]) -> Sequence[Section]:
         return ()
     columns = [committee.get(key) or {} for key in ("best", "median", "spread")]
     rows = [
-        (
-            f"{which}: energy RMSE, meV/atom",
-            *(error_cell(column.get(f"{which}_rmse"), 1e3, ".2f") for column in columns),
-        )
-        for which in ("train", "test")
+        (m.heading, *(m.cell(column.get(m.key)) for column in columns))
+        for m in (MEASURES["train_rmse"], MEASURES["test_rmse"])
     ]
     table = Table(
         ("", f"best (member {committee.get('best_member', UNKNOWN)})", "median", "standard deviation"),

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..analysis.measures import TAIL, force_error_norm, tail_fraction
+from ..analysis.measures import force_error_norm, tail_fraction
 from ..formats.aenet.records import printable
 from ..formats.predictions import Predictions
 from ..formats.train_report import TrainReport
+from ..model.measures import TAIL
 from .outliers import worst_structures
 
 RISE = 1.05
