@@ -18,10 +18,10 @@ from taylorfit.formats.aenet.trainset_writer import TrainsetWriter
 from taylorfit.formats.companion import write_geometry
 from taylorfit.formats.predictions import write_predictions
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics
+from taylorfit.model.geometry import Geometry
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.training.checkpoint import load_checkpoint
-from taylorfit.training.reference_data import geometry_of
 
 SPECIES = ("Ar", "Ne")
 FUNCTIONS = (
@@ -58,7 +58,7 @@ def make_geometry(path: Path) -> None:
         Structure(("H", "O"), np.eye(2, 3), np.eye(3) * 5, (True,) * 3, 1.0, np.ones((2, 3)), np.eye(3), name=str(n))
         for n in range(3)
     ]
-    write_geometry(path, geometry_of(structures), ["0", "1", "2"], np.ones(3))
+    write_geometry(path, Geometry.of(structures), ["0", "1", "2"], np.ones(3))
 
 
 def make_predictions(path: Path) -> None:

@@ -10,13 +10,24 @@ from importlib import import_module
 
 EXPORTS = {
     "data.check": ("DataCheck", "Finding", "check"),
+    "data.propose": ("propose",),
     "data.read": ("read",),
+    "data.setup": ("Setup",),
     "data.split": ("split",),
     "errors": ("DataWarning", "EngineError", "FormatError", "InputError", "TaylorfitError"),
+    "generation.displace": ("displace",),
+    "generation.generate": ("generate",),
+    "model.network": ("SpeciesPotential",),
     "model.structure": ("Structure",),
+    "model.trainset": ("TrainingSet",),
     "potential.calculator": ("Calculator",),
     "potential.extrapolation": ("ExtrapolationError", "ExtrapolationWarning"),
     "potential.potential": ("Potential",),
+    "settings.displacements": ("TaylorOptions",),
+    "taylor.displacements": ("AntitheticDisplacements", "CartesianDisplacements", "RandomDisplacements"),
+    "taylor.modes": ("ModeDisplacements",),
+    "taylor.orthogonal": ("OrthogonalDisplacements",),
+    "taylor.strain": ("StrainDisplacements",),
 }
 """Module → its public names, imported when first used: ASE and the engine take their time.
 `python python/write_stub.py` writes them into `__init__.pyi`."""

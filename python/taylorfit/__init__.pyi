@@ -3,18 +3,31 @@
 from .data.check import DataCheck as DataCheck
 from .data.check import Finding as Finding
 from .data.check import check as check
+from .data.propose import propose as propose
 from .data.read import read as read
+from .data.setup import Setup as Setup
 from .data.split import split as split
 from .errors import DataWarning as DataWarning
 from .errors import EngineError as EngineError
 from .errors import FormatError as FormatError
 from .errors import InputError as InputError
 from .errors import TaylorfitError as TaylorfitError
+from .generation.displace import displace as displace
+from .generation.generate import generate as generate
+from .model.network import SpeciesPotential as SpeciesPotential
 from .model.structure import Structure as Structure
+from .model.trainset import TrainingSet as TrainingSet
 from .potential.calculator import Calculator as Calculator
 from .potential.extrapolation import ExtrapolationError as ExtrapolationError
 from .potential.extrapolation import ExtrapolationWarning as ExtrapolationWarning
 from .potential.potential import Potential as Potential
+from .settings.displacements import TaylorOptions as TaylorOptions
+from .taylor.displacements import AntitheticDisplacements as AntitheticDisplacements
+from .taylor.displacements import CartesianDisplacements as CartesianDisplacements
+from .taylor.displacements import RandomDisplacements as RandomDisplacements
+from .taylor.modes import ModeDisplacements as ModeDisplacements
+from .taylor.orthogonal import OrthogonalDisplacements as OrthogonalDisplacements
+from .taylor.strain import StrainDisplacements as StrainDisplacements
 
 __version__: str
 EXPORTS: dict[str, tuple[str, ...]]

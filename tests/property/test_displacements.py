@@ -209,8 +209,8 @@ def test_nothing_to_displace(kind):
         {"delta": 0.0},
         {"delta": -0.1},
         {"delta": np.nan},
-        {"fraction": 0.0},
-        {"fraction": np.inf},
+        {"n_copies": 0.0},
+        {"n_copies": np.inf},
         {"max_copies": -1},
         {"seed": -1},
         {"species_delta": {"H": -0.01}},
@@ -219,4 +219,4 @@ def test_nothing_to_displace(kind):
 )
 def test_impossible_values_are_refused(kind, values):
     with pytest.raises(InputError):
-        kind(**{"delta": 0.01, "fraction": 5.0, **values})
+        kind(**{"delta": 0.01, "n_copies": 5.0, **values})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from taylorfit.errors import InputError
 from taylorfit.taylor.displacements import AntitheticDisplacements, CartesianDisplacements, RandomDisplacements
-from taylorfit.taylor.modes import NormalModeDisplacements, normal_modes
+from taylorfit.taylor.modes import ModeDisplacements, normal_modes
 from taylorfit.taylor.orthogonal import OrthogonalDisplacements
 from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.taylor.rigid import rigid_motions
@@ -42,12 +42,12 @@ def hessian_of(n_atoms, seed=1):
 
 def strategy_of(kind, delta, fraction, n_atoms, **options):
     """A strategy for structures of so many atoms."""
-    if kind is NormalModeDisplacements:
+    if kind is ModeDisplacements:
         options["hessians"] = lambda index: hessian_of(n_atoms[index])
     return kind(delta, fraction, **options)
 
 
-MOVING_ALL = [RandomDisplacements, AntitheticDisplacements, OrthogonalDisplacements, NormalModeDisplacements]
+MOVING_ALL = [RandomDisplacements, AntitheticDisplacements, OrthogonalDisplacements, ModeDisplacements]
 
 
 @pytest.mark.parametrize("kind", MOVING_ALL)
@@ -133,7 +133,7 @@ def test_antithetic_pairs_differ_from_each_other():
 def test_modes_are_eigenvectors_in_the_space_without_rigid_motions(chosen, rotations):
     moved = np.flatnonzero(chosen.displaced)
     hessian = hessian_of(chosen.n_atoms)
-    strategy = NormalModeDisplacements(0.01, 1, hessians=lambda index: hessian, remove_rotations=rotations)
+    strategy = ModeDisplacements(0.01, 1, hessians=lambda index: hessian, remove_rotations=rotations)
     motions = strategy._motions(chosen, moved)
     constants, modes = normal_modes(hessian, moved, motions)
     rows = (3 * moved[:, None] + np.arange(3)).ravel()
@@ -149,9 +149,7 @@ def test_modes_are_eigenvectors_in_the_space_without_rigid_motions(chosen, rotat
 @pytest.mark.parametrize("amplitude", ["bound", "stiffness"])
 def test_copies_follow_single_modes_to_their_amplitude(amplitude):
     chosen, hessian = everything(6), hessian_of(6)
-    strategy = NormalModeDisplacements(
-        0.02, 12, hessians=lambda index: hessian, amplitude=amplitude, remove_rotations=True
-    )
+    strategy = ModeDisplacements(0.02, 12, hessians=lambda index: hessian, amplitude=amplitude, remove_rotations=True)
     moved = strategy.plan([chosen]).displacements(0)
     assert len(moved) == 12  # 3N - 6
     constants, modes = normal_modes(hessian, np.arange(6), rigid_motions(6, chosen.positions))
@@ -170,7 +168,7 @@ def test_copies_follow_single_modes_to_their_amplitude(amplitude):
 
 
 def test_periodic_structures_have_three_more_modes():
-    strategy = NormalModeDisplacements(0.02, 99, hessians=lambda index: hessian_of(6), remove_rotations=True)
+    strategy = ModeDisplacements(0.02, 99, hessians=lambda index: hessian_of(6), remove_rotations=True)
     assert strategy.plan([everything(6), everything(6, periodic=True)]).n_copies.tolist() == [12, 15]
 
 
@@ -220,6 +218,6 @@ def test_without_rotations_random_displacements_stay_large():
 
 def test_modes_need_hessians_and_a_known_amplitude():
     with pytest.raises(InputError, match="Hessians"):
-        NormalModeDisplacements(0.01, 1)
+        ModeDisplacements(0.01, 1)
     with pytest.raises(InputError, match="amplitude"):
-        NormalModeDisplacements(0.01, 1, hessians=lambda index: np.eye(3), amplitude="large")
+        ModeDisplacements(0.01, 1, hessians=lambda index: np.eye(3), amplitude="large")

@@ -45,7 +45,7 @@ def test_dimer_energies_match_the_golden_numbers(row, split):
 def test_strategy_a_contains_the_dimer_of_the_paper():
     row = golden_rows()[0]
     forces = np.array([[-row["F"], 0.0, 0.0], [row["F"], 0.0, 0.0]])
-    plan = CartesianDisplacements(0.02, fraction=12).plan([AtomSelection(("A", "A"), np.array([True, True]))])
+    plan = CartesianDisplacements(0.02, n_copies=12).plan([AtomSelection(("A", "A"), np.array([True, True]))])
     energies = taylor_energies(row["V"], forces, plan.displacements(0))
     expected = [row["T_minus"], row["T_plus"], *[row["V"]] * 4, row["T_plus"], row["T_minus"], *[row["V"]] * 4]
     assert energies == pytest.approx(expected, rel=0, abs=1e-10)
@@ -71,7 +71,7 @@ def test_taylor_energy_error_is_second_order_in_delta(cluster, strategy):
     selection = AtomSelection(("A",) * len(cluster), np.ones(len(cluster), dtype=bool))
     errors = []
     for delta in (4e-4, 2e-4, 1e-4):
-        displacements = strategy(delta, fraction=48).plan([selection]).displacements(0)
+        displacements = strategy(delta, n_copies=48).plan([selection]).displacements(0)
         exact = np.array([lennard_jones(cluster + d)[0] for d in displacements])
         errors.append(exact - taylor_energies(energy, forces, displacements))
     for coarse, fine in pairwise(errors):

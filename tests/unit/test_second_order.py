@@ -18,7 +18,7 @@ from taylorfit.taylor.expansion import Expansion, curvature_energies, hessian_en
 from taylorfit.taylor.orthogonal import OrthogonalDisplacements
 from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.taylor.selection import SkipReason, select_all
-from taylorfit.taylor.strain import StrainCopies, select_for_strain, strain_energies, strained
+from taylorfit.taylor.strain import StrainDisplacements, select_for_strain, strain_energies, strained
 from taylorfit.taylor.truncation import LEFT, balanced_deltas, forecast, truncation_weights
 
 
@@ -232,7 +232,7 @@ def test_strain_energies_agree_with_strained_crystals_to_first_order():
     assert numeric == pytest.approx(parent.volume * parent.stress[0, 0], rel=1e-6)
     rms = []
     for size in (4e-3, 2e-3, 1e-3):
-        plan = StrainCopies(size, 12).plan([select_for_strain(parent, near_zero=0.0)])
+        plan = StrainDisplacements(size, 12).plan([select_for_strain(parent, near_zero=0.0)])
         exact = np.array([crystal(strain=e).energy - parent.energy for e in plan.strains(0)])
         rms.append(np.sqrt(((strain_energies(parent, plan.strains(0)) - exact) ** 2).mean()))
         assert rms[-1] < 0.1 * exact.std()
@@ -240,7 +240,7 @@ def test_strain_energies_agree_with_strained_crystals_to_first_order():
 
 
 def test_strains_are_symmetric_bounded_and_isotropic():
-    plan = StrainCopies(0.01, 20_000, seed=4).plan([select_for_strain(crystal(), near_zero=0.0)])
+    plan = StrainDisplacements(0.01, 20_000, seed=4).plan([select_for_strain(crystal(), near_zero=0.0)])
     strains = plan.strains(0)
     assert np.array_equal(strains, strains.transpose(0, 2, 1))
     norm = np.sqrt((strains**2).sum(axis=(1, 2)))
@@ -252,7 +252,7 @@ def test_strains_are_symmetric_bounded_and_isotropic():
 
 def test_strained_copies_are_structures_of_their_own():
     parents = [crystal(1), crystal(2)]
-    plan = StrainCopies(0.01, 3).plan([select_for_strain(parent, near_zero=0.0) for parent in parents])
+    plan = StrainDisplacements(0.01, 3).plan([select_for_strain(parent, near_zero=0.0) for parent in parents])
     source = StrainedCopies(plan)
     made = source.of(1, parents[1])
     assert [parse_copy_name(name).index for name in made.names] == [0, 1, 2]
@@ -262,9 +262,9 @@ def test_strained_copies_are_structures_of_their_own():
         inverse = np.linalg.inv(parents[1].cell), np.linalg.inv(copy.cell)
         np.testing.assert_allclose(copy.positions @ inverse[1], parents[1].positions @ inverse[0], atol=1e-12)
         assert copy.energy == parents[1].energy + change and copy.stress is None
-    again = StrainCopies(0.01, 3).plan(plan.selections)
+    again = StrainDisplacements(0.01, 3).plan(plan.selections)
     assert again.strains(1).tobytes() == plan.strains(1).tobytes() != plan.strains(0).tobytes()
-    fewer = StrainCopies(0.01, 2).plan(plan.selections)
+    fewer = StrainDisplacements(0.01, 2).plan(plan.selections)
     assert fewer.strains(1).tobytes() == plan.strains(1)[:2].tobytes()
 
 
@@ -280,12 +280,12 @@ def test_structures_that_cannot_be_strained():
         SkipReason.STRONG_FORCE,
     ]
     assert select_for_strain(soft, near_zero=0.0).reason is None
-    assert StrainCopies(0.01, 5).plan([select_for_strain(bare)]).total == 0
+    assert StrainDisplacements(0.01, 5).plan([select_for_strain(bare)]).total == 0
 
 
 @pytest.mark.parametrize(
-    "values", [{"strain": 0.0}, {"strain": 0.6}, {"fraction": 0.0}, {"max_copies": -1}, {"seed": -1}]
+    "values", [{"strain": 0.0}, {"strain": 0.6}, {"n_copies": 0.0}, {"max_copies": -1}, {"seed": -1}]
 )
 def test_impossible_strains_are_refused(values):
     with pytest.raises(InputError):
-        StrainCopies(**{"strain": 0.01, "fraction": 3.0, **values})
+        StrainDisplacements(**{"strain": 0.01, "n_copies": 3.0, **values})

@@ -22,13 +22,13 @@ from ..generation.copy_plan import plan_copies
 from ..generation.descriptor_derivatives import choose_structures, write_derivatives
 from ..generation.generate import Outputs, XsfCopies, write_training_sets
 from ..model.descriptor import BEHLER2011, CHEBYSHEV
+from ..model.geometry import Geometry
 from ..model.structure import Structure
 from ..settings.generate import GenerateInput, read_generate_input
 from ..settings.tables import describe
 from ..taylor.copies import CopySource
 from ..tools.atomic_write import atomic_write, check_writable
 from ..tools.progress import duration, progress
-from ..training.reference_data import geometry_of
 
 DESCRIPTION = f"""\
 Compute descriptors of all structures and write an ænet training-set file. With a block
@@ -159,7 +159,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     write_geometry(
         companion,
-        geometry_of(kept),
+        Geometry.of(kept),
         [s.name for s in kept],
         np.array([s.reference_energy(settings.atomic_energies) for s in kept]),
     )

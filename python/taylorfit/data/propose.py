@@ -1,139 +1,121 @@
-"""Proposals for a data set: descriptor setups, displacement length, and why.
-
-The rules are rules of thumb, meant as a start that works; every number is written into files
-that can be edited.
-"""
+"""The verb `propose`: a setup for a data set."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from itertools import combinations_with_replacement
+import os
+import re
+import warnings
+from collections.abc import Sequence
 
-import numpy as np
+from ..errors import DataWarning, InputError
+from ..formats.structures.in_memory import Structures, as_structures
+from ..model.structure import Structure
+from ..settings.displacements import TaylorOptions
+from ..taylor.provenance import parse_copy_name
+from ..taylor.selection import count_skipped, select_all
+from ..tools.progress import progress as show_progress
+from .check import check
+from .choose import choose, propose_setups
+from .setup import COPIES, HIDDEN, Evidence, Setup
+from .survey import COINCIDING, AtomicEnergyFit, Survey, fit_atomic_energies, survey
 
-from ..model.descriptor import DescriptorSetup, chebyshev_setup
-from .survey import REACH, Survey
-
-RADIAL_NEIGHBOURS, ANGULAR_NEIGHBOURS = 80, 20
-"""Cutoffs are the shortest within which the atoms have so many neighbours on the average."""
-SHORTEST_CUTOFF = 4.0
-ORDER_PER_LENGTH = 2.0
-"""Radial order per Å of cutoff: 16 for 8 Å, as in the published TiO2 potential."""
-ANGULAR_ORDER = 4
-DELTA_FRACTION = 0.01
-"""Displacements are this fraction of the shortest distance (0.008 to 0.01 Å for water)."""
-R_MIN_FRACTION = 0.75
-"""RMIN is this fraction of the shortest distance: copies and dynamics come closer than the data."""
-N_G2, ZETAS = 6, (1.0, 2.0, 4.0)
-DEFAULT_SHORTEST = 2.0
+COPIES_PER_STRUCTURE = 16.0
+"""Taylor copies per structure (aenet-python's default)."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Lengths in Å, and the words that explain them."""
+def propose(structures: Structures, *, behler: bool = False, progress: bool = False) -> Setup:
+    """Propose descriptors, atomic energies, networks and displacements for a data set.
 
-    radial_cutoff: float
-    angular_cutoff: float
-    radial_order: int
-    angular_order: int
-    r_min: float
-    delta: float
-    reasons: tuple[str, ...]
+    A start that works, meant to be changed (`Setup.replace`): cutoffs by the number of neighbours, energies of the
+    isolated atoms by least squares over the compositions, displacements by the shortest distance; `Setup.reasons` says
+    why.
 
+    Parameters
+    ----------
+    structures
+        Of taylorfit or ASE, with energies (eV) and perhaps forces (eV/Å).  Taylor copies among them are passed over.
+    behler
+        Symmetry functions G2 and G4 (Behler 2011) instead of Chebyshev descriptors (Artrith, Urban, Ceder 2017)?
+    progress
+        Show how far it is?
 
-def choose(survey: Survey) -> Choice:
-    """Choose cutoffs, orders and displacements from the distances in the data."""
-    shortest = survey.shortest_of_all
-    radial, radial_reason = _cutoff(survey, RADIAL_NEIGHBOURS)
-    angular, angular_reason = _cutoff(survey, ANGULAR_NEIGHBOURS)
-    r = DEFAULT_SHORTEST if shortest is None else shortest
-    delta = float(f"{DELTA_FRACTION * r:.2g}")
-    return Choice(
-        radial_cutoff=radial,
-        angular_cutoff=min(angular, radial),
-        radial_order=round(ORDER_PER_LENGTH * radial),
-        angular_order=ANGULAR_ORDER,
-        r_min=math.floor(100 * R_MIN_FRACTION * r) / 100,
-        delta=delta,
-        reasons=(
-            f"radial cutoff {radial:g} Å: {radial_reason}",
-            f"angular cutoff {min(angular, radial):g} Å: {angular_reason}",
-            f"radial order {round(ORDER_PER_LENGTH * radial)}: {ORDER_PER_LENGTH:g} per Å of cutoff; "
-            f"angular order {ANGULAR_ORDER}: the usual one",
-            f"delta {delta:g} Å: about {100 * DELTA_FRACTION:g} % of the shortest distance "
-            + ("(none found; a bond of 2 Å is assumed)" if shortest is None else f"({shortest:.3f} Å)"),
-        ),
-    )
+    Warns
+    -----
+    DataWarning
+        for findings of the data check, and for atomic energies that the compositions do not determine.
 
+    Raises
+    ------
+    InputError
+        for a structure without energy, a degenerate cell, or coinciding atoms.
 
-def _cutoff(survey: Survey, wanted: int) -> tuple[float, str]:
-    """Return the shortest radius at which every species has `wanted` neighbours on the average."""
-    least = survey.mean_neighbours.min(axis=0)
-    usable = survey.radii >= SHORTEST_CUTOFF
-    enough = np.flatnonzero(usable & (least >= wanted))
-    if len(enough):
-        return float(survey.radii[enough[0]]), f"at least {least[enough[0]]:.0f} neighbours on the average"
-    if 0.0 < survey.longest < REACH - 0.5:
-        length = max(SHORTEST_CUTOFF, math.ceil(2 * survey.longest + 1e-9) / 2)
-        if wanted == RADIAL_NEIGHBOURS:
-            return min(length, REACH), f"covers the longest distance in the structures ({survey.longest:.2f} Å)"
-        most = float(least[-1])
-        half = np.flatnonzero(usable & (least >= 0.5 * most))
-        return float(survey.radii[half[0]]), f"at least half of all neighbours ({least[half[0]]:.1f} of {most:.1f})"
-    fallback = 6.5 if wanted == RADIAL_NEIGHBOURS else 4.5
-    i = int(np.argmin(np.abs(survey.radii - fallback)))
-    return fallback, f"{least[i]:.1f} neighbours on the average; even {REACH:g} Å gives only {least[-1]:.1f}"
-
-
-def propose_setups(survey: Survey, choice: Choice, behler: bool = False) -> list[DescriptorSetup]:
-    """Return a setup for each species: Chebyshev, or generic G2 and G4 functions."""
-    if behler:
-        return [_behler(symbol, survey.species, choice) for symbol in survey.species]
-    return [
-        chebyshev_setup(
-            symbol,
-            survey.species,
-            radial_cutoff=choice.radial_cutoff,
-            radial_order=choice.radial_order,
-            angular_cutoff=choice.angular_cutoff,
-            angular_order=choice.angular_order,
-            r_min=choice.r_min,
-            description=f"  Chebyshev descriptor of {symbol}, proposed by taylorfit setup$$",
-        )
-        for symbol in survey.species
-    ]
-
-
-def _behler(symbol: str, species: tuple[str, ...], choice: Choice) -> DescriptorSetup:
-    """G2 centred at the atom with widths in a geometric series (Imbalzano et al. 2018), G4 with λ = ±1.
-
-    G4 has the weakest decay, η = 1/Rc², so that its range is that of the cutoff.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from taylorfit import Structure, propose
+    >>> dimers = [Structure(("H", "H"), np.diag([0.0, r, 0.0])[:2], energy=-6.7) for r in (0.7, 0.8)]
+    >>> setup = propose(dimers)
+    >>> setup.species, setup.atomic_energies["H"], setup.descriptors[0].r_cut
+    (('H',), -3.35, 4.0)
     """
-    function, parameters, neighbours = [], [], []
-    r_cut, n = choice.radial_cutoff, N_G2 - 1
-    for t in range(1, len(species) + 1):
-        for m in range(N_G2):
-            eta = (n ** (m / n) / r_cut) ** 2
-            function.append(2)
-            parameters.append((r_cut, 0.0, round(eta, 6), 0.0))
-            neighbours.append((t, 0))
-    r_cut = choice.angular_cutoff
-    for t, u in combinations_with_replacement(range(1, len(species) + 1), 2):
-        for zeta in ZETAS:
-            for sign in (-1.0, 1.0):
-                function.append(4)
-                parameters.append((r_cut, sign, zeta, round(1.0 / r_cut**2, 6)))
-                neighbours.append((t, u))
-    table = np.array(parameters)
-    return DescriptorSetup(
-        species=symbol,
-        environment=species,
-        basis="Behler2011",
-        function=np.array(function, dtype=np.int32),
-        parameters=table,
-        neighbours=np.array(neighbours, dtype=np.int32),
-        r_min=choice.r_min,
-        r_cut=float(table[:, 0].max()),
-        description=f"  generic symmetry functions of {symbol}, proposed by taylorfit setup$$",
+    data = [s for s in as_structures(structures) if parse_copy_name(s.name) is None]
+    if not data:
+        raise InputError("no structures", expected="at least one")
+    for structure in data:
+        if structure.energy is None and not structure.cohesive_energy:
+            raise InputError("no energy", file=structure.name, expected="a total or cohesive energy")
+    species = tuple(sorted({symbol for structure in data for symbol in structure.symbols}))
+    with show_progress("survey", len(data), quiet=not progress) as update:
+        found = survey(data, species, update)
+    _refuse_coinciding(found)
+    fit = fit_atomic_energies(data, species)
+    choice = choose(found)
+    energies = dict.fromkeys(species, 0.0) if fit is None else fit.energies
+    selections = select_all(data)
+    with_copies = any(selection.reason is None for selection in selections)
+    skipped = {reason.value: n for reason, n in count_skipped(selections).items()}
+    checked = check(data, energies)
+    checked.warn()
+    notes = _notes(fit, len(data))
+    for note in notes:
+        warnings.warn(note, DataWarning, stacklevel=2)
+    return Setup(
+        descriptors=tuple(propose_setups(found, choice, behler)),
+        atomic_energies=energies,
+        networks=dict.fromkeys(species, HIDDEN),
+        displacements=TaylorOptions(delta=choice.delta, fraction=COPIES_PER_STRUCTURE, outfile=COPIES)
+        if with_copies
+        else None,
+        reasons=choice.reasons,
+        notes=notes,
+        files=_files(data),
+        evidence=Evidence(checked, found, fit, choice, skipped),
     )
+
+
+def _refuse_coinciding(found: Survey) -> None:
+    nearest = min(found.shortest, key=found.shortest.__getitem__, default=None)
+    if nearest is not None and found.shortest[nearest] < COINCIDING:
+        raise InputError(
+            f"atoms {'-'.join(nearest)} all but coincide",
+            file=found.where[nearest],
+            value=f"{found.shortest[nearest]:.4g} Å",
+            expected=f"more than {COINCIDING:g} Å",
+        )
+
+
+def _notes(fit: AtomicEnergyFit | None, n_structures: int) -> tuple[str, ...]:
+    """What is doubtful about the energies of the isolated atoms."""
+    notes = [fit.doubt] if fit is not None and fit.doubt is not None else []
+    if fit is not None and fit.n_structures < n_structures:
+        notes.append(
+            f"{n_structures - fit.n_structures} structures state only a cohesive energy and are left out of the fit"
+        )
+    return tuple(notes)
+
+
+def _files(structures: Sequence[Structure]) -> tuple[str, ...]:
+    """The files that structures come from, each once; none if one comes from elsewhere."""
+    names = [structure.name for structure in structures]
+    files = dict.fromkeys(name if os.path.isfile(name) else re.sub(r"#[0-9]+$", "", name) for name in names)
+    return tuple(files) if all(map(os.path.isfile, files)) else ()

@@ -110,6 +110,17 @@ class AtomicEnergyFit:
         """Whether the compositions fix the energy of each species."""
         return self.rank == len(self.energies)
 
+    @property
+    def doubt(self) -> str | None:
+        """What is not determined, in words; None if all is."""
+        if self.determined:
+            return None
+        known = "composition" if self.rank == 1 else "independent compositions"
+        return (
+            f"{self.rank} {known} cannot determine {len(self.energies)} energies; "
+            "the open part is the mean energy per atom"
+        )
+
 
 def fit_atomic_energies(structures: Sequence[Structure], species: tuple[str, ...]) -> AtomicEnergyFit | None:
     """Fit E = Σ n_species E_species to the total energies by least squares; None if there are none.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -16,32 +16,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, InputError
-from ..tools.atomic_write import atomic_write
+from ..model.geometry import Geometry
+from ..model.trainset import TrainingSet
+from ..taylor.provenance import parse_copy_name
+from ..tools.atomic_write import atomic_write, check_writable
+from .aenet.trainset_binary import read_trainset, write_trainset
 
 VERSION = 1
 MARK = "geometry_checksum"
 """Name of the array that such files alone have."""
 _ARRAYS = ("cell", "pbc", "has_forces", "stress", "weight", "first_atom", "atom_weight")
-
-
-@dataclass(frozen=True, eq=False)
-class Geometry:
-    """Of the reference structures of a training set, in its order."""
-
-    cell: np.ndarray
-    """(n_structure, 3, 3) lattice vectors as rows, Å"""
-    pbc: np.ndarray
-    """(n_structure, 3) bool"""
-    has_forces: np.ndarray
-    """(n_structure,) bool: the training set holds zeros where there are none"""
-    stress: np.ndarray
-    """(n_structure, 3, 3) eV/Å³ (ASE's sign); NaN where there is none"""
-    weight: np.ndarray
-    """(n_structure,) weight of each structure in the loss"""
-    first_atom: np.ndarray
-    """(n_structure + 1,) int64"""
-    atom_weight: np.ndarray
-    """(n_atom,) weight of the force on each atom, in the order of the training set"""
 
 
 def geometry_path(trainset: str | PathLike[str]) -> str:
@@ -123,3 +107,31 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
     if version != VERSION:
         raise FormatError("companion of another version", file=path, value=version, expected=str(VERSION))
     return geometry, checksum
+
+
+def save_training_set(path: str | PathLike[str], training_set: TrainingSet, overwrite: bool = False) -> None:
+    """Write a training set and, where its geometry is known, its companion."""
+    companion = geometry_path(path)
+    for file in (path, companion):
+        check_writable(file, overwrite=overwrite)
+    write_trainset(path, training_set, overwrite=overwrite)
+    if training_set.geometry is None:
+        # What an earlier run left there belongs to another training set
+        Path(companion).unlink(missing_ok=True)
+    else:
+        write_geometry(companion, training_set.geometry, *_parents(training_set), overwrite=overwrite)
+
+
+def load_training_set(path: str | PathLike[str]) -> TrainingSet:
+    """Read a training set and, where there is one, its companion."""
+    training_set = read_trainset(path)
+    companion = geometry_path(path)
+    if not Path(companion).exists():
+        return training_set
+    return replace(training_set, geometry=read_geometry(companion, *_parents(training_set)))
+
+
+def _parents(training_set: TrainingSet) -> tuple[list[str], np.ndarray]:
+    """Names and energies of the reference structures."""
+    parents = [s for s, name in enumerate(training_set.names) if parse_copy_name(name) is None]
+    return [training_set.names[s] for s in parents], training_set.energy[parents]

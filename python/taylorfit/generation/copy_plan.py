@@ -23,10 +23,10 @@ from ..taylor.displacements import (
     RandomDisplacements,
 )
 from ..taylor.expansion import Expansion
-from ..taylor.modes import HessianSource, NormalModeDisplacements
+from ..taylor.modes import HessianSource, ModeDisplacements
 from ..taylor.orthogonal import OrthogonalDisplacements
 from ..taylor.selection import SelectionRules, count_skipped, select_all
-from ..taylor.strain import NEAR_ZERO_STRESS, StrainCopies, StrainPlan, select_for_strain
+from ..taylor.strain import NEAR_ZERO_STRESS, StrainDisplacements, StrainPlan, select_for_strain
 from ..taylor.truncation import Forecast, balanced_deltas, forecast
 from .hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential, load_potential
 
@@ -43,7 +43,7 @@ _KINDS: dict[str, type[DisplacementStrategy]] = {
         CartesianDisplacements,
         OrthogonalDisplacements,
         AntitheticDisplacements,
-        NormalModeDisplacements,
+        ModeDisplacements,
     )
 }
 _LETTERS = {"random": "random (B)", "cartesian": "cartesian (A)"}
@@ -272,7 +272,7 @@ def _plan_strains(structures: Sequence[Structure], options: TaylorOptions) -> Pl
     near_zero = NEAR_ZERO_STRESS if options.skip is None else options.skip
     selections = [select_for_strain(structure, options.forcemax, near_zero) for structure in structures]
     strain = DEFAULT_STRAIN if options.strain is None else options.strain
-    plan = StrainCopies(strain, options.fraction, options.n_max, options.seed).plan(selections)
+    plan = StrainDisplacements(strain, options.fraction, options.n_max, options.seed).plan(selections)
     source = StrainedCopies(plan)
     chosen = np.flatnonzero(plan.n_copies)
     lines, report = [], {"strain": strain}
@@ -292,7 +292,7 @@ def strategy_of(
     extra = {"hessians": hessians, "amplitude": options.amplitude or "bound"} if options.strategy == "modes" else {}
     return _KINDS[options.strategy](
         delta=common,
-        fraction=options.fraction,
+        n_copies=options.fraction,
         max_copies=options.n_max,
         species_delta={symbol: delta for symbol, delta in deltas.items() if delta != common},
         seed=options.seed,

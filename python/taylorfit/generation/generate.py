@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
 
+from ..data.check import check
+from ..data.setup import Setup
 from ..engine import DescriptorTables, describe
-from ..errors import InputError
-from ..formats.aenet.trainset_binary import TrainsetWriter
+from ..errors import DataWarning, InputError
+from ..formats.aenet.trainset_sink import TrainsetBuilder, TrainsetSink
+from ..formats.structures.files import require_species
+from ..formats.structures.in_memory import Structures, as_structures
 from ..formats.structures.xsf_folder import XsfFolder
+from ..model.geometry import Geometry
 from ..model.structure import Structure
+from ..model.trainset import TrainingSet
 from ..taylor.copies import Copies, CopySource
+from ..taylor.provenance import parse_copy_name
+from ..tools.progress import progress as show_progress
+from .displace import Displacements, copy_source
 
 BATCH_ATOMS = 16384
 """Atoms (copies counted) per engine call: a fraction of a second, so that Ctrl-C and progress live."""
@@ -59,9 +69,9 @@ class XsfCopies(XsfFolder):
 class Outputs:
     """Where structures and copies go."""
 
-    parents: TrainsetWriter
-    copies: TrainsetWriter
-    """The same writer when copies are to stand in the same file."""
+    parents: TrainsetSink
+    copies: TrainsetSink
+    """The same one when copies are to stand with their parents."""
     xsf_copies: XsfCopies | None = None
     """Also write the copies as XSF files here."""
 
@@ -74,6 +84,81 @@ class GenerationCounts:
     copies: int
     atoms: int
     """Atoms of all structures and copies."""
+
+
+def generate(
+    structures: Structures,
+    setup: Setup,
+    *,
+    displacements: Displacements | None = None,
+    seed: int | None = None,
+    threads: int = 0,
+    progress: bool = False,
+) -> TrainingSet:
+    """Compute the descriptors of structures and of Taylor copies of them.
+
+    Parameters
+    ----------
+    structures
+        Of taylorfit or ASE, with energies (eV), for copies also forces (eV/Å).  They may hold copies that are already
+        made (see `displace`).
+    setup
+        Descriptors and energies of the isolated atoms; see `propose`.
+    displacements
+        Of copies to be made (see `displace`); None: none.
+    seed
+        Of the displacements; None: their own.
+    threads
+        Threads of the engine; 0: all cores.  The result does not depend on it.
+    progress
+        Show how far it is?
+
+    Returns
+    -------
+    TrainingSet
+        Each structure and, after it, its copies; nothing is written (see `TrainingSet.save`).
+
+    Warns
+    -----
+    DataWarning
+        for findings of the data check (see `check`), and if no structure can be displaced.
+
+    Raises
+    ------
+    InputError
+        for a structure without energy, of unknown species, with coinciding atoms or a degenerate cell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from taylorfit import RandomDisplacements, Structure, generate, propose
+    >>> forces = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    >>> dimers = [Structure(("H", "H"), np.diag([0.0, r, 0.0])[:2], energy=-6.7, forces=forces) for r in (0.7, 0.8)]
+    >>> data = generate(dimers, propose(dimers), displacements=RandomDisplacements(delta=0.01, n_copies=3))
+    >>> data.n_structures, data.species
+    (8, ('H',))
+    """
+    data = as_structures(structures)
+    tables = DescriptorTables.from_setups(setup.species, setup.descriptors)
+    for structure in data:
+        require_species(structure, setup.species)
+    parents = [structure for structure in data if parse_copy_name(structure.name) is None]
+    if displacements is not None and len(parents) < len(data):
+        raise InputError("copies among the structures to be displaced", expected="only one of the two")
+    checked = check(parents, setup.atomic_energies)
+    checked.warn()
+    source: CopySource | None = None
+    notes = tuple(str(finding) for finding in checked.findings if not finding.is_note)
+    if displacements is not None:
+        source, more = copy_source(parents, displacements, seed=seed, shortest=checked.shortest, threads=threads)
+        for note in more:
+            warnings.warn(note, DataWarning, stacklevel=2)
+        notes += more
+    energies = dict(setup.atomic_energies)
+    builder = TrainsetBuilder(setup.species, [energies[symbol] for symbol in setup.species], tables.setups)
+    with show_progress("generate", len(data), quiet=not progress) as update:
+        write_training_sets(data, source, tables, energies, Outputs(builder, builder), threads=threads, advance=update)
+    return replace(builder.result(), geometry=Geometry.of(parents), notes=notes)
 
 
 def write_training_sets(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..data.propose import DELTA_FRACTION
+from ..data.choose import DELTA_FRACTION
 from ..errors import InputError
 from ..model.structure import Structure
 from ..settings.displacements import DEFAULT_RATIO, TaylorOptions

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 
 from .descriptor import DescriptorSetup
+from .geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """The content of an ænet training-set file (`.train`), ragged arrays stored flat.
+    """The content of an ænet training-set file (`.train`): structures, Taylor copies, and their descriptors.
+
+    Made by `generate`; ragged arrays are stored flat.
 
     Atoms of structure s are ``first_atom[s]:first_atom[s+1]``; the descriptor of atom a is
     ``descriptors[first_value[a]:first_value[a+1]]``.
@@ -49,6 +53,37 @@ class TrainingSet:
     energy_max: float
     setups: tuple[DescriptorSetup, ...] | None
     """One per species with statistics, or None if the file has none."""
+    geometry: Geometry | None = None
+    """Cells, stresses and weights of the reference structures (copies left out), in their order; None: not known."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was made."""
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> TrainingSet:
+        """Read a training set from ænet's binary file, and from its companion `PATH.geometry` where there is one.
+
+        Raises
+        ------
+        FormatError
+            if a file is damaged.
+        InputError
+            if the file cannot be opened, or the companion belongs to another one.
+        """
+        from ..formats.companion import load_training_set
+
+        return load_training_set(path)
+
+    def save(self, path: str | PathLike[str], overwrite: bool = False) -> None:
+        """Write ænet's binary file, and with a geometry its companion `PATH.geometry`.
+
+        Raises
+        ------
+        InputError
+            if a file exists or cannot be written.
+        """
+        from ..formats.companion import save_training_set
+
+        save_training_set(path, self, overwrite)
 
     @property
     def n_structures(self) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..formats.aenet.energies_file import SavedEnergies
 from ..formats.aenet.records import printable
-from ..formats.companion import Geometry
 from ..model.descriptor_derivatives import StructureDerivatives
+from ..model.geometry import Geometry
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 from ..taylor.provenance import STRAIN, parse_copy_name

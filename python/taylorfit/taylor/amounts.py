@@ -1,4 +1,4 @@
-"""How many copies: what all strategies do alike with `fraction`, `N_max` and `seed`."""
+"""How many copies: what all strategies do alike with copies per structure, `N_max` and `seed`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 
 
-def check_amounts(fraction: float, max_copies: int | None, seed: int) -> None:
+def check_amounts(per_structure: float, max_copies: int | None, seed: int) -> None:
     """Refuse impossible values.
 
     Raises
@@ -17,17 +17,17 @@ def check_amounts(fraction: float, max_copies: int | None, seed: int) -> None:
     InputError
         naming the value.
     """
-    if not (math.isfinite(fraction) and fraction > 0.0):
-        raise InputError("fraction cannot be used", value=fraction, expected="copies per structure, > 0")
+    if not (math.isfinite(per_structure) and per_structure > 0.0):
+        raise InputError("number of copies cannot be used", value=per_structure, expected="copies per structure, > 0")
     if max_copies is not None and max_copies < 0:
         raise InputError("N_max cannot be used", value=max_copies, expected="an integer >= 0")
     if seed < 0:
         raise InputError("seed cannot be used", value=seed, expected="an integer >= 0")
 
 
-def wanted(fraction: float, n_eligible: int) -> int:
-    """Return the number of copies that `fraction` asks for, rounded half up."""
-    return math.floor(fraction * n_eligible + 0.5)
+def wanted(per_structure: float, n_eligible: int) -> int:
+    """Return the number of copies that are asked for, rounded half up."""
+    return math.floor(per_structure * n_eligible + 0.5)
 
 
 def capped(n_copies: int, max_copies: int | None) -> int:
@@ -36,7 +36,7 @@ def capped(n_copies: int, max_copies: int | None) -> int:
 
 
 def shared_out(
-    eligible: np.ndarray, fraction: float, max_copies: int | None, rng: np.random.Generator, per_set: int = 1
+    eligible: np.ndarray, per_structure: float, max_copies: int | None, rng: np.random.Generator, per_set: int = 1
 ) -> tuple[np.ndarray, int]:
     """Share sets of `per_set` copies out among the structures that can have copies.
 
@@ -50,10 +50,10 @@ def shared_out(
     Returns
     -------
     tuple
-        (n_structure,) int64 number of copies of each structure, and the copies that `fraction` asks for.
+        (n_structure,) int64 number of copies of each structure, and the copies that are asked for.
     """
     chosen = np.flatnonzero(eligible)
-    n_wanted = wanted(fraction, len(chosen))
+    n_wanted = wanted(per_structure, len(chosen))
     n_sets = np.zeros(len(eligible), dtype=np.int64)
     if len(chosen):
         each, rest = divmod(capped(n_wanted + per_set - 1, max_copies) // per_set, len(chosen))

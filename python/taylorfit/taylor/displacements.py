@@ -41,10 +41,10 @@ class DisplacementStrategy(ABC):
         on construction, if a value is impossible.
     """
 
-    delta: float
-    """Displacement (cartesian) or its upper bound (random), Å."""
-    fraction: float
-    """The paper's multiple a: copies per structure that can be displaced."""
+    delta: float = 0.01
+    """Largest displacement of an atom, Å."""
+    n_copies: float = 16.0
+    """Copies of each structure that can be displaced (the paper's multiple a; a broken number is a mean)."""
     max_copies: int | None = None
     """Upper bound on the number of all copies (N_max)."""
     species_delta: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -64,7 +64,7 @@ class DisplacementStrategy(ABC):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.delta) and self.delta > 0.0):
             raise InputError("delta cannot be used", value=self.delta, expected="a length > 0 in Å")
-        check_amounts(self.fraction, self.max_copies, self.seed)
+        check_amounts(self.n_copies, self.max_copies, self.seed)
         object.__setattr__(self, "species_delta", dict(self.species_delta))
         for symbol, delta in self.species_delta.items():
             if not (math.isfinite(delta) and delta >= 0.0):
@@ -111,7 +111,7 @@ class DisplacementStrategy(ABC):
         `limited`: a structure gets no more copies than it has independent displacements.
         """
         eligible = np.array([self.deltas(selection).any() for selection in selections], dtype=bool)
-        n_copies, n_wanted = shared_out(eligible, self.fraction, self.max_copies, self._rng(_PLAN_STREAM), per_set)
+        n_copies, n_wanted = shared_out(eligible, self.n_copies, self.max_copies, self._rng(_PLAN_STREAM), per_set)
         if limited:
             n_copies = np.minimum(n_copies, [self.n_directions(selection) for selection in selections])
         return DisplacementPlan(self, tuple(selections), n_copies, n_wanted)
@@ -135,7 +135,7 @@ class DisplacementPlan:
     n_copies: np.ndarray
     """(n_structure,) int64 number of copies of each structure."""
     n_wanted: int
-    """Copies that `fraction` asks for; more than `total` if N_max or the number of atoms sets a limit."""
+    """Copies that are asked for; more than `total` if N_max or the number of atoms sets a limit."""
     atoms: tuple[np.ndarray, ...] | None = None
     """Strategy A: chosen atoms of each structure, int64 from 0, ascending."""
 
@@ -179,9 +179,9 @@ class CartesianDisplacements(DisplacementStrategy):
     """Strategy A: one atom moved by ±δ along x, y and z, six copies per chosen atom.
 
     Atoms are drawn without replacement from all (structure, atom) pairs of the data set until
-    fraction × (number of structures that can be displaced) copies exist.  An atom always gets all
+    `n_copies` × (number of structures that can be displaced) copies exist.  An atom always gets all
     six copies (half a set would prefer a direction), so the last one may overshoot by up to
-    five; N_max is never exceeded.  A larger fraction only adds atoms.  Copies are ordered by atom, then
+    five; N_max is never exceeded.  A larger `n_copies` only adds atoms.  Copies are ordered by atom, then
     +x, -x, +y, -y, +z, -z.
     """
 
@@ -192,7 +192,7 @@ class CartesianDisplacements(DisplacementStrategy):
         """Return the chosen atoms; see the class."""
         movable = [np.flatnonzero(self.deltas(selection)) for selection in selections]
         first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in movable], dtype=np.int64)])
-        n_wanted = wanted(self.fraction, sum(len(atoms) > 0 for atoms in movable))
+        n_wanted = wanted(self.n_copies, sum(len(atoms) > 0 for atoms in movable))
         n_atoms = min(capped(n_wanted + 5, self.max_copies) // 6, int(first[-1]))
         drawn = np.sort(self._rng(_PLAN_STREAM).permutation(int(first[-1]))[:n_atoms])
         bounds = np.searchsorted(drawn, first)

@@ -18,7 +18,7 @@ HessianSource = Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True)
-class NormalModeDisplacements(DisplacementStrategy):
+class ModeDisplacements(DisplacementStrategy):
     """One normal mode per copy, with a random sign.
 
     The modes are the eigenvectors of the Hessian itself in the space without rigid motions: 3N - 3 of them, or

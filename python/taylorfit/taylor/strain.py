@@ -23,7 +23,7 @@ _PLAN_STREAM = 0
 
 
 @dataclass(frozen=True)
-class StrainCopies:
+class StrainDisplacements:
     """Random symmetric strains: E(ε) = E + V σ:ε, the first order in ε.
 
     With them a training set of energies also knows the stress (there is no rotation in a symmetric ε).  The
@@ -39,10 +39,10 @@ class StrainCopies:
         on construction, if a value is impossible.
     """
 
-    strain: float
+    strain: float = 0.005
     """Largest strain ε_max."""
-    fraction: float
-    """Copies per structure."""
+    n_copies: float = 16.0
+    """Copies of each structure that can be strained."""
     max_copies: int | None = None
     """Upper bound on the number of all copies (N_max)."""
     seed: int = 1
@@ -50,12 +50,12 @@ class StrainCopies:
     def __post_init__(self) -> None:
         if not 0.0 < self.strain < 0.5:
             raise InputError("strain cannot be used", value=self.strain, expected="a strain > 0 and well below 1")
-        check_amounts(self.fraction, self.max_copies, self.seed)
+        check_amounts(self.n_copies, self.max_copies, self.seed)
 
     def plan(self, selections: Sequence[AtomSelection]) -> StrainPlan:
         """Return the number of copies of each structure; those whose selection has a reason get none."""
         eligible = np.array([selection.reason is None for selection in selections], dtype=bool)
-        n_copies, n_wanted = shared_out(eligible, self.fraction, self.max_copies, self.rng(_PLAN_STREAM))
+        n_copies, n_wanted = shared_out(eligible, self.n_copies, self.max_copies, self.rng(_PLAN_STREAM))
         return StrainPlan(self, tuple(selections), n_copies, n_wanted)
 
     def rng(self, stream: int) -> np.random.Generator:
@@ -67,12 +67,12 @@ class StrainCopies:
 class StrainPlan:
     """The strained copies of a data set before any of them is made."""
 
-    strategy: StrainCopies
+    strategy: StrainDisplacements
     selections: tuple[AtomSelection, ...]
     n_copies: np.ndarray
     """(n_structure,) int64 number of copies of each structure."""
     n_wanted: int
-    """Copies that `fraction` asks for."""
+    """Copies that are asked for."""
 
     @property
     def total(self) -> int:

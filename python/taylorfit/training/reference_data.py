@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..formats.companion import Geometry, geometry_path, read_geometry
+from ..formats.companion import geometry_path, read_geometry
 from ..formats.structures.files import read_structures
+from ..model.geometry import Geometry
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 from ..taylor.provenance import parse_copy_name
@@ -34,28 +35,11 @@ class ReferenceData:
     """Where cells come from, for messages."""
 
 
-def geometry_of(structures: Sequence[Structure]) -> Geometry:
-    """What the companion of a training set of these structures holds."""
-    n_atoms = [s.n_atoms for s in structures]
-    return Geometry(
-        cell=np.array([s.cell for s in structures]).reshape(-1, 3, 3),
-        pbc=np.array([s.pbc for s in structures], dtype=bool).reshape(-1, 3),
-        has_forces=np.array([s.forces is not None for s in structures], dtype=bool),
-        stress=np.array([np.full((3, 3), np.nan) if s.stress is None else s.stress for s in structures]).reshape(
-            -1, 3, 3
-        ),
-        weight=np.array([s.weight for s in structures], dtype=np.float64),
-        first_atom=np.concatenate([[0], np.cumsum(n_atoms, dtype=np.int64)]),
-        atom_weight=np.concatenate(
-            [np.zeros(0), *(np.ones(s.n_atoms) if s.force_weights is None else s.force_weights for s in structures)]
-        ),
-    )
-
-
 def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None:
     """Return the reference structures of a training set read from `file`; None if their cells are nowhere to be found.
 
-    They come from the companion that generate writes, else from the structure files that the training set names.
+    A training set in memory knows them; else they come from the companion that generate writes, or from the structure
+    files that the training set names.
 
     Raises
     ------
@@ -63,6 +47,8 @@ def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None
         if the companion or a structure file does not belong to the training set.
     """
     parents = [s for s, name in enumerate(training_set.names) if parse_copy_name(name) is None]
+    if training_set.geometry is not None:
+        return _from_companion(training_set, parents, training_set.geometry, file)
     companion = geometry_path(file)
     if Path(companion).exists():
         geometry = read_geometry(companion, [training_set.names[s] for s in parents], training_set.energy[parents])

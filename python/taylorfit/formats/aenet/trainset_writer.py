@@ -6,10 +6,8 @@ written as one array; see `trainset_layout`.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 from os import PathLike, fspath
 from types import TracebackType
@@ -18,20 +16,16 @@ from typing import IO, Any
 import numpy as np
 
 from ...errors import InputError
-from ...model.descriptor import DescriptorSetup, RunningStatistics
+from ...model.descriptor import DescriptorSetup
 from ...model.trainset import TrainingSet
 from ...tools.atomic_write import atomic_write
-from .records import RecordWriter, encode_text, printable
+from .records import RecordWriter
 from .setup_block import write_setup_block, write_species
-from .trainset_layout import StructureLayout, all_finite
+from .trainset_layout import StructureLayout
+from .trainset_sink import TrainsetSink
 
-MAX_COUNT = 2**31 - 1
-"""Counts are int32 in the file."""
 COUNT_OFFSET = 16
 """Byte offset of the number of structures."""
-
-_WRITE_BLOCK = 1 << 20  # small enough to stay in the cache between filling and statistics
-_MAX_LAYOUTS = 512
 
 
 def write_trainset(path: str | PathLike[str], training_set: TrainingSet, *, overwrite: bool = True) -> None:
@@ -79,7 +73,7 @@ def write_trainset(path: str | PathLike[str], training_set: TrainingSet, *, over
             )
 
 
-class TrainsetWriter:
+class TrainsetWriter(TrainsetSink):
     """Streams structures into a training-set file; a context manager.
 
     The file appears under its name when the ``with`` block ends without exception;
@@ -122,31 +116,11 @@ class TrainsetWriter:
         shift: float = 0.0,
         overwrite: bool = True,
     ) -> None:
-        self.path = fspath(path)
-        self.species = tuple(species)
-        self.setups = None if setups is None else tuple(setups)
-        if self.setups is not None:
-            if tuple(setup.species for setup in self.setups) != self.species:
-                raise InputError(
-                    "setups do not belong to the species",
-                    file=path,
-                    value=" ".join(setup.species for setup in self.setups),
-                    expected=" ".join(self.species),
-                )
-            n_features = [setup.n_feature for setup in self.setups]
-        if n_features is None or not len(n_features) == len(self.species) == len(atomic_energies):
-            raise InputError("species, atomic energies and descriptors differ in number", file=path)
-        self.n_structures = 0
-        """Structures written so far."""
-        self.n_atoms = 0
-        self._n_features = np.array(n_features, dtype=np.int64)
-        self._header = (np.array(atomic_energies, dtype=float), normalised, scale, shift)
-        self._statistics = (
-            None if normalised or self.setups is None else [RunningStatistics(int(n)) for n in n_features]
+        super().__init__(
+            species, atomic_energies, setups, n_features=n_features, with_statistics=not normalised, path=fspath(path)
         )
+        self._header = (normalised, scale, shift)
         self._energy_range: tuple[float, float, float] | None = None
-        self._energy_mean, self._energy_min, self._energy_max = 0.0, math.inf, -math.inf
-        self._layouts: dict[tuple[int, bytes], StructureLayout] = {}
         self._context = atomic_write(path, "wb", overwrite=overwrite)
         self._stream: IO[Any]
 
@@ -170,74 +144,6 @@ class TrainsetWriter:
                 raise
         return self._context.__exit__(kind, error, traceback)
 
-    def add(
-        self,
-        name: str,
-        n_species_in: int,
-        energy: float,
-        atom_species: np.ndarray,
-        positions: np.ndarray,
-        forces: np.ndarray,
-        descriptors: np.ndarray,
-    ) -> None:
-        """Write one structure; shapes as in `add_many` without the first axis."""
-        self.add_many(
-            [name],
-            n_species_in,
-            np.array([energy]),
-            atom_species,
-            np.asarray(positions)[np.newaxis],
-            np.asarray(forces)[np.newaxis],
-            np.asarray(descriptors).reshape(1, -1),
-        )
-
-    def add_many(
-        self,
-        names: Sequence[str],
-        n_species_in: int,
-        energies: np.ndarray,
-        atom_species: np.ndarray,
-        positions: np.ndarray,
-        forces: np.ndarray,
-        descriptors: np.ndarray,
-    ) -> None:
-        """Write n structures with the same sequence of atoms.
-
-        Parameters
-        ----------
-        names
-            n names.
-        n_species_in
-            Number of different species in each of them.
-        energies
-            (n,) total energy relative to the isolated atoms, eV.
-        atom_species
-            (n_atom,) index into `species`, from 0.
-        positions, forces
-            (n, n_atom, 3) Å and eV/Å.
-        descriptors
-            (n, n_value) the descriptors of all atoms one after the other.
-
-        Raises
-        ------
-        InputError
-            if shapes disagree, a species is unknown, or a number is not finite.
-        """
-        atom_species = np.ascontiguousarray(atom_species, dtype=np.int32)
-        arrays = tuple(np.asarray(a, dtype=float) for a in (energies, positions, forces, descriptors))
-        self._check(names, atom_species, arrays)
-        encoded = [encode_text(name) for name in names]
-        start = 0
-        for name_length, group in groupby(encoded, key=len):
-            run = list(group)
-            layout = self._layout(name_length, atom_species)
-            step = max(1, _WRITE_BLOCK // layout.size)
-            for first in range(0, len(run), step):
-                part = run[first : first + step]
-                chosen = slice(start + first, start + first + len(part))
-                self._write(layout, part, n_species_in, *(a[chosen] for a in arrays))
-            start += len(run)
-
     def set_energy_range(self, mean: float, minimum: float, maximum: float) -> None:
         """Hand over the footer's energies per atom instead of collecting them, eV/atom."""
         self._energy_range = (mean, minimum, maximum)
@@ -247,29 +153,7 @@ class TrainsetWriter:
         self.setups = None if setups is None else tuple(setups)
         self._statistics = None
 
-    def _check(self, names: Sequence[str], atom_species: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
-        n, n_atom = len(names), len(atom_species)
-        where = printable(names[0]) if n else "structure"
-        if n_atom == 0 or atom_species.min() < 0 or atom_species.max() >= len(self.species):
-            raise InputError(f"{where}: no atoms, or an unknown species", file=self.path)
-        n_value = int(self._n_features[atom_species].sum())
-        shapes = ((n,), (n, n_atom, 3), (n, n_atom, 3), (n, n_value))
-        for what, array, shape in zip(("energies", "positions", "forces", "descriptors"), arrays, shapes):
-            if array.shape != shape:
-                raise InputError(f"{where}: {what} have shape {array.shape}", file=self.path, expected=str(shape))
-            if not all_finite(array):
-                bad = int(np.argwhere(~np.isfinite(array))[0][0])
-                raise InputError(f"{printable(names[bad])}: {what} are not finite", file=self.path)
-
-    def _layout(self, name_length: int, atom_species: np.ndarray) -> StructureLayout:
-        key = (name_length, atom_species.tobytes())
-        if key not in self._layouts:
-            if len(self._layouts) >= _MAX_LAYOUTS:
-                self._layouts.clear()
-            self._layouts[key] = StructureLayout(name_length, atom_species, self._n_features[atom_species])
-        return self._layouts[key]
-
-    def _write(
+    def _store(
         self,
         layout: StructureLayout,
         names: list[bytes],
@@ -279,45 +163,28 @@ class TrainsetWriter:
         forces: np.ndarray,
         values: np.ndarray,
     ) -> None:
-        n = len(names)
         self._stream.write(layout.pack(names, n_species_in, energy, positions, forces, values))
-        self.n_structures += n
-        self.n_atoms += n * layout.n_atom
-        per_atom = energy / layout.n_atom
-        self._energy_mean += (float(per_atom.mean()) - self._energy_mean) * (n / self.n_structures)
-        self._energy_min = min(self._energy_min, float(per_atom.min()))
-        self._energy_max = max(self._energy_max, float(per_atom.max()))
-        if self._statistics is not None:
-            for species in layout.species_present:
-                self._statistics[species].add(layout.descriptors_of(values, species))
 
     def _write_header(self) -> None:
         if not self._stream.seekable():
             raise InputError("a training set cannot be written to a pipe", file=self.path)
-        atomic_energies, normalised, scale, shift = self._header
+        normalised, scale, shift = self._header
         writer = RecordWriter(self._stream)
         writer.integers(len(self.species))
         writer.integers(0)  # patched at the end
         write_species(writer, self.species)
-        writer.reals(atomic_energies)
+        writer.reals(self.atomic_energies)
         writer.integers(int(normalised))
         writer.reals(scale)
         writer.reals(shift)
 
     def _write_footer(self) -> None:
-        if not 0 < self.n_structures <= MAX_COUNT or self.n_atoms > MAX_COUNT:
-            raise InputError(
-                f"training set is not written: it has {self.n_structures} structures with {self.n_atoms} atoms",
-                file=self.path,
-                expected=f"1 to {MAX_COUNT}",
-            )
+        self._check_counts()
         writer = RecordWriter(self._stream)
         writer.integers(self.n_atoms)
         writer.reals(self._energy_range or (self._energy_mean, self._energy_min, self._energy_max))
         writer.integers(int(self.setups is not None))
-        for index, setup in enumerate(self.setups or ()):
-            if self._statistics is not None:
-                setup = replace(setup, statistics=self._statistics[index].result())
+        for index, setup in enumerate(self._with_statistics() or ()):
             writer.integers(index + 1)
             write_setup_block(writer, setup)
         self._stream.seek(COUNT_OFFSET)

@@ -1,0 +1,230 @@
+"""What a potential is made with: descriptors, energies of the isolated atoms, networks, displacements, weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
+from os import PathLike
+from pathlib import Path
+
+from ..errors import InputError
+from ..formats.aenet.setup_file import read_setup, write_setup
+from ..model.descriptor import DescriptorSetup
+from ..settings.displacements import TaylorOptions
+from ..settings.document import as_entries
+from ..settings.forces import ForceMode
+from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
+from ..settings.train import NetworkSpec, TrainInput, read_train_input, write_train_input
+from ..tools.atomic_write import check_writable
+from .check import DataCheck
+from .choose import Choice
+from .survey import AtomicEnergyFit, Survey
+
+HIDDEN = ((15, "tanh"), (15, "tanh"))
+"""Hidden layers of a network unless said otherwise."""
+EPOCHS = 1000
+OUTPUT, COPIES = "data.train", "data.taylor.train"
+"""Training sets that generate.in and train.in name."""
+
+Layers = tuple[tuple[int, str], ...]
+"""Nodes and activation function of each hidden layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a proposal rests on."""
+
+    check: DataCheck
+    survey: Survey
+    energy_fit: AtomicEnergyFit | None
+    """None if all structures state cohesive energies."""
+    choice: Choice
+    skipped: dict[str, int]
+    """Reason → number of structures that cannot have copies for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a potential is made with; proposed for data by `propose`, or read from files.
+
+    Raises
+    ------
+    InputError
+        on construction, if descriptors, energies and networks are not for the same species, or a value is out of range.
+    """
+
+    descriptors: tuple[DescriptorSetup, ...]
+    """One per species, in the order of the species."""
+    atomic_energies: Mapping[str, float]
+    """Energy of the isolated atom of each species, eV."""
+    networks: Mapping[str, Layers]
+    """Hidden layers of the network of each species."""
+    displacements: TaylorOptions | None = None
+    """Of Taylor copies; None: no copies."""
+    beta: float = ForceMode.beta
+    """Weight of forces against energies in a training on both, Å²."""
+    epochs: int = EPOCHS
+    reasons: tuple[str, ...] = ()
+    """Why it was chosen like this."""
+    notes: tuple[str, ...] = ()
+    """What a user should know."""
+    files: tuple[str, ...] = ()
+    """Structure files and patterns it is for, as generate.in lists them, seen from the working directory."""
+    evidence: Evidence | None = field(default=None, repr=False)
+    """What the proposal rests on; None for a setup from files."""
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "descriptors", tuple(self.descriptors))
+        if not self.descriptors:
+            raise InputError("a setup without descriptors", expected="one per species")
+        for name in ("atomic_energies", "networks"):
+            given = getattr(self, name)
+            if set(given) != set(self.species) or len(self.species) != len(self.descriptors):
+                raise InputError(
+                    f"{name} and descriptors are not for the same species",
+                    value=" ".join(given),
+                    expected=" ".join(self.species),
+                )
+            set_(self, name, {symbol: given[symbol] for symbol in self.species})
+        self._train_input()  # which refuses values out of range
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Species in the order of training set and potentials."""
+        return tuple(dict.fromkeys(descriptor.species for descriptor in self.descriptors))
+
+    def replace(
+        self,
+        *,
+        descriptors: Iterable[DescriptorSetup] | None = None,
+        atomic_energies: Mapping[str, float] | None = None,
+        networks: Mapping[str, Sequence[tuple[int, str]]] | Sequence[tuple[int, str]] | None = None,
+        displacements: TaylorOptions | bool | None = None,
+        beta: float | None = None,
+        epochs: int | None = None,
+        files: Sequence[str] | None = None,
+    ) -> Setup:
+        """Return a setup with other values; None leaves one as it is.
+
+        Parameters
+        ----------
+        networks
+            Hidden layers, such as ``[(10, "tanh"), (10, "tanh")]``, of all species or of some.
+        displacements
+            False: no copies.
+
+        Raises
+        ------
+        InputError
+            as on construction.
+        """
+        if networks is None:
+            layers = dict(self.networks)
+        else:
+            own = networks if isinstance(networks, Mapping) else dict.fromkeys(self.species, networks)
+            layers = {**self.networks, **{symbol: tuple((int(n), a) for n, a in own[symbol]) for symbol in own}}
+        copies = self.displacements if displacements is None or displacements is True else displacements or None
+        return replaced(
+            self,
+            descriptors=self.descriptors if descriptors is None else tuple(descriptors),
+            atomic_energies={**self.atomic_energies, **(atomic_energies or {})},
+            networks=layers,
+            displacements=copies,
+            beta=self.beta if beta is None else beta,
+            epochs=self.epochs if epochs is None else epochs,
+            files=self.files if files is None else tuple(files),
+        )
+
+    def save(self, folder: str | PathLike[str], overwrite: bool = False) -> list[Path]:
+        """Write `SYMBOL.fingerprint.stp` for each species, generate.in and train.in; return their paths.
+
+        Parameters
+        ----------
+        folder
+            Made if it does not exist.
+        overwrite
+            Replace files that exist?
+
+        Raises
+        ------
+        InputError
+            if a file exists or cannot be written, or no structure files are known (see `files`).
+        """
+        if not self.files:
+            raise InputError("no structure files are known to list in generate.in", expected="setup.replace(files=[…])")
+        paths = check_folder(folder, self.species, overwrite)
+        for path, descriptor in zip(paths, self.descriptors):
+            write_setup(path, descriptor, overwrite=overwrite)
+        generate = GenerateInput(
+            types=tuple(self.atomic_energies.items()),
+            setups={symbol: _setup_name(symbol) for symbol in self.species},
+            files=as_entries(_seen_from(folder, file) for file in self.files),
+            output=OUTPUT,
+            derivatives=self.displacements,
+        )
+        write_generate_input(paths[-2], generate)
+        write_train_input(paths[-1], self._train_input())
+        return paths
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Setup:
+        """Read what `save` (or `taylorfit setup`) wrote, from generate.in and train.in in a folder.
+
+        Raises
+        ------
+        FormatError
+            if a file is damaged.
+        InputError
+            if one is missing, or they do not go together.
+        """
+        generate = read_generate_input(Path(folder) / "generate.in")
+        train = read_train_input(Path(folder) / "train.in")
+        return cls(
+            descriptors=tuple(read_setup(Path(folder) / generate.setups[symbol]) for symbol in generate.species),
+            atomic_energies=generate.atomic_energies,
+            networks={network.symbol: network.hidden or HIDDEN for network in train.networks},
+            displacements=generate.derivatives,
+            beta=train.forces.beta,
+            epochs=train.iterations,
+            files=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in generate.files),
+        )
+
+    def _train_input(self) -> TrainInput:
+        mode = ForceMode.mode if self.displacements is None else "centred"
+        copies = () if self.displacements is None else (self.displacements.outfile or OUTPUT,)
+        return TrainInput(
+            forces=ForceMode(mode, beta=self.beta),
+            trainingset=OUTPUT,
+            taylorset=tuple(file for file in copies if file != OUTPUT),
+            networks=tuple(NetworkSpec(symbol, f"{symbol}.nn", layers) for symbol, layers in self.networks.items()),
+            iterations=self.epochs,
+        )
+
+
+def check_folder(folder: str | PathLike[str], species: Sequence[str], overwrite: bool = False) -> list[Path]:
+    """Make a folder for the files of a setup (one per species, generate.in, train.in), and return their paths.
+
+    Raises
+    ------
+    InputError
+        if a file exists or cannot be written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot be used as folder ({error.strerror})", file=folder) from None
+    paths = [Path(folder) / name for name in (*map(_setup_name, species), "generate.in", "train.in")]
+    for path in paths:
+        check_writable(path, overwrite=overwrite)
+    return paths
+
+
+def _setup_name(symbol: str) -> str:
+    return f"{symbol}.fingerprint.stp"
+
+
+def _seen_from(folder: str | PathLike[str], path: str) -> str:
+    return path if os.path.isabs(path) else os.path.relpath(path, folder)
