@@ -35,7 +35,7 @@ def on_page_content(content: str, **_: Any) -> str:
 
 def keywords(verb: str) -> str:
     """Tables of the keywords of an input file and of their options, from their declarations."""
-    return tables.markdown(getattr(import_module(f"taylorfit.settings.{verb}"), f"{verb.capitalize()}Input"))
+    return tables.markdown(getattr(import_module(f"taylorfit.settings.{verb}"), f"{verb.capitalize()}Input"), "##")
 
 
 def commands(_: None) -> str:

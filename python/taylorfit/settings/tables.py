@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from .option import InputFile, Option, options_of
 
-_ESCAPED = re.compile(r"[|*_<>]")
+_ESCAPED = re.compile(r"[|*_]")
 """Characters that would mean something in a table in Markdown."""
 
 
@@ -30,7 +30,10 @@ def describe(cls: type[InputFile]) -> str:
 
 def markdown(cls: type[InputFile], heading: str = "###") -> str:
     """Return the tables of an input file in Markdown, each under a heading of its own."""
-    return "\n\n".join(f"{heading} {title}\n\n" + _markdown_table(table) for title, table in option_tables(cls).items())
+    return "\n\n".join(
+        f"{heading} {title[0].upper()}{title[1:]}\n\n{_markdown_table(table)}"
+        for title, table in option_tables(cls).items()
+    )
 
 
 def _markdown_table(table: Mapping[str, Option]) -> str:
@@ -39,5 +42,6 @@ def _markdown_table(table: Mapping[str, Option]) -> str:
     names = ("Value", "Default", "Unit", "Allowed", "Meaning")
     lines = ["| Name | " + " | ".join(names[k] for k in kept) + " |", "|" + " --- |" * (len(kept) + 1)]
     for key, row in zip(table, rows):
-        lines.append(f"| `{key}` | " + " | ".join(_ESCAPED.sub(r"\\\g<0>", row[k]) for k in kept) + " |")
+        cells = [_ESCAPED.sub(r"\\\g<0>", row[k]).replace("<", "&lt;") for k in kept]
+        lines.append(f"| `{key}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
