@@ -1,0 +1,135 @@
+"""The rules of the house, as CONTRIBUTING states them: where code lies and what imports what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "python/taylorfit"
+
+MAX_FILE, MAX_FUNCTION = 500, 100
+"""Lines."""
+LONG_FILES: set[str] = {
+    "python/studies/study.py",
+    "tests/cli/test_bad_input.py",
+    "tests/cli/test_generate.py",
+    "tests/unit/test_force_loss.py",
+    "tests/unit/test_methods.py",
+}
+LONG_FUNCTIONS: set[str] = {"python/taylorfit/commands/generate.py: run"}
+CIRCLES: set[tuple[str, str]] = {
+    ("analysis", "potential"),
+    ("data", "analysis"),
+    ("data", "taylor"),
+    ("model", "formats"),
+    ("potential", "reporting"),
+    ("settings", "potential"),
+}
+"""Imports that close a circle; exceptions here and above only ever leave."""
+
+LARGE = ("taylorfit.engine", "ase.calculators", "matplotlib")
+"""What reading a file must not load."""
+
+
+@cache
+def trees(folder: Path) -> dict[Path, ast.Module]:
+    """All sources under a folder, except what the build generates."""
+    return {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.rglob("*.py"))
+        if path.name != "_engine.py"
+    }
+
+
+def imported(path: Path, tree: ast.AST) -> Iterator[str]:
+    """Full names of the modules that a module of the package imports, in functions too, but not for types alone."""
+    package = ("taylorfit", *path.parent.relative_to(PACKAGE).parts)
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join((*start, *filter(None, [node.module])))
+            # `from . import name` may import a module
+            yield from ([module] if node.module else [f"{module}.{name.name}" for name in node.names])
+        else:
+            yield from imported(path, node)
+
+
+def room(module: str) -> str:
+    """`formats` of `taylorfit.formats.aenet.records`; empty for the modules of the package's root."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "taylorfit" and len(parts) > 1 and (PACKAGE / parts[1]).is_dir() else ""
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Pairs of rooms of which the first imports the second."""
+    found = set()
+    for path, tree in trees(PACKAGE).items():
+        own = path.relative_to(PACKAGE).parts[0] if path.parent != PACKAGE else ""
+        found |= {(own, room(module)) for module in imported(path, tree)}
+    return {(a, b) for a, b in found if a and b and a != b}
+
+
+def test_the_root_of_the_package_holds_three_modules_and_rooms() -> None:
+    generated = {"_engine.py", "_libs"}
+    files = {path.name for path in PACKAGE.iterdir() if path.suffix != ".so"} - generated - {"__pycache__"}
+    allowed = {"__init__.py", "__init__.pyi", "__main__.py", "errors.py", "py.typed"}
+    assert {name for name in files if not (PACKAGE / name).is_dir()} == allowed
+    assert all((PACKAGE / name / "__init__.py").exists() for name in files - allowed)
+
+
+def test_rooms_import_each_other_without_a_circle() -> None:
+    left = arrows() - CIRCLES
+    assert arrows() >= CIRCLES, "exceptions that are none any more"
+    # Rooms that import nothing, or only what has gone, go as well, until only circles are left
+    while ends := {b for _, b in left} - {a for a, _ in left}:
+        left = {(a, b) for a, b in left if b not in ends}
+    assert not left
+
+
+def test_nothing_imports_the_commands_but_the_way_in() -> None:
+    users = {path for path, tree in trees(PACKAGE).items() if "commands" in map(room, imported(path, tree))}
+    assert {path for path in users if path.parts[len(PACKAGE.parts)] != "commands"} == {PACKAGE / "__main__.py"}
+
+
+@pytest.mark.parametrize("where", ["model", "settings", "formats"])
+def test_reading_input_loads_nothing_large(where: str) -> None:
+    modules = [path.relative_to(PACKAGE.parent).with_suffix("") for path in trees(PACKAGE / where)]
+    names = [".".join(module.parts).removesuffix(".__init__") for module in modules]
+    unwanted = (*LARGE, "numpy") if where == "settings" else LARGE
+    # An editable install looks for changed sources at import, which takes modules of its own, but none of these
+    program = f"import sys, {', '.join(names)}; print([name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def sources() -> dict[str, ast.Module]:
+    """Sources of the package, the studies and the tests by their paths in the repository."""
+    folders = (REPOSITORY / "python", REPOSITORY / "tests")
+    found = {path: tree for folder in folders for path, tree in trees(folder).items()}
+    return {path.relative_to(REPOSITORY).as_posix(): tree for path, tree in found.items()}
+
+
+def test_no_file_is_too_long() -> None:
+    long = {path for path in sources() if (REPOSITORY / path).read_text(encoding="utf-8").count("\n") > MAX_FILE}
+    assert long == LONG_FILES
+
+
+def test_no_function_is_too_long() -> None:
+    long = {
+        f"{path}: {node.name}"
+        for path, tree in sources().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION
+    }
+    assert long == LONG_FUNCTIONS
