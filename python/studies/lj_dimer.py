@@ -15,12 +15,13 @@ from taylorfit.analysis.dimer import DimerCurve, potential_curve
 from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
 from taylorfit.errors import InputError
 from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.provenance import copy_name
 from taylorfit.model.structure import Structure
 from taylorfit.plotting import dimer
+from taylorfit.potential.potential import Potential
 from taylorfit.reporting.document import Document, Section
 from taylorfit.reporting.training_page import picture
 from taylorfit.settings.train import read_train_input
-from taylorfit.taylor.provenance import copy_name
 from taylorfit.tools.tables import Table
 
 SYMBOL = "C"
@@ -114,7 +115,7 @@ def members() -> Members:
             continue
         settings = read_train_input(f"train-{mode}.in")
         files = sorted(Path(settings.committee.folder).glob(f"[0-9]*/{settings.networks[0].file}"))
-        curves = [potential_curve([str(file)], MODES[mode], r) for file in files]
+        curves = [potential_curve(Potential.load([file]), MODES[mode], r) for file in files]
         known = [(curve, dimer_numbers(curve, exact, *RANGE), dimer_numbers(curve, exact, *WITHIN)) for curve in curves]
         if known:
             found[mode] = sorted(known, key=lambda member: member[1].rms)

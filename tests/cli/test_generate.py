@@ -33,9 +33,9 @@ from taylorfit.formats.aenet.records import RecordReader
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.provenance import parse_copy_name
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
-from taylorfit.taylor.provenance import parse_copy_name
 
 LOCAL = (("mono", "mono.train"), ("cluster/four_species", "mol.train"), ("cluster/tio2_nets", "cluster.train"))
 SHARED = (("lmnto", "lmnto.train"), ("tio2/B_own_nets", "tio2.train"), ("run", "small.train"))

@@ -25,8 +25,8 @@ from cli_support import (
 )
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.provenance import parse_copy_name
 from taylorfit.model.structure import Structure
-from taylorfit.taylor.provenance import parse_copy_name
 
 ALL = ("random", "cartesian", "orthogonal", "antithetic", "modes")
 

@@ -18,9 +18,9 @@ from taylorfit.errors import InputError
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.provenance import parse_copy_name
 from taylorfit.model.scaling import standardisation
 from taylorfit.reporting.training_log import EpochTable
-from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.training import prepare as problem
 from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
 from taylorfit.training.pack import Split

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import InputError
+from taylorfit.model.provenance import parse_copy_name
 from taylorfit.taylor import displacements as module
 from taylorfit.taylor.displacements import CartesianDisplacements, RandomDisplacements
-from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.taylor.selection import AtomSelection, SkipReason
 
 SPECIES = ("H", "O", "Ti")

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import InputError
+from taylorfit.model.provenance import parse_copy_name
 from taylorfit.taylor.displacements import AntitheticDisplacements, CartesianDisplacements, RandomDisplacements
 from taylorfit.taylor.modes import ModeDisplacements, normal_modes
 from taylorfit.taylor.orthogonal import OrthogonalDisplacements
-from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.taylor.rigid import rigid_motions
 from taylorfit.taylor.selection import AtomSelection, SkipReason
 

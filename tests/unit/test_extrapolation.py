@@ -19,10 +19,9 @@ from taylorfit.errors import InputError
 from taylorfit.formats.aenet.network_binary import read_potential, write_potential
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf
-from taylorfit.model.descriptor import DescriptorStatistics
+from taylorfit.model.descriptor import DescriptorStatistics, component_name
 from taylorfit.model.network import Network
 from taylorfit.model.scaling import range_unit
-from taylorfit.reporting.model_contents import component_name
 from taylorfit.settings.extrapolation import ExtrapolationPolicy
 
 BEHLER_SETUP = """DESCR

@@ -15,9 +15,9 @@ from taylorfit.engine import Lbfgs, NetworkTables, energy_loss
 from taylorfit.engine import methods as em
 from taylorfit.errors import EngineError, InputError, TaylorfitError
 from taylorfit.model.network import Network
+from taylorfit.model.provenance import copy_name
 from taylorfit.model.trainset import TrainingSet
 from taylorfit.settings.methods import SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod
-from taylorfit.taylor.provenance import copy_name
 from taylorfit.tools.interrupts import deferred_interrupt
 from taylorfit.training.loop import Training
 from taylorfit.training.losses import CentredTaylorLoss, EnergyLoss

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taylorfit.errors import InputError
-from taylorfit.taylor.provenance import MAX_LENGTH, Provenance, copy_name, parse_copy_name
+from taylorfit.model.provenance import MAX_LENGTH, Provenance, copy_name, parse_copy_name
 
 
 @pytest.mark.parametrize(

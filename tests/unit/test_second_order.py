@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from cli_support import morse, morse_cluster
 from taylorfit.errors import InputError
+from taylorfit.model.provenance import parse_copy_name
 from taylorfit.model.structure import VOIGT_ELEMENTS, Structure
 from taylorfit.taylor.copies import DisplacedCopies, StrainedCopies
 from taylorfit.taylor.displacements import AntitheticDisplacements, CartesianDisplacements, RandomDisplacements
 from taylorfit.taylor.expansion import Expansion, curvature_energies, hessian_energies, taylor_energies
 from taylorfit.taylor.orthogonal import OrthogonalDisplacements
-from taylorfit.taylor.provenance import parse_copy_name
 from taylorfit.taylor.selection import SkipReason, select_all
 from taylorfit.taylor.strain import StrainDisplacements, select_for_strain, strain_energies, strained
 from taylorfit.taylor.truncation import LEFT, balanced_deltas, forecast, truncation_weights

@@ -9,7 +9,7 @@ import pytest
 
 from cli_support import morse_cluster
 from taylorfit import InputError, Structure, split
-from taylorfit.taylor.provenance import copy_name
+from taylorfit.model.provenance import copy_name
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..potential.potential import Potential
 from .lennard_jones import LennardJones
+
+if TYPE_CHECKING:
+    from ..potential.potential import Potential
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,15 +26,8 @@ class DimerCurve:
     """(n,) force along the bond, positive where the atoms repel each other, eV/Å"""
 
 
-def potential_curve(files: Sequence[str], label: str, r: np.ndarray) -> DimerCurve:
-    """Evaluate the potential of one species for dimers of the lengths `r` (n,), Å.
-
-    Raises
-    ------
-    InputError
-        if a file cannot be read, or the files are not the potential of one species.
-    """
-    potential = Potential.load(files)
+def potential_curve(potential: Potential, label: str, r: np.ndarray) -> DimerCurve:
+    """Evaluate the potential of a single species for dimers of the lengths `r` (n,), Å."""
     ((symbol, atomic_energy),) = potential.atomic_energies.items()
     dimers = [LennardJones().dimer(float(length), symbol) for length in r]
     evaluations = potential.evaluate(dimers)

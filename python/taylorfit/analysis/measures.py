@@ -53,11 +53,6 @@ def tail_fraction(error_norm: np.ndarray, threshold: float = TAIL) -> float:
     return float((error_norm > threshold).mean()) if len(error_norm) else float("nan")
 
 
-def robust_deviation(deviations: np.ndarray) -> float:
-    """Standard deviation that outliers do not enlarge: 1.4826 times the median of (n,) absolute deviations, n > 0."""
-    return 1.4826 * float(np.median(np.abs(deviations)))
-
-
 def density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Probability density in bins, per unit of `values`.
 

@@ -21,6 +21,7 @@ from ..formats.predictions import Predictions, read_predictions
 from ..formats.train_report import read_train_report
 from ..model.measures import ERROR_KEYS
 from ..plotting import require_matplotlib
+from ..potential.potential import Potential
 from ..tools.atomic_write import check_writable
 
 if TYPE_CHECKING:
@@ -177,7 +178,10 @@ def _nve(arguments: argparse.Namespace) -> Drawing:
 def _dimer(arguments: argparse.Namespace) -> Drawing:
     from ..plotting.dimer import figure
 
-    curves = [potential_curve([file], label, DIMER_GRID) for file, label in zip(arguments.files, _labels(arguments))]
+    curves = [
+        potential_curve(Potential.load([file]), label, DIMER_GRID)
+        for file, label in zip(arguments.files, _labels(arguments))
+    ]
     return figure(curves, LennardJones(), DIMER_GRID), {}
 
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ..analysis.measures import robust_deviation
 from ..errors import DataWarning, InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.structure import Structure
 from ..settings.displacements import STATIONARY_FORCE
+from ..tools.statistics import robust_deviation
 from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 
 KINDS = {

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from ..errors import DataWarning, InputError
 from ..formats.structures.in_memory import Structures, as_structures
+from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions
-from ..taylor.provenance import parse_copy_name
 from ..taylor.selection import count_skipped, select_all
 from ..tools.progress import progress as show_progress
 from .check import check

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
+from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
-from ..taylor.provenance import parse_copy_name
 
 RULES = ("seed", "hash")
 _STREAM = 9  # of the seed; the displacement strategies have 1 to 7, Hutchinson's estimator 8

@@ -17,8 +17,8 @@ import numpy as np
 
 from ..errors import FormatError, InputError
 from ..model.geometry import Geometry
+from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
-from ..taylor.provenance import parse_copy_name
 from ..tools.atomic_write import atomic_write, check_writable
 from .aenet.trainset_binary import read_trainset, write_trainset
 

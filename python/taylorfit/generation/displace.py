@@ -12,13 +12,13 @@ import numpy as np
 from ..data.check import check
 from ..errors import DataWarning, InputError
 from ..formats.structures.in_memory import Structures, as_structures
+from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..potential.potential import Potential
 from ..settings.displacements import TaylorOptions
 from ..taylor.copies import CopySource, DisplacedCopies, StrainedCopies
 from ..taylor.displacements import DisplacementStrategy
 from ..taylor.modes import HessianSource, ModeDisplacements
-from ..taylor.provenance import parse_copy_name
 from ..taylor.selection import count_skipped, select_all
 from ..taylor.strain import StrainDisplacements, select_for_strain
 from .copy_plan import plan_copies

@@ -19,10 +19,10 @@ from ..formats.structures.files import require_species
 from ..formats.structures.in_memory import Structures, as_structures
 from ..formats.structures.xsf_folder import XsfFolder
 from ..model.geometry import Geometry
+from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 from ..taylor.copies import Copies, CopySource
-from ..taylor.provenance import parse_copy_name
 from ..tools.progress import progress as show_progress
 from .displace import Displacements, copy_source
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 CHEBYSHEV = "chebyshev"
 BEHLER2011 = "behler2011"
+_PARAMETERS = {1: "Rc", 2: "Rc Rs eta", 3: "Rc kappa", 4: "Rc lambda zeta eta", 5: "Rc lambda zeta eta"}
+"""Of the symmetry functions G1 to G5."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,3 +156,26 @@ def same_functions(first: DescriptorSetup, second: DescriptorSetup) -> bool:
         and np.array_equal(first.function, second.function)
         and np.array_equal(first.neighbours, second.neighbours)
     )
+
+
+def component_name(setup: DescriptorSetup, f: int) -> str:
+    """Name component `f` (from 0) of a descriptor: ``radial order 3, weighted``, ``G4 H-O lambda=…``."""
+    if setup.kind != CHEBYSHEV:
+        return function_text(symmetry_function(setup, f))
+    n_radial, n_angular = int(setup.parameters[0, 1]) + 1, int(setup.parameters[0, 3]) + 1
+    part, place = divmod(f, n_radial + n_angular)
+    order = f"radial order {place}" if place < n_radial else f"angular order {place - n_radial}"
+    return order + (", weighted" if part else "")
+
+
+def symmetry_function(setup: DescriptorSetup, f: int) -> dict[str, Any]:
+    """Return number, neighbours and parameters of symmetry function `f` (from 0)."""
+    g = int(setup.function[f])
+    neighbours = [setup.environment[t - 1] for t in setup.neighbours[f].tolist() if t > 0]
+    return {"G": g, "neighbours": neighbours, **dict(zip(_PARAMETERS[g].split(), setup.parameters[f].tolist()))}
+
+
+def function_text(function: dict[str, Any]) -> str:
+    """Name a symmetry function by what `symmetry_function` returns."""
+    numbers = " ".join(f"{key}={value:g}" for key, value in function.items() if key not in ("G", "neighbours"))
+    return f"G{function['G']} {'-'.join(function['neighbours']):5s} {numbers}"

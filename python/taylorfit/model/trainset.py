@@ -30,7 +30,7 @@ class TrainingSet:
     scale: float
     shift: float
     names: list[str]
-    """(n_structure,) structure names; copies carry their provenance (see `taylor.provenance`)."""
+    """(n_structure,) structure names; copies carry their provenance (see `model.provenance`)."""
     n_species_in: np.ndarray
     """(n_structure,) int32 number of species in the structure"""
     energy: np.ndarray

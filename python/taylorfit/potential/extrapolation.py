@@ -13,9 +13,8 @@ import numpy as np
 
 from ..errors import InputError, TaylorfitError
 from ..formats.structures.xsf import write_xsf
-from ..model.descriptor import DescriptorSetup
+from ..model.descriptor import DescriptorSetup, component_name
 from ..model.structure import Structure
-from ..reporting.model_contents import component_name
 from ..settings.extrapolation import ExtrapolationPolicy
 
 COMMITTEE = "committee"

@@ -12,9 +12,9 @@ from ..formats.aenet.energies_file import SavedEnergies
 from ..formats.aenet.records import printable
 from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.geometry import Geometry
+from ..model.provenance import STRAIN, parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
-from ..taylor.provenance import STRAIN, parse_copy_name
 from .model_contents import Description, describe_setup
 
 SHOWN_COMPOSITIONS = 5

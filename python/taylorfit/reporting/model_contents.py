@@ -15,14 +15,12 @@ from ..errors import FormatError
 from ..formats.aenet.records import printable
 from ..formats.predictions import Predictions
 from ..model.activations import ACTIVATIONS
-from ..model.descriptor import CHEBYSHEV, DescriptorSetup
+from ..model.descriptor import CHEBYSHEV, DescriptorSetup, function_text, symmetry_function
 from ..model.network import Network, SpeciesPotential
 from ..model.scaling import standardisation
 
 Description = tuple[list[str], dict[str, Any]]
 """Lines to print, and the same as data for the report."""
-
-_PARAMETERS = {1: "Rc", 2: "Rc Rs eta", 3: "Rc kappa", 4: "Rc lambda zeta eta", 5: "Rc lambda zeta eta"}
 
 
 def chebyshev_weights(n_environment: int) -> list[int]:
@@ -76,9 +74,9 @@ def describe_setup(setup: DescriptorSetup, functions: bool = True) -> Descriptio
         lines.append(
             f"  environment {' '.join(setup.environment)}; " + ", ".join(f"{n} G{g}" for g, n in sorted(counts.items()))
         )
-        data["functions"] = [_function(setup, f) for f in range(setup.n_feature)]
+        data["functions"] = [symmetry_function(setup, f) for f in range(setup.n_feature)]
         if functions:
-            lines += [f"  {_function_text(function)}" for function in data["functions"]]
+            lines += [f"  {function_text(function)}" for function in data["functions"]]
     text = " / ".join(part.strip() for part in setup.description.split("$$") if part.strip())
     if text:
         lines.append(f"  “{printable(text, 200)}”")
@@ -86,27 +84,6 @@ def describe_setup(setup: DescriptorSetup, functions: bool = True) -> Descriptio
         extra, data["statistics"] = _describe_statistics(setup)
         lines += extra
     return lines, data
-
-
-def component_name(setup: DescriptorSetup, f: int) -> str:
-    """Name component `f` (from 0) of a descriptor: ``radial order 3, weighted``, ``G4 H-O lambda=…``."""
-    if setup.kind != CHEBYSHEV:
-        return _function_text(_function(setup, f))
-    n_radial, n_angular = int(setup.parameters[0, 1]) + 1, int(setup.parameters[0, 3]) + 1
-    part, place = divmod(f, n_radial + n_angular)
-    order = f"radial order {place}" if place < n_radial else f"angular order {place - n_radial}"
-    return order + (", weighted" if part else "")
-
-
-def _function(setup: DescriptorSetup, f: int) -> dict[str, Any]:
-    g = int(setup.function[f])
-    neighbours = [setup.environment[t - 1] for t in setup.neighbours[f].tolist() if t > 0]
-    return {"G": g, "neighbours": neighbours, **dict(zip(_PARAMETERS[g].split(), setup.parameters[f].tolist()))}
-
-
-def _function_text(function: dict[str, Any]) -> str:
-    numbers = " ".join(f"{key}={value:g}" for key, value in function.items() if key not in ("G", "neighbours"))
-    return f"G{function['G']} {'-'.join(function['neighbours']):5s} {numbers}"
 
 
 def _describe_statistics(setup: DescriptorSetup) -> Description:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis.measures import direction_error, force_error_norm, robust_deviation
+from ..analysis.measures import direction_error, force_error_norm
 from ..formats.predictions import Predictions
+from ..tools.statistics import robust_deviation
 
 FAR = 6.0
 """An error is an outlier this many robust standard deviations (1.4826 median absolute deviations) from the median."""

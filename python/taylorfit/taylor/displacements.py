@@ -17,9 +17,9 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import InputError
+from ..model.provenance import copy_name
 from .amounts import capped, check_amounts, shared_out, wanted
 from .balls import square, uniform_in_ball
-from .provenance import copy_name
 from .rigid import rigid_motions, without_motions
 from .selection import AtomSelection
 

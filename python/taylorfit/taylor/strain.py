@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
+from ..model.provenance import STRAIN, copy_name
 from ..model.structure import VOIGT, Structure
 from .amounts import check_amounts, shared_out
 from .balls import uniform_in_ball
-from .provenance import STRAIN, copy_name
 from .selection import AtomSelection, SkipReason
 
 NEAR_ZERO_STRESS = 1e-3

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import InputError
+from ..model.provenance import Provenance
 from ..settings.forces import WITH_BETA, WITH_COPIES
 from ..settings.train import TrainInput
-from ..taylor.provenance import Provenance
 
 
 def choose_mode(settings: TrainInput, copies: Sequence[Provenance], listed_in: str | None = None) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..engine import LANES
 from ..errors import InputError
+from ..model.provenance import parse_copy_name
 from ..model.scaling import energy_scaling, standardisation
 from ..model.trainset import TrainingSet
-from ..taylor.provenance import parse_copy_name
 
 BLOCK_ATOMS = 512
 """Atoms per block: its panels stay in a core's cache between the forward and the backward pass."""

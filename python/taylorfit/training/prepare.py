@@ -15,11 +15,11 @@ from ..formats.aenet.derivatives_file import read_derivatives
 from ..formats.structures.files import require_species
 from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.network import Network
+from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
 from ..settings.train import TrainInput
-from ..taylor.provenance import parse_copy_name
 from .checkpoint import fingerprint
 from .data import TrainingData, needs_reference
 from .force_terms import ForceData, force_terms

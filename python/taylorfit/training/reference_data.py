@@ -13,9 +13,9 @@ from ..errors import InputError
 from ..formats.companion import geometry_path, read_geometry
 from ..formats.structures.files import read_structures
 from ..model.geometry import Geometry
+from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
-from ..taylor.provenance import parse_copy_name
 
 _SAME_FORCE = 1.0e-6
 """Forces of a structure file and of the training set may differ by so much, eV/Å: its round trip through digits."""
