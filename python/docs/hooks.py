@@ -1,7 +1,7 @@
 """What the manual takes from the program instead of repeating it, and equations as MathML.
 
-In a page, `{{ keywords train }}` stands for the tables of train.in, and `{{ commands }}` for what all commands
-print with --help.  Equations stand between dollar signs, as in LaTeX.
+In a page, `{{ keywords train }}` stands for the tables of train.in, `{{ commands }}` for what all commands print with
+--help, and `{{ api }}` for all public names.  Equations stand between dollar signs, as in LaTeX.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
+import taylorfit
 from taylorfit.commands import cli
 from taylorfit.settings import tables
 
@@ -50,4 +51,27 @@ def commands(_: None) -> str:
     return "\n\n".join(sections)
 
 
-MAKERS = {"keywords": keywords, "commands": commands}
+ROOMS = {
+    "data": "Reference data",
+    "model": "Structures, training sets, networks",
+    "taylor": "Displacements",
+    "generation": "Training sets",
+    "training": "Training",
+    "potential": "Potentials",
+    "analysis": "Errors",
+    "plotting": "Figures",
+    "settings": "Settings",
+    "errors": "Errors and warnings raised",
+}
+"""Where public names live → heading, in the order of the page."""
+
+
+def api(_: None) -> str:
+    """The public names, by the rooms they live in; their docstrings follow."""
+    sections = {room: [f"## {title}"] for room, title in ROOMS.items()}
+    for module, names in taylorfit.EXPORTS.items():
+        sections[module.partition(".")[0]] += [f"::: taylorfit.{module}.{name}" for name in names]
+    return "\n\n".join("\n\n".join(lines) for lines in sections.values() if len(lines) > 1)
+
+
+MAKERS = {"keywords": keywords, "commands": commands, "api": api}
