@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import InputError
 from ..formats.scan_table import Row, number
 from ..formats.structures.files import expand_patterns, read_structures, split_selection
@@ -24,6 +22,7 @@ from ..settings.kinds import quote
 from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
 from ..settings.train import NetworkSpec, TrainInput
 from ..settings.words import Line
+from ..tools.randomness import Stream
 
 MODES_OF = {
     "beta": WITH_BETA,
@@ -35,9 +34,6 @@ MODES_OF = {
     **dict.fromkeys(DERIVATIVES_AXES, WITH_COPIES),
 }
 """Option of DERIVATIVES or FORCES → modes it matters to; the others: to all but energy training."""
-
-SUBSET_STREAM = (1, 5)
-"""Seed of the draw of smaller sets: always the same, so that scans can be compared."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +226,7 @@ class Structures:
         """`size` structures in their order, drawn so that the larger sets hold the smaller ones; None: all."""
         if size is None:
             return self.entries
-        drawn = np.random.default_rng(SUBSET_STREAM).permutation(len(self.entries))[:size]
+        drawn = Stream.SUBSET.generator(1).permutation(len(self.entries))[:size]
         return tuple(self.entries[place] for place in sorted(drawn.tolist()))
 
     def digest(self, entries: Iterable[Entry]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.structure import Structure
+from ..tools.randomness import Stream
 
 MIN_PAIRS = 5
 """Fewer usable pairs than this are not judged."""
@@ -154,7 +155,7 @@ def _near_pairs(points: np.ndarray, n_nearest: int = 3) -> np.ndarray:
     n = len(points)
     points = points - points.mean(axis=0)
     square = (points**2).sum(axis=1)
-    direction = np.random.default_rng(0).standard_normal(points.shape[1])
+    direction = Stream.PROJECTION.generator(0).standard_normal(points.shape[1])
     order = np.argsort(points @ direction, kind="stable")
     found = [np.stack([np.arange(n - 1), np.arange(1, n)], axis=1)]
     for begin in range(0, max(1, n - _BLOCK // 2), _BLOCK // 2):

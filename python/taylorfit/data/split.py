@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 from math import ceil
 
-import numpy as np
-
 from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
+from ..tools.randomness import Stream
 
 RULES = ("seed", "hash")
-_STREAM = 9  # of the seed; the displacement strategies have 1 to 7, Hutchinson's estimator 8
 
 
 def split(
@@ -72,7 +70,7 @@ def split(
     else:
         # The tiny subtraction keeps rounding from turning 0.9·60 = 54.000…01 into 55
         n_train = ceil((1.0 - fraction) * len(names) - 1e-9)
-        drawn = np.random.default_rng([seed, _STREAM]).choice(len(names), len(names) - n_train, replace=False)
+        drawn = Stream.SPLIT.generator(seed).choice(len(names), len(names) - n_train, replace=False)
         kept_back = {names[k] for k in drawn}
     if len(kept_back) == len(names):
         raise InputError("no structures to train on", value=len(names), expected="at least one")

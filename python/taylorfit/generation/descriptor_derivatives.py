@@ -13,14 +13,14 @@ from ..engine.derivatives import descriptor_derivatives
 from ..formats.aenet.derivatives_file import DerivativesWriter
 from ..model.structure import Structure
 from ..taylor.copies import CopySource
+from ..tools.randomness import Stream
 
 
 def choose_structures(n_structures: int, percent: float, seed: int) -> np.ndarray:
     """Return which structures get derivatives, (n_structure,) bool: nint(n·p/100) of them at random."""
     n = math.floor(n_structures * percent / 100.0 + 0.5)
     chosen = np.zeros(n_structures, dtype=bool)
-    # Its own stream, so that the displacements of the same seed stay what they are
-    chosen[np.random.default_rng([seed, 3]).permutation(n_structures)[:n]] = True
+    chosen[Stream.DERIVATIVES.generator(seed).permutation(n_structures)[:n]] = True
     return chosen
 
 

@@ -15,6 +15,7 @@ from ..formats.structures.files import require_species
 from ..model.structure import Structure
 from ..potential.potential import Potential
 from ..taylor.curvature import Curvature, curvature_from_traces
+from ..tools.randomness import Stream
 
 STEP = 1.0e-3
 """Å: displacement in central differences; their error is O(h²), and the forces have no noise."""
@@ -124,7 +125,7 @@ def curvature_from_potential(
     step = max(1, -(-len(structures) // PROBES))
     chosen = structures[::step]
     probes = [
-        np.random.default_rng([seed, 8, s]).integers(0, 2, (structure.n_atoms, 3)) * 2.0 - 1.0
+        Stream.CURVATURE.generator(seed, s).integers(0, 2, (structure.n_atoms, 3)) * 2.0 - 1.0
         for s, structure in enumerate(chosen)
     ]
     moved = [_moved(structure, sign * STEP * v) for structure, v in zip(chosen, probes) for sign in (1.0, -1.0)]

@@ -25,6 +25,7 @@ from ..engine import neighbours
 from ..errors import InputError
 from ..model.structure import Structure
 from ..taylor.expansion import Expansion
+from ..tools.randomness import Stream
 
 # Screening function of Ziegler, Biersack, Littmark and its length, Å; e²/4πε₀ in eV Å
 _AMOUNTS = np.array([0.18175, 0.50986, 0.28022, 0.02817])
@@ -148,7 +149,7 @@ def pushed_copies(
         return []
     pairs = _Pairs(structure)
     expansion = Expansion(curvature or {})
-    rng = np.random.default_rng([plan.seed, index])
+    rng = Stream.PUSHES.generator(plan.seed, index)
     found: list[PushedCopy] = []
     for _ in range(_TRIES * plan.copies if pairs.kinds else 0):
         if len(found) == plan.copies:

@@ -22,6 +22,7 @@ from ..potential.calculator import Calculator
 from ..potential.extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
 from ..settings.md import MdInput, Thermostat
 from ..tools.interrupts import deferred_interrupt
+from ..tools.randomness import Stream
 from .analysis import pair_counts
 from .trajectory import append_frame
 
@@ -72,7 +73,7 @@ class Walk:
 def new_walk(label: str, start: int, atoms: Atoms, settings: MdInput) -> Walk:
     """A walk at its beginning, with velocities drawn for the start's own seed and no drift of the whole."""
     seed = settings.seed + start - 1
-    rng = np.random.default_rng(seed)
+    rng = Stream.VELOCITIES.generator(seed)
     atoms = atoms.copy()
     # Maxwell and Boltzmann, with the whole at rest
     mass = atoms.get_masses()[:, None]

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..model.provenance import copy_name
+from ..tools.randomness import Stream
 from .amounts import capped, check_amounts, shared_out, wanted
 from .balls import square, uniform_in_ball
 from .rigid import rigid_motions, without_motions
@@ -57,7 +58,7 @@ class DisplacementStrategy(ABC):
 
     name: ClassVar[str]
     """Name in input files and in the names of the copies."""
-    _stream: ClassVar[int]
+    _stream: ClassVar[Stream]
     """Keeps the random streams of the strategies apart; never to be changed or used again.  (3 belongs
     to the choice of structures with derivatives.)"""
 
@@ -122,7 +123,7 @@ class DisplacementStrategy(ABC):
         return 3 * len(moved) - len(self._motions(selection, moved)) if len(moved) else 0
 
     def _rng(self, *stream: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, self._stream, *stream])
+        return self._stream.generator(self.seed, *stream)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +187,7 @@ class CartesianDisplacements(DisplacementStrategy):
     """
 
     name: ClassVar[str] = "cartesian"
-    _stream: ClassVar[int] = 1
+    _stream: ClassVar[Stream] = Stream.CARTESIAN
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the chosen atoms; see the class."""
@@ -240,7 +241,7 @@ class RandomDisplacements(DisplacementStrategy):
     """
 
     name: ClassVar[str] = "random"
-    _stream: ClassVar[int] = 2
+    _stream: ClassVar[Stream] = Stream.RANDOM
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure; see the class."""
@@ -288,7 +289,7 @@ class AntitheticDisplacements(RandomDisplacements):
     """
 
     name: ClassVar[str] = "antithetic"
-    _stream: ClassVar[int] = 4
+    _stream: ClassVar[Stream] = Stream.ANTITHETIC
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure, an even one; see the class."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..settings.displacements import AMPLITUDES
+from ..tools.randomness import Stream
 from .displacements import INSIDE, DisplacementPlan, DisplacementStrategy
 from .selection import AtomSelection
 
@@ -41,7 +42,7 @@ class ModeDisplacements(DisplacementStrategy):
     shortened, A ∝ 1/√|k|."""
 
     name: ClassVar[str] = "modes"
-    _stream: ClassVar[int] = 6
+    _stream: ClassVar[Stream] = Stream.MODES
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..tools.randomness import Stream
 from .balls import square, uniform_in_ball
 from .displacements import INSIDE, DisplacementPlan, DisplacementStrategy
 from .rigid import without_motions
@@ -41,7 +42,7 @@ class OrthogonalDisplacements(DisplacementStrategy):
     """
 
     name: ClassVar[str] = "orthogonal"
-    _stream: ClassVar[int] = 5
+    _stream: ClassVar[Stream] = Stream.ORTHOGONAL
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure; see the class."""

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..model.provenance import STRAIN, copy_name
 from ..model.structure import VOIGT, Structure
+from ..tools.randomness import Stream
 from .amounts import check_amounts, shared_out
 from .balls import uniform_in_ball
 from .selection import AtomSelection, SkipReason
@@ -18,7 +19,6 @@ NEAR_ZERO_STRESS = 1e-3
 """Structures with no stress component (eV/Å³) above this get no strained copies: 0.16 GPa, where cells
 count as relaxed."""
 
-_STREAM = 7  # of the strategies in `displacements`; never to be used by another one
 _PLAN_STREAM = 0
 
 
@@ -60,7 +60,7 @@ class StrainDisplacements:
 
     def rng(self, stream: int) -> np.random.Generator:
         """Random numbers of the plan (0) or of structure s (s + 1)."""
-        return np.random.default_rng([self.seed, _STREAM, stream])
+        return Stream.STRAIN.generator(self.seed, stream)
 
 
 @dataclass(frozen=True, eq=False)

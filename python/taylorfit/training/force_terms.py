@@ -14,11 +14,10 @@ from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.forces import ForceMode
 from ..tools.progress import Steps, no_steps
+from ..tools.randomness import Stream
 from .pack import Scaling
 from .reference_data import ReferenceData
 
-_CHOICE_STREAM, _DIRECTION_STREAM = 3, 4
-"""Random streams of a training, beside those of split and initial weights."""
 DIRECTION_ATOMS = 20000
 """Atoms whose force maps are made at a time where only directions are kept."""
 
@@ -165,7 +164,7 @@ def _weights(
     """For each structure (n_atom,) ω_j/(3n), atoms by species; 0 where there is no force or it was not chosen."""
     with_forces = [p for p, s in enumerate(structures) if s.forces is not None]
     n_chosen = int(np.ceil(len(with_forces) * options.percent / 100.0 - 1e-9))
-    chosen = set(np.random.default_rng([seed, _CHOICE_STREAM]).permutation(with_forces)[:n_chosen].tolist())
+    chosen = set(Stream.FORCE_STRUCTURES.generator(seed).permutation(with_forces)[:n_chosen].tolist())
     result = []
     for p, ((_, s), structure, sorted_one) in enumerate(zip(picks, structures, ordered)):
         n = structure.n_atoms
@@ -240,7 +239,7 @@ def _add_random_directions(
             map_ = force_map([ordered[p] for p in part], tables, threads)
             for k, p in enumerate(part):
                 structure, n = ordered[p], ordered[p].n_atoms
-                vectors = random_directions(n, n_directions, np.random.default_rng([seed, _DIRECTION_STREAM, p]))
+                vectors = random_directions(n, n_directions, Stream.FORCE_DIRECTIONS.generator(seed, p))
                 # ½ Σ_v (v·√ω ΔF)² estimates ½ Σ_j ω_j |ΔF_j|²
                 vectors = vectors * np.sqrt(weight[p])[:, None]
                 derivative = -scaling.energy_scale * np.einsum("vjc,jc->v", vectors, structure.forces)

@@ -15,6 +15,7 @@ from ..model.descriptor import DescriptorSetup, same_functions
 from ..model.network import Network, SpeciesPotential, TrainingSetInfo
 from ..model.trainset import TrainingSet
 from ..settings.train import NetworkSpec
+from ..tools.randomness import Stream
 from .pack import KEPT_ENERGY, Scaling
 
 Layers = tuple[tuple[int, str], ...]
@@ -23,7 +24,7 @@ Layers = tuple[tuple[int, str], ...]
 
 def weights_generator(seed: int, member: int = 0) -> np.random.Generator:
     """Random numbers for the first weights of a member (from 0) of a committee; 0: also of an ordinary training."""
-    return np.random.default_rng([seed, 2, member])
+    return Stream.WEIGHTS.generator(seed, member)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
 from ..settings.train import TrainInput
+from ..tools.randomness import Stream
 from .checkpoint import fingerprint
 from .data import TrainingData, needs_reference
 from .force_terms import ForceData, force_terms
@@ -187,7 +188,7 @@ def prepare(
         sources,
         scaling,
         settings.testpercent,
-        np.random.default_rng([settings.seed, 1, member]),
+        Stream.TEST_SET.generator(settings.seed, member),
         data.files,
         data.choose_test,
     )

@@ -7,6 +7,7 @@ import numpy as np
 from ...engine.methods import LossTerms, chosen_energies
 from ...errors import InputError
 from ...settings.methods import SAMPLINGS
+from ...tools.randomness import Stream
 
 
 class Sampler:
@@ -39,7 +40,7 @@ class Sampler:
         size = n if size is None else min(size, n)
         if self.kind == "sequential":
             return (np.arange(size) + epoch * size) % n
-        rng = np.random.default_rng([self.seed, 3, epoch])
+        rng = Stream.EPOCH_ORDER.generator(self.seed, epoch)
         if self.kind == "random":
             return rng.permutation(n)[:size]
         if self.kind == "weighted":
