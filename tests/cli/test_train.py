@@ -16,6 +16,7 @@ import pytest
 from cli_support import contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train, train_in
 from taylorfit.errors import InputError
 from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.rngstate import rngstate_test_set, write_rngstate
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.provenance import parse_copy_name
@@ -213,6 +214,18 @@ def test_the_seed_decides_about_split_and_weights(toy: Path) -> None:
     runs = [errors(train(toy, "--fresh", iterations=1, testpercent=25, seed=seed)) for seed in (1, 1, 2)]
     assert np.array_equal(runs[0], runs[1])
     assert not np.isclose(runs[0], runs[2]).any()
+
+
+def test_the_random_numbers_of_ænet_choose_the_test_set_unless_told_otherwise(toy: Path) -> None:
+    def tested(*options: str) -> set[str]:
+        train(toy, "--fresh", *options, iterations=0, testpercent=25, save_energies=True)
+        return {row[-1] for row in energies_file(toy / "energies.test.0")}
+
+    drawn = tested()
+    write_rngstate(toy / "train.rngstate", range(8))
+    chosen = {read_trainset(toy / "toy.train").names[s] for s in rngstate_test_set(toy / "train.rngstate", 24, 25)}
+    assert tested() == chosen != drawn == tested("--no-rngstate")
+    assert "--no-rngstate" in run(toy, "train", "train.in").out
 
 
 def test_no_test_set_at_all(toy: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .blocks import options
@@ -138,3 +139,54 @@ def _split_beta(found: dict[str, Located], line: Line) -> None:
 
 FORCES = options(ForceMode, what="a mode", example="FORCES mode=exact beta=1e-3", adjust=_split_beta)
 """The line ``FORCES mode=exact beta=1e-3``."""
+
+
+def Energy() -> ForceMode:
+    """Train on energies alone; Taylor copies are left out."""
+    return ForceMode("energy")
+
+
+def Taylor() -> ForceMode:
+    """Train on the energies of Taylor copies as on those of structures (Cooper et al. 2020)."""
+    return ForceMode("taylor")
+
+
+def Centred(
+    beta: float = ForceMode.beta,
+    *,
+    schedule: tuple[tuple[int, float], ...] = (),
+    energyweight: float = ForceMode.energyweight,
+    virial: float = ForceMode.virial,
+) -> ForceMode:
+    """Train on the energies of Taylor copies relative to the mean of their parent's copies; see `ForceMode`."""
+    return ForceMode("centred", beta, schedule, energyweight=energyweight, virial=virial)
+
+
+def Directional(
+    beta: float = ForceMode.beta,
+    *,
+    directions: int = ForceMode.directions,
+    schedule: tuple[tuple[int, float], ...] = (),
+    percent: float = ForceMode.percent,
+    energyweight: float = ForceMode.energyweight,
+    virial: float = ForceMode.virial,
+    species_weight: Mapping[str, float] | None = None,
+) -> ForceMode:
+    """Train on the derivatives of the energy along random directions of each structure; see `ForceMode`."""
+    weights = dict(species_weight or {})
+    return ForceMode("directional", beta, schedule, directions, percent, energyweight, virial, weights)
+
+
+def Exact(
+    beta: float = ForceMode.beta,
+    *,
+    schedule: tuple[tuple[int, float], ...] = (),
+    percent: float = ForceMode.percent,
+    energyweight: float = ForceMode.energyweight,
+    virial: float = ForceMode.virial,
+    species_weight: Mapping[str, float] | None = None,
+    derivatives: str | None = ForceMode.derivatives,
+) -> ForceMode:
+    """Train on all forces exactly; see `ForceMode`."""
+    weights = dict(species_weight or {})
+    return ForceMode("exact", beta, schedule, ForceMode.directions, percent, energyweight, virial, weights, derivatives)

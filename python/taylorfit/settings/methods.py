@@ -100,6 +100,7 @@ class OnlineSdMethod(Settings):
 
 
 Method: TypeAlias = BfgsMethod | LmMethod | EkfMethod | AdamMethod | OnlineSdMethod
+Bfgs, Lm, Ekf, Adam, OnlineSd = BfgsMethod, LmMethod, EkfMethod, AdamMethod, OnlineSdMethod
 
 _KINDS: tuple[type[Method], ...] = (BfgsMethod, LmMethod, EkfMethod, AdamMethod, OnlineSdMethod)
 METHODS: dict[str, type[Method]] = {**{kind.name: kind for kind in _KINDS}, "online_gd": OnlineSdMethod}

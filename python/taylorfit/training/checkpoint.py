@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,9 @@ def fingerprint(*arrays: np.ndarray, text: str = "") -> str:
 def save_checkpoint(path: str | PathLike[str], arrays: dict[str, np.ndarray], identity: str) -> None:
     """Write the arrays under a temporary name and rename the file."""
     with atomic_write(path, "wb") as stream:
-        np.savez(stream, version=np.array(VERSION), identity=np.array(identity), names=np.array(list(arrays)), **arrays)
+        head = {"version": np.array(VERSION), "identity": np.array(identity), "names": np.array(list(arrays))}
+        content: dict[str, Any] = {**head, **arrays}
+        np.savez(stream, **content)
 
 
 def require_checkpoint(path: str | PathLike[str]) -> None:

@@ -87,7 +87,7 @@ def summary(errors: Mapping[int, MemberErrors]) -> Summary:
     def criterion(number: int) -> tuple[float, int]:
         # A training that broke down is never the best
         value = errors[number].best_value
-        return value if np.isfinite(value) else np.inf, number
+        return value if value is not None and np.isfinite(value) else np.inf, number
 
     def over(reduce: Any, least: int) -> MemberErrors:
         found = {}

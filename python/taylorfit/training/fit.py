@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.errors import Errors
-from ..model.network import SpeciesPotential
+from ..potential.potential import Potential
 from ..settings.forces import WITH_BETA
 from ..settings.train import TrainInput
 from .loop import Epoch
@@ -88,9 +88,9 @@ class Counts:
 class Fit:
     """A trained potential, and how it came about."""
 
-    potential: tuple[SpeciesPotential, ...]
+    potential: Potential
     """With the weights of the best epoch."""
-    last: tuple[SpeciesPotential, ...]
+    last: Potential
     """With the weights of the last epoch."""
     history: History
     best_epoch: int
@@ -117,7 +117,7 @@ class Fit:
     @property
     def species(self) -> tuple[str, ...]:
         """Species in the order of the training set."""
-        return tuple(potential.species for potential in self.potential)
+        return self.potential.species
 
     @property
     def interrupted(self) -> bool:
@@ -167,7 +167,7 @@ class Fit:
             "trainingset": s.trainingset,
             "taylorset": list(s.taylorset),
             "species": list(self.species),
-            "networks": {one.species: "-".join(map(str, one.network.layer_sizes)) for one in self.potential},
+            "networks": {one.species: "-".join(map(str, one.network.layer_sizes)) for one in self.potential.parts},
             "method": s.method.name,
             "loss": s.loss,
             "iterations": s.iterations,

@@ -21,6 +21,7 @@ from ..errors import InputError, TaylorfitError
 from ..tools.interrupts import Interrupt
 from .losses import EnergyLoss
 from .optimisers import Optimiser
+from .optimisers.pass_optimiser import PassOptimiser
 
 ENERGY, BOTH = "energy", "both"
 """What the best epoch is chosen by: the test energies (the paper, ænet), or test energies and forces."""
@@ -63,8 +64,10 @@ class TrainingState:
     next_epoch: int = 0
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = -1
-    best_weights: np.ndarray | None = None
-    last_weights: np.ndarray | None = None
+    best_weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """(n_weight,) of the best epoch, as soon as there is one"""
+    last_weights: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """(n_weight,) of the last epoch"""
     seconds: float = 0.0
     """Time spent in epochs so far, validation apart."""
     status: str = Lbfgs.RUNNING
@@ -169,7 +172,7 @@ class Training:
             status = Lbfgs.RUNNING
             self._set_beta()
             with interrupt.allowed(), self._undo_unfinished_pass():
-                if self._terms is not None and state.next_epoch:
+                if isinstance(self.optimiser, PassOptimiser) and self._terms is not None and state.next_epoch:
                     status = self.optimiser.run_epoch(self._terms)
                 weights = self.optimiser.weights.copy()
                 loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
@@ -190,7 +193,9 @@ class Training:
             start = time.perf_counter()
             try:
                 self._keep(epoch, weights, checked)
-                state.status = self.optimiser.step(loss, self.train.gradient) if self.optimiser.full_batch else status
+                if isinstance(self.optimiser, Lbfgs):
+                    status = self.optimiser.step(loss, self.train.gradient)
+                state.status = status
                 state.next_epoch += 1
                 self.resumable = True
             except KeyboardInterrupt:
@@ -209,7 +214,7 @@ class Training:
         if beta != self._beta:
             self.train.set_beta(beta)
             self._beta = beta
-        if epoch and self._beta_at(epoch - 1) != beta and state.last_weights is not None:
+        if epoch and self._beta_at(epoch - 1) != beta and state.history and isinstance(self.optimiser, Lbfgs):
             self.optimiser.restart(state.last_weights)
 
     def _force_errors(self, weights: np.ndarray) -> list[float | None]:
@@ -258,7 +263,7 @@ class Training:
     def badness(self, epoch: Epoch) -> float:
         """What the best epoch has least of, eV²/atom²; see `criterion`."""
         energy = epoch.test_rmse if self.test else epoch.train_rmse
-        force = 0.0
+        force: float | None = 0.0
         if self.criterion == BOTH:
             force = epoch.test_force_rmse if self.test else epoch.train_force_rmse
         if force is None:
@@ -276,9 +281,7 @@ class Training:
         arrays["counters"] = np.array([state.next_epoch, state.best_epoch], dtype=np.int64)
         arrays["seconds"] = np.array(state.seconds)
         arrays["status"] = np.array(state.status)
-        n = self.train.networks.n_weights
-        arrays["best_weights"] = np.zeros(n) if state.best_weights is None else state.best_weights
-        arrays["last_weights"] = np.zeros(n) if state.last_weights is None else state.last_weights
+        arrays["best_weights"], arrays["last_weights"] = state.best_weights, state.last_weights
         return arrays
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:

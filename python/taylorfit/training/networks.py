@@ -92,7 +92,7 @@ def starting_networks(
     networks = []
     for symbol, setup in zip(training_set.species, training_set.setups or ()):
         hidden = by_symbol[symbol].hidden
-        if symbol in (initial or {}):
+        if initial is not None and symbol in initial:
             networks.append(_continued(symbol, setup, hidden, *initial[symbol]))
         elif hidden is None:
             raise InputError(
@@ -158,7 +158,7 @@ def potentials_from(
         energy_mean=float(energies[kept].mean()),
     )
     potentials, start = [], 0
-    for network, setup in zip(networks, training_set.setups):
+    for network, setup in zip(networks, training_set.setups or ()):
         part = weights[start : start + network.n_weights]
         start += network.n_weights
         potentials.append(SpeciesPotential(replace(network, weights=part.copy()), setup, info))

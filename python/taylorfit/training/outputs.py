@@ -41,8 +41,8 @@ class Outputs:
         InputError
             if a file cannot be written.
         """
-        write_potentials(fit.last, self.networks, ".last")
-        write_potentials(fit.potential, self.networks)
+        write_potentials(fit.last.parts, self.networks, ".last")
+        write_potentials(fit.potential.parts, self.networks)
         if fit.settings.save_energies:
             save_energies(training, problem, self.folder)
         if fit.settings.timing:

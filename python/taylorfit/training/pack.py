@@ -106,7 +106,7 @@ class Scaling:
         if training_set.normalised:
             n = [setup.n_feature for setup in training_set.setups]
             return cls(tuple(map(np.zeros, n)), tuple(map(np.ones, n)), training_set.scale, training_set.shift)
-        pairs = [standardisation(setup.statistics) for setup in training_set.setups]
+        pairs = [standardisation(setup.statistics) for setup in training_set.setups if setup.statistics is not None]
         scale, shift = energy_scaling(training_set.energy_min, training_set.energy_max, max_energy, file)
         return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), scale, shift)
 

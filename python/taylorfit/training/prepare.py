@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -135,7 +136,7 @@ class Problem:
     def losses(self) -> tuple[EnergyLoss, EnergyLoss | None, ForceChecks]:
         """The loss of the training structures, that of the test structures, and further force errors."""
         s, tables = self.settings, NetworkTables.from_networks(self.networks)
-        common = {"energy_scale": self.scaling.energy_scale, "threads": self.threads}
+        common: dict[str, Any] = {"energy_scale": self.scaling.energy_scale, "threads": self.threads}
         weighted = common | {"beta": s.forces.beta_at(0), "energy_weight": s.forces.energyweight}
         train: EnergyLoss
         if self.forces is not None:
@@ -195,8 +196,9 @@ def prepare(
     starts = starting_networks(
         settings.networks, main, weights_generator(settings.seed, member), data.initial, data.listed_in
     )
-    copies = [sources[k].names[s] for k, s in split.train if _is_copy(sources, (k, s))]
-    mode = choose_mode(settings, [parse_copy_name(name) for name in copies], data.listed_in)
+    names = (sources[k].names[s] for k, s in split.train)
+    copies = [copy for name in names if (copy := parse_copy_name(name)) is not None]
+    mode = choose_mode(settings, copies, data.listed_in)
     chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if not _is_copy(sources, pick)]
     train = pack(
         sources,
@@ -267,30 +269,29 @@ def _with_forces(
                 f"FORCES mode={mode} needs the cells of the structures",
                 file=data.listed_in,
                 value=data.files[0],
-                expected=f"{data.files[0]}.geometry, which generate writes, or the structure files it names",
+                expected=f"{data.files[0]}.geometry, which generate writes, or the structure files it names"
+                if data.listed_in
+                else "a training set of generate, which knows them",
             )
         return replace(problem, notes=(NO_CELLS,))
     terms = partial(
         force_terms,
         reference=reference,
-        tables=DescriptorTables.from_setups(main.species, main.setups),
+        tables=DescriptorTables.from_setups(main.species, main.setups or ()),
         scaling=problem.scaling,
         seed=settings.seed,
         threads=problem.threads,
         steps=observer.steps,
     )
     compare = ForceMode(mode="energy")
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
 
     def derivatives(wanted: bool) -> Iterator[StructureDerivatives] | None:
-        return read_derivatives(options.derivatives) if wanted else None
+        return read_derivatives(options.derivatives) if wanted and options.derivatives is not None else None
 
     if required:
         changes["forces"] = terms(
-            chosen,
-            options=options,
-            total=settings.loss == "total",
-            derivatives=derivatives(options.derivatives is not None),
+            chosen, options=options, total=settings.loss == "total", derivatives=derivatives(True)
         )
     if problem.test is not None:
         changes["test_forces"] = terms(problem.split.test, options=compare, derivatives=derivatives(bare))

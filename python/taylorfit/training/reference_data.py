@@ -138,9 +138,11 @@ def _from_files(training_set: TrainingSet, parents: Sequence[int]) -> ReferenceD
     return ReferenceData(
         structures,
         {s: structures[s].weight for s in parents},
-        {
-            s: np.ones(structures[s].n_atoms) if structures[s].force_weights is None else structures[s].force_weights
-            for s in parents
-        },
+        {s: _force_weights(structures[s]) for s in parents},
         "the structure files",
     )
+
+
+def _force_weights(structure: Structure) -> np.ndarray:
+    """(n_atom,) weight of the force on each atom."""
+    return np.ones(structure.n_atoms) if structure.force_weights is None else structure.force_weights

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ..analysis.errors import Errors, validate
-from ..engine import Lbfgs, PotentialTables
-from ..model.network import SpeciesPotential
+from ..engine import Lbfgs
+from ..errors import InputError
+from ..potential.potential import Potential
 from ..settings.forces import WITH_BETA
 from .checkpoint import load_checkpoint, save_checkpoint
 from .fit import INTERRUPTED, Counts, Fit, History
@@ -49,29 +50,28 @@ def train_problem(
         before the first epoch is done, and at a second interrupt; the first one ends the training as if it were over.
     """
     settings, observer = problem.settings, observer or Observer()
-    training = training_of(problem)
-    every = settings.checkpoint if checkpoint is not None else 0
-    if every or resume:
-        identity = identity or problem.identity()
-    if resume:
-        training.restore(load_checkpoint(checkpoint, identity))
-    saved = training.state.next_epoch - 1
-    interrupted = False
+    training, interrupted = training_of(problem), False
+    if resume and checkpoint is None:
+        raise InputError("nothing to resume from", expected="a checkpoint of a training that was interrupted")
+    saver = None
+    if checkpoint is not None and (settings.checkpoint or resume):
+        saver = Saver(training, checkpoint, identity or problem.identity(), settings.checkpoint)
+    if resume and saver is not None:
+        saver.restore()
     try:
         with observer.epochs(training, settings.iterations) as told:
             for epoch in training.run(settings.iterations, settings.patience, observer.interrupt):
                 stop = told(epoch)
-                if every and epoch.epoch - saved >= every:
-                    save_checkpoint(checkpoint, training.arrays(), identity)
-                    saved = epoch.epoch
+                if saver is not None:
+                    saver.epoch_ended()
                 if stop:
                     break
     except KeyboardInterrupt:
         if not training.state.history:
             raise
         interrupted = True
-    if every and training.state.history and training.resumable:
-        save_checkpoint(checkpoint, training.arrays(), identity)
+    if saver is not None:
+        saver.training_ended()
     fit = _result(problem, training, interrupted)
     observer.trained(fit)
     try:
@@ -85,6 +85,33 @@ def train_problem(
         fit = replace(fit, status=INTERRUPTED)
     observer.ended(fit)
     return fit
+
+
+class Saver:
+    """Writes the state of a training to its checkpoint every so many epochs, and at the end; 0: never."""
+
+    def __init__(self, training: Training, path: Path, identity: str, every: int) -> None:
+        self._training, self._path, self._identity, self._every = training, path, identity, every
+        self._saved = -1
+
+    def restore(self) -> None:
+        """Continue from the checkpoint."""
+        self._training.restore(load_checkpoint(self._path, self._identity))
+        self._saved = self._training.state.next_epoch - 1
+
+    def epoch_ended(self) -> None:
+        """Write it if its turn has come."""
+        if self._every and self._training.state.history[-1].epoch - self._saved >= self._every:
+            self._save()
+
+    def training_ended(self) -> None:
+        """Write it as long as the training can go on from it."""
+        if self._every and self._training.state.history and self._training.resumable:
+            self._save()
+
+    def _save(self) -> None:
+        save_checkpoint(self._path, self._training.arrays(), self._identity)
+        self._saved = self._training.state.next_epoch - 1
 
 
 def training_of(problem: Problem) -> Training:
@@ -105,15 +132,13 @@ def training_of(problem: Problem) -> Training:
     )
 
 
-def _potential(problem: Problem, weights: np.ndarray) -> tuple[SpeciesPotential, ...]:
-    return tuple(
-        potentials_from(weights, problem.networks, problem.main, problem.settings.trainingset, problem.scaling)
-    )
+def _potential(problem: Problem, weights: np.ndarray) -> Potential:
+    file = problem.settings.trainingset
+    return Potential(tuple(potentials_from(weights, problem.networks, problem.main, file, problem.scaling)))
 
 
-def _errors(problem: Problem, potential: tuple[SpeciesPotential, ...]) -> Errors:
-    tables = PotentialTables.from_potentials(potential)
-    return validate(problem.validation, tables, problem.atomic_energies, problem.threads)
+def _errors(problem: Problem, potential: Potential) -> Errors:
+    return validate(problem.validation, potential.tables, problem.atomic_energies, problem.threads)
 
 
 def _result(problem: Problem, training: Training, interrupted: bool) -> Fit:

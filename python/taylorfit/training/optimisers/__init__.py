@@ -7,6 +7,8 @@ within an epoch: `run_epoch` makes one pass over the structures in the order of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...engine import Lbfgs
@@ -20,7 +22,7 @@ from .steepest_descent import SteepestDescent
 
 Optimiser = Lbfgs | PassOptimiser
 
-_PASSES: dict[type[Method], type[PassOptimiser]] = {
+_PASSES: dict[type[Method], Callable[..., PassOptimiser]] = {
     LmMethod: LevenbergMarquardt,
     EkfMethod: KalmanFilter,
     AdamMethod: Adam,
