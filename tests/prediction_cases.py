@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from taylorfit.formats.predictions import Predictions
+from taylorfit.model.predictions import Predictions
 
 
 def noisy_predictions(noise: float, label: str = "noisy", n_structures: int = 40, seed: int = 1) -> Predictions:

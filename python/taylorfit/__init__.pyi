@@ -15,12 +15,14 @@ from .errors import TaylorfitError as TaylorfitError
 from .generation.displace import displace as displace
 from .generation.generate import generate as generate
 from .model.network import SpeciesPotential as SpeciesPotential
+from .model.predictions import Predictions as Predictions
 from .model.structure import Structure as Structure
 from .model.trainset import TrainingSet as TrainingSet
 from .potential.calculator import Calculator as Calculator
 from .potential.extrapolation import ExtrapolationError as ExtrapolationError
 from .potential.extrapolation import ExtrapolationWarning as ExtrapolationWarning
 from .potential.potential import Potential as Potential
+from .potential.predict import predict as predict
 from .settings.displacements import TaylorOptions as TaylorOptions
 from .taylor.displacements import AntitheticDisplacements as AntitheticDisplacements
 from .taylor.displacements import CartesianDisplacements as CartesianDisplacements

@@ -11,8 +11,9 @@ import pytest
 from prediction_cases import noisy_predictions
 from taylorfit.commands.info import describe_file
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.predictions import Predictions, read_predictions, write_predictions
+from taylorfit.formats.predictions import read_predictions, write_predictions
 from taylorfit.formats.recognise import FileKind
+from taylorfit.model.predictions import Predictions
 
 NONE = Predictions("none", (), (), (), np.zeros(1), *(np.zeros(0),) * 3, *(np.zeros((0, 3)),) * 2)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..engine import Evaluation, PotentialTables, evaluate
-from ..formats.predictions import Predictions
 from ..model.measures import ANGLE_UNIT, ENERGY_UNIT, ERRORS, FORCE_UNIT, MEASURES, SHARE_UNIT, TAIL, Measure
+from ..model.predictions import Predictions
 from ..model.structure import Structure
 from .measures import direction_error, force_error_norm, mae_and_rmse, tail_fraction
 
@@ -66,6 +66,7 @@ def predictions_of(
     atomic_energies: dict[str, float],
     label: str = "",
     potentials: Sequence[str] = (),
+    stress: bool = True,
 ) -> Predictions:
     """Set evaluations beside the reference data of the structures.
 
@@ -79,6 +80,8 @@ def predictions_of(
         unknown = np.full((structure.n_atoms, 3), np.nan)
         forces.append(unknown if evaluation.forces is None else evaluation.forces)
         forces_ref.append(unknown if evaluation.forces is None or structure.forces is None else structure.forces)
+    known = np.array([s.stress if s.stress is not None else np.full((3, 3), np.nan) for s in structures])
+    found = np.array([_stress(structure, evaluation) for structure, evaluation in zip(structures, evaluations)])
     return Predictions(
         label=label,
         potentials=tuple(potentials),
@@ -90,7 +93,17 @@ def predictions_of(
         energy=np.array([evaluation.energy for evaluation in evaluations]),
         forces_ref=np.concatenate(forces_ref),
         forces=np.concatenate(forces),
+        atomic_energies=np.concatenate([np.zeros(0), *(evaluation.atomic_energies for evaluation in evaluations)]),
+        stress_ref=known.reshape(-1, 3, 3) if stress else None,
+        stress=found.reshape(-1, 3, 3) if stress else None,
     )
+
+
+def _stress(structure: Structure, evaluation: Evaluation) -> np.ndarray:
+    """(3, 3) stress, eV/Å³; NaN where it is not known or has no meaning."""
+    if evaluation.strain_derivative is None or not all(structure.pbc):
+        return np.full((3, 3), np.nan)
+    return evaluation.strain_derivative / structure.volume
 
 
 def errors_in(predictions: Predictions) -> Errors:

@@ -17,9 +17,10 @@ from ..analysis.scan_series import AXES
 from ..errors import InputError
 from ..formats.aenet.records import printable
 from ..formats.csv_table import read_table
-from ..formats.predictions import Predictions, read_predictions
+from ..formats.predictions import read_predictions
 from ..formats.train_report import read_train_report
 from ..model.measures import ERROR_KEYS
+from ..model.predictions import Predictions
 from ..plotting import require_matplotlib
 from ..potential.potential import Potential
 from ..tools.atomic_write import check_writable

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.errors import error_lines, errors_in, predictions_of
-from ..engine import Evaluation, available_threads
+from ..analysis.errors import error_lines
+from ..engine import available_threads
 from ..errors import InputError
-from ..formats.predictions import write_predictions
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import expand_patterns, read_structures, require_species
 from ..model.measures import ERROR_KEYS
 from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
+from ..potential.predict import predict
 from ..potential.relaxation import relax
 from ..settings.predict import PredictInput, RelaxOptions, read_predict_input
 from ..settings.tables import describe
@@ -79,7 +79,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if saved:
         check_writable(saved)
     settings, potential, entries, listed_in = _settings(arguments)
-    energies = potential.atomic_energies
     threads = arguments.threads or available_threads()
 
     structures: list[Structure] = []
@@ -103,32 +102,33 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     relaxations: list[dict[str, Any] | None] = [None] * len(structures)
     if settings.relax is not None:
         structures, relaxations = _relaxed(structures, potential, settings.relax, threads)
-    with progress("predict", len(structures)) as update:
-        evaluations = potential.evaluate(structures, forces=with_forces, threads=threads, advance=update)
+    predictions = predict(
+        potential,
+        structures,
+        forces=with_forces,
+        stress=with_forces,
+        threads=threads,
+        label=arguments.label or Path(saved or "").stem,
+        progress=True,
+    )
+    report = predictions.to_dict()
 
-    rows = []
     # Coordinates of many structures are only printed where something in the table was asked for
     asked = settings.forces or settings.print_atomic_energies or settings.relax is not None
     tables_wanted = settings.verbosity == "high" or len(structures) <= MANY or (asked and not arguments.potential)
-    for structure, evaluation, relaxation in zip(structures, evaluations, relaxations):
-        row = _row(structure, evaluation, energies)
+    for structure, row, relaxation in zip(structures, report["structures"], relaxations):
         if relaxation is not None:
             row |= {"relaxation": relaxation, "positions": structure.positions}
-        rows.append(row)
         _print_structure(structure, row, settings, with_tables=tables_wanted)
-    predictions = predictions_of(
-        structures, evaluations, energies, label=arguments.label or Path(saved or "").stem, potentials=potential.files
-    )
-    errors = errors_in(predictions)
-    lines = error_lines(errors)
+    lines = error_lines(predictions.errors)
     if lines:
         print("\nErrors against the reference in the files:")
         for line in lines:
             print(f"  {line}")
     if saved:
-        write_predictions(saved, predictions)
+        predictions.save(saved)
         print(f"\npredictions written to {saved}")
-    return {"structures": rows, "errors": errors.as_dict()}
+    return report
 
 
 def _relaxed(
@@ -182,23 +182,6 @@ def _is_potential(path: str) -> bool:
     if not Path(path).is_file():
         return path.endswith(ENDINGS)
     return recognise(path) in (FileKind.POTENTIAL, FileKind.POTENTIAL_TEXT) or path.endswith(ENDINGS)
-
-
-def _row(structure: Structure, evaluation: Evaluation, energies: dict[str, float]) -> dict[str, Any]:
-    isolated = sum(energies[symbol] for symbol in structure.symbols)
-    reference = structure.reference_energy(energies)
-    stress = None
-    if evaluation.strain_derivative is not None and all(structure.pbc):
-        stress = evaluation.strain_derivative / structure.volume
-    return {
-        "file": structure.name,
-        "energy": evaluation.energy,
-        "energy_ref": None if reference is None else reference + isolated,
-        "cohesive_energy": evaluation.energy - isolated,
-        "forces": evaluation.forces,
-        "stress": stress,
-        "atomic_energies": evaluation.atomic_energies,
-    }
 
 
 def _print_structure(structure: Structure, row: dict[str, Any], settings: PredictInput, with_tables: bool) -> None:

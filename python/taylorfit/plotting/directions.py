@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.measures import binned_median, direction_error
 from ..errors import InputError
-from ..formats.predictions import Predictions
+from ..model.predictions import Predictions
 from .style import BLACK, COLUMN, MAP_COLOURS, PAGE, literal, new_figure, note, plain_log_ticks, styled
 
 BINS_FORCE, BINS_ANGLE = 50, 60

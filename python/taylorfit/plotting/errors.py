@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.measures import density, force_error_norm
 from ..errors import InputError
-from ..formats.predictions import Predictions
+from ..model.predictions import Predictions
 from .style import COLUMN, PAGE, line_style, literal, new_figure, plain_log_ticks, styled
 
 SHOWN = 0.995

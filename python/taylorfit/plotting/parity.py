@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.measures import mae_and_rmse
 from ..errors import InputError
-from ..formats.predictions import Predictions
+from ..model.predictions import Predictions
 from .style import COLOURS, GREY, MAP_COLOURS, PAGE, new_figure, note, plain_log_ticks, styled
 
 MANY = 3000

@@ -13,10 +13,10 @@ import numpy as np
 from ..analysis.errors import error_lines, errors_in
 from ..errors import FormatError
 from ..formats.aenet.records import printable
-from ..formats.predictions import Predictions
 from ..model.activations import ACTIVATIONS
 from ..model.descriptor import CHEBYSHEV, DescriptorSetup, function_text, symmetry_function
 from ..model.network import Network, SpeciesPotential
+from ..model.predictions import Predictions
 from ..model.scaling import standardisation
 
 Description = tuple[list[str], dict[str, Any]]

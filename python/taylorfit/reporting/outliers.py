@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..analysis.measures import direction_error, force_error_norm
-from ..formats.predictions import Predictions
+from ..model.predictions import Predictions
 from ..tools.statistics import robust_deviation
 
 FAR = 6.0

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.errors import Errors, error_rows, errors_in
-from ..formats.predictions import Predictions
 from ..formats.train_report import TrainReport
 from ..model.measures import ENERGY_UNIT, EPOCH_ERRORS, MEASURES
+from ..model.predictions import Predictions
 from ..plotting import curves, directions, errors, parity
 from ..plotting.style import png_bytes
 from ..tools.progress import duration

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..analysis.measures import force_error_norm, tail_fraction
 from ..formats.aenet.records import printable
-from ..formats.predictions import Predictions
 from ..formats.train_report import TrainReport
 from ..model.measures import TAIL
+from ..model.predictions import Predictions
 from .outliers import worst_structures
 
 RISE = 1.05
