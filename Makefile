@@ -7,7 +7,7 @@ VENV = .venv
 SOURCES := pyproject.toml meson.build meson.options \
 	$(shell find fortran python -type f -not -path '*/__pycache__/*' -not -path 'python/docs/*' 2>/dev/null)
 
-.PHONY: help install run test lint bench docs clean
+.PHONY: help install run test lint bench docs wheels clean
 
 help:
 	@echo "make run      set up, run the example and compare five ways of training (about three minutes)"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     set up and check the sources: ruff (rules and format), mypy, fortitude where it has settings"
 	@echo "make bench    set up and run the benchmarks in tests/bench/"
 	@echo "make docs     set up and build the manual into build/manual/, with its internal links checked"
+	@echo "make wheels   build wheels into dist/ for the Pythons found here; needs gfortran, g++ and network"
 	@echo "make install  set up only: gfortran if missing, $(VENV)/, taylorfit inside"
 	@echo "make clean    remove $(VENV)/ and build/, results of the example included"
 
@@ -58,6 +59,9 @@ bench: $(VENV)/test.stamp
 docs: $(VENV)/docs.stamp
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --config-file python/docs/mkdocs.yml
 	@echo "The manual: build/manual/index.html"
+
+wheels:
+	@.ci/wheels
 
 clean:
 	rm -rf $(VENV) build
