@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cli_support import morse_cluster
+from taylorfit.data.curvature import BOLTZMANN, Curvature, curvature_from_forces, curvature_from_pairs
 from taylorfit.data.frame_pairs import find_frame_pairs
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.hessian_file import find_hessian, hessian_stem, read_hessian
@@ -17,7 +18,6 @@ from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.potential.potential import Potential
-from taylorfit.taylor.curvature import BOLTZMANN, Curvature, curvature_from_forces, curvature_from_pairs
 
 SITES = 3.0 * np.array([[i, j, k] for i in range(2) for j in range(2) for k in range(2)], dtype=float)
 SYMBOLS = ("Ti", "O") * 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
+from ..data.curvature import Curvature
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import expand_patterns, read_structures
@@ -12,7 +13,6 @@ from ..generation.copy_plan import find_curvature
 from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions, read_curvature
 from ..settings.generate import read_generate_input
-from ..taylor.curvature import Curvature
 from ..tools.progress import progress
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..data.curvature import Curvature, curvature_from_forces, curvature_from_pairs
 from ..data.frame_pairs import find_frame_pairs
 from ..errors import InputError
 from ..model.structure import Structure
 from ..settings.displacements import DEFAULT_RATIO, DEFAULT_STRAIN, TaylorOptions
 from ..taylor.copies import CopySource, DisplacedCopies, StrainedCopies
-from ..taylor.curvature import Curvature, curvature_from_forces, curvature_from_pairs
 from ..taylor.displacements import (
     AntitheticDisplacements,
     CartesianDisplacements,

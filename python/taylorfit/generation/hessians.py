@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.curvature import Curvature, curvature_from_traces
 from ..errors import InputError
 from ..formats.hessian_file import find_hessian, read_hessian
 from ..formats.structures.files import require_species
 from ..model.structure import Structure
 from ..potential.potential import Potential
-from ..taylor.curvature import Curvature, curvature_from_traces
 from ..tools.randomness import Stream
 
 STEP = 1.0e-3

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..data.choose import DELTA_FRACTION
+from ..data.curvature import Curvature
 from ..errors import InputError
 from ..model.structure import Structure
 from ..settings.displacements import DEFAULT_RATIO, TaylorOptions
-from ..taylor.curvature import Curvature
 from ..taylor.displacements import DisplacementPlan
 from ..taylor.selection import AtomSelection, select_all
 from ..taylor.truncation import Forecast, forecast

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..data.frame_pairs import FramePairs, separation
 from ..errors import InputError
 from ..model.structure import Structure
+from .frame_pairs import FramePairs, separation
 
 BOLTZMANN = 8.617333262e-5
 """eV/K"""
