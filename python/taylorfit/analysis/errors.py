@@ -12,10 +12,8 @@ from ..engine import Evaluation, PotentialTables, evaluate
 from ..model.measures import ANGLE_UNIT, ENERGY_UNIT, ERRORS, FORCE_UNIT, MEASURES, SHARE_UNIT, TAIL, Measure
 from ..model.predictions import Predictions
 from ..model.structure import Structure
+from ..tools.chunks import runs
 from .measures import direction_error, force_error_norm, mae_and_rmse, tail_fraction
-
-BATCH_ATOMS = 4096
-"""Atoms per engine call: short enough that Ctrl-C and progress stay alive."""
 
 
 def error_rows(
@@ -131,24 +129,13 @@ def errors_in(predictions: Predictions) -> Errors:
     )
 
 
-def batches(structures: Sequence[Structure], atoms: int = BATCH_ATOMS) -> list[Sequence[Structure]]:
-    """Cut a list of structures into runs of about `atoms` atoms, at least one structure each."""
-    parts, start, n = [], 0, 0
-    for index, structure in enumerate(structures):
-        n += structure.n_atoms
-        if n >= atoms:
-            parts.append(structures[start : index + 1])
-            start, n = index + 1, 0
-    if start < len(structures):
-        parts.append(structures[start:])
-    return parts
-
-
 def validate(
     structures: Sequence[Structure], potential: PotentialTables, atomic_energies: dict[str, float], threads: int = 0
 ) -> Errors:
     """Evaluate energies and forces of structures and return the errors."""
-    evaluations = [e for part in batches(structures) for e in evaluate(part, potential, threads=threads)]
+    evaluations = [
+        e for part in runs(structures, lambda s: s.n_atoms) for e in evaluate(part, potential, threads=threads)
+    ]
     return errors_in(predictions_of(structures, evaluations, atomic_energies))
 
 

@@ -23,6 +23,7 @@ from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 from ..taylor.copies import Copies, CopySource
+from ..tools.chunks import runs
 from ..tools.progress import progress as show_progress
 from .displace import Displacements, copy_source
 
@@ -190,7 +191,11 @@ def write_training_sets(
         for a structure without energy, with unknown species, or with coinciding atoms.
     """
     n_structures = n_copies = n_atoms = 0
-    for batch in _batches(structures, source):
+
+    def atoms(s: int) -> int:
+        return structures[s].n_atoms * (1 + (int(source.n_copies[s]) if source else 0))
+
+    for batch in runs(range(len(structures)), atoms, BATCH_ATOMS):
         made = [source.of(s, structures[s]) if source is not None and source.n_copies[s] else None for s in batch]
         for s, copies, (values, positions) in zip(batch, made, _described(structures, batch, made, tables, threads)):
             structure = structures[s]
@@ -221,20 +226,6 @@ def write_training_sets(
                 outputs.xsf_copies.write(structure, copies, source.description)
         advance(n_structures)
     return GenerationCounts(n_structures, n_copies, n_atoms)
-
-
-def _batches(structures: Sequence[Structure], source: CopySource | None) -> Iterator[list[int]]:
-    """Cut the structure indices into runs of about `BATCH_ATOMS` atoms, copies counted."""
-    batch: list[int] = []
-    n = 0
-    for s, structure in enumerate(structures):
-        batch.append(s)
-        n += structure.n_atoms * (1 + (int(source.n_copies[s]) if source else 0))
-        if n >= BATCH_ATOMS:
-            yield batch
-            batch, n = [], 0
-    if batch:
-        yield batch
 
 
 def _described(

@@ -8,7 +8,6 @@ from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 
-from ..analysis.errors import batches
 from ..engine import Evaluation, PotentialTables, evaluate
 from ..errors import InputError
 from ..formats.aenet.network_binary import check_potential, write_potential
@@ -16,6 +15,7 @@ from ..formats.aenet.potential_file import read_potential_file
 from ..model.network import SpeciesPotential
 from ..model.structure import Structure
 from ..tools.atomic_write import check_writable
+from ..tools.chunks import runs
 
 ENDINGS = (".nn", ".nn.ascii")
 """Names of potential files in a folder; the second only where there is none of the first."""
@@ -178,7 +178,7 @@ class Potential:
             for a species without potential, coinciding atoms, or a degenerate cell; it names the structure.
         """
         evaluations: list[Evaluation] = []
-        for part in batches(structures):
+        for part in runs(structures, lambda structure: structure.n_atoms):
             evaluations += evaluate(part, self.tables, forces=forces, threads=threads)
             advance(len(evaluations))
         return evaluations

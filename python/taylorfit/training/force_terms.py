@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.forces import ForceMode
+from ..tools.chunks import runs
 from ..tools.progress import Steps, no_steps
 from ..tools.randomness import Stream
 from .pack import Scaling
@@ -235,7 +236,7 @@ def _add_random_directions(
     wanted = [p for p, (s, w) in enumerate(zip(ordered, weight)) if w.any() and s.n_atoms > 1]
     with steps("directions", len(wanted)) as update:
         done = 0
-        for part in _atom_batches(wanted, ordered):
+        for part in runs(wanted, lambda p: ordered[p].n_atoms, DIRECTION_ATOMS):
             map_ = force_map([ordered[p] for p in part], tables, threads)
             for k, p in enumerate(part):
                 structure, n = ordered[p], ordered[p].n_atoms
@@ -247,18 +248,6 @@ def _add_random_directions(
                 directions.add(p, changes_along(map_, k, vectors, tables.n_function, factor), derivative, share, False)
             done += len(part)
             update(done)
-
-
-def _atom_batches(wanted: Sequence[int], structures: Sequence[Structure]) -> list[list[int]]:
-    batches: list[list[int]] = []
-    n = DIRECTION_ATOMS
-    for p in wanted:
-        if n >= DIRECTION_ATOMS:
-            batches.append([])
-            n = 0
-        batches[-1].append(p)
-        n += structures[p].n_atoms
-    return batches
 
 
 def _add_strains(
@@ -280,7 +269,7 @@ def _add_strains(
         raise InputError("FORCES virial= without stresses", file=source, expected="periodic structures with stresses")
     with steps("strains", len(wanted)) as update:
         done = 0
-        for part in _atom_batches(wanted, structures):
+        for part in runs(wanted, lambda p: structures[p].n_atoms, DIRECTION_ATOMS):
             for p, raw in zip(part, strain_changes([structures[p] for p in part], tables, threads)):
                 _add_strains_of(directions, p, structures[p], raw, tables, scaling, factor, virial * weight[p], total)
             done += len(part)
