@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
+from taylorfit.formats.structures.units import required_system
 from taylorfit.formats.structures.xsf import format_xsf, parse_xsf, read_xsf, write_xsf
 from taylorfit.model.structure import VOIGT, Structure
 
@@ -23,7 +25,7 @@ MOLECULE = f"{ENERGY}\nATOMS\n{ATOMS}"
 CRYSTAL = f"{ENERGY}\nCRYSTAL\n{PRIMVEC}PRIMCOORD\n3 1\n{ATOMS}"
 
 
-def parse(text: str | bytes, **options: bool) -> Structure:
+def parse(text: str | bytes, **options: Any) -> Structure:
     return parse_xsf(text if isinstance(text, bytes) else text.encode(), "test.xsf", **options)
 
 
@@ -72,7 +74,13 @@ ACCEPTED = {
     "energy with exponent": (CRYSTAL, "-12.5", "-1.25D+1"),
     "energy ended by comma": (CRYSTAL, "-12.5 eV", "-12.5, in eV"),
     "energy without unit": (CRYSTAL, "-12.5 eV", "-12.5"),
-    "last energy wins": (CRYSTAL, ENERGY, "# total energy = 1 eV\n" + ENERGY),
+    "energy twice": (CRYSTAL, ENERGY, ENERGY + ENERGY),
+    "energy per cell": (CRYSTAL, "-12.5 eV", "-12.5 eV per cell"),
+    "energy with two units": (CRYSTAL, "-12.5 eV", "-12.5 eV (-0.459 Ha)"),
+    "unit before the number": (CRYSTAL, "total energy = -12.5 eV", "total energy (eV) = -12.5"),
+    "words after the energy": (CRYSTAL, "-12.5 eV", "-12.5 eV for a cell of 3 atoms, in Hartree-Fock"),
+    "units in a comment": (CRYSTAL, ENERGY, ENERGY + "# units: eV, Angstrom\n# forces in eV/Å, positions in Å\n"),
+    "a comment with other words": (CRYSTAL, ENERGY, ENERGY + "# computed in a unit cell of 3 atoms, in 2 h\n"),
 }
 
 
@@ -111,8 +119,23 @@ def test_cohesive_energy_of_zero_counts_as_absent():
         parse(text, require_energy=True)
 
 
-def test_atomic_numbers_stay_symbols():
-    assert parse(MOLECULE.replace("Ti ", "22 ")).symbols[0] == "22"
+NUMBERED = MOLECULE.replace("Ti ", "22 ").replace("O ", "8 ")
+
+
+def test_atomic_numbers_with_forces_are_refused_or_converted_on_request():
+    with pytest.raises(FormatError, match="line 4: atomic number .* ASE .*'22'.*--units xcrysden"):
+        parse(NUMBERED)
+    expected = parse(MOLECULE)
+    for units, factor in (("xcrysden", 27.211386245988), ("eV Angstrom", 1.0)):
+        structure = parse(NUMBERED, units=required_system(units))
+        assert structure.symbols == ("Ti", "O", "O")
+        np.testing.assert_allclose(structure.forces, factor * expected.forces, rtol=1e-15)
+    with pytest.raises(FormatError, match="line 5: no atomic number.*'O'"):
+        parse(NUMBERED.replace("8 ", "O ", 1), units=required_system("xcrysden"))
+
+
+def test_atomic_numbers_without_forces_are_symbols():
+    assert parse("ATOMS\n" + NO_FORCES.replace("Ti", "22").replace("O", "8")).symbols == ("Ti", "O", "O")
 
 
 def test_left_handed_cell_is_read():
@@ -169,7 +192,16 @@ REFUSED = {
     "energy without equals": (CRYSTAL.replace("= -12.5", ""), 1, "without '='"),
     "energy NaN": (CRYSTAL.replace("-12.5", "NaN"), 1, "is not finite"),
     "energy of stars": (CRYSTAL.replace("-12.5", "*****"), 1, "Fortran overflow"),
-    "energy in hartree": (CRYSTAL.replace("eV", "Ha"), 1, "not in eV"),
+    **{
+        f"energy in {unit}": (CRYSTAL.replace("eV", unit), 1, "not in eV")
+        for unit in ("Ha", "Ryd", "a.u", "a.u.", "meV", "eV/atom", "eV per atom", "eV / atom", "eV/at.", "kJ mol^-1", "[Ry]")
+    },
+    "unit before the number": (CRYSTAL.replace("energy = -12.5 eV", "energy (Ha) = -12.5"), 1, "not in eV"),
+    "decimal comma": (CRYSTAL.replace("-12.5", "-12,5"), 1, "decimal comma"),
+    "decimal comma of a position": (MOLECULE.replace("1.5 0.0 0.0", "1,5 0.0 0.0", 1), 5, "decimal comma"),
+    "two energies": (CRYSTAL.replace(ENERGY, ENERGY + "# total energy = 1 eV\n"), 2, "two different total energies"),
+    "units in a comment": (ENERGY + "# units: Ry, Bohr\n" + CRYSTAL, 2, "units are not eV and Å"),
+    "forces in a comment": (ENERGY + "# forces in Ha/Bohr\n" + CRYSTAL, 2, "units are not eV and Å"),
     "two rows of PRIMVEC": (CRYSTAL.replace("0.0 0.0 6.0\n", ""), 7, "lattice vector 3"),
     "short row of PRIMVEC": (CRYSTAL.replace("0.0 5.0 0.0", "0.0 5.0"), 6, "lattice vector 2"),
     "blank line in PRIMVEC": (CRYSTAL.replace("PRIMVEC", "PRIMVEC\n"), 5, "lattice vector 1"),
@@ -231,7 +263,7 @@ def structures(draw) -> Structure:
     periodic = draw(st.booleans())
     small = st.floats(-0.3, 0.3)
     return Structure(
-        symbols=tuple(draw(st.sampled_from(["H", "O", "Ti", "X", "22", "O1"])) for _ in range(n_atom)),
+        symbols=tuple(draw(st.sampled_from(["H", "O", "Ti", "X", "O1"])) for _ in range(n_atom)),
         positions=np.reshape(draw(vectors), (n_atom, 3)),
         cell=(np.eye(3) + np.reshape([draw(small) for _ in range(9)], (3, 3))) if periodic else np.zeros((3, 3)),
         pbc=(periodic,) * 3,

@@ -61,6 +61,10 @@ class Structure:
     """Weight of the structure in a loss."""
     force_weights: np.ndarray | None = None
     """(n_atom,) weight of the force on each atom in a loss; None: 1 for all."""
+    config_type: str = ""
+    """Kind of the structure as the file states it (`config_type`); "IsolatedAtom" for single atoms."""
+    converged: bool = True
+    """Did the self-consistency cycle behind energy and forces converge, as far as the file tells?"""
     name: str = ""
     """File name, with `#<frame>` appended (from 0) for files of several frames."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from os import PathLike, fsdecode
@@ -10,6 +11,16 @@ from ..errors import FormatError, InputError
 
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eEdDqQ]([+-]?[0-9]+)|([+-][0-9]{3}))?")
 """A Fortran number; three-digit exponents are written without their letter."""
+
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eEdD][+-]?[0-9]+)?")
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 
 
 def read_bytes(path: str | PathLike[str]) -> bytes:
@@ -31,6 +42,14 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         raise InputError("cannot be read", file=name, expected="a file name") from error
 
 
+def without_mark(content: bytes) -> bytes:
+    """Return the bytes of a text without a byte-order mark; UTF-16 and UTF-32 become UTF-8."""
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, "replace").encode() if encoding != "utf-8" else content[3:]
+    return content
+
+
 def decode_lines(content: bytes, name: str) -> list[str]:
     """Return the lines of a text file, without line ends (LF, CRLF or CR).
 
@@ -40,6 +59,7 @@ def decode_lines(content: bytes, name: str) -> list[str]:
         if `content` is empty, has NUL bytes, or is neither ASCII nor UTF-8 outside of
         comments (lines starting with `#`); `name` is the file named in the error.
     """
+    content = without_mark(content)
     if not content.strip():
         raise FormatError("empty file", file=name, expected="text")
     if b"\0" in content:
@@ -48,7 +68,7 @@ def decode_lines(content: bytes, name: str) -> list[str]:
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
-        return content.decode("utf-8-sig").split("\n")
+        return content.decode("utf-8").split("\n")
     except UnicodeDecodeError:
         pass
     lines = content.split(b"\n")
@@ -78,6 +98,8 @@ def number_complaint(word: str) -> str:
     """Say what is wrong with a `word` that :func:`fortran_number` does not take."""
     if "*" in word:
         return "was lost to Fortran overflow"
+    if _DECIMAL_COMMA.fullmatch(word):
+        return "has a decimal comma"
     if word.strip("+-").lower() in ("nan", "inf", "infinity") or _NUMBER.fullmatch(word):
         return "is not finite"
     return "is not a number"

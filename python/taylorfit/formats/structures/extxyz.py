@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from os import PathLike
 
@@ -10,7 +11,7 @@ import numpy as np
 from ...errors import InputError
 from ...model.structure import Structure
 from ...tools.atomic_write import atomic_write
-from .ase_frames import COHESIVE_KEY
+from .frames import COHESIVE_KEY
 
 
 def write_extxyz(path: str | PathLike[str], structures: Iterable[Structure], *, overwrite: bool = True) -> int:
@@ -59,6 +60,10 @@ def format_frame(structure: Structure) -> str:
         pairs.append(f'stress="{_row(structure.stress.T.ravel())}"')
     if structure.weight != 1.0:
         pairs.append(f"weight={float(structure.weight)!r}")
+    if structure.config_type:
+        pairs.append('config_type="{}"'.format(re.sub(r'["\\\s]', "_", structure.config_type)))
+    if not structure.converged:
+        pairs.append("converged=F")
     pairs.append('pbc="{} {} {}"'.format(*("T" if p else "F" for p in structure.pbc)))
     parts = [values, structure.cell, structure.energy, structure.cohesive_energy, structure.stress]
     if not structure.symbols or not all(np.isfinite(part).all() for part in parts if part is not None):

@@ -1,4 +1,4 @@
-"""Structures from files of any kind: XSF by our own reader, everything else through ASE.
+"""Structures from files of any kind: XSF, extended XYZ and n2p2 by our own readers, everything else through ASE.
 
 ASE's XSF reader is never used: it takes forces for Hartree/Å and knows no energies.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import chain, islice
 from os import PathLike, fsdecode
@@ -16,7 +17,13 @@ from typing import Any
 
 from ...errors import InputError
 from ...model.structure import Structure
-from ...tools.plain_text import read_bytes
+from ...tools.plain_text import read_bytes, without_mark
+from .extxyz_frames import read_extxyz_frames, scan_keys
+from .foreign import identify, read_foreign_frames
+from .frames import Frame, structure_of
+from .labels import FileLabels, WantedKeys
+from .n2p2 import N2P2_START, read_n2p2_frames
+from .units import required_system
 from .xsf import line_of_symbol, parse_xsf
 
 Entry = str | tuple[str, int | None]
@@ -26,6 +33,31 @@ _INTEGER = "-?[0-9]{1,9}"
 _SELECTION = re.compile(f"(.+)@({_INTEGER}|(?:{_INTEGER})?(?::(?:{_INTEGER})?){{1,2}})", re.DOTALL)
 XSF_KEYWORD = re.compile(rb"^[ \t]*(PRIMVEC|PRIMCOORD|ATOMS|ANIMSTEPS)[ \t]*[0-9]*[ \t\r]*$", re.M)
 _PEEK_BYTES = 16384
+
+XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
+_XYZ_NAME = re.compile(r"\.(?:ext)?xyz(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
+_EXTXYZ_START = re.compile(rb"\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)\s*=", re.IGNORECASE)
+_ASE_STARTS = {
+    "vasp-xml": re.compile(rb"\A\s*(?:<\?xml[^>]*>\s*)?<modeling>"),
+    "vasp-out": re.compile(rb"\A\s*vasp\.\d.*?\n.*executed on", re.DOTALL),
+    "lammps-dump-text": re.compile(rb"\A\s*ITEM: (?:UNITS|TIME|TIMESTEP)\b"),
+}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a user says about files that leave it open."""
+
+    units: str | None = None
+    """Units of files that do not state theirs, as `unit_system` takes them."""
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+
+    @property
+    def keys(self) -> WantedKeys:
+        """The names of labels asked for."""
+        return WantedKeys(self.energy_key, self.forces_key, self.stress_key)
 
 
 def expand_patterns(
@@ -90,19 +122,23 @@ def expand_patterns(
 
 def read_structures(
     path: str | PathLike[str],
+    options: ReadOptions = ReadOptions(),
     *,
     require_energy: bool = False,
     require_forces: bool = False,
     force_consistent: bool = True,
+    tell: Callable[[str], None] = lambda remark: None,
 ) -> Iterator[Structure]:
     """Yield the structures of one file, one after the other.
 
     Parameters
     ----------
     path
-        XSF (recognised by name or content) or anything that ASE reads: extxyz, OUTCAR,
+        XSF, extended XYZ, `input.data` of n2p2 and RuNNer (recognised by content), or anything that ASE reads: OUTCAR,
         vasprun.xml, trajectories, ...  It may end in a selection of frames in ASE's
         notation: `@3`, `@-1`, `@10:20`, `@::10`.
+    options
+        Units and names of labels where the file leaves them open.
     require_energy, require_forces
         Raise if a frame has no energy or forces?
     force_consistent
@@ -110,6 +146,9 @@ def read_structures(
         where the file has both (VASP: "TOTEN" instead of "sigma->0")?  The default is yes:
         the forces are derivatives of the free energy, and a Taylor expansion must not mix
         the two.  Choose no to reproduce energies of programs that take ASE's default.
+    tell
+        Called with one line for each thing worth knowing about the file: labels chosen among several, units converted,
+        placeholders left out.
 
     Yields
     ------
@@ -121,49 +160,146 @@ def read_structures(
     Raises
     ------
     FormatError
-        if the file is damaged, a number is not finite, or energy or forces are missing.
+        if the file is damaged, a number is not finite, there are labels of several sources, or energy or forces are
+        missing.
     InputError
-        if the file cannot be read or the selection is empty.
+        if the file cannot be read, its units must be stated, or the selection is empty.
     """
     name, selection = split_selection(fsdecode(path))
-    if _is_xsf(name):
-        structure = parse_xsf(read_bytes(name), name, require_energy=require_energy, require_forces=require_forces)
+    kind = kind_of_file(name)
+    system = None if options.units is None else required_system(options.units)
+    if kind == XSF:
+        structure = parse_xsf(
+            read_bytes(name), name, require_energy=require_energy, require_forces=require_forces, units=system
+        )
         for _, only in _select([(0, structure)], name, selection):
             yield only
         return
 
-    from .ase_frames import read_frames, structure_from_atoms
+    labels = FileLabels(name, options.keys)
+    frames: Iterator[Frame]
+    if kind == EXTXYZ:
+        for keys, columns in scan_keys(name):
+            labels.add(keys, columns)
+        frames = read_extxyz_frames(name)
+    elif kind == N2P2:
+        frames = read_n2p2_frames(name, system)
+    elif (foreign := identify(name)) is not None:
+        frames = read_foreign_frames(name, foreign)
+    else:
+        from .ase_frames import read_ase_frames
 
-    frames = read_frames(name)
+        frames = read_ase_frames(name, kind, tell)
+    if not (kind in (EXTXYZ, N2P2) or str(kind).startswith("lammps-dump")):
+        system = None  # the units of other formats are fixed
+    if system is not None and not system.is_standard:
+        tell(f"converted from {system.text}")
     head = list(islice(frames, 2))
-    for number, atoms in _select(enumerate(chain(head, frames)), name, selection):
-        yield structure_from_atoms(
-            atoms,
+    n_told = 0
+    for number, frame in _select(enumerate(chain(head, frames)), name, selection):
+        if kind != EXTXYZ:
+            labels.add(frame.info, frame.columns)
+        yield structure_of(
+            frame,
             f"{name}#{number}" if len(head) > 1 else name,
+            labels,
+            units=system,
             require_energy=require_energy,
             require_forces=require_forces,
             force_consistent=force_consistent,
         )
+        for remark in labels.remarks[n_told:]:
+            tell(remark)
+            n_told += 1
 
 
 def read_structure_files(
-    entries: Iterable[Entry],
-    base_dir: str | PathLike[str] = ".",
+    entries: Iterable[Entry], base_dir: str | PathLike[str] = ".", *, listed_in: str | PathLike[str] | None = None
+) -> Iterator[Structure]:
+    """Yield the structures of all files that `entries` stand for, one after the other; all exist before the first is read."""
+    for path in expand_patterns(entries, base_dir, listed_in=listed_in):
+        yield from read_structures(path)
+
+
+def read_files(
+    files: Iterable[Entry] | Entry,
     *,
+    index: str | int = ":",
+    units: str | None = None,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    drop: Collection[str] = (),
     listed_in: str | PathLike[str] | None = None,
     require_energy: bool = False,
-    require_forces: bool = False,
-    force_consistent: bool = True,
-) -> Iterator[Structure]:
-    """Yield the structures of all files that `entries` stand for.
+    tell: Callable[[str], None] = lambda remark: None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Structure]:
+    """Read the structures of all files that paths and patterns stand for.
 
-    All entries are expanded before the first file is read.  See :func:`expand_patterns` and
-    :func:`read_structures` for the parameters and errors.
+    Parameters
+    ----------
+    files
+        as for `expand_patterns`
+    index
+        frames of each file that has no selection of its own (`traj.extxyz@::10`), in ASE's notation
+    units
+        of files that do not state theirs: "eV Angstrom", "Hartree Bohr", "real", ...
+    energy_key, forces_key, stress_key
+        names of the labels to take, where files have several
+    drop
+        what to leave out instead of failing: "unreadable" files, "unconverged" frames
+    listed_in
+        file that the entries stand in, for error messages
+    require_energy
+        raise if a structure has no energy?
+    tell
+        called with remarks for the user, one line each, the same for many files only once
+    advance
+        called with the number of files read so far, and that of all
+
+    Raises
+    ------
+    InputError, FormatError
+        as for `expand_patterns` and `read_structures`; also if nothing could be read.
     """
-    for path in expand_patterns(entries, base_dir, listed_in=listed_in):
-        yield from read_structures(
-            path, require_energy=require_energy, require_forces=require_forces, force_consistent=force_consistent
-        )
+    options = ReadOptions(units, energy_key, forces_key, stress_key)
+    entries = [files] if isinstance(files, (str, tuple)) else list(files)
+    paths = expand_patterns(entries, listed_in=listed_in)
+    remarks: dict[str, list[str]] = {}
+    structures: list[Structure] = []
+    unreadable: list[InputError] = []
+    for done, path in enumerate(paths, start=1):
+        chosen = path if split_selection(path)[1] or index == ":" else f"{path}@{index}"
+        read: list[Structure] = []
+        try:
+            for structure in read_structures(
+                chosen,
+                options,
+                require_energy=require_energy,
+                tell=lambda remark, path=path: remarks.setdefault(remark, []).append(path),
+            ):
+                read.append(structure)
+        except InputError as error:
+            if "unreadable" not in drop:
+                raise
+            unreadable.append(error)
+            read = []
+        structures += read
+        advance(done, len(paths))
+    for remark, where in remarks.items():
+        tell(f"{', '.join(where[:3])}{f' and {len(where) - 3} more' if len(where) > 3 else ''}: {remark}")
+    for error in unreadable:
+        tell(f"unreadable, left out: {error}")
+    if unreadable:
+        tell(f"{len(unreadable)} of {len(paths)} files were unreadable and are left out")
+    if "unconverged" in drop and not all(structure.converged for structure in structures):
+        n_before = len(structures)
+        structures = [structure for structure in structures if structure.converged]
+        tell(f"{n_before - len(structures)} of {n_before} structures were not converged and are left out")
+    if not structures:
+        raise InputError("no structures are left", file=listed_in, expected="at least one structure")
+    return structures
 
 
 def require_species(structure: Structure, species: Sequence[str], message: str = "unknown species") -> None:
@@ -188,19 +324,33 @@ def require_species(structure: Structure, species: Sequence[str], message: str =
 def _line_of_symbol(name: str, symbol: str) -> int | None:
     """Find the first atom of a species in an XSF file once more, for an error message."""
     try:
-        return line_of_symbol(read_bytes(name), name, symbol) if os.path.isfile(name) and _is_xsf(name) else None
+        return line_of_symbol(read_bytes(name), name, symbol) if os.path.isfile(name) and kind_of_file(name) == XSF else None
     except InputError:
         return None
 
 
-def _is_xsf(name: str) -> bool:
+def kind_of_file(name: str) -> str | None:
+    """Tell formats by their content: `XSF`, `EXTXYZ`, `N2P2` or ASE's name of a format; None where ASE is to tell.
+
+    Raises
+    ------
+    InputError
+        if the file cannot be read.
+    """
     if name.lower().endswith((".xsf", ".axsf")):
-        return True
+        return XSF
     try:
         with open(name, "rb") as file:
-            return XSF_KEYWORD.search(file.read(_PEEK_BYTES)) is not None
+            head = without_mark(file.read(_PEEK_BYTES))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name) from error
+    if XSF_KEYWORD.search(head):
+        return XSF
+    if N2P2_START.match(head):
+        return N2P2
+    if _XYZ_NAME.search(name) or _EXTXYZ_START.match(head):
+        return EXTXYZ
+    return next((kind for kind, start in _ASE_STARTS.items() if start.search(head)), None)
 
 
 def split_selection(text: str) -> tuple[str, str]:

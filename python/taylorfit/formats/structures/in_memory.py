@@ -11,7 +11,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...model.structure import VOIGT_ELEMENTS, Structure
-from .ase_frames import COHESIVE_KEY, structure_from_atoms
+from .ase_frames import structure_from_atoms
+from .frames import COHESIVE_KEY
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -69,6 +70,10 @@ def structure_to_ase(structure: Structure) -> Atoms:
         atoms.info[COHESIVE_KEY] = structure.cohesive_energy
     if structure.weight != 1.0:
         atoms.info["weight"] = structure.weight
+    if structure.config_type:
+        atoms.info["config_type"] = structure.config_type
+    if not structure.converged:
+        atoms.info["converged"] = False
     if structure.force_weights is not None:
         atoms.set_array("force_weights", structure.force_weights.copy())
     return atoms

@@ -16,9 +16,11 @@ from typing import NoReturn
 import numpy as np
 
 from ...errors import FormatError, InputError
+from ...model.elements import SYMBOLS
 from ...model.structure import VOIGT, VOIGT_ELEMENTS, Structure
 from ...tools.atomic_write import atomic_write
 from ...tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
+from .units import UnitSystem
 from .xsf_sections import (
     ATOM_LINE,
     CELL_KEYWORDS,
@@ -53,7 +55,8 @@ def read_xsf(path: str | PathLike[str], *, require_energy: bool = False, require
         Lengths in Å, energies in eV, forces in eV/Å, stress in eV/Å³ (from the comment that
         :func:`format_xsf` describes).  Periodic in all three directions if
         the file has a `PRIMVEC` section (also under `SLAB` and `POLYMER`, as in ænet),
-        isolated otherwise.  Symbols are the first two characters of the label.
+        isolated otherwise.  Symbols are the first two characters of the label.  Atomic numbers in their place are
+        taken in files without forces only.
 
     Raises
     ------
@@ -65,10 +68,18 @@ def read_xsf(path: str | PathLike[str], *, require_energy: bool = False, require
     return parse_xsf(read_bytes(path), fsdecode(path), require_energy=require_energy, require_forces=require_forces)
 
 
-def parse_xsf(content: bytes, name: str, *, require_energy: bool = False, require_forces: bool = False) -> Structure:
+def parse_xsf(
+    content: bytes,
+    name: str,
+    *,
+    require_energy: bool = False,
+    require_forces: bool = False,
+    units: UnitSystem | None = None,
+) -> Structure:
     """Return the structure in the `content` of an XSF file; see :func:`read_xsf`.
 
-    `name` is the file named in errors and becomes the name of the structure.
+    `name` is the file named in errors and becomes the name of the structure.  `units` are those of files with atomic
+    numbers for symbols, which are not of ænet: their forces may be in Hartree/Å.
     """
     lines = decode_lines(content, name)
     found = Sections(name)
@@ -97,6 +108,8 @@ def parse_xsf(content: bytes, name: str, *, require_energy: bool = False, requir
             value=lines[start].strip(),
             expected="atom lines of the form symbol x y z Fx Fy Fz",
         )
+    if symbols[0].isdigit():
+        symbols, forces = _of_atomic_numbers(symbols, forces, units, rows, start, name)
     periodic = found.cell is not None
     force_weights = found.force_weights(rows, start)
     return Structure(
@@ -215,7 +228,7 @@ def _check_writable_structure(structure: Structure) -> None:
     if not structure.symbols:
         raise InputError("no atoms to write to XSF", file=file, expected="at least one atom")
     for symbol in set(structure.symbols):
-        if not (1 <= len(symbol) <= 2 and is_symbol(symbol)):
+        if not (1 <= len(symbol) <= 2 and is_symbol(symbol)) or symbol.isdigit():
             raise InputError("symbol has no XSF form", file=file, value=symbol, expected="one or two letters or digits")
     for what in ("positions", "cell", "forces", "stress", "energy", "cohesive_energy"):
         values = getattr(structure, what)
@@ -305,6 +318,32 @@ def _checked_atom(row: list[str], n_columns: int, number: int, start: int, name:
             expected="forces on all atoms or on none",
         )
     return values
+
+
+def _of_atomic_numbers(
+    symbols: tuple[str, ...],
+    forces: np.ndarray | None,
+    units: UnitSystem | None,
+    rows: list[list[str]],
+    start: int,
+    name: str,
+) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """Symbols and forces (eV/Å) of a file with atomic numbers, as XCrySDen and ASE write them."""
+    numbers = [int(row[0]) if row[0].isdigit() else 0 for row in rows]
+    wrong = next((i for i, number in enumerate(numbers) if not 0 < number < len(SYMBOLS)), None)
+    if wrong is not None:
+        raise FormatError(
+            "no atomic number", file=name, line=start + wrong + 1, value=rows[wrong][0], expected="1 to 118, or symbols"
+        )
+    if forces is not None and units is None:
+        raise FormatError(
+            "atomic number for a symbol: this is XSF as XCrySDen and ASE write it, with forces in Hartree/Å",
+            file=name,
+            line=start + 1,
+            value=rows[0][0],
+            expected="symbols and forces in eV/Å, or --units xcrysden (or 'eV Angstrom' if they are in eV/Å)",
+        )
+    return tuple(SYMBOLS[number] for number in numbers), None if forces is None else forces * units.force
 
 
 def _no_energy(lines: list[str], name: str) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from ...errors import FormatError
 from ...tools.plain_text import fortran_number, number_complaint
+from .units import first_energy_unit, unit
 
 ATOM_LINE = "symbol x y z [Fx Fy Fz]"
 MIN_RELATIVE_VOLUME = 1e-8
@@ -30,26 +31,12 @@ FORCE_WEIGHTS_FORM = "# force weights in column 8"
 _STRESS_UNITS = frozenset(
     f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
 )
-_FOREIGN_UNITS = frozenset(
-    [
-        "ha",
-        "hartree",
-        "hartrees",
-        "eh",
-        "ry",
-        "rydberg",
-        "rydbergs",
-        "a.u.",
-        "au",
-        "mev",
-        "kev",
-        "kcal/mol",
-        "kj/mol",
-        "kcal",
-        "kj",
-        "j",
-    ]
+_UNITS_COMMENT = re.compile(
+    r"\s*#.*?\b(?P<what>energ(?:y|ies)|forces?|lengths?|positions?|coordinates)?\b[^=]*?\b(?:units?\b[^A-Za-z]*(?:are|is)?|in\b)"
+    r"\s*(?P<unit>.+)",
+    re.IGNORECASE,
 )
+"""A comment line that states units: `# units: Ry, Bohr`, `# forces in Ha/Bohr`."""
 _WHOLE_LINE_KEYWORDS = ("PRIMVEC", "PRIMCOORD", "ATOMS", "ANIMSTEPS")
 
 
@@ -89,8 +76,12 @@ class Sections:
             elif "cohesive energy" in line:
                 self.cohesive_energy = self._energy(line, "cohesive energy", index)
             elif "total energy" in line:
-                self.energy = self._energy(line, "total energy", index)
+                energy = self._energy(line, "total energy", index)
+                if self.energy is not None and energy != self.energy:
+                    self.fail(index, f"two different total energies (the other is {self.energy!r})", value=energy, expected="one")
+                self.energy = energy
             elif line.lstrip()[0] == "#":
+                self._check_units(line, index)
                 if STRESS_COMMENT.match(line):
                     self.stress = self._stress(line, index)
                 elif WEIGHT_COMMENT.match(line):
@@ -150,16 +141,30 @@ class Sections:
         expected = f"'{phrase} = <number> eV'"
         if not equals:
             self.fail(index, f"{phrase} without '='", value=line.strip(), expected=expected)
-        words = text.replace(",", " ").split()
+        words = re.sub(r",(?=\s|$)", " ", text).split()
         if not words:
             self.fail(index, f"{phrase} has no number", value=line.strip(), expected=expected)
         value = fortran_number(words[0])
         if value is None:
             complaint = number_complaint(words[0])
             self.fail(index, f"{phrase} {complaint}", value=words[0], expected=expected)
-        if len(words) > 1 and words[1].strip("()[];").lower() in _FOREIGN_UNITS:
-            self.fail(index, f"{phrase} is not in eV", value=words[1], expected="energies in eV and forces in eV/Å")
+        named = first_energy_unit(" ".join(words[1:])) or first_energy_unit(line.split(phrase, 1)[1].partition("=")[0])
+        if named is not None and unit(named, "energy") != 1.0:
+            self.fail(index, f"{phrase} is not in eV", value=named, expected="energies in eV and forces in eV/Å")
         return value
+
+    def _check_units(self, line: str, index: int) -> None:
+        """Refuse a comment that states other units than eV and Å."""
+        match = _UNITS_COMMENT.match(line)
+        if match is None:
+            return
+        words = [word for word in re.split(r"[\s,;]+|\band\b", match["unit"]) if word]
+        kinds = {"e": ("energy",), "f": ("force",), "l": ("length",), "p": ("length",), "c": ("length",)}
+        for kind in kinds.get((match["what"] or " ")[0].lower(), ("energy", "force", "length")):
+            for word in words[: 1 if match["what"] else 3]:
+                factor = unit(word, kind)
+                if factor is not None and factor != 1.0:
+                    self.fail(index, "units are not eV and Å", value=line.strip(), expected="energies in eV, forces in eV/Å")
 
     def _stress(self, line: str, index: int) -> list[float]:
         """Return the six components in a comment of the form `STRESS_FORM`; the unit may be left out."""

@@ -1,0 +1,125 @@
+"""Files of other programs: which format is it, who can read it, and how is it converted?  Told by content."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...errors import FormatError, InputError
+from .frames import Frame
+
+_HEAD_BYTES = 1 << 16
+GENERAL_ADVICE = "an undamaged file of a kind that ASE reads, or XSF"
+
+
+@dataclass(frozen=True)
+class ForeignFormat:
+    """A format that neither taylorfit nor ASE reads."""
+
+    name: str
+    pattern: re.Pattern[bytes]
+    """Found in the first 64 kB of such files."""
+    way: str
+    """How to get a file that can be read."""
+    dpdata: str | None = None
+    """Name of the format in dpdata, where that reads it."""
+
+
+def _format(name: str, pattern: str, way: str, dpdata: str | None = None) -> ForeignFormat:
+    return ForeignFormat(name, re.compile(pattern.encode(), re.MULTILINE), way, dpdata)
+
+
+_EXTXYZ = "extended XYZ with energies in eV and forces in eV/Å"
+FORMATS = (
+    _format(
+        "VASP ML_AB",
+        r"^\s*1\.0 Version\s*$|^\s*The number of configurations\s*$",
+        f"the OUTCAR or vasprun.xml files it was made from, or a converter to {_EXTXYZ}",
+    ),
+    _format("MTP cfg (MLIP)", r"^\s*BEGIN_CFG\b", f"'mlp convert' or a converter to {_EXTXYZ}"),
+    _format(
+        "CP2K output",
+        r"DBCSR\||CP2K\| version string|PROGRAM STARTED AT",
+        f"dpdata installed (pip install dpdata), or {_EXTXYZ}",
+        "cp2k/output",
+    ),
+    _format(
+        "SIESTA output",
+        r"WELCOME TO SIESTA|^\s*Siesta Version|^siesta: System type|redata: ",
+        f"dpdata installed (pip install dpdata), or {_EXTXYZ}",
+        "siesta/output",
+    ),
+    _format(
+        "ABACUS log",
+        r"Atomic-orbital Based Ab-initio|WELCOME TO ABACUS|ABACUS v?\d",
+        f"the folder of the run read by dpdata and written as {_EXTXYZ}",
+    ),
+    _format("LAMMPS log", r"^LAMMPS \(\d", "the dump, with a column element, and energies from elsewhere"),
+    _format("ORCA output", r"\* O   R   C   A \*", f"dpdata installed (pip install dpdata), or {_EXTXYZ}", "orca/spout"),
+    _format("HDF5", r"\A\x89HDF\r\n", f"a converter to {_EXTXYZ}"),
+)
+
+
+def identify(path: str) -> ForeignFormat | None:
+    """Return the format of a file if it is one that only others read; arrays of NumPy among them."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except (OSError, ValueError):
+        return None
+    if head.startswith(b"PK\x03\x04") and re.search(rb"nuclear_charges|coords|energies|positions", head):
+        return _format("NumPy arrays (such as rMD17)", "", f"a script that writes {_EXTXYZ} (mind kcal/mol)")
+    if head.startswith(b"\x93NUMPY"):
+        return _format(
+            "a NumPy array (such as DeePMD's set.000)", "", f"dpdata, which reads its folder and writes {_EXTXYZ}"
+        )
+    return next((known for known in FORMATS if known.pattern.search(head)), None)
+
+
+def advice(path: str) -> str:
+    """Say what would have been accepted in place of a file that ASE cannot read."""
+    folder, name = os.path.split(path)
+    beside = os.path.join(folder, name.replace("OUTCAR", "vasprun.xml"))
+    if "OUTCAR" in name and os.path.isfile(beside):
+        return f"an undamaged OUTCAR; or try {beside} beside it"
+    known = identify(path)
+    if known is not None:
+        return f"{known.way}: this is {known.name}"
+    return GENERAL_ADVICE
+
+
+def read_foreign_frames(path: str, known: ForeignFormat) -> Iterator[Frame]:
+    """Yield the frames of a file that dpdata reads.
+
+    Raises
+    ------
+    FormatError
+        naming the format and a way to convert it, if dpdata does not know it, is not installed, or fails.
+    """
+    message = f"{known.name}: neither taylorfit nor ASE reads it"
+    if known.dpdata is None:
+        raise FormatError(message, file=path, expected=known.way)
+    try:
+        import dpdata
+    except ImportError:
+        raise InputError(message, file=path, expected=known.way) from None
+    try:
+        system = dpdata.LabeledSystem(path, fmt=known.dpdata)
+        names, types = system["atom_names"], system["atom_types"]
+        symbols = tuple(names[t] for t in types)
+        periodic = (not system.nopbc,) * 3
+        frames = [
+            Frame(symbols, positions, cell, periodic, {"energy": energy}, {"forces": forces})
+            for positions, cell, energy, forces in zip(
+                system["coords"], system["cells"], system["energies"], system["forces"]
+            )
+        ]
+        for frame, virial in zip(frames, system["virials"] if system.has_virial() else ()):
+            frame.info["virial"] = virial
+    # dpdata's readers fail with whatever their parsing stumbles upon.
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise FormatError(f"{known.name}: dpdata cannot read it ({reason})", file=path, expected=_EXTXYZ) from error
+    yield from frames
