@@ -194,7 +194,19 @@ REFUSED = {
     "energy of stars": (CRYSTAL.replace("-12.5", "*****"), 1, "Fortran overflow"),
     **{
         f"energy in {unit}": (CRYSTAL.replace("eV", unit), 1, "not in eV")
-        for unit in ("Ha", "Ryd", "a.u", "a.u.", "meV", "eV/atom", "eV per atom", "eV / atom", "eV/at.", "kJ mol^-1", "[Ry]")
+        for unit in (
+            "Ha",
+            "Ryd",
+            "a.u",
+            "a.u.",
+            "meV",
+            "eV/atom",
+            "eV per atom",
+            "eV / atom",
+            "eV/at.",
+            "kJ mol^-1",
+            "[Ry]",
+        )
     },
     "unit before the number": (CRYSTAL.replace("energy = -12.5 eV", "energy (Ha) = -12.5"), 1, "not in eV"),
     "decimal comma": (CRYSTAL.replace("-12.5", "-12,5"), 1, "decimal comma"),

@@ -15,12 +15,13 @@ from ..formats.aenet.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_a
 from ..formats.aenet.trainset_binary import read_trainset, write_trainset
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.extxyz import write_extxyz
-from ..formats.structures.files import expand_patterns, read_structures, split_selection
+from ..formats.structures.files import expand_patterns, read_or_skip, split_selection
 from ..formats.structures.xsf import write_xsf
 from ..model.structure import Structure
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
 from ..training.scaled_set import scale_training_set
+from .sources import add_reading_arguments, dropped_kinds, read_options
 
 BINARY, TEXT, XSF, EXTXYZ = "binary", "text", "xsf", "extxyz"
 TARGETS = (BINARY, TEXT, AENET, XSF, EXTXYZ)
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="training sets: standardise and scale as train.x does (trnset2ASCII.x without --raw)",
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
+    add_reading_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -144,13 +146,14 @@ def _convert_structures(arguments: argparse.Namespace) -> dict[str, Any]:
     paths = expand_patterns(arguments.inputs)
     for path in paths:
         _check_other_file(split_selection(path)[0], output)
+    options, kinds, remarks = read_options(arguments), dropped_kinds(arguments), list[str]()
     lost: dict[str, int] = {}
     counts = {"structures": 0}
 
     def structures() -> Iterator[Structure]:
         with progress("convert", len(paths), "files") as update:
             for done, path in enumerate(paths, start=1):
-                for structure in read_structures(path):
+                for structure in read_or_skip(path, options, kinds, remarks.append):
                     counts["structures"] += 1
                     for what in _lost(structure, to):
                         lost[what] = lost.get(what, 0) + 1
@@ -162,7 +165,7 @@ def _convert_structures(arguments: argparse.Namespace) -> dict[str, Any]:
         outputs = [output]
     else:
         outputs = _write_xsf_files(output, structures(), arguments.force)
-    notes = [f"{what} ({n} structures)" for what, n in lost.items()]
+    notes = list(dict.fromkeys(remarks)) + [f"{what} ({n} structures)" for what, n in lost.items()]
     return {"to": to, "outputs": outputs, "structures": counts["structures"], "notes": notes}
 
 

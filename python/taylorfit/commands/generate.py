@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..formats.aenet.setup_file import read_setup
 from ..formats.aenet.trainset_binary import TrainsetWriter
 from ..formats.companion import geometry_path, write_geometry
-from ..formats.structures.files import expand_patterns, read_structures, require_species
+from ..formats.structures.files import require_species
 from ..formats.structures.xsf_folder import check_xsf_directory
 from ..generation.copy_plan import plan_copies
 from ..generation.descriptor_derivatives import choose_structures, write_derivatives
@@ -29,6 +29,7 @@ from ..settings.tables import describe
 from ..taylor.copies import CopySource
 from ..tools.atomic_write import atomic_write, check_writable
 from ..tools.progress import duration, progress
+from .sources import add_reading_arguments, dropped_kinds, read_all, read_options
 
 DESCRIPTION = f"""\
 Compute descriptors of all structures and write an ænet training-set file. With a block
@@ -62,14 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="generate.in", help="ænet-style input file")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
     parser.add_argument("--write-xsf", metavar="DIR", help="also write the copies as XSF files into this folder")
-    parser.add_argument(
-        "--drop",
-        metavar="KINDS",
-        default="",
-        help="leave out structures with these findings of the data check, comma-separated: "
-        + ", ".join(datacheck.DROPPABLE),
-    )
     parser.add_argument("--force", action="store_true", help="replace output files that exist")
+    add_reading_arguments(parser, datacheck.DROPPABLE)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -99,7 +94,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 expected="a block DERIVATIVES with method=taylor",
             )
         check_xsf_directory(arguments.write_xsf)
-    kinds = datacheck.droppable(arguments.drop.replace(",", " ").split())
+    kinds = dropped_kinds(arguments, datacheck.DROPPABLE)
     threads = arguments.threads or available_threads()
 
     tables = DescriptorTables.from_setups(
@@ -115,7 +110,16 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     for note in _notes(tables):
         print(f"note: {note}")
-    structures = _read(settings, arguments.input, require_energy="missing-energy" not in kinds)
+    structures = read_all(
+        [(entry.path, entry.line) for entry in settings.files],
+        read_options(arguments),
+        drop=[kind for kind in kinds if kind == "unreadable"],
+        listed_in=arguments.input,
+        require_energy="missing-energy" not in kinds,
+    )
+    for structure in structures:
+        # Unknown species are found here, before any work is done
+        require_species(structure, settings.species)
     report = datacheck.check(structures, settings.atomic_energies)
     print(f"\nData check of {len(structures)} structures:")
     for line in report.lines():
@@ -249,17 +253,3 @@ def _notes(tables: DescriptorTables) -> list[str]:
                 f"{setup.species}: ENV is not in the order of TYPES; ænet takes the functions of other species then"
             )
     return notes
-
-
-def _read(settings: GenerateInput, input_file: str, require_energy: bool) -> list[Structure]:
-    """Read all structures, with progress."""
-    paths = expand_patterns([(entry.path, entry.line) for entry in settings.files], listed_in=input_file)
-    structures: list[Structure] = []
-    with progress("read", len(paths), "files") as update:
-        for done, path in enumerate(paths, start=1):
-            for structure in read_structures(path, require_energy=require_energy):
-                # Unknown species are found here, before any work is done
-                require_species(structure, settings.species)
-                structures.append(structure)
-            update(done)
-    return structures

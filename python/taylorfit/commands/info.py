@@ -18,7 +18,7 @@ from ..formats.aenet.trainset_binary import read_trainset
 from ..formats.companion import load_geometry
 from ..formats.predictions import read_predictions
 from ..formats.recognise import FileKind, recognise
-from ..formats.structures.files import expand_patterns, read_structures, split_selection
+from ..formats.structures.files import AS_THEY_ARE, ReadOptions, expand_patterns, read_structures, split_selection
 from ..reporting import data_contents as describe_data
 from ..reporting import model_contents as describe_models
 from ..reporting.model_contents import Description
@@ -26,6 +26,7 @@ from ..settings.generate import read_generate_input
 from ..settings.md import read_md_input
 from ..settings.predict import read_predict_input
 from ..settings.train import read_train_input
+from .sources import add_reading_arguments, dropped_kinds, read_options
 
 DESCRIPTION = """\
 Say what files hold: training sets, potentials (both also as text), descriptor derivatives
@@ -43,22 +44,34 @@ Keys of the report: files, a list with file, kind, size (bytes), and what the ki
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="files or patterns")
+    add_reading_arguments(parser, ("unreadable",))
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Describe each file; return the report."""
-    reports = []
+    reports: list[dict[str, Any]] = []
+    skip = dropped_kinds(arguments, ("unreadable",))
     for number, path in enumerate(expand_patterns(arguments.files)):
-        kind, (lines, data) = describe_file(path)
+        try:
+            kind, (lines, data) = describe_file(path, read_options(arguments))
+        except InputError as error:
+            if not skip:
+                raise
+            print(("\n" if number else "") + f"{path}: unreadable: {error}")
+            reports.append({"file": path, "kind": "unreadable", "reason": str(error)})
+            continue
         size = Path(split_selection(path)[0]).stat().st_size
         print(("\n" if number else "") + f"{path}: {kind.value}, {_bytes(size)}")
         for line in lines:
             print(f"  {line}")
         reports.append({"file": path, "kind": kind.value, "size": size, **data})
+    n_unreadable = sum(report["kind"] == "unreadable" for report in reports)
+    if n_unreadable:
+        print(f"\n{n_unreadable} of {len(reports)} files are unreadable")
     return {"files": reports}
 
 
-def describe_file(path: str) -> tuple[FileKind, Description]:
+def describe_file(path: str, options: ReadOptions = AS_THEY_ARE) -> tuple[FileKind, Description]:
     """Recognise a file and describe it.
 
     Raises
@@ -101,10 +114,17 @@ def describe_file(path: str) -> tuple[FileKind, Description]:
     ):
         if kind is input_kind:
             return kind, describe_models.describe_input(reader(path))
-    structures = list(read_structures(path))
+    remarks: list[str] = []
+    structures = list(read_structures(path, options, tell=remarks.append))
     if not structures:
         raise InputError("no structures", file=path, expected="at least one frame")
-    return kind, describe_data.describe_structures(structures)
+    lines, data = describe_data.describe_structures(structures)
+    n_unconverged = sum(not structure.converged for structure in structures)
+    if n_unconverged:
+        remarks.append(
+            f"not converged: {n_unconverged} of {len(structures)} (generate --drop unconverged leaves them out)"
+        )
+    return kind, ([*lines, *(f"note: {remark}" for remark in remarks)], {**data, "notes": remarks})
 
 
 def _describe_restart(path: str) -> Description:

@@ -12,7 +12,7 @@ from ..analysis.errors import error_lines
 from ..engine import available_threads
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
-from ..formats.structures.files import expand_patterns, read_structures, require_species
+from ..formats.structures.files import require_species
 from ..model.measures import ERROR_KEYS
 from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
@@ -22,6 +22,7 @@ from ..settings.predict import PredictInput, RelaxOptions, read_predict_input
 from ..settings.tables import describe
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
+from .sources import add_reading_arguments, dropped_kinds, read_all, read_options
 
 DESCRIPTION = f"""\
 Evaluate potentials (ænet's binary .nn files) for structures.
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="name of these potentials in plots; default: name of FILE.npz without its ending",
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
+    add_reading_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -81,11 +83,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     settings, potential, entries, listed_in = _settings(arguments)
     threads = arguments.threads or available_threads()
 
-    structures: list[Structure] = []
-    for path in expand_patterns(entries, listed_in=listed_in):
-        for structure in read_structures(path):
-            require_species(structure, potential.species, "no potential for a species of this structure")
-            structures.append(structure)
+    structures = read_all(entries, read_options(arguments), drop=dropped_kinds(arguments), listed_in=listed_in)
+    for structure in structures:
+        require_species(structure, potential.species, "no potential for a species of this structure")
     # References with forces want forces compared; otherwise the input file decides
     with_forces = (
         settings.forces or settings.relax is not None or any(structure.forces is not None for structure in structures)

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..formats.structures.xsf_folder import XsfFolder, check_xsf_directory
 from ..generation.repel import RepulsionPlan, can_be_pushed, pushed_copies
 from ..tools.progress import progress
-from .sources import add_source_arguments, known_curvature, read_all, structure_sources
+from .sources import add_source_arguments, dropped_kinds, known_curvature, read_all, read_options, structure_sources
 
 DESCRIPTION = """\
 Write copies of structures in each of which two atoms are pushed together, with estimated energies (eV): first-order
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     check_xsf_directory(arguments.output)
     paths, options = structure_sources(arguments)
-    structures = read_all(paths)
+    structures = read_all(paths, read_options(arguments), drop=dropped_kinds(arguments))
     usable = [index for index, structure in enumerate(structures) if can_be_pushed(structure)]
     if not usable:
         raise InputError(

@@ -15,7 +15,7 @@ from ..data.survey import REACH, AtomicEnergyFit, Survey
 from ..formats.structures.files import expand_patterns
 from ..model.structure import Structure
 from ..tools.tables import Table, print_table
-from .sources import read_all
+from .sources import add_reading_arguments, dropped_kinds, read_all, read_options
 
 DESCRIPTION = """\
 Propose, for a set of structures with energies (eV) and perhaps forces (eV/Å): a descriptor
@@ -39,13 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default=".", metavar="DIR", help="folder to write into (default: here)")
     parser.add_argument("--behler", action="store_true", help="symmetry functions G2 and G4 instead of Chebyshev")
     parser.add_argument("--force", action="store_true", help="replace files that exist")
+    add_reading_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Survey the structures, write the proposal; return the report."""
     directory = Path(arguments.output)
     paths = expand_patterns(arguments.structures)
-    structures = read_all(paths, require_energy=True)
+    structures = read_all(paths, read_options(arguments), drop=dropped_kinds(arguments), require_energy=True)
     species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
     check_folder(directory, species, overwrite=arguments.force)
     patterns = not all(os.path.lexists(text) for text in arguments.structures)

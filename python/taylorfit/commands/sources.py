@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 
 from ..data.curvature import Curvature
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
-from ..formats.structures.files import expand_patterns, read_structures
+from ..formats.structures.files import AS_THEY_ARE, READING_KINDS, Entry, ReadOptions, expand_patterns, read_files
+from ..formats.structures.units import SYSTEM_FORM
 from ..generation.copy_plan import find_curvature
 from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions, read_curvature
@@ -28,6 +31,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--potential", metavar="NN,NN", help="files of a first potential, e.g. O.nn,H.nn")
     parser.add_argument("--curvature", metavar="S:K,S:K", help="mean force constants in eV/Å², e.g. O:33.9,H:16.9")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
+    add_reading_arguments(parser)
 
 
 def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorOptions]:
@@ -58,13 +62,78 @@ def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorO
     return paths or expand_patterns(arguments.structures), options
 
 
-def read_all(paths: list[str], **requirements: bool) -> list[Structure]:
-    """Read structure files, with progress; `requirements` are those of `read_structures`."""
-    structures: list[Structure] = []
-    with progress("read", len(paths), "files") as update:
-        for done, path in enumerate(paths, start=1):
-            structures += read_structures(path, **requirements)
-            update(done)
+def add_reading_arguments(parser: argparse.ArgumentParser, drop: Collection[str] = READING_KINDS) -> None:
+    """Declare what `reading` returns; `drop` are the kinds that `--drop` may name."""
+    group = parser.add_argument_group("reading structures")
+    group.add_argument(
+        "--units", metavar="UNITS", help=f"of files that do not state theirs: {SYSTEM_FORM}".replace("%", "%%")
+    )
+    for name, what in (("energy", "energies"), ("forces", "forces"), ("stress", "stresses")):
+        group.add_argument(
+            f"--{name}-key", metavar="KEY", help=f"name of the {what} in files with several, e.g. REF_{name}"
+        )
+    group.add_argument(
+        "--drop",
+        metavar="KINDS",
+        default="",
+        help="leave these out instead of failing, comma-separated: " + ", ".join(drop),
+    )
+
+
+def dropped_kinds(arguments: argparse.Namespace, allowed: Collection[str] = READING_KINDS) -> list[str]:
+    """Return what `--drop` names.
+
+    Raises
+    ------
+    InputError
+        for a kind that is not among `allowed`.
+    """
+    kinds = arguments.drop.replace(",", " ").split()
+    for kind in kinds:
+        if kind not in allowed:
+            raise InputError(
+                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(allowed)
+            )
+    return list(kinds)
+
+
+def read_options(arguments: argparse.Namespace) -> ReadOptions:
+    """Return what the command line says about files that leave it open."""
+    return ReadOptions(arguments.units, arguments.energy_key, arguments.forces_key, arguments.stress_key)
+
+
+def read_all(
+    files: Sequence[Entry],
+    options: ReadOptions = AS_THEY_ARE,
+    *,
+    drop: Collection[str] = (),
+    listed_in: str | None = None,
+    require_energy: bool = False,
+) -> list[Structure]:
+    """Read structure files, with progress; print what there is to say about them."""
+    notes: list[str] = []
+    with ExitStack() as stack:
+        updates: list[Callable[[int], None]] = []
+
+        def advance(done: int, total: int) -> None:
+            if not updates:
+                updates.append(stack.enter_context(progress("read", total, "files")))
+            updates[0](done)
+
+        structures = read_files(
+            list(files),
+            units=options.units,
+            energy_key=options.energy_key,
+            forces_key=options.forces_key,
+            stress_key=options.stress_key,
+            drop=drop,
+            listed_in=listed_in,
+            require_energy=require_energy,
+            tell=notes.append,
+            advance=advance,
+        )
+    for note in notes:
+        print(f"note: {note}")
     return structures
 
 

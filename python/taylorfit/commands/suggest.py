@@ -12,7 +12,7 @@ from ..generation.suggest import MODES, RULE_OF_THUMB, Alternative, force_statis
 from ..settings.blocks import format_options
 from ..tools.progress import progress
 from ..tools.tables import Table, print_table
-from .sources import add_source_arguments, known_curvature, read_all, structure_sources
+from .sources import add_source_arguments, dropped_kinds, known_curvature, read_all, read_options, structure_sources
 
 DESCRIPTION = """\
 Propose displacements for Taylor copies of a set of structures with energies (eV) and forces (eV/Å): the largest
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Look at the structures, print the proposal; return the report."""
     paths, options = structure_sources(arguments)
-    structures = read_all(paths)
+    structures = read_all(paths, read_options(arguments), drop=dropped_kinds(arguments))
     species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
     n_forces = sum(structure.forces is not None for structure in structures)
     print(

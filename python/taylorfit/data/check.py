@@ -10,16 +10,20 @@ import numpy as np
 
 from ..errors import DataWarning, InputError
 from ..formats.structures.in_memory import Structures, as_structures
+from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..settings.displacements import STATIONARY_FORCE
 from ..tools.statistics import robust_deviation
 from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
+from .scales import implausible_scales
 
 KINDS = {
     "units": "energies, forces and positions do not fit together",
+    "unconverged": "the self-consistency cycle did not converge (electronic steps used up)",
     "atomic-energies": "atomic energies do not fit the total energies",
     "missing-energy": "no energy",
     "missing-forces": "no forces",
+    "placeholder-energy": "energy of exactly 0 beside forces that are not: a placeholder?",
     "duplicate": "same atoms, cell and positions as an earlier structure",
     "near-duplicate": "no atom further than 0.01 Å from an earlier structure",
     "near-zero-forces": f"largest |F| below {STATIONARY_FORCE} eV/Å: no copies will be made",
@@ -33,20 +37,20 @@ KINDS = {
 NOTES = frozenset({"near-duplicate", "near-zero-forces", "missing-forces", "net-force"})
 """Kinds that are worth knowing but no sign of an error."""
 
-DROPPABLE = tuple(kind for kind in KINDS if kind not in ("units", "atomic-energies"))
-"""Kinds that concern single structures, which can be left out for them."""
+DROPPABLE = ("unreadable", *(kind for kind in KINDS if kind not in ("units", "atomic-energies")))
+"""Kinds that concern single structures, which can be left out for them; unreadable files are left out by the reader."""
 
 _NEAR_DUPLICATE = 0.01  # Å; about the δ_max of Taylor copies, which say as much as such a structure
 _NET_FORCE = 0.005  # eV/Å per atom; SCAN at a low cutoff has 0.008, converged DFT below 0.001
 _FORCE_FACTOR = 6.0  # × median of the largest |F|; 3.7 occurs in MD at 800 K, 10 and more in clashes
-_HUGE_FORCE = 10.0  # eV/Å, median |F| of all atoms; thermal and distorted data have 0.5 to 3
 _OUTLIER_MAD = 10.0  # robust standard deviations; two temperatures in one set reach 7
 _OUTLIER_ENERGY = 0.02  # eV/atom that an outlier must be off at least
 _HUGE_COHESION = 20.0  # eV/atom; no material binds by half of that
 _COLLISION = 0.5  # Å; shorter than any bond
 _SHORT_FACTOR = 0.65  # × median of the shortest distances of a pair of species
+_WRONG_ENERGY = 5.0  # eV/atom off is an outlier also among few structures
 _MANY = 20  # structures needed for a statistical criterion
-_DISTANCE_ATOMS = 256  # centres looked at per structure; bounds the cost of large cells
+_FEW = 5  # structures needed to say anything about energies
 _SHOWN = 5
 
 _Reporter = Callable[..., None]  # (kind, indices of structures, detail)
@@ -112,7 +116,12 @@ class DataCheck:
                     f"rms displacement {check.rms_displacement:.3f} Å"
                 )
         if not lines:
-            lines.append("energies against forces: no frames near enough to compare")
+            n_seen = sum(check.n_pairs + check.n_curved for check in self.units)
+            lines.append(
+                f"energies against forces: {n_seen} pairs of frames, too few or too far apart to judge (not checked)"
+                if n_seen
+                else "energies against forces: no frames near enough to compare"
+            )
         lines += [f"{'note' if finding.is_note else 'warning'}: {finding}" for finding in self.findings]
         return lines
 
@@ -187,29 +196,30 @@ def check(
         ]
         found.append(Finding("units", f"{KINDS['units']}: {problem} ({'; '.join(shown)})"))
     largest, typical, net = _force_sizes(structures)
-    if np.isfinite(typical).any() and np.nanmedian(typical) > _HUGE_FORCE:
-        found.append(
-            Finding(
-                "units",
-                f"forces are implausibly large: median |F| {np.nanmedian(typical):.3g} eV/Å; "
-                "multiplied by 27.2 or 51.4 on the way?",
-            )
-        )
+    distances = [shortest_distances(structure) for structure in structures]
+    known, residual = _energy_residuals(structures)
+    spread = float(robust_deviation(residual)) if len(known) >= _FEW else None
+    found += [Finding("units", line) for line in implausible_scales(structures, typical, spread, units)]
     cohesion = _cohesion(structures, atomic_energies)
     if cohesion is not None and abs(cohesion) > _HUGE_COHESION:
         found.append(Finding("atomic-energies", f"{KINDS['atomic-energies']}: median {cohesion:.4g} eV/atom remain"))
+    report("unconverged", [i for i, s in enumerate(structures) if not s.converged])
     report("missing-energy", [i for i, s in enumerate(structures) if s.energy is None and not s.cohesive_energy])
     report("missing-forces", [i for i, s in enumerate(structures) if s.forces is None])
     duplicates, unequal = _duplicates(structures)
     report("duplicate", duplicates, f", with energies that differ by up to {unequal:.3g} eV" if unequal > 1e-6 else "")
     report("near-duplicate", _near_duplicates(pairs, duplicates))
     report("near-zero-forces", np.flatnonzero(largest < STATIONARY_FORCE))
-    _report_energies(structures, report)
+    report(
+        "placeholder-energy",
+        [i for i, s in enumerate(structures) if s.energy == 0.0 and not s.cohesive_energy and largest[i] > 0.0],
+    )
+    _report_energies(known, residual, report)
     if np.isfinite(largest).sum() >= _MANY:
         usual = float(np.nanmedian(largest))
         odd = np.flatnonzero(largest > _FORCE_FACTOR * max(usual, STATIONARY_FORCE))
         report("force-outlier", odd, f" {usual:.3g} eV/Å, up to {np.nanmax(largest):.3g}")
-    shortest = _report_distances(structures, min_distances or {}, report)
+    shortest = _report_distances(structures, distances, min_distances or {}, report)
     net_force = float(np.nanmax(net)) if np.isfinite(net).any() else None
     report("net-force", np.flatnonzero(net > _NET_FORCE), f", up to {net_force or 0.0:.3g}")
     n_near = int(((pairs.largest < 1.0) & np.isfinite(pairs.work)).sum())
@@ -301,11 +311,11 @@ def _near_duplicates(pairs: FramePairs, duplicates: set[int]) -> set[int]:
     return near
 
 
-def _report_energies(structures: Sequence[Structure], report: _Reporter) -> None:
-    """Report energies per atom that a linear function of the composition does not explain."""
-    known = [i for i, s in enumerate(structures) if s.energy is not None and s.n_atoms]
-    if len(known) < _MANY:
-        return
+def _energy_residuals(structures: Sequence[Structure]) -> tuple[list[int], np.ndarray]:
+    """Structures with energies (no isolated atoms), and what a linear function of the composition leaves, eV/atom."""
+    known = [i for i, s in enumerate(structures) if s.energy is not None and s.n_atoms and not s.is_isolated_atom]
+    if not known:
+        return known, np.zeros(0)
     species = sorted({symbol for i in known for symbol in structures[i].symbols})
     counts = np.array([[structures[i].symbols.count(symbol) for symbol in species] for i in known], dtype=float)
     n_atoms = counts.sum(axis=1)
@@ -317,22 +327,33 @@ def _report_energies(structures: Sequence[Structure], report: _Reporter) -> None
         fit = np.linalg.lstsq(fractions * weight[:, None], energy * weight, rcond=None)[0]
         residual = energy - fractions @ fit
         weight = 1.0 / np.sqrt(np.maximum(np.abs(residual), 1e-6))
-    residual -= np.median(residual)
+    return known, residual - np.median(residual)
+
+
+def _report_energies(known: Sequence[int], residual: np.ndarray, report: _Reporter) -> None:
+    """Report energies per atom that a linear function of the composition does not explain."""
+    if len(known) < _FEW:
+        return
     spread = robust_deviation(residual)
-    limit = max(_OUTLIER_MAD * spread, _OUTLIER_ENERGY)
+    limit = max(_OUTLIER_MAD * spread, _OUTLIER_ENERGY if len(known) >= _MANY else _WRONG_ENERGY)
     odd = np.flatnonzero(np.abs(residual) > limit)
     worst = float(np.abs(residual).max())
-    report("energy-outlier", [known[i] for i in odd], f": up to {worst:.3g} eV/atom off, usual spread {spread:.3g}")
+    report(
+        "energy-outlier", [known[int(i)] for i in odd], f": up to {worst:.3g} eV/atom off, usual spread {spread:.3g}"
+    )
 
 
 def _report_distances(
-    structures: Sequence[Structure], min_distances: Mapping[tuple[str, str], float], report: _Reporter
+    structures: Sequence[Structure],
+    all_distances: Sequence[Mapping[str, float]],
+    min_distances: Mapping[tuple[str, str], float],
+    report: _Reporter,
 ) -> dict[str, float]:
     """Report short distances; return the shortest of each pair of species in structures with forces, Å."""
     allowed = {"-".join(sorted(pair)): limit for pair, limit in min_distances.items()}
     found: dict[str, list[tuple[float, int]]] = {}
-    for index, structure in enumerate(structures):
-        for pair, distance in _shortest_distances(structure).items():
+    for index, shortest in enumerate(all_distances):
+        for pair, distance in shortest.items():
             found.setdefault(pair, []).append((distance, index))
     short: set[int] = set()
     details = []
@@ -350,33 +371,3 @@ def _report_distances(
         for pair, entries in sorted(found.items())
     }
     return {pair: float(min(shortest)) for pair, shortest in with_forces.items() if shortest}
-
-
-def _shortest_distances(structure: Structure) -> dict[str, float]:
-    """Shortest distance of each pair of species, Å, over nearest images.
-
-    Exact up to half the spacing of the lattice planes (short distances are what is looked for), never
-    too short.  In structures with many atoms only evenly spaced centres are looked at.
-    """
-    n_atoms = structure.n_atoms
-    if n_atoms < 2:
-        return {}
-    order = np.argsort(structure.symbols, kind="stable")
-    symbols = np.array(structure.symbols)[order]
-    positions = structure.positions[order]
-    centres = np.arange(n_atoms)[:: -(-n_atoms // _DISTANCE_ATOMS)]
-    difference = positions[centres, None] - positions
-    if any(structure.pbc):
-        periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
-        difference -= np.rint(difference @ np.linalg.pinv(periodic)) @ periodic
-    square = np.einsum("ijk,ijk->ij", difference, difference)
-    square[np.arange(len(centres)), centres] = np.inf
-    species, first = np.unique(symbols, return_index=True)
-    nearest = np.sqrt(np.minimum.reduceat(square, first, axis=1))  # (n_centre, n_species)
-    result: dict[str, float] = {}
-    for a in np.unique(symbols[centres]):
-        for b, distance in zip(species, nearest[symbols[centres] == a].min(axis=0)):
-            pair = "-".join(sorted((str(a), str(b))))
-            if np.isfinite(distance):
-                result[pair] = min(float(distance), result.get(pair, np.inf))
-    return result

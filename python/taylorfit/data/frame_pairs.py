@@ -22,7 +22,10 @@ MIN_CORRELATION = 0.8
 SLOPE_BAND = (0.75, 1.0 / 0.75)
 """Slopes inside this band are as expected; no unit factor comes near it."""
 
-_UNIT_TOLERANCE = 0.10  # in ln(slope): wide enough for coarse sampling, narrower than 27.2/23.06
+_UNIT_TOLERANCE = 0.04  # in ln(slope): a unit is named only if it fits narrowly
+_MAX_BEND = (
+    0.1  # eV/atom: harmonic energy of the displacement; beyond it the trapezoid is 15 % off and more (EMT copper)
+)
 _MAX_MOVE = 1.0  # Å: beyond this no trapezoid is meaningful
 _MIN_RMS = 1e-4  # Å: below this both sides drown in the digits of the file
 _CLOSE_RMS = 0.05  # Å: so near that energies and forces of one method must correlate
@@ -63,6 +66,8 @@ class FramePairs:
     """(n_pair,) largest |ΔR_i|, Å."""
     work: np.ndarray
     """(n_pair,) -½ Σ (F_1 + F_2)·ΔR, eV; NaN where forces are missing."""
+    bend: np.ndarray
+    """(n_pair,) ½ |Σ (F_1 - F_2)·ΔR| per atom, eV: the harmonic energy of the displacement, a measure of curvature."""
     energy_change: np.ndarray
     """(n_pair,) E_2 - E_1, eV; NaN where an energy is missing."""
 
@@ -75,6 +80,8 @@ class UnitCheck:
     """Composition of the structures, or "others" for all kinds with few pairs."""
     n_pairs: int
     """Pairs used."""
+    n_curved: int
+    """Pairs not used, for the energy is too curved between their frames."""
     slope: float | None
     """Ratio of the spreads of energy difference and work, with the sign of their correlation."""
     correlation: float | None
@@ -109,7 +116,7 @@ def find_frame_pairs(structures: Sequence[Structure]) -> FramePairs:
     ]
     if not columns:
         empty = np.zeros(0)
-        return FramePairs(empty.astype(np.int64), empty.astype(np.int64), empty, empty, empty, empty)
+        return FramePairs(empty.astype(np.int64), empty.astype(np.int64), empty, empty, empty, empty, empty)
     return FramePairs(*(np.concatenate(column) for column in zip(*columns)))
 
 
@@ -124,7 +131,7 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
     unknown = np.full((n_atoms, 3), np.nan)
     forces = np.stack([unknown if frame.forces is None else frame.forces for frame in frames])
     energy = np.array([np.nan if frame.energy is None else frame.energy for frame in frames])
-    rms, largest, work = (np.empty(len(pairs)) for _ in range(3))
+    rms, largest, work, bend = (np.empty(len(pairs)) for _ in range(4))
     step = max(1, 1_000_000 // n_atoms)  # bounds the memory
     for begin in range(0, len(pairs), step):
         part = slice(begin, begin + step)
@@ -134,8 +141,9 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
         square = (moved**2).sum(axis=2)
         rms[part], largest[part] = np.sqrt(square.mean(axis=1)), np.sqrt(square.max(axis=1))
         work[part] = -0.5 * ((forces[i] + forces[j]) * moved).sum(axis=(1, 2))
+        bend[part] = 0.5 * np.abs(((forces[i] - forces[j]) * moved).sum(axis=(1, 2))) / n_atoms
     i, j = pairs.T
-    return members[i], members[j], rms, largest, work, energy[j] - energy[i]
+    return members[i], members[j], rms, largest, work, bend, energy[j] - energy[i]
 
 
 def separation(first: Structure, second: Structure) -> np.ndarray:
@@ -187,13 +195,19 @@ def check_units(structures: Sequence[Structure], pairs: FramePairs) -> list[Unit
 
 
 def _judge(label: str, pairs: FramePairs, members: np.ndarray) -> UnitCheck:
+    n_all = len(members)
+    # Forces in another unit must not make the energy look curved: the energies say how large they are
+    work, change = np.abs(pairs.work[members]).sum(), np.abs(pairs.energy_change[members]).sum()
+    scale = min(1.0, float(change / work)) if work > 0.0 else 1.0
+    members = members[scale * pairs.bend[members] <= _MAX_BEND]
+    n_curved = n_all - len(members)
     members = members[np.argsort(pairs.rms[members], kind="stable")]
     # The nearer half obeys the trapezoidal rule better; the rest adds noise.
     members = members[: max(2 * MIN_PAIRS, min(_MAX_PAIRS, len(members) // 2))]
     work, change = pairs.work[members], pairs.energy_change[members]
-    rms = float(np.median(pairs.rms[members]))
-    if len(members) < MIN_PAIRS or not (np.any(work) and np.any(change)):
-        return UnitCheck(label, len(members), None, None, rms, None)
+    rms = float(np.median(pairs.rms[members])) if len(members) else None
+    if rms is None or len(members) < MIN_PAIRS or not (np.any(work) and np.any(change)):
+        return UnitCheck(label, len(members), n_curved, None, None, rms, None)
     # Line through the origin that minimises Σ|ΔE - k W|: finds the single frames that do not fit.
     order = np.argsort(change / np.where(work == 0.0, np.finfo(float).tiny, work))
     weight = np.cumsum(np.abs(work[order]))
@@ -205,7 +219,8 @@ def _judge(label: str, pairs: FramePairs, members: np.ndarray) -> UnitCheck:
     correlation = float((work * change).sum()) / power if power > 0.0 else 0.0
     # Ratio of the spreads, not the least-squares slope, which noise in the work pulls towards zero.
     slope = float(np.copysign(np.sqrt((change**2).sum() / max((work**2).sum(), 1e-300)), correlation))
-    return UnitCheck(label, len(members), slope, correlation, rms, _problem(slope, correlation, len(members), rms))
+    problem = _problem(slope, correlation, len(members), rms)
+    return UnitCheck(label, len(members), n_curved, slope, correlation, rms, problem)
 
 
 def _problem(slope: float, correlation: float, n_pairs: int, rms: float) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from os import PathLike, fspath
 
-from ..errors import InputError
-from ..formats.structures.files import expand_patterns, read_structures, split_selection
+from ..errors import DataWarning, InputError
+from ..formats.structures.files import READING_KINDS, read_files
 from ..model.structure import Structure
-from .check import check
+from .check import check, droppable
 from .check import drop as dropped
 
 
@@ -22,7 +23,7 @@ def read(
     stress_key: str | None = None,
     drop: str | Collection[str] = (),
 ) -> list[Structure]:
-    """Read structures from files of any kind: XSF, and what ASE reads.
+    """Read structures from files of any kind: XSF, extended XYZ, n2p2's input.data, and what ASE reads.
 
     Parameters
     ----------
@@ -32,11 +33,17 @@ def read(
     index
         Frames of each file without a selection of its own, in ASE's notation: `":"` all, `-1` the last, `"::10"`.
     units
-        Of files that state none.
+        Of files that state none (n2p2's must have them): `"eV Angstrom"`, `"Hartree Bohr"`, `"real"`, ...
     energy_key, forces_key, stress_key
-        Keys of the values in the files, where they are unusual.
+        Keys of the values in files that hold those of several methods, or have them under unusual names.
     drop
-        Kinds of findings of the data check (see `check`), structures with which are left out, such as `"duplicate"`.
+        Kinds of findings of the data check (see `check`), structures with which are left out, such as `"duplicate"`;
+        also `"unreadable"` files and `"unconverged"` frames.
+
+    Warns
+    -----
+    DataWarning
+        For what a user should know: which labels of several were taken, units converted, files left out.
 
     Returns
     -------
@@ -47,7 +54,7 @@ def read(
     Raises
     ------
     FormatError
-        if a file is damaged, or a number is not finite.
+        if a file is damaged, has labels of several sources, or a number is not finite.
     InputError
         if a file does not exist, a pattern or selection matches nothing, or nothing is left.
 
@@ -56,27 +63,28 @@ def read(
     >>> import taylorfit as tfit
     >>> frames = tfit.read(["bulk/*.xsf", "run1/vasprun.xml"], index="::10", drop="duplicate")    # doctest: +SKIP
     """
-    unknown = {"units": units, "energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key}
-    for name, value in unknown.items():
-        if value is not None:
-            raise InputError(f"{name}= cannot be used yet", value=value, expected="files in eV and Å with usual keys")
-    selection = _selection(index)
-    paths = expand_patterns([fspath(file) for file in ([files] if isinstance(files, (str, PathLike)) else files)])
-    structures = [
-        structure
-        for path in paths
-        for structure in read_structures(path if split_selection(path)[1] else path + selection)
-    ]
-    if drop:
-        kinds = [drop] if isinstance(drop, str) else drop
+    kinds = [drop] if isinstance(drop, str) else list(drop)
+    droppable(kinds)
+    structures = read_files(
+        [fspath(file) for file in ([files] if isinstance(files, (str, PathLike)) else files)],
+        index=_index(index),
+        units=units,
+        energy_key=energy_key,
+        forces_key=forces_key,
+        stress_key=stress_key,
+        drop=kinds,
+        tell=lambda remark: warnings.warn(remark, DataWarning, stacklevel=4),
+    )
+    kinds = [kind for kind in kinds if kind not in READING_KINDS]
+    if kinds:
         structures = dropped(structures, check(structures), kinds)
     if not structures:
         raise InputError("no structures are left", expected="at least one structure")
     return structures
 
 
-def _selection(index: str | int | slice) -> str:
-    """The frames of `index` as the end of a path."""
+def _index(index: str | int | slice) -> str:
+    """The frames of `index` in ASE's notation."""
     if isinstance(index, slice):
-        index = ":".join("" if part is None else str(part) for part in (index.start, index.stop, index.step))
-    return "" if str(index) == ":" else f"@{index}"
+        return ":".join("" if part is None else str(part) for part in (index.start, index.stop, index.step))
+    return str(index)

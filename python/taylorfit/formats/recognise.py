@@ -8,10 +8,11 @@ from enum import Enum
 from os import PathLike, fsdecode
 
 from ..errors import FormatError, InputError
+from ..tools.plain_text import without_mark
 from .aenet.energies_file import HEADER_WORDS
 from .companion import MARK as GEOMETRY_MARK
 from .predictions import MARK
-from .structures.files import XSF_KEYWORD
+from .structures.files import XSF_KEYWORD, kind_from_head
 
 _HEAD_BYTES = 1 << 16
 _SETUP_WORDS = {"DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC"}
@@ -28,6 +29,15 @@ _INPUT_WORDS = {
     "ENSEMBLE": "md",
     "TIMESTEP": "md",
 }
+_INPUT_KEYWORDS = """
+    BEST CHECKPOINT COMMITTEE COPYWEIGHT DEBUG DERIVATIVES ENERGY_KEY ENSEMBLE EQUILIBRATION EXTRAPOLATION FILES FORCES
+    FORCESPERCENT FORCES_KEY ITERATIONS LOSS MAXENERGY METHOD NETWORKS OUTPUT PATIENCE POTENTIALS PRINT_ATOMIC_ENERGIES
+    RDF RELAX REPEAT SAMPLE SAMPLING SAVE_ENERGIES SEED SETUPS SKIN STARTS STEPS STRESS_KEY STRUCTURE TAYLORSET
+    TEMPERATURE TESTPERCENT THERMOSTAT THREADS TIMESTEP TIMING TRAININGSET TRAJECTORY TYPES UNITS VALIDATION
+    VALIDATIONEVERY VERBOSITY
+    """
+_FIRST_WORDS = frozenset(_INPUT_KEYWORDS.split())
+"""Keywords of input files, with one of which they begin (a test compares them with the settings)."""
 _WORD = re.compile(r"^[ \t]*([A-Za-z_]+)\b", re.MULTILINE)
 
 
@@ -120,12 +130,15 @@ def _binary_kind(head: bytes, size: int) -> FileKind | None:
 
 
 def _text_kind(head: bytes) -> FileKind | None:
+    head = without_mark(head)
     if XSF_KEYWORD.search(head):
         return FileKind.XSF
     text = head.decode("latin-1")
     if text.split(None, 3)[:3] == list(HEADER_WORDS[:3]):
         return FileKind.ENERGIES
     lines = [line.strip() for line in text.split("\n", 6)[:6]] + [""] * 6
+    if kind_from_head(head) is not None:
+        return FileKind.STRUCTURES
     words = {word.upper() for word in _WORD.findall(text)}
     if all(line.isdigit() for line in lines[:4]):
         return FileKind.POTENTIAL_TEXT
@@ -134,6 +147,11 @@ def _text_kind(head: bytes) -> FileKind | None:
     # An xyz file has a line of comment in second place
     if lines[0].isdigit() and lines[1].isdigit() and lines[4].upper() in ("T", "F", "TRUE", "FALSE"):
         return FileKind.TRAINSET_TEXT
+    # Logs of other programs have such words somewhere; an input file begins with a keyword
+    content = (line.split() for line in text.removeprefix("\xef\xbb\xbf").splitlines())
+    first = next((line[0].upper() for line in content if line and line[0][0] not in "!#%"), "")
+    if first not in _FIRST_WORDS:
+        return FileKind.SETUP if len(words & _SETUP_WORDS) >= 2 else None
     inputs = {_INPUT_WORDS[word] for word in words & set(_INPUT_WORDS)}
     if len(inputs) == 1:
         return FileKind[f"{inputs.pop().upper()}_INPUT"]

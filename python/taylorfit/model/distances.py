@@ -21,13 +21,8 @@ def shortest_distances(structure: Structure) -> dict[str, float]:
         return {}
     order = np.argsort(structure.symbols, kind="stable")
     symbols = np.array(structure.symbols)[order]
-    positions = structure.positions[order]
     centres = np.arange(n_atoms)[:: -(-n_atoms // _DISTANCE_ATOMS)]
-    difference = positions[centres, None] - positions
-    if any(structure.pbc):
-        periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
-        difference -= np.rint(difference @ np.linalg.pinv(periodic)) @ periodic
-    square = np.einsum("ijk,ijk->ij", difference, difference)
+    square = _squares(structure, order[centres], structure.positions[order])
     square[np.arange(len(centres)), centres] = np.inf
     species, first = np.unique(symbols, return_index=True)
     nearest = np.sqrt(np.minimum.reduceat(square, first, axis=1))  # (n_centre, n_species)
@@ -40,11 +35,33 @@ def shortest_distances(structure: Structure) -> dict[str, float]:
     return result
 
 
-def bond_lengths(shortest: dict[str, float]) -> dict[str, float]:
-    """Shortest distances over the sums of covalent radii: 0.8 to 1.3 for bonds; pairs without such radii are missing."""
-    result = {}
-    for pair, distance in shortest.items():
-        a, b = pair.split("-")
-        if a in COVALENT_RADII and b in COVALENT_RADII and not {a, b} & NOBLE_GASES:
-            result[pair] = distance / (COVALENT_RADII[a] + COVALENT_RADII[b])
-    return result
+def typical_bond(structure: Structure) -> tuple[float, str, float] | None:
+    """Nearest neighbour of the median atom: distance over the sum of the covalent radii, pair, distance in Å.
+
+    The first is 0.8 to 1.3 for bonds, rattled structures included.  Noble gases count as no neighbours; None if there
+    are no others.
+    """
+    radii = np.array([np.nan if s in NOBLE_GASES else COVALENT_RADII.get(s, np.nan) for s in structure.symbols])
+    atoms = np.flatnonzero(np.isfinite(radii))
+    if len(atoms) < 2:
+        return None
+    centres = atoms[:: -(-len(atoms) // _DISTANCE_ATOMS)]
+    square = _squares(structure, centres, structure.positions[atoms])
+    square[centres[:, None] == atoms] = np.inf
+    relative = np.sqrt(square) / (radii[centres, None] + radii[atoms])
+    nearest = relative.argmin(axis=1)
+    lengths = relative[np.arange(len(centres)), nearest]
+    middle = int(np.argsort(lengths)[(len(lengths) - 1) // 2])
+    i, j = int(centres[middle]), int(atoms[nearest[middle]])
+    pair = "-".join(sorted((structure.symbols[i], structure.symbols[j])))
+    return float(lengths[middle]), pair, float(lengths[middle] * (radii[i] + radii[j]))
+
+
+def _squares(structure: Structure, centres: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(n_centre, n_position) squared distances, Å², over nearest images."""
+    difference = structure.positions[centres, None] - positions
+    if any(structure.pbc):
+        periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
+        difference -= np.rint(difference @ np.linalg.pinv(periodic)) @ periodic
+    squares: np.ndarray = np.einsum("ijk,ijk->ij", difference, difference)
+    return squares

@@ -18,6 +18,8 @@ VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 VOIGT_ELEMENTS = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 """Rows and columns of the elements xx yy zz yz xz xy."""
 
+_ISOLATED = 10.0  # Å; atoms further apart do not feel each other
+
 
 @dataclass(frozen=True, eq=False)
 class Structure:
@@ -61,12 +63,12 @@ class Structure:
     """Weight of the structure in a loss."""
     force_weights: np.ndarray | None = None
     """(n_atom,) weight of the force on each atom in a loss; None: 1 for all."""
+    name: str = ""
+    """File name, with `#<frame>` appended (from 0) for files of several frames."""
     config_type: str = ""
     """Kind of the structure as the file states it (`config_type`); "IsolatedAtom" for single atoms."""
     converged: bool = True
     """Did the self-consistency cycle behind energy and forces converge, as far as the file tells?"""
-    name: str = ""
-    """File name, with `#<frame>` appended (from 0) for files of several frames."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -165,6 +167,20 @@ class Structure:
         if self.stress is None:
             raise InputError("the structure has no stress", file=self.name or None)
         return self.stress
+
+    @property
+    def is_isolated_atom(self) -> bool:
+        """Whether this is a single atom without neighbours, whose energy is an atomic energy.
+
+        By its `config_type`, or because it is not periodic, or its images are further than 10 Å away.
+        """
+        if self.n_atoms != 1:
+            return False
+        if "isolated" in self.config_type.lower() or not any(self.pbc):
+            return True
+        vectors = self.cell[list(self.pbc)]
+        # The rows of the pseudo-inverse are as long as one over the spacing of the lattice planes
+        return bool((np.linalg.norm(np.linalg.pinv(vectors), axis=0) < 1.0 / _ISOLATED).all())
 
     def species_index(self, species: tuple[str, ...]) -> np.ndarray:
         """(n_atom,) int32 index of each atom's species in `species`, from 0.

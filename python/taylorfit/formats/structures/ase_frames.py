@@ -15,7 +15,7 @@ from ...tools.plain_text import read_bytes, without_mark
 from .convergence import scf_converged
 from .foreign import advice
 from .frames import Frame, structure_of
-from .labels import FileLabels, WantedKeys, label_key
+from .labels import FOUND_BY_NAME, FileLabels, WantedKeys, label_key
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,7 +82,7 @@ def structure_from_atoms(
     require_energy: bool = False,
     require_forces: bool = False,
     force_consistent: bool = True,
-    wanted: WantedKeys = WantedKeys(),
+    wanted: WantedKeys = FOUND_BY_NAME,
 ) -> Structure:
     """Return an ASE `Atoms` object as a structure.
 
@@ -130,7 +130,10 @@ def frame_of(atoms: Atoms, name: str) -> Frame:
     symbols = tuple(atoms.get_chemical_symbols())
     if "X" in symbols:
         raise FormatError(
-            f"atom {symbols.index('X') + 1} has no element", file=name, value="X", expected="a file with chemical symbols"
+            f"atom {symbols.index('X') + 1} has no element",
+            file=name,
+            value="X",
+            expected="a file with chemical symbols",
         )
     info = {key: value for key, value in atoms.info.items() if isinstance(key, str) and not _is_replaced(key, results)}
     info |= {key: results[key] for key in _LABELS if key in results}
@@ -142,7 +145,7 @@ def frame_of(atoms: Atoms, name: str) -> Frame:
 
 
 def _is_replaced(key: str, results: Mapping[str, Any]) -> bool:
-    """Does the calculator have what a key without prefix says?"""
+    """Tell whether the calculator has what a key without prefix says."""
     label = label_key(key, is_column=False)
     if label is None or label.source:
         return key.lower() in results

@@ -7,7 +7,7 @@ import gzip
 import io
 import lzma
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, NoReturn
@@ -19,7 +19,7 @@ from ...model.elements import SYMBOLS
 from ...tools.plain_text import number_complaint, without_mark
 from .frames import Frame
 
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _PAIR = re.compile(
     r"\s*(?P<key>\"[^\"]*\"|'[^']*'|[^\s=,\"']+)"
     r"(?:\s*=\s*(?P<value>\"(?:\\.|[^\"\\])*\"|'[^']*'|\{[^}]*\}|\[.*?\](?=\s|,|$)|[^\s,\"'][^\s\"']*)|(?=[\s,]|$))[\s,]*"
@@ -66,7 +66,7 @@ def scan_keys(path: str) -> Iterator[tuple[list[str], list[str]]]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[IO[str]]:
-    opener = next((opener for suffix, opener in _OPENERS.items() if path.endswith(suffix)), open)
+    opener: Callable[..., Any] = next((opener for suffix, opener in _OPENERS.items() if path.endswith(suffix)), open)
     try:
         with opener(path, "rb") as stream:
             head = stream.read(4)
@@ -158,11 +158,12 @@ def _frame(lines: _Lines) -> Frame | None:
         info[key] = True if text is None else _value(text, key, lines, start + 1)
     table = _Table(header.columns, rows, lines, start + 2)
     cell, pbc = header.cell, header.pbc
-    vectors = []
+    vectors: list[list[float]] = []
     while len(vectors) < 3 and (vector := lines.vector()) is not None:
         vectors.append(vector)
     if vectors and cell is None:
-        cell, pbc = np.array(vectors + [[0.0] * 3] * (3 - len(vectors))), tuple(i < len(vectors) for i in range(3))
+        n = len(vectors)
+        cell, pbc = np.array(vectors + [[0.0] * 3] * (3 - n)), (n > 0, n > 1, n > 2)
     if cell is None:
         cell, pbc = np.zeros((3, 3)), pbc or (False,) * 3
     return Frame(
@@ -213,7 +214,9 @@ class _Header:
         for key, value in pairs:
             lower = key.lower()
             if value is not None and lower in seen and seen[lower] != value:
-                self._fail("key given twice with different values", f"{key}={seen[lower]} {key}={value}", "one of the two")
+                self._fail(
+                    "key given twice with different values", f"{key}={seen[lower]} {key}={value}", "one of the two"
+                )
             seen[lower] = value
             name = next((name for name, known in _NAMES.items() if lower in known), None)
             if name is None or value is None:

@@ -34,6 +34,9 @@ _SELECTION = re.compile(f"(.+)@({_INTEGER}|(?:{_INTEGER})?(?::(?:{_INTEGER})?){{
 XSF_KEYWORD = re.compile(rb"^[ \t]*(PRIMVEC|PRIMCOORD|ATOMS|ANIMSTEPS)[ \t]*[0-9]*[ \t\r]*$", re.M)
 _PEEK_BYTES = 16384
 
+READING_KINDS = ("unreadable", "unconverged")
+"""What `read_files` can leave out instead of failing."""
+_SKIPPED = "unreadable, left out: "
 XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
 _XYZ_NAME = re.compile(r"\.(?:ext)?xyz(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
 _EXTXYZ_START = re.compile(rb"\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)\s*=", re.IGNORECASE)
@@ -58,6 +61,10 @@ class ReadOptions:
     def keys(self) -> WantedKeys:
         """The names of labels asked for."""
         return WantedKeys(self.energy_key, self.forces_key, self.stress_key)
+
+
+AS_THEY_ARE = ReadOptions()
+"""Nothing is said about the files."""
 
 
 def expand_patterns(
@@ -122,7 +129,7 @@ def expand_patterns(
 
 def read_structures(
     path: str | PathLike[str],
-    options: ReadOptions = ReadOptions(),
+    options: ReadOptions = AS_THEY_ARE,
     *,
     require_energy: bool = False,
     require_forces: bool = False,
@@ -216,7 +223,7 @@ def read_structures(
 def read_structure_files(
     entries: Iterable[Entry], base_dir: str | PathLike[str] = ".", *, listed_in: str | PathLike[str] | None = None
 ) -> Iterator[Structure]:
-    """Yield the structures of all files that `entries` stand for, one after the other; all exist before the first is read."""
+    """Yield the structures of all files that `entries` stand for; that all exist is checked first."""
     for path in expand_patterns(entries, base_dir, listed_in=listed_in):
         yield from read_structures(path)
 
@@ -268,31 +275,22 @@ def read_files(
     paths = expand_patterns(entries, listed_in=listed_in)
     remarks: dict[str, list[str]] = {}
     structures: list[Structure] = []
-    unreadable: list[InputError] = []
     for done, path in enumerate(paths, start=1):
         chosen = path if split_selection(path)[1] or index == ":" else f"{path}@{index}"
-        read: list[Structure] = []
-        try:
-            for structure in read_structures(
-                chosen,
-                options,
-                require_energy=require_energy,
-                tell=lambda remark, path=path: remarks.setdefault(remark, []).append(path),
-            ):
-                read.append(structure)
-        except InputError as error:
-            if "unreadable" not in drop:
-                raise
-            unreadable.append(error)
-            read = []
-        structures += read
+        structures += read_or_skip(
+            chosen,
+            options,
+            drop,
+            lambda remark, path=path: remarks.setdefault(remark, []).append(path),  # type: ignore[misc]
+            require_energy=require_energy,
+        )
         advance(done, len(paths))
     for remark, where in remarks.items():
-        tell(f"{', '.join(where[:3])}{f' and {len(where) - 3} more' if len(where) > 3 else ''}: {remark}")
-    for error in unreadable:
-        tell(f"unreadable, left out: {error}")
-    if unreadable:
-        tell(f"{len(unreadable)} of {len(paths)} files were unreadable and are left out")
+        names = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+        tell(remark if remark.startswith(_SKIPPED) else f"{names}: {remark}")
+    n_skipped = sum(remark.startswith(_SKIPPED) for remark in remarks)
+    if n_skipped:
+        tell(f"{n_skipped} of {len(paths)} files were unreadable and are left out")
     if "unconverged" in drop and not all(structure.converged for structure in structures):
         n_before = len(structures)
         structures = [structure for structure in structures if structure.converged]
@@ -300,6 +298,20 @@ def read_files(
     if not structures:
         raise InputError("no structures are left", file=listed_in, expected="at least one structure")
     return structures
+
+
+def read_or_skip(
+    path: str, options: ReadOptions, drop: Collection[str], tell: Callable[[str], None], *, require_energy: bool = False
+) -> Iterable[Structure]:
+    """Return what `read_structures` does; with "unreadable" in `drop` nothing, and why, for a file it refuses."""
+    frames = read_structures(path, options, require_energy=require_energy, tell=tell)
+    if "unreadable" not in drop:
+        return frames
+    try:
+        return list(frames)
+    except InputError as error:
+        tell(f"{_SKIPPED}{error}")
+        return []
 
 
 def require_species(structure: Structure, species: Sequence[str], message: str = "unknown species") -> None:
@@ -324,7 +336,11 @@ def require_species(structure: Structure, species: Sequence[str], message: str =
 def _line_of_symbol(name: str, symbol: str) -> int | None:
     """Find the first atom of a species in an XSF file once more, for an error message."""
     try:
-        return line_of_symbol(read_bytes(name), name, symbol) if os.path.isfile(name) and kind_of_file(name) == XSF else None
+        return (
+            line_of_symbol(read_bytes(name), name, symbol)
+            if os.path.isfile(name) and kind_of_file(name) == XSF
+            else None
+        )
     except InputError:
         return None
 
@@ -344,11 +360,17 @@ def kind_of_file(name: str) -> str | None:
             head = without_mark(file.read(_PEEK_BYTES))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name) from error
+    kind = kind_from_head(head)
+    return EXTXYZ if kind is None and _XYZ_NAME.search(name) else kind
+
+
+def kind_from_head(head: bytes) -> str | None:
+    """As `kind_of_file`, from the first bytes alone, without a byte-order mark."""
     if XSF_KEYWORD.search(head):
         return XSF
     if N2P2_START.match(head):
         return N2P2
-    if _XYZ_NAME.search(name) or _EXTXYZ_START.match(head):
+    if _EXTXYZ_START.match(head):
         return EXTXYZ
     return next((kind for kind, start in _ASE_STARTS.items() if start.search(head)), None)
 

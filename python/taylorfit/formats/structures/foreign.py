@@ -57,7 +57,9 @@ FORMATS = (
         f"the folder of the run read by dpdata and written as {_EXTXYZ}",
     ),
     _format("LAMMPS log", r"^LAMMPS \(\d", "the dump, with a column element, and energies from elsewhere"),
-    _format("ORCA output", r"\* O   R   C   A \*", f"dpdata installed (pip install dpdata), or {_EXTXYZ}", "orca/spout"),
+    _format(
+        "ORCA output", r"\* O   R   C   A \*", f"dpdata installed (pip install dpdata), or {_EXTXYZ}", "orca/spout"
+    ),
     _format("HDF5", r"\A\x89HDF\r\n", f"a converter to {_EXTXYZ}"),
 )
 

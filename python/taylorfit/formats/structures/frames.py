@@ -26,6 +26,8 @@ CONVERGED_KEYS = ("converged", "scf_converged", "is_converged", "electronic_conv
 _SAME_ENERGY = 1e-6  # eV; one energy written twice with other digits
 _SINGULAR = 1e-8
 _UNIT_KEY = re.compile(r"(?:(?P<before>.*?)[_\-. ])?units?(?:[_\-. ](?P<after>.*))?", re.IGNORECASE)
+_PERHAPS_ENERGY = re.compile(r"(?i).*ener.*|e|etot|e_tot|epot|pe|toten|e0")
+_NO_FORCE = re.compile(r"(?i)pos|vel|mom|mag|dip|spin|tags|mask|cell|scaled|image|charge|weight")
 _UNIT_OF = {
     **dict.fromkeys(("energy", "energies", "e"), "energy"),
     **dict.fromkeys(("force", "forces", "f"), "force"),
@@ -96,6 +98,7 @@ class _Reader:
     def __init__(self, frame: Frame, name: str, units: UnitSystem | None) -> None:
         self._frame = frame
         self._name = name
+        self._said: list[str] = []
         self._declared = self._declared_units()
         self._units = units or UnitSystem()
 
@@ -126,6 +129,7 @@ class _Reader:
             raise FormatError("no energy", file=name, line=frame.line, expected=labels.missing("energy"))
         if forces is None and require_forces:
             raise FormatError("no forces", file=name, line=frame.line, expected=labels.missing("forces"))
+        self._note(labels, columns, energy is None and not cohesive_energy, forces is None)
         weight = next((info[key] for key in WEIGHT_KEYS if key in info), None)
         force_weights = next((columns[key] for key in FORCE_WEIGHT_KEYS if key in columns), None)
         said = [info[key] for key in CONVERGED_KEYS if key in info]
@@ -143,9 +147,24 @@ class _Reader:
             weight=1.0 if weight is None else float(self.finite(weight, (), "weight")),
             force_weights=None if force_weights is None else self.finite(force_weights, (n_atoms,), "force weights"),
             config_type=str(info.get("config_type", "")),
-            converged=frame.converged and not any(str(value).lower() in ("false", "f", "no", "0.0", "0") for value in said),
+            converged=frame.converged
+            and not any(str(value).lower() in ("false", "f", "no", "0.0", "0") for value in said),
             name=name,
         )
+
+    def _note(self, labels: FileLabels, columns: Mapping[str, Any], no_energy: bool, no_forces: bool) -> None:
+        """Tell of units converted, and of keys and columns that may be labels under unknown names."""
+        if any(value != 1.0 for value in self._declared.values()):
+            labels.note(f"converted to eV and Å as the file says ({', '.join(self._said)})")
+        energies = [key for key in self._frame.info if no_energy and _PERHAPS_ENERGY.fullmatch(key)]
+        vectors = [
+            name
+            for name, values in columns.items()
+            if no_forces and np.shape(values)[1:] == (3,) and not _NO_FORCE.search(name)
+        ]
+        for what, names in (("energy", energies), ("forces", vectors)):
+            if names:
+                labels.note(f"no {what} under a known name; perhaps {what}_key={' or '.join(names)}?")
 
     def _energy(
         self,
@@ -234,7 +253,7 @@ class _Reader:
             if value is True:
                 # a word after the energy: energy=-1.5 Hartree
                 if "energy" in previous.lower() and first_energy_unit(key) is not None:
-                    self._declare(declared, "energy", key, key)
+                    self._declare(declared, "energy", key, f"{previous} in {key}")
                 continue
             previous = key
             match = _UNIT_KEY.fullmatch(key)
@@ -248,10 +267,10 @@ class _Reader:
                 for kind in ("energy", "force", "stress", "length"):
                     declared.setdefault(kind, getattr(system, kind))
                 declared.setdefault("virial", system.energy)
-            else:
-                kind = next((_UNIT_OF[word] for word in words if word in _UNIT_OF), None)
-                if kind is not None:
-                    self._declare(declared, kind, value, f"{key}={value}")
+                self._said.append(f"{key}={value}")
+                continue
+            for named in [_UNIT_OF[word] for word in words if word in _UNIT_OF][:1]:
+                self._declare(declared, named, value, f"{key}={value}")
         return declared
 
     def _declare(self, declared: dict[str, float], kind: str, text: str, shown: str) -> None:
@@ -262,6 +281,7 @@ class _Reader:
         if declared.get(kind, factor) != factor:
             self.fail(f"two units of {kind}", shown, "one")
         declared[kind] = factor
+        self._said.append(shown)
 
     def _label_factor(self, key: LabelKey, kind: str) -> float:
         """Value of the unit of a label: that of its name, or the declared one."""

@@ -16,7 +16,11 @@ from .units import unit
 
 ENERGY, FREE_ENERGY, FORCES, STRESS, VIRIAL = "energy", "free_energy", "forces", "stress", "virial"
 
-KNOWN = "energy, free_energy, total_energy, forces, force, stress, virial; all also with a prefix such as REF_ or dft_"
+KNOWN = {
+    "energy": "energy, free_energy or total_energy",
+    "forces": "forces or force",
+    "stress": "stress, virial or virials",
+}
 """The names of labels that are found by themselves, for messages; upper and lower case are the same."""
 
 _KINDS = {
@@ -31,15 +35,16 @@ _KINDS = {
     ("virials",): VIRIAL,
 }
 _UNIT_KIND = {ENERGY: "energy", FREE_ENERGY: "energy", FORCES: "force", STRESS: "stress", VIRIAL: "energy"}
-_OTHER = frozenset(
+_OTHER_WORDS = (
     # Parts of energies, and what is said about a label
-    "kinetic potential formation cohesive atomization atomisation adsorption binding interaction dispersion vdw d2 d3 d4 "
-    "relative hull above zero point zpe zeropoint lattice surface electrostatic coulomb repulsion nuclear correlation "
-    "exchange xc fermi homo lumo local atomic isolated per atom site band ewald hartree entropy ts "
+    "kinetic potential formation cohesive atomization atomisation adsorption binding interaction dispersion vdw "
+    "d2 d3 d4 relative hull above zero point zpe zeropoint lattice surface electrostatic coulomb repulsion nuclear "
+    "correlation exchange xc fermi homo lumo local atomic isolated per atom site band ewald hartree entropy ts "
     "thermal baseline delta correction reaction barrier strain "
     "weight weights unit units std stdev sigma var variance error errors uncertainty mask norm max min mean rms cutoff "
-    "tolerance shift scale threshold key".split()
+    "tolerance shift scale threshold key"
 )
+_OTHER = frozenset(_OTHER_WORDS.split())
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,9 @@ class WantedKeys:
     forces: str | None = None
     stress: str | None = None
 
-    def __bool__(self) -> bool:
-        return not self.energy == self.forces == self.stress is None
+
+FOUND_BY_NAME = WantedKeys()
+"""No keys are asked for."""
 
 
 def label_key(key: str, *, is_column: bool) -> LabelKey | None:
@@ -104,7 +110,7 @@ class FileLabels:
         Keys that the user asks for.
     """
 
-    def __init__(self, file: str, wanted: WantedKeys = WantedKeys()) -> None:
+    def __init__(self, file: str, wanted: WantedKeys = FOUND_BY_NAME) -> None:
         self._file = file
         self._wanted = wanted
         self._found: dict[str, LabelKey] = {}
@@ -153,9 +159,8 @@ class FileLabels:
         standard = {"species", "symbols", "pos", "positions", "numbers", "z", "lattice", "pbc", "properties"}
         names = [name for name, column in self._names.items() if column == is_column and name.lower() not in standard]
         shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "none"
-        return (
-            f"a known name ({KNOWN}), or {what}_key=; {'columns' if is_column else 'keys'} found: {shown}"
-        )
+        known = f"{KNOWN[what]}, perhaps with a prefix such as REF_ or dft_, or {what}_key= with another name"
+        return f"{known}; {'columns' if is_column else 'keys'} found: {shown}"
 
     def _select(self) -> Labels:
         found = self._found.values()
@@ -163,8 +168,8 @@ class FileLabels:
         if self._wanted.energy is None and self._wanted.forces is None:
             source = self._source(found)
         else:
-            source = next((key.source for key in asked if key.kind in (ENERGY, FREE_ENERGY)), None)
-            source = source if source is not None else next(key.source for key in asked if key.kind == FORCES)
+            order = (ENERGY, FREE_ENERGY, FORCES)
+            source = min((key for key in asked if key.kind in order), key=lambda key: order.index(key.kind)).source
         keys = list(asked)
         for kinds, is_asked in (
             ((FREE_ENERGY, ENERGY), self._wanted.energy),
@@ -182,10 +187,16 @@ class FileLabels:
     def _asked(self) -> list[LabelKey]:
         """The keys that the user asks for, as they stand in the file."""
         asked = []
-        for kind, wanted in ((ENERGY, self._wanted.energy), (FORCES, self._wanted.forces), (STRESS, self._wanted.stress)):
+        for kind, wanted in (
+            (ENERGY, self._wanted.energy),
+            (FORCES, self._wanted.forces),
+            (STRESS, self._wanted.stress),
+        ):
             if wanted is None:
                 continue
-            name = wanted if wanted in self._names else next((n for n in self._names if n.lower() == wanted.lower()), None)
+            name = (
+                wanted if wanted in self._names else next((n for n in self._names if n.lower() == wanted.lower()), None)
+            )
             if name is None or self._names[name] != (kind == FORCES):
                 raise FormatError(
                     f"no {kind} under this key", file=self._file, value=wanted, expected=self.missing(kind)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...errors import FormatError, InputError
-from ...model.distances import bond_lengths, shortest_distances
+from ...model.distances import typical_bond
 from ...model.elements import SYMBOLS
 from ...model.structure import Structure
 from ...tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
@@ -120,12 +120,11 @@ def _no_units(frame: Frame, path: str) -> InputError:
     if said is not None:
         hints.append(f"a comment says {said.text}")
     structure = Structure(frame.symbols, frame.positions, frame.cell, frame.pbc)
-    bonds = bond_lengths(shortest_distances(structure))
-    if bonds:
-        pair = min(bonds, key=bonds.__getitem__)
-        length = shortest_distances(structure)[pair]
-        fits = [name for name, r in (("Å", bonds[pair]), ("Bohr", bonds[pair] * BOHR)) if 0.7 < r < 1.45]
-        hints.append(f"the shortest distance, {pair} {length:.3f}, looks like {' or '.join(fits) or 'neither Å nor Bohr'}")
+    bond = typical_bond(structure)
+    if bond is not None:
+        relative, pair, length = bond
+        fits = [name for name, r in (("Å", relative), ("Bohr", relative * BOHR)) if 0.65 < r < 1.5]
+        hints.append(f"a distance {pair} of {length:.3f} is a bond in {' or '.join(fits) or 'neither Å nor Bohr'}")
     return InputError(
         "n2p2 and RuNNer files have no fixed units" + (f" ({'; '.join(hints)})" if hints else ""),
         file=path,

@@ -75,15 +75,14 @@ class UnitSystem:
 
     @property
     def is_standard(self) -> bool:
-        """Are these eV and Å, so that nothing is to be converted?"""
+        """Whether these are eV and Å, so that nothing is to be converted."""
         return self.energy == self.length == self.force == self.stress == 1.0
 
 
 _SYSTEMS = {
     **dict.fromkeys(("metal", "ase"), UnitSystem()),
     **dict.fromkeys(
-        (*_ATOMIC, "electron", "runner"),
-        UnitSystem(HARTREE, BOHR, HARTREE / BOHR, HARTREE / BOHR**3, "Hartree, Bohr"),
+        (*_ATOMIC, "electron", "runner"), UnitSystem(HARTREE, BOHR, HARTREE / BOHR, HARTREE / BOHR**3, "Hartree, Bohr")
     ),
     "real": UnitSystem(
         _ENERGIES["kcal"], 1.0, _ENERGIES["kcal"], _PRESSURES["atm"], "kcal/mol, Å (LAMMPS: real, pressures in atm)"
@@ -150,7 +149,7 @@ def unit(text: str, kind: str) -> float | None:
 
 
 def is_per_atom(text: str) -> bool:
-    """Does `text` name an energy that is not that of the whole structure, such as eV/atom?"""
+    """Tell whether `text` names an energy that is not that of the whole structure, such as eV/atom."""
     numerator, slash, divisor = _plain(text).rpartition("/")
     return bool(slash) and numerator in _ENERGIES and divisor not in _WHOLE and divisor.rstrip("^23*³") not in _LENGTHS
 

@@ -343,7 +343,9 @@ def _of_atomic_numbers(
             value=rows[0][0],
             expected="symbols and forces in eV/Å, or --units xcrysden (or 'eV Angstrom' if they are in eV/Å)",
         )
-    return tuple(SYMBOLS[number] for number in numbers), None if forces is None else forces * units.force
+    if forces is not None and units is not None:
+        forces = forces * units.force
+    return tuple(SYMBOLS[number] for number in numbers), forces
 
 
 def _no_energy(lines: list[str], name: str) -> NoReturn:

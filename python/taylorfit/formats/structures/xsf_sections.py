@@ -78,7 +78,12 @@ class Sections:
             elif "total energy" in line:
                 energy = self._energy(line, "total energy", index)
                 if self.energy is not None and energy != self.energy:
-                    self.fail(index, f"two different total energies (the other is {self.energy!r})", value=energy, expected="one")
+                    self.fail(
+                        index,
+                        f"two different total energies (the other is {self.energy!r})",
+                        value=energy,
+                        expected="one",
+                    )
                 self.energy = energy
             elif line.lstrip()[0] == "#":
                 self._check_units(line, index)
@@ -164,7 +169,9 @@ class Sections:
             for word in words[: 1 if match["what"] else 3]:
                 factor = unit(word, kind)
                 if factor is not None and factor != 1.0:
-                    self.fail(index, "units are not eV and Å", value=line.strip(), expected="energies in eV, forces in eV/Å")
+                    self.fail(
+                        index, "units are not eV and Å", value=line.strip(), expected="energies in eV, forces in eV/Å"
+                    )
 
     def _stress(self, line: str, index: int) -> list[float]:
         """Return the six components in a comment of the form `STRESS_FORM`; the unit may be left out."""
