@@ -112,7 +112,7 @@ def test_coarse_sampling_is_not_judged():
     report = check(coarse)
     assert "units" not in kinds(report)
     assert re.search("[0-9]+ pairs of frames, too few or too far apart to judge", report.lines()[0])
-    assert check_structures(coarse[:1]).lines()[0] == "energies against forces: no frames near enough to compare"
+    assert check(coarse[:1]).lines()[0] == "energies against forces: no frames near enough to compare"
 
 
 def test_forces_of_other_structures_are_noticed():

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.formats.structures.units import required_system
 from taylorfit.formats.structures.xsf import format_xsf, parse_xsf, read_xsf, write_xsf
 from taylorfit.model.structure import VOIGT, Structure
+from taylorfit.model.units import required_system
 
 ATOMS = """Ti 0.0 0.0 0.0 0.1 0.2 0.3
 O  1.5 0.0 0.0 -0.1 0.0 0.0

@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"note: {note}")
     structures = read_all(
         [(entry.path, entry.line) for entry in settings.files],
-        read_options(arguments),
+        read_options(arguments, settings),
         drop=[kind for kind in kinds if kind == "unreadable"],
         listed_in=arguments.input,
         require_energy="missing-energy" not in kinds,

@@ -18,13 +18,14 @@ from ..formats.aenet.trainset_binary import read_trainset
 from ..formats.companion import load_geometry
 from ..formats.predictions import read_predictions
 from ..formats.recognise import FileKind, recognise
-from ..formats.structures.files import AS_THEY_ARE, ReadOptions, expand_patterns, read_structures, split_selection
+from ..formats.structures.files import expand_patterns, read_structures, split_selection
 from ..reporting import data_contents as describe_data
 from ..reporting import model_contents as describe_models
 from ..reporting.model_contents import Description
 from ..settings.generate import read_generate_input
 from ..settings.md import read_md_input
 from ..settings.predict import read_predict_input
+from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.train import read_train_input
 from .sources import add_reading_arguments, dropped_kinds, read_options
 
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"files": reports}
 
 
-def describe_file(path: str, options: ReadOptions = AS_THEY_ARE) -> tuple[FileKind, Description]:
+def describe_file(path: str, options: ReadingOptions = AS_THEY_ARE) -> tuple[FileKind, Description]:
     """Recognise a file and describe it.
 
     Raises

@@ -83,7 +83,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     settings, potential, entries, listed_in = _settings(arguments)
     threads = arguments.threads or available_threads()
 
-    structures = read_all(entries, read_options(arguments), drop=dropped_kinds(arguments), listed_in=listed_in)
+    structures = read_all(
+        entries, read_options(arguments, settings), drop=dropped_kinds(arguments), listed_in=listed_in
+    )
     for structure in structures:
         require_species(structure, potential.species, "no potential for a species of this structure")
     # References with forces want forces compared; otherwise the input file decides

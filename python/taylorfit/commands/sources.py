@@ -10,12 +10,14 @@ from contextlib import ExitStack
 from ..data.curvature import Curvature
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
-from ..formats.structures.files import AS_THEY_ARE, READING_KINDS, Entry, ReadOptions, expand_patterns, read_files
-from ..formats.structures.units import SYSTEM_FORM
+from ..formats.structures.files import READING_KINDS, Entry, expand_patterns, read_files
 from ..generation.copy_plan import find_curvature
 from ..model.structure import Structure
+from ..model.units import SYSTEM_FORM
 from ..settings.displacements import TaylorOptions, read_curvature
-from ..settings.generate import read_generate_input
+from ..settings.generate import GenerateInput, read_generate_input
+from ..settings.predict import PredictInput
+from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..tools.progress import progress
 
 
@@ -97,14 +99,16 @@ def dropped_kinds(arguments: argparse.Namespace, allowed: Collection[str] = READ
     return list(kinds)
 
 
-def read_options(arguments: argparse.Namespace) -> ReadOptions:
-    """Return what the command line says about files that leave it open."""
-    return ReadOptions(arguments.units, arguments.energy_key, arguments.forces_key, arguments.stress_key)
+def read_options(arguments: argparse.Namespace, settings: GenerateInput | PredictInput | None = None) -> ReadingOptions:
+    """Return what the command line, else the input file, says about files that leave it open."""
+    names = ("units", "energy_key", "forces_key", "stress_key")
+    given = {name: getattr(arguments, name) or getattr(settings, name, None) for name in names}
+    return ReadingOptions(**given)
 
 
 def read_all(
     files: Sequence[Entry],
-    options: ReadOptions = AS_THEY_ARE,
+    options: ReadingOptions = AS_THEY_ARE,
     *,
     drop: Collection[str] = (),
     listed_in: str | None = None,

@@ -13,6 +13,7 @@ from .document import FileEntry, as_entries
 from .keyword_file import read_keyword_file, write_keyword_file
 from .kinds import FILE, REAL, VERBOSITY, Kind
 from .option import InputFile, option, require, require_distinct_species
+from .reading import reading_option
 from .words import Word, real
 
 
@@ -51,7 +52,10 @@ class GenerateInput(InputFile):
     """
 
     file_name: ClassVar[str] = "generate.in"
-    key_order: ClassVar[str] = "OUTPUT TYPES SETUPS FORCES FORCESPERCENT TIMING DEBUG VERBOSITY DERIVATIVES FILES"
+    key_order: ClassVar[str] = (
+        "OUTPUT TYPES SETUPS FORCES FORCESPERCENT TIMING DEBUG VERBOSITY UNITS ENERGY_KEY FORCES_KEY "
+        "STRESS_KEY DERIVATIVES FILES"
+    )
 
     types: tuple[tuple[str, float], ...] = option(
         kind=TYPES, normalise=_as_types, help="n, then n lines: symbol, energy of the isolated atom in eV"
@@ -75,6 +79,10 @@ class GenerateInput(InputFile):
     timing: bool = option(False, help="write generate.time")
     debug: bool = option(False, help="accepted for ænet's sake")
     verbosity: str = option("normal", VERBOSITY, help="how much is printed")
+    units: str | None = reading_option("units")
+    energy_key: str | None = reading_option("energy_key")
+    forces_key: str | None = reading_option("forces_key")
+    stress_key: str | None = reading_option("stress_key")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,6 +12,7 @@ from .document import FileEntry, as_entries
 from .keyword_file import read_keyword_file, write_keyword_file
 from .kinds import REAL, VERBOSITY, Kind, one_of
 from .option import InputFile, Settings, option, require, require_distinct_species
+from .reading import reading_option
 from .words import Word
 
 
@@ -74,6 +75,10 @@ class PredictInput(InputFile):
     verbosity: str = option("normal", VERBOSITY, help="how much is printed")
     timing: bool = option(False, help="accepted for ænet's sake")
     debug: bool = option(False, help="accepted for ænet's sake")
+    units: str | None = reading_option("units")
+    energy_key: str | None = reading_option("energy_key")
+    forces_key: str | None = reading_option("forces_key")
+    stress_key: str | None = reading_option("stress_key")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import chain, islice
 from os import PathLike, fsdecode
@@ -17,13 +16,14 @@ from typing import Any
 
 from ...errors import InputError
 from ...model.structure import Structure
+from ...model.units import required_system
+from ...settings.reading import AS_THEY_ARE, ReadingOptions
 from ...tools.plain_text import read_bytes, without_mark
 from .extxyz_frames import read_extxyz_frames, scan_keys
 from .foreign import identify, read_foreign_frames
 from .frames import Frame, structure_of
 from .labels import FileLabels, WantedKeys
 from .n2p2 import N2P2_START, read_n2p2_frames
-from .units import required_system
 from .xsf import line_of_symbol, parse_xsf
 
 Entry = str | tuple[str, int | None]
@@ -45,26 +45,6 @@ _ASE_STARTS = {
     "vasp-out": re.compile(rb"\A\s*vasp\.\d.*?\n.*executed on", re.DOTALL),
     "lammps-dump-text": re.compile(rb"\A\s*ITEM: (?:UNITS|TIME|TIMESTEP)\b"),
 }
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """What a user says about files that leave it open."""
-
-    units: str | None = None
-    """Units of files that do not state theirs, as `unit_system` takes them."""
-    energy_key: str | None = None
-    forces_key: str | None = None
-    stress_key: str | None = None
-
-    @property
-    def keys(self) -> WantedKeys:
-        """The names of labels asked for."""
-        return WantedKeys(self.energy_key, self.forces_key, self.stress_key)
-
-
-AS_THEY_ARE = ReadOptions()
-"""Nothing is said about the files."""
 
 
 def expand_patterns(
@@ -129,7 +109,7 @@ def expand_patterns(
 
 def read_structures(
     path: str | PathLike[str],
-    options: ReadOptions = AS_THEY_ARE,
+    options: ReadingOptions = AS_THEY_ARE,
     *,
     require_energy: bool = False,
     require_forces: bool = False,
@@ -183,7 +163,7 @@ def read_structures(
             yield only
         return
 
-    labels = FileLabels(name, options.keys)
+    labels = FileLabels(name, WantedKeys(options.energy_key, options.forces_key, options.stress_key))
     frames: Iterator[Frame]
     if kind == EXTXYZ:
         for keys, columns in scan_keys(name):
@@ -270,7 +250,7 @@ def read_files(
     InputError, FormatError
         as for `expand_patterns` and `read_structures`; also if nothing could be read.
     """
-    options = ReadOptions(units, energy_key, forces_key, stress_key)
+    options = ReadingOptions(units, energy_key, forces_key, stress_key)
     entries = [files] if isinstance(files, (str, tuple)) else list(files)
     paths = expand_patterns(entries, listed_in=listed_in)
     remarks: dict[str, list[str]] = {}
@@ -301,7 +281,12 @@ def read_files(
 
 
 def read_or_skip(
-    path: str, options: ReadOptions, drop: Collection[str], tell: Callable[[str], None], *, require_energy: bool = False
+    path: str,
+    options: ReadingOptions,
+    drop: Collection[str],
+    tell: Callable[[str], None],
+    *,
+    require_energy: bool = False,
 ) -> Iterable[Structure]:
     """Return what `read_structures` does; with "unreadable" in `drop` nothing, and why, for a file it refuses."""
     frames = read_structures(path, options, require_energy=require_energy, tell=tell)

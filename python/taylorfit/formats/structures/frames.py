@@ -11,8 +11,8 @@ import numpy as np
 
 from ...errors import FormatError
 from ...model.structure import VOIGT, Structure
-from .labels import ENERGY, FORCES, FREE_ENERGY, STRESS, VIRIAL, FileLabels, LabelKey
-from .units import SYSTEM_FORM, UnitSystem, first_energy_unit, is_per_atom, unit, unit_system
+from ...model.units import SYSTEM_FORM, UnitSystem, first_energy_unit, is_per_atom, unit, unit_system
+from .labels import ENERGY, FORCES, FREE_ENERGY, STRESS, VIRIAL, FileLabels, LabelKey, asking_for
 
 COHESIVE_KEY = "aenet_cohesive_energy"
 """Key under which `extxyz` writes the cohesive energy of an XSF file."""
@@ -164,7 +164,9 @@ class _Reader:
         ]
         for what, names in (("energy", energies), ("forces", vectors)):
             if names:
-                labels.note(f"no {what} under a known name; perhaps {what}_key={' or '.join(names)}?")
+                labels.note(
+                    f"no {what} under a known name; perhaps {', '.join(names)}? Ask for it by {asking_for(what)}"
+                )
 
     def _energy(
         self,
@@ -188,7 +190,7 @@ class _Reader:
                 self.fail(
                     "two different total energies",
                     ", ".join(f"{key}={value:g}" for key, value in same),
-                    "one, or energy_key= that chooses",
+                    f"one, or a choice: {asking_for('energy')}",
                 )
         taken = [same[0] for same in (values if force_consistent else values[::-1]) if same]
         if len(taken) > 1 and force_consistent and abs(taken[0][1] - taken[1][1]) > _SAME_ENERGY:

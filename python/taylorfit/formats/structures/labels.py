@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ...errors import FormatError
-from .units import unit
+from ...model.units import unit
 
 ENERGY, FREE_ENERGY, FORCES, STRESS, VIRIAL = "energy", "free_energy", "forces", "stress", "virial"
 
@@ -88,6 +88,11 @@ def label_key(key: str, *, is_column: bool) -> LabelKey | None:
     return None
 
 
+def asking_for(what: str) -> str:
+    """How a user names the key of the energy, forces or stress: command line, input file, Python."""
+    return f"--{what}-key, {what.upper()}_KEY or {what}_key="
+
+
 @dataclass(frozen=True)
 class Labels:
     """The keys taken, in the order of preference; several only where they are names of the same number."""
@@ -159,7 +164,7 @@ class FileLabels:
         standard = {"species", "symbols", "pos", "positions", "numbers", "z", "lattice", "pbc", "properties"}
         names = [name for name, column in self._names.items() if column == is_column and name.lower() not in standard]
         shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "") or "none"
-        known = f"{KNOWN[what]}, perhaps with a prefix such as REF_ or dft_, or {what}_key= with another name"
+        known = f"{KNOWN[what]}, perhaps with a prefix such as REF_ or dft_, or another name with {asking_for(what)}"
         return f"{known}; {'columns' if is_column else 'keys'} found: {shown}"
 
     def _select(self) -> Labels:
@@ -227,5 +232,5 @@ class FileLabels:
             message,
             file=self._file,
             value=", ".join(key.key for key in keys),
-            expected="energies and forces of one source, or energy_key= and forces_key= that choose",
+            expected=f"energies and forces of one source, or a choice: {asking_for('energy')}",
         )

@@ -11,9 +11,9 @@ from ...errors import FormatError, InputError
 from ...model.distances import typical_bond
 from ...model.elements import SYMBOLS
 from ...model.structure import Structure
+from ...model.units import BOHR, SYSTEM_FORM, UnitSystem, unit_system
 from ...tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
 from .frames import Frame
-from .units import BOHR, SYSTEM_FORM, UnitSystem, unit_system
 
 N2P2_START = re.compile(rb"\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b", re.IGNORECASE)
 """How such a file begins."""

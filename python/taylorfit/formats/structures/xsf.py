@@ -18,9 +18,9 @@ import numpy as np
 from ...errors import FormatError, InputError
 from ...model.elements import SYMBOLS
 from ...model.structure import VOIGT, VOIGT_ELEMENTS, Structure
+from ...model.units import UnitSystem
 from ...tools.atomic_write import atomic_write
 from ...tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
-from .units import UnitSystem
 from .xsf_sections import (
     ATOM_LINE,
     CELL_KEYWORDS,

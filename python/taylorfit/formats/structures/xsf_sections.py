@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from ...errors import FormatError
+from ...model.units import first_energy_unit, unit
 from ...tools.plain_text import fortran_number, number_complaint
-from .units import first_energy_unit, unit
 
 ATOM_LINE = "symbol x y z [Fx Fy Fz]"
 MIN_RELATIVE_VOLUME = 1e-8

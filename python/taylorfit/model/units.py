@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ...errors import InputError
+from ..errors import InputError
 
 HARTREE, RYDBERG, BOHR = 27.211386245988, 13.605693122994, 0.529177210903
 _JOULE = 1.0 / 1.602176634e-19

@@ -1,0 +1,56 @@
+"""How structure files are read where they leave it open: units, and the names of energies, forces and stresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..model.units import SYSTEM_FORM, unit_system
+from .document import Document
+from .kinds import TEXT, Kind, after_keyword
+from .option import Settings, option, require
+from .words import Line
+
+
+def _read_units(document: Document, line: Line) -> str:
+    words = " ".join(word.text for word in after_keyword(line))
+    if not words:
+        line.fail("UNITS without units", expected=SYSTEM_FORM)
+    return words
+
+
+def _checked(text: str | None) -> str | None:
+    require(text is None or unit_system(text) is not None, "units", "unknown units", text, SYSTEM_FORM)
+    return text
+
+
+UNITS = Kind(SYSTEM_FORM, form="units", reader=_read_units)
+"""An energy and a length, or the name of a system."""
+
+
+@dataclass(frozen=True)
+class ReadingOptions(Settings):
+    """What a user says about files that leave it open.
+
+    Raises
+    ------
+    InputError
+        on construction, for unknown units.
+    """
+
+    units: str | None = option(
+        None, UNITS, normalise=_checked, shown="none", help="of files that do not state theirs (n2p2's must have them)"
+    )
+    energy_key: str | None = option(None, TEXT, help="name of the energies, in files with those of several methods")
+    forces_key: str | None = option(None, TEXT, help="name of the forces")
+    stress_key: str | None = option(None, TEXT, help="name of the stresses or virials")
+
+
+AS_THEY_ARE = ReadingOptions()
+"""Nothing is said about the files."""
+
+
+def reading_option(field: str) -> Any:
+    """Declare an option of `ReadingOptions` as a field of an input file, where it is a keyword."""
+    declared = ReadingOptions.__dataclass_fields__[field].metadata["option"]
+    return option(None, **declared)
