@@ -98,8 +98,11 @@ def number_complaint(word: str) -> str:
     """Say what is wrong with a `word` that :func:`fortran_number` does not take."""
     if "*" in word:
         return "was lost to Fortran overflow"
-    if _DECIMAL_COMMA.fullmatch(word):
-        return "has a decimal comma"
     if word.strip("+-").lower() in ("nan", "inf", "infinity") or _NUMBER.fullmatch(word):
         return "is not finite"
     return "is not a number"
+
+
+def value_complaint(word: str) -> str:
+    """As `number_complaint`, for data that other programs wrote: some do so with decimal commas."""
+    return "has a decimal comma" if _DECIMAL_COMMA.fullmatch(word) else number_complaint(word)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import FormatError, InputError
 from ...model.elements import SYMBOLS
-from ...tools.plain_text import number_complaint, without_mark
+from ...tools.plain_text import value_complaint, without_mark
 from .frames import Frame
 
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -339,7 +339,7 @@ class _Table:
                 try:
                     float(word)
                 except ValueError:
-                    complaint = number_complaint(word)
+                    complaint = value_complaint(word)
                     self._fail(number, f"{what} of atom {number + 1} {complaint}", word, "a number")
                 if "_" in word:
                     self._fail(number, f"{what} of atom {number + 1} is not a number", word, "a number")
@@ -370,7 +370,7 @@ def _value(text: str, key: str, lines: _Lines, number: int) -> Any:
     if numbers:
         return numbers[0] if len(numbers) == 1 else np.array(numbers)
     plain = text.strip("\"'")
-    if number_complaint(plain) == "has a decimal comma":
+    if value_complaint(plain) == "has a decimal comma":
         lines.fail(f"{key} has a decimal comma", number, plain, "a decimal point")
     if key.lower() not in ("energy", "free_energy"):
         return _BOOLEAN.get(plain.lower(), plain)

@@ -12,7 +12,7 @@ from ...model.distances import typical_bond
 from ...model.elements import SYMBOLS
 from ...model.structure import Structure
 from ...model.units import BOHR, SYSTEM_FORM, UnitSystem, unit_system
-from ...tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
+from ...tools.plain_text import decode_lines, fortran_number, read_bytes, value_complaint
 from .frames import Frame
 
 N2P2_START = re.compile(rb"\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b", re.IGNORECASE)
@@ -95,7 +95,7 @@ def _numbers(words: list[str], n: int, path: str, line: int) -> list[float]:
     values = [fortran_number(word) for word in words]
     if len(values) < n or None in values:
         wrong = next((word for word, value in zip(words, values) if value is None), " ".join(words))
-        complaint = number_complaint(wrong) if wrong else "is missing"
+        complaint = value_complaint(wrong) if wrong else "is missing"
         raise FormatError(f"a number {complaint}", file=path, line=line, value=wrong, expected=f"{n} numbers")
     return [value for value in values if value is not None]
 

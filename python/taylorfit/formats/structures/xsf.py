@@ -20,7 +20,7 @@ from ...model.elements import SYMBOLS
 from ...model.structure import VOIGT, VOIGT_ELEMENTS, Structure
 from ...model.units import UnitSystem
 from ...tools.atomic_write import atomic_write
-from ...tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
+from ...tools.plain_text import decode_lines, fortran_number, read_bytes, value_complaint
 from .xsf_sections import (
     ATOM_LINE,
     CELL_KEYWORDS,
@@ -297,7 +297,7 @@ def _checked_atom(row: list[str], n_columns: int, number: int, start: int, name:
         if value is None:
             what = f"{'position' if column < 3 else 'force'} {_AXES[column % 3]} of atom {atom}"
             raise FormatError(
-                f"{what} {number_complaint(word)}", file=name, line=line, value=word, expected="a finite number"
+                f"{what} {value_complaint(word)}", file=name, line=line, value=word, expected="a finite number"
             )
         values.append(value)
     if len(values) < n_columns - 1:

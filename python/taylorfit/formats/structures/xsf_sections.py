@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from ...errors import FormatError
 from ...model.units import first_energy_unit, unit
-from ...tools.plain_text import fortran_number, number_complaint
+from ...tools.plain_text import fortran_number, value_complaint
 
 ATOM_LINE = "symbol x y z [Fx Fy Fz]"
 MIN_RELATIVE_VOLUME = 1e-8
@@ -151,7 +151,7 @@ class Sections:
             self.fail(index, f"{phrase} has no number", value=line.strip(), expected=expected)
         value = fortran_number(words[0])
         if value is None:
-            complaint = number_complaint(words[0])
+            complaint = value_complaint(words[0])
             self.fail(index, f"{phrase} {complaint}", value=words[0], expected=expected)
         named = first_energy_unit(" ".join(words[1:])) or first_energy_unit(line.split(phrase, 1)[1].partition("=")[0])
         if named is not None and unit(named, "energy") != 1.0:
@@ -217,7 +217,7 @@ class Sections:
             if len(vector) < 3:
                 bad = [word for word in words[:3] if fortran_number(word) is None]
                 wrong = bad[0] if bad else " ".join(words)
-                reason = number_complaint(wrong) if bad else "is missing or incomplete"
+                reason = value_complaint(wrong) if bad else "is missing or incomplete"
                 self.fail(
                     min(row, len(lines) - 1),
                     f"lattice vector {row - index} {reason}",
