@@ -201,11 +201,19 @@ def read_structures(
 
 
 def read_structure_files(
-    entries: Iterable[Entry], base_dir: str | PathLike[str] = ".", *, listed_in: str | PathLike[str] | None = None
+    entries: Iterable[Entry],
+    base_dir: str | PathLike[str] = ".",
+    *,
+    listed_in: str | PathLike[str] | None = None,
+    require_energy: bool = False,
+    require_forces: bool = False,
 ) -> Iterator[Structure]:
-    """Yield the structures of all files that `entries` stand for; that all exist is checked first."""
+    """Yield the structures of all files that `entries` stand for; that all exist is checked first.
+
+    See :func:`expand_patterns` and :func:`read_structures` for the parameters and errors.
+    """
     for path in expand_patterns(entries, base_dir, listed_in=listed_in):
-        yield from read_structures(path)
+        yield from read_structures(path, require_energy=require_energy, require_forces=require_forces)
 
 
 def read_files(
