@@ -46,21 +46,28 @@ def water(n_side: int, seed: int = 0) -> Atoms:
     return Atoms("OH2" * len(grid), positions, cell=[edge * n_side] * 3, pbc=True)
 
 
-def write_potentials(folder: Path, parameters: tuple[float, int, float, int], atoms: Atoms, seed: int = 0) -> None:
-    """Write O.nn and H.nn with random weights and the statistics of `atoms`."""
+def chebyshev_setups(parameters: tuple[float, int, float, int]) -> list[DescriptorSetup]:
+    """Setups of O and H with the cutoffs (Å) and orders of `CUTOFFS`."""
     r, n, a, m = parameters
-    setups = [
+    return [
         chebyshev_setup(s, ("O", "H"), radial_cutoff=r, radial_order=n, angular_cutoff=a, angular_order=m)
         for s in ("O", "H")
     ]
+
+
+def write_potentials(folder: Path, setups: list[DescriptorSetup], atoms: Atoms, seed: int = 0) -> None:
+    """Write a potential for the species of each setup, with random weights and the statistics of `atoms`."""
+    species = tuple(setup.species for setup in setups)
     structure = Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, (True,) * 3)
-    ((values, _),) = engine.describe([structure], engine.DescriptorTables.from_setups(("O", "H"), setups))
+    ((values, _),) = engine.describe([structure], engine.DescriptorTables.from_setups(species, setups))
+    lengths = [dict(zip(species, (setup.n_feature for setup in setups)))[symbol] for symbol in structure.symbols]
+    of_atom = np.split(values.ravel(), np.cumsum(lengths)[:-1])
     rng = np.random.default_rng(seed)
-    info = TrainingSetInfo("", True, STIFFNESS, 0.0, ("O", "H"), (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
+    info = TrainingSetInfo("", True, STIFFNESS, 0.0, species, (0.0,) * len(species), 1, 1, -1.0, 1.0, 0.0)
     folder.mkdir(parents=True, exist_ok=True)
     for setup in setups:
         collected = RunningStatistics(setup.n_feature)
-        collected.add(values.reshape(len(atoms), -1)[np.array(structure.symbols) == setup.species])
+        collected.add(np.array([v for v, symbol in zip(of_atom, structure.symbols) if symbol == setup.species]))
         network = Network.random((setup.n_feature, *LAYERS, 1), (TANH, TANH, LINEAR), rng)
         described = DescriptorSetup(**{**setup.__dict__, "statistics": collected.result()})
         write_potential(folder / f"{setup.species}.nn", SpeciesPotential(network, described, info))
@@ -92,7 +99,7 @@ def main() -> None:
         small, large = water(4), water(12)
         for title, parameters in CUTOFFS.items():
             own = folder / title.replace("/", "-")
-            write_potentials(own / "one", parameters, small)
+            write_potentials(own / "one", chebyshev_setups(parameters), small)
             print(
                 f"cutoffs {title}, networks {'-'.join(map(str, LAYERS))}, skin 0.5 Å; "
                 "µs per atom and step, median in brackets"
@@ -115,7 +122,9 @@ def main() -> None:
         print(f"  looking for extrapolations: {watched[0]:.2f} ({watched[1]:.2f})")
         for members in (1, 2, 5, 10):
             for member in range(1, members + 1):
-                write_potentials(own / f"{members}" / f"{member:02d}", CUTOFFS[next(iter(CUTOFFS))], small, seed=member)
+                write_potentials(
+                    own / f"{members}" / f"{member:02d}", chebyshev_setups(next(iter(CUTOFFS.values()))), small, member
+                )
             calculator = Calculator.committee(own / f"{members}", threads=1, on_extrapolation="ignore")
             best, median, _ = per_step(small, calculator, 50)
             print(f"  committee of {members}: {best:.2f} ({median:.2f})")
