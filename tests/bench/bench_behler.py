@@ -10,7 +10,6 @@ without them the clusters are those of the example that ships, and the bulk is s
 from __future__ import annotations
 
 import os
-import sys
 import tarfile
 import time
 from collections import Counter
@@ -22,13 +21,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from bench_engine import QUICK, random_potentials
 
 from taylorfit import engine
 from taylorfit.examples import example_files
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf
 from taylorfit.model.descriptor import DescriptorSetup
-from taylorfit.model.network import Network
 from taylorfit.model.structure import Structure
 
 SHARED = Path(os.environ.get("TAYLORFIT_SHARED") or Path(__file__).resolve().parents[3] / "shared")
@@ -99,21 +98,7 @@ def calls(
     structures: list[Structure], setups: list[DescriptorSetup]
 ) -> tuple[Callable[[], object], Callable[[], object]]:
     """Return what computes the descriptors, and what computes energies with forces."""
-    rng = np.random.default_rng(1)
-    tables = engine.DescriptorTables.from_setups(SPECIES, setups)
-    networks = [Network.random((setup.n_feature, 10, 10, 1), (1, 1, 0), rng) for setup in setups]
-    widest = max(setup.n_feature for setup in setups)
-    potential = engine.PotentialTables(
-        descriptors=tables,
-        networks=engine.NetworkTables.from_networks(networks),
-        weights=np.concatenate([network.weights for network in networks]),
-        feature_shift=np.zeros((widest, 2), order="F"),
-        feature_factor=np.ones((widest, 2), order="F"),
-        energy_scale=np.ones(2),
-        energy_shift=np.zeros(2),
-        energy_atomic=np.zeros(2),
-        species=SPECIES,
-    )
+    tables, potential = engine.DescriptorTables.from_setups(SPECIES, setups), random_potentials(setups)
     return (
         lambda: engine.describe(structures, tables, threads=1),
         lambda: engine.evaluate(structures, potential, threads=1),
@@ -166,6 +151,8 @@ def main() -> None:
         "G5 in place of G4": [renamed(only(s, s.function == 4), 4, 5) for s in setups],
     }
     for name, (archive, count, repeats) in SYSTEMS.items():
+        if QUICK:
+            count, repeats = 2, 1
         if (SHARED / archive).is_file():
             structures = load(SHARED / archive, count)
         else:
@@ -191,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

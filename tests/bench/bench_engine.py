@@ -2,6 +2,7 @@
 
 Run with ``make bench`` or ``python tests/bench/bench_engine.py``.  Every figure is the minimum
 and the median of several repeats in one run; the machine may be noisy, so compare within a run.
+`--quick`, here and in all benchmarks, takes the smallest sizes, to see that everything runs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -23,6 +25,7 @@ from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.training.pack import PackedDataset
 
+QUICK = "--quick" in sys.argv
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
 CUTOFFS = {"6.5/3.0, orders 18/4": (6.5, 18, 3.0, 4), "8.0/6.5, orders 16/4": (8.0, 16, 6.5, 4)}
 AENET = {"gradient": 70.0, "6.5/3.0, orders 18/4": (70.0, 120.0), "8.0/6.5, orders 16/4": (700.0, 750.0)}
@@ -32,6 +35,8 @@ AENET = {"gradient": 70.0, "6.5/3.0, orders 18/4": (70.0, 120.0), "8.0/6.5, orde
 def repeat(function: Callable[[], object], seconds: float = 2.0, least: int = 5) -> tuple[float, float]:
     """Minimum and median time of a call, s."""
     function()
+    if QUICK:
+        seconds, least = 0.0, 1
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
@@ -60,6 +65,19 @@ def setups(parameters: tuple[float, int, float, int]) -> list[DescriptorSetup]:
     ]
 
 
+def random_potentials(own: list[DescriptorSetup]) -> engine.PotentialTables:
+    """Networks of random weights for the setups of O and H."""
+    rng = np.random.default_rng(0)
+    info = TrainingSetInfo("", True, 1.0, 0.0, ("O", "H"), (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
+    potentials = []
+    for setup in own:
+        n = setup.n_feature
+        plain = DescriptorStatistics(1, np.zeros(n), np.ones(n), np.zeros(n), np.full(n, 100.0))
+        network = Network.random((n, 10, 10, 1), (TANH, TANH, LINEAR), rng)
+        potentials.append(SpeciesPotential(network, replace(setup, statistics=plain), info))
+    return engine.PotentialTables.from_potentials(potentials)
+
+
 def random_pack(n_atoms: int, n_feature: int, atoms: int = 8, block: int = 504) -> PackedDataset:
     """A one-species data set of random features."""
     per_block, n_blocks = block // atoms, n_atoms // block
@@ -85,7 +103,7 @@ def bench_gradient() -> None:
     layers = (48, 10, 10, 1)
     network = Network.random(layers, (TANH, TANH, LINEAR), np.random.default_rng(0))
     tables = engine.NetworkTables.from_networks([network])
-    pack = random_pack(204800, layers[0])
+    pack = random_pack(1008 if QUICK else 204800, layers[0])
     n = int(pack.n_atoms.sum())
     gradient = np.zeros(tables.n_weights)
     ones = np.full(pack.n_structures, 1 / 8)
@@ -123,7 +141,7 @@ def bench_gradient() -> None:
 
 def bench_structures() -> None:
     """Descriptors and forces per atom."""
-    structure = liquid(6)
+    structure = liquid(3 if QUICK else 6)
     n = structure.n_atoms
     rng = np.random.default_rng(0)
     for title, parameters in CUTOFFS.items():
@@ -132,19 +150,7 @@ def bench_structures() -> None:
         first, _, _ = engine.neighbours(structure, parameters[0])
         copies = 24
         shifts = [rng.uniform(-0.005, 0.005, (copies, n, 3))]
-        width = own[0].n_feature
-        statistics_ = DescriptorStatistics(1, np.zeros(width), np.ones(width), np.zeros(width), np.full(width, 100.0))
-        info = TrainingSetInfo("", True, 1.0, 0.0, ("O", "H"), (0.0, 0.0), 1, 1, -1.0, 1.0, 0.0)
-        potentials = engine.PotentialTables.from_potentials(
-            [
-                SpeciesPotential(
-                    Network.random((width, 10, 10, 1), (TANH, TANH, LINEAR), rng),
-                    DescriptorSetup(**{**setup.__dict__, "statistics": statistics_}),
-                    info,
-                )
-                for setup in own
-            ]
-        )
+        potentials = random_potentials(own)
         print(f"cutoffs {title}: {n} atoms, {first[-1] / n:.0f} neighbours each")
         for threads in (1, 2):
             single = repeat(partial(engine.describe, [structure], tables, threads=threads))
@@ -165,7 +171,7 @@ def bench_linearity() -> None:
     own = setups(CUTOFFS["6.5/3.0, orders 18/4"])
     tables = engine.DescriptorTables.from_setups(("O", "H"), own)
     parts = []
-    for side in (6, 12, 24):
+    for side in (3,) if QUICK else (6, 12, 24):
         structure = liquid(side)
         best, _ = repeat(partial(engine.describe, [structure], tables, threads=1), 1.0, 2)
         parts.append(f"{structure.n_atoms} atoms {1e6 * best / structure.n_atoms:.2f}")
@@ -178,7 +184,7 @@ def bench_memory() -> None:
         "import sys, resource, numpy as np; sys.path.insert(0, sys.argv[1]); import bench_engine as b\n"
         "from taylorfit import engine; from taylorfit.model.network import Network\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "pack = b.random_pack(409600, 48); n = pack.n_structures\n"
+        "pack = b.random_pack(1008 if b.QUICK else 409600, 48); n = pack.n_structures\n"
         "w = Network.random((48, 10, 10, 1), (1, 1, 0), np.random.default_rng(0))\n"
         "t = engine.NetworkTables.from_networks([w]); o = np.ones(n)\n"
         "packed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
@@ -189,7 +195,9 @@ def bench_memory() -> None:
     )
     folder = __file__.rpartition("/")[0] or "."
     print(
-        subprocess.run([sys.executable, "-c", script, folder], check=True, capture_output=True, text=True).stdout,
+        subprocess.run(
+            [sys.executable, "-c", script, folder, *sys.argv[1:]], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout,
         end="",
     )
 

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from bench_engine import liquid, setups
+from bench_engine import QUICK, liquid, setups
 
 from taylorfit.engine import DescriptorTables, NetworkTables, build_name, describe, energy_loss, force_loss, force_map
 from taylorfit.formats.aenet.setup_file import read_setup
@@ -33,7 +33,7 @@ from taylorfit.training.force_terms import force_terms
 from taylorfit.training.pack import FORCE_BLOCK_ATOMS, Scaling, pack
 from taylorfit.training.reference_data import ReferenceData
 
-ROUNDS = 9
+ROUNDS = 1 if QUICK else 9
 MODES = ("energy", "taylor", "directional", "exact")
 AIMS = {"directional": 0.2, "exact": 0.4}
 """Aims of the project: seconds per epoch as a part of Taylor training's."""
@@ -47,6 +47,8 @@ def shared(name: str) -> Path:
 def unpack(archive: Path | object, most: int) -> list[Structure]:
     """The first structures of an archive of XSF files."""
     with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
+        if QUICK:
+            most = 3
         members = sorted((m for m in tar.getmembers() if m.name.endswith(".xsf")), key=lambda m: m.name)[:most]
         structures = []
         for member in members:
@@ -74,7 +76,7 @@ def bulk() -> tuple[str, list[Structure], list[DescriptorSetup], int]:
     else:
         rng = np.random.default_rng(0)
         structures, title = [], "jittered lattices of water's density, 216 atoms, a = 24 (no ../shared)"
-        for seed in range(50):
+        for seed in range(3 if QUICK else 50):
             s = liquid(6, seed)
             structures.append(
                 Structure(
@@ -239,7 +241,9 @@ def bench_peak() -> None:
                 "print(int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) / 1e3)"
             )
             found[mode] = float(
-                subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+                subprocess.run(
+                    [sys.executable, "-c", script, *sys.argv[1:]], check=True, stdout=subprocess.PIPE, text=True
+                ).stdout
             )
         print(f"peak memory of the process, {system}: Taylor {found['taylor']:.0f} MB, exact {found['exact']:.0f} MB")
 
