@@ -17,6 +17,7 @@ def stub() -> str:
     lines = ["# Written by python/write_stub.py: do not edit", ""]
     for module, names in sorted(taylorfit.EXPORTS.items()):
         lines += [f"from .{module} import {name} as {name}" for name in names]
+    lines = [*lines[:2], *(f"from . import {room} as {room}" for room in taylorfit.ROOMS), *lines[2:]]
     lines += ["", "__version__: str", "EXPORTS: dict[str, tuple[str, ...]]", ""]
     return "\n".join(lines)
 

@@ -206,13 +206,13 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
             ),
             picture(
                 f"{name}errors",
-                errors.figure(sets, log=True),
+                errors(sets, log=True),
                 "Distribution of |F − F_ref| over the atoms and of the energy error over the structures, "
                 "logarithmic axes.",
             ),
             picture(
                 f"{name}directions",
-                directions.figure(sets),
+                directions(sets),
                 "Angle between F and F_ref against |F_ref|; colour: share of the atoms; line: median.",
             ),
         ),

@@ -33,14 +33,18 @@ EXPORTS = {
 }
 """Module → its public names, imported when first used: ASE and the engine take their time.
 `python python/write_stub.py` writes them into `__init__.pyi`."""
+ROOMS = ("plotting",)
+"""Public modules, likewise."""
 _MODULES = {name: module for module, names in EXPORTS.items() for name in names}
 
-__all__ = ["__version__", *sorted(_MODULES)]
+__all__ = ["__version__", *ROOMS, *sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
         value: object = _version()
+    elif name in ROOMS:
+        value = import_module(f".{name}", __name__)
     elif name in _MODULES:
         value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     else:

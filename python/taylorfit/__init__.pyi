@@ -1,5 +1,6 @@
 # Written by python/write_stub.py: do not edit
 
+from . import plotting as plotting
 from .data.check import DataCheck as DataCheck
 from .data.check import Finding as Finding
 from .data.check import check as check

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from prediction_cases import noisy_predictions, train_report
+from taylorfit import plotting
 from taylorfit.analysis.errors import errors_in
 from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.analysis.measures import direction_error
@@ -62,11 +64,11 @@ def every_figure(folder: Path) -> dict[str, Figure]:
     time, r = np.linspace(0.0, 2.0, 50), np.linspace(1.3, 3.0, 20)
     lj = LennardJones()
     return {
-        "curves": curves.figure([training(folder)], ["a"]),
-        "parity": parity.figure(SETS[0]),
-        "errors": errors.figure(SETS),
-        "errors, log": errors.figure(SETS, log=True),
-        "directions": directions.figure(SETS),
+        "curves": curves([training(folder)], ["a"]),
+        "parity": parity(SETS[0]),
+        "errors": errors(SETS),
+        "errors, log": errors(SETS, log=True),
+        "directions": directions(SETS),
         "scan": scan.figure(scan_table(folder), "delta"),
         "nve": nve.figure([nve.NveRun("a", time, 1e-6 * time)]),
         "dimer": dimer.figure([dimer.DimerCurve("a", r, lj.energy(r), lj.force(r))], lj, r),
@@ -87,9 +89,19 @@ def test_figures_leave_matplotlib_as_it_was(tmp_path: Path) -> None:
         assert figure.axes[0].xaxis.label.get_size() == 8.0  # whatever the user's settings are
 
 
+def test_figures_of_results_from_python() -> None:
+    fit = SimpleNamespace(to_dict=lambda: train_report(20, 5))
+    assert plotting.curves(fit).axes[0].get_xlim() == (1, 20)
+    assert len(plotting.curves([fit, fit], ["a", "b"]).axes[0].get_legend().texts) == 5
+    for draw, n in ((plotting.parity, 2), (plotting.errors, 2), (plotting.directions, 2)):
+        assert len(draw(SETS[0]).axes) == n
+    with pytest.raises(AttributeError, match="pie"):
+        _ = plotting.pie
+
+
 def test_pyplot_and_its_global_state_are_not_used() -> None:
     code = (
-        "import sys; import taylorfit.plotting.directions, taylorfit.plotting.parity, taylorfit.plotting.scan; "
+        "import sys; from taylorfit.plotting import directions, parity, scan; "
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -99,7 +111,7 @@ def test_pyplot_and_its_global_state_are_not_used() -> None:
 def test_the_same_data_give_the_same_file(suffix: str, tmp_path: Path) -> None:
     contents = []
     for name in ("one", "two"):
-        style.save(errors.figure(SETS), tmp_path / f"{name}{suffix}")
+        style.save(errors(SETS), tmp_path / f"{name}{suffix}")
         contents.append((tmp_path / f"{name}{suffix}").read_bytes())
     assert contents[0] == contents[1] and len(contents[0]) > 5000
     assert b"Date" not in contents[0] and b"Matplotlib" not in contents[0]
@@ -107,7 +119,7 @@ def test_the_same_data_give_the_same_file(suffix: str, tmp_path: Path) -> None:
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.gif: .*: found '\.gif', expected \.png or \.pdf"):
-        style.save(errors.figure(SETS), tmp_path / "x.gif")
+        style.save(errors(SETS), tmp_path / "x.gif")
     assert not list(tmp_path.iterdir())
 
 
@@ -123,7 +135,7 @@ def test_styles_stay_different_for_many_lines() -> None:
 
 def test_curves_of_two_trainings(tmp_path: Path) -> None:
     one, other = training(tmp_path), training(tmp_path, best_epoch=90)
-    figure = curves.figure([one, other], ["energy", "Taylor"])
+    figure = curves([one, other], ["energy", "Taylor"])
     above, below = figure.axes
     assert [len(axes.lines) for axes in figure.axes] == [6, 4]  # train, test, mark; force error, mark
     np.testing.assert_allclose(above.lines[1].get_ydata(), 1e3 * one.test_rmse)
@@ -134,7 +146,7 @@ def test_curves_of_two_trainings(tmp_path: Path) -> None:
 
 def test_curves_without_test_and_validation(tmp_path: Path) -> None:
     epochs = [row | {"test_rmse": None} for row in train_report()["epochs"]]
-    figure = curves.figure([training(tmp_path, epochs=epochs, validation_history=[])], ["a"])
+    figure = curves([training(tmp_path, epochs=epochs, validation_history=[])], ["a"])
     assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 1 and legend(figure) == ["a"]
 
 
@@ -143,7 +155,7 @@ def test_curves_show_test_forces_where_there_is_no_validation(tmp_path: Path) ->
         row | {"test_force_rmse": 1.0 / (1 + row["epoch"]) if row["epoch"] % 10 == 0 else None}
         for row in train_report()["epochs"]
     ]
-    figure = curves.figure([training(tmp_path, epochs=epochs, validation_history=[])], ["a"])
+    figure = curves([training(tmp_path, epochs=epochs, validation_history=[])], ["a"])
     below = figure.axes[1]
     assert below.get_ylabel() == "test: RMSE of force components (eV/Å)"
     np.testing.assert_allclose(below.lines[0].get_xydata()[:2], [[0, 1.0], [10, 1.0 / 11.0]])
@@ -153,7 +165,7 @@ def test_curves_show_test_forces_where_there_is_no_validation(tmp_path: Path) ->
 
 
 def test_parity_shows_points_and_errors() -> None:
-    figure = parity.figure(SETS[0])
+    figure = parity(SETS[0])
     energy, force = figure.axes[:2]
     np.testing.assert_array_equal(energy.lines[0].get_xydata().T, SETS[0].energies_per_atom)
     reference, prediction = SETS[0].compared_forces
@@ -165,20 +177,20 @@ def test_parity_shows_points_and_errors() -> None:
 
 def test_parity_of_many_values_is_a_map() -> None:
     many = noisy_predictions(0.3, n_structures=400)
-    figure = parity.figure(many)
+    figure = parity(many)
     (mesh,) = figure.axes[1].collections
     assert mesh.get_array().sum() == many.forces.size
 
 
 def test_parity_leaves_out_what_has_no_reference() -> None:
     forces_only = replace(SETS[0], energy_ref=np.full(SETS[0].n_structures, np.nan))
-    assert len(parity.figure(forces_only).axes) == 1
+    assert len(parity(forces_only).axes) == 1
     with pytest.raises(InputError, match="no reference"):
-        parity.figure(replace(forces_only, forces_ref=np.full_like(SETS[0].forces_ref, np.nan)))
+        parity(replace(forces_only, forces_ref=np.full_like(SETS[0].forces_ref, np.nan)))
 
 
 def test_distributions_have_the_area_that_is_shown() -> None:
-    figure = errors.figure(SETS)
+    figure = errors(SETS)
     for panel in figure.axes:
         assert len(panel.patches) == len(SETS)
         for patch in panel.patches:
@@ -192,7 +204,7 @@ def test_distributions_have_the_area_that_is_shown() -> None:
 def test_logarithmic_distributions_count_what_is_beyond_the_axis() -> None:
     far = np.array(SETS[0].forces)
     far[0] += 50.0
-    figure = errors.figure([replace(SETS[0], forces=far), SETS[1]], log=True)
+    figure = errors([replace(SETS[0], forces=far), SETS[1]], log=True)
     limit = figure.axes[0].get_xlim()[1]
     beyond = [
         int((np.linalg.norm(forces - one.forces_ref, axis=1) > limit).sum())
@@ -204,11 +216,11 @@ def test_logarithmic_distributions_count_what_is_beyond_the_axis() -> None:
 
 def test_distributions_of_perfect_and_of_single_predictions() -> None:
     perfect = replace(SETS[0], forces=SETS[0].forces_ref, energy=SETS[0].energy_ref)
-    assert len(errors.figure([perfect, noisy_predictions(0.1, n_structures=1)], log=True).axes) == 2
+    assert len(errors([perfect, noisy_predictions(0.1, n_structures=1)], log=True).axes) == 2
 
 
 def test_direction_maps_share_their_scale_and_count_all_atoms() -> None:
-    figure = directions.figure(SETS)
+    figure = directions(SETS)
     maps = [axes.collections[0] for axes in figure.axes[:3]]
     assert len({(mesh.norm.vmin, mesh.norm.vmax) for mesh in maps}) == 1
     for mesh, one, axes in zip(maps, SETS, figure.axes):
@@ -219,18 +231,18 @@ def test_direction_maps_share_their_scale_and_count_all_atoms() -> None:
 
 def test_direction_maps_need_forces() -> None:
     with pytest.raises(InputError, match="no reference forces to compare with: found 'energy'"):
-        directions.figure([replace(SETS[0], forces_ref=np.full_like(SETS[0].forces_ref, np.nan))])
+        directions([replace(SETS[0], forces_ref=np.full_like(SETS[0].forces_ref, np.nan))])
 
 
 @pytest.mark.parametrize("n", (1, 2, 4))
 def test_direction_maps_of_any_number(n: int) -> None:
-    figure = directions.figure((SETS * 2)[:n])
+    figure = directions((SETS * 2)[:n])
     assert sum(bool(axes.collections) for axes in figure.axes[:-1]) == n
 
 
 def test_dollars_in_labels_are_dollars(tmp_path: Path) -> None:
     odd = replace(SETS[0], label="costs $_{ $ 5")
-    for figure in (errors.figure([odd]), directions.figure([odd]), curves.figure([training(tmp_path)], [odd.label])):
+    for figure in (errors([odd]), directions([odd]), curves([training(tmp_path)], [odd.label])):
         assert len(style.png_bytes(figure, dpi=40)) > 1000
 
 

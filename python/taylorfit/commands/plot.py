@@ -120,30 +120,30 @@ def _predictions(arguments: argparse.Namespace) -> tuple[list[Predictions], dict
 
 
 def _curves(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.curves import figure
+    from ..plotting import curves
 
-    return figure([read_train_report(file) for file in arguments.files], _labels(arguments)), {}
+    return curves([read_train_report(file) for file in arguments.files], _labels(arguments)), {}
 
 
 def _parity(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.parity import figure
+    from ..plotting import parity
 
     sets, printed = _predictions(arguments)
-    return figure(sets[0]), printed
+    return parity(sets[0]), printed
 
 
 def _errors(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.errors import figure
+    from ..plotting import errors
 
     sets, printed = _predictions(arguments)
-    return figure(sets, log=arguments.log), printed
+    return errors(sets, log=arguments.log), printed
 
 
 def _directions(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.directions import figure
+    from ..plotting import directions
 
     sets, printed = _predictions(arguments)
-    return figure(sets), printed
+    return directions(sets), printed
 
 
 def _scan(arguments: argparse.Namespace) -> Drawing:

@@ -14,6 +14,8 @@ import numpy as np
 from ..errors import FormatError
 from ..tools.plain_text import read_bytes
 
+_EXPECTED = "a file written by train --report"
+
 
 @dataclass(frozen=True, eq=False)
 class TrainReport:
@@ -70,19 +72,29 @@ def read_train_report(path: str | PathLike[str]) -> TrainReport:
         if the file cannot be opened.
     """
     file = fsdecode(path)
-    expected = "a file written by train --report"
     try:
         data = json.loads(read_bytes(path))
     except json.JSONDecodeError as error:
-        raise FormatError(f"is not JSON ({error.msg})", file=file, line=error.lineno, expected=expected) from None
+        raise FormatError(f"is not JSON ({error.msg})", file=file, line=error.lineno, expected=_EXPECTED) from None
     except (UnicodeDecodeError, RecursionError):
-        raise FormatError("is not JSON", file=file, expected=expected) from None
+        raise FormatError("is not JSON", file=file, expected=_EXPECTED) from None
     if not isinstance(data, dict) or data.get("command") != "train":
         found = data.get("command") if isinstance(data, dict) else None
-        raise FormatError("is not the report of a training", file=file, value=found, expected=expected)
+        raise FormatError("is not the report of a training", file=file, value=found, expected=_EXPECTED)
+    return report_of(data, file)
+
+
+def report_of(data: Mapping[str, Any], file: str) -> TrainReport:
+    """Return the report of a training, as it stands in a file or `Fit.to_dict` gives it; `file` is its name.
+
+    Raises
+    ------
+    FormatError
+        if it has no epochs.
+    """
     epochs, history = data.get("epochs"), data.get("validation_history", [])
     if not epochs or not isinstance(data.get("best_epoch"), int):
-        raise FormatError("the report has no epochs", file=file, expected=expected)
+        raise FormatError("the report has no epochs", file=file, expected=_EXPECTED)
     return TrainReport(
         file=file,
         epoch=_column(file, epochs, "epoch"),

@@ -52,7 +52,7 @@ def training_page(training: TrainReport, sets: Sequence[Predictions] = ()) -> Do
             (
                 picture(
                     "curves",
-                    curves.figure([training], [training.name]),
+                    curves([training], [training.name]),
                     "Energy RMSE of test and training structures, and "
                     "force error of the validation structures if there are any, against the epoch.",
                 ),
@@ -194,7 +194,7 @@ def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:
         blocks.append(
             picture(
                 "errors",
-                errors.figure(with_any, log=True),
+                errors(with_any, log=True),
                 "Distribution of the force error over "
                 "atoms and of the energy error over structures, on logarithmic axes, which show tails.",
             )
@@ -203,7 +203,7 @@ def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:
         blocks.append(
             picture(
                 f"parity-{number}",
-                parity.figure(one),
+                parity(one),
                 f"{one.label}: prediction against reference; energies are relative to the isolated atoms.",
             )
         )
@@ -211,7 +211,7 @@ def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:
         blocks.append(
             picture(
                 "directions",
-                directions.figure(with_forces),
+                directions(with_forces),
                 "Direction error of the forces against the size of the reference force; the line is the median.",
             )
         )

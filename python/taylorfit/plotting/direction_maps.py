@@ -22,7 +22,7 @@ LEAST = 10
 
 
 @styled
-def figure(sets: Sequence[Predictions]) -> Figure:
+def directions(sets: Predictions | Sequence[Predictions]) -> Figure:
     """Draw one map per set: share of the atoms per cell of |F_ref| and the angle between F and F_ref.
 
     All panels have the same axes, cells and colours, so they can be compared; the line is the median angle at
@@ -33,6 +33,7 @@ def figure(sets: Sequence[Predictions]) -> Figure:
     InputError
         if a set has no atom with a non-zero reference force.
     """
+    sets = [sets] if isinstance(sets, Predictions) else sets
     points = []
     for one in sets:
         reference, forces = one.compared_forces

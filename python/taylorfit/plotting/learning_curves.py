@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,16 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..formats.train_report import TrainReport
+from ..formats.train_report import TrainReport, report_of
 from ..model.measures import FORCE_UNIT, MEASURES
 from .style import COLUMN, GREY, MARKERS, axis_label, line_style, literal, new_figure, plain_log_ticks, styled
 
+if TYPE_CHECKING:
+    from ..training.fit import Fit
+
+Training: TypeAlias = "TrainReport | Fit"
 FEW_EPOCHS = 10
 """Fewer epochs are drawn on a linear axis, with epoch 0."""
 
 
 @styled
-def figure(trainings: Sequence[TrainReport], labels: Sequence[str]) -> Figure:
+def curves(trainings: Training | Sequence[Training], labels: Sequence[str] = ()) -> Figure:
     """Overlay the learning curves of several trainings.
 
     Upper panel: RMSE of test (thick) and training energies (thin, pale) in meV/atom; a mark at the best epoch.
@@ -28,20 +33,25 @@ def figure(trainings: Sequence[TrainReport], labels: Sequence[str]) -> Figure:
 
     Parameters
     ----------
-    trainings, labels
-        reports of `train`, and what the legend calls them
+    trainings
+        Results of `train`, or its reports.
+    labels
+        What the legend calls them; default: the names of the reports.
     """
-    validation = any(training.has_forces for training in trainings)
-    with_forces = validation or any(training.has_test_forces for training in trainings)
+    several = trainings if isinstance(trainings, Sequence) else [trainings]
+    reports = [one if isinstance(one, TrainReport) else report_of(one.to_dict(), "training") for one in several]
+    labels = labels or [training.name for training in reports]
+    validation = any(training.has_forces for training in reports)
+    with_forces = validation or any(training.has_test_forces for training in reports)
     drawing = new_figure(COLUMN, 4.2 if with_forces else 2.6)
     panels = drawing.subplots(2 if with_forces else 1, 1, sharex=True, squeeze=False)[:, 0]
-    for index, training in enumerate(trainings):
+    for index, training in enumerate(reports):
         _energies(panels[0], training, index)
         if with_forces:
             _forces(panels[1], training, index, validation)
     panels[0].set_ylabel(axis_label(MEASURES["energy_rmse"]))
     panels[-1].set_xlabel("epoch")
-    last = max(training.epoch[-1] for training in trainings)
+    last = max(training.epoch[-1] for training in reports)
     for panel in panels:
         if last >= FEW_EPOCHS:
             panel.set_xscale("log")
@@ -58,9 +68,9 @@ def figure(trainings: Sequence[TrainReport], labels: Sequence[str]) -> Figure:
             if validation
             else f"test: RMSE of force components ({FORCE_UNIT.name})"
         )
-    handles = [Line2D([], [], **line_style(index)) for index in range(len(trainings))]
+    handles = [Line2D([], [], **line_style(index)) for index in range(len(reports))]
     titles = list(map(literal, labels))
-    if any(training.has_test for training in trainings):
+    if any(training.has_test for training in reports):
         handles += [
             Line2D([], [], color=GREY),
             Line2D([], [], color=GREY, linewidth=0.6),

@@ -22,7 +22,7 @@ BINNED = 0.999
 
 
 @styled
-def figure(sets: Sequence[Predictions], log: bool = False) -> Figure:
+def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figure:
     """Draw the distribution of |F − F_ref| over atoms, and that of the energy errors per atom over structures.
 
     Parameters
@@ -37,6 +37,7 @@ def figure(sets: Sequence[Predictions], log: bool = False) -> Figure:
     InputError
         if no set has a reference.
     """
+    sets = [sets] if isinstance(sets, Predictions) else sets
     norms = [force_error_norm(*reversed(one.compared_forces)) for one in sets]
     energies = [1e3 * one.energy_error_per_atom for one in sets]
     with_forces, with_energies = any(map(len, norms)), any(map(len, energies))

@@ -18,7 +18,7 @@ MANY = 3000
 
 
 @styled
-def figure(predictions: Predictions) -> Figure:
+def parity(predictions: Predictions) -> Figure:
     """Draw one panel for energies (eV/atom, relative to the isolated atoms) and one for force components (eV/Å).
 
     A panel without reference data is left out.
