@@ -26,10 +26,16 @@ EXPORTS = {
     "potential.potential": ("Potential",),
     "potential.predict": ("predict",),
     "settings.displacements": ("TaylorOptions",),
+    "settings.forces": ("Centred", "Directional", "Energy", "Exact", "Taylor"),
+    "settings.methods": ("Adam", "Bfgs", "Ekf", "Lm", "OnlineSd"),
     "taylor.displacements": ("AntitheticDisplacements", "CartesianDisplacements", "RandomDisplacements"),
     "taylor.modes": ("ModeDisplacements",),
     "taylor.orthogonal": ("OrthogonalDisplacements",),
     "taylor.strain": ("StrainDisplacements",),
+    "training.committee": ("CommitteeFit",),
+    "training.fit": ("Fit", "History"),
+    "training.loop": ("Epoch",),
+    "training.train": ("train", "train_committee"),
 }
 """Module → its public names, imported when first used: ASE and the engine take their time.
 `python python/write_stub.py` writes them into `__init__.pyi`."""

@@ -25,12 +25,28 @@ from .potential.extrapolation import ExtrapolationWarning as ExtrapolationWarnin
 from .potential.potential import Potential as Potential
 from .potential.predict import predict as predict
 from .settings.displacements import TaylorOptions as TaylorOptions
+from .settings.forces import Centred as Centred
+from .settings.forces import Directional as Directional
+from .settings.forces import Energy as Energy
+from .settings.forces import Exact as Exact
+from .settings.forces import Taylor as Taylor
+from .settings.methods import Adam as Adam
+from .settings.methods import Bfgs as Bfgs
+from .settings.methods import Ekf as Ekf
+from .settings.methods import Lm as Lm
+from .settings.methods import OnlineSd as OnlineSd
 from .taylor.displacements import AntitheticDisplacements as AntitheticDisplacements
 from .taylor.displacements import CartesianDisplacements as CartesianDisplacements
 from .taylor.displacements import RandomDisplacements as RandomDisplacements
 from .taylor.modes import ModeDisplacements as ModeDisplacements
 from .taylor.orthogonal import OrthogonalDisplacements as OrthogonalDisplacements
 from .taylor.strain import StrainDisplacements as StrainDisplacements
+from .training.committee import CommitteeFit as CommitteeFit
+from .training.fit import Fit as Fit
+from .training.fit import History as History
+from .training.loop import Epoch as Epoch
+from .training.train import train as train
+from .training.train import train_committee as train_committee
 
 __version__: str
 EXPORTS: dict[str, tuple[str, ...]]
