@@ -23,7 +23,7 @@ from study import (
 )
 from tables import DASH, ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 from taylorfit.analysis.scan_groups import Cells
-from taylorfit.examples import example_files
+from taylorfit.examples.copying import example_files
 from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.structures.files import expand_patterns, read_structures
 from taylorfit.md.analysis import highest_peak, pair_counts, radial_distribution

@@ -17,7 +17,7 @@ from taylorfit.analysis.scan_grid import points_of
 from taylorfit.analysis.scan_groups import point_folder
 from taylorfit.commands.example import run_command
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.examples import unpack
+from taylorfit.examples.copying import unpack
 from taylorfit.formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
 from taylorfit.formats.structures.files import expand_patterns, natural_key
 from taylorfit.plotting import require_matplotlib

@@ -22,7 +22,7 @@ from study import (
 from tables import DASH, ENERGY, FORCE, NORM, PaperRow, best_copies_table, of_mode, paper_table, two
 from taylorfit.analysis.scan_groups import Cells, best_and_median
 from taylorfit.errors import InputError
-from taylorfit.examples import example_files
+from taylorfit.examples.copying import example_files
 from taylorfit.formats.scan_table import SECONDS_PER_EPOCH
 from taylorfit.reporting.document import Document, Section
 from taylorfit.tools.plain_text import read_bytes

@@ -24,7 +24,7 @@ import numpy as np
 from bench_engine import QUICK, random_potentials
 
 from taylorfit import engine
-from taylorfit.examples import example_files
+from taylorfit.examples.copying import example_files
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf
 from taylorfit.model.descriptor import DescriptorSetup

@@ -10,7 +10,8 @@ import pytest
 
 from taylorfit.commands import cli
 from taylorfit.commands.example import SHOWN
-from taylorfit.examples import EXAMPLES, copy_example
+from taylorfit.examples import EXAMPLES
+from taylorfit.examples.copying import copy_example
 
 
 def shortened(tmp_path: Path) -> Path:

@@ -22,11 +22,12 @@ from taylorfit.engine import DescriptorTables
 from taylorfit.engine.derivatives import descriptor_derivatives
 from taylorfit.errors import TaylorfitError
 from taylorfit.formats.aenet.derivatives_file import DerivativesWriter, read_derivatives
+from taylorfit.formats.aenet.dialects import AENET, AENET_PYTORCH
 from taylorfit.formats.aenet.energies_file import read_energies, write_energies
 from taylorfit.formats.aenet.network_ascii import read_potential_ascii
 from taylorfit.formats.aenet.rngstate import read_rngstate, write_rngstate
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.formats.aenet.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
+from taylorfit.formats.aenet.trainset_ascii import read_trainset_ascii, write_trainset_ascii
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.recognise import recognise
 from taylorfit.formats.structures.xsf import read_xsf

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from taylorfit.data import frame_pairs as framepairs
-from taylorfit.data.check import KINDS, check, drop
+from taylorfit.data.check import check, drop
+from taylorfit.data.findings import KINDS
 from taylorfit.data.frame_pairs import find_frame_pairs
 from taylorfit.errors import InputError
 from taylorfit.model.structure import Structure

@@ -13,8 +13,10 @@ import pytest
 
 import make_water_cluster as make_data
 from taylorfit.commands import example as command
+from taylorfit.commands.usage import example as usage
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.examples import EXAMPLES, copy_example, example_files, unpack
+from taylorfit.examples import EXAMPLES
+from taylorfit.examples.copying import copy_example, example_files, unpack
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 from taylorfit.model.structure import Structure
@@ -169,7 +171,7 @@ def test_archive_that_leaves_its_folder_is_refused(tmp_path: Path) -> None:
 
 def run_command(*words: str) -> dict[str, object]:
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
+    usage.add_arguments(parser)
     return command.run(parser.parse_args(words))
 
 

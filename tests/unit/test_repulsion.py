@@ -8,8 +8,9 @@ from ase.data import atomic_numbers
 
 from taylorfit.analysis.measures import mae_and_rmse
 from taylorfit.errors import InputError
-from taylorfit.generation.repel import REACH, UNCERTAINTY, RepulsionPlan, nuclear_repulsion, pushed_copies
+from taylorfit.generation.repel import UNCERTAINTY, nuclear_repulsion, pushed_copies
 from taylorfit.model.structure import Structure
+from taylorfit.settings.repulsion import REACH, RepulsionPlan
 
 CURVATURE = {"O": 30.0, "H": 15.0}
 

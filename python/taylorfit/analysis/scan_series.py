@@ -9,25 +9,8 @@ import numpy as np
 from ..errors import InputError
 from ..formats.csv_table import Table
 from ..model.measures import MEASURES
+from .scan_axes import AXES
 
-
-@dataclass(frozen=True)
-class Axis:
-    """A quantity that a scan varies."""
-
-    column: str
-    title: str
-    short: str
-    """For a legend: `δ = 0.01 Å`."""
-    log: bool = False
-
-
-AXES = {
-    "delta": Axis("delta_A", "largest displacement δ (Å)", "δ = {:g} Å"),
-    "a": Axis("multiple_a", "multiple a (copies per structure)", "a = {:g}"),
-    "size": Axis("n_structures", "number of structures", "{:g} structures", log=True),
-    "beta": Axis("beta_A2", "force weight β (Å²)", "β = {:g} Å²", log=True),
-}
 PANELS = (MEASURES["energy_rmse"], MEASURES["force_error_norm_mean"])
 """What is drawn, a panel each."""
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from .. import __version__
 from ..errors import DataWarning, InputError, TaylorfitError
 from ..formats.report_file import write_report
 from ..settings.words import suggestion
@@ -35,7 +34,8 @@ COMMANDS = {
     "convert": "convert training sets and potentials between binary and text, structures to XSF and back",
     "example": "copy a ready-to-run example",
 }
-"""Command → one line of help; its module in `commands` has add_arguments(parser) and run(arguments)."""
+"""Command → one line of help; `commands.NAME.run` runs it.
+`commands.usage.NAME` says how it is called, and is all that ``--help`` needs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,6 +85,16 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
+class _Version(argparse.Action):
+    """Prints the version, which takes a while to find: only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from .. import __version__
+
+        print(f"taylorfit {__version__}")
+        parser.exit()
+
+
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     command = next((word for word in argv if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
@@ -94,15 +104,15 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         description="Train ANN interatomic potentials on energies and forces (ænet-compatible).",
         epilog="Example: taylorfit example water-cluster demo && cd demo && taylorfit generate generate.in",
     )
-    parser.add_argument("--version", action="version", version=f"taylorfit {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in COMMANDS.items():
         sub = subparsers.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
         # Only the module of the command that runs is imported: start-up stays short
         if name == command:
-            module = _module(name)
-            sub.description = getattr(module, "DESCRIPTION", line)
-            module.add_arguments(sub)
+            usage = importlib.import_module(f".usage.{name}", __package__)
+            sub.description, sub.epilog = usage.DESCRIPTION, usage.EPILOG
+            usage.add_arguments(sub)
         sub.add_argument("--report", metavar="FILE.json", help="also write what is printed as JSON")
         sub.add_argument("--traceback", action="store_true", help="show where an error arose in the program")
     return parser

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..formats.aenet.dialects import AENET, AENET_PYTORCH
 from ..formats.aenet.network_ascii import write_potential_ascii
 from ..formats.aenet.network_binary import write_potential
 from ..formats.aenet.potential_file import read_potential_file
-from ..formats.aenet.trainset_ascii import AENET, AENET_PYTORCH, read_trainset_ascii, write_trainset_ascii
+from ..formats.aenet.trainset_ascii import read_trainset_ascii, write_trainset_ascii
 from ..formats.aenet.trainset_binary import read_trainset, write_trainset
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.extxyz import write_extxyz
@@ -21,47 +22,11 @@ from ..model.structure import Structure
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
 from ..training.scaled_set import scale_training_set
-from .sources import add_reading_arguments, dropped_kinds, read_options
+from .sources import dropped_kinds, read_options
+from .usage.convert import BINARY, EXTXYZ, TEXT, XSF
 
-BINARY, TEXT, XSF, EXTXYZ = "binary", "text", "xsf", "extxyz"
-TARGETS = (BINARY, TEXT, AENET, XSF, EXTXYZ)
 _KINDS = {FileKind.TRAINSET, FileKind.TRAINSET_TEXT, FileKind.POTENTIAL, FileKind.POTENTIAL_TEXT}
 _XYZ_SUFFIXES = (".xyz", ".extxyz")
-
-DESCRIPTION = f"""\
-Convert, without loss of digits:
-
-  training sets   binary ↔ text; text is that of trainbin2ASCII.x (ænet-PyTorch), or with
-                  --to {AENET} that of trnset2ASCII.x (ænet; it has no setups)
-  potentials      binary ↔ text (.nn.ascii)
-  structures      anything that ASE reads, and XSF → XSF of ænet, one file per frame, into a
-                  folder or under a pattern (frames/s*.xsf), or all frames into one extended
-                  XYZ file
-
-What the input is, is told by its content, not by its name.
-
-Examples: taylorfit convert water.train water.train.ascii
-          taylorfit convert Ti.nn.ascii Ti.nn
-          taylorfit convert OUTCAR traj.extxyz@::10 frames/
-          taylorfit convert 'frames/*.xsf' all.extxyz
-
-Keys of the report: kind, to, inputs, outputs (files written), structures (number), notes
-(what the target cannot hold).
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="file to convert; of structures several, or patterns")
-    parser.add_argument("output", metavar="OUT", help="file to write; for XSF a folder, a file, or a pattern with *")
-    parser.add_argument("--to", choices=TARGETS, help="format to write (default: follows from IN and OUT)")
-    parser.add_argument(
-        "--scaled",
-        action="store_true",
-        help="training sets: standardise and scale as train.x does (trnset2ASCII.x without --raw)",
-    )
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
-    add_reading_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

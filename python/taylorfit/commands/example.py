@@ -14,7 +14,8 @@ from typing import Any
 
 from ..analysis.errors import error_rows
 from ..errors import InputError
-from ..examples import EXAMPLES, Example, copy_example
+from ..examples import EXAMPLES, Example
+from ..examples.copying import copy_example
 from ..model.measures import MEASURES
 from ..tools.tables import Table, print_table
 from .cli import main
@@ -23,30 +24,6 @@ SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_no
 """Measures that are compared."""
 SHOWN_LAST = ("energy_rmse", "force_error_norm_mean")
 """Those that are also compared for the weights of the last epoch."""
-
-
-DESCRIPTION = """\
-Copy an example, structures and input files, into a folder and say what to run there.
-With --run, run it as well and compare its trainings; input files that are in the folder
-already are then used as they are, with your changes.
-
-Example: taylorfit example water-cluster demo --run
-
-Keys of the report: example, directory, files (paths written), commands; with --run:
-reports (input file without ending: report of that step); with --list: examples (list of
-name, summary).
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help=f"which example: {', '.join(sorted(EXAMPLES))}")
-    parser.add_argument("directory", nargs="?", type=Path, metavar="DIR", help="folder to copy it to; made if missing")
-    parser.add_argument(
-        "--run", action="store_true", help="run it and print a table of errors; replaces earlier results"
-    )
-    parser.add_argument("--list", action="store_true", help="list the examples and stop")
-    parser.add_argument("--force", action="store_true", help="replace files of the example that are there already")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data import check as datacheck
+from ..data.findings import DROPPABLE
 from ..engine import DescriptorTables, available_threads
 from ..errors import InputError
 from ..formats.aenet.setup_file import read_setup
@@ -25,46 +26,10 @@ from ..model.descriptor import BEHLER2011, CHEBYSHEV
 from ..model.geometry import Geometry
 from ..model.structure import Structure
 from ..settings.generate import GenerateInput, read_generate_input
-from ..settings.tables import describe
 from ..taylor.copies import CopySource
 from ..tools.atomic_write import atomic_write, check_writable
 from ..tools.progress import duration, progress
-from .sources import add_reading_arguments, dropped_kinds, read_all, read_options
-
-DESCRIPTION = f"""\
-Compute descriptors of all structures and write an ænet training-set file. With a block
-
-  DERIVATIVES
-  method=taylor delta=0.008 fraction=22 disp_all=1 N_max=100000 outfile=water.taylor.train
-
-also displaced copies, whose energies follow from the forces by first-order Taylor
-expansion (Cooper, Kästner, Urban, Artrith 2020). Energies in eV, lengths in Å. With
-FORCES, or a block DERIVATIVES with method=analytical, the derivatives of the descriptors
-of FORCESPERCENT of the structures go into OUTPUT.forces, for ænet-PyTorch.
-
-Example: taylorfit generate generate.in
-
-Also written: OUTPUT.geometry, a small companion with cells, stresses and weights, which ænet's
-format has no place for and training on forces needs.
-
-{describe(GenerateInput)}
-
-Keys of the report: structures (written), copies, skipped (number of structures
-without copies), skipped_by_reason, dropped (on request), atoms (copies counted), seconds, output, taylor_output,
-derivatives_output (FORCES), n_with_derivatives (structures), energy_mean/min/max (eV/atom,
-relative to the atomic energies), check (the data check), taylor (delta: species → Å; with a mean curvature also
-curvature: species → eV/Å², curvature_source, forecast: signal, bias, scatter, error in meV/atom, ratio, left;
-with strategy=strain: strain, signal in meV/atom).
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("input", metavar="generate.in", help="ænet-style input file")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
-    parser.add_argument("--write-xsf", metavar="DIR", help="also write the copies as XSF files into this folder")
-    parser.add_argument("--force", action="store_true", help="replace output files that exist")
-    add_reading_arguments(parser, datacheck.DROPPABLE)
+from .sources import dropped_kinds, read_all, read_options
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -94,7 +59,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 expected="a block DERIVATIVES with method=taylor",
             )
         check_xsf_directory(arguments.write_xsf)
-    kinds = dropped_kinds(arguments, datacheck.DROPPABLE)
+    kinds = dropped_kinds(arguments, DROPPABLE)
     threads = arguments.threads or available_threads()
 
     tables = DescriptorTables.from_setups(

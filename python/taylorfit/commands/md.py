@@ -15,7 +15,6 @@ from ..errors import InputError
 from ..formats.structures.files import expand_patterns, read_structures, require_species
 from ..md.dynamics import IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks
 from ..md.summary import (
-    WALK_KEYS,
     distribution_lines,
     distributions,
     outcome_lines,
@@ -30,42 +29,15 @@ from ..md.summary import (
 from ..md.trajectory import cut_after
 from ..potential.calculator import Calculator
 from ..settings.md import MdInput, read_md_input
-from ..settings.tables import describe
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..tools.progress import progress
 from ..tools.tables import print_table
 from ..training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
-DESCRIPTION = f"""\
-Molecular dynamics with one or more potentials or committees, from the same starts: conservation of energy
-(NVE), radial distribution functions, and how many steps until a structure is unlike the training data
-or the run explodes.
-
-Examples: taylorfit md md.in
-          taylorfit md md.in --resume
-
-{describe(MdInput)}
-
-Written: OUTPUT.steps.csv (energies of every sample), OUTPUT.starts.csv (one line per run), OUTPUT.rdf.csv,
-OUTPUT.checkpoint.npz, and the trajectories, each run its own (NAME-LABEL-START.extxyz) where there are several.
-Ctrl-C leaves all of them usable; --resume goes on from the last sample (with larger STEPS or STARTS too).
-
-Keys of the report: n_atoms, timestep (fs), ensemble, interrupted, outputs (files), rdf (r in Å; potentials: pair,
-g, std over the starts, peak_r in Å, peak_g) and walks, a list with
-""" + "\n".join(f"  {key:20s} {text}" for key, text in WALK_KEYS.items())
-
 CHECKPOINT_SECONDS = 60.0
 SHOWN_LINES = 20
 """Lines of the table of steps, where there is one run; the CSV file has every sample."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("input", metavar="md.in", help="input file")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run (or a shorter one) ended")
-    parser.add_argument("--force", action="store_true", help="replace the files of an earlier run")
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="instead of THREADS; 0: all cores")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

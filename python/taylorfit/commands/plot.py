@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,11 @@ import numpy as np
 from ..analysis.dimer import potential_curve
 from ..analysis.errors import error_lines, errors_in
 from ..analysis.lennard_jones import LennardJones
-from ..analysis.scan_series import AXES
 from ..errors import InputError
 from ..formats.aenet.records import printable
 from ..formats.csv_table import read_table
 from ..formats.predictions import read_predictions
 from ..formats.train_report import read_train_report
-from ..model.measures import ERROR_KEYS
 from ..model.predictions import Predictions
 from ..plotting import require_matplotlib
 from ..potential.potential import Potential
@@ -36,48 +34,16 @@ Drawing = tuple["Figure", dict[str, Any]]
 """A figure, and what was printed with it, for the report."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of figure."""
-
-    summary: str
-    """FILE… and what is drawn."""
-    draw: Callable[[argparse.Namespace], Drawing]
-    many: bool = True
-    """May there be several files?"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("kind", metavar="KIND", help="which figure: " + ", ".join(KINDS))
-    parser.add_argument("files", nargs="+", metavar="FILE", help="what it is drawn from, see above")
-    parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE.png", help="picture to write: .png (300 dpi) or .pdf"
-    )
-    parser.add_argument(
-        "--label",
-        nargs="+",
-        action="extend",
-        metavar="TEXT",
-        help="names in the legend, one per FILE; default: the label in the file, or its name",
-    )
-    parser.add_argument("--x", choices=AXES, help="scan: what is varied along the axis (delta)")
-    parser.add_argument("--relative", metavar="MODE", help="scan: divide by the errors of this mode or label")
-    parser.add_argument("--atoms", type=int, metavar="N", help="nve: atoms of the cell, for a table without n_atoms")
-    parser.add_argument("--log", action="store_true", help="errors: logarithmic densities, which show the tails")
-
-
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Draw and save one figure; return the report."""
-    if arguments.kind not in KINDS:
-        raise InputError("unknown kind of plot", value=arguments.kind, expected=" or ".join(KINDS))
+    if arguments.kind not in DRAW:
+        raise InputError("unknown kind of plot", value=arguments.kind, expected=" or ".join(DRAW))
     for option, kind in (("x", "scan"), ("relative", "scan"), ("log", "errors"), ("atoms", "nve")):
         if getattr(arguments, option) not in (None, False) and arguments.kind != kind:
             raise InputError(f"--{option} belongs to plot {kind}", value=arguments.kind)
     if arguments.atoms is not None and arguments.atoms < 1:
         raise InputError("--atoms is no number of atoms", value=arguments.atoms, expected="at least 1")
-    kind = KINDS[arguments.kind]
-    if not kind.many and len(arguments.files) > 1:
+    if arguments.kind in OF_ONE_FILE and len(arguments.files) > 1:
         raise InputError(f"plot {arguments.kind} takes one file", value=len(arguments.files), expected="one FILE")
     if arguments.label and len(arguments.label) != len(arguments.files):
         raise InputError(
@@ -88,7 +54,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     check_suffix(arguments.output)
     check_writable(arguments.output)
-    drawing, printed = kind.draw(arguments)
+    drawing, printed = DRAW[arguments.kind](arguments)
     save(drawing, arguments.output)
     print(f"{arguments.kind} of {', '.join(arguments.files)} → {arguments.output}")
     return {"kind": arguments.kind, "files": arguments.files, "output": arguments.output, **printed}
@@ -186,34 +152,17 @@ def _dimer(arguments: argparse.Namespace) -> Drawing:
     return figure(curves, LennardJones(), DIMER_GRID), {}
 
 
-KINDS: dict[str, Kind] = {
-    "curves": Kind("train.json…   learning curves of trainings (files of train --report)", _curves),
-    "parity": Kind("pred.npz      predicted against reference energies and force components", _parity, many=False),
-    "errors": Kind("pred.npz…     distributions of |F − F_ref| and of the energy error per atom", _errors),
-    "directions": Kind("pred.npz…     angle between F and F_ref against |F_ref|, a map for each file", _directions),
-    "scan": Kind("scan.csv      errors against δ, a, set size or β: best and median", _scan, many=False),
-    "rdf": Kind("md.rdf.csv…   radial distribution functions of md; columns r_A, g, perhaps pair, potential", _rdf),
-    "nve": Kind("md.steps.csv… total energy in NVE runs of md; columns time_ps, E_tot_eV, n_atoms", _nve),
-    "dimer": Kind("X.nn…         Lennard-Jones dimer of the paper's figure 2, and potentials for it", _dimer),
+DRAW: dict[str, Callable[[argparse.Namespace], Drawing]] = {
+    "curves": _curves,
+    "parity": _parity,
+    "errors": _errors,
+    "directions": _directions,
+    "scan": _scan,
+    "rdf": _rdf,
+    "nve": _nve,
+    "dimer": _dimer,
 }
+"""Kind of figure, as in `usage.plot.KINDS` → what draws it."""
 
-DESCRIPTION = (
-    """\
-Draw a figure for print: PNG with 300 dpi or PDF, units on the axes, colours that the colour-blind tell apart.
-Needs matplotlib: pip install "taylorfit[plot]"
-
-KIND FILE…
-"""
-    + "\n".join(f"  {name:10s} {kind.summary}" for name, kind in KINDS.items())
-    + """
-
-pred.npz is written by predict --save-predictions.
-
-Examples: taylorfit plot curves train-energy.json train-taylor.json -o curves.pdf
-          taylorfit plot errors energy.npz taylor.npz -o errors.png --label "energies" "Taylor"
-          taylorfit plot scan scan.csv --x delta --relative energy -o delta.pdf
-
-Keys of the report: kind, files, output; for predictions also errors, a list with label and
-"""
-    + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
-)
+OF_ONE_FILE = ("parity", "scan")
+"""Kinds that are drawn from a single file."""

@@ -13,64 +13,17 @@ from ..engine import available_threads
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import require_species
-from ..model.measures import ERROR_KEYS
 from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
 from ..potential.predict import predict
 from ..potential.relaxation import relax
 from ..settings.predict import PredictInput, RelaxOptions, read_predict_input
-from ..settings.tables import describe
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
-from .sources import add_reading_arguments, dropped_kinds, read_all, read_options
-
-DESCRIPTION = f"""\
-Evaluate potentials (ænet's binary .nn files) for structures.
-
-Examples: taylorfit predict predict.in
-          taylorfit predict --potential O.nn H.nn cluster.xsf
-          taylorfit predict predict.in --save-predictions taylor.npz --label "Taylor training"
-
-{describe(PredictInput)}
-
-Keys of the report: structures (list of file, energy, energy_ref: total energies in eV, cohesive_energy in eV,
-forces in eV/Å or null, stress 3×3 in eV/Å³ or null, atomic_energies in eV; with RELAX also positions in Å and
-relaxation: steps, converged, largest_displacement in Å) and errors:
-""" + "\n".join(f"  {key:22s} {text}" for key, text in ERROR_KEYS.items())
-
+from .sources import dropped_kinds, read_all, read_options
 
 MANY = 20
 """Beyond so many structures only energies are printed, unless the input file asks for more."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument(
-        "files",
-        nargs="*",
-        metavar="FILE",
-        help="predict.in, or (with --potential) structure files; after predict.in: structures "
-        "instead of those it lists",
-    )
-    parser.add_argument(
-        "--potential",
-        nargs="+",
-        action="extend",
-        metavar="NN",
-        help="potential files, one per species; structure files may follow",
-    )
-    parser.add_argument(
-        "--save-predictions",
-        metavar="FILE.npz",
-        help="write predicted and reference energies (eV) and forces (eV/Å) for plot and report",
-    )
-    parser.add_argument(
-        "--label",
-        metavar="TEXT",
-        help="name of these potentials in plots; default: name of FILE.npz without its ending",
-    )
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
-    add_reading_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

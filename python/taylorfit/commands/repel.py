@@ -10,60 +10,10 @@ import numpy as np
 from ..engine import available_threads
 from ..errors import InputError
 from ..formats.structures.xsf_folder import XsfFolder, check_xsf_directory
-from ..generation.repel import RepulsionPlan, can_be_pushed, pushed_copies
+from ..generation.repel import can_be_pushed, pushed_copies
+from ..settings.repulsion import RepulsionPlan
 from ..tools.progress import progress
-from .sources import add_source_arguments, dropped_kinds, known_curvature, read_all, read_options, structure_sources
-
-DESCRIPTION = """\
-Write copies of structures in each of which two atoms are pushed together, with estimated energies (eV): first-order
-Taylor expansion with the forces, mean force constants where they are known (--temperature, --curvature, --potential,
-or pairs of near frames), and the universal repulsion of nuclei (Ziegler, Biersack, Littmark 1985) beyond first order.
-A potential trained with them keeps atoms apart where the reference structures know nothing, so that MD does not
-end in atoms falling into each other. The energies are rough: the files have small weights and no forces. List them in
-generate.in beside the structures; they serve every mode of training. `train` heeds the weights, which are in the
-.geometry file of the training set (ænet does not). `generate` then warns of short distances, energies are scaled to
-the wider range of all structures, and extrapolation warnings know the copies as training data, too.
-
-Example: taylorfit repel 'xsf/*.xsf' --output repulsive --temperature 400
-         and in generate.in, under FILES: 2, xsf/*.xsf, repulsive/*.xsf
-
-Keys of the report: structures and copies (numbers), folder, rise (5, 25, 50, 75, 95 % of the rises of the energy, eV),
-smallest_weight, shortest_distances (pair → Å, of the copies).
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    plan = RepulsionPlan()
-    add_source_arguments(parser)
-    parser.add_argument("--output", required=True, metavar="FOLDER", help="for the XSF files; must be new or empty")
-    parser.add_argument(
-        "--copies", type=int, default=plan.copies, metavar="N", help="copies of each structure (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--push",
-        type=float,
-        nargs=2,
-        default=(plan.shortest_push, plan.longest_push),
-        metavar="Å",
-        help=f"least and most by which a pair is shortened (default: {plan.shortest_push:g} {plan.longest_push:g})",
-    )
-    parser.add_argument(
-        "--highest",
-        type=float,
-        default=plan.highest,
-        metavar="eV",
-        help="largest rise of the energy (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=1000 * plan.tolerance,
-        metavar="meV",
-        help="weights make the uncertainty of the copies' energies count like errors of so many meV/atom "
-        "(default: %(default)s)",
-    )
-    parser.add_argument("--seed", type=int, default=plan.seed, metavar="N", help="of the draws (default: %(default)s)")
+from .sources import dropped_kinds, known_curvature, read_all, read_options, structure_sources
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -35,7 +35,6 @@ from ..reporting.training_log import TrainingLog
 from ..settings.document import FileEntry
 from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
 from ..settings.scan import ScanInput, read_scan_input
-from ..settings.tables import describe
 from ..settings.train import TrainInput, read_train_input, write_train_input
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED, stop_requested
@@ -49,34 +48,7 @@ from ..training.prepare import prepare
 from ..training.run import train_problem
 from . import generate
 from .train import read_with_leftovers, report_of
-
-DESCRIPTION = f"""\
-Train with all combinations of the settings named below SCAN, and write their errors on the
-structures of VALIDATION into one table (CSV; a row for each training, units in the names of
-the columns, weights of the best epoch and, in columns last_…, of the last).
-
-  GENERATE generate.in
-  TRAIN train-taylor.in
-  SCAN
-  mode energy taylor centred
-  delta 0.004 0.008 0.016
-  a 11 22
-  seeds 1 2 3
-
-Example: taylorfit scan scan.in --threads 2
-
-Everything that is not varied is as in GENERATE and TRAIN. What a mode does not depend on is
-not varied for it: energy training is done once for all delta. As many trainings run at a
-time as there are threads. Training sets are generated once for all modes, networks and
-seeds, and kept in FOLDER/sets; potentials, logs and reports (train.json) are in FOLDER/points/KEY. The same
-command goes on after an interruption and skips what is in the table; a scan may be extended.
-
-{describe(ScanInput)}
-
-Keys of the report: output, points (number), done_before, trained, failed (list of key, error), sets_generated,
-sets_reused, interrupted, seconds, rows (the table), summary (list: what is varied, seeds, best and median of the
-errors).
-"""
+from .usage.generate import add_arguments
 
 SUMMARY = (MEASURES["energy_rmse"], MEASURES["force_mae"], MEASURES["force_error_norm_mean"])
 """What the summary shows; without VALIDATION the next instead."""
@@ -84,16 +56,6 @@ WITHOUT_VALIDATION = (MEASURES["test_rmse"],)
 
 DONE = ("finished", "patience", "converged", "stuck")
 """Ends of a training whose result is final."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("input", metavar="scan.in", help="ænet-style input file")
-    parser.add_argument(
-        "--threads", type=int, default=None, metavar="N", help="threads; overrides THREADS; 0: all cores"
-    )
-    parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N of the axis seeds")
-    parser.add_argument("--fresh", action="store_true", help="train everything again, and replace the table")
 
 
 @dataclass(frozen=True)
@@ -313,7 +275,7 @@ def make_set(task: SetTask, *, threads: int, tell: Callable[[Any], None]) -> Non
         input_file = str(task.folder / "generate.in")
         write_generate_input(input_file, replace(task.settings, files=files))
         parser = argparse.ArgumentParser()
-        generate.add_arguments(parser)
+        add_arguments(parser)
         report = generate.run(parser.parse_args([input_file, "--force", "--threads", str(threads)]))
     write_report(task.report_file, "generate", report)
 

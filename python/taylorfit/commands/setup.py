@@ -15,31 +15,7 @@ from ..data.survey import REACH, AtomicEnergyFit, Survey
 from ..formats.structures.files import expand_patterns
 from ..model.structure import Structure
 from ..tools.tables import Table, print_table
-from .sources import add_reading_arguments, dropped_kinds, read_all, read_options
-
-DESCRIPTION = """\
-Propose, for a set of structures with energies (eV) and perhaps forces (eV/Å): a descriptor
-setup for each species, atomic reference energies (least squares over the compositions),
-generate.in (with Taylor copies if there are forces) and train.in; and show the distances
-and neighbours behind the choice. The files are a start, meant to be edited.
-
-Example: taylorfit setup 'xsf/*.xsf' --output fit
-         cd fit && taylorfit generate generate.in && taylorfit train train.in
-
-Keys of the report: species, structures (number), atomic_energies (eV), atomic_energy_rank
-(independent compositions), atomic_energy_rmse (eV/atom), shortest_distances (pair → Å),
-neighbours (species → mean number within radii), radii (Å), radial_cutoff, angular_cutoff,
-r_min, delta (Å), reasons, files (written).
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the command."""
-    parser.add_argument("structures", nargs="+", metavar="STRUCTURES", help="structure files or patterns")
-    parser.add_argument("--output", default=".", metavar="DIR", help="folder to write into (default: here)")
-    parser.add_argument("--behler", action="store_true", help="symmetry functions G2 and G4 instead of Chebyshev")
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
-    add_reading_arguments(parser)
+from .sources import dropped_kinds, read_all, read_options
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,30 +10,14 @@ from contextlib import ExitStack
 from ..data.curvature import Curvature
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
-from ..formats.structures.files import READING_KINDS, Entry, expand_patterns, read_files
+from ..formats.structures.files import Entry, expand_patterns, read_files
 from ..generation.copy_plan import find_curvature
 from ..model.structure import Structure
-from ..model.units import SYSTEM_FORM
 from ..settings.displacements import TaylorOptions, read_curvature
 from ..settings.generate import GenerateInput, read_generate_input
 from ..settings.predict import PredictInput
-from ..settings.reading import AS_THEY_ARE, ReadingOptions
+from ..settings.reading import AS_THEY_ARE, READING_KINDS, ReadingOptions
 from ..tools.progress import progress
-
-
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `structure_sources` reads."""
-    parser.add_argument(
-        "structures",
-        nargs="+",
-        metavar="STRUCTURES",
-        help="structure files or patterns, or generate.in, which lists them",
-    )
-    parser.add_argument("--temperature", type=float, metavar="K", help="of the dynamics all structures come from")
-    parser.add_argument("--potential", metavar="NN,NN", help="files of a first potential, e.g. O.nn,H.nn")
-    parser.add_argument("--curvature", metavar="S:K,S:K", help="mean force constants in eV/Å², e.g. O:33.9,H:16.9")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads; 0 (default): all cores")
-    add_reading_arguments(parser)
 
 
 def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorOptions]:
@@ -62,24 +46,6 @@ def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorO
         curvature=read_curvature(arguments.curvature) if arguments.curvature else None if given else known.curvature,
     )
     return paths or expand_patterns(arguments.structures), options
-
-
-def add_reading_arguments(parser: argparse.ArgumentParser, drop: Collection[str] = READING_KINDS) -> None:
-    """Declare what `reading` returns; `drop` are the kinds that `--drop` may name."""
-    group = parser.add_argument_group("reading structures")
-    group.add_argument(
-        "--units", metavar="UNITS", help=f"of files that do not state theirs: {SYSTEM_FORM}".replace("%", "%%")
-    )
-    for name, what in (("energy", "energies"), ("forces", "forces"), ("stress", "stresses")):
-        group.add_argument(
-            f"--{name}-key", metavar="KEY", help=f"name of the {what} in files with several, e.g. REF_{name}"
-        )
-    group.add_argument(
-        "--drop",
-        metavar="KINDS",
-        default="",
-        help="leave these out instead of failing, comma-separated: " + ", ".join(drop),
-    )
 
 
 def dropped_kinds(arguments: argparse.Namespace, allowed: Collection[str] = READING_KINDS) -> list[str]:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from os import PathLike, fspath
 
 from ..errors import DataWarning, InputError
-from ..formats.structures.files import READING_KINDS, read_files
+from ..formats.structures.files import read_files
 from ..model.structure import Structure
+from ..settings.reading import READING_KINDS
 from .check import check, droppable
 from .check import drop as dropped
 

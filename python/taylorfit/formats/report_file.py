@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from .. import __version__
 from ..tools.atomic_write import atomic_write
 
 
@@ -20,6 +19,8 @@ def write_report(path: str | PathLike[str], command: str, report: Mapping[str, A
     InputError
         if the file cannot be written.
     """
+    from .. import __version__  # which takes a while to find
+
     with atomic_write(path) as stream:
         json.dump(_plain({"command": command, "version": __version__, **report}), stream, indent=1, allow_nan=False)
         stream.write("\n")

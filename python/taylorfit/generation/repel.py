@@ -24,6 +24,7 @@ from ..data.survey import COINCIDING
 from ..engine import neighbours
 from ..errors import InputError
 from ..model.structure import Structure
+from ..settings.repulsion import REACH, SMALLEST_RISE, RepulsionPlan
 from ..taylor.expansion import Expansion
 from ..tools.randomness import Stream
 
@@ -33,16 +34,12 @@ _DECAYS = np.array([3.19980, 0.94229, 0.40290, 0.20162])
 _LENGTH, _POWER = 0.46850, 0.23
 _COULOMB = 14.399645
 
-REACH = 5.0
-"""Å: the repulsion of pairs further apart is left out."""
 CLOSEST_OF = 1.0
 """Å: pairs are taken among those no more than so much longer than the shortest of their species in the structure."""
 MOST_OF_DISTANCE = 0.55
 """The share of its distance by which a pair is shortened at most."""
 UNCERTAINTY = 0.15
 """Energies of copies are taken to be off by this share of their rise."""
-SMALLEST_RISE = 0.02
-"""eV: copies that rise less say nothing."""
 _TRIES = 10
 
 
@@ -57,51 +54,6 @@ class PushedCopy:
     """Å, of the pair in the copy."""
     rise: float
     """eV, of the energy."""
-
-
-@dataclass(frozen=True)
-class RepulsionPlan:
-    """How many copies with pushed pairs, and how hard they are pushed.
-
-    Raises
-    ------
-    InputError
-        on construction, for numbers out of range.
-    """
-
-    copies: int = 3
-    """Of each structure."""
-    shortest_push: float = 0.2
-    """Å"""
-    longest_push: float = 1.2
-    """Å"""
-    highest: float = 12.0
-    """eV: largest rise of the energy."""
-    tolerance: float = 0.5e-3
-    """eV/atom: weights make the uncertainty of the copies' energies count like errors of this size."""
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.copies < 1:
-            raise InputError("too few copies with pushed pairs", value=self.copies, expected="1 or more")
-        if not 0.0 < self.shortest_push <= self.longest_push < REACH:
-            raise InputError(
-                "pairs cannot be shortened like this",
-                value=f"{self.shortest_push:g} to {self.longest_push:g} Å",
-                expected=f"0 < shortest ≤ longest < {REACH:g} Å",
-            )
-        if not SMALLEST_RISE < self.highest < np.inf:
-            raise InputError(
-                "the largest rise of the energy cannot be used",
-                value=self.highest,
-                expected=f"eV, above {SMALLEST_RISE:g}",
-            )
-        if not 0.0 < self.tolerance < np.inf:
-            raise InputError(
-                "the tolerance cannot be used", value=f"{1000 * self.tolerance:g} meV/atom", expected="above 0"
-            )
-        if self.seed < 0:
-            raise InputError("the seed is negative", value=self.seed, expected="0 or more")
 
 
 def nuclear_repulsion(z1: np.ndarray, z2: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

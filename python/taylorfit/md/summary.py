@@ -14,27 +14,7 @@ from ..tools.atomic_write import atomic_write
 from ..tools.tables import Table
 from .analysis import Drift, energy_drift, highest_peak, radial_distribution
 from .dynamics import COLUMNS, Walk
-
-WALK_KEYS = {
-    "potential": "label of the potential",
-    "start": "number of the start, from 1",
-    "seed": "of velocities and thermostat",
-    "steps": "steps done, equilibration not counted",
-    "status": "finished, running (interrupted), exploded or extrapolated, with the reason",
-    "first_extrapolation": "step of the first structure unlike the training data; negative: during equilibration",
-    "extrapolation": "what it was",
-    "worst": "furthest that a descriptor was outside the training data, σ; null: never beyond the tolerance",
-    "n_dumped": "structures written for the next round of training",
-    "drift": "slope of the total energy, meV/atom/ps (NVE)",
-    "drift_error": "its standard error, meV/atom/ps",
-    "fluctuation": "standard deviation of the total energy, meV/atom (NVE)",
-    "largest_change": "largest distance of the total energy from its first value, meV/atom (NVE)",
-    "relative_drift": "|drift| over the standard deviation of the kinetic energy, 1/ps",
-    "temperature": "mean, K",
-    "temperature_std": "standard deviation, K",
-    "potential_energy": "mean, eV/atom",
-}
-"""What the keys of a walk in the report (and the columns of the CSV file) mean."""
+from .walk_keys import WALK_KEYS
 
 
 def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:

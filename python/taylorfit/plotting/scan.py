@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..analysis.scan_series import AXES, PANELS, Series, scan_series
+from ..analysis.scan_axes import AXES
+from ..analysis.scan_series import PANELS, Series, scan_series
 from ..errors import InputError
 from ..formats.csv_table import Table
 from .style import (

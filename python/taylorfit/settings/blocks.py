@@ -46,7 +46,7 @@ def options(
         if first is not None:
             word = pairs.pop(0)[1]
             found[first.field] = Located(first.kind.convert(word), line.number)
-        found |= read_options(pairs, options_of(cls))
+        found |= read_options(pairs, {key: entry for key, entry in options_of(cls).items() if not entry.bare})
         adjust(found, line)
         return build(cls, found, document.file, line.number)
 
@@ -218,16 +218,14 @@ def read_options(pairs: Iterable[tuple[str, Word]], table: Mapping[str, Option])
     for key, word in pairs:
         if not key:
             word.fail("not an option", "key=value")
-        if key in table:
-            option, member = table[key], None
-        else:
-            stem, _, member = key.rpartition("_")
-            option = table.get(f"{stem}_*") if member else None
-            if option is None:
-                word.line.fail("unknown option", key, suggestion(key, table))
-            member = species_name(Word(member, word.line))
+        stem, _, member = ("", "", "") if key in table else key.rpartition("_")
+        option = table.get(f"{stem}_*" if member else key)
+        if option is None:
+            word.line.fail("unknown option", key, suggestion(key, table))
+        if member:
+            species_name(Word(member, word.line))
         converted = option.kind.convert(word)
-        if member is None:
+        if not member:
             twice = option.field in found
             found[option.field] = Located(converted, word.line.number)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -115,8 +116,8 @@ def _read_method(document: Document, line: Line) -> Method:
     name = word.text.lower()
     if name not in METHODS:
         word.fail("unknown method", suggestion(name, METHODS))
-    kind = METHODS[name]
-    return build(kind, read_options(pairs[1:], options_of(kind)), document.file, word.line.number)
+    kind: Callable[..., Method] = METHODS[name]
+    return build(kind, read_options(pairs[1:], options_of(METHODS[name])), document.file, word.line.number)
 
 
 def format_method(method: Method) -> str:

@@ -12,9 +12,8 @@ import dataclasses
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass
-from functools import cache
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -184,6 +183,8 @@ class Settings:
     """More keys that a file may have for a field."""
     key_order: ClassVar[str] = ""
     """Keys in the order of help and written files; the rest follows in the order of the fields."""
+    gathered: ClassVar[tuple[Option, ...]]
+    """What `own_options` returns, once it was asked."""
 
     def __post_init__(self) -> None:
         for entry in own_options(type(self)):
@@ -200,11 +201,16 @@ class InputFile(Settings):
     file_name: ClassVar[str]
 
 
-@cache
-def own_options(cls: type) -> tuple[Option, ...]:
+def own_options(cls: type[Settings]) -> tuple[Option, ...]:
     """Return the options of the fields, in the order of `key_order`."""
+    if "gathered" not in cls.__dict__:
+        cls.gathered = _gather(cls)
+    return cls.gathered
+
+
+def _gather(cls: type[Settings]) -> tuple[Option, ...]:
     found = []
-    for field in dataclasses.fields(cls):
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         if "option" in field.metadata:
             key = field.name.upper() if issubclass(cls, InputFile) else field.name
             default = field.default if field.default_factory is MISSING else field.default_factory()
@@ -215,7 +221,6 @@ def own_options(cls: type) -> tuple[Option, ...]:
     return tuple(sorted(found, key=lambda entry: order.index(entry.key) if entry.key in order else len(order)))
 
 
-@cache
-def options_of(cls: type) -> Mapping[str, Option]:
+def options_of(cls: type[Settings]) -> dict[str, Option]:
     """Return key → option of a class of settings."""
     return {entry.key: entry for entry in (*own_options(cls), *cls.further)}

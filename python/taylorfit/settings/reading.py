@@ -46,6 +46,9 @@ class ReadingOptions(Settings):
     stress_key: str | None = option(None, TEXT, help="name of the stresses or virials")
 
 
+READING_KINDS = ("unreadable", "unconverged")
+"""Structures that can be left out instead of failing."""
+
 AS_THEY_ARE = ReadingOptions()
 """Nothing is said about the files."""
 

@@ -14,7 +14,7 @@ _ESCAPED = re.compile(r"[|*_]")
 def option_tables(cls: type[InputFile]) -> dict[str, Mapping[str, Option]]:
     """Return title → options: the keywords of an input file, then the options that keywords have themselves."""
     keywords = options_of(cls)
-    tables = {f"Keywords of {cls.file_name}": keywords}
+    tables: dict[str, Mapping[str, Option]] = {f"Keywords of {cls.file_name}": keywords}
     for key, keyword in keywords.items():
         tables |= keyword.kind.tables(key)
     return tables

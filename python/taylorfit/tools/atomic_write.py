@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -95,7 +94,7 @@ def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool 
 
     target = _target(path)
     # Names may have 255 bytes at most, and the temporary one must not be longer than that.
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}.tmp")
     try:
         with _open(temporary, mode + "x") as file:
             yield file

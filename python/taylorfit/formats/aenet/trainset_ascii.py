@@ -16,14 +16,11 @@ import numpy as np
 from ...errors import InputError
 from ...model.trainset import TrainingSet
 from ...tools.atomic_write import atomic_write
+from .dialects import AENET, AENET_PYTORCH, DIALECTS
 from .records import encode_text, printable
 from .setup_block import SPECIES_LENGTH, check_species_names, read_species, write_setup_block
 from .text_records import TextRecordReader, TextRecordWriter, list_directed, scientific
 from .trainset_binary import check_values, read_setups
-
-AENET, AENET_PYTORCH = "trnset2ascii", "trainbin2ascii"
-DIALECTS = (AENET_PYTORCH, AENET)
-"""Named after the programs that write them; the first keeps everything."""
 
 MAX_NAME = 1024
 """ænet's longest structure name."""

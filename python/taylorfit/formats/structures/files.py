@@ -34,8 +34,6 @@ _SELECTION = re.compile(f"(.+)@({_INTEGER}|(?:{_INTEGER})?(?::(?:{_INTEGER})?){{
 XSF_KEYWORD = re.compile(rb"^[ \t]*(PRIMVEC|PRIMCOORD|ATOMS|ANIMSTEPS)[ \t]*[0-9]*[ \t\r]*$", re.M)
 _PEEK_BYTES = 16384
 
-READING_KINDS = ("unreadable", "unconverged")
-"""What `read_files` can leave out instead of failing."""
 _SKIPPED = "unreadable, left out: "
 XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
 _XYZ_NAME = re.compile(r"\.(?:ext)?xyz(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
