@@ -54,7 +54,9 @@ class Errors:
     @classmethod
     def from_row(cls, row: Sequence[float]) -> Errors:
         """The errors of a row; a short one, of an earlier version, lacks the last measures."""
-        values = {field.name: None if np.isnan(value) else float(value) for field, value in zip(fields(cls), row)}
+        values: dict[str, Any] = {
+            field.name: None if np.isnan(value) else float(value) for field, value in zip(fields(cls), row)
+        }
         return cls(**values | {name: int(values[name]) for name in ("n_structures", "n_forces")})
 
 
@@ -108,15 +110,16 @@ def errors_in(predictions: Predictions) -> Errors:
     """Sum predictions up in a few numbers."""
     per_atom = predictions.energy_error_per_atom
     # Each structure counts alike, whatever its size (ænet)
-    energy = mae_and_rmse(per_atom) if len(per_atom) else (None, None)
+    energy_mae, energy_rmse = mae_and_rmse(per_atom) if len(per_atom) else (None, None)
     f_ref, f = predictions.compared_forces
     if not len(f_ref):
-        return Errors(*energy, None, None, None, None, None, len(per_atom), 0)
+        return Errors(energy_mae, energy_rmse, None, None, None, None, None, len(per_atom), 0)
     norm_error, angle = force_error_norm(f, f_ref), direction_error(f, f_ref)
     angle = angle[~np.isnan(angle)]
     force_mae, force_rmse = mae_and_rmse(f - f_ref)
     return Errors(
-        *energy,
+        energy_mae,
+        energy_rmse,
         force_mae=force_mae,
         force_rmse=force_rmse,
         force_error_norm_mean=float(norm_error.mean()),
