@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from dataclasses import replace as replaced
 from os import PathLike
 from pathlib import Path
@@ -45,7 +45,7 @@ class Evidence:
     """Reason → number of structures that cannot have copies for it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Setup:
     """What a potential is made with; proposed for data by `propose`, or read from files.
 
@@ -72,7 +72,7 @@ class Setup:
     """What a user should know."""
     files: tuple[str, ...] = ()
     """Structure files and patterns it is for, as generate.in lists them, seen from the working directory."""
-    evidence: Evidence | None = field(default=None, repr=False)
+    evidence: Evidence | None = None
     """What the proposal rests on; None for a setup from files."""
 
     def __post_init__(self) -> None:
@@ -90,6 +90,20 @@ class Setup:
                 )
             set_(self, name, {symbol: given[symbol] for symbol in self.species})
         self._train_input()  # which refuses values out of range
+
+    def __repr__(self) -> str:
+        return f"<Setup for {' '.join(self.species)}>"
+
+    def __str__(self) -> str:
+        lines = []
+        for descriptor in self.descriptors:
+            symbol = descriptor.species
+            layers = " ".join(f"{n}:{activation}" for n, activation in self.networks[symbol])
+            lines.append(
+                f"{symbol:2s} {descriptor.basis}, {descriptor.n_feature} values, cutoff {descriptor.r_cut:g} Å; "
+                f"isolated atom {self.atomic_energies[symbol]:.6f} eV; hidden layers {layers}"
+            )
+        return "\n".join([*lines, *self.reasons, *(f"note: {note}" for note in self.notes)])
 
     @property
     def species(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ TEXT_FIELDS = ("potentials", "names", "symbols")
 """Fields of `Predictions` that hold words."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """Predicted and reference energies and forces of a set of structures; NaN where there is no reference.
 
@@ -77,6 +77,10 @@ class Predictions:
             if array.shape != wanted:
                 raise InputError(f"{name} has shape {array.shape}", expected=str(wanted))
             set_(self, name, array)
+
+    def __repr__(self) -> str:
+        known = f"{int(self.has_energy.sum())} energies and {int(self.has_forces.sum())} forces"
+        return f"<Predictions of {self.n_structures} structures, references: {known}>"
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Predictions:

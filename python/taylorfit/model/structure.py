@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ VOIGT_ELEMENTS = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 _ISOLATED = 10.0  # Å; atoms further apart do not feel each other
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Structure:
     """Atoms, cell, and (where known) reference energy, forces and stress.
 
@@ -91,6 +92,18 @@ class Structure:
                 value=self.weight,
                 expected="a number ≥ 0",
             )
+
+    def __repr__(self) -> str:
+        known = [] if self.energy is None else [f"energy={self.energy:.6g} eV"]
+        known += [name for name in ("forces", "stress") if getattr(self, name) is not None]
+        periodic = "".join("xyz"[k] for k in range(3) if self.pbc[k])
+        known += [f"periodic in {periodic}"] if periodic else []
+        return f"<{', '.join([f'Structure {self.formula}', *([self.name] if self.name else []), *known])}>"
+
+    @property
+    def formula(self) -> str:
+        """Number of atoms of each species, in order of the alphabet: "H4O2"."""
+        return "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in sorted(Counter(self.symbols).items()))
 
     @classmethod
     def from_ase(cls, atoms: Atoms, name: str = "") -> Structure:

@@ -9,9 +9,10 @@ import numpy as np
 
 from .descriptor import DescriptorSetup
 from .geometry import Geometry
+from .provenance import parse_copy_name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainingSet:
     """The content of an ænet training-set file (`.train`): structures, Taylor copies, and their descriptors.
 
@@ -57,6 +58,14 @@ class TrainingSet:
     """Cells, stresses and weights of the reference structures (copies left out), in their order; None: not known."""
     notes: tuple[str, ...] = ()
     """What a user should know of how it was made."""
+
+    def __repr__(self) -> str:
+        n_copies = sum(parse_copy_name(name) is not None for name in self.names)
+        copies = f" and {n_copies} Taylor copies" if n_copies else ""
+        return (
+            f"<TrainingSet of {self.n_structures - n_copies} structures{copies}, species {' '.join(self.species)}, "
+            f"{len(self.atom_species)} atoms>"
+        )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> TrainingSet:

@@ -24,7 +24,7 @@ Files = str | PathLike[str] | Sequence[str | PathLike[str]] | Mapping[str, str |
 """Where the potentials of all species are: a folder, files, or a file for each species."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Potential:
     """ANN potentials of all species of a system, which belong together.
 
@@ -73,6 +73,10 @@ class Potential:
                         value=neighbour,
                         expected=f"a potential for {neighbour} as well",
                     )
+
+    def __repr__(self) -> str:
+        parts = [f"{part.species} {'-'.join(map(str, part.network.layer_sizes))}" for part in self.parts]
+        return f"<Potential {', '.join(parts)}, cutoff {self.cutoff:g} Å>"
 
     def __reduce__(self) -> tuple[object, ...]:
         # Not the engine's tables: they belong to this process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
@@ -90,8 +89,7 @@ def _one(given: object) -> Structure:
 def _named(structure: Structure) -> Structure:
     if structure.name:
         return structure
-    formula = "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in sorted(Counter(structure.symbols).items()))
-    return replace(structure, name=f"{formula}-{structure.content_hash()[:12]}")
+    return replace(structure, name=f"{structure.formula}-{structure.content_hash()[:12]}")
 
 
 def _is_atoms(given: object) -> TypeGuard[Atoms]:
