@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from types import ModuleType
 from typing import NoReturn
 
 from ..errors import DataWarning, InputError, TaylorfitError
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return TaylorfitError.exit_code
 
 
-def _module(command: str) -> object:
+def _module(command: str) -> ModuleType:
     return importlib.import_module(f".{command}", __package__)
 
 

@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
         parents = writer(settings.output)
         separate = taylor_output is not None and planned is not None and planned.n_copies > 0
-        copies = writer(taylor_output) if separate else parents
+        copies = parents if taylor_output is None or not separate else writer(taylor_output)
         xsf_copies = stack.enter_context(XsfCopies(arguments.write_xsf)) if arguments.write_xsf else None
         update = stack.enter_context(progress("generate", len(kept)))
         counts = write_training_sets(
@@ -126,12 +126,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             threads=threads,
             advance=update,
         )
-    write_geometry(
-        companion,
-        Geometry.of(kept),
-        [s.name for s in kept],
-        np.array([s.reference_energy(settings.atomic_energies) for s in kept]),
-    )
+    energies = np.array([s.reference_energy(settings.atomic_energies) for s in kept])
+    write_geometry(companion, Geometry.of(kept), [s.name for s in kept], energies)
     if taylor_output is not None and not separate:
         print(f"warning: no Taylor copies, so {taylor_output} is not written")
         # What an earlier run left there belongs to another data set
@@ -142,7 +138,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             derivatives_output, kept, None if separate else source, tables, settings, seed, threads, arguments.force
         )
 
-    per_atom = np.array([s.reference_energy(settings.atomic_energies) / s.n_atoms for s in kept])
+    per_atom = energies / np.array([s.n_atoms for s in kept])
     seconds = time.perf_counter() - start
     print(
         f"\n{settings.output}: {counts.structures} structures"

@@ -62,7 +62,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> Calculator:
     """A potential from files, or a committee from folders."""
-    options = {"threads": settings.threads, "skin": settings.skin}
     folders = [Path(path).is_dir() for path in paths]
     if any(folders) and not all(folders):
         raise InputError(
@@ -71,9 +70,10 @@ def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> C
             value=" ".join(paths),
             expected="files, one per species; or folders, one per member of a committee",
         )
-    if not any(folders):
-        return Calculator(list(paths), **options)
-    return Calculator.committee(paths[0] if len(paths) == 1 else list(paths), **options)
+    make = Calculator.committee if any(folders) else Calculator
+    # One folder holds those of the members
+    source = paths[0] if any(folders) and len(paths) == 1 else list(paths)
+    return make(source, threads=settings.threads, skin=settings.skin)
 
 
 def _structures(settings: MdInput, calculators: dict[str, Calculator], input_file: str) -> list[Atoms]:
@@ -149,7 +149,7 @@ def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments:
     for key, path in own.items():
         if Path(path).exists():
             # After a crash there are frames later than the checkpoint, which will be written again
-            cut_after(path, known[key].rows[-1][0])
+            cut_after(path, int(known[key].rows[-1][0]))
     return [known.get(key) or new_walk(*key, structures[(key[1] - 1) % len(structures)], settings) for key in wanted]
 
 

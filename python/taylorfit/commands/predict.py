@@ -96,7 +96,7 @@ def _relaxed(
         for done, structure in enumerate(structures, start=1):
             result = relax(structure, potential, options, threads)
             moved = np.linalg.norm(result.structure.positions - structure.positions, axis=1).max(initial=0.0)
-            largest = np.linalg.norm(result.evaluation.forces, axis=1).max(initial=0.0)
+            largest = np.linalg.norm(result.evaluation.known_forces, axis=1).max(initial=0.0)
             print(
                 f"{structure.name}: {'relaxed' if result.converged else 'NOT relaxed'} in {result.n_steps} steps, "
                 f"largest |F| {largest:.5f} eV/Å, largest displacement {moved:.4f} Å"

@@ -18,9 +18,8 @@ from .sources import dropped_kinds, known_curvature, read_all, read_options, str
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Write the copies; return the report."""
-    plan = RepulsionPlan(
-        arguments.copies, *arguments.push, arguments.highest, arguments.tolerance / 1000, arguments.seed
-    )
+    least, most = arguments.push
+    plan = RepulsionPlan(arguments.copies, least, most, arguments.highest, arguments.tolerance / 1000, arguments.seed)
     check_xsf_directory(arguments.output)
     paths, options = structure_sources(arguments)
     structures = read_all(paths, read_options(arguments), drop=dropped_kinds(arguments))
