@@ -70,7 +70,11 @@ def api(_: None) -> str:
     """The public names, by the rooms they live in; their docstrings follow."""
     sections = {room: [f"## {title}"] for room, title in ROOMS.items()}
     for module, names in taylorfit.EXPORTS.items():
-        sections[module.partition(".")[0]] += [f"::: taylorfit.{module}.{name}" for name in names]
+        for name in names:
+            # A class may have another name at home
+            home = getattr(getattr(taylorfit, name), "__name__", name)
+            options = f"    options:\n      heading: {name}\n      toc_label: {name}"
+            sections[module.partition(".")[0]].append(f"::: taylorfit.{module}.{home}\n{options}")
     return "\n\n".join("\n\n".join(lines) for lines in sections.values() if len(lines) > 1)
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import taylorfit as tfit
 from cli_support import contents
 from taylorfit import Structure
-from taylorfit.examples import copy_example
+from taylorfit.examples.copying import copy_example
 from taylorfit.formats.structures.extxyz import write_extxyz
 from taylorfit.formats.structures.xsf import write_xsf
 
