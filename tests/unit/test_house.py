@@ -19,7 +19,6 @@ MAX_FILE, MAX_FUNCTION = 500, 100
 LONG_FILES: set[str] = {
     "python/studies/study.py",
     "tests/cli/test_bad_input.py",
-    "tests/cli/test_generate.py",
     "tests/unit/test_force_loss.py",
     "tests/unit/test_methods.py",
 }
@@ -119,11 +118,17 @@ def test_no_file_is_too_long() -> None:
     assert long == LONG_FILES
 
 
+def length(function: ast.FunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    documented = ast.get_docstring(function) is not None
+    return (function.end_lineno or 0) - ((function.body[0].end_lineno or 0) if documented else function.lineno - 1)
+
+
 def test_no_function_is_too_long() -> None:
     long = {
         f"{path}: {node.name}"
         for path, tree in sources().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION
+        if isinstance(node, ast.FunctionDef) and length(node) > MAX_FUNCTION
     }
     assert long == LONG_FUNCTIONS
