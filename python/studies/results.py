@@ -202,7 +202,7 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
             "The seed of each training with the smallest mean |F − F_ref|; "
             f"{sets[0].n_structures} validation structures.",
             Table(
-                ("", *(one.label for one in sets)), tuple(error_rows([one.as_dict() for one in measured])), numeric=True
+                ("", *(one.label for one in sets)), tuple(error_rows([one.to_dict() for one in measured])), numeric=True
             ),
             picture(
                 f"{name}errors",

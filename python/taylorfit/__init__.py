@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 
 EXPORTS = {
+    "analysis.errors": ("Errors",),
     "data.check": ("DataCheck", "Finding", "check"),
     "data.propose": ("propose",),
     "data.read": ("read",),
@@ -17,6 +18,7 @@ EXPORTS = {
     "errors": ("DataWarning", "EngineError", "FormatError", "InputError", "TaylorfitError"),
     "generation.displace": ("displace",),
     "generation.generate": ("generate",),
+    "model.descriptor": ("DescriptorSetup", "chebyshev_setup"),
     "model.network": ("SpeciesPotential",),
     "model.predictions": ("Predictions",),
     "model.structure": ("Structure",),

@@ -1,6 +1,7 @@
 # Written by python/write_stub.py: do not edit
 
 from . import plotting as plotting
+from .analysis.errors import Errors as Errors
 from .data.check import DataCheck as DataCheck
 from .data.check import Finding as Finding
 from .data.check import check as check
@@ -15,6 +16,8 @@ from .errors import InputError as InputError
 from .errors import TaylorfitError as TaylorfitError
 from .generation.displace import displace as displace
 from .generation.generate import generate as generate
+from .model.descriptor import DescriptorSetup as DescriptorSetup
+from .model.descriptor import chebyshev_setup as chebyshev_setup
 from .model.network import SpeciesPotential as SpeciesPotential
 from .model.predictions import Predictions as Predictions
 from .model.structure import Structure as Structure

@@ -113,7 +113,7 @@ def test_saved_predictions_are_what_the_report_says(mono: Path) -> None:
     assert saved.symbols == ("Si",) * len(saved.forces)
     cohesive = saved.energy - saved.isolated_energy
     np.testing.assert_allclose(cohesive, [entry["cohesive_energy"] for entry in found["structures"]], rtol=1e-12)
-    assert errors_in(saved).as_dict() == pytest.approx(found["errors"])
+    assert errors_in(saved).to_dict() == pytest.approx(found["errors"])
 
 
 def test_predictions_for_structures_without_reference(mono: Path) -> None:

@@ -96,7 +96,7 @@ def test_the_page_runs_as_it_stands(data: Path, monkeypatch, capsys):
     assert fit.errors.force_rmse < 0.3 and fit.history.test_force_rmse[fit.best_epoch] < 0.3
     # Files, calculator and predictions are of one potential
     saved = tfit.predict("fit", held_out)
-    assert saved.errors.as_dict() == pytest.approx(fit.errors.as_dict())
+    assert saved.errors.to_dict() == pytest.approx(fit.errors.to_dict())
     assert atoms.get_potential_energy() == tfit.Potential.load("fit").evaluate([Structure.from_ase(atoms)])[0].energy
 
 

@@ -91,6 +91,12 @@ def test_a_setup_can_be_changed(structures, tmp_path: Path):
         setup.save(tmp_path / "t")
 
 
+@pytest.mark.parametrize("wrong", [{"radial_cutoff": -1.0}, {"radial_order": -1}, {"angular_cutoff": -0.1}])
+def test_impossible_descriptors_are_refused(wrong):
+    with pytest.raises(InputError, match="descriptor of H"):
+        tfit.chebyshev_setup("H", ("H",), **{"radial_cutoff": 4.0, "radial_order": 3, **wrong})
+
+
 def test_doubtful_data_are_warned_of(structures):
     with pytest.warns(DataWarning) as caught:
         setup = tfit.propose([*structures, structures[0]])

@@ -59,7 +59,7 @@ def test_the_report_is_that_of_the_command(folder: Path, structures, capsys):
                 assert own[key] == value, key
             else:
                 np.testing.assert_allclose(own[key], value, rtol=1e-12, atol=1e-13)
-    assert predictions.errors.as_dict() == pytest.approx(report["errors"])
+    assert predictions.errors.to_dict() == pytest.approx(report["errors"])
     predictions.save("python.npz")
     assert (folder / "python.npz").read_bytes() == (folder / "command.npz").read_bytes()
     again = Predictions.load("python.npz")

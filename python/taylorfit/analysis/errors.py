@@ -19,7 +19,7 @@ from .measures import direction_error, force_error_norm, mae_and_rmse, tail_frac
 def error_rows(
     columns: Sequence[Mapping[str, Any]], prefix: str = "", measures: Sequence[Measure] = ERRORS
 ) -> list[tuple[str, ...]]:
-    """Errors (see `Errors.as_dict`) side by side as text, without those that none has."""
+    """Errors (see `Errors.to_dict`) side by side as text, without those that none has."""
     return [
         (prefix + measure.heading + measure.of, *(measure.cell(column.get(measure.key)) for column in columns))
         for measure in measures
@@ -43,13 +43,13 @@ class Errors:
     angle_error_median: float | None = None
     force_error_tail: float | None = None
 
-    def as_dict(self) -> dict[str, float | int | None]:
+    def to_dict(self) -> dict[str, float | int | None]:
         """For the JSON report."""
         return asdict(self)
 
     def as_row(self) -> list[float]:
         """All measures as numbers, NaN for None: a row of a checkpoint."""
-        return [np.nan if value is None else float(value) for value in self.as_dict().values()]
+        return [np.nan if value is None else float(value) for value in self.to_dict().values()]
 
     @classmethod
     def from_row(cls, row: Sequence[float]) -> Errors:

@@ -82,7 +82,7 @@ def _predictions(arguments: argparse.Namespace) -> tuple[list[Predictions], dict
         print(f"{printable(one.label)}: {one.n_structures} structures")
         for line in error_lines(errors):
             print(f"  {line}")
-    return sets, {"errors": [{"label": one.label, **errors.as_dict()} for one, errors in zip(sets, found)]}
+    return sets, {"errors": [{"label": one.label, **errors.to_dict()} for one, errors in zip(sets, found)]}
 
 
 def _curves(arguments: argparse.Namespace) -> Drawing:

@@ -365,7 +365,7 @@ def result_cells(fit: Fit) -> Row:
     last = fit.history.row(-1)
     cells = {"epochs": number(last.epoch), "best_epoch": number(fit.best_epoch)}
     for prefix, epoch, errors in (("", fit.best, fit.errors), (LAST, last, fit.last_errors)):
-        values = {**asdict(epoch), **({} if errors is None else errors.as_dict())}
+        values = {**asdict(epoch), **({} if errors is None else errors.to_dict())}
         if not fit.counts.n_test:
             values["test_rmse"] = None
         for measure in ERRORS:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
+
 CHEBYSHEV = "chebyshev"
 BEHLER2011 = "behler2011"
 _PARAMETERS = {1: "Rc", 2: "Rc Rs eta", 3: "Rc kappa", 4: "Rc lambda zeta eta", 5: "Rc lambda zeta eta"}
@@ -129,7 +131,39 @@ def chebyshev_setup(
     description: str = "",
     basis: str = "Chebyshev",
 ) -> DescriptorSetup:
-    """Return the Chebyshev descriptor setup of Artrith, Urban and Ceder (2017), cutoffs in Å."""
+    """Return a Chebyshev descriptor, of Artrith, Urban and Ceder, Phys. Rev. B 96, 014112 (2017).
+
+    Parameters
+    ----------
+    species, environment
+        Central species, and those of its neighbours.
+    radial_cutoff, angular_cutoff
+        Å.
+    radial_order, angular_order
+        Highest order of the expansions of pair and angle distributions.
+    r_min
+        Smallest distance expected, Å (only stored).
+    description, basis
+        Text in the setup file, and how it spells the kind of descriptor.
+
+    Raises
+    ------
+    InputError
+        for negative cutoffs or orders.
+
+    Examples
+    --------
+    >>> from taylorfit import chebyshev_setup
+    >>> setup = chebyshev_setup("H", ("H", "O"), radial_cutoff=6.0, radial_order=9, angular_cutoff=4.0, angular_order=3)
+    >>> setup.n_feature
+    28
+    """
+    if min(radial_order, angular_order, angular_cutoff) < 0 or not 0.0 <= radial_cutoff < np.inf:
+        raise InputError(
+            f"the descriptor of {species} cannot be used",
+            value=f"cutoffs {radial_cutoff:g} and {angular_cutoff:g} Å, orders {radial_order} and {angular_order}",
+            expected="numbers ≥ 0",
+        )
     n_feature = chebyshev_length(len(environment), radial_order, angular_order)
     parameters = np.zeros((n_feature, 4))
     parameters[0] = radial_cutoff, radial_order, angular_cutoff, angular_order

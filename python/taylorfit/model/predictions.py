@@ -118,7 +118,7 @@ class Predictions:
 
     def to_dict(self) -> dict[str, Any]:
         """The report of the command `predict`: `structures` (energies in eV, forces, stress), and `errors`."""
-        return {"structures": [self._row(s) for s in range(self.n_structures)], "errors": self.errors.as_dict()}
+        return {"structures": [self._row(s) for s in range(self.n_structures)], "errors": self.errors.to_dict()}
 
     def _row(self, s: int) -> dict[str, Any]:
         atoms = slice(self.offsets[s], self.offsets[s + 1])

@@ -56,8 +56,8 @@ class Calculator(AseCalculator):
 
     Examples
     --------
-    >>> atoms.calc = Calculator(["H.nn", "O.nn"])
-    >>> atoms.calc = Calculator.committee("committee", on_extrapolation="dump", max_force_std=0.3)
+    >>> atoms.calc = Calculator("fit")                                                          # doctest: +SKIP
+    >>> atoms.calc = Calculator.committee("members", max_force_std=0.3)                         # doctest: +SKIP
     """
 
     def __init__(

@@ -217,7 +217,7 @@ def describe_predictions(predictions: Predictions) -> Description:
         "potentials": files,
         "n_structures": predictions.n_structures,
         "n_atoms": n_atoms,
-        "errors": errors.as_dict(),
+        "errors": errors.to_dict(),
     }
 
 

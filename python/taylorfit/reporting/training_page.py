@@ -186,7 +186,7 @@ def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:
             ("atoms with reference forces", [e.n_forces for e in measured]),
         )
     ]
-    rows = error_rows([e.as_dict() for e in measured]) + counts
+    rows = error_rows([e.to_dict() for e in measured]) + counts
     blocks: list[Block] = [Table(("", *(one.label for one in sets)), tuple(rows), numeric=True)]
     with_forces = [one for one, e in zip(sets, measured) if e.n_forces]
     with_any = [one for one, e in zip(sets, measured) if e.n_forces or e.n_structures]

@@ -155,9 +155,9 @@ class Fit:
             "status": self.status,
             "interrupted": self.interrupted,
             "potentials": [],
-            "validation": None if self.errors is None else self.errors.as_dict(),
-            "validation_last": None if self.last_errors is None else self.last_errors.as_dict(),
-            "validation_history": [{"epoch": epoch, **errors.as_dict()} for epoch, errors in self.history.validation],
+            "validation": None if self.errors is None else self.errors.to_dict(),
+            "validation_last": None if self.last_errors is None else self.last_errors.to_dict(),
+            "validation_history": [{"epoch": epoch, **errors.to_dict()} for epoch, errors in self.history.validation],
         }
 
     def _settings(self) -> dict[str, Any]:
