@@ -571,7 +571,7 @@ def test_a_folder_that_takes_no_files_is_named(project: Path) -> None:
 
 
 def test_a_full_disk_while_writing_leaves_the_old_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = trainset_writer.TrainsetWriter._write
+    written = trainset_writer.TrainsetWriter._store
     calls = []
 
     def disk_full(self: object, *arguments: object) -> None:
@@ -582,7 +582,7 @@ def test_a_full_disk_while_writing_leaves_the_old_file(project: Path, monkeypatc
 
     (project / "new.train").write_bytes(b"precious")
     before = contents(project)
-    monkeypatch.setattr(trainset_writer.TrainsetWriter, "_write", disk_full)
+    monkeypatch.setattr(trainset_writer.TrainsetWriter, "_store", disk_full)
     complaint = run(project, *GENERATE, "--force").complaint
     assert "new.train" in complaint and "No space left" in complaint
     assert contents(project) == before

@@ -20,6 +20,7 @@ from ..formats.structures.files import expand_patterns, read_or_skip, split_sele
 from ..formats.structures.xsf import write_xsf
 from ..model.structure import Structure
 from ..tools.atomic_write import check_writable
+from ..tools.os_errors import make_folder
 from ..tools.progress import progress
 from ..training.scaled_set import scale_training_set
 from .sources import dropped_kinds, read_options
@@ -139,11 +140,7 @@ def _write_xsf_files(output: str, structures: Iterator[Structure], overwrite: bo
     path = Path(output)
     pattern = "*" in path.name
     single = not pattern and not path.is_dir() and path.suffix.lower() == ".xsf"
-    directory = path.parent if pattern or single else path
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot be used as folder ({error.strerror})", file=directory) from None
+    directory = make_folder(path.parent if pattern or single else path)
     if single:
         first = next(structures)
         if next(structures, None) is not None:

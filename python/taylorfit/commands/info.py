@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,39 +65,8 @@ def describe_file(path: str, options: ReadingOptions = AS_THEY_ARE) -> tuple[Fil
     """
     file, selection = split_selection(path)
     kind = FileKind.STRUCTURES if selection else recognise(file)
-    if kind is FileKind.TRAINSET:
-        return kind, describe_data.describe_trainset(read_trainset(path))
-    if kind is FileKind.TRAINSET_TEXT:
-        return kind, describe_data.describe_trainset(read_trainset_ascii(path))
-    if kind in (FileKind.POTENTIAL, FileKind.POTENTIAL_TEXT):
-        return kind, describe_models.describe_potential(read_potential_file(path))
-    if kind is FileKind.DERIVATIVES:
-        return kind, describe_data.describe_derivatives(read_derivatives(path))
-    if kind is FileKind.SETUP:
-        return kind, describe_models.describe_setup(read_setup(path))
-    if kind is FileKind.CHECKPOINT:
-        return kind, describe_models.describe_checkpoint(path)
-    if kind is FileKind.MD_CHECKPOINT:
-        return kind, describe_models.describe_md_checkpoint(path)
-    if kind is FileKind.ENERGIES:
-        return kind, describe_data.describe_energies(read_energies(path))
-    if kind is FileKind.GEOMETRY:
-        return kind, describe_data.describe_geometry(load_geometry(path)[0])
-    if kind is FileKind.PREDICTIONS:
-        return kind, describe_models.describe_predictions(read_predictions(path))
-    if kind is FileKind.RNGSTATE:
-        words = read_rngstate(path)
-        return kind, ([f"xoshiro256**, words {' '.join(map(str, words))}"], {"words": list(words)})
-    if kind is FileKind.RESTART:
-        return kind, _describe_restart(path)
-    for input_kind, reader in (
-        (FileKind.GENERATE_INPUT, read_generate_input),
-        (FileKind.TRAIN_INPUT, read_train_input),
-        (FileKind.PREDICT_INPUT, read_predict_input),
-        (FileKind.MD_INPUT, read_md_input),
-    ):
-        if kind is input_kind:
-            return kind, describe_models.describe_input(reader(path))
+    if kind in READERS:
+        return kind, READERS[kind](path)
     remarks: list[str] = []
     structures = list(read_structures(path, options, tell=remarks.append))
     if not structures:
@@ -108,6 +78,11 @@ def describe_file(path: str, options: ReadingOptions = AS_THEY_ARE) -> tuple[Fil
             f"not converged: {n_unconverged} of {len(structures)} (generate --drop unconverged leaves them out)"
         )
     return kind, ([*lines, *(f"note: {remark}" for remark in remarks)], {**data, "notes": remarks})
+
+
+def _describe_rngstate(path: str) -> Description:
+    words = read_rngstate(path)
+    return [f"xoshiro256**, words {' '.join(map(str, words))}"], {"words": list(words)}
 
 
 def _describe_restart(path: str) -> Description:
@@ -127,3 +102,25 @@ def _bytes(size: int) -> str:
             return f"{size:.4g} {unit}"
         size /= 1000  # type: ignore[assignment]
     return f"{size:.4g} GB"
+
+
+READERS: dict[FileKind, Callable[[str], Description]] = {
+    FileKind.TRAINSET: lambda path: describe_data.describe_trainset(read_trainset(path)),
+    FileKind.TRAINSET_TEXT: lambda path: describe_data.describe_trainset(read_trainset_ascii(path)),
+    FileKind.POTENTIAL: lambda path: describe_models.describe_potential(read_potential_file(path)),
+    FileKind.POTENTIAL_TEXT: lambda path: describe_models.describe_potential(read_potential_file(path)),
+    FileKind.DERIVATIVES: lambda path: describe_data.describe_derivatives(read_derivatives(path)),
+    FileKind.SETUP: lambda path: describe_models.describe_setup(read_setup(path)),
+    FileKind.CHECKPOINT: describe_models.describe_checkpoint,
+    FileKind.MD_CHECKPOINT: describe_models.describe_md_checkpoint,
+    FileKind.ENERGIES: lambda path: describe_data.describe_energies(read_energies(path)),
+    FileKind.GEOMETRY: lambda path: describe_data.describe_geometry(load_geometry(path)[0]),
+    FileKind.PREDICTIONS: lambda path: describe_models.describe_predictions(read_predictions(path)),
+    FileKind.RNGSTATE: _describe_rngstate,
+    FileKind.RESTART: _describe_restart,
+    FileKind.GENERATE_INPUT: lambda path: describe_models.describe_input(read_generate_input(path)),
+    FileKind.TRAIN_INPUT: lambda path: describe_models.describe_input(read_train_input(path)),
+    FileKind.PREDICT_INPUT: lambda path: describe_models.describe_input(read_predict_input(path)),
+    FileKind.MD_INPUT: lambda path: describe_models.describe_input(read_md_input(path)),
+}
+"""Kind → how to describe such a file; all others hold structures."""

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import plotting
 from ..analysis.dimer import potential_curve
 from ..analysis.errors import error_lines, errors_in
 from ..analysis.lennard_jones import LennardJones
 from ..errors import InputError
 from ..formats.aenet.records import printable
-from ..formats.csv_table import read_table
+from ..formats.csv_table import Table, read_table
 from ..formats.predictions import read_predictions
 from ..formats.train_report import read_train_report
 from ..model.predictions import Predictions
-from ..plotting import require_matplotlib
 from ..potential.potential import Potential
 from ..tools.atomic_write import check_writable
 
@@ -30,8 +31,8 @@ DIMER_GRID = np.linspace(1.3, 3.0, 341)
 """Distances at which potentials are evaluated, Å."""
 
 
-Drawing = tuple["Figure", dict[str, Any]]
-"""A figure, and what was printed with it, for the report."""
+Reader, Draw = Callable[[str], Any], Callable[[Any, Any, argparse.Namespace], "Figure"]
+"""Reads a file; draws by the module in `plotting`, what was read from the files, and the arguments."""
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -49,13 +50,19 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             "--label needs a name for every file", value=len(arguments.label), expected=f"{len(arguments.files)} names"
         )
-    require_matplotlib()
+    plotting.require_matplotlib()
     from ..plotting.style import check_suffix, save
 
     check_suffix(arguments.output)
     check_writable(arguments.output)
-    drawing, printed = DRAW[arguments.kind](arguments)
-    save(drawing, arguments.output)
+    read, draw = DRAW[arguments.kind]
+    contents = [read(file) for file in arguments.files]
+    printed = {}
+    if read is read_predictions:
+        contents, printed["errors"] = _errors(contents, arguments.label)
+    of_results = arguments.kind in plotting.__all__
+    module = plotting if of_results else import_module(f"..plotting.{arguments.kind}", __package__)
+    save(draw(module, contents, arguments), arguments.output)
     print(f"{arguments.kind} of {', '.join(arguments.files)} → {arguments.output}")
     return {"kind": arguments.kind, "files": arguments.files, "output": arguments.output, **printed}
 
@@ -65,102 +72,51 @@ def _labels(arguments: argparse.Namespace) -> list[str]:
     return arguments.label or [Path(file).stem for file in arguments.files]
 
 
-def _own_labels(arguments: argparse.Namespace) -> list[tuple[str, str | None]]:
-    """Files and what is to stand instead of the names inside: labels given, or several files' names."""
-    if arguments.label or len(arguments.files) > 1:
-        return list(zip(arguments.files, _labels(arguments)))
-    return [(arguments.files[0], None)]
+def _own_labels(arguments: argparse.Namespace) -> list[str | None]:
+    """What is to stand instead of the names inside of the files: labels given, or several files' names."""
+    return list(_labels(arguments)) if arguments.label or len(arguments.files) > 1 else [None]
 
 
-def _predictions(arguments: argparse.Namespace) -> tuple[list[Predictions], dict[str, Any]]:
-    """Read predictions, under the labels given; print their errors, which a figure cannot tell exactly."""
-    sets = [read_predictions(file) for file in arguments.files]
-    if arguments.label:
-        sets = [replace(one, label=label) for one, label in zip(sets, arguments.label)]
+def _errors(sets: list[Predictions], labels: list[str] | None) -> tuple[list[Predictions], list[dict[str, Any]]]:
+    """Put predictions under the labels given, and print their errors, which a figure cannot tell exactly."""
+    sets = [replace(one, label=label) for one, label in zip(sets, labels or [one.label for one in sets])]
     found = [errors_in(one) for one in sets]
     for one, errors in zip(sets, found):
         print(f"{printable(one.label)}: {one.n_structures} structures")
         for line in error_lines(errors):
             print(f"  {line}")
-    return sets, {"errors": [{"label": one.label, **errors.to_dict()} for one, errors in zip(sets, found)]}
+    return sets, [{"label": one.label, **errors.to_dict()} for one, errors in zip(sets, found)]
 
 
-def _curves(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting import curves
-
-    return curves([read_train_report(file) for file in arguments.files], _labels(arguments)), {}
-
-
-def _parity(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting import parity
-
-    sets, printed = _predictions(arguments)
-    return parity(sets[0]), printed
+def _runs(
+    take: Callable[..., list[Any]], tables: Sequence[Table], arguments: argparse.Namespace, *more: object
+) -> list[Any]:
+    """Runs or curves of all tables, under their labels."""
+    names = zip(tables, _own_labels(arguments), arguments.files)
+    return [one for table, label, file in names for one in take(table, label, Path(file).stem, *more)]
 
 
-def _errors(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting import errors
-
-    sets, printed = _predictions(arguments)
-    return errors(sets, log=arguments.log), printed
-
-
-def _directions(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting import directions
-
-    sets, printed = _predictions(arguments)
-    return directions(sets), printed
+def _dimer(module: Any, potentials: list[Potential], arguments: argparse.Namespace) -> Figure:
+    curves = [potential_curve(one, label, DIMER_GRID) for one, label in zip(potentials, _labels(arguments))]
+    figure: Figure = module.figure(curves, LennardJones(), DIMER_GRID)
+    return figure
 
 
-def _scan(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.scan import figure
-
-    return figure(read_table(arguments.files[0]), arguments.x or "delta", arguments.relative), {}
-
-
-def _rdf(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.rdf import figure, rdf_curves
-
-    return figure(
-        [
-            curve
-            for file, label in _own_labels(arguments)
-            for curve in rdf_curves(read_table(file), label, Path(file).stem)
-        ]
-    ), {}
-
-
-def _nve(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.nve import figure, nve_runs
-
-    return figure(
-        [
-            run
-            for file, label in _own_labels(arguments)
-            for run in nve_runs(read_table(file), label, Path(file).stem, arguments.atoms)
-        ]
-    ), {}
-
-
-def _dimer(arguments: argparse.Namespace) -> Drawing:
-    from ..plotting.dimer import figure
-
-    curves = [
-        potential_curve(Potential.load([file]), label, DIMER_GRID)
-        for file, label in zip(arguments.files, _labels(arguments))
-    ]
-    return figure(curves, LennardJones(), DIMER_GRID), {}
-
-
-DRAW: dict[str, Callable[[argparse.Namespace], Drawing]] = {
-    "curves": _curves,
-    "parity": _parity,
-    "errors": _errors,
-    "directions": _directions,
-    "scan": _scan,
-    "rdf": _rdf,
-    "nve": _nve,
-    "dimer": _dimer,
+DRAW: dict[str, tuple[Reader, Draw]] = {
+    "curves": (read_train_report, lambda module, reports, arguments: module.curves(reports, _labels(arguments))),
+    "parity": (read_predictions, lambda module, sets, arguments: module.parity(sets[0])),
+    "errors": (read_predictions, lambda module, sets, arguments: module.errors(sets, log=arguments.log)),
+    "directions": (read_predictions, lambda module, sets, arguments: module.directions(sets)),
+    "scan": (
+        read_table,
+        lambda module, tables, arguments: module.figure(tables[0], arguments.x or "delta", arguments.relative),
+    ),
+    "rdf": (read_table, lambda module, tables, arguments: module.figure(_runs(module.rdf_curves, tables, arguments))),
+    "nve": (
+        read_table,
+        lambda module, tables, arguments: module.figure(_runs(module.nve_runs, tables, arguments, arguments.atoms)),
+    ),
+    "dimer": (lambda file: Potential.load([file]), _dimer),
 }
 """Kind of figure, as in `usage.plot.KINDS` → what draws it."""
 

@@ -18,6 +18,7 @@ from ..settings.forces import ForceMode
 from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
 from ..settings.train import NetworkSpec, TrainInput, read_train_input, write_train_input
 from ..tools.atomic_write import check_writable
+from ..tools.os_errors import make_folder
 from .check import DataCheck
 from .choose import Choice
 from .survey import AtomicEnergyFit, Survey
@@ -226,11 +227,8 @@ def check_folder(folder: str | PathLike[str], species: Sequence[str], overwrite:
     InputError
         if a file exists or cannot be written.
     """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot be used as folder ({error.strerror})", file=folder) from None
-    paths = [Path(folder) / name for name in (*map(_setup_name, species), "generate.in", "train.in")]
+    folder = make_folder(folder)
+    paths = [folder / name for name in (*map(_setup_name, species), "generate.in", "train.in")]
     for path in paths:
         check_writable(path, overwrite=overwrite)
     return paths

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, InputError
+from ..errors import InputError
 from ..model.geometry import Geometry
 from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
 from ..tools.atomic_write import atomic_write, check_writable
 from .aenet.trainset_binary import read_trainset, write_trainset
+from .archive import read_archive
 
 VERSION = 1
 MARK = "geometry_checksum"
@@ -79,10 +80,9 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
     InputError
         if it cannot be read.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
-            version, checksum = int(file["version"]), str(file[MARK])
+
+    def take(found: dict[str, np.ndarray]) -> tuple[Geometry, str]:
+        arrays = {name: found[name] for name in _ARRAYS}
         geometry = Geometry(**arrays)
         n, n_atoms = len(geometry.cell), len(geometry.atom_weight)
         shapes = {
@@ -98,15 +98,15 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
             raise ValueError
         if not all(np.isfinite(arrays[name]).all() for name in ("cell", "weight", "atom_weight")):
             raise ValueError
-    except PermissionError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    except Exception:  # what NumPy and zipfile raise on a damaged file is not documented
-        raise FormatError(
-            "is not a companion of a training set, or is damaged", file=path, expected="a file written by generate"
-        ) from None
-    if version != VERSION:
-        raise FormatError("companion of another version", file=path, value=version, expected=str(VERSION))
-    return geometry, checksum
+        return geometry, str(found[MARK])
+
+    return read_archive(
+        path,
+        "is not a companion of a training set, or is damaged",
+        "a file written by generate",
+        take,
+        ("version", VERSION, "companion of another version"),
+    )
 
 
 def save_training_set(path: str | PathLike[str], training_set: TrainingSet, overwrite: bool = False) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import FormatError, InputError
 from ..model.predictions import TEXT_FIELDS, Predictions
 from ..tools.atomic_write import atomic_write
+from .archive import read_archive
 
 VERSION = 1
 MARK = "taylorfit_predictions"
@@ -56,18 +57,13 @@ def read_predictions(path: str | PathLike[str]) -> Predictions:
         if it cannot be opened.
     """
     file = fsdecode(path)
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        version = int(arrays.pop(MARK))
-    except OSError as error:
-        if error.errno is not None:
-            raise InputError(f"cannot be read: {error.strerror}", file=file) from None
-        raise _damaged(file) from None
-    except Exception:  # what NumPy and zipfile raise on a damaged file is not documented
-        raise _damaged(file) from None
-    if version != VERSION:
-        raise FormatError("predictions of another version", file=file, value=version, expected=str(VERSION))
+    arrays: dict[str, Any] = read_archive(
+        file,
+        "is not a predictions file or is damaged",
+        "a file written by predict --save-predictions",
+        dict,
+        (MARK, VERSION, "predictions of another version"),
+    )
     missing = [name for name in ("label", *_SHAPES) if name not in arrays]
     if missing:
         raise FormatError("predictions without an array", file=file, value=missing[0], expected=" ".join(_SHAPES))
@@ -91,9 +87,3 @@ def read_predictions(path: str | PathLike[str]) -> Predictions:
             "predictions have values that are not finite", file=file, expected="finite energies and forces"
         )
     return predictions
-
-
-def _damaged(file: str) -> FormatError:
-    return FormatError(
-        "is not a predictions file or is damaged", file=file, expected="a file written by predict --save-predictions"
-    )

@@ -7,7 +7,8 @@ import struct
 from enum import Enum
 from os import PathLike, fsdecode
 
-from ..errors import FormatError, InputError
+from ..errors import FormatError
+from ..tools.os_errors import explained
 from ..tools.plain_text import without_mark
 from .aenet.energies_file import HEADER_WORDS
 from .companion import MARK as GEOMETRY_MARK
@@ -77,13 +78,10 @@ def recognise(path: str | PathLike[str]) -> FileKind:
         if it cannot be read.
     """
     name = fsdecode(path)
-    try:
-        with open(name, "rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(0)
-            head = stream.read(_HEAD_BYTES)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name) from None
+    with explained("cannot be read", name), open(name, "rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        head = stream.read(_HEAD_BYTES)
     if not head.strip():
         raise FormatError("empty file", file=name, expected="a file with content")
     if head[:4] == b"PK\x03\x04" and b"identity.npy" in head:

@@ -11,6 +11,7 @@ from ase.io import Trajectory
 
 from ..errors import InputError
 from ..tools.atomic_write import atomic_write
+from ..tools.os_errors import explained
 
 _STEP = re.compile(rb"\bstep=(-?[0-9]+)")
 
@@ -23,14 +24,12 @@ def append_frame(path: str, frame: Atoms) -> None:
     InputError
         if the file cannot be written.
     """
-    try:
+    with explained("cannot be written", path):
         if _is_binary(path):
             with Trajectory(path, "a") as stream:
                 stream.write(frame)
         else:
             ase.io.write(path, frame, format="extxyz", append=True)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", file=path) from None
 
 
 def cut_after(path: str, step: int) -> None:
@@ -41,10 +40,8 @@ def cut_after(path: str, step: int) -> None:
     InputError
         if the file is not a trajectory of md, or cannot be written.
     """
-    try:
+    with explained("cannot be written", path):
         (_cut_binary if _is_binary(path) else _cut_text)(path, step)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror or error}", file=path) from None
 
 
 def _is_binary(path: str) -> bool:

@@ -7,15 +7,15 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, TaylorfitError
+from ..errors import TaylorfitError
 from ..formats.structures.xsf import write_xsf
 from ..model.descriptor import DescriptorSetup, component_name
 from ..model.structure import Structure
 from ..settings.extrapolation import ExtrapolationPolicy
+from ..tools.os_errors import make_folder
 
 COMMITTEE = "committee"
 
@@ -162,11 +162,7 @@ class ExtrapolationGuard:
     def _dump(self, found: Sequence[Extrapolation], structure: Structure) -> None:
         if self._last_dump is not None and self._n_seen - self._last_dump < self.policy.dump_interval:
             return
-        folder = Path(self.policy.folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot be made: {error.strerror or error}", file=folder, expected="a folder") from None
+        folder = make_folder(self.policy.folder)
         there = [
             int(match[1])
             for path in folder.iterdir()

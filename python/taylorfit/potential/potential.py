@@ -16,6 +16,7 @@ from ..model.network import SpeciesPotential
 from ..model.structure import Structure
 from ..tools.atomic_write import check_writable
 from ..tools.chunks import runs
+from ..tools.os_errors import make_folder
 
 ENDINGS = (".nn", ".nn.ascii")
 """Names of potential files in a folder; the second only where there is none of the first."""
@@ -115,11 +116,7 @@ class Potential:
         InputError
             if a file exists or cannot be written.
         """
-        paths = [Path(folder) / f"{symbol}{ENDINGS[0]}" for symbol in self.species]
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot be used as folder ({error.strerror})", file=folder) from None
+        paths = [make_folder(folder) / f"{symbol}{ENDINGS[0]}" for symbol in self.species]
         for path, part in zip(paths, self.parts):
             check_writable(path, overwrite=overwrite)
             check_potential(path, part)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ..errors import InputError
 from ..tools.atomic_write import atomic_write, check_writable
+from ..tools.os_errors import explained
 from ..tools.tables import Table
 
 SUFFIXES = (".html", ".md")
@@ -111,12 +112,8 @@ def write_document(path: str | PathLike[str], document: Document) -> list[str]:
     else:
         folder = path.with_name(f"{path.stem}-pictures")
         text = to_markdown(document, folder.name)
-        try:
+        with explained("cannot be made", folder, "a folder for the pictures"):
             folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"cannot be made: {error.strerror}", file=folder, expected="a folder for the pictures"
-            ) from None
         for picture in document.pictures():
             file = folder / f"{picture.name}.png"
             with atomic_write(file, "wb") as stream:

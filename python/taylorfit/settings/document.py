@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import FormatError, InputError
 from ..tools.atomic_write import atomic_write
+from ..tools.os_errors import explained
 from .words import Line
 
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -111,16 +112,12 @@ def read_text(path: str | PathLike[str]) -> str:
         if it is empty or binary.
     """
     file = fspath(path)
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(4096)
-            if b"\0" in head:
-                # Say so before reading the rest: this may be a training set of many GB.
-                raise FormatError("binary file", file=file, expected="a text file with keywords")
-            raw = head + stream.read()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read ({reason})", file=file, expected="a text file") from None
+    with explained("cannot be read", file, "a text file"), open(path, "rb") as stream:
+        head = stream.read(4096)
+        if b"\0" in head:
+            # Say so before reading the rest: this may be a training set of many GB.
+            raise FormatError("binary file", file=file, expected="a text file with keywords")
+        raw = head + stream.read()
     if not raw.strip():
         raise FormatError("empty file", file=file, expected="a text file with keywords")
     text = raw.decode("utf-8-sig", errors="surrogateescape")

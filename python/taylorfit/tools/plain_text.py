@@ -7,7 +7,8 @@ import math
 import re
 from os import PathLike, fsdecode
 
-from ..errors import FormatError, InputError
+from ..errors import FormatError
+from .os_errors import explained
 
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eEdDqQ]([+-]?[0-9]+)|([+-][0-9]{3}))?")
 """A Fortran number; three-digit exponents are written without their letter."""
@@ -32,14 +33,9 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         if it does not exist or cannot be read.
     """
     name = fsdecode(path)
-    try:
-        # Unbuffered: one system call less for each of thousands of small files.
-        with open(name, "rb", buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=name) from error
-    except ValueError as error:
-        raise InputError("cannot be read", file=name, expected="a file name") from error
+    # Unbuffered: one system call less for each of thousands of small files.
+    with explained("cannot be read", name), open(name, "rb", buffering=0) as file:
+        return file.read()
 
 
 def without_mark(content: bytes) -> bytes:

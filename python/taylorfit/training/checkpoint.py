@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError, InputError
+from ..errors import InputError
+from ..formats.archive import read_archive
 from ..tools.atomic_write import atomic_write
 
 VERSION = 2
@@ -58,19 +59,18 @@ def load_checkpoint(
         if the file is damaged.
     """
     require_checkpoint(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        version, found = int(arrays.pop("version")), str(arrays.pop("identity"))
-        missing = set(arrays.pop("names").tolist()) - set(arrays)
-        if missing:
-            raise ValueError(f"without {' '.join(sorted(missing))}")
-    except PermissionError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    except Exception:  # what NumPy and zipfile raise on a damaged file is not documented
-        raise FormatError("is not a checkpoint or is damaged", file=path, expected="a file written by train") from None
-    if version != VERSION:
-        raise FormatError("checkpoint of another version", file=path, value=version, expected=str(VERSION))
+
+    def take(arrays: dict[str, np.ndarray]) -> tuple[str, dict[str, np.ndarray]]:
+        names = arrays.pop("names").tolist()
+        return str(arrays.pop("identity")), {name: arrays[name] for name in names}
+
+    found, arrays = read_archive(
+        path,
+        "is not a checkpoint or is damaged",
+        "a file written by train",
+        take,
+        ("version", VERSION, "checkpoint of another version"),
+    )
     if found != identity:
         raise InputError("the checkpoint belongs to other data or settings", file=path, expected=belongs)
     return arrays

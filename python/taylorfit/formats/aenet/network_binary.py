@@ -13,7 +13,6 @@ from ...model.network import Network, SpeciesPotential, TrainingSetInfo
 from ...tools.atomic_write import atomic_write
 from .records import RecordReader, RecordWriter
 from .setup_block import read_setup_block, read_species, write_setup_block, write_species
-from .text_records import TextRecordReader, TextRecordWriter
 
 FILE_NAME_LENGTH = 1024
 
@@ -33,7 +32,7 @@ def read_potential(path: str | PathLike[str]) -> SpeciesPotential:
         return read_potential_records(reader)
 
 
-def read_potential_records(reader: RecordReader | TextRecordReader) -> SpeciesPotential:
+def read_potential_records(reader: RecordReader) -> SpeciesPotential:
     """Read the records of a potential file, binary or text, to its end; see `read_potential`."""
     network = _read_network(reader)
     at = reader.position
@@ -81,14 +80,14 @@ def check_potential(path: str | PathLike[str], potential: SpeciesPotential) -> N
         raise InputError(f"potential of {setup.species} is not written: {problem}", file=path)
 
 
-def write_potential_records(writer: RecordWriter | TextRecordWriter, potential: SpeciesPotential) -> None:
+def write_potential_records(writer: RecordWriter, potential: SpeciesPotential) -> None:
     """Write the records of a potential file."""
     _write_network(writer, potential.network)
     write_setup_block(writer, potential.setup)
     _write_info(writer, potential.info)
 
 
-def _read_network(reader: RecordReader | TextRecordReader) -> Network:
+def _read_network(reader: RecordReader) -> Network:
     n_layer = reader.integer("number of layers", 2)
     largest = reader.integer("size of the largest layer", 1)
     n_weight = reader.integer("number of weights", 2)
@@ -126,7 +125,7 @@ def _read_network(reader: RecordReader | TextRecordReader) -> Network:
     return Network(layers, activations, reader.reals("weights", n_weight))
 
 
-def _write_network(writer: RecordWriter | TextRecordWriter, network: Network) -> None:
+def _write_network(writer: RecordWriter, network: Network) -> None:
     layers = network.layer_sizes
     weight_offsets, value_offsets = _offsets(layers)
     writer.integers(len(layers))
@@ -149,7 +148,7 @@ def _offsets(layers: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]
     return tuple(weights), tuple(values)
 
 
-def _read_info(reader: RecordReader | TextRecordReader) -> TrainingSetInfo:
+def _read_info(reader: RecordReader) -> TrainingSetInfo:
     file = reader.text("training-set file name", FILE_NAME_LENGTH)
     normalised = reader.logical("training set normalised")
     at = reader.position
@@ -179,7 +178,7 @@ def _read_info(reader: RecordReader | TextRecordReader) -> TrainingSetInfo:
     )
 
 
-def _write_info(writer: RecordWriter | TextRecordWriter, info: TrainingSetInfo) -> None:
+def _write_info(writer: RecordWriter, info: TrainingSetInfo) -> None:
     writer.text(info.file, FILE_NAME_LENGTH)
     writer.logical(info.normalised)
     writer.reals(info.scale)

@@ -12,11 +12,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from os import PathLike, fspath
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 
-from ...errors import FormatError, InputError
+from ...errors import FormatError
+from ...tools.os_errors import explained
 
 INTEGER = np.dtype("<i4")
 REAL = np.dtype("<f8")
@@ -24,6 +25,9 @@ MAX_SUBRECORD = 2_147_483_639
 """gfortran's default limit of one sub-record, bytes."""
 
 _MARKER = struct.Struct("<i")
+
+
+Reader = TypeVar("Reader", bound="RecordReader")
 
 
 class RecordReader:
@@ -47,14 +51,10 @@ class RecordReader:
         self.path = fspath(path)
         self.position = 0
         """Byte offset of the next record."""
-        try:
-            with open(self.path, "rb") as stream:
-                self.size = stream.seek(0, 2)
-                # An empty file cannot be mapped.
-                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"cannot be read: {reason}", file=self.path) from None
+        with explained("cannot be read", self.path), open(self.path, "rb") as stream:
+            self.size = stream.seek(0, 2)
+            # An empty file cannot be mapped.
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
         self.buffer: mmap.mmap | bytes = b"" if self._map is None else self._map
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class RecordReader:
             with suppress(BufferError):
                 self._map.close()
 
-    def __enter__(self) -> RecordReader:
+    def __enter__(self: Reader) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:

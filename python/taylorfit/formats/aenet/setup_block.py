@@ -10,7 +10,6 @@ import numpy as np
 from ...errors import InputError
 from ...model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup, DescriptorStatistics, chebyshev_length
 from .records import RecordReader, RecordWriter, encode_text
-from .text_records import TextRecordReader, TextRecordWriter
 
 DESCRIPTION_LENGTH = 1024
 BASIS_LENGTH = 100
@@ -19,7 +18,7 @@ N_PARAMETER = 4
 """Parameter slots of one function."""
 
 
-def read_setup_block(reader: RecordReader | TextRecordReader, where: str = "setup") -> DescriptorSetup:
+def read_setup_block(reader: RecordReader, where: str = "setup") -> DescriptorSetup:
     """Read the 17 records of a setup block.
 
     Parameters
@@ -74,7 +73,7 @@ def read_setup_block(reader: RecordReader | TextRecordReader, where: str = "setu
     return setup
 
 
-def write_setup_block(writer: RecordWriter | TextRecordWriter, setup: DescriptorSetup) -> None:
+def write_setup_block(writer: RecordWriter, setup: DescriptorSetup) -> None:
     """Write the 17 records of a setup block; a setup without statistics gets zeros (ænet).
 
     Raises
@@ -104,7 +103,7 @@ def write_setup_block(writer: RecordWriter | TextRecordWriter, setup: Descriptor
     writer.reals(statistics.mean_square)
 
 
-def read_species(reader: RecordReader | TextRecordReader, what: str, count: int) -> tuple[str, ...]:
+def read_species(reader: RecordReader, what: str, count: int) -> tuple[str, ...]:
     """Read a record of `count` species names; empty and repeated names are refused."""
     at = reader.position
     names = reader.texts(what, count, SPECIES_LENGTH)
@@ -116,7 +115,7 @@ def read_species(reader: RecordReader | TextRecordReader, what: str, count: int)
     return names
 
 
-def write_species(writer: RecordWriter | TextRecordWriter, names: tuple[str, ...]) -> None:
+def write_species(writer: RecordWriter, names: tuple[str, ...]) -> None:
     """Write a record of species names, two characters each."""
     check_species_names(names)
     writer.texts(names, SPECIES_LENGTH)
@@ -129,7 +128,7 @@ def check_species_names(names: tuple[str, ...]) -> None:
             raise InputError("species name", value=name, expected="one or two characters")
 
 
-def _read_statistics(reader: RecordReader | TextRecordReader, n: int, where: str) -> DescriptorStatistics:
+def _read_statistics(reader: RecordReader, n: int, where: str) -> DescriptorStatistics:
     return DescriptorStatistics(
         n_evaluated=reader.integer(f"number of atoms in the statistics of {where}", 0),
         minimum=reader.reals(f"smallest descriptor values in {where}", n),

@@ -12,13 +12,13 @@ import math
 import re
 from collections.abc import Callable
 from os import PathLike, fspath
-from pathlib import Path
 
 import numpy as np
 
 from ...errors import FormatError, InputError
 from ...model.descriptor import CHEBYSHEV, DescriptorSetup, chebyshev_setup
 from ...tools.atomic_write import atomic_write
+from ...tools.plain_text import read_bytes
 from .setup_block import DESCRIPTION_LENGTH, N_PARAMETER, SPECIES_LENGTH
 
 KEYWORDS = ("DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC")
@@ -65,12 +65,7 @@ def read_setup(path: str | PathLike[str]) -> DescriptorSetup:
     InputError
         if the file cannot be opened.
     """
-    try:
-        text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}", file=path) from None
-    return _Parser(path, text).parse()
+    return _Parser(path, read_bytes(path).decode("utf-8", "surrogateescape")).parse()
 
 
 def write_setup(path: str | PathLike[str], setup: DescriptorSetup, *, overwrite: bool = True) -> None:

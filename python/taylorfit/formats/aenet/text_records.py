@@ -1,7 +1,7 @@
 """Records as lines of text: what gfortran's list-directed output makes of them, and reading them back.
 
-The classes have the methods of `records.RecordReader` and `RecordWriter`, so that the code for
-the binary formats reads and writes their text versions too.
+The classes stand for `records.RecordReader` and `RecordWriter`, so that the code for the binary formats reads and
+writes their text versions too.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from os import PathLike, fspath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from ...errors import FormatError, InputError
+from ...errors import FormatError
+from ...tools.os_errors import explained
 from ...tools.plain_text import fortran_number, number_complaint
-from .records import decode_text, encode_text, printable
+from .records import RecordReader, RecordWriter, decode_text, encode_text, printable
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _TRUE = ("T", "TRUE", ".TRUE.", ".T.")
@@ -54,7 +55,7 @@ def scientific(values: Iterable[float], per_line: int | None = None) -> list[str
     return ["".join(words[first : first + step]) for first in range(0, len(words), step)]
 
 
-class TextRecordReader:
+class TextRecordReader(RecordReader):
     """Reads one record after the other from lines of text.
 
     A record begins on a new line; it may go on over several lines, as list-directed input
@@ -75,20 +76,12 @@ class TextRecordReader:
         self.path = fspath(path)
         self.position = 1
         """Number of the next line, from 1."""
-        try:
+        with explained("cannot be read", self.path):
             self._stream = open(self.path, "rb")  # noqa: SIM115
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=self.path) from None
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
-
-    def __enter__(self) -> TextRecordReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def error(
         self, what: str, at: int | None = None, *, value: object = None, expected: str | None = None
@@ -105,10 +98,8 @@ class TextRecordReader:
         FormatError
             if there is none, or it holds binary data.
         """
-        try:
+        with explained("cannot be read", self.path):
             raw = self._stream.readline()
-        except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror or error}", file=self.path) from None
         if not raw:
             raise self.error(f"file ends before {what}")
         if b"\0" in raw:
@@ -128,16 +119,6 @@ class TextRecordReader:
                 raise self.error(which, at, value=printable(word), expected="an integer")
             values.append(value)
         return np.array(values, dtype=np.int32)
-
-    def integer(self, what: str, minimum: int | None = None, maximum: int | None = None) -> int:
-        """Return a record of one integer, checked against the bounds."""
-        at = self.position
-        value = int(self.integers(what, 1)[0])
-        if minimum is not None and value < minimum:
-            raise self.error(what, at, value=value, expected=f"at least {minimum}")
-        if maximum is not None and value > maximum:
-            raise self.error(what, at, value=value, expected=f"at most {maximum}")
-        return value
 
     def logical(self, what: str) -> bool:
         """Return a record of one logical: T, F, True, False, .true. or .false."""
@@ -163,10 +144,6 @@ class TextRecordReader:
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
             raise self.error(f"{what}, value {bad + 1}", at, value=printable(words[bad]), expected="a finite number")
         return values
-
-    def real(self, what: str, finite: bool = True) -> float:
-        """Return a record of one double."""
-        return float(self.reals(what, 1, finite)[0])
 
     def text(self, what: str, length: int) -> str:
         """Return a line of at most `length` characters, without the blank in front and those behind."""
@@ -234,7 +211,7 @@ class TextRecordReader:
         return value
 
 
-class TextRecordWriter:
+class TextRecordWriter(RecordWriter):
     """Writes records as gfortran's list-directed output does, one to a line.
 
     Parameters
@@ -242,9 +219,6 @@ class TextRecordWriter:
     stream
         Anything with ``write(bytes)``.
     """
-
-    def __init__(self, stream: IO[Any]) -> None:
-        self.stream = stream
 
     def line(self, text: str) -> None:
         """Write a line as it stands, but for control characters, which become blanks."""
@@ -265,10 +239,6 @@ class TextRecordWriter:
     def text(self, value: str, length: int) -> None:
         """Write one record of `length` characters, padded with blanks or cut."""
         self.line(" " + encode_text(value, length).decode("utf-8", "surrogateescape"))
-
-    def note(self, value: str, length: int) -> None:
-        """Write a free text of at most `length` characters."""
-        self.text(value, length)
 
     def texts(self, values: Sequence[str], length: int) -> None:
         """Write one record of several strings of `length` characters, each after a blank."""

@@ -16,7 +16,6 @@ from ...model.descriptor import DescriptorSetup
 from ...model.trainset import TrainingSet
 from .records import RecordReader, printable
 from .setup_block import read_setup_block, read_species
-from .text_records import TextRecordReader
 from .trainset_layout import ATOM_SIZE, HEAD_SIZE, StructureLayout, all_finite, peek_counts, peek_layout
 from .trainset_writer import TrainsetWriter, write_trainset
 
@@ -164,7 +163,7 @@ def _explain(reader: RecordReader, n_species: int, n_features: dict[int, int]) -
 
 
 def read_setups(
-    reader: RecordReader | TextRecordReader, species: tuple[str, ...], n_features: dict[int, int]
+    reader: RecordReader, species: tuple[str, ...], n_features: dict[int, int]
 ) -> tuple[DescriptorSetup, ...]:
     """Read the setups in the footer, one for each species.
 

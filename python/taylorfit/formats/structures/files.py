@@ -18,6 +18,7 @@ from ...errors import InputError
 from ...model.structure import Structure
 from ...model.units import required_system
 from ...settings.reading import AS_THEY_ARE, ReadingOptions
+from ...tools.os_errors import explained
 from ...tools.plain_text import read_bytes, without_mark
 from .extxyz_frames import read_extxyz_frames, scan_keys
 from .foreign import identify, read_foreign_frames
@@ -346,11 +347,8 @@ def kind_of_file(name: str) -> str | None:
     """
     if name.lower().endswith((".xsf", ".axsf")):
         return XSF
-    try:
-        with open(name, "rb") as file:
-            head = without_mark(file.read(_PEEK_BYTES))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=name) from error
+    with explained("cannot be read", name), open(name, "rb") as file:
+        head = without_mark(file.read(_PEEK_BYTES))
     kind = kind_from_head(head)
     return EXTXYZ if kind is None and _XYZ_NAME.search(name) else kind
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ...errors import InputError
 from ...model.structure import Structure
 from ...tools.atomic_write import check_writable
+from ...tools.os_errors import explained
 from .xsf import write_xsf
 
 _Folder = TypeVar("_Folder", bound="XsfFolder")
@@ -62,10 +63,8 @@ def check_xsf_directory(directory: str | PathLike[str]) -> None:
     if not path.is_dir():
         check_writable(path, overwrite=False)
         return
-    try:
+    with explained("cannot be used for XSF copies", path):
         occupied = any(path.iterdir())
-    except OSError as error:
-        raise InputError(f"cannot be used for XSF copies ({error.strerror})", file=path) from None
     if occupied:
         raise InputError("is not empty", file=path, expected="an empty or new folder for the XSF copies")
     check_writable(path / "copy.xsf")
