@@ -363,3 +363,42 @@ def test_weights_in_structure_files_reach_the_loss(tmp_path: Path) -> None:
         results.append(read_potential(folder / "Ar.nn.last").network.weights)
         assert found["n_force_atoms"] == 55 if not spoilt else True
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9)
+
+
+# --- forces without energies --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["mode=exact", "mode=directional directions=6"])
+def test_forces_alone_are_trained_on(tmp_path: Path, method: str) -> None:
+    structures = make_toy(tmp_path, 16)
+    energies = {"right": None, "none": None, "zero": 0.0}
+    best = {}
+    for kind, energy in energies.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        for s in structures:
+            given = s if kind == "right" else replace(s, energy=energy)
+            (folder / "xsf").mkdir(exist_ok=True)
+            write_xsf(folder / s.name, given)
+        write_setups(folder, ("Ar",))
+        text = generate_in(("Ar",), ["xsf/*.xsf"], extra="" if kind == "right" else "NOENERGIES")
+        (folder / "generate.in").write_text(text)
+        succeed(folder, "generate", "generate.in")
+        found = train(folder, iterations=60, testpercent=25, forces=f"{method} beta=1e-2 energyweight=0")
+        errors = [epoch["test_force_rmse"] for epoch in found["epochs"]]
+        known = [error for error in errors if error is not None]
+        best[kind] = errors[found["best_epoch"]]
+        assert best[kind] == min(known) < 0.5 * known[0]
+    assert best["none"] == best["zero"]
+
+
+def test_structures_without_energies_are_refused_unless_asked_for(tmp_path: Path) -> None:
+    structures = make_toy(tmp_path, 4)
+    for s in structures:
+        write_xsf(tmp_path / s.name, replace(s, energy=None))
+    assert "no energy" in run(tmp_path, "generate", "generate.in").complaint
+    (tmp_path / "generate.in").write_text(generate_in(("Ar",), ["xsf/*.xsf"], extra="NOENERGIES"))
+    assert "energies are written as 0" in succeed(tmp_path, "generate", "generate.in").out
+    assert "energyweight=0" in complaint(tmp_path, forces="mode=exact")
+    write_xsf(tmp_path / structures[0].name, replace(structures[0], energy=None, forces=None))
+    assert "neither energy nor forces" in run(tmp_path, "generate", "generate.in", "--force").complaint

@@ -104,6 +104,7 @@ SINGLE_VALUES = [
     ("generate", "TIMING", "timing", True),
     ("generate", "DEBUG", "debug", True),
     ("generate", "VERBOSITY high", "verbosity", "high"),
+    ("generate", "NOENERGIES", "no_energies", True),
     ("generate", "UNITS eV Angstrom", "units", "eV Angstrom"),
     ("generate", "UNITS real  ! kcal/mol", "units", "real"),
     ("generate", "ENERGY_KEY REF_energy", "energy_key", "REF_energy"),

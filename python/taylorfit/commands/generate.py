@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         read_options(arguments, settings),
         drop=[kind for kind in kinds if kind == "unreadable"],
         listed_in=arguments.input,
-        require_energy="missing-energy" not in kinds,
+        require_energy="missing-energy" not in kinds and not settings.no_energies,
     )
     for structure in structures:
         # Unknown species are found here, before any work is done
@@ -95,6 +96,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if len(kept) < len(structures):
         print(f"  dropped on request: {len(structures) - len(kept)} structures")
 
+    atomic_energies = settings.atomic_energies
+    if settings.no_energies:
+        kept, atomic_energies = [_without_energy(s) for s in kept], dict.fromkeys(settings.species, 0.0)
+        print("  NOENERGIES: energies are written as 0; train with FORCES mode=exact energyweight=0")
     planned = None if taylor is None else plan_copies(kept, taylor, report.shortest, threads)
     source = None if planned is None else planned.source
     for line in ["", *planned.lines] if planned is not None else ():
@@ -106,7 +111,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 TrainsetWriter(
                     path,
                     settings.species,
-                    [energy for _, energy in settings.types],
+                    [atomic_energies[symbol] for symbol in settings.species],
                     tables.setups,
                     overwrite=arguments.force,
                 )
@@ -118,15 +123,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         xsf_copies = stack.enter_context(XsfCopies(arguments.write_xsf)) if arguments.write_xsf else None
         update = stack.enter_context(progress("generate", len(kept)))
         counts = write_training_sets(
-            kept,
-            source,
-            tables,
-            settings.atomic_energies,
-            Outputs(parents, copies, xsf_copies),
-            threads=threads,
-            advance=update,
+            kept, source, tables, atomic_energies, Outputs(parents, copies, xsf_copies), threads=threads, advance=update
         )
-    energies = np.array([s.reference_energy(settings.atomic_energies) for s in kept])
+    energies = np.array([s.reference_energy(atomic_energies) for s in kept])
     write_geometry(companion, Geometry.of(kept), [s.name for s in kept], energies)
     if taylor_output is not None and not separate:
         print(f"warning: no Taylor copies, so {taylor_output} is not written")
@@ -177,6 +176,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "energy_max": per_atom.max(),
         "check": report.to_dict(),
     }
+
+
+def _without_energy(structure: Structure) -> Structure:
+    """The structure with an energy of 0 in place of the one it has or lacks."""
+    if structure.forces is None:
+        raise InputError("neither energy nor forces", file=structure.name, expected="forces, as NOENERGIES is set")
+    return replace(structure, energy=0.0, cohesive_energy=None)
 
 
 def _write_derivatives(

@@ -85,6 +85,7 @@ def _print_energies(fit: AtomicEnergyFit | None, structures: list[Structure]) ->
         "  "
         + ", ".join(f"{symbol} {energy:.6f}" for symbol, energy in fit.energies.items())
         + f"; from {fit.n_structures} structures, the rest is {fit.rmse:.4f} eV/atom (RMS)"
+        + (f"; {', '.join(fit.isolated)}: of isolated atoms in the data" if fit.isolated else "")
     )
     if fit.doubt is not None:
         print(

@@ -103,7 +103,9 @@ class AtomicEnergyFit:
     """Of the total energies about the fit, eV per atom."""
     n_structures: int
     rank: int
-    """Number of independent compositions."""
+    """Number of independent compositions, isolated atoms among them."""
+    isolated: tuple[str, ...] = ()
+    """Species whose energy is that of an isolated atom in the data."""
 
     @property
     def determined(self) -> bool:
@@ -125,23 +127,48 @@ class AtomicEnergyFit:
 def fit_atomic_energies(structures: Sequence[Structure], species: tuple[str, ...]) -> AtomicEnergyFit | None:
     """Fit E = Σ n_species E_species to the total energies by least squares; None if there are none.
 
+    Species of which the data hold isolated atoms have the (lowest) energy of these.  Structures count by their weights.
     Where the compositions leave it open (a single composition, say), every species gets the mean
     energy per atom plus the smallest correction that fits.
     """
-    known = [structure for structure in structures if structure.energy is not None]
-    if not known:
+    given = _isolated_energies(structures)
+    known = [s for s in structures if s.energy is not None and s.weight > 0.0 and not s.is_isolated_atom]
+    if not known and not given:
         return None
-    counts = np.array([[structure.symbols.count(symbol) for symbol in species] for structure in known], dtype=float)
+    open_species = [symbol for symbol in species if symbol not in given]
+    counts = np.array([[s.symbols.count(symbol) for symbol in species] for s in known], dtype=float).reshape(
+        -1, len(species)
+    )
     n_atoms = counts.sum(axis=1)
-    energies = np.array([structure.energy for structure in known]) / n_atoms
     fractions = counts / n_atoms[:, None]
-    mean = float(energies.mean())
-    correction, _, rank, _ = np.linalg.lstsq(fractions, energies - mean, rcond=1e-8)
-    values = mean + correction
+    fixed = np.array([given.get(symbol, 0.0) for symbol in species])
+    energies = np.array([s.energy for s in known], dtype=float) / n_atoms
+    is_open = np.array([symbol not in given for symbol in species])
+    values, rank = fixed.copy(), 0
+    if open_species and known:
+        # Weighted as in a loss; the unknown of a species is its difference from the mean per atom
+        rest, share = energies - fractions @ fixed, fractions[:, is_open]
+        weight = np.array([s.weight for s in known])
+        covered = share.sum(axis=1)
+        mean = float((weight * covered * rest).sum() / max((weight * covered**2).sum(), 1e-300))
+        root = np.sqrt(weight)
+        correction, _, rank, _ = np.linalg.lstsq(share * root[:, None], (rest - mean * covered) * root, rcond=1e-8)
+        values[is_open] = mean + correction
     residual = energies - fractions @ values
+    weights = np.array([s.weight for s in known])
     return AtomicEnergyFit(
         energies={symbol: float(value) for symbol, value in zip(species, values)},
-        rmse=float(np.sqrt((residual**2).mean())),
-        n_structures=len(known),
-        rank=int(rank),
+        rmse=float(np.sqrt(np.average(residual**2, weights=weights))) if known else 0.0,
+        n_structures=sum(s.energy is not None for s in structures),
+        rank=int(rank) + len(species) - len(open_species),
+        isolated=tuple(symbol for symbol in species if symbol in given),
     )
+
+
+def _isolated_energies(structures: Sequence[Structure]) -> dict[str, float]:
+    """Lowest energy of the isolated atoms of each species that the data hold, eV."""
+    found: dict[str, float] = {}
+    for s in structures:
+        if s.is_isolated_atom and s.energy is not None and s.converged:
+            found[s.symbols[0]] = min(s.energy, found.get(s.symbols[0], np.inf))
+    return found

@@ -62,6 +62,15 @@ def energy_scaling(
             "the energies per atom do not differ, so they cannot be scaled",
             file=file,
             value=f"{energy_min:.8g} … {top:.8g} eV/atom",
-            expected="at least two different energies per atom",
+            expected="at least two different energies per atom, or forces and FORCES mode=exact energyweight=0",
         )
     return 2.0 / (top - energy_min), 0.5 * (top + energy_min)
+
+
+def force_scaling(forces: np.ndarray, energy: float) -> tuple[float, float]:
+    """Return scale and shift for a training on forces alone, whose energies per atom (eV) are all the same.
+
+    The rms component of the (n, 3) forces, eV/Å, becomes 1 per Å.
+    """
+    rms = float(np.sqrt((forces**2).mean())) if forces.size else 0.0
+    return 1.0 / rms if rms > 0.0 else 1.0, energy

@@ -53,7 +53,7 @@ class GenerateInput(InputFile):
 
     file_name: ClassVar[str] = "generate.in"
     key_order: ClassVar[str] = (
-        "OUTPUT TYPES SETUPS FORCES FORCESPERCENT TIMING DEBUG VERBOSITY UNITS ENERGY_KEY FORCES_KEY "
+        "OUTPUT TYPES SETUPS FORCES FORCESPERCENT TIMING DEBUG VERBOSITY NOENERGIES UNITS ENERGY_KEY FORCES_KEY "
         "STRESS_KEY DERIVATIVES FILES"
     )
 
@@ -79,6 +79,9 @@ class GenerateInput(InputFile):
     timing: bool = option(False, help="write generate.time")
     debug: bool = option(False, help="accepted for ænet's sake")
     verbosity: str = option("normal", VERBOSITY, help="how much is printed")
+    no_energies: bool = option(
+        False, key="NOENERGIES", help="take structures for their forces alone, to train with FORCES energyweight=0"
+    )
     units: str | None = reading_option("units")
     energy_key: str | None = reading_option("energy_key")
     forces_key: str | None = reading_option("forces_key")

@@ -108,6 +108,8 @@ class Training:
         ENERGY, or BOTH: the best epoch is that with the smallest E² + β F², E the RMSE of the test energies per
         atom, weighted where structures have weights, F that of the test force components, β = `criterion_beta`; of
         the training structures without a test set
+    with_energies
+        False: energies do not count in the criterion BOTH, as where their weight in the loss is 0
 
     Attributes
     ----------
@@ -135,12 +137,14 @@ class Training:
         beta_at: Callable[[int], float] | None = None,
         criterion: str = ENERGY,
         criterion_beta: float = 0.0,
+        with_energies: bool = True,
     ) -> None:
         self.train, self.test, self.optimiser = train, test, optimiser
         self._validate, self._validation_every = validate, validation_every
         self._checks, self._beta_at = checks, beta_at
         self._beta: float | None = None
         self.criterion, self._criterion_beta = criterion, criterion_beta
+        self._energies_count = with_energies or criterion == ENERGY
         self._terms = None if optimiser.full_batch else train.terms
         self.state = TrainingState()
         self.resumable = True
@@ -268,7 +272,7 @@ class Training:
             force = epoch.test_force_rmse if self.test else epoch.train_force_rmse
         if force is None:
             return np.inf
-        value = energy**2 + self._criterion_beta * force**2
+        value = (energy**2 if self._energies_count else 0.0) + self._criterion_beta * force**2
         return value if np.isfinite(value) else np.inf
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import numpy as np
 from ..engine import LANES
 from ..errors import InputError
 from ..model.provenance import parse_copy_name
-from ..model.scaling import energy_scaling, standardisation
+from ..model.scaling import energy_scaling, force_scaling, standardisation
 from ..model.trainset import TrainingSet
 
 BLOCK_ATOMS = 512
@@ -89,8 +89,17 @@ class Scaling:
     """eV/atom"""
 
     @classmethod
-    def of(cls, training_set: TrainingSet, max_energy: float | None = None, file: str | None = None) -> Scaling:
+    def of(
+        cls,
+        training_set: TrainingSet,
+        max_energy: float | None = None,
+        file: str | None = None,
+        *,
+        energy_weight: float = 1.0,
+    ) -> Scaling:
         """The scaling ænet uses: statistics and energy range of the training-set file, named `file` in errors.
+
+        With an `energy_weight` of 0 the energies may all be the same; then the forces give the scale.
 
         Raises
         ------
@@ -107,7 +116,10 @@ class Scaling:
             n = [setup.n_feature for setup in training_set.setups]
             return cls(tuple(map(np.zeros, n)), tuple(map(np.ones, n)), training_set.scale, training_set.shift)
         pairs = [standardisation(setup.statistics) for setup in training_set.setups if setup.statistics is not None]
-        scale, shift = energy_scaling(training_set.energy_min, training_set.energy_max, max_energy, file)
+        if energy_weight == 0.0 and training_set.energy_min == training_set.energy_max:
+            scale, shift = force_scaling(training_set.forces, training_set.energy_min)
+        else:
+            scale, shift = energy_scaling(training_set.energy_min, training_set.energy_max, max_energy, file)
         return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), scale, shift)
 
     def energies(self, training_set: TrainingSet) -> np.ndarray:

@@ -184,7 +184,12 @@ def prepare(
             value=settings.maxenergy,
             expected=f"more than {main.energy_min:.6f} eV/atom, the lowest energy of {data.files[0]}",
         )
-    scaling = Scaling.of(main, settings.maxenergy if np.isfinite(settings.maxenergy) else None, file=data.files[0])
+    scaling = Scaling.of(
+        main,
+        settings.maxenergy if np.isfinite(settings.maxenergy) else None,
+        file=data.files[0],
+        energy_weight=settings.forces.energyweight,
+    )
     split = split_parents(
         sources,
         scaling,

@@ -129,6 +129,7 @@ def training_of(problem: Problem) -> Training:
         beta_at=settings.forces.beta_at if problem.mode in WITH_BETA else None,
         criterion=problem.criterion,
         criterion_beta=settings.forces.final_beta,
+        with_energies=settings.forces.energyweight > 0.0,
     )
 
 
