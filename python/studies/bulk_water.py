@@ -7,20 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets import TRAINING, place_with_held_out
 from results import md_output, md_section, present, rows_of, scan_section, scan_study_sections
-from study import (
-    MODES_SHOWN,
-    TRAINING,
-    Step,
-    Study,
-    main,
-    md_step,
-    place_with_held_out,
-    predict_step,
-    scan_file,
-    scan_step,
-    trainings,
-)
+from study import MODES_SHOWN, Step, Study, main, md_step, predict_step, scan_file, scan_step, trainings
 from tables import DASH, ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 from taylorfit.analysis.scan_groups import Cells
 from taylorfit.examples.copying import example_files

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets import TRAINING, VALIDATION
 from results import NOTHING
-from study import TRAINING, VALIDATION, Step, Study, generate_step, main, train_step
+from study import Step, Study, generate_step, main, train_step
 from tables import DASH, PaperRow, paper_table
 from taylorfit.analysis.dimer import DimerCurve, potential_curve
 from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones

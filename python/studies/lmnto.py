@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from datasets import place_with_held_out
 from results import md_output, md_section, present, rows_of, scan_section, scan_study_sections
 from study import (
     MODES_SHOWN,
@@ -14,7 +15,6 @@ from study import (
     generate_step,
     main,
     md_step,
-    place_with_held_out,
     predict_step,
     scan_step,
     train_step,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from datasets import place_with_held_out
 from results import present, scan_study_sections
-from study import MODES_SHOWN, Step, Study, main, place_with_held_out, predict_step, scan_step
+from study import MODES_SHOWN, Step, Study, main, predict_step, scan_step
 from taylorfit.reporting.document import Document
 
 PUBLIC = "github.com/atomisticnet/aenet-PyTorch, example/dir_xsf.tar.gz (1000 structures, PBE)"

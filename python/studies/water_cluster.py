@@ -5,20 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from datasets import TRAINING, VALIDATION, place, structures_at
 from results import predictions_section, present, rows_of, scan_section, scan_study_sections
-from study import (
-    TRAINING,
-    VALIDATION,
-    Shown,
-    Step,
-    Study,
-    main,
-    place,
-    predict_step,
-    scan_step,
-    structures_at,
-    trainings,
-)
+from study import Shown, Step, Study, main, predict_step, scan_step, trainings
 from tables import DASH, ENERGY, FORCE, NORM, PaperRow, best_copies_table, of_mode, paper_table, two
 from taylorfit.analysis.scan_groups import Cells, best_and_median
 from taylorfit.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import study as data
+import datasets as data
 from study import SCALES, Study
 from taylorfit.analysis.scan_grid import points_of
 from taylorfit.errors import InputError
