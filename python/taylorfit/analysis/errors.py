@@ -43,6 +43,9 @@ class Errors:
     angle_error_median: float | None = None
     force_error_tail: float | None = None
 
+    def __str__(self) -> str:
+        return "\n".join(error_lines(self))
+
     def to_dict(self) -> dict[str, float | int | None]:
         """For the JSON report."""
         return asdict(self)

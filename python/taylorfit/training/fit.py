@@ -114,6 +114,10 @@ class Fit:
     last_errors: Errors | None = None
     """The same of `last`."""
 
+    def __repr__(self) -> str:
+        epochs = f"{len(self.history)} epochs, best {self.best_epoch}"
+        return f"<Fit of {' '.join(self.species)}, {self.mode}: {self.status}, {epochs}>"
+
     @property
     def species(self) -> tuple[str, ...]:
         """Species in the order of the training set."""
