@@ -1,7 +1,8 @@
 """What the manual takes from the program instead of repeating it, and equations as MathML.
 
-In a page, `{{ keywords train }}` stands for the tables of train.in, `{{ commands }}` for what all commands print with
---help, and `{{ api }}` for all public names.  Equations stand between dollar signs, as in LaTeX.
+In a page, `{{ keywords train }}` stands for the tables of train.in, `{{ findings }}` for what the data check looks for,
+`{{ commands }}` for what all commands print with --help, and `{{ api }}` for all public names.  Equations stand between
+dollar signs, as in LaTeX.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from latex2mathml.converter import convert
 
 import taylorfit
 from taylorfit.commands import cli
+from taylorfit.data.findings import KINDS, NOTES
 from taylorfit.settings import tables
 
 PLACE = re.compile(r"^\{\{ (\w+)(?: ([\w-]+))? \}\}$", re.MULTILINE)
@@ -37,6 +39,14 @@ def on_page_content(content: str, **_: Any) -> str:
 def keywords(verb: str) -> str:
     """Tables of the keywords of an input file and of their options, from their declarations."""
     return tables.markdown(getattr(import_module(f"taylorfit.settings.{verb}"), f"{verb.capitalize()}Input"), "##")
+
+
+def findings(_: None) -> str:
+    """Table of what the data check looks for."""
+    lines = ["| finding | | |", "|---|---|---|"]
+    for kind, meaning in KINDS.items():
+        lines.append(f"| `{kind}` | {meaning.replace('|', chr(92) + '|')} | {'a note' if kind in NOTES else ''} |")
+    return "\n".join(lines)
 
 
 def commands(_: None) -> str:
@@ -78,4 +88,4 @@ def api(_: None) -> str:
     return "\n\n".join("\n\n".join(lines) for lines in sections.values() if len(lines) > 1)
 
 
-MAKERS = {"keywords": keywords, "commands": commands, "api": api}
+MAKERS = {"keywords": keywords, "findings": findings, "commands": commands, "api": api}
