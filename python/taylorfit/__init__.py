@@ -18,6 +18,8 @@ EXPORTS = {
     "errors": ("DataWarning", "EngineError", "FormatError", "InputError", "TaylorfitError"),
     "generation.displace": ("displace",),
     "generation.generate": ("generate",),
+    "generation.repel": ("repel",),
+    "generation.suggest": ("suggest",),
     "model.descriptor": ("DescriptorSetup", "chebyshev_setup"),
     "model.network": ("SpeciesPotential",),
     "model.predictions": ("Predictions",),

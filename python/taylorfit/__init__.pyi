@@ -16,6 +16,8 @@ from .errors import InputError as InputError
 from .errors import TaylorfitError as TaylorfitError
 from .generation.displace import displace as displace
 from .generation.generate import generate as generate
+from .generation.repel import repel as repel
+from .generation.suggest import suggest as suggest
 from .model.descriptor import DescriptorSetup as DescriptorSetup
 from .model.descriptor import chebyshev_setup as chebyshev_setup
 from .model.network import SpeciesPotential as SpeciesPotential

@@ -6,12 +6,11 @@ import argparse
 import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from typing import Any
 
-from ..data.curvature import Curvature
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import Entry, expand_patterns, read_files
-from ..generation.copy_plan import find_curvature
 from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions, read_curvature
 from ..settings.generate import GenerateInput, read_generate_input
@@ -107,21 +106,10 @@ def read_all(
     return structures
 
 
-def known_curvature(structures: list[Structure], options: TaylorOptions, threads: int) -> Curvature | None:
-    """Mean force constants, or None if nothing tells them.
-
-    Raises
-    ------
-    InputError
-        if they were asked for and cannot be had.
-    """
-    is_asked = options.temperature is not None or options.potential is not None or options.curvature is not None
-    try:
-        return find_curvature(structures, options, threads)
-    except InputError:
-        if is_asked:
-            raise
-        return None
+def curvature_sources(options: TaylorOptions) -> dict[str, Any]:
+    """What tells mean force constants, as arguments of `suggest` and `repel`."""
+    names = ("curvature", "temperature", "potential")
+    return {name: getattr(options, name) for name in names}
 
 
 def _is_generate_input(path: str) -> bool:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..data.survey import survey
 from ..engine import available_threads
 from ..generation.copy_plan import forecast_report, lengths
-from ..generation.suggest import RULE_OF_THUMB, Alternative, force_statistics, suggest
+from ..generation.suggest import RULE_OF_THUMB, Alternative, suggest
 from ..settings.blocks import format_options
-from ..tools.progress import progress
 from ..tools.tables import Table, print_table
-from .sources import dropped_kinds, known_curvature, read_all, read_options, structure_sources
+from .sources import curvature_sources, dropped_kinds, read_all, read_options, structure_sources
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -25,15 +23,19 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
         f"forces in {n_forces} structures"
     )
-    with progress("survey", len(structures)) as update:
-        shortest = {"-".join(pair): r for pair, r in survey(structures, species, update).shortest.items()}
-    forces = force_statistics(structures)
-    curvature = known_curvature(structures, options, arguments.threads or available_threads())
-    found = suggest(structures, curvature, shortest, arguments.mode, options.outfile)
+    found = suggest(
+        structures,
+        mode=arguments.mode,
+        outfile=options.outfile,
+        threads=arguments.threads or available_threads(),
+        progress=True,
+        **curvature_sources(options),
+    )
+    shortest, curvature = found.shortest, found.curvature
 
     print(
         "Forces, eV/Å per component (rms) and largest norm: "
-        + ", ".join(f"{symbol} {values['rms']:.3f} {values['largest']:.2f}" for symbol, values in forces.items())
+        + ", ".join(f"{symbol} {values['rms']:.3f} {values['largest']:.2f}" for symbol, values in found.forces.items())
     )
     print("Shortest distances, Å: " + ", ".join(f"{pair} {r:.3f}" for pair, r in shortest.items()))
     if shortest:
@@ -50,26 +52,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print("\nChoice")
     for reason in found.reasons:
         print(f"  {reason}")
-    block = format_options(found.options)
-    print(f"\nDERIVATIVES\n{block}")
-    deltas = {symbol: found.options.delta_of(symbol) for symbol in species}
-    return {
-        "structures": len(structures),
-        "forces": forces,
-        "shortest_distances": shortest,
-        "curvature": None if curvature is None else dict(curvature.constants),
-        "curvature_source": None if curvature is None else curvature.source,
-        "mode": arguments.mode,
-        "derivatives": block,
-        "fraction": found.options.fraction,
-        "strategy": found.options.strategy,
-        "delta": deltas,
-        "reasons": list(found.reasons),
-        "alternatives": [
-            {"title": a.title, "delta": a.deltas, "forecast": forecast_report(a.expected, a.left)}
-            for a in found.alternatives
-        ],
-    }
+    print(f"\nDERIVATIVES\n{format_options(found.options)}")
+    return found.to_dict()
 
 
 def _alternatives(alternatives: tuple[Alternative, ...]) -> Table:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.curvature import Curvature, curvature_from_forces, curvature_from_pairs
-from ..data.frame_pairs import find_frame_pairs
+from ..data.curvature import Curvature
 from ..errors import InputError
 from ..model.structure import Structure
 from ..settings.displacements import DEFAULT_RATIO, DEFAULT_STRAIN, TaylorOptions
@@ -28,7 +27,8 @@ from ..taylor.orthogonal import OrthogonalDisplacements
 from ..taylor.selection import SelectionRules, count_skipped, select_all
 from ..taylor.strain import NEAR_ZERO_STRESS, StrainDisplacements, StrainPlan, select_for_strain
 from ..taylor.truncation import Forecast, balanced_deltas, forecast
-from .hessians import FiniteDifferenceHessians, StoredHessians, curvature_from_potential, load_potential
+from .force_constants import mean_force_constants
+from .hessians import FiniteDifferenceHessians, StoredHessians, load_potential
 
 LARGE_DELTA = 0.3
 """Displacements (Å) beyond this are no small step any more: a warning."""
@@ -95,7 +95,16 @@ def plan_copies(
     chosen = [s for s, selection in enumerate(selections) if selection.reason is None]
     hessians = _hessians(structures, chosen, options, threads)
     lines: list[str] = []
-    curvature = find_curvature(structures, options, threads) if _needs_curvature(options) and chosen else None
+    curvature = None
+    if _needs_curvature(options) and chosen:
+        curvature = mean_force_constants(
+            structures,
+            curvature=options.curvature,
+            temperature=options.temperature,
+            potential=options.potential,
+            seed=options.seed,
+            threads=threads,
+        )
     if curvature is not None:
         lines.append(f"mean force constants: {curvature.text}")
 
@@ -141,34 +150,6 @@ def _needs_curvature(options: TaylorOptions) -> bool:
         or options.temperature is not None
         or from_potential
     )
-
-
-def find_curvature(structures: Sequence[Structure], options: TaylorOptions, threads: int = 0) -> Curvature:
-    """Return mean force constants from the best source there is.
-
-    In this order: what `curvature=` says, the temperature, a first potential, pairs of near frames.
-
-    Raises
-    ------
-    InputError
-        saying what to give, if there is none.
-    """
-    if isinstance(options.curvature, dict):
-        return Curvature(options.curvature, "as given")
-    if options.temperature is not None:
-        return curvature_from_forces(structures, options.temperature)
-    if options.potential is not None:
-        potential = load_potential(options.potential, structures)
-        # A first potential knows nothing of structures that `repel` made
-        usual = [structure for structure in structures if structure.forces is not None]
-        return curvature_from_potential(usual or structures, potential, options.seed, threads)
-    found = curvature_from_pairs(structures, find_frame_pairs(structures))
-    if found is None:
-        raise InputError(
-            "mean force constants cannot be estimated: no temperature, no potential, and too few pairs of near frames",
-            expected="temperature= (K, of a dynamics), potential= (files), or curvature=O:33.9,…",
-        )
-    return found
 
 
 def choose_deltas(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..errors import InputError
 from ..formats.hessian_file import find_hessian, read_hessian
 from ..formats.structures.files import require_species
 from ..model.structure import Structure
-from ..potential.potential import Potential
+from ..potential.potential import Potential, Source, as_potential
 from ..tools.randomness import Stream
 
 STEP = 1.0e-3
@@ -99,15 +98,15 @@ def _forces(structures: Sequence[Structure], potential: Potential, threads: int)
     return [e.known_forces for e in potential.evaluate(structures, threads=threads)]
 
 
-def load_potential(paths: Sequence[str | PathLike[str]], structures: Sequence[Structure]) -> Potential:
-    """Read a first potential from its files, one per species.
+def load_potential(source: Source, structures: Sequence[Structure]) -> Potential:
+    """Return a first potential for structures, read if it is given by its files.
 
     Raises
     ------
     InputError
         if the files do not belong together, or a structure has another species.
     """
-    potential = Potential.load(paths)
+    potential = as_potential(source)
     for structure in structures:
         require_species(structure, potential.species, "no potential= for a species")
     return potential

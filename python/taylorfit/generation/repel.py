@@ -16,17 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
 
+from ..data.curvature import Curvature
 from ..data.survey import COINCIDING
 from ..engine import neighbours
 from ..errors import InputError
+from ..formats.structures.in_memory import Structures, as_structures
 from ..model.structure import Structure
+from ..potential.potential import Source
 from ..settings.repulsion import REACH, SMALLEST_RISE, RepulsionPlan
 from ..taylor.expansion import Expansion
+from ..tools.progress import progress as show_progress
 from ..tools.randomness import Stream
+from .force_constants import known_force_constants
 
 # Screening function of Ziegler, Biersack, Littmark and its length, Å; e²/4πε₀ in eV Å
 _AMOUNTS = np.array([0.18175, 0.50986, 0.28022, 0.02817])
@@ -54,6 +60,132 @@ class PushedCopy:
     """Å, of the pair in the copy."""
     rise: float
     """eV, of the energy."""
+    parent: str
+    """Name of the structure it is a copy of."""
+    index: int
+    """Number of that structure, from 0."""
+    number: int
+    """Of the copy among those of its structure, from 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Repulsion:
+    """Structures with pairs of atoms pushed together; see `repel`."""
+
+    copies: tuple[PushedCopy, ...]
+    n_structures: int
+    """Structures given."""
+    n_usable: int
+    """Those with energies and forces."""
+    curvature: Curvature | None
+    """Mean force constants; None where nothing tells them."""
+
+    @property
+    def structures(self) -> list[Structure]:
+        """The copies, to be trained on beside the structures they are made from."""
+        return [copy.structure for copy in self.copies]
+
+    @property
+    def shortest(self) -> dict[str, float]:
+        """Shortest distance of each pair of species ("H-O") among the pushed ones, Å."""
+        found: dict[str, float] = {}
+        for copy in self.copies:
+            found[copy.pair] = min(copy.distance, found.get(copy.pair, np.inf))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report of the command `repel`, but for the folder that it writes."""
+        return {
+            "structures": self.n_structures,
+            "copies": len(self.copies),
+            "rise": np.percentile([copy.rise for copy in self.copies], (5, 25, 50, 75, 95)).tolist(),
+            "smallest_weight": min(copy.structure.weight for copy in self.copies),
+            "shortest_distances": self.shortest,
+        }
+
+
+def repel(
+    structures: Structures,
+    *,
+    copies: int = RepulsionPlan.copies,
+    push: tuple[float, float] = (RepulsionPlan.shortest_push, RepulsionPlan.longest_push),
+    highest: float = RepulsionPlan.highest,
+    tolerance: float = RepulsionPlan.tolerance,
+    curvature: Mapping[str, float] | str | None = None,
+    temperature: float | None = None,
+    potential: Source | None = None,
+    seed: int = RepulsionPlan.seed,
+    threads: int = 0,
+    progress: bool = False,
+) -> Repulsion:
+    """Push pairs of atoms together in copies of structures, so that a potential keeps atoms apart in MD.
+
+    The energies are rough, and the copies have small weights and no forces; they serve every mode of training beside
+    the structures themselves.
+
+    Parameters
+    ----------
+    structures
+        Of taylorfit or ASE, with energies (eV) and forces (eV/Å).
+    copies
+        Of each structure, at most.
+    push
+        Least and most by which a pair is shortened, Å.
+    highest
+        Largest rise of the energy, eV.
+    tolerance
+        Weights make the uncertainty of the copies' energies count like errors of this size, eV/atom.
+    curvature, temperature, potential
+        What tells mean force constants, as for `suggest`.
+    seed
+        Of the draws.
+    threads
+        Threads of the engine; 0: all cores.
+    progress
+        Show how far it is?
+
+    Raises
+    ------
+    InputError
+        for an argument out of range, a species that is no element, atoms at the same place, or if nothing can be
+        pushed.
+
+    Notes
+    -----
+    First-order Taylor expansion, and beyond it the universal repulsion of nuclei of Ziegler, Biersack and Littmark
+    (1985).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from taylorfit import Structure, repel
+    >>> forces = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    >>> dimers = [Structure(("O", "O"), np.diag([0.0, r, 0.0])[:2], energy=-9.0, forces=forces) for r in (1.2, 1.3)]
+    >>> found = repel(dimers, copies=2, push=(0.2, 0.4))
+    >>> len(found.structures), all(copy.distance < 1.1 for copy in found.copies)
+    (4, True)
+    """
+    plan = RepulsionPlan(copies, *push, highest, tolerance, seed)
+    data = as_structures(structures)
+    usable = [index for index, structure in enumerate(data) if can_be_pushed(structure)]
+    if not usable:
+        raise InputError(
+            "no structure of two atoms or more has both energy and forces", expected="what Taylor copies need"
+        )
+    constants = known_force_constants(
+        data, curvature=curvature, temperature=temperature, potential=potential, threads=threads
+    )
+    found: list[PushedCopy] = []
+    with show_progress("push", len(usable), quiet=not progress) as update:
+        for done, index in enumerate(usable, start=1):
+            found += pushed_copies(data[index], index, plan, constants.constants if constants else None)
+            update(done)
+    if not found:
+        raise InputError(
+            "no pair could be pushed",
+            expected="atoms within reach of each other, a larger --highest, or a smaller --push",
+        )
+    return Repulsion(tuple(found), len(data), len(usable), constants)
 
 
 def nuclear_repulsion(z1: np.ndarray, z2: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,8 +257,10 @@ def pushed_copies(
             weight=structure.weight * weight,
             energy=energy,
             cohesive_energy=cohesive,
+            name=f"{structure.name}#pushed:{len(found) + 1}",
         )
-        found.append(PushedCopy(copy, pairs.name(pair), float(pairs.distance[pair]) - push, rise))
+        distance = float(pairs.distance[pair]) - push
+        found.append(PushedCopy(copy, pairs.name(pair), distance, rise, structure.name, index, len(found) + 1))
     return found
 
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..data.choose import DELTA_FRACTION
 from ..data.curvature import Curvature
+from ..data.survey import survey
 from ..errors import InputError
+from ..formats.structures.in_memory import Structures, as_structures
 from ..model.structure import Structure
+from ..potential.potential import Source
+from ..settings.blocks import format_options
 from ..settings.displacements import DEFAULT_RATIO, TaylorOptions
 from ..taylor.displacements import DisplacementPlan
 from ..taylor.selection import AtomSelection, select_all
 from ..taylor.truncation import Forecast, forecast
-from .copy_plan import choose_deltas, strategy_of
+from ..tools.progress import progress as show_progress
+from .copy_plan import choose_deltas, forecast_report, strategy_of
+from .force_constants import known_force_constants
 
 COPIES = 24
 """Copies per structure: the published learning curves are flat from 22 (clusters) and 24 (bulk) on."""
@@ -45,39 +52,122 @@ class Alternative:
 
 @dataclass(frozen=True, eq=False)
 class Suggestion:
-    """What to put into generate.in, and why."""
+    """Displacements for a data set, and why; see `suggest`."""
 
     options: TaylorOptions
+    """For `displace`, `generate`, and the block DERIVATIVES of generate.in."""
+    mode: str
+    """The training that they are for, a key of `MODES`."""
     reasons: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
     """Empty without mean force constants."""
+    n_structures: int
+    species: tuple[str, ...]
+    forces: dict[str, dict[str, float]]
+    """Species → `rms` force component and `largest` norm, eV/Å."""
+    shortest: dict[str, float]
+    """Shortest distance of each pair of species ("H-O"), Å."""
+    curvature: Curvature | None
+    """Mean force constants; None where nothing tells them."""
+
+    @property
+    def deltas(self) -> dict[str, float | None]:
+        """δ_max of each species, Å."""
+        return {symbol: self.options.delta_of(symbol) for symbol in self.species}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report of the command `suggest`."""
+        return {
+            "structures": self.n_structures,
+            "forces": self.forces,
+            "shortest_distances": self.shortest,
+            "curvature": None if self.curvature is None else dict(self.curvature.constants),
+            "curvature_source": None if self.curvature is None else self.curvature.source,
+            "mode": self.mode,
+            "derivatives": format_options(self.options),
+            "fraction": self.options.fraction,
+            "strategy": self.options.strategy,
+            "delta": self.deltas,
+            "reasons": list(self.reasons),
+            "alternatives": [
+                {"title": a.title, "delta": a.deltas, "forecast": forecast_report(a.expected, a.left)}
+                for a in self.alternatives
+            ],
+        }
 
 
 def suggest(
-    structures: Sequence[Structure],
-    curvature: Curvature | None,
-    shortest: Mapping[str, float],
+    structures: Structures,
+    *,
     mode: str = "centred",
+    curvature: Mapping[str, float] | str | None = None,
+    temperature: float | None = None,
+    potential: Source | None = None,
     outfile: str | None = None,
+    seed: int = 1,
+    threads: int = 0,
+    progress: bool = False,
 ) -> Suggestion:
-    """Choose δ_max per species, the number of copies and the strategy.
+    """Suggest displacements for a data set: δ_max per species, the number of copies and the strategy.
+
+    The size of the second order, which first-order energies neglect, decides how far atoms may move.  It follows from
+    mean force constants: given ones, else from the temperature (k = ⟨F_x²⟩/kT), a first potential, or pairs of near
+    frames in the data.
 
     Parameters
     ----------
-    curvature
-        Mean force constants; None: δ follows from the shortest distance alone.
-    shortest
-        Shortest distance of each pair of species ("H-O"), Å.
+    structures
+        Of taylorfit or ASE, with energies (eV) and forces (eV/Å).
     mode
-        A key of `MODES`: how the copies are going to be trained on.
+        How the copies are going to be trained on: `centred` or `taylor`.
+    curvature
+        Mean force constant of each species, eV/Å²; `auto`: to be found, or an error; None: to be found if possible.
+    temperature
+        Of the dynamics that all structures come from, K.
+    potential
+        A first potential, or its files.
     outfile
-        Training-set file for the copies.
+        Training-set file for the copies, in `Suggestion.options`.
+    seed
+        Of the random vectors that probe a potential.
+    threads
+        Threads of the engine; 0: all cores.
+    progress
+        Show how far it is?
 
     Raises
     ------
     InputError
-        if no structure can be displaced.
+        if no structure can be displaced, or force constants are asked for and cannot be found.
+
+    Examples
+    --------
+    >>> from taylorfit import displace, suggest
+    >>> suggestion = suggest(structures, temperature=300.0)                    # doctest: +SKIP
+    >>> copies = displace(structures, suggestion.options)                      # doctest: +SKIP
     """
+    if mode not in MODES:
+        raise InputError("unknown mode of training on copies", value=mode, expected=" or ".join(MODES))
+    data = as_structures(structures)
+    species = tuple(sorted({symbol for structure in data for symbol in structure.symbols}))
+    with show_progress("survey", len(data), quiet=not progress) as update:
+        shortest = {"-".join(pair): r for pair, r in survey(data, species, update).shortest.items()}
+    constants = known_force_constants(
+        data, curvature=curvature, temperature=temperature, potential=potential, seed=seed, threads=threads
+    )
+    options, reasons, alternatives = _choose(data, constants, shortest, mode, outfile)
+    forces = force_statistics(data)
+    return Suggestion(options, mode, reasons, alternatives, len(data), species, forces, shortest, constants)
+
+
+def _choose(
+    structures: Sequence[Structure],
+    curvature: Curvature | None,
+    shortest: Mapping[str, float],
+    mode: str,
+    outfile: str | None,
+) -> tuple[TaylorOptions, tuple[str, ...], tuple[Alternative, ...]]:
+    """Return the displacements, the reasons, and what else might be done."""
     selections = select_all(structures)
     can_move = [pair for pair in zip(structures, selections) if pair[1].reason is None]
     if not can_move:
@@ -117,7 +207,7 @@ def suggest(
             f"delta {delta:g} Å: {100 * DELTA_FRACTION:g} % of the shortest distance; truncation errors cannot "
             "be estimated (give --temperature, --potential or --curvature)"
         )
-        return Suggestion(replace(base, delta=delta), tuple(reasons), ())
+        return replace(base, delta=delta), tuple(reasons), ()
     alternatives = _alternatives(structures, selections, base, curvature, shortest)
     best = next(a for a in alternatives if a.left == MODES[mode])
     reasons += best.reasons
@@ -134,7 +224,7 @@ def suggest(
         )
     else:
         reasons.append("curvature=: without it the bias would decide, and delta would have to be smaller")
-    return Suggestion(options, tuple(reasons), alternatives)
+    return options, tuple(reasons), alternatives
 
 
 def _alternatives(
