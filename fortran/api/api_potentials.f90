@@ -1,96 +1,108 @@
-!> What Python sees of potentials and committees: energies, forces, and neighbour lists that serve for many steps.
+!> What Python sees of potentials and committees: energies, forces, virial.  The rules of tf_api_structures hold here too.
 !>
-!> The rules of tf_api_structures hold here too.  A committee is given as one potential whose networks,
-!> weights, standardisations and energy scales run over the species of the first member, then of the second, …
+!> A committee is one potential whose networks, weights, standardisations and energy scales run over the species of the
+!> first member, then of the second, …
 module tf_api_potentials
+   use, intrinsic :: iso_c_binding, only : c_int32_t
    use tf_kinds, only : wp, i8
+   use tf_api_descriptors, only : descriptors_handle
+   use tf_api_structures, only : list_handle
+   use tf_batch, only : batch_type, worthwhile_threads
+   use tf_centres, only : listed_centres_type, new_listed_centres
+   use tf_descriptor, only : check_species
    use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list
-   use tf_descriptor, only : new_descriptors, check_species
-   use tf_centres, only : listed_centres_type, new_listed_centres
    use tf_network, only : new_networks
    use tf_potential, only : potential_type, new_potential, evaluation_type, evaluate_potential
-   use tf_workspace, only : workspace_type
-   use tf_batch, only : check_batch, worthwhile_threads
    use tf_stop, only : stop_type, must_stop
+   use tf_views, only : view, view_batch, view_token, check_views
+   use tf_workspace, only : workspace_type, workspace_pool_type
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: neighbour_list, evaluate, evaluate_listed
+   public :: potential_handle, potential_fill, evaluate, evaluate_listed
+
+   !> A potential, or all members of a committee; empty until it has networks
+   type :: potential_handle
+      private
+      type(potential_type) :: potential
+      type(workspace_pool_type) :: pool
+      integer(c_int32_t), pointer :: token => null()
+   end type potential_handle
 
 contains
 
-   !> \brief Build the neighbour list that `evaluate_listed` takes; sizes are always set, arrays only if long enough.
-   !>
-   !> ghost(first(i) + 1 : first(i + 1)) are the neighbours of atom i within `reach`: images of the atoms
-   !> ghost_atom, shifted by ghost_shift from their places in `wrapped`.
-   subroutine neighbour_list(position, cell, periodic, reach, wrapped, first, ghost_atom, ghost_shift, ghost, &
-         n_ghosts, n_pairs, n_most, ierr, errmsg)
-      real(wp), intent(in) :: position(:, :)
-      real(wp), intent(in) :: cell(:, :)
-      integer, intent(in) :: periodic(:)
-      real(wp), intent(in) :: reach
-      real(wp), intent(inout) :: wrapped(:, :)
-      integer(i8), intent(inout) :: first(:)
-      integer, intent(inout) :: ghost_atom(:)
-      real(wp), intent(inout) :: ghost_shift(:, :)
-      integer, intent(inout) :: ghost(:)
-      integer(i8), intent(out) :: n_ghosts
-      integer(i8), intent(out) :: n_pairs
-      integer, intent(out) :: n_most
+   !> \brief Build a potential: copies of descriptors, networks and tables.
+   subroutine potential_fill(self, descriptors, views, ierr, errmsg)
+      type(potential_handle), intent(inout) :: self
+      type(descriptors_handle), intent(in) :: descriptors
+      !> Layers, nodes and codes (see `new_networks`), weights, feature_shift, feature_factor, energy_scale, energy_shift,
+      !> energy_atomic, feature_low, feature_high, feature_unit (see `potential_type`); stop token
+      integer(i8), intent(in) :: views(:, :)
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
-      type(neighbour_list_type) :: list
-      n_ghosts = 0
-      n_pairs = 0
-      n_most = 0
-      if (size(position, 1) /= 3 .or. any(shape(cell) /= 3) .or. size(periodic) /= 3 .or. &
-         any(shape(wrapped) /= shape(position)) .or. size(first) /= size(position, 2) + 1 .or. &
-         size(ghost_shift, 1) /= 3 .or. size(ghost_shift, 2) /= size(ghost_atom)) &
-         call raise(error, error_size, "arrays of the neighbour list have the wrong size")
-      if (.not. allocated(error)) call build_neighbour_list(position, cell, periodic /= 0, reach, list, error)
+      integer, pointer, contiguous :: n_layers(:), n_nodes(:), codes(:)
+      integer :: n_weights
+
+      call check_views(views, 13, error)
+      if (.not. allocated(descriptors%descriptors)) call raise(error, error_value, "the descriptors are empty")
       if (.not. allocated(error)) then
-         n_ghosts = list%n_ghosts
-         n_pairs = size(list%ghost, kind=i8)
-         n_most = list%n_most
-         if (size(ghost_atom) >= n_ghosts .and. size(ghost) >= n_pairs) then
-            wrapped = list%position
-            first = list%first
-            ghost_atom(:n_ghosts) = list%atom
-            ghost_shift(:, :n_ghosts) = list%shift
-            ghost(:n_pairs) = list%ghost
-         end if
+         call view(views, 1, n_layers)
+         call view(views, 2, n_nodes)
+         call view(views, 3, codes)
+         call new_networks(n_layers, n_nodes, codes, self%potential%networks, n_weights, error)
       end if
-      call report(error, ierr, errmsg, 1)
-   end subroutine neighbour_list
+      if (.not. allocated(error)) then
+         self%potential%descriptors = descriptors%descriptors
+         call copy_tables(views, self%potential)
+         call view_token(views, 13, self%token)
+         call new_potential(self%potential, error)
+      end if
+      if (.not. allocated(error)) then
+         associate (p => self%potential)
+            if (any(shape(p%feature_low) /= [size(p%feature_shift, 1), size(p%descriptors)]) .or. &
+               any(shape(p%feature_high) /= shape(p%feature_low)) .or. any(shape(p%feature_unit) /= shape(p%feature_low))) &
+               call raise(error, error_size, "arrays of the training set's range have the wrong size")
+         end associate
+      end if
+      if (allocated(error) .and. allocated(self%potential%networks)) deallocate (self%potential%networks)
+      call report(error, ierr, errmsg)
+   end subroutine potential_fill
+
+   !> Copy the tables of a potential
+   subroutine copy_tables(views, potential)
+      integer(i8), intent(in) :: views(:, :)
+      type(potential_type), intent(inout) :: potential
+      real(wp), pointer, contiguous :: one(:), two(:, :)
+
+      call view(views, 4, one)
+      potential%weights = one
+      call view(views, 5, two)
+      potential%feature_shift = two
+      call view(views, 6, two)
+      potential%feature_factor = two
+      call view(views, 7, one)
+      potential%energy_scale = one
+      call view(views, 8, one)
+      potential%energy_shift = one
+      call view(views, 9, one)
+      potential%energy_atomic = one
+      call view(views, 10, two)
+      potential%feature_low = two
+      call view(views, 11, two)
+      potential%feature_high = two
+      call view(views, 12, two)
+      potential%feature_unit = two
+   end subroutine copy_tables
 
    !> \brief Energies, forces and strain derivatives of a batch of structures, by every member.
-   subroutine evaluate(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
-         feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, first_atom, position, cell, &
-         periodic, species, with_forces, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
-      integer, intent(in) :: basis(:)
-      integer, intent(in) :: n_function(:)
-      integer, intent(in) :: function_kind(:)
-      real(wp), intent(in) :: parameters(:, :)
-      integer, intent(in) :: function_species(:, :)
-      integer, intent(in) :: environment(:, :)
-      integer, intent(in) :: n_layers(:)
-      integer, intent(in) :: n_nodes(:)
-      integer, intent(in) :: codes(:)
-      real(wp), intent(in) :: weights(:)
-      real(wp), intent(in) :: feature_shift(:, :)
-      real(wp), intent(in) :: feature_factor(:, :)
-      real(wp), intent(in) :: energy_scale(:)
-      real(wp), intent(in) :: energy_shift(:)
-      real(wp), intent(in) :: energy_atomic(:)
-      integer, intent(in) :: first_atom(:)
-      real(wp), intent(in) :: position(:, :)
-      real(wp), intent(in) :: cell(:, :, :)
-      integer, intent(in) :: periodic(:, :)
-      integer, intent(in) :: species(:)
-      integer, intent(in) :: with_forces
+   subroutine evaluate(self, structures, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
+      type(potential_handle), intent(inout) :: self
+      integer(i8), intent(in) :: structures(:, :)
       integer, intent(in) :: n_threads
+      !> As in `evaluation_type`, strain (3, 3, n_structures, n_members); of size 0 where not wanted, which forces and
+      !> strains are together
       real(wp), intent(inout) :: atomic_energy(:, :)
       real(wp), intent(inout) :: force(:, :, :)
       real(wp), intent(inout) :: strain(:, :, :, :)
@@ -99,33 +111,35 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(workspace_type), allocatable :: spaces(:)
-      type(potential_type) :: potential
-      integer :: failed, n_s, s, outer, inner, thread
+      type(batch_type) :: batch
+      integer :: failed, n_s, s, n, n_members, outer, inner, thread
       type(stop_type) :: stop
 
       failed = 0
-      n_s = size(cell, 3)
-      call gather_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
-         feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, potential, error)
-      call check_batch(n_s, size(basis), first_atom, position, cell, periodic, species, error)
-      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
-      if (any(shape(atomic_energy) /= [size(species), potential%n_members]) .or. &
-         any(shape(force) /= [3, size(species), potential%n_members]) .or. &
-         any(shape(strain) /= [3, 3, n_s, potential%n_members]) .or. size(values, 1) /= size(feature_shift, 1) .or. &
-         (size(values, 2) /= 0 .and. size(values, 2) /= size(species))) &
-         call raise(error, error_size, "arrays for the results have the wrong size")
+      call check_filled(self, n_threads, error)
+      if (.not. allocated(error)) call view_batch(structures, size(self%potential%descriptors), batch, error)
       if (.not. allocated(error)) then
+         n = size(batch%species)
+         n_s = batch%n
+         n_members = self%potential%n_members
+         if (any(shape(atomic_energy) /= [n, n_members]) .or. &
+            (size(force) /= 0 .and. any(shape(force) /= [3, n, n_members])) .or. &
+            (size(force) /= 0 .and. any(shape(strain) /= [3, 3, n_s, n_members])) .or. &
+            (size(values) /= 0 .and. any(shape(values) /= [size(self%potential%feature_shift, 1), n]))) &
+            call raise(error, error_size, "arrays for the results have the wrong size")
+      end if
+      if (.not. allocated(error)) then
+         stop%token => self%token
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
-         inner = merge(1, worthwhile_threads(n_threads, int(size(species)/max(n_s, 1), i8)), n_s >= 2*n_threads)
+         inner = merge(1, worthwhile_threads(n_threads, int(n/max(n_s, 1), i8)), n_s >= 2*n_threads)
          !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, spaces)
          allocate (spaces(inner))
          thread = 0
          !$ thread = omp_get_thread_num()
          !$omp do schedule(dynamic)
          do s = 1, n_s
-            ! The calling thread is the one Python delivers Ctrl-C to
             if (must_stop(stop, thread == 0)) cycle
-            call evaluate_one(s, first_atom(s) + 1, first_atom(s + 1), spaces, error_here)
+            call evaluate_one(s, batch%first_atom(s) + 1, batch%first_atom(s + 1), spaces, error_here)
             call keep_first(s, error_here, failed, error)
          end do
          !$omp end do
@@ -135,6 +149,7 @@ contains
 
    contains
 
+      !> Structure s, which has the atoms a … b
       subroutine evaluate_one(s, a, b, spaces, error)
          integer, intent(in) :: s, a, b
          type(workspace_type), intent(inout) :: spaces(:)
@@ -144,22 +159,23 @@ contains
          type(evaluation_type) :: wanted
          real(wp), allocatable, target :: energy_here(:, :), force_here(:, :, :), strain_here(:, :, :), values_here(:, :)
 
-         call build_neighbour_list(position(:, a:b), cell(:, :, s), periodic(:, s) /= 0, potential%cutoff, list, error)
-         if (.not. allocated(error)) call check_species(potential%descriptors, species(a:b), error)
+         call build_neighbour_list(batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
+            self%potential%cutoff, list, error)
+         if (.not. allocated(error)) call check_species(self%potential%descriptors, batch%species(a:b), error)
          if (allocated(error)) return
-         call new_listed_centres(list, list%position, species(a:b), centres)
-         allocate (energy_here(b - a + 1, potential%n_members))
+         call new_listed_centres(list, list%position, batch%species(a:b), centres)
+         allocate (energy_here(b - a + 1, n_members))
          wanted%atomic_energy => energy_here
-         if (with_forces /= 0) then
-            allocate (force_here(3, b - a + 1, potential%n_members), strain_here(3, 3, potential%n_members))
+         if (size(force) > 0) then
+            allocate (force_here(3, b - a + 1, n_members), strain_here(3, 3, n_members))
             wanted%force => force_here
             wanted%strain => strain_here
          end if
-         if (size(values, 2) > 0) then
+         if (size(values) > 0) then
             allocate (values_here(size(values, 1), b - a + 1), source=0.0_wp)
             wanted%values => values_here
          end if
-         call evaluate_potential(potential, centres, spaces, wanted, stop, error)
+         call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
          if (allocated(error)) return
          atomic_energy(a:b, :) = energy_here
          if (allocated(force_here)) force(:, a:b, :) = force_here
@@ -170,40 +186,17 @@ contains
    end subroutine evaluate
 
    !> \brief The same for one structure whose neighbour list exists, and how far it is outside the training set.
-   !>
-   !> The list reaches at least to every atom's cutoff; `position` is that of the atoms whose images the ghosts
-   !> are, in the frame of the list's wrapped positions.
-   subroutine evaluate_listed(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
-         feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, feature_low, feature_high, &
-         feature_unit, position, species, first, ghost_atom, ghost_shift, ghost, n_most, with_forces, n_threads, &
-         atomic_energy, force, strain, excess, component, ierr, errmsg)
-      integer, intent(in) :: basis(:)
-      integer, intent(in) :: n_function(:)
-      integer, intent(in) :: function_kind(:)
-      real(wp), intent(in) :: parameters(:, :)
-      integer, intent(in) :: function_species(:, :)
-      integer, intent(in) :: environment(:, :)
-      integer, intent(in) :: n_layers(:)
-      integer, intent(in) :: n_nodes(:)
-      integer, intent(in) :: codes(:)
-      real(wp), intent(in) :: weights(:)
-      real(wp), intent(in) :: feature_shift(:, :)
-      real(wp), intent(in) :: feature_factor(:, :)
-      real(wp), intent(in) :: energy_scale(:)
-      real(wp), intent(in) :: energy_shift(:)
-      real(wp), intent(in) :: energy_atomic(:)
-      real(wp), intent(in) :: feature_low(:, :)
-      real(wp), intent(in) :: feature_high(:, :)
-      real(wp), intent(in) :: feature_unit(:, :)
-      real(wp), intent(in), target, contiguous :: position(:, :)
+   subroutine evaluate_listed(self, list, position, species, n_threads, atomic_energy, force, strain, excess, component, &
+         ierr, errmsg)
+      type(potential_handle), intent(inout) :: self
+      !> Of the same atoms; it reaches at least to every atom's cutoff
+      type(list_handle), intent(in) :: list
+      !> (3, n_atoms) Å, in the frame of the list's wrapped positions
+      real(wp), intent(in) :: position(:, :)
+      !> (n_atoms)
       integer, intent(in) :: species(:)
-      integer(i8), intent(in) :: first(:)
-      integer, intent(in) :: ghost_atom(:)
-      real(wp), intent(in) :: ghost_shift(:, :)
-      integer, intent(in) :: ghost(:)
-      integer, intent(in) :: n_most
-      integer, intent(in) :: with_forces
       integer, intent(in) :: n_threads
+      !> As in `evaluation_type`; of size 0 where not wanted, which forces and strain, excess and component are together
       real(wp), intent(inout), target, contiguous :: atomic_energy(:, :)
       real(wp), intent(inout), target, contiguous :: force(:, :, :)
       real(wp), intent(inout), target, contiguous :: strain(:, :, :)
@@ -212,91 +205,70 @@ contains
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
+      integer :: n, n_members
+
+      n = size(species)
+      call check_filled(self, n_threads, error)
+      if (.not. allocated(error)) then
+         n_members = self%potential%n_members
+         if (.not. allocated(list%list%first)) then
+            call raise(error, error_value, "the neighbour list is empty")
+         else if (list%list%n_atoms /= n .or. any(shape(position) /= [3, n])) then
+            call raise(error, error_size, "the neighbour list does not belong to the structure")
+         else if (list%list%reach < self%potential%cutoff) then
+            call raise(error, error_value, "the neighbour list reaches less far than the potential")
+         else if (any(shape(atomic_energy) /= [n, n_members]) .or. &
+            (size(force) /= 0 .and. (any(shape(force) /= [3, n, n_members]) .or. any(shape(strain) /= [3, 3, n_members]))) .or. &
+            (size(excess) /= 0 .and. size(excess) /= n) .or. size(component) /= size(excess)) then
+            call raise(error, error_size, "arrays for the results have the wrong size")
+         else if (.not. all(abs(position) <= huge(1.0_wp))) then
+            call raise(error, error_value, "a position is not finite")
+         end if
+      end if
+      if (.not. allocated(error)) call check_species(self%potential%descriptors, species, error)
+      if (.not. allocated(error)) call evaluate_one(self, list%list, position, species, n_threads, atomic_energy, force, &
+         strain, excess, component, error)
+      call report(error, ierr, errmsg, 1)
+   end subroutine evaluate_listed
+
+   !> One structure with its list, everything checked
+   subroutine evaluate_one(self, list, position, species, n_threads, atomic_energy, force, strain, excess, component, error)
+      type(potential_handle), intent(inout) :: self
+      type(neighbour_list_type), intent(in), target :: list
+      real(wp), intent(in), target, contiguous :: position(:, :)
+      integer, intent(in) :: species(:), n_threads
+      real(wp), intent(inout), target, contiguous :: atomic_energy(:, :), force(:, :, :), strain(:, :, :), excess(:)
+      integer, intent(inout), target, contiguous :: component(:)
+      type(error_type), allocatable, intent(inout) :: error
       type(workspace_type), allocatable :: spaces(:)
-      type(potential_type) :: potential
-      type(neighbour_list_type), target :: list
       type(listed_centres_type) :: centres
       type(evaluation_type) :: wanted
       type(stop_type) :: stop
-      integer :: n, failed
 
-      failed = 0
-      n = size(species)
-      call gather_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
-         feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, potential, error)
-      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
-      if (any([shape(feature_low), shape(feature_high), shape(feature_unit)] /= &
-         [size(feature_shift, 1), size(basis), size(feature_shift, 1), size(basis), size(feature_shift, 1), size(basis)])) &
-         call raise(error, error_size, "arrays of the training set's range have the wrong size")
-      if (any(shape(position) /= [3, n]) .or. size(first) /= n + 1 .or. &
-         any(shape(ghost_shift) /= [3, size(ghost_atom)])) then
-         call raise(error, error_size, "arrays of the neighbour list have the wrong size")
-      else if (any(ghost_atom < 1) .or. any(ghost_atom > n) .or. first(1) /= 0 .or. &
-         first(n + 1) /= size(ghost, kind=i8) .or. any(first(2:) < first(:n)) .or. any(first(2:) - first(:n) > n_most)) then
-         call raise(error, error_value, "the neighbour list does not belong to the structure")
-      else if (size(ghost) > 0) then
-         if (minval(ghost) < 1 .or. maxval(ghost) > size(ghost_atom)) &
-            call raise(error, error_value, "the neighbour list names images that do not exist")
+      call new_listed_centres(list, position, species, centres, within=self%potential%cutoff)
+      wanted%atomic_energy => atomic_energy
+      if (size(force) > 0) then
+         wanted%force => force
+         wanted%strain => strain
       end if
-      if (.not. all(abs(position) <= huge(1.0_wp))) call raise(error, error_value, "a position is not finite")
-      if (any(shape(atomic_energy) /= [n, potential%n_members]) .or. &
-         any(shape(force) /= [3, n, potential%n_members]) .or. any(shape(strain) /= [3, 3, potential%n_members]) .or. &
-         (size(excess) /= 0 .and. size(excess) /= n) .or. size(component) /= size(excess)) &
-         call raise(error, error_size, "arrays for the results have the wrong size")
-      if (.not. allocated(error)) then
-         failed = 1
-         potential%feature_low = feature_low
-         potential%feature_high = feature_high
-         potential%feature_unit = feature_unit
-         list%n_atoms = n
-         list%n_ghosts = size(ghost_atom)
-         list%n_most = n_most
-         list%within = potential%cutoff
-         list%atom = ghost_atom
-         list%shift = ghost_shift
-         list%first = first
-         list%ghost = ghost
-         allocate (spaces(worthwhile_threads(n_threads, int(n, i8))))
-         call check_species(potential%descriptors, species, error)
-         call new_listed_centres(list, position, species, centres)
-         wanted%atomic_energy => atomic_energy
-         if (with_forces /= 0) then
-            wanted%force => force
-            wanted%strain => strain
-         else
-            force = 0.0_wp
-            strain = 0.0_wp
-         end if
-         if (size(excess) > 0) then
-            wanted%excess => excess
-            wanted%component => component
-         end if
-         if (.not. allocated(error)) call evaluate_potential(potential, centres, spaces, wanted, stop, error)
+      if (size(excess) > 0) then
+         wanted%excess => excess
+         wanted%component => component
       end if
-      call report(error, ierr, errmsg, failed)
-   end subroutine evaluate_listed
+      stop%token => self%token
+      call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces)
+      call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
+      call self%pool%keep(spaces)
+   end subroutine evaluate_one
 
-   !> Check and gather the parts of a potential
-   subroutine gather_potential(basis, n_function, function_kind, parameters, function_species, environment, n_layers, n_nodes, codes, weights, &
-         feature_shift, feature_factor, energy_scale, energy_shift, energy_atomic, potential, error)
-      integer, intent(in) :: basis(:), n_function(:), function_kind(:), function_species(:, :), environment(:, :)
-      integer, intent(in) :: n_layers(:), n_nodes(:), codes(:)
-      real(wp), intent(in) :: parameters(:, :), weights(:), feature_shift(:, :), feature_factor(:, :), &
-         energy_scale(:), energy_shift(:), energy_atomic(:)
-      type(potential_type), intent(out) :: potential
+   !> Refuse an empty potential, and no threads
+   subroutine check_filled(self, n_threads, error)
+      type(potential_handle), intent(in) :: self
+      integer, intent(in) :: n_threads
       type(error_type), allocatable, intent(inout) :: error
-      integer :: n_weights
 
-      call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, potential%descriptors, error)
-      if (.not. allocated(error)) call new_networks(n_layers, n_nodes, codes, potential%networks, n_weights, error)
-      if (allocated(error)) return
-      potential%weights = weights
-      potential%feature_shift = feature_shift
-      potential%feature_factor = feature_factor
-      potential%energy_scale = energy_scale
-      potential%energy_shift = energy_shift
-      potential%energy_atomic = energy_atomic
-      call new_potential(potential, error)
-   end subroutine gather_potential
+      if (.not. allocated(self%potential%networks)) call raise(error, error_value, "the potential is empty")
+      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
+   end subroutine check_filled
 
 end module tf_api_potentials

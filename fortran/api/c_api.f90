@@ -11,7 +11,7 @@ module tf_c_api
    use tf_potential, only : potential_type, evaluation_type, evaluate_potential, n_virial
    use tf_potential_file, only : species_length
    use tf_stop, only : stop_type, must_stop
-   use tf_workspace, only : workspace_type
+   use tf_workspace, only : workspace_type, workspace_pool_type
    implicit none
    private
    public :: potential_new, potential_load, potential_free, potential_members, potential_n_species
@@ -42,8 +42,7 @@ module tf_c_api
       type(potential_type) :: potential
       !> Names that end with 0
       character(len=species_length + 1), allocatable :: names(:)
-      !> Scratch of a call, kept for the next one
-      type(workspace_type), allocatable :: spaces(:)
+      type(workspace_pool_type) :: pool
    end type handle_type
 
    !> What a call computes before it is added to the caller's arrays
@@ -209,9 +208,9 @@ contains
       if (.not. allocated(error)) call view_atoms(handle%potential, size(handle%names), atoms, centres, error)
       if (.not. allocated(error)) then
          call prepare(atoms%n_atoms, handle%potential%n_members, results, scratch, wanted)
-         call take_spaces(handle, worthwhile_threads(n_threads, int(size(centres%atom), i8)), spaces)
+         call handle%pool%take(worthwhile_threads(n_threads, int(size(centres%atom), i8)), spaces)
          call evaluate_potential(handle%potential, centres, spaces, wanted, stop, error, one_chunk=n_threads == 1)
-         call keep_spaces(handle, spaces)
+         call handle%pool%keep(spaces)
       end if
       if (stop%stopped) call raise(error, error_stopped, "stopped")
       if (.not. allocated(error)) then
@@ -345,32 +344,6 @@ contains
          total(i) = total(i) + sum(parts(i, :))/n_members
       end do
    end subroutine add_mean
-
-   !> Take the scratch of the last call, if no other call has it
-   subroutine take_spaces(handle, n_threads, spaces)
-      type(handle_type), intent(inout) :: handle
-      integer, intent(in) :: n_threads
-      type(workspace_type), allocatable, intent(out) :: spaces(:)
-
-      !$omp critical (tf_spaces)
-      if (allocated(handle%spaces)) call move_alloc(handle%spaces, spaces)
-      !$omp end critical (tf_spaces)
-      if (allocated(spaces)) then
-         if (size(spaces) == n_threads) return
-         deallocate (spaces)
-      end if
-      allocate (spaces(n_threads))
-   end subroutine take_spaces
-
-   !> Leave the scratch for the next call
-   subroutine keep_spaces(handle, spaces)
-      type(handle_type), intent(inout) :: handle
-      type(workspace_type), allocatable, intent(inout) :: spaces(:)
-
-      !$omp critical (tf_spaces)
-      if (.not. allocated(handle%spaces)) call move_alloc(spaces, handle%spaces)
-      !$omp end critical (tf_spaces)
-   end subroutine keep_spaces
 
    !> Write an error, or none, into the caller's
    integer(c_int) function told(error, c_error)

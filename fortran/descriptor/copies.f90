@@ -1,5 +1,5 @@
 !> Whole structures: descriptors of displaced copies.
-module tf_structures
+module tf_copies
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
@@ -106,4 +106,4 @@ contains
 
    end subroutine describe_structure
 
-end module tf_structures
+end module tf_copies

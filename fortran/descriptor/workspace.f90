@@ -5,7 +5,7 @@ module tf_workspace
       descriptor_scratch_type, new_descriptor_scratch
    implicit none
    private
-   public :: workspace_type, reserve
+   public :: workspace_type, workspace_pool_type, reserve
    public :: block_atoms, atoms_per_look
 
    ! Atoms whose networks are evaluated together
@@ -22,7 +22,42 @@ module tf_workspace
       real(wp), allocatable :: g(:), raw(:), panel(:), value(:), slope(:), derivative(:)
    end type workspace_type
 
+   !> Scratch that one call leaves to the next; calls at the same time have each their own
+   type :: workspace_pool_type
+      private
+      type(workspace_type), allocatable :: spaces(:)
+   contains
+      procedure :: take
+      procedure :: keep
+   end type workspace_pool_type
+
 contains
+
+   !> Take the scratch of the last call, if no other call has it, for n_threads threads
+   subroutine take(pool, n_threads, spaces)
+      class(workspace_pool_type), intent(inout) :: pool
+      integer, intent(in) :: n_threads
+      type(workspace_type), allocatable, intent(out) :: spaces(:)
+
+      !$omp critical (tf_workspace_pool)
+      if (allocated(pool%spaces)) call move_alloc(pool%spaces, spaces)
+      !$omp end critical (tf_workspace_pool)
+      if (allocated(spaces)) then
+         if (size(spaces) == n_threads) return
+         deallocate (spaces)
+      end if
+      allocate (spaces(n_threads))
+   end subroutine take
+
+   !> Leave the scratch to the next call
+   subroutine keep(pool, spaces)
+      class(workspace_pool_type), intent(inout) :: pool
+      type(workspace_type), allocatable, intent(inout) :: spaces(:)
+
+      !$omp critical (tf_workspace_pool)
+      if (.not. allocated(pool%spaces)) call move_alloc(spaces, pool%spaces)
+      !$omp end critical (tf_workspace_pool)
+   end subroutine keep
 
    !> Make room for n_work atoms at a time with up to n_most neighbours each
    subroutine reserve(space, descriptors, n_most, n_work, n_ghosts, n_feature, n_columns)

@@ -15,14 +15,14 @@
 !> Atoms of a structure are ordered by species ("canonical").
 module tf_force_map
    use tf_kinds, only : wp, sp, i8, padded
-   use tf_error, only : error_type, raise, error_size
+   use tf_error, only : error_type, raise, error_size, error_value
    use tf_dense, only : combine_columns, project_on_columns
    use tf_radial_grid, only : radial_grid_type, new_radial_grid, spread_on_grid, collect_from_grid, window, &
       most_points, most_orders
    implicit none
    private
-   public :: force_map_type, view_of_map, check_force_map, structure_fits, take_coefficients, give_changes, &
-      add_forces, add_changes, lanes_of_group
+   public :: force_map_type, new_force_map, check_force_map, check_structures, changes_of_structure, take_coefficients, &
+      give_changes, add_forces, add_changes, lanes_of_group
 
    !> Views of the caller's arrays
    type :: force_map_type
@@ -51,46 +51,26 @@ module tf_force_map
       integer, pointer, contiguous :: group_atom(:) => null()
       !> (lanes_of_group, functions) of each group: components x, y, z of its neighbours one after the other, padded
       real(sp), pointer, contiguous :: group_value(:) => null()
+      !> (n_structures + 1) atoms of structure s are first_atom(s) + 1 … first_atom(s + 1)
+      integer(i8), pointer, contiguous :: first_atom(:) => null()
+      !> (n_atoms)
+      integer, pointer, contiguous :: species(:) => null()
+      !> (n_species) values of each descriptor
+      integer, allocatable :: n_features(:)
+      !> Are there arrays that fit each other, and do they hold values?
+      logical :: has_arrays = .false., has_values = .false.
    end type force_map_type
 
 contains
 
-   !> View the caller's arrays as a force map
-   function view_of_map(radial_count, radial_half, weight, group_count, group_feature, pair_first, pair_atom, &
-         pair_place, pair_unit, pair_value, group_atom_first, group_value_first, group_atom, group_value) result(map)
-      integer, intent(in), target :: radial_count(:)
-      integer, intent(in), target :: radial_half(:)
-      real(wp), intent(in), target :: weight(:, :)
-      integer, intent(in), target :: group_count(:, :)
-      integer, intent(in), target :: group_feature(:, :, :, :)
-      integer(i8), intent(in), target :: pair_first(:)
-      integer, intent(in), target :: pair_atom(:)
-      integer, intent(in), target :: pair_place(:)
-      real(sp), intent(in), target :: pair_unit(:, :)
-      real(sp), intent(in), target :: pair_value(:, :)
-      integer(i8), intent(in), target :: group_atom_first(:)
-      integer(i8), intent(in), target :: group_value_first(:)
-      integer, intent(in), target :: group_atom(:)
-      real(sp), intent(in), target :: group_value(:)
-      type(force_map_type) :: map
-      map%n_species = size(radial_count)
-      call new_radial_grid(min(max(0, maxval(radial_count)), most_orders), map%grid)
-      map%n_group = size(group_feature, 2)
-      map%radial_count => radial_count
-      map%radial_half => radial_half
-      map%weight => weight
-      map%group_count => group_count
-      map%group_feature => group_feature
-      map%pair_first => pair_first
-      map%pair_atom => pair_atom
-      map%pair_place => pair_place
-      map%pair_unit => pair_unit
-      map%pair_value => pair_value
-      map%group_atom_first => group_atom_first
-      map%group_value_first => group_value_first
-      map%group_atom => group_atom
-      map%group_value => group_value
-   end function view_of_map
+   !> Complete a map whose arrays are set
+   subroutine new_force_map(map)
+      type(force_map_type), intent(inout) :: map
+
+      map%n_species = size(map%radial_count)
+      map%n_group = size(map%group_feature, 2)
+      call new_radial_grid(min(max(0, maxval(map%radial_count)), most_orders), map%grid)
+   end subroutine new_force_map
 
    !> Rows of the matrix of a group with n neighbours
    pure integer function lanes_of_group(n)
@@ -99,14 +79,16 @@ contains
    end function lanes_of_group
 
    !> Refuse a map whose index arrays point outside its arrays
-   subroutine check_force_map(map, n_atoms, n_features, error)
+   subroutine check_force_map(map, n_features, error)
       type(force_map_type), intent(in) :: map
-      integer(i8), intent(in) :: n_atoms
       !> (n_species) values of each descriptor
       integer, intent(in) :: n_features(:)
       type(error_type), allocatable, intent(inout) :: error
       integer :: t, u, n
+      integer(i8) :: n_atoms
+
       n = map%n_species
+      n_atoms = size(map%species, kind=i8)
       if (size(n_features) /= n .or. size(map%radial_count) /= n .or. size(map%radial_half) /= n .or. &
          any(shape(map%weight) /= n) .or. any(shape(map%group_count) /= n) .or. &
          any(shape(map%group_feature) /= [2, map%n_group, n, n]) .or. size(map%pair_first, kind=i8) /= n_atoms*n + 1 .or. &
@@ -149,6 +131,75 @@ contains
       end function ascending
 
    end subroutine check_force_map
+
+   !> Refuse a map that names atoms outside their structures: done once, not at every use
+   subroutine check_structures(map, error)
+      type(force_map_type), intent(in) :: map
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: s, n
+
+      n = size(map%first_atom) - 1
+      if (n < 0) then
+         call raise(error, error_size, "atom ranges of the structures do not cover the atoms")
+      else if (map%first_atom(1) /= 0 .or. map%first_atom(n + 1) /= size(map%species) .or. &
+         any(map%first_atom(2:) < map%first_atom(:n))) then
+         call raise(error, error_size, "atom ranges of the structures do not cover the atoms")
+      else if (any(map%species < 1) .or. any(map%species > map%n_species)) then
+         call raise(error, error_value, "a species index is out of range")
+      end if
+      if (allocated(error)) return
+
+      do s = 1, n
+         associate (atoms => map%species(map%first_atom(s) + 1:map%first_atom(s + 1)))
+            if (any(atoms(2:) < atoms(:size(atoms) - 1))) call raise(error, error_value, "atoms are not in order of species")
+            if (.not. structure_fits(map, map%first_atom(s), atoms)) &
+               call raise(error, error_size, "the force map of a structure has atoms, places or groups that do not fit")
+         end associate
+      end do
+   end subroutine check_structures
+
+   !> Changes of the standardised descriptors of structure s along displacements of its atoms
+   subroutine changes_of_structure(map, s, n_features, factor, displacement, change)
+      type(force_map_type), intent(in) :: map
+      integer, intent(in) :: s
+      !> (n_species) values of each descriptor, and (n_feature_most, n_species) their standardisation
+      integer, intent(in) :: n_features(:)
+      real(wp), intent(in) :: factor(:, :)
+      !> (3, n_atoms, n_directions) Å
+      real(wp), intent(in) :: displacement(:, :, :)
+      !> (n_values, n_directions) per species, feature by feature, atom by atom
+      real(sp), intent(inout) :: change(:, :)
+      real(wp), allocatable :: radial(:, :, :), group(:, :, :), parities(:), columns(:), move(:, :), g(:)
+      integer, allocatable :: atoms(:)
+      integer :: v, t, n, f, l, n_of, first, at
+
+      atoms = map%species(map%first_atom(s) + 1:map%first_atom(s + 1))
+      n = size(atoms)
+      allocate (radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n))
+      allocate (parities(4*map%grid%n_half*n), columns(map%grid%n_columns*n), g(n*maxval(n_features)))
+      do v = 1, size(displacement, 3)
+         move(:3, :) = displacement(:, :, v)
+         move(4, :) = 0.0_wp
+         call add_changes(map, map%first_atom(s), n, atoms, move, radial, group)
+
+         ! As a panel: for each species its features, for each of these its atoms
+         first = 0
+         at = 0
+         do t = 1, map%n_species
+            n_of = count(atoms == t)
+            if (n_of == 0) cycle
+            call give_changes(map, t, n_of, n_features(t), radial(1, 1, first + 1), group(1, 1, first + 1), parities, &
+               columns, g)
+            l = 0
+            do f = 1, n_features(t)
+               change(at + 1:at + n_of, v) = real(factor(f, t)*g(l + 1:l + n_of), sp)
+               l = l + n_of
+               at = at + n_of
+            end do
+            first = first + n_of
+         end do
+      end do
+   end subroutine changes_of_structure
 
    !> Are the atoms that a structure's part names in it, its pairs on the grid, and its groups of the sizes they should have?
    pure logical function structure_fits(map, first, species)

@@ -21,6 +21,8 @@ module tf_network
       !> Scratch columns of layer l start behind this many columns
       integer, allocatable :: node_offset(:)
       integer :: n_weights = 0
+      !> Nodes of the first layer
+      integer :: n_inputs = 0
       !> Nodes of all layers after the input: columns of scratch
       integer :: n_columns = 0
       !> Where this network's weights start in the vector of all weights
@@ -62,6 +64,7 @@ contains
          associate (net => networks(t))
             net%n_layers = n
             net%n_nodes = n_nodes(start + 1:start + n)
+            net%n_inputs = net%n_nodes(1)
             net%activation = activation(start + 1:start + n)
             allocate (net%weight_offset(n), source=0)
             allocate (net%node_offset(n), source=0)

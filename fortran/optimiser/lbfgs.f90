@@ -7,7 +7,7 @@ module tf_lbfgs
    use tf_line_search, only : start_search, continue_search, n_search_state, longest_step
    implicit none
    private
-   public :: lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
+   public :: lbfgs_type, lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
    public :: task_start, task_evaluate, task_converged, task_stuck
 
    !> The first call: x, f, g belong to the starting point
@@ -28,143 +28,164 @@ module tf_lbfgs
    integer, parameter :: r_f = n_search_state + 1, r_step = n_search_state + 2, r_scale = n_search_state + 3, &
       r_norm = n_search_state + 4
 
+   !> The whole state; the arrays belong to the caller.  n variables, m remembered steps
+   type :: lbfgs_type
+      !> (n) where loss and gradient are wanted
+      real(wp), pointer, contiguous :: x(:) => null()
+      !> (n, m) remembered changes of x and of the gradient; (m) 1/(s·y)
+      real(wp), pointer, contiguous :: s(:, :) => null(), y(:, :) => null(), rho(:) => null()
+      !> (n) point, gradient and direction of the current line search
+      real(wp), pointer, contiguous :: x_start(:) => null(), g_start(:) => null(), direction(:) => null()
+      !> (n_lbfgs_reals) and (n_lbfgs_integers), zero at the start
+      real(wp), pointer, contiguous :: reals(:) => null()
+      integer, pointer, contiguous :: integers(:) => null()
+   end type lbfgs_type
+
 contains
 
    !> One step of the optimiser
-   subroutine lbfgs_step(n, m, tolerance, x, f, g, s, y, rho, x_start, g_start, direction, reals, integers)
-      !> Number of variables; number of remembered steps
-      integer, intent(in) :: n, m
+   subroutine lbfgs_step(state, tolerance, f, g)
+      !> Loss and gradient were evaluated at its x; on return they are wanted at the new x
+      type(lbfgs_type), intent(inout) :: state
       !> Converged when no component of the gradient is larger
       real(wp), intent(in) :: tolerance
-      !> Where f and g were evaluated; on return where they are wanted next
-      real(wp), intent(inout) :: x(n)
-      real(wp), intent(in) :: f, g(n)
-      !> Remembered changes of x and of g, and 1/(s·y)
-      real(wp), intent(inout) :: s(n, m), y(n, m), rho(m)
-      !> Point, gradient and direction of the current line search
-      real(wp), intent(inout) :: x_start(n), g_start(n), direction(n)
-      real(wp), intent(inout) :: reals(n_lbfgs_reals)
-      integer, intent(inout) :: integers(n_lbfgs_integers)
+      real(wp), intent(in) :: f
+      real(wp), intent(in) :: g(:)
       real(wp) :: slope, slope_start, step
       logical :: accepted, failed
 
-      if (integers(i_task) == task_start) then
-         integers = 0
-         reals = 0.0_wp
-         if (maxval(abs(g)) <= tolerance) then
-            integers(i_task) = task_converged
+      associate (integers => state%integers, reals => state%reals)
+         if (integers(i_task) == task_start) then
+            integers = 0
+            reals = 0.0_wp
+            call begin_line(state, tolerance, f, g)
             return
          end if
-         call begin_line()
-         return
-      end if
 
-      slope = dot_product(g, direction)
-      step = reals(r_step)
-      integers(i_trials) = integers(i_trials) + 1
-      call continue_search(f, slope, step, reals(1:n_search_state), accepted, failed)
-      if (.not. accepted .and. (failed .or. integers(i_trials) >= max_trials)) then
-         ! The interval is too narrow to go on; a lower value is still a step forward
-         accepted = f < reals(r_f)
-         if (accepted) step = reals(r_step)
-      end if
-      if (.not. accepted .and. (failed .or. integers(i_trials) >= max_trials)) then
-         ! Bad memory, or rounding: go back and try again along the gradient, once
-         x = x_start
-         if (integers(i_stored) == 0) then
-            integers(i_task) = task_stuck
-            return
+         slope = dot_product(g, state%direction)
+         step = reals(r_step)
+         integers(i_trials) = integers(i_trials) + 1
+         call continue_search(f, slope, step, reals(1:n_search_state), accepted, failed)
+         failed = failed .or. integers(i_trials) >= max_trials
+         if (.not. accepted .and. failed) then
+            ! The interval is too narrow to go on; a lower value is still a step forward
+            accepted = f < reals(r_f)
+            if (accepted) step = reals(r_step)
          end if
-         integers(i_stored) = 0
-         integers(i_restarts) = integers(i_restarts) + 1
-         call aim(reals(r_f), g_start)
-         return
-      end if
-      if (.not. accepted) then
-         reals(r_step) = step
-         x = x_start + step*direction
-         return
-      end if
+         if (accepted) then
+            slope_start = dot_product(state%g_start, state%direction)
+            integers(i_iteration) = integers(i_iteration) + 1
+            call remember(state, g, step, (slope - slope_start)*step, -slope_start*step)
+            call begin_line(state, tolerance, f, g)
+         else if (failed) then
+            call start_again(state)
+         else
+            reals(r_step) = step
+            state%x = state%x_start + step*state%direction
+         end if
+      end associate
+   end subroutine lbfgs_step
 
-      slope_start = dot_product(g_start, direction)
-      integers(i_iteration) = integers(i_iteration) + 1
-      call remember(step, (slope - slope_start)*step, -slope_start*step)
+   !> Start a line search from the current x, unless the gradient is as small as wanted
+   subroutine begin_line(state, tolerance, f, g)
+      type(lbfgs_type), intent(inout) :: state
+      real(wp), intent(in) :: tolerance, f, g(:)
+
       if (maxval(abs(g)) <= tolerance) then
-         integers(i_task) = task_converged
+         state%integers(i_task) = task_converged
          return
       end if
-      call begin_line()
+      state%x_start = state%x
+      state%g_start = g
+      call aim(state, f, g)
+   end subroutine begin_line
 
-   contains
+   !> Bad memory, or rounding: go back and try again along the gradient, once
+   subroutine start_again(state)
+      type(lbfgs_type), intent(inout) :: state
 
-      !> Start a line search from the current x
-      subroutine begin_line()
-         x_start = x
-         g_start = g
-         call aim(f, g)
-      end subroutine begin_line
+      state%x = state%x_start
+      if (state%integers(i_stored) == 0) then
+         state%integers(i_task) = task_stuck
+         return
+      end if
+      state%integers(i_stored) = 0
+      state%integers(i_restarts) = state%integers(i_restarts) + 1
+      call aim(state, state%reals(r_f), state%g_start)
+   end subroutine start_again
 
-      !> Choose the direction from x_start and the first trial along it
-      subroutine aim(f_here, g_here)
-         real(wp), intent(in) :: f_here, g_here(n)
-         real(wp) :: slope_here, first
-         call two_loops(g_here)
-         slope_here = dot_product(g_here, direction)
-         if (slope_here >= 0.0_wp) then
+   !> Choose the direction from x_start and the first trial along it
+   subroutine aim(state, f, g)
+      type(lbfgs_type), intent(inout) :: state
+      !> At x_start
+      real(wp), intent(in) :: f, g(:)
+      real(wp) :: slope, first
+
+      associate (integers => state%integers)
+         call two_loops(state, g)
+         slope = dot_product(g, state%direction)
+         if (slope >= 0.0_wp) then
             integers(i_stored) = 0
             integers(i_restarts) = integers(i_restarts) + 1
-            direction = -g_here
-            slope_here = -dot_product(g_here, g_here)
+            state%direction = -g
+            slope = -dot_product(g, g)
          end if
          first = 1.0_wp
          if (integers(i_stored) == 0) then
             ! A step of length one, as in L-BFGS-B; after a restart no longer than the gradient
-            first = min(1.0_wp/sqrt(-slope_here), longest_step)
+            first = min(1.0_wp/sqrt(-slope), longest_step)
             if (integers(i_restarts) > 0) first = min(1.0_wp, first)
          end if
-         call start_search(f_here, slope_here, first, reals(1:n_search_state))
-         reals(r_f) = f_here
-         reals(r_step) = first
+         call start_search(f, slope, first, state%reals(1:n_search_state))
+         state%reals(r_f) = f
+         state%reals(r_step) = first
          integers(i_trials) = 0
          integers(i_task) = task_evaluate
-         x = x_start + first*direction
-      end subroutine aim
+         state%x = state%x_start + first*state%direction
+      end associate
+   end subroutine aim
 
-      !> Keep the last step if it has positive curvature
-      subroutine remember(step, change, scale)
-         real(wp), intent(in) :: step, change, scale
-         integer :: k
-         if (change <= epsilon(1.0_wp)*scale) return
-         k = mod(integers(i_newest), m) + 1
-         s(:, k) = step*direction
-         y(:, k) = g - g_start
-         rho(k) = 1.0_wp/change
-         reals(r_scale) = change/dot_product(y(:, k), y(:, k))
-         integers(i_newest) = k
-         integers(i_stored) = min(integers(i_stored) + 1, m)
-      end subroutine remember
+   !> Keep the last step if it has positive curvature
+   subroutine remember(state, g, step, change, scale)
+      type(lbfgs_type), intent(inout) :: state
+      !> Gradient at x; length of the step, change of the slope along it, and what that is compared with
+      real(wp), intent(in) :: g(:), step, change, scale
+      integer :: k
 
-      !> direction = -H g with the remembered steps (two-loop recursion)
-      subroutine two_loops(g_here)
-         real(wp), intent(in) :: g_here(n)
-         real(wp) :: alpha(m), beta
-         integer :: i, k
-         direction = -g_here
-         if (integers(i_stored) == 0) return
-         k = integers(i_newest)
-         do i = 1, integers(i_stored)
-            alpha(k) = rho(k)*dot_product(s(:, k), direction)
-            direction = direction - alpha(k)*y(:, k)
+      if (change <= epsilon(1.0_wp)*scale) return
+      k = mod(state%integers(i_newest), size(state%rho)) + 1
+      state%s(:, k) = step*state%direction
+      state%y(:, k) = g - state%g_start
+      state%rho(k) = 1.0_wp/change
+      state%reals(r_scale) = change/dot_product(state%y(:, k), state%y(:, k))
+      state%integers(i_newest) = k
+      state%integers(i_stored) = min(state%integers(i_stored) + 1, size(state%rho))
+   end subroutine remember
+
+   !> direction = -H g with the remembered steps (two-loop recursion)
+   subroutine two_loops(state, g)
+      type(lbfgs_type), intent(inout) :: state
+      real(wp), intent(in) :: g(:)
+      real(wp) :: alpha(size(state%rho)), beta
+      integer :: i, k, m
+
+      m = size(state%rho)
+      associate (direction => state%direction)
+         direction = -g
+         if (state%integers(i_stored) == 0) return
+         k = state%integers(i_newest)
+         do i = 1, state%integers(i_stored)
+            alpha(k) = state%rho(k)*dot_product(state%s(:, k), direction)
+            direction = direction - alpha(k)*state%y(:, k)
             k = modulo(k - 2, m) + 1
          end do
-         direction = reals(r_scale)*direction
-         do i = 1, integers(i_stored)
+         direction = state%reals(r_scale)*direction
+         do i = 1, state%integers(i_stored)
             k = mod(k, m) + 1
-            beta = rho(k)*dot_product(y(:, k), direction)
-            direction = direction + (alpha(k) - beta)*s(:, k)
+            beta = state%rho(k)*dot_product(state%y(:, k), direction)
+            direction = direction + (alpha(k) - beta)*state%s(:, k)
          end do
-      end subroutine two_loops
-
-   end subroutine lbfgs_step
+      end associate
+   end subroutine two_loops
 
 end module tf_lbfgs

@@ -4,32 +4,30 @@
 !> in the middle of the pass: the caller keeps a copy.
 module tf_passes
    use tf_kinds, only : wp
-   use tf_network, only : network_type
-   use tf_objective, only : pack_type
-   use tf_jacobian, only : panel_type, forward_chosen, backward_chosen, batch_gradient
+   use tf_pack, only : loss_type
+   use tf_chosen, only : panel_type, forward_chosen, backward_chosen, batch_gradient, chosen_energies, evaluate_jacobian
    use tf_steepest_descent, only : descent_step
    use tf_kalman, only : kalman_step
    use tf_adam, only : adam_step
+   use tf_levenberg_marquardt, only : normal_matrix, damped_step
    use tf_stop, only : stop_type, must_stop
    implicit none
    private
-   public :: descent_pass, kalman_pass, adam_pass
+   public :: descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass, lm_damping_max
 
    !> Steps between two looks for Ctrl-C
    integer, parameter :: steps_between = 16
+   !> Levenberg and Marquardt: dampings tried for one step (ænet); with more damping a step is nothing but rounding
+   integer, parameter :: lm_trials = 5
+   real(wp), parameter :: lm_damping_max = 1.0e12_wp, lm_damping_min = 1.0e-15_wp
 
 contains
 
    !> Steepest descent with momentum, structure by structure
-   subroutine descent_pass(pack, features, networks, chosen, energy_ref, factor, structure_weight, momentum, &
-         rate, weights, velocity)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine descent_pass(loss, chosen, momentum, rate, weights, velocity)
+      type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1, in the order of the steps
       integer, intent(in) :: chosen(:)
-      !> (n_structures of the pack) as in tf_objective
-      real(wp), intent(in) :: energy_ref(:), factor(:), structure_weight(:)
       real(wp), intent(in) :: momentum, rate
       real(wp), intent(inout), contiguous :: weights(:)
       !> (n_weights)
@@ -39,13 +37,15 @@ contains
       type(stop_type) :: stop
       real(wp) :: energy(1)
       integer :: i
+
+      stop%token => loss%token
       allocate (gradient(size(weights)))
       do i = 1, size(chosen)
          associate (s => chosen(i))
-            call forward_chosen(pack, features, networks, weights, chosen(i:i), panel, energy)
+            call forward_chosen(loss, weights, chosen(i:i), panel, energy)
             gradient = 0.0_wp
-            call backward_chosen(pack, networks, weights, chosen(i:i), &
-               -structure_weight(s)*factor(s)**2*(energy_ref(s:s) - energy), panel, gradient)
+            call backward_chosen(loss, weights, chosen(i:i), &
+               -loss%structure_weight(s)*loss%factor(s)**2*(loss%energy_ref(s:s) - energy), panel, gradient)
          end associate
          call descent_step(momentum, rate, gradient, weights, velocity)
          if (mod(i, steps_between) == 0) then
@@ -55,13 +55,9 @@ contains
    end subroutine descent_pass
 
    !> Extended Kalman filter, structure by structure: the observed quantity is √weight·factor·E
-   subroutine kalman_pass(pack, features, networks, chosen, energy_ref, factor, structure_weight, width, &
-         forgetting_rate, noise, n_threads, weights, covariance, forgetting)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine kalman_pass(loss, chosen, width, forgetting_rate, noise, n_threads, weights, covariance, forgetting)
+      type(loss_type), intent(in) :: loss
       integer, intent(in) :: chosen(:)
-      real(wp), intent(in) :: energy_ref(:), factor(:), structure_weight(:)
       !> Weights per block of the covariance
       integer, intent(in) :: width
       !> After each structure λ ← rate·(λ − 1) + 1
@@ -77,15 +73,17 @@ contains
       type(stop_type) :: stop
       real(wp) :: energy(1), scale(1)
       integer :: i
+
+      stop%token => loss%token
       allocate (derivative(size(weights)))
       do i = 1, size(chosen)
          associate (s => chosen(i))
-            scale = sqrt(structure_weight(s))*factor(s)
-            call forward_chosen(pack, features, networks, weights, chosen(i:i), panel, energy)
+            scale = sqrt(loss%structure_weight(s))*loss%factor(s)
+            call forward_chosen(loss, weights, chosen(i:i), panel, energy)
             derivative = 0.0_wp
-            call backward_chosen(pack, networks, weights, chosen(i:i), scale, panel, derivative)
+            call backward_chosen(loss, weights, chosen(i:i), scale, panel, derivative)
             call kalman_step(size(weights), width, forgetting, noise, derivative, &
-               scale(1)*(energy_ref(s) - energy(1)), n_threads, weights, covariance)
+               scale(1)*(loss%energy_ref(s) - energy(1)), n_threads, weights, covariance)
          end associate
          forgetting = forgetting_rate*(forgetting - 1.0_wp) + 1.0_wp
          if (mod(i, steps_between) == 0) then
@@ -95,16 +93,12 @@ contains
    end subroutine kalman_pass
 
    !> Adam, mini-batch by mini-batch: `batch_size` structures each, in the order of `chosen`; the last may have fewer
-   subroutine adam_pass(pack, features, networks, chosen, energy_ref, factor, structure_weight, batch_size, mu, b1, &
-         b2, eps, n_threads, weights, mean, mean_square, n_steps)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine adam_pass(loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps)
+      type(loss_type), intent(in) :: loss
       integer, intent(in) :: chosen(:)
-      real(wp), intent(in) :: energy_ref(:), factor(:), structure_weight(:)
       integer, intent(in) :: batch_size
-      !> See tf_adam
-      real(wp), intent(in) :: mu, b1, b2, eps
+      !> mu, b1, b2, eps of tf_adam
+      real(wp), intent(in) :: rates(4)
       integer, intent(in) :: n_threads
       real(wp), intent(inout), contiguous :: weights(:)
       !> (n_weights)
@@ -114,17 +108,93 @@ contains
       real(wp), allocatable :: gradient(:)
       type(stop_type) :: stop
       integer :: first, last
+
+      stop%token => loss%token
       allocate (gradient(size(weights)))
       do first = 1, size(chosen), batch_size
          last = min(first + batch_size - 1, size(chosen))
-         call batch_gradient(pack, features, networks, weights, chosen(first:last), energy_ref, factor, &
-            structure_weight, n_threads, gradient)
+         call batch_gradient(loss, weights, chosen(first:last), n_threads, gradient)
          n_steps = n_steps + 1
-         call adam_step(mu, b1, b2, eps, n_steps, gradient, weights, mean, mean_square)
+         call adam_step(rates(1), rates(2), rates(3), rates(4), n_steps, gradient, weights, mean, mean_square)
          if (mod(n_steps, steps_between) == 0 .or. last - first > steps_between) then
             if (must_stop(stop, .true.)) return
          end if
       end do
    end subroutine adam_pass
+
+   !> Levenberg-Marquardt, batch by batch: `n_steps` steps on each, or until one lowers its loss by less than `converged`
+   subroutine levenberg_marquardt_pass(loss, chosen, batch_size, n_steps, adjust, converged, n_threads, weights, damping, moved)
+      type(loss_type), intent(in) :: loss
+      integer, intent(in) :: chosen(:)
+      integer, intent(in) :: batch_size, n_steps
+      !> Factor by which the damping changes; fraction of the loss
+      real(wp), intent(in) :: adjust, converged
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout) :: damping
+      !> Has any step lowered a loss?
+      logical, intent(out) :: moved
+      type(stop_type) :: stop
+      real(wp) :: fallen
+      integer :: first, last, i
+
+      stop%token => loss%token
+      moved = .false.
+      do first = 1, size(chosen), batch_size
+         last = min(first + batch_size - 1, size(chosen))
+         do i = 1, n_steps
+            if (must_stop(stop, .true.)) return
+            call damped_trials(loss, chosen(first:last), adjust, n_threads, weights, damping, fallen)
+            if (fallen < 0.0_wp) exit
+            moved = .true.
+            if (fallen < converged) exit
+         end do
+      end do
+   end subroutine levenberg_marquardt_pass
+
+   !> One step on a batch: more and more damping until its loss falls
+   subroutine damped_trials(loss, batch, adjust, n_threads, weights, damping, fallen)
+      type(loss_type), intent(in) :: loss
+      integer, intent(in) :: batch(:)
+      real(wp), intent(in) :: adjust
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout) :: damping
+      !> By which fraction; -1: not at all, and the weights have not moved
+      real(wp), intent(out) :: fallen
+      real(wp), allocatable :: jacobian(:, :), normal(:, :), scale(:), residual(:), energy(:), step(:)
+      real(wp) :: before, after
+      integer :: n, k
+      logical :: solved
+
+      n = size(batch)
+      allocate (jacobian(size(weights), n), energy(n), step(size(weights)))
+      scale = sqrt(loss%structure_weight(batch))*loss%factor(batch)
+      call evaluate_jacobian(loss, weights, batch, n_threads, energy, jacobian)
+      residual = scale*(loss%energy_ref(batch) - energy)
+      do k = 1, n
+         jacobian(:, k) = jacobian(:, k)*scale(k)
+      end do
+      allocate (normal(min(n, size(weights)), min(n, size(weights))))
+      call normal_matrix(jacobian, n_threads, normal)
+      before = dot_product(residual, residual)
+      fallen = -1.0_wp
+      do k = 1, lm_trials
+         call damped_step(jacobian, residual, normal, damping, step, solved)
+         if (solved) then
+            step = weights + step
+            call chosen_energies(loss, step, batch, n_threads, energy)
+            energy = scale*(loss%energy_ref(batch) - energy)
+            after = dot_product(energy, energy)
+            if (after < before) then
+               weights = step
+               damping = max(damping/adjust, lm_damping_min)
+               fallen = 1.0_wp - after/before
+               return
+            end if
+         end if
+         damping = min(damping*adjust, lm_damping_max)
+      end do
+   end subroutine damped_trials
 
 end module tf_passes

@@ -5,10 +5,25 @@ module tf_batch
    use tf_error, only : error_type, raise, error_size, error_value
    implicit none
    private
-   public :: check_batch, worthwhile_threads
+   public :: batch_type, check_batch, worthwhile_threads
 
    ! A thread costs as much to wake as the work on some tens of atoms
    integer(i8), parameter :: atoms_per_thread = 32
+
+   !> Structures; the arrays belong to the caller
+   type :: batch_type
+      integer :: n = 0
+      !> (n + 1) atoms of structure s are first_atom(s) + 1 … first_atom(s + 1)
+      integer, pointer, contiguous :: first_atom(:) => null()
+      !> (3, n_atoms) Å
+      real(wp), pointer, contiguous :: position(:, :) => null()
+      !> (3, 3, n) columns are the lattice vectors, Å
+      real(wp), pointer, contiguous :: cell(:, :, :) => null()
+      !> (3, n) not 0: periodic along that vector
+      integer, pointer, contiguous :: periodic(:, :) => null()
+      !> (n_atoms) from 1
+      integer, pointer, contiguous :: species(:) => null()
+   end type batch_type
 
 contains
 
@@ -16,24 +31,26 @@ contains
    pure integer function worthwhile_threads(n_threads, n)
       integer, intent(in) :: n_threads
       integer(i8), intent(in) :: n
+
       worthwhile_threads = int(max(1_i8, min(int(n_threads, i8), n/atoms_per_thread)))
    end function worthwhile_threads
 
-   !> Check the arrays that describe a batch of structures
-   subroutine check_batch(n_structures, n_species, first_atom, position, cell, periodic, species, error)
-      integer, intent(in) :: n_structures, n_species
-      integer, intent(in) :: first_atom(:), periodic(:, :), species(:)
-      real(wp), intent(in) :: position(:, :), cell(:, :, :)
+   !> Refuse arrays that do not fit each other
+   subroutine check_batch(batch, n_species, error)
+      type(batch_type), intent(in) :: batch
+      integer, intent(in) :: n_species
       type(error_type), allocatable, intent(inout) :: error
-      if (size(first_atom) /= n_structures + 1 .or. any(shape(cell) /= [3, 3, n_structures]) .or. &
-         any(shape(periodic) /= [3, n_structures]) .or. any(shape(position) /= [3, size(species)])) then
-         call raise(error, error_size, "arrays of the structures do not match")
-      else if (first_atom(1) /= 0 .or. first_atom(n_structures + 1) /= size(species) .or. &
-         any(first_atom(2:) < first_atom(:n_structures))) then
-         call raise(error, error_size, "atom ranges of the structures do not cover the atoms")
-      else if (any(species < 1) .or. any(species > n_species)) then
-         call raise(error, error_value, "a species index is out of range")
-      end if
+
+      associate (first => batch%first_atom, n => batch%n)
+         if (size(first) /= n + 1 .or. any(shape(batch%cell) /= [3, 3, n]) .or. any(shape(batch%periodic) /= [3, n]) .or. &
+            any(shape(batch%position) /= [3, size(batch%species)])) then
+            call raise(error, error_size, "arrays of the structures do not match")
+         else if (first(1) /= 0 .or. first(n + 1) /= size(batch%species) .or. any(first(2:) < first(:n))) then
+            call raise(error, error_size, "atom ranges of the structures do not cover the atoms")
+         else if (any(batch%species < 1) .or. any(batch%species > n_species)) then
+            call raise(error, error_value, "a species index is out of range")
+         end if
+      end associate
    end subroutine check_batch
 
 end module tf_batch

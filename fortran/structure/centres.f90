@@ -39,6 +39,8 @@ module tf_centres
       real(wp), pointer, contiguous :: position(:, :) => null()
       !> (n_ghosts, 3) Å
       real(wp), allocatable :: ghosts(:, :)
+      !> Neighbours further away are left out, Å; not allocated: none is
+      real(wp), allocatable :: within
    contains
       procedure :: gather => gather_listed
    end type listed_centres_type
@@ -66,12 +68,14 @@ module tf_centres
 contains
 
    !> All atoms of a structure as centres; `list`, `position` and `species` must live as long
-   subroutine new_listed_centres(list, position, species, centres)
+   subroutine new_listed_centres(list, position, species, centres, within)
       type(neighbour_list_type), intent(in), target :: list
       !> (3, n_atoms) Å, near list%position
       real(wp), intent(in), target, contiguous :: position(:, :)
       integer, intent(in) :: species(:)
       type(listed_centres_type), intent(out) :: centres
+      !> Leave out neighbours that are further away, Å: for a list that reaches beyond the cutoff
+      real(wp), intent(in), optional :: within
       integer :: i
 
       centres%n_atoms = size(species)
@@ -85,6 +89,7 @@ contains
       centres%position => position
       allocate (centres%ghosts(list%n_ghosts, 3))
       call place_ghosts(list, position, centres%ghosts)
+      if (present(within)) centres%within = within
    end subroutine new_listed_centres
 
    !> Collect the neighbours of atom i from a list of ours
@@ -94,7 +99,7 @@ contains
       type(surroundings_type), intent(inout) :: around
       type(error_type), allocatable, intent(inout) :: error
 
-      call gather(centres%list, i, centres%position, centres%ghosts, centres%species, around, error)
+      call gather(centres%list, i, centres%position, centres%ghosts, centres%species, around, error, centres%within)
    end subroutine gather_listed
 
    !> Centres of a host program with its own neighbour list; its arrays must live as long

@@ -21,8 +21,8 @@ module tf_neighbours
       integer :: n_atoms = 0, n_ghosts = 0
       !> Largest number of neighbours of an atom
       integer :: n_most = 0
-      !> Neighbours further away than this are to be left out, Å: a list that serves for many steps has a skin
-      real(wp) :: within = huge(1.0_wp)
+      !> Distance within which it has all neighbours, Å: beyond the cutoff for a list that serves for many steps
+      real(wp) :: reach = 0.0_wp
       !> (3, n_atoms) positions wrapped into the cell along periodic vectors, Å
       real(wp), allocatable :: position(:, :)
       !> (n_ghosts) which atom a ghost is an image of
@@ -51,6 +51,7 @@ contains
       real(wp), allocatable :: coordinate(:, :)
 
       list%n_atoms = size(position, 2)
+      list%reach = reach
       if (.not. all(abs(position) <= farthest_position)) then
          call raise(error, error_geometry, "a position is not finite, or absurdly far from the origin")
          return

@@ -35,7 +35,7 @@ contains
    end subroutine new_surroundings
 
    !> Collect the neighbours of atom i
-   subroutine gather(list, i, position, ghost_position, species, around, error)
+   subroutine gather(list, i, position, ghost_position, species, around, error, within)
       type(neighbour_list_type), intent(in) :: list
       integer, intent(in) :: i
       !> (3, n_atoms) and (n_ghosts, 3), Å
@@ -44,6 +44,8 @@ contains
       integer, intent(in), contiguous :: species(:)
       type(surroundings_type), intent(inout) :: around
       type(error_type), allocatable, intent(inout) :: error
+      !> Leave out those that are further away, Å; by default none
+      real(wp), intent(in), optional :: within
       real(wp) :: x0, y0, z0
       integer :: k, g, n
       integer(i8) :: start
@@ -59,8 +61,8 @@ contains
          around%y(k) = ghost_position(g, 2) - y0
          around%z(k) = ghost_position(g, 3) - z0
       end do
-      if (list%within < huge(1.0_wp)) then
-         call keep_near(n, list%within**2, list%ghost(start + 1:start + n), around%x, around%y, around%z, &
+      if (present(within)) then
+         call keep_near(n, within**2, list%ghost(start + 1:start + n), around%x, around%y, around%z, &
             around%r, around%atom, k)
          n = k
          do k = 1, n

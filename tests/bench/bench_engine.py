@@ -118,15 +118,7 @@ def bench_gradient() -> None:
     for threads in (1, 2):
         best, median = repeat(
             partial(
-                engine.energy_loss,
-                *pack.arguments(),
-                tables,
-                network.weights,
-                pack.energy,
-                ones,
-                np.ones_like(ones),
-                gradient,
-                threads,
+                engine.Loss(pack, tables, ones, np.ones_like(ones), threads=threads).evaluate, network.weights, gradient
             )
         )
         peak, _ = repeat(lambda: engine.panel_products(x, w, products), 0.5)
@@ -188,7 +180,7 @@ def bench_memory() -> None:
         "w = Network.random((48, 10, 10, 1), (1, 1, 0), np.random.default_rng(0))\n"
         "t = engine.NetworkTables.from_networks([w]); o = np.ones(n)\n"
         "packed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "engine.energy_loss(*pack.arguments(), t, w.weights, pack.energy, o, o, np.zeros(t.n_weights), 2)\n"
+        "engine.Loss(pack, t, o, o, threads=2).evaluate(w.weights, np.zeros(t.n_weights))\n"
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(f'memory: features {pack.features.nbytes/1e6:.0f} MB, process before {before/1e3:.0f} MB, "
         "with the packed data {packed/1e3:.0f} MB, after the gradient {after/1e3:.0f} MB')\n"

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from bench_engine import QUICK, liquid, setups
 
-from taylorfit.engine import DescriptorTables, NetworkTables, build_name, describe, energy_loss, force_loss, force_map
+from taylorfit.engine import DescriptorTables, Loss, NetworkTables, build_name, describe, force_map
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.files import read_structures
 from taylorfit.model.descriptor import DescriptorSetup
@@ -168,21 +168,9 @@ class Epochs:
     def run(self, mode: str) -> float:
         """Seconds of one epoch."""
         data, ones = self.packs[mode], np.ones(self.packs[mode].n_structures)
+        loss = Loss(data, self.tables, ones, ones, terms=self.terms.get(mode), threads=1)
         start = time.perf_counter()
-        if mode in self.terms:
-            force_loss(
-                *data.arguments(),
-                self.tables,
-                self.weights,
-                data.energy,
-                ones,
-                ones,
-                self.terms[mode],
-                self.gradient,
-                1,
-            )
-        else:
-            energy_loss(*data.arguments(), self.tables, self.weights, data.energy, ones, ones, self.gradient, 1)
+        loss.evaluate(self.weights, self.gradient)
         return time.perf_counter() - start
 
     def memory(self, mode: str) -> int:

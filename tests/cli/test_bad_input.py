@@ -608,7 +608,6 @@ def test_a_failing_epoch_leaves_the_old_potentials(project: Path, monkeypatch: p
         raise MemoryError
 
     before = contents(project)
-    monkeypatch.setattr(losses, "energy_loss", fail)
-    monkeypatch.setattr(losses, "force_loss", fail)
+    monkeypatch.setattr(losses.Loss, "evaluate", fail)
     assert "not enough memory" in run(project, *TRAIN).complaint
     assert contents(project) == before

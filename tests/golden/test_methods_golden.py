@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from taylorfit.engine.methods import damped_step, jacobian, normal_matrix
 
 from taylorfit.engine import NetworkTables
-from taylorfit.engine.methods import damped_step, jacobian, normal_matrix
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.settings.methods import AdamMethod, LmMethod, Method

@@ -68,9 +68,10 @@ def with_ghosts(atoms: Atoms, reach: float, types: tuple[str, ...]) -> tuple[str
     """The program's input, and for each centre and ghost the atom it is an image of."""
     neighbours = NeighbourList.of(as_structure(atoms), reach)
     wrapped = atoms.positions + neighbours.offset
-    ghosts = np.flatnonzero(np.abs(neighbours.ghost_shift).max(axis=1) > 0)
-    source = np.concatenate([np.arange(len(atoms)), neighbours.ghost_atom[ghosts] - 1])
-    positions = np.concatenate([wrapped, wrapped[source[len(atoms) :]] + neighbours.ghost_shift[ghosts]])
+    _, ghost_atom, shift, _ = neighbours.arrays()
+    ghosts = np.flatnonzero(np.abs(shift).max(axis=1) > 0)
+    source = np.concatenate([np.arange(len(atoms)), ghost_atom[ghosts]])
+    positions = np.concatenate([wrapped, wrapped[source[len(atoms) :]] + shift[ghosts]])
     symbols = atoms.get_chemical_symbols()
     lines = [f"{len(atoms)} {len(source)} {len(types)}", " ".join(types)]
     lines += [f"{types.index(symbols[i]) + 1} {x!r} {y!r} {z!r}" for i, (x, y, z) in zip(source, positions.tolist())]

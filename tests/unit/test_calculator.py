@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from ase.md.verlet import VelocityVerlet
 from calculator_cases import SPECIES, TRICLINIC, as_structure, random_atoms, write_committee, write_member
 from engine_reference import BOUNDARIES, chebyshev_tables
 from taylorfit import Calculator, ExtrapolationWarning, engine
-from taylorfit.engine import NeighbourList, evaluate
-from taylorfit.errors import EngineError, InputError
+from taylorfit.engine import Handle, NeighbourList, evaluate, library
+from taylorfit.errors import InputError
 from taylorfit.formats.aenet.network_ascii import write_potential_ascii
 from taylorfit.potential.potential import Potential
 
@@ -218,16 +219,14 @@ def test_engine_refuses_a_list_of_another_structure(member: Path, atoms: Atoms):
     listed = NeighbourList.of(structure, tables.descriptors.cutoff)
     index = tables.descriptors.check(structure)
     assert len(engine.evaluate_listed(structure.positions, index, listed, tables).atomic_energies[0]) == len(atoms)
-    for broken in (
-        {"ghost": listed.ghost + 10**6},
-        {"ghost_atom": listed.ghost_atom + 100},
-        {"n_most": 0},
-        {"first": listed.first[::-1].copy()},
-        {"first": listed.first[:-1]},
-        {"ghost": listed.ghost[:-1]},
+    for positions, species, other, message in (
+        (structure.positions[1:], index[1:], replace(listed, offset=listed.offset[1:]), "does not belong"),
+        (structure.positions, index[1:], listed, "does not belong"),
+        (structure.positions, index, NeighbourList.of(structure, 2.0), "less far"),
+        (structure.positions, index, replace(listed, handle=Handle(library.structures.list_handle)), "is empty"),
     ):
-        with pytest.raises(EngineError):
-            engine.evaluate_listed(structure.positions, index, NeighbourList(**{**listed.__dict__, **broken}), tables)
+        with pytest.raises(InputError, match=message):
+            engine.evaluate_listed(positions, species, other, tables, name="x")
 
 
 # --- committees --------------------------------------------------------------------------------

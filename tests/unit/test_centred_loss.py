@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from taylorfit.engine import DescriptorTables, NetworkTables, describe, energy_loss
+from taylorfit.engine import DescriptorTables, Loss, NetworkTables, describe
 from taylorfit.errors import EngineError
 from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.descriptor import DescriptorStatistics, chebyshev_setup
@@ -46,7 +46,7 @@ def problem() -> tuple[PackedDataset, NetworkTables, np.ndarray]:
                 name=f"s{k}.xsf",
             )
         )
-    plan = RandomDisplacements(delta=0.01, fraction=N_COPIES, seed=3).plan(select_all(structures))
+    plan = RandomDisplacements(delta=0.01, n_copies=N_COPIES, seed=3).plan(select_all(structures))
     names, species, positions, energies, values = [], [], [], [], []
     for s, structure in enumerate(structures):
         shifts = np.concatenate([np.zeros((1, structure.n_atoms, 3)), plan.displacements(s)])
@@ -103,7 +103,7 @@ def problem() -> tuple[PackedDataset, NetworkTables, np.ndarray]:
 def errors_of(packed: PackedDataset, tables: NetworkTables, weights: np.ndarray) -> np.ndarray:
     """Scaled energy errors per atom, E_ref − E."""
     ones = np.ones(packed.n_structures)
-    energy = energy_loss(*packed.arguments(), tables, weights, packed.energy, ones, ones, None, 1)[1]
+    energy = Loss(packed, tables, ones, ones, threads=1).evaluate(weights).energy
     return (packed.energy - energy) / packed.n_atoms
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine_reference import network_output
-from taylorfit.engine import NetworkTables, energy_loss
+from taylorfit.engine import Loss, NetworkTables
 from taylorfit.errors import EngineError  # noqa: F401  (the programs below import it from here)
 from taylorfit.model.network import Network
 from taylorfit.model.trainset import TrainingSet
@@ -77,16 +77,11 @@ class Problem:
         self, weights: np.ndarray, gradient: np.ndarray | None = None, threads: int = 1
     ) -> tuple[float, np.ndarray]:
         """The engine's loss and energies."""
-        return energy_loss(
-            *self.packed.arguments(),
-            NetworkTables.from_networks(self.networks),
-            weights,
-            self.packed.energy,
-            self.factor,
-            self.structure_weight,
-            gradient,
-            threads,
+        tables = NetworkTables.from_networks(self.networks)
+        found = Loss(self.packed, tables, self.factor, self.structure_weight, threads=threads).evaluate(
+            weights, gradient
         )
+        return found.loss, found.energy
 
     def reference(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """The same by NumPy, from the descriptors and not from the pack."""
@@ -285,8 +280,9 @@ import sys
 sys.path[:0] = {path!r}
 import numpy as np
 from dataclasses import replace
+from types import SimpleNamespace
 from taylorfit.errors import EngineError
-from test_energy_loss import CASES, make, NetworkTables, Network, energy_loss
+from test_energy_loss import CASES, make, Loss, NetworkTables, Network
 
 def concatenated(networks):
     return np.concatenate([network.weights for network in networks])
@@ -295,15 +291,15 @@ for name, change in {changes!r}.items():
     problem = make(CASES[6])
     rng = np.random.default_rng(0)
     keys = ("features", "panel_offset", "panel_width", "block_first", "atom_offset", "atom_count")
-    pack = dict(zip(keys, map(np.copy, problem.packed.arguments())))
+    pack = {{key: getattr(problem.packed, key).copy() for key in keys}}
     weights, networks, threads = problem.weights, problem.networks, 1
     reference, factor, structure_weight = problem.packed.energy, problem.factor, problem.structure_weight
     gradient = np.empty(len(weights))
     exec(change)
     print("trying", name, flush=True)
     try:
-        energy_loss(*pack.values(), NetworkTables.from_networks(networks), weights, reference, factor,
-                    structure_weight, gradient, threads)
+        Loss(SimpleNamespace(**pack, energy=reference), NetworkTables.from_networks(networks), factor, structure_weight,
+             threads=threads).evaluate(weights, gradient)
     except EngineError as error:
         print("refused:", error, flush=True)
     else:

@@ -6,13 +6,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from taylorfit.engine import Lbfgs, NetworkTables, energy_loss
-from taylorfit.engine import methods as em
+from taylorfit.engine import Lbfgs, Loss, NetworkTables, start_covariance
 from taylorfit.errors import EngineError, InputError, TaylorfitError
 from taylorfit.model.network import Network
 from taylorfit.model.provenance import copy_name
@@ -71,7 +71,7 @@ class Problem:
         self.source = source
         teacher_weights = np.concatenate([network.weights for network in teacher])
         first = self.pack(range(n_structures), block_atoms)
-        source.energy[:] = em.chosen_energies(self.terms(first), np.arange(n_structures), teacher_weights)
+        source.energy[:] = self.terms(first).energies(np.arange(n_structures), teacher_weights)
         self.data = self.pack(range(n_structures), block_atoms)
         self.all = np.arange(n_structures)
 
@@ -82,12 +82,10 @@ class Problem:
     def pack(self, structures: object, block_atoms: int = 20) -> PackedDataset:
         return pack([self.source], [(0, int(s)) for s in structures], self.scaling, block_atoms)
 
-    def terms(
-        self, data: PackedDataset | None = None, threads: int = 1, weight: np.ndarray | None = None
-    ) -> em.LossTerms:
+    def terms(self, data: PackedDataset | None = None, threads: int = 1, weight: np.ndarray | None = None) -> Loss:
         data = self.data if data is None else data
         weight = np.ones(data.n_structures) if weight is None else weight
-        return em.LossTerms(data.arguments(), self.tables, data.energy, 1.0 / data.n_atoms, weight, threads)
+        return Loss(data, self.tables, 1.0 / data.n_atoms, weight, threads=threads)
 
     def loss(self, threads: int = 1) -> EnergyLoss:
         return EnergyLoss(self.data, self.tables, threads=threads, copy_weight=0.5)
@@ -105,77 +103,48 @@ def problem() -> Problem:
 # --- Jacobian ------------------------------------------------------------------------------------
 
 
-def test_jacobian_is_the_gradient_of_the_loss_of_one_structure(problem: Problem) -> None:
-    energy, derivative = em.jacobian(problem.terms(), problem.all, problem.weights)
-    gradient = np.zeros_like(problem.weights)
-    for s in problem.all:
-        only = np.zeros(len(problem.all))
-        only[s] = 1.0
-        _, expected = energy_loss(
-            *problem.data.arguments(),
-            problem.tables,
-            problem.weights,
-            problem.data.energy - 1.0e3,
-            np.ones_like(only),
-            only,
-            gradient,
-            1,
-        )
-        np.testing.assert_allclose(energy[s], expected[s], rtol=1e-13, atol=1e-13)
-        np.testing.assert_allclose(
-            derivative[s], -gradient / (problem.data.energy[s] - 1.0e3 - energy[s]), rtol=1e-11, atol=1e-12
-        )
-
-
-def test_jacobian_equals_central_differences(problem: Problem) -> None:
-    step = 1.0e-6
-    _, derivative = em.jacobian(problem.terms(), problem.all, problem.weights)
-    for w in range(len(problem.weights)):
-        shifted = [problem.weights + sign * step * np.eye(len(problem.weights))[w] for sign in (1, -1)]
-        plus, minus = (em.chosen_energies(problem.terms(), problem.all, weights) for weights in shifted)
-        np.testing.assert_allclose(derivative[:, w], (plus - minus) / (2 * step), atol=1e-8)
-
-
-@pytest.mark.parametrize("block_atoms", (1, 20, 10**6))
-def test_jacobian_depends_neither_on_the_pack_nor_on_order_nor_on_threads(problem: Problem, block_atoms: int) -> None:
-    energy, derivative = em.jacobian(problem.terms(), problem.all, problem.weights)
-    other = problem.terms(problem.pack(problem.all, block_atoms), threads=2)
-    chosen = np.array([3, 0, 39, 3, 17])
-    energy_2, derivative_2 = em.jacobian(other, chosen, problem.weights)
-    np.testing.assert_array_equal(derivative_2, derivative[chosen])
-    np.testing.assert_array_equal(energy_2, energy[chosen])
+def jacobian(terms: Loss, chosen: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies (n_chosen,) and their derivatives (n_chosen, n_weight), from gradients of losses of one structure."""
+    derivative, energy = np.empty((len(chosen), len(weights))), terms.energies(chosen, weights)
+    everywhere = terms.weight.copy()
+    for k, s in enumerate(chosen):
+        # The loss sees its arrays: a weight for this structure alone
+        terms.weight[:] = 0.0
+        terms.weight[s] = 1.0
+        terms.evaluate(weights, derivative[k])
+        residual = terms.energy_ref[s] - energy[k]
+        derivative[k] /= -(terms.factor[s] ** 2) * residual
+    terms.weight[:] = everywhere
+    return energy, derivative
 
 
 def test_energies_of_many_structures_are_the_same_for_any_number_of_threads() -> None:
     large = Problem(n_structures=400)
-    one, two = (em.chosen_energies(large.terms(threads=n), large.all, large.weights) for n in (1, 2))
+    one, two = (large.terms(threads=n).energies(large.all, large.weights) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
-    np.testing.assert_allclose(one, em.jacobian(large.terms(), large.all, large.weights)[0], rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(one, large.terms().evaluate(large.weights).energy, rtol=1e-13, atol=1e-13)
 
 
 def test_no_structures_chosen(problem: Problem) -> None:
-    energy, derivative = em.jacobian(problem.terms(), [], problem.weights)
-    assert energy.shape == (0,) and derivative.shape == (0, len(problem.weights))
-    assert em.chosen_energies(problem.terms(), [], problem.weights).shape == (0,)
+    assert problem.terms().energies([], problem.weights).shape == (0,)
 
 
 @pytest.mark.parametrize("chosen", ([-1], [40], [0, 1000]))
 def test_structures_outside_the_pack_are_errors(problem: Problem, chosen: list[int]) -> None:
     with pytest.raises(EngineError, match="not in the packed data set"):
-        em.jacobian(problem.terms(), chosen, problem.weights)
+        problem.terms().energies(chosen, problem.weights)
 
 
 def test_arrays_of_wrong_size_are_errors(problem: Problem) -> None:
     terms, w = problem.terms(), problem.weights
     for call in (
-        lambda: em.jacobian(terms, [0], w[1:]),
-        lambda: em.descent_pass(terms, problem.all, 0.0, 0.1, w.copy(), np.zeros(3)),
-        lambda: em.filter_pass(terms, problem.all, 10, 0.9, 0.0, w.copy(), np.zeros(7), np.ones(1)),
-        lambda: em.adam_pass(
-            terms, problem.all, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)
-        ),
-        lambda: em.damped_step(np.ones((3, 4)), np.ones(2), np.ones((3, 3)), 1.0),
-        lambda: em.descent_pass(problem.terms(weight=np.ones(3)), problem.all, 0.0, 0.1, w.copy(), np.zeros_like(w)),
+        lambda: terms.energies([0], w[1:]),
+        lambda: terms.descent(problem.all, 0.0, 0.1, w.copy(), np.zeros(3)),
+        lambda: terms.filter(problem.all, 10, 0.9, 0.0, w.copy(), np.zeros(7), np.ones(1)),
+        lambda: terms.adam(problem.all, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: terms.levenberg_marquardt(problem.all, 0, 1, 2.0, 0.0, w.copy(), np.ones(1)),
+        lambda: terms.levenberg_marquardt(problem.all, 5, 1, 2.0, 0.0, w.copy(), np.ones(2)),
+        lambda: problem.terms(weight=np.ones(3)),
     ):
         with pytest.raises(EngineError):
             call()
@@ -184,35 +153,51 @@ def test_arrays_of_wrong_size_are_errors(problem: Problem) -> None:
 # --- steps against NumPy -------------------------------------------------------------------------
 
 
-def residuals(terms: em.LossTerms, chosen: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def residuals(terms: Loss, chosen: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted residuals and Jacobian of a batch."""
     scale = np.sqrt(terms.weight[chosen]) * terms.factor[chosen]
-    energy, derivative = em.jacobian(terms, chosen, weights)
+    energy, derivative = jacobian(terms, chosen, weights)
     return scale * (terms.energy_ref[chosen] - energy), scale[:, None] * derivative
 
 
 @pytest.fixture
-def weighted(problem: Problem) -> em.LossTerms:
+def weighted(problem: Problem) -> Loss:
     return problem.terms(weight=np.random.default_rng(5).uniform(0.1, 2.0, len(problem.all)))
 
 
-@pytest.mark.parametrize("shape", ((3, 50), (50, 3), (130, 200), (200, 130), (1, 1), (40, 40)))
-def test_damped_step_equals_numpy(shape: tuple[int, int]) -> None:
-    rng = np.random.default_rng(1)
-    derivative, residual = rng.normal(size=shape), rng.normal(size=shape[0])
-    expected = np.linalg.solve(derivative.T @ derivative + 0.3 * np.eye(shape[1]), derivative.T @ residual)
-    steps = [em.damped_step(derivative, residual, em.normal_matrix(derivative, threads), 0.3) for threads in (1, 2)]
-    np.testing.assert_allclose(steps[0], expected, rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(steps[0], steps[1])
+@pytest.mark.parametrize("batch_size", (1, 7, 40))
+@pytest.mark.parametrize("threads", (1, 2))
+def test_levenberg_marquardt_pass_equals_numpy(problem: Problem, batch_size: int, threads: int) -> None:
+    weight = np.random.default_rng(5).uniform(0.1, 2.0, len(problem.all))
+    terms = problem.terms(weight=weight, threads=threads)
+    w, damping = problem.weights.copy(), np.array([1.0e-4])
+    expected, lambda_ = w.copy(), 1.0e-4
+    for start in range(0, len(problem.all), batch_size):
+        batch = problem.all[start : start + batch_size]
+        r, derivative = residuals(terms, batch, expected)
+        for _ in range(5):
+            # The same as (DᵀD + λ)⁻¹ Dᵀ r, where D has fewer rows than columns
+            matrix = derivative @ derivative.T + lambda_ * np.eye(len(r))
+            trial = expected + derivative.T @ np.linalg.solve(matrix, r)
+            after = (
+                np.sqrt(weight[batch]) * terms.factor[batch] * (terms.energy_ref[batch] - terms.energies(batch, trial))
+            )
+            if after @ after < r @ r:
+                expected, lambda_ = trial, lambda_ / 3.0
+                break
+            lambda_ *= 3.0
+    assert terms.levenberg_marquardt(problem.all, batch_size, 1, 3.0, 0.0, w, damping)
+    np.testing.assert_allclose(w, expected, rtol=1e-6, atol=1e-8)
+    assert damping[0] == pytest.approx(lambda_, rel=1e-12)
 
 
-@pytest.mark.parametrize("damping", (-1.0e6, np.nan))
-def test_a_matrix_that_is_not_positive_definite_gives_no_step(damping: float) -> None:
-    derivative = np.ones((3, 4))
-    assert em.damped_step(derivative, np.ones(3), em.normal_matrix(derivative, 1), damping) is None
+def test_a_matrix_that_is_not_positive_definite_gives_no_step(problem: Problem) -> None:
+    w = problem.weights.copy()
+    problem.terms().levenberg_marquardt(problem.all, 40, 1, 1.0, 0.0, w, np.array([-1.0e6]))
+    np.testing.assert_array_equal(w, problem.weights)
 
 
-def test_descent_pass_equals_numpy(problem: Problem, weighted: em.LossTerms) -> None:
+def test_descent_pass_equals_numpy(problem: Problem, weighted: Loss) -> None:
     order = np.random.default_rng(2).permutation(problem.all)
     w, v = problem.weights.copy(), np.zeros_like(problem.weights)
     expected, velocity = w.copy(), v.copy()
@@ -220,13 +205,13 @@ def test_descent_pass_equals_numpy(problem: Problem, weighted: em.LossTerms) -> 
         r, derivative = residuals(weighted, np.array([s]), expected)
         velocity = 0.3 * velocity + 0.05 * r @ derivative
         expected = expected + velocity
-    em.descent_pass(weighted, order, 0.3, 0.05, w, v)
+    weighted.descent(order, 0.3, 0.05, w, v)
     np.testing.assert_allclose(w, expected, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(v, velocity, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("batch_size", (1, 7, 40, 100))
-def test_adam_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, batch_size: int) -> None:
+def test_adam_pass_equals_numpy(problem: Problem, weighted: Loss, batch_size: int) -> None:
     mu, b1, b2, eps = 0.02, 0.8, 0.95, 1.0e-6
     order = np.random.default_rng(2).permutation(problem.all)
     w = problem.weights.copy()
@@ -238,16 +223,16 @@ def test_adam_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, batch_
         mean = b1 * mean + (1 - b1) * gradient
         square = b2 * square + (1 - b2) * gradient**2
         expected = expected - mu * mean / (1 - b1**t) / (np.sqrt(square / (1 - b2**t)) + eps)
-    em.adam_pass(weighted, order, batch_size, (mu, b1, b2, eps), w, m, v, n_steps)
+    weighted.adam(order, batch_size, (mu, b1, b2, eps), w, m, v, n_steps)
     assert n_steps[0] == t
     np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("width", (1, 13, 40, 10**4))
-def test_filter_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, width: int) -> None:
+def test_filter_pass_equals_numpy(problem: Problem, weighted: Loss, width: int) -> None:
     n = len(problem.weights)
     blocks = [slice(a, min(a + width, n)) for a in range(0, n, width)]
-    w, covariance, forgetting = problem.weights.copy(), em.start_covariance(n, width, 0.2), np.array([0.99])
+    w, covariance, forgetting = problem.weights.copy(), start_covariance(n, width, 0.2), np.array([0.99])
     expected, lambda_ = w.copy(), 0.99
     matrices = [0.2 * np.eye(b.stop - b.start) for b in blocks]
     for s in problem.all:
@@ -259,7 +244,7 @@ def test_filter_pass_equals_numpy(problem: Problem, weighted: em.LossTerms, widt
             expected[b] += gain * r[0]
             matrices[k] = (matrices[k] - np.outer(gain, h @ matrices[k])) / lambda_ + 1.0e-4 * np.eye(len(h))
         lambda_ = 0.9 * (lambda_ - 1) + 1
-    em.filter_pass(weighted, problem.all, width, 0.9, 1.0e-4, w, covariance, forgetting)
+    weighted.filter(problem.all, width, 0.9, 1.0e-4, w, covariance, forgetting)
     np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(covariance, np.concatenate([p.ravel() for p in matrices]), rtol=1e-8, atol=1e-11)
     assert forgetting[0] == pytest.approx(lambda_, abs=1e-15)
@@ -298,14 +283,8 @@ def test_lm_makes_iter_steps_on_a_batch(problem: Problem) -> None:
 
 def test_lm_stops_where_no_step_helps(problem: Problem) -> None:
     terms = problem.terms()
-    exact = em.LossTerms(
-        terms.pack,
-        terms.networks,
-        em.chosen_energies(terms, problem.all, problem.weights),
-        terms.factor,
-        terms.weight,
-        1,
-    )
+    energies = terms.energies(problem.all, problem.weights)
+    exact = problem.terms(replace(problem.data, energy=energies))
     optimiser = make_optimiser(LmMethod(), problem.weights)
     status = [optimiser.run_epoch(exact) for _ in range(4)]
     assert status[-1] == Lbfgs.STUCK
@@ -313,8 +292,7 @@ def test_lm_stops_where_no_step_helps(problem: Problem) -> None:
 
 
 def test_lm_keeps_the_weights_when_the_data_are_not_finite(problem: Problem) -> None:
-    terms = problem.terms()
-    bad = em.LossTerms(terms.pack, terms.networks, np.full(len(problem.all), np.nan), terms.factor, terms.weight, 1)
+    bad = problem.terms(replace(problem.data, energy=np.full(len(problem.all), np.nan)))
     optimiser = make_optimiser(LmMethod(), problem.weights)
     optimiser.run_epoch(bad)
     np.testing.assert_array_equal(optimiser.weights, problem.weights)
@@ -394,7 +372,7 @@ def test_interrupted_epoch_is_undone(
     list(training.run(2))
     optimiser, run_epoch = training.optimiser, training.optimiser.run_epoch
 
-    def interrupted(terms: em.LossTerms) -> str:
+    def interrupted(terms: Loss) -> str:
         status = run_epoch(terms)
         if where == "pass":
             raise KeyboardInterrupt
@@ -476,12 +454,12 @@ def test_random_takes_each_structure_once_in_a_new_order(problem: Problem) -> No
     assert not np.array_equal(*orders)
 
 
-def _frequencies(kind: str, terms: em.LossTerms, weights: np.ndarray) -> np.ndarray:
+def _frequencies(kind: str, terms: Loss, weights: np.ndarray) -> np.ndarray:
     draws = [Sampler(kind).order(terms, weights, epoch) for epoch in range(300)]
     return np.bincount(np.concatenate(draws), minlength=terms.n_structures) / (300 * terms.n_structures)
 
 
-def test_weighted_draws_by_error(problem: Problem, weighted: em.LossTerms) -> None:
+def test_weighted_draws_by_error(problem: Problem, weighted: Loss) -> None:
     error = np.abs(residuals(weighted, problem.all, problem.weights)[0])
     np.testing.assert_allclose(_frequencies("weighted", weighted, problem.weights), error / error.sum(), atol=0.01)
 

@@ -8,9 +8,11 @@ No physics happens here.  Lengths in Å, energies in eV.
 from .derivatives import descriptor_derivatives
 from .descriptors import DescriptorTables, describe, descriptor_derivative, fill_descriptor_derivatives
 from .force_maps import ForceMap, canonical_order, changes_along, force_map, strain_changes
-from .forces import ForceTerms, force_loss
+from .handles import Handle, StopToken
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
+from .lbfgs import Lbfgs
 from .library import LANES, MAX_CHUNKS, available_threads, blas_name, build_name, c_folders
+from .losses import ForceTerms, Loss, LossValue, start_covariance
 from .neighbour_lists import NeighbourList
 from .potentials import (
     Evaluation,
@@ -22,7 +24,6 @@ from .potentials import (
     evaluate_members,
     share_descriptors,
 )
-from .training import Lbfgs, energy_loss
 
 __all__ = [
     "LANES",
@@ -31,11 +32,15 @@ __all__ = [
     "Evaluation",
     "ForceMap",
     "ForceTerms",
+    "Handle",
     "Lbfgs",
     "ListedEvaluation",
+    "Loss",
+    "LossValue",
     "NeighbourList",
     "NetworkTables",
     "PotentialTables",
+    "StopToken",
     "activation",
     "available_threads",
     "blas_name",
@@ -48,15 +53,14 @@ __all__ = [
     "describe",
     "descriptor_derivative",
     "descriptor_derivatives",
-    "energy_loss",
     "evaluate",
     "evaluate_listed",
     "evaluate_members",
     "fill_descriptor_derivatives",
-    "force_loss",
     "force_map",
     "neighbours",
     "panel_products",
     "share_descriptors",
+    "start_covariance",
     "strain_changes",
 ]

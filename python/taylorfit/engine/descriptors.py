@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..errors import EngineError, InputError
 from ..model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup
 from ..model.structure import Structure
 from . import library
+from .handles import Handle, views
 from .library import call, integers, thread_count
 
 _BASIS = {CHEBYSHEV: 1, BEHLER2011: 2}
@@ -93,9 +95,23 @@ class DescriptorTables:
         """Largest cutoff of all species, Å."""
         return max(setup.r_cut for setup in self.setups)
 
-    def arguments(self) -> tuple[np.ndarray, ...]:
-        """The engine's first arguments."""
-        return self.basis, self.n_function, self.function, self.parameters, self.neighbours, self.environment
+    @cached_property
+    def handle(self) -> Handle:
+        """The descriptors in the engine."""
+        handle = Handle(library.descriptors.descriptors_handle)
+        table = views(
+            ("basis", self.basis, np.int32, 1),
+            ("n_function", self.n_function, np.int32, 1),
+            ("function", self.function, np.int32, 1),
+            ("parameters", self.parameters, np.float64, 2),
+            ("neighbours", self.neighbours, np.int32, 2),
+            ("environment", self.environment, np.int32, 2),
+        )
+        call(library.descriptors.descriptors_fill, handle.object, table)
+        return handle
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key != "handle"}
 
     def check(self, structure: Structure) -> np.ndarray:
         """Return the species index (from 0) of each atom, having checked that all ENV lists know all species.
@@ -140,9 +156,15 @@ class Batch:
     species: np.ndarray
 
     @classmethod
-    def of(cls, structures: Sequence[Structure], tables: DescriptorTables) -> Batch:
-        """Lay out structures for the engine, which knows their species by the order of `tables`."""
-        species = [tables.check(structure) for structure in structures]
+    def of(cls, structures: Sequence[Structure], tables: DescriptorTables | None) -> Batch:
+        """Lay out structures for the engine, which knows their species by the order of `tables`.
+
+        Without tables species do not matter.
+        """
+        if tables is None:
+            species = [np.zeros(structure.n_atoms, dtype=np.int32) for structure in structures]
+        else:
+            species = [tables.check(structure) for structure in structures]
         return cls(
             names=[structure.name for structure in structures],
             first_atom=integers(np.concatenate([[0], np.cumsum([s.n_atoms for s in structures])])),
@@ -153,9 +175,15 @@ class Batch:
             species=stack([s + 1 for s in species], (0,), np.int32),
         )
 
-    def arguments(self) -> tuple[np.ndarray, ...]:
-        """Return the arrays as the engine takes them."""
-        return self.first_atom, self.positions, self.cells, self.periodic, self.species
+    def views(self) -> np.ndarray:
+        """Return the table of the arrays, for a call while the batch lives."""
+        return views(
+            ("first_atom", self.first_atom, np.int32, 1),
+            ("positions", self.positions, np.float64, 2),
+            ("cells", self.cells, np.float64, 3),
+            ("periodic", self.periodic, np.int32, 2),
+            ("species", self.species, np.int32, 1),
+        )
 
 
 def stack(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
@@ -205,9 +233,9 @@ def describe(
     values = np.empty(sum(n * c for n, c in zip(n_values, n_copies.tolist())))
     placed = np.empty_like(moved)
     call(
-        library.structures.describe,
-        *tables.arguments(),
-        *batch.arguments(),
+        library.descriptors.describe,
+        tables.handle.object,
+        batch.views(),
         n_copies,
         moved.T,
         thread_count(threads),
@@ -225,19 +253,16 @@ def describe(
 
 def descriptor_derivative(structure: Structure, tables: DescriptorTables, atom: int, factors: np.ndarray) -> np.ndarray:
     """Return d(Σ_f factors_f G_f)/dR of one atom's descriptor with respect to all positions, (n_atom, 3), 1/Å."""
-    index = tables.check(structure)
+    batch = Batch.of([structure], tables)
     derivative = np.zeros((structure.n_atoms, 3))
     call(
-        library.structures.descriptor_derivative,
-        *tables.arguments(),
-        structure.positions.T,
-        structure.cell.T,
-        integers(structure.pbc),
-        integers(index + 1),
+        library.descriptors.descriptor_derivative,
+        tables.handle.object,
+        batch.views(),
         int(atom) + 1,
         np.ascontiguousarray(factors, dtype=np.float64),
         derivative.T,
-        names=[structure.name],
+        names=batch.names,
     )
     return derivative
 
@@ -261,19 +286,16 @@ def fill_descriptor_derivatives(
     own, image
         Flat; atom after atom (3, n_feature) and (3, n_feature, n_neighbour), 1/Å.
     """
-    index = tables.check(structure)
+    batch = Batch.of([structure], tables)
     call(
-        library.derivatives.descriptor_derivatives,
-        *tables.arguments(),
-        structure.positions.T,
-        structure.cell.T,
-        integers(structure.pbc),
-        integers(index + 1),
+        library.descriptors.descriptor_derivatives,
+        tables.handle.object,
+        batch.views(),
         float(reach),
         start + 1,
         stop,
         thread_count(threads),
         own,
         image,
-        names=[structure.name],
+        names=batch.names,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
 from ..model.structure import Structure
 from . import library
 from .descriptors import Batch, DescriptorTables
-from .library import LANES, call, integers, thread_count
+from .handles import Handle, views
+from .library import LANES, call, thread_count
 
 WINDOW = LANES
 """Points of the radial grid that a pair touches."""
@@ -60,75 +62,56 @@ class ForceMap:
     species: np.ndarray
     """(n_atom,) int32 from 1"""
 
-    def arguments(self) -> tuple[np.ndarray, ...]:
-        """The arrays as the engine wants them."""
-        return (
-            self.radial_count,
-            self.radial_half,
-            self.weight,
-            self.group_count,
-            self.group_feature,
-            self.pair_first,
-            self.pair_atom,
-            self.pair_place,
-            self.pair_unit.T,
-            self.pair_value.T,
-            self.group_atom_first,
-            self.group_value_first,
-            self.group_atom,
-            self.group_value,
-        )
+    n_features: np.ndarray
+    """(n_species,) int32 values of each descriptor"""
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of the map."""
-        return sum(array.nbytes for array in self.arguments())
-
-    def part(self, structure: int) -> ForceMap:
-        """The map of one structure; its values are views."""
-        atoms = slice(self.first_atom[structure], self.first_atom[structure + 1])
-        n_species = len(self.radial_count)
-        groups = slice(atoms.start * n_species, atoms.stop * n_species + 1)
-
-        def cut(first: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:
-            here = first[groups]
-            return [here - here[0], *(array[here[0] : here[-1]] for array in values)]
-
-        pairs = cut(self.pair_first, self.pair_atom, self.pair_place, self.pair_unit, self.pair_value)
-        group_atoms, group_values = (
-            cut(self.group_atom_first, self.group_atom),
-            cut(self.group_value_first, self.group_value),
-        )
-        return replace(
-            self,
-            pair_first=pairs[0],
-            pair_atom=pairs[1],
-            pair_place=pairs[2],
-            pair_unit=pairs[3],
-            pair_value=pairs[4],
-            group_atom_first=group_atoms[0],
-            group_atom=group_atoms[1],
-            group_value_first=group_values[0],
-            group_value=group_values[1],
-            first_atom=np.array([0, atoms.stop - atoms.start], dtype=np.int64),
-            species=self.species[atoms],
-        )
-
-    def check(self, n_features: np.ndarray) -> ForceMap:
-        """Return the map, having checked that it names only atoms of its structures and places of its grid.
-
-        Parameters
-        ----------
-        n_features
-            (n_species,) values of each descriptor.
+    @cached_property
+    def handle(self) -> Handle:
+        """The map in the engine, which has views of the arrays.
 
         Raises
         ------
         EngineError
-            if not.
+            if it names atoms that are not in its structures, places beyond its grid, or other functions.
         """
-        call(library.force_maps.force_map_check, integers(n_features), self.first_atom, self.species, *self.arguments())
-        return self
+        return self.make_handle()
+
+    def make_handle(self, with_values: bool = True) -> Handle:
+        """Return the map in the engine; without values as a place for these."""
+        handle = Handle(library.force_maps.force_map_handle)
+        table = views(
+            ("radial_count", self.radial_count, np.int32, 1),
+            ("radial_half", self.radial_half, np.int32, 1),
+            ("weight", self.weight, np.float64, 2),
+            ("group_count", self.group_count, np.int32, 2),
+            ("group_feature", self.group_feature, np.int32, 4),
+            ("pair_first", self.pair_first, np.int64, 1),
+            ("pair_atom", self.pair_atom, np.int32, 1),
+            ("pair_place", self.pair_place, np.int32, 1),
+            ("pair_unit", self.pair_unit.T, np.float32, 2),
+            ("pair_value", self.pair_value.T, np.float32, 2),
+            ("group_atom_first", self.group_atom_first, np.int64, 1),
+            ("group_value_first", self.group_value_first, np.int64, 1),
+            ("group_atom", self.group_atom, np.int32, 1),
+            ("group_value", self.group_value, np.float32, 1),
+            ("first_atom", self.first_atom, np.int64, 1),
+            ("species", self.species, np.int32, 1),
+            written=not with_values,
+        )
+        call(library.force_maps.force_map_fill, handle.object, self.n_features, int(with_values), table)
+        handle.keep(*self._arrays())
+        return handle
+
+    def _arrays(self) -> list[np.ndarray]:
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key != "handle"}
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the map."""
+        return sum(array.nbytes for array in self._arrays())
 
 
 def no_pairs(n_atoms: int, n_species: int) -> dict[str, np.ndarray]:
@@ -141,27 +124,6 @@ def no_pairs(n_atoms: int, n_species: int) -> dict[str, np.ndarray]:
         "pair_unit": np.zeros((0, 4), dtype=np.float32),
         "pair_value": np.zeros((0, WINDOW), dtype=np.float32),
     }
-
-
-def empty_map(n_species: int) -> ForceMap:
-    """The map of no atoms."""
-    none, zero = np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64)
-    count = np.zeros(n_species, dtype=np.int32)
-    square = (n_species, n_species)
-    return ForceMap(
-        radial_count=count,
-        radial_half=count,
-        weight=np.zeros(square, order="F"),
-        group_count=np.zeros(square, dtype=np.int32, order="F"),
-        group_feature=np.zeros((2, 1, *square), dtype=np.int32, order="F"),
-        **no_pairs(0, n_species),
-        group_atom_first=zero,
-        group_value_first=zero,
-        group_atom=none,
-        group_value=np.zeros(0, dtype=np.float32),
-        first_atom=zero,
-        species=none,
-    )
 
 
 def canonical_order(species: np.ndarray) -> np.ndarray:
@@ -209,22 +171,23 @@ def force_map(
     layouts = [_Layout.of(ordered, tables, choice, threads) for choice in (False, True) if merged in (None, choice)]
     layout = min(layouts, key=lambda one: one.nbytes)
     result = layout.allocate()
+    place = result.make_handle(with_values=False)
     done = 0
     for part in _parts(ordered):
         batch = Batch.of(part, tables)
         call(
             library.force_maps.force_map_values,
-            *tables.arguments(),
-            *batch.arguments(),
+            place.object,
+            tables.handle.object,
+            batch.views(),
             int(layout.merged),
-            int(result.first_atom[done]),
-            *result.arguments(),
+            done,
             thread_count(threads),
             names=batch.names,
         )
         done += len(part)
         advance(done)
-    return result.check(tables.n_function)
+    return result
 
 
 def _parts(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
@@ -249,6 +212,7 @@ class _Layout:
     """(n_atom, n_species)"""
     first_atom: np.ndarray
     species: np.ndarray
+    n_features: np.ndarray
 
     @classmethod
     def of(cls, structures: Sequence[Structure], tables: DescriptorTables, merged: bool, threads: int) -> _Layout:
@@ -259,7 +223,7 @@ class _Layout:
         group_feature = np.zeros((2, widest, n, n), dtype=np.int32, order="F")
         call(
             library.force_maps.force_map_tables,
-            *tables.arguments(),
+            tables.handle.object,
             int(merged),
             radial_count,
             radial_half,
@@ -272,8 +236,8 @@ class _Layout:
         n_pairs, n_neighbours = (np.zeros((len(batch.species), n), dtype=np.int32) for _ in range(2))
         call(
             library.force_maps.force_map_sizes,
-            *tables.arguments(),
-            *batch.arguments(),
+            tables.handle.object,
+            batch.views(),
             int(merged),
             thread_count(threads),
             n_pairs.T,
@@ -287,6 +251,7 @@ class _Layout:
             n_neighbours,
             batch.first_atom.astype(np.int64),
             batch.species,
+            tables.n_function,
         )
 
     @property
@@ -313,6 +278,7 @@ class _Layout:
             group_value=np.zeros(int(sizes.sum()), dtype=np.float32),
             first_atom=self.first_atom,
             species=self.species,
+            n_features=self.n_features,
         )
 
 
@@ -326,9 +292,7 @@ def offsets(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
-def changes_along(
-    map_: ForceMap, structure: int, displacements: np.ndarray, n_features: np.ndarray, factor: np.ndarray
-) -> np.ndarray:
+def changes_along(map_: ForceMap, structure: int, displacements: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Return the changes of the standardised descriptors of one structure along displacements of its atoms.
 
     Parameters
@@ -337,22 +301,21 @@ def changes_along(
         Its number in the map.
     displacements
         (n_direction, n_atom, 3), atoms by species, Å.
-    n_features, factor
-        (n_species,) and (n_feature_most, n_species): values of each descriptor, and their standardisation.
+    factor
+        (n_feature_most, n_species): standardisation of the descriptors.
 
     Returns
     -------
     np.ndarray
         (n_direction, n_value) float32; per species, feature by feature, atom by atom.
     """
-    part = map_.part(structure)
-    change = np.zeros((len(displacements), int(n_features[part.species - 1].sum())), dtype=np.float32)
+    atoms = map_.species[map_.first_atom[structure] : map_.first_atom[structure + 1]]
+    change = np.zeros((len(displacements), int(map_.n_features[atoms - 1].sum())), dtype=np.float32)
     call(
         library.force_maps.force_map_changes,
-        integers(n_features),
-        part.species,
+        map_.handle.object,
+        structure,
         np.asfortranarray(factor),
-        *part.arguments(),
         np.ascontiguousarray(displacements).T,
         change.T,
     )
@@ -378,9 +341,9 @@ def strain_changes(structures: Sequence[Structure], tables: DescriptorTables, th
     ]
     values = np.zeros((6, sum(sizes)))
     call(
-        library.force_maps.strain_changes,
-        *tables.arguments(),
-        *batch.arguments(),
+        library.descriptors.strain_changes,
+        tables.handle.object,
+        batch.views(),
         thread_count(threads),
         values.T,
         names=batch.names,

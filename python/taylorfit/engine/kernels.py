@@ -6,7 +6,8 @@ import numpy as np
 
 from ..model.structure import Structure
 from . import library
-from .library import call, integers
+from .descriptors import Batch
+from .library import call
 
 
 def cutoff(r: np.ndarray, r_cut: float) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +22,7 @@ def activation(code: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return value and slope of an activation function (code as in `activations.ACTIVATIONS`)."""
     value = np.array(x, dtype=np.float64)
     slope = np.empty_like(value)
-    call(library.training.activation, int(code), value, slope)
+    call(library.optimisers.activation, int(code), value, slope)
     return value, slope
 
 
@@ -33,7 +34,7 @@ def panel_products(x: np.ndarray, w: np.ndarray, repeats: int = 1) -> tuple[np.n
     x, w = np.asfortranarray(x, dtype=np.float64), np.asfortranarray(w, dtype=np.float64)
     z = np.zeros((x.shape[0], w.shape[0]), order="F")
     g = np.zeros_like(w, order="F")
-    call(library.training.panel_products, x, w, z, g, int(repeats))
+    call(library.optimisers.panel_products, x, w, z, g, int(repeats))
     return z, g
 
 
@@ -41,7 +42,7 @@ def blas_product(a: np.ndarray, b: np.ndarray, repeats: int = 1) -> np.ndarray:
     """Return a b, computed `repeats` times by the engine's BLAS on one thread: for tests and benchmark."""
     a, b = np.asfortranarray(a, dtype=np.float64), np.asfortranarray(b, dtype=np.float64)
     c = np.zeros((a.shape[0], b.shape[1]), order="F")
-    call(library.training.blas_product, a, b, c, int(repeats))
+    call(library.optimisers.blas_product, a, b, c, int(repeats))
     return c
 
 
@@ -58,21 +59,11 @@ def neighbours(structure: Structure, reach: float) -> tuple[np.ndarray, np.ndarr
         (n_pair, 3) from the atom to the neighbour, Å
     """
     first = np.zeros(structure.n_atoms + 1, dtype=np.int64)
-    n = 0
+    batch, n = Batch.of([structure], None), 0
     while True:
         atom = np.empty(n, dtype=np.int32)
         vector = np.empty((3, n), order="F")
-        found = call(
-            library.structures.neighbours,
-            structure.positions.T,
-            structure.cell.T,
-            integers(structure.pbc),
-            float(reach),
-            first,
-            atom,
-            vector,
-            names=[structure.name],
-        )
+        found = call(library.structures.neighbours, batch.views(), float(reach), first, atom, vector, names=batch.names)
         if found <= n:
             return first, atom - 1, vector.T
         n = int(found)

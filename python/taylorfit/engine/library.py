@@ -77,12 +77,11 @@ def _load() -> tuple[object, str]:
 
 _engine, _build_name = _load()
 structures = _engine.tf_api_structures
+descriptors = _engine.tf_api_descriptors
 potentials = _engine.tf_api_potentials
-training = _engine.tf_api_training
-derivatives = _engine.tf_api_derivatives
-methods = _engine.tf_api_methods
 force_maps = _engine.tf_api_force_maps
-forces = _engine.tf_api_forces
+losses = _engine.tf_api_losses
+optimisers = _engine.tf_api_optimisers
 
 
 def build_name() -> str:
@@ -98,7 +97,7 @@ def c_folders() -> tuple[Path, Path]:
 
 def blas_name() -> str:
     """Name of the BLAS the engine was built with, `none` for plain loops."""
-    return str(training.blas_library()).strip()
+    return str(optimisers.blas_library()).strip()
 
 
 def available_threads() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,8 +15,11 @@ from ..model.scaling import range_unit, standardisation
 from ..model.structure import Structure
 from . import library
 from .descriptors import Batch, DescriptorTables
+from .handles import Handle, StopToken, token_array, views
 from .library import call, integers, thread_count
 from .neighbour_lists import NeighbourList
+
+_NOTHING = np.zeros((0, 0, 0), order="F")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +41,13 @@ class NetworkTables:
             n_weights=sum(network.n_weights for network in networks),
         )
 
-    def arguments(self) -> tuple[np.ndarray, ...]:
-        """The engine's arguments."""
-        return self.n_layers, self.n_nodes, self.codes
+    def entries(self) -> tuple[tuple[str, np.ndarray, type, int], ...]:
+        """Return the entries of a table of `views`."""
+        return (
+            ("n_layers", self.n_layers, np.int32, 1),
+            ("n_nodes", self.n_nodes, np.int32, 1),
+            ("codes", self.codes, np.int32, 1),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,18 +147,34 @@ class PotentialTables:
         """Members of the committee; 1 for a plain potential."""
         return len(self.energy_scale) // len(self.descriptors.species)
 
-    def arguments(self) -> tuple[np.ndarray, ...]:
-        """The engine's first arguments."""
-        return (
-            *self.descriptors.arguments(),
-            *self.networks.arguments(),
-            self.weights,
-            self.feature_shift,
-            self.feature_factor,
-            self.energy_scale,
-            self.energy_shift,
-            self.energy_atomic,
+    @cached_property
+    def handle(self) -> Handle:
+        """The potential in the engine, which has its own copy."""
+        return self.make_handle()
+
+    def make_handle(self, stop: StopToken | None = None) -> Handle:
+        """Return the potential in the engine, whose calls end early when `stop` is set."""
+        handle = Handle(library.potentials.potential_handle)
+        table = views(
+            *self.networks.entries(),
+            ("weights", self.weights, np.float64, 1),
+            ("feature_shift", self.feature_shift, np.float64, 2),
+            ("feature_factor", self.feature_factor, np.float64, 2),
+            ("energy_scale", self.energy_scale, np.float64, 1),
+            ("energy_shift", self.energy_shift, np.float64, 1),
+            ("energy_atomic", self.energy_atomic, np.float64, 1),
+            ("feature_low", self.feature_low, np.float64, 2),
+            ("feature_high", self.feature_high, np.float64, 2),
+            ("feature_unit", self.feature_unit, np.float64, 2),
+            token_array(stop),
         )
+        call(library.potentials.potential_fill, handle.object, self.descriptors.handle.object, table)
+        if stop is not None:
+            handle.keep(stop.number)
+        return handle
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key != "handle"}
 
 
 def share_descriptors(members: Sequence[Sequence[SpeciesPotential]]) -> bool:
@@ -246,14 +270,13 @@ def evaluate_members(
     batch = Batch.of(structures, committee.descriptors)
     n_atoms, n_members = len(batch.species), committee.n_members
     atomic = np.zeros((n_members, n_atoms))
-    force = np.zeros((n_members, n_atoms, 3))
+    force = np.zeros((n_members, n_atoms if forces else 0, 3))
     strain = np.zeros((n_members, len(structures), 3, 3))
     values = np.zeros((n_atoms if descriptors else 0, len(committee.feature_shift)))
     call(
         library.potentials.evaluate,
-        *committee.arguments(),
-        *batch.arguments(),
-        int(forces),
+        committee.handle.object,
+        batch.views(),
         thread_count(threads),
         atomic.T,
         force.T,
@@ -320,22 +343,18 @@ def evaluate_listed(
         for coinciding atoms; it names the structure `name`.
     """
     n, n_members = len(species), potential.n_members
-    atomic, force, strain = np.empty((n_members, n)), np.empty((n_members, n, 3)), np.empty((n_members, 3, 3))
+    atomic, force, strain = np.empty((n_members, n)), np.zeros((n_members, n, 3)), np.zeros((n_members, 3, 3))
     excess = np.empty(n if extrapolation else 0)
     component = np.empty(len(excess), dtype=np.int32)
     call(
         library.potentials.evaluate_listed,
-        *potential.arguments(),
-        potential.feature_low,
-        potential.feature_high,
-        potential.feature_unit,
+        potential.handle.object,
+        neighbours.handle.object,
         (positions + neighbours.offset).T,
         integers(species + 1),
-        *neighbours.arguments(),
-        int(forces),
         thread_count(threads),
         atomic.T,
-        force.T,
+        force.T if forces else _NOTHING,
         strain.T,
         excess,
         component,

@@ -216,7 +216,7 @@ class Calculator(AseCalculator):
 
     def _neighbours(self, structure: Structure) -> NeighbourList:
         if self._list is None or not self._list.serves(structure):
-            self._list = NeighbourList.of(structure, self.cutoff, self.skin, like=self._list)
+            self._list = NeighbourList.of(structure, self.cutoff, self.skin)
             self.n_lists += 1
         return self._list
 

@@ -245,7 +245,7 @@ def _add_random_directions(
                 vectors = vectors * np.sqrt(weight[p])[:, None]
                 derivative = -scaling.energy_scale * np.einsum("vjc,jc->v", vectors, structure.forces)
                 share = np.full(len(vectors), (3 * n - 3) / len(vectors))
-                directions.add(p, changes_along(map_, k, vectors, tables.n_function, factor), derivative, share, False)
+                directions.add(p, changes_along(map_, k, vectors, factor), derivative, share, False)
             done += len(part)
             update(done)
 
@@ -370,8 +370,9 @@ def map_from_derivatives(
         group_value=np.concatenate([np.zeros(0, dtype=np.float32), *values]),
         first_atom=offsets(n_atoms),
         species=np.concatenate([none[:0], *species]).astype(np.int32),
+        n_features=n_feature,
     )
-    return result.check(n_feature), np.concatenate([np.zeros(0, dtype=bool), *known])
+    return result, np.concatenate([np.zeros(0, dtype=bool), *known])
 
 
 def _groups_of(found: StructureDerivatives, index: np.ndarray, n_species: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -7,11 +7,11 @@ All share one force weight: with the same β (Å²) they estimate the same thing
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
-from ..engine import NetworkTables, energy_loss, force_loss
-from ..engine.methods import LossTerms
+from ..engine import ForceTerms, Loss, NetworkTables
 from ..errors import InputError
 from .force_terms import ForceData
 from .pack import PackedDataset
@@ -44,32 +44,36 @@ class EnergyLoss:
         if data.structure_weight is not None:
             self._weight = self._weight * data.structure_weight
         self._group: np.ndarray | None = None
+        self._terms: ForceTerms | None = None
         self._per_atom = 1.0 / (energy_scale * n_atoms)
         self.gradient = np.zeros(networks.n_weights)
         self.force_error: np.ndarray | None = None
         """(n_atom, 3) errors of the forces at the last evaluation, eV/Å, where this loss knows forces"""
 
-    def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
-        """Return the loss and the energy errors E_ref − E of all structures, eV/atom; fill `gradient`."""
-        loss, energy = energy_loss(
-            *self.data.arguments(),
+    @cached_property
+    def _loss(self) -> Loss:
+        """The loss in the engine, which sees the weights as they are at each call."""
+        return Loss(
+            self.data,
             self.networks,
-            weights,
-            self.data.energy,
             self._factor,
             self._weight,
-            self.gradient if with_gradient else None,
-            self.threads,
-            self._group,
+            group=self._group,
+            terms=self._terms,
+            threads=self.threads,
         )
-        return loss, (self.data.energy - energy) * self._per_atom
+
+    def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
+        """Return the loss and the energy errors E_ref − E of all structures, eV/atom; fill `gradient`."""
+        found = self._loss.evaluate(weights, self.gradient if with_gradient else None)
+        return found.loss, (self.data.energy - found.energy) * self._per_atom
 
     def set_beta(self, beta: float) -> None:
         """Change the weight of the forces, Å²; here they have none."""
 
     @property
-    def terms(self) -> LossTerms:
-        """What the loss is made of, for methods that take it structure by structure.
+    def terms(self) -> Loss:
+        """What methods that take it structure by structure work on.
 
         Raises
         ------
@@ -81,9 +85,7 @@ class EnergyLoss:
                 "this METHOD goes from structure to structure, but the loss couples Taylor copies",
                 expected="METHOD bfgs",
             )
-        return LossTerms(
-            self.data.arguments(), self.networks, self.data.energy, self._factor, self._weight, self.threads
-        )
+        return self._loss
 
 
 class CentredTaylorLoss(EnergyLoss):
@@ -130,7 +132,7 @@ class CentredTaylorLoss(EnergyLoss):
 
     def set_beta(self, beta: float) -> None:
         """Change the weight of the forces, Å²."""
-        self._weight = self._own_weight + beta * self._unit_weight
+        self._weight[...] = self._own_weight + beta * self._unit_weight
 
 
 class ForceLoss(EnergyLoss):
@@ -158,37 +160,30 @@ class ForceLoss(EnergyLoss):
         self._scale = energy_scale
         self._forces = forces
         self._trained = forces.trained_atoms()
+        # With weights of its own, which change from epoch to epoch
+        self._terms = self._force_terms = replace(
+            forces.terms,
+            atom_weight=forces.terms.atom_weight.copy(),
+            direction_weight=forces.terms.direction_weight.copy(),
+        )
         self.set_beta(beta)
 
     def set_beta(self, beta: float) -> None:
         """Change the weight of the forces, Å²."""
         unit = self._forces.terms
-        self._terms = replace(
-            unit,
-            atom_weight=beta * unit.atom_weight,
-            direction_weight=np.where(self._forces.is_strain, 1.0, beta) * unit.direction_weight,
-        )
+        self._force_terms.atom_weight[...] = beta * unit.atom_weight
+        self._force_terms.direction_weight[...] = np.where(self._forces.is_strain, 1.0, beta) * unit.direction_weight
 
     def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
         """As for `EnergyLoss`; `force_error` is set, with a gradient only of the forces that are trained on."""
-        found = force_loss(
-            *self.data.arguments(),
-            self.networks,
-            weights,
-            self.data.energy,
-            self._factor,
-            self._weight,
-            self._terms,
-            self.gradient if with_gradient else None,
-            self.threads,
-        )
-        if self._terms.map is not None:
+        found = self._loss.evaluate(weights, self.gradient if with_gradient else None)
+        if self._force_terms.map is not None:
             known = self._trained if with_gradient else self._forces.known
-            self.force_error = (found.force[known] - self._terms.force_ref[known]) / self._scale
+            self.force_error = (found.force[known] - self._force_terms.force_ref[known]) / self._scale
         return found.loss, (self.data.energy - found.energy) * self._per_atom
 
     @property
-    def terms(self) -> LossTerms:
+    def terms(self) -> Loss:
         """Refuse methods that go from structure to structure.
 
         Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engine.methods import LossTerms, adam_pass
+from ...engine import Loss
 from ...settings.methods import AdamMethod
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler
@@ -24,10 +24,8 @@ class Adam(PassOptimiser):
         self.state["mean_square"] = np.zeros(len(weights))
         self.state["steps"] = np.zeros(1, dtype=np.int32)
 
-    def _pass(self, terms: LossTerms, epoch: int) -> str:
+    def _pass(self, terms: Loss, epoch: int) -> str:
         m, v = self.method, self.state
         order = self.sampler.order(terms, self.weights, epoch, m.samplesize)
-        adam_pass(
-            terms, order, m.batchsize, (m.mu, m.b1, m.b2, m.eps), self.weights, v["mean"], v["mean_square"], v["steps"]
-        )
+        terms.adam(order, m.batchsize, (m.mu, m.b1, m.b2, m.eps), self.weights, v["mean"], v["mean_square"], v["steps"])
         return self.RUNNING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engine.methods import LossTerms, filter_pass, start_covariance
+from ...engine import Loss, start_covariance
 from ...settings.methods import EkfMethod
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler
@@ -25,10 +25,9 @@ class KalmanFilter(PassOptimiser):
         self.state["covariance"] = start_covariance(len(weights), method.wgroup, 1.0 / method.state)
         self.state["forgetting"] = np.array([method.lambda_])
 
-    def _pass(self, terms: LossTerms, epoch: int) -> str:
+    def _pass(self, terms: Loss, epoch: int) -> str:
         order = self.sampler.order(terms, self.weights, epoch)
-        filter_pass(
-            terms,
+        terms.filter(
             order,
             self.method.wgroup,
             self.method.lambda0,

@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from ...engine import Lbfgs
-from ...engine.methods import LossTerms
+from ...engine import Lbfgs, Loss
 from ...errors import TaylorfitError
 from .sampling import Sampler
 
@@ -37,7 +36,7 @@ class PassOptimiser(ABC):
         """(n_weight,) after the last pass."""
         return self.state["weights"]
 
-    def run_epoch(self, terms: LossTerms) -> str:
+    def run_epoch(self, terms: Loss) -> str:
         """Make one pass; return RUNNING, or STUCK if no further descent is possible.
 
         After an exception the state is that in the middle of the pass.
@@ -47,7 +46,7 @@ class PassOptimiser(ABC):
         return status
 
     @abstractmethod
-    def _pass(self, terms: LossTerms, epoch: int) -> str:
+    def _pass(self, terms: Loss, epoch: int) -> str:
         """Make pass number `epoch`, from 0."""
 
     def restore(self, state: dict[str, np.ndarray]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engine.methods import LossTerms, chosen_energies
+from ...engine import Loss
 from ...errors import InputError
 from ...settings.methods import SAMPLINGS
 from ...tools.randomness import Stream
@@ -34,7 +34,7 @@ class Sampler:
             raise InputError("unknown sampling", value=kind, expected="one of " + " ".join(SAMPLINGS))
         self.kind, self.seed = kind, seed
 
-    def order(self, terms: LossTerms, weights: np.ndarray, epoch: int, size: int | None = None) -> np.ndarray:
+    def order(self, terms: Loss, weights: np.ndarray, epoch: int, size: int | None = None) -> np.ndarray:
         """Return the structures (indices from 0) of an epoch (from 0): `size` of them, at most and by default all."""
         n = terms.n_structures
         size = n if size is None else min(size, n)
@@ -44,7 +44,7 @@ class Sampler:
         if self.kind == "random":
             return rng.permutation(n)[:size]
         if self.kind == "weighted":
-            energy = chosen_energies(terms, np.arange(n), weights)
+            energy = terms.energies(np.arange(n), weights)
             chance = np.sqrt(terms.weight) * terms.factor * np.abs(terms.energy_ref - energy)
         else:
             per_atom = terms.energy_ref / terms.n_atoms

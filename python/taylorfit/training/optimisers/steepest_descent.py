@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engine.methods import LossTerms, descent_pass
+from ...engine import Loss
 from ...settings.methods import OnlineSdMethod
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler
@@ -21,7 +21,7 @@ class SteepestDescent(PassOptimiser):
         self.method = method
         self.state["velocity"] = np.zeros(len(weights))
 
-    def _pass(self, terms: LossTerms, epoch: int) -> str:
+    def _pass(self, terms: Loss, epoch: int) -> str:
         order = self.sampler.order(terms, self.weights, epoch)
-        descent_pass(terms, order, self.method.alpha, self.method.gamma, self.weights, self.state["velocity"])
+        terms.descent(order, self.method.alpha, self.method.gamma, self.weights, self.state["velocity"])
         return self.RUNNING

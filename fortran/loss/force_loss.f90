@@ -6,19 +6,21 @@
 !> D_v E is the derivative of a structure's energy along a direction v (a displacement of its atoms or a strain).
 !> The cost is linear in the number of atoms: residual forces, and residual derivatives along the directions, are
 !> carried to the descriptors and on through one tangent pass of the networks (tf_network_tangent), however many
-!> directions there are.  Blocks, chunks and sums as in tf_objective.
-module tf_force_objective
+!> directions there are.  Blocks, chunks and sums as in tf_energy_loss.
+module tf_force_loss
    use tf_kinds, only : wp, sp, i8, lanes
    use tf_stop, only : stop_type
    use tf_chunks, only : block_task_type, sum_blocks
    use tf_dense, only : combine_columns, project_on_columns
+   use tf_error, only : error_type, raise, error_size
    use tf_network, only : network_type, forward, backward_to_weights
    use tf_network_tangent, only : backward_twice, forward_tangent, backward_tangent
    use tf_force_map, only : force_map_type, take_coefficients, give_changes, add_forces, add_changes
-   use tf_objective, only : pack_type, add_energy_terms, spread_pulls
+   use tf_pack, only : pack_type, loss_type
+   use tf_energy_loss, only : add_energy_terms, spread_dloss
    implicit none
    private
-   public :: force_terms_type, evaluate_force_loss
+   public :: force_terms_type, check_force_terms, evaluate_force_loss
 
    ! Work on an atom in units of energy training alone, for the number of threads
    integer, parameter :: work_per_atom = 6
@@ -28,8 +30,6 @@ module tf_force_objective
       !> Is there a map, and with it forces?
       logical :: with_forces = .false.
       type(force_map_type) :: map
-      !> (n_structures + 1) atoms of structure s are first_atom(s) + 1 … first_atom(s + 1), ordered by species
-      integer(i8), pointer, contiguous :: first_atom(:) => null()
       !> (n_feature_most, n_species) standardised value = (value - shift)·factor
       real(wp), pointer, contiguous :: feature_factor(:, :) => null()
       !> (3, n_atoms) reference forces, and weight ω of each atom
@@ -45,14 +45,12 @@ module tf_force_objective
    end type force_terms_type
 
    type, extends(block_task_type) :: force_task_type
-      type(pack_type) :: pack
-      type(force_terms_type) :: terms
-      type(network_type), allocatable :: networks(:)
-      real(wp), pointer, contiguous :: features(:) => null(), weights(:) => null(), energy_ref(:) => null(), &
-         factor(:) => null(), structure_weight(:) => null()
+      type(loss_type), pointer :: loss => null()
+      type(force_terms_type), pointer :: terms => null()
+      real(wp), pointer, contiguous :: weights(:) => null()
       !> Results
-      real(wp), pointer, contiguous :: energy(:) => null(), pull(:) => null(), force(:, :) => null(), derivative(:) => null()
-      integer, allocatable :: no_group(:)
+      real(wp), pointer, contiguous :: energy(:) => null(), dloss_denergy(:) => null(), force(:, :) => null(), &
+         derivative(:) => null()
       !> Parts of the scratch: (n_species + 1) columns of the networks, of which there are n_sets, and panels of
       !> features, two sets; then a seed for each atom of the widest panel
       integer(i8), allocatable :: columns(:), panels(:)
@@ -71,14 +69,11 @@ module tf_force_objective
 contains
 
    !> Loss, energies, forces and directional derivatives, and the weight gradient
-   subroutine evaluate_force_loss(pack, features, networks, weights, energy_ref, factor, structure_weight, terms, &
-         with_gradient, n_threads, energy, force, derivative, loss, gradient, stop)
-      type(pack_type), intent(in) :: pack
-      !> As in `evaluate_energy_loss`
-      real(wp), intent(in), target :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
-      real(wp), intent(in), contiguous, target :: weights(:), energy_ref(:), factor(:), structure_weight(:)
-      type(force_terms_type), intent(in) :: terms
+   subroutine evaluate_force_loss(loss, terms, weights, with_gradient, n_threads, energy, force, derivative, value, &
+         gradient, stop)
+      type(loss_type), intent(in), target :: loss
+      type(force_terms_type), intent(in), target :: terms
+      real(wp), intent(in), contiguous, target :: weights(:)
       logical, intent(in) :: with_gradient
       integer, intent(in) :: n_threads
       !> (n_structures)
@@ -87,31 +82,28 @@ contains
       real(wp), intent(out), contiguous, target :: force(:, :)
       !> (n_directions)
       real(wp), intent(out), contiguous, target :: derivative(:)
-      real(wp), intent(out) :: loss
+      real(wp), intent(out) :: value
       real(wp), intent(inout) :: gradient(:)
       type(stop_type), intent(inout) :: stop
       type(force_task_type) :: task
-      real(wp), allocatable, target :: pull(:)
+      real(wp), allocatable, target :: dloss_denergy(:)
       integer :: t, n, widest
       integer(i8) :: most
-      allocate (pull(pack%n_structures))
+
+      associate (pack => loss%pack, networks => loss%networks)
+      allocate (dloss_denergy(pack%n_structures))
       task%n_blocks = pack%n_blocks
-      task%n_weights = size(weights)
+      task%n_weights = loss%n_weights
       task%n_atoms = work_per_atom*sum(int(pack%panel_width, i8))
       task%with_gradient = with_gradient
-      task%pack = pack
-      task%terms = terms
-      task%networks = networks
-      task%features => features
+      task%loss => loss
+      task%terms => terms
       task%weights => weights
-      task%energy_ref => energy_ref
-      task%factor => factor
-      task%structure_weight => structure_weight
       task%energy => energy
       task%force => force
       task%derivative => derivative
-      task%pull => pull
-      allocate (task%no_group(pack%n_structures), source=0)
+      task%dloss_denergy => dloss_denergy
+
       allocate (task%columns(pack%n_species + 1), task%panels(pack%n_species + 1), source=0_i8)
       widest = 0
       do t = 1, pack%n_species
@@ -124,7 +116,7 @@ contains
       task%map_part = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + whole_lines(int(widest, i8))
       if (terms%with_forces .and. pack%n_structures > 0) then
          task%n_feature_most = size(terms%feature_factor, 1)
-         most = maxval(terms%first_atom(2:) - terms%first_atom(:pack%n_structures))
+         most = maxval(terms%map%first_atom(2:) - terms%map%first_atom(:pack%n_structures))
          associate (grid => terms%map%grid, part => task%map_part)
          part(2) = part(1) + whole_lines(most*grid%n_points*pack%n_species)
          part(3) = part(2) + whole_lines(most*terms%map%n_group*pack%n_species)
@@ -137,7 +129,8 @@ contains
       task%n_scratch = task%map_part(7)
       force = 0.0_wp
       derivative = 0.0_wp
-      call sum_blocks(task, n_threads, loss, gradient, stop)
+      call sum_blocks(task, n_threads, value, gradient, stop)
+      end associate
    end subroutine evaluate_force_loss
 
    !> So many numbers that the next ones start a cache line
@@ -155,8 +148,8 @@ contains
       real(wp), intent(inout) :: loss
       integer :: t, s, n_q, first, last, m
       integer(i8) :: q, panels, changes, seed
-      logical :: bent
-      associate (pack => task%pack, networks => task%networks)
+      logical :: has_tangent
+      associate (pack => task%loss%pack, networks => task%loss%networks)
       m = pack%n_species
       first = pack%block_first(b) + 1
       last = pack%block_first(b + 1)
@@ -168,7 +161,7 @@ contains
       do t = 1, m
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
-         associate (net => networks(t), x => task%features(pack%panel_offset(t, b) + 1:), &
+         associate (net => networks(t), x => pack%features(pack%panel_offset(t, b) + 1:), &
             w => task%weights(networks(t)%first_weight:))
             call forward(net, n_q, x, w, scratch(at(set_value):), scratch(at(set_slope):), scratch(at(set_z_dot):))
             call backward_twice(net, n_q, w, scratch(at(set_slope):), scratch(at(set_z_dot):), scratch(at(set_change):), &
@@ -180,25 +173,24 @@ contains
                q + pack%atom_offset(t, s) + pack%atom_count(t, s)))
          end do
       end do
-      call add_energy_terms(task%factor(first:last), task%structure_weight(first:last), task%no_group(first:last), &
-         task%energy_ref(first:last) - task%energy(first:last), loss, task%pull(first:last))
+      call add_energy_terms(task%loss, first, last, .false., task%energy(first:last), loss, task%dloss_denergy(first:last))
 
       ! Residual forces and derivatives, carried to the descriptors
       scratch(changes + 1:seed) = 0.0_wp
-      bent = .false.
+      has_tangent = .false.
       do s = first, last
          call add_structure(task, b, s, scratch(panels + 1:changes), scratch(changes + 1:seed), &
-            scratch(task%map_part(1) + 1:), loss, bent)
+            scratch(task%map_part(1) + 1:), loss, has_tangent)
       end do
       if (.not. task%with_gradient) return
 
       do t = 1, m
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
-         call spread_pulls(pack, b, t, task%pull, n_q, scratch(seed + 1:))
-         associate (net => networks(t), x => task%features(pack%panel_offset(t, b) + 1:), &
+         call spread_dloss(pack, b, t, task%dloss_denergy, n_q, scratch(seed + 1:))
+         associate (net => networks(t), x => pack%features(pack%panel_offset(t, b) + 1:), &
             w => task%weights(networks(t)%first_weight:), x_dot => scratch(changes + task%panels(t) + 1:))
-            if (bent) then
+            if (has_tangent) then
                call forward_tangent(net, n_q, x_dot, w, scratch(at(set_slope):), scratch(at(set_z_dot):), &
                   scratch(at(set_value_dot):))
                call backward_tangent(net, n_q, x, x_dot, w, scratch(seed + 1:), scratch(at(set_value):), &
@@ -223,7 +215,7 @@ contains
    end subroutine evaluate_block
 
    !> Forces and directional derivatives of one structure: their share of the loss, and what follows for the descriptors
-   subroutine add_structure(task, b, s, g_panels, x_dot_panels, work, loss, bent)
+   subroutine add_structure(task, b, s, g_panels, x_dot_panels, work, loss, has_tangent)
       type(force_task_type), intent(in) :: task
       integer, intent(in) :: b, s
       !> Derivatives of the atomic energies with respect to the standardised descriptors, all panels of the block
@@ -234,17 +226,17 @@ contains
       real(wp), intent(inout), contiguous :: work(:)
       real(wp), intent(inout) :: loss
       !> Set to true if there are such changes
-      logical, intent(inout) :: bent
+      logical, intent(inout) :: has_tangent
       integer :: first_direction, n_directions, n_atoms
       integer(i8) :: first
       associate (terms => task%terms, part => task%map_part - task%map_part(1))
       if (terms%with_forces) then
-         first = terms%first_atom(s)
-         n_atoms = int(terms%first_atom(s + 1) - first)
+         first = terms%map%first_atom(s)
+         n_atoms = int(terms%map%first_atom(s + 1) - first)
          if (.not. task%with_gradient .or. any(terms%atom_weight(first + 1:first + n_atoms) > 0.0_wp)) then
             call add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, work(part(1) + 1:), &
                work(part(2) + 1:), work(part(3) + 1:), work(part(4) + 1:), work(part(5) + 1:), work(part(6) + 1:))
-            bent = bent .or. task%with_gradient
+            has_tangent = has_tangent .or. task%with_gradient
          end if
       end if
       end associate
@@ -253,7 +245,7 @@ contains
       if (n_directions == 0) return
       call add_directions(task, b, s, first_direction, n_directions, &
          int(task%terms%first_change(s + 1) - task%terms%first_change(s))/n_directions, g_panels, x_dot_panels, loss)
-      bent = .true.
+      has_tangent = .true.
    end subroutine add_structure
 
    !> Of the forces
@@ -264,18 +256,18 @@ contains
       real(wp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
       !> Scratch
-      real(wp), intent(inout) :: radial(task%terms%map%grid%n_points, task%pack%n_species, n_atoms), &
-         group(task%terms%map%n_group, task%pack%n_species, n_atoms), parities(4*task%terms%map%grid%n_half*n_atoms), &
+      real(wp), intent(inout) :: radial(task%terms%map%grid%n_points, task%loss%pack%n_species, n_atoms), &
+         group(task%terms%map%n_group, task%loss%pack%n_species, n_atoms), parities(4*task%terms%map%grid%n_half*n_atoms), &
          columns(task%terms%map%grid%n_columns*n_atoms), g(task%n_feature_most*n_atoms), force(4, n_atoms)
       integer :: species(n_atoms)
       real(wp) :: difference(3)
       integer :: t, i, n, n_f
       integer(i8) :: first
-      associate (pack => task%pack, terms => task%terms)
-      first = terms%first_atom(s)
+      associate (pack => task%loss%pack, terms => task%terms)
+      first = terms%map%first_atom(s)
       i = 0
       do t = 1, pack%n_species
-         n_f = task%networks(t)%n_nodes(1)
+         n_f = task%loss%networks(t)%n_nodes(1)
          n = pack%atom_count(t, s)
          if (n == 0) cycle
          species(i + 1:i + n) = t
@@ -297,7 +289,7 @@ contains
       call add_changes(terms%map, first, n_atoms, species, force, radial, group)
       i = 0
       do t = 1, pack%n_species
-         n_f = task%networks(t)%n_nodes(1)
+         n_f = task%loss%networks(t)%n_nodes(1)
          n = pack%atom_count(t, s)
          if (n == 0) cycle
          call give_changes(terms%map, t, n, n_f, radial(1, 1, i + 1), group(1, 1, i + 1), parities, columns, g)
@@ -316,14 +308,14 @@ contains
       real(wp), intent(in), contiguous :: g_panels(:)
       real(wp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
-      real(wp) :: g(n_values), x_dot(n_values), pull(n_directions), error
+      real(wp) :: g(n_values), x_dot(n_values), dloss(n_directions), error
       integer :: t, f, n, at, v
       integer(i8) :: x
-      associate (pack => task%pack, terms => task%terms)
+      associate (pack => task%loss%pack, terms => task%terms)
       at = 0
       do t = 1, pack%n_species
          n = pack%atom_count(t, s)
-         do f = 1, task%networks(t)%n_nodes(1)
+         do f = 1, task%loss%networks(t)%n_nodes(1)
             x = task%panels(t) + int(f - 1, i8)*pack%panel_width(t, b) + pack%atom_offset(t, s)
             g(at + 1:at + n) = g_panels(x + 1:x + n)
             at = at + n
@@ -334,14 +326,14 @@ contains
       do v = 1, n_directions
          error = task%derivative(first_direction + v) - terms%derivative_ref(first_direction + v)
          loss = loss + 0.5_wp*terms%direction_weight(first_direction + v)*error**2
-         pull(v) = terms%direction_weight(first_direction + v)*error
+         dloss(v) = terms%direction_weight(first_direction + v)*error
       end do
       if (.not. task%with_gradient) return
-      call combine_columns(n_values, n_directions, pull, terms%change(terms%first_change(s) + 1:), x_dot)
+      call combine_columns(n_values, n_directions, dloss, terms%change(terms%first_change(s) + 1:), x_dot)
       at = 0
       do t = 1, pack%n_species
          n = pack%atom_count(t, s)
-         do f = 1, task%networks(t)%n_nodes(1)
+         do f = 1, task%loss%networks(t)%n_nodes(1)
             x = task%panels(t) + int(f - 1, i8)*pack%panel_width(t, b) + pack%atom_offset(t, s)
             x_dot_panels(x + 1:x + n) = x_dot_panels(x + 1:x + n) + x_dot(at + 1:at + n)
             at = at + n
@@ -376,4 +368,57 @@ contains
       end do
    end subroutine add_rows
 
-end module tf_force_objective
+   !> Refuse arrays of forces and directions that do not fit the packed data set
+   subroutine check_force_terms(terms, pack, networks, error)
+      type(force_terms_type), intent(in) :: terms
+      type(pack_type), intent(in) :: pack
+      type(network_type), intent(in) :: networks(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: s, t, n, n_derivatives
+      integer(i8) :: n_values, n_forces
+
+      n_forces = size(terms%atom_weight, kind=i8)
+      n_derivatives = size(terms%derivative_ref)
+      n = pack%n_structures
+      if (terms%with_forces) then
+         if (size(terms%map%first_atom) /= n + 1 .or. size(terms%feature_factor, 2) /= pack%n_species .or. &
+            any(shape(terms%force_ref, i8) /= [3_i8, n_forces])) then
+            call raise(error, error_size, "arrays of the forces have the wrong size")
+            return
+         end if
+         do t = 1, pack%n_species
+            if (networks(t)%n_nodes(1) > size(terms%feature_factor, 1)) &
+               call raise(error, error_size, "the standardisation does not cover the descriptor")
+         end do
+         if (terms%map%first_atom(1) /= 0 .or. terms%map%first_atom(n + 1) /= n_forces) &
+            call raise(error, error_size, "atom ranges of the structures do not cover the forces")
+         do s = 1, n
+            if (terms%map%first_atom(s + 1) - terms%map%first_atom(s) /= sum(pack%atom_count(:, s))) then
+               call raise(error, error_size, "a structure does not have as many forces as atoms")
+               return
+            end if
+         end do
+      end if
+      if (size(terms%first_direction) /= n + 1 .or. size(terms%first_change) /= n + 1 .or. &
+         size(terms%direction_weight) /= n_derivatives) then
+         call raise(error, error_size, "arrays of the directions have the wrong size")
+         return
+      end if
+      if (terms%first_direction(1) /= 0 .or. terms%first_direction(n + 1) /= n_derivatives .or. &
+         terms%first_change(1) /= 0 .or. terms%first_change(n + 1) /= size(terms%change, kind=i8)) &
+         call raise(error, error_size, "offsets of the directions point outside their arrays")
+      do s = 1, n
+         n_values = 0
+         do t = 1, pack%n_species
+            n_values = n_values + int(pack%atom_count(t, s), i8)*networks(t)%n_nodes(1)
+         end do
+         if (terms%first_direction(s + 1) < terms%first_direction(s) .or. &
+            terms%first_change(s + 1) - terms%first_change(s) /= &
+            n_values*(terms%first_direction(s + 1) - terms%first_direction(s))) then
+            call raise(error, error_size, "the directions of a structure do not fit its descriptors")
+            return
+         end if
+      end do
+   end subroutine check_force_terms
+
+end module tf_force_loss

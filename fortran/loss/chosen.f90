@@ -3,10 +3,10 @@
 !> The chosen structures' columns are gathered from the panels of the pack into one small panel per
 !> species; the kernels are those of the full loss.  What a structure or a mini-batch gives depends
 !> neither on its neighbours in the pack nor on the number of threads.
-module tf_jacobian
+module tf_chosen
    use tf_kinds, only : wp, i8, padded
-   use tf_network, only : network_type, forward, backward_to_weights
-   use tf_objective, only : pack_type
+   use tf_network, only : forward, backward_to_weights
+   use tf_pack, only : pack_type, loss_type
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -25,10 +25,8 @@ module tf_jacobian
 contains
 
    !> Network energies of chosen structures, from one panel per species that the backward pass needs again
-   subroutine forward_chosen(pack, features, networks, weights, chosen, panel, energy)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine forward_chosen(loss, weights, chosen, panel, energy)
+      type(loss_type), intent(in) :: loss
       real(wp), intent(in), contiguous :: weights(:)
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
@@ -37,17 +35,17 @@ contains
       !> (size(chosen)) in units of the network outputs
       real(wp), intent(out) :: energy(:)
       integer :: t, k, q, output
-      call gather(pack, features, networks, chosen, panel)
+      call gather(loss, chosen, panel)
       energy = 0.0_wp
-      do t = 1, pack%n_species
+      do t = 1, loss%pack%n_species
          if (panel%width(t) == 0) cycle
-         associate (net => networks(t), n_q => panel%width(t), s => panel%scratch_offset(t))
+         associate (net => loss%networks(t), n_q => panel%width(t), s => panel%scratch_offset(t))
             call forward(net, n_q, panel%x(panel%x_offset(t) + 1:), weights(net%first_weight:), &
                panel%value(s + 1:), panel%slope(s + 1:))
             output = s + n_q*(net%n_columns - 1)
          end associate
          do k = 1, size(chosen)
-            q = pack%atom_count(t, chosen(k))
+            q = loss%pack%atom_count(t, chosen(k))
             energy(k) = energy(k) + sum(panel%value(output + 1:output + q))
             output = output + q
          end do
@@ -55,9 +53,8 @@ contains
    end subroutine forward_chosen
 
    !> Add Σ_k factor(k) dE_k/dw of the structures of the last `forward_chosen` to `gradient`
-   subroutine backward_chosen(pack, networks, weights, chosen, factor, panel, gradient)
-      type(pack_type), intent(in) :: pack
-      type(network_type), intent(in) :: networks(:)
+   subroutine backward_chosen(loss, weights, chosen, factor, panel, gradient)
+      type(loss_type), intent(in) :: loss
       real(wp), intent(in), contiguous :: weights(:)
       integer, intent(in) :: chosen(:)
       !> (size(chosen))
@@ -67,16 +64,16 @@ contains
       !> (n_weights)
       real(wp), intent(inout), contiguous :: gradient(:)
       integer :: t, k, q, n
-      do t = 1, pack%n_species
+      do t = 1, loss%pack%n_species
          if (panel%width(t) == 0) cycle
          q = 0
          do k = 1, size(chosen)
-            n = pack%atom_count(t, chosen(k))
+            n = loss%pack%atom_count(t, chosen(k))
             panel%seed(q + 1:q + n) = factor(k)
             q = q + n
          end do
          panel%seed(q + 1:panel%width(t)) = 0.0_wp
-         associate (net => networks(t), n_q => panel%width(t), s => panel%scratch_offset(t))
+         associate (net => loss%networks(t), n_q => panel%width(t), s => panel%scratch_offset(t))
             call backward_to_weights(net, n_q, panel%x(panel%x_offset(t) + 1:), weights(net%first_weight:), &
                panel%seed, panel%value(s + 1:), panel%slope(s + 1:), gradient(net%first_weight:))
          end associate
@@ -84,10 +81,8 @@ contains
    end subroutine backward_chosen
 
    !> Network energies of chosen structures
-   subroutine chosen_energies(pack, features, networks, weights, chosen, n_threads, energy)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine chosen_energies(loss, weights, chosen, n_threads, energy)
+      type(loss_type), intent(in) :: loss
       real(wp), intent(in), contiguous :: weights(:)
       integer, intent(in) :: chosen(:)
       integer, intent(in) :: n_threads
@@ -96,21 +91,19 @@ contains
       type(panel_type) :: panel(n_threads)
       integer, allocatable :: first(:)
       integer :: p, i
-      call cut(pack, chosen, first)
+      call cut(loss%pack, chosen, first)
       !$omp parallel do num_threads(n_threads) if (size(first) > 2) schedule(dynamic) default(shared) private(i)
       do p = 1, size(first) - 1
          i = this_thread()
-         call forward_chosen(pack, features, networks, weights, chosen(first(p):first(p + 1) - 1), panel(i), &
+         call forward_chosen(loss, weights, chosen(first(p):first(p + 1) - 1), panel(i), &
             energy(first(p):first(p + 1) - 1))
       end do
       !$omp end parallel do
    end subroutine chosen_energies
 
    !> Network energies of chosen structures and their derivatives with respect to all weights
-   subroutine evaluate_jacobian(pack, features, networks, weights, chosen, n_threads, energy, jacobian)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine evaluate_jacobian(loss, weights, chosen, n_threads, energy, jacobian)
+      type(loss_type), intent(in) :: loss
       real(wp), intent(in), contiguous :: weights(:)
       integer, intent(in) :: chosen(:)
       integer, intent(in) :: n_threads
@@ -123,24 +116,19 @@ contains
       !$omp parallel do num_threads(n_threads) if (size(chosen) > 1) schedule(dynamic, 8) default(shared) private(i)
       do k = 1, size(chosen)
          i = this_thread()
-         call forward_chosen(pack, features, networks, weights, chosen(k:k), panel(i), energy(k:k))
+         call forward_chosen(loss, weights, chosen(k:k), panel(i), energy(k:k))
          jacobian(:, k) = 0.0_wp
-         call backward_chosen(pack, networks, weights, chosen(k:k), [1.0_wp], panel(i), jacobian(:, k))
+         call backward_chosen(loss, weights, chosen(k:k), [1.0_wp], panel(i), jacobian(:, k))
       end do
       !$omp end parallel do
    end subroutine evaluate_jacobian
 
    !> Gradient of L = ½ Σ_k weight_k (factor_k (E_ref,k − E_k))² over chosen structures
-   subroutine batch_gradient(pack, features, networks, weights, chosen, energy_ref, factor, structure_weight, &
-         n_threads, gradient)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine batch_gradient(loss, weights, chosen, n_threads, gradient)
+      type(loss_type), intent(in) :: loss
       real(wp), intent(in), contiguous :: weights(:)
       !> Structure numbers; one that occurs twice counts twice
       integer, intent(in) :: chosen(:)
-      !> (n_structures of the pack) as in the full loss
-      real(wp), intent(in) :: energy_ref(:), factor(:), structure_weight(:)
       integer, intent(in) :: n_threads
       !> (n_weights)
       real(wp), intent(out), contiguous :: gradient(:)
@@ -148,17 +136,17 @@ contains
       integer, allocatable :: first(:)
       real(wp), allocatable :: part(:, :), energy(:)
       integer :: p, i, n_pieces
-      call cut(pack, chosen, first)
+      call cut(loss%pack, chosen, first)
       n_pieces = size(first) - 1
       allocate (part(size(weights), n_pieces), energy(size(chosen)))
       !$omp parallel do num_threads(n_threads) if (n_pieces > 1) schedule(dynamic) default(shared) private(i)
       do p = 1, n_pieces
          i = this_thread()
          associate (piece => chosen(first(p):first(p + 1) - 1), e => energy(first(p):first(p + 1) - 1))
-            call forward_chosen(pack, features, networks, weights, piece, panel(i), e)
-            e = -structure_weight(piece)*factor(piece)**2*(energy_ref(piece) - e)
+            call forward_chosen(loss, weights, piece, panel(i), e)
+            e = -loss%structure_weight(piece)*loss%factor(piece)**2*(loss%energy_ref(piece) - e)
             part(:, p) = 0.0_wp
-            call backward_chosen(pack, networks, weights, piece, e, panel(i), part(:, p))
+            call backward_chosen(loss, weights, piece, e, panel(i), part(:, p))
          end associate
       end do
       !$omp end parallel do
@@ -191,49 +179,47 @@ contains
    end subroutine cut
 
    !> Copy the chosen structures' descriptors into one panel per species; padding is zero
-   subroutine gather(pack, features, networks, chosen, panel)
-      type(pack_type), intent(in) :: pack
-      real(wp), intent(in) :: features(pack%n_features)
-      type(network_type), intent(in) :: networks(:)
+   subroutine gather(loss, chosen, panel)
+      type(loss_type), intent(in) :: loss
       integer, intent(in) :: chosen(:)
       type(panel_type), intent(inout) :: panel
       integer :: t, k, s, b, f, n, q, n_x, n_scratch, widest
       integer(i8) :: from
       if (.not. allocated(panel%width)) then
-         allocate (panel%width(pack%n_species), panel%x_offset(pack%n_species), panel%scratch_offset(pack%n_species))
+         allocate (panel%width(loss%pack%n_species), panel%x_offset(loss%pack%n_species), panel%scratch_offset(loss%pack%n_species))
          allocate (panel%x(0), panel%value(0), panel%slope(0), panel%seed(0))
       end if
       n_x = 0
       n_scratch = 0
       widest = 0
-      do t = 1, pack%n_species
-         panel%width(t) = padded(sum(pack%atom_count(t, chosen)))
+      do t = 1, loss%pack%n_species
+         panel%width(t) = padded(sum(loss%pack%atom_count(t, chosen)))
          panel%x_offset(t) = n_x
          panel%scratch_offset(t) = n_scratch
-         n_x = n_x + panel%width(t)*networks(t)%n_nodes(1)
-         n_scratch = n_scratch + panel%width(t)*networks(t)%n_columns
+         n_x = n_x + panel%width(t)*loss%networks(t)%n_nodes(1)
+         n_scratch = n_scratch + panel%width(t)*loss%networks(t)%n_columns
          widest = max(widest, panel%width(t))
       end do
       call reserve(panel%x, n_x)
       call reserve(panel%value, n_scratch)
       call reserve(panel%slope, n_scratch)
       call reserve(panel%seed, widest)
-      do t = 1, pack%n_species
+      do t = 1, loss%pack%n_species
          q = panel%x_offset(t)
          do k = 1, size(chosen)
             s = chosen(k)
-            n = pack%atom_count(t, s)
+            n = loss%pack%atom_count(t, s)
             if (n == 0) cycle
-            b = block_of(pack, s)
-            from = pack%panel_offset(t, b) + pack%atom_offset(t, s)
-            do f = 0, networks(t)%n_nodes(1) - 1
+            b = block_of(loss%pack, s)
+            from = loss%pack%panel_offset(t, b) + loss%pack%atom_offset(t, s)
+            do f = 0, loss%networks(t)%n_nodes(1) - 1
                panel%x(q + f*panel%width(t) + 1:q + f*panel%width(t) + n) = &
-                  features(from + int(f, i8)*pack%panel_width(t, b) + 1:from + int(f, i8)*pack%panel_width(t, b) + n)
+                  loss%pack%features(from + int(f, i8)*loss%pack%panel_width(t, b) + 1:from + int(f, i8)*loss%pack%panel_width(t, b) + n)
             end do
             q = q + n
          end do
          n = panel%x_offset(t) + panel%width(t) - q
-         do f = 0, networks(t)%n_nodes(1) - 1
+         do f = 0, loss%networks(t)%n_nodes(1) - 1
             panel%x(q + f*panel%width(t) + 1:q + f*panel%width(t) + n) = 0.0_wp
          end do
       end do
@@ -271,4 +257,4 @@ contains
       allocate (array(n))
    end subroutine reserve
 
-end module tf_jacobian
+end module tf_chosen

@@ -1,4 +1,4 @@
-"""The energy loss over a packed data set, and L-BFGS."""
+"""L-BFGS."""
 
 from __future__ import annotations
 
@@ -8,58 +8,8 @@ import numpy as np
 
 from ..errors import TaylorfitError
 from . import library
-from .library import call, thread_count
-from .potentials import NetworkTables
-
-
-def energy_loss(
-    features: np.ndarray,
-    panel_offset: np.ndarray,
-    panel_width: np.ndarray,
-    block_first: np.ndarray,
-    atom_offset: np.ndarray,
-    atom_count: np.ndarray,
-    networks: NetworkTables,
-    weights: np.ndarray,
-    energy_ref: np.ndarray,
-    factor: np.ndarray,
-    structure_weight: np.ndarray,
-    gradient: np.ndarray | None,
-    threads: int,
-    group: np.ndarray | None = None,
-) -> tuple[float, np.ndarray]:
-    """Return ½ Σ weight·(factor·(E_ref − E))² and the energies (n_structure,); fill `gradient` if given.
-
-    The arrays are those of `dataset.PackedDataset`.  Structures of one `group` (n_structure,) int32, not 0,
-    consecutive and in one block, count with their residual minus the mean residual of the group.  The
-    same result for any number of threads.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        if the user interrupts.
-    """
-    energy = np.empty(len(energy_ref))
-    loss = call(
-        library.training.energy_loss,
-        features,
-        panel_offset.T,
-        panel_width.T,
-        block_first,
-        atom_offset.T,
-        atom_count.T,
-        *networks.arguments(),
-        weights,
-        energy_ref,
-        factor,
-        structure_weight,
-        np.zeros(len(energy_ref), dtype=np.int32) if group is None else group,
-        int(gradient is not None),
-        thread_count(threads),
-        energy,
-        np.empty(0) if gradient is None else gradient,
-    )
-    return float(loss), energy
+from .handles import Handle, views
+from .library import call
 
 
 class Lbfgs:
@@ -79,7 +29,7 @@ class Lbfgs:
 
     def restart(self, weights: np.ndarray) -> None:
         """Start anew at `weights` (n_weight,), for another loss."""
-        n_integers, n_reals = library.training.lbfgs_sizes()
+        n_integers, n_reals = library.optimisers.lbfgs_sizes()
         n, memory = len(weights), self._memory
         self.state = {
             "weights": np.array(weights, dtype=np.float64),
@@ -92,6 +42,12 @@ class Lbfgs:
             "reals": np.zeros(n_reals),
             "integers": np.zeros(n_integers, dtype=np.int32),
         }
+        self._handle = Handle(library.optimisers.lbfgs_handle)
+        table = views(
+            *((key, value.T, value.dtype.type, value.ndim) for key, value in self.state.items()), written=True
+        )
+        call(library.optimisers.lbfgs_fill, self._handle.object, table)
+        self._handle.keep(*self.state.values())
 
     @property
     def weights(self) -> np.ndarray:
@@ -105,23 +61,8 @@ class Lbfgs:
 
     def step(self, loss: float, gradient: np.ndarray) -> str:
         """Take one step; return RUNNING, CONVERGED (largest gradient component below tolerance) or STUCK."""
-        v = self.state
-        call(
-            library.training.lbfgs,
-            self.tolerance,
-            v["weights"],
-            float(loss),
-            gradient,
-            v["s"].T,
-            v["y"].T,
-            v["rho"],
-            v["x_start"],
-            v["g_start"],
-            v["direction"],
-            v["reals"],
-            v["integers"],
-        )
-        return self._TASKS[int(v["integers"][0])]
+        call(library.optimisers.lbfgs_next, self._handle.object, self.tolerance, float(loss), gradient)
+        return self._TASKS[int(self.state["integers"][0])]
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from a saved `state`.

@@ -1,0 +1,237 @@
+!> What Python sees of descriptors.  The rules of tf_api_structures hold here too.
+module tf_api_descriptors
+   use tf_kinds, only : wp, i8
+   use tf_batch, only : batch_type, worthwhile_threads
+   use tf_copies, only : describe_structure
+   use tf_descriptor, only : descriptor_type, new_descriptors
+   use tf_descriptor_derivatives, only : derivative_of_atom, derivatives_of_atoms
+   use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
+   use tf_force_map_build, only : strain_of_structure
+   use tf_stop, only : stop_type, must_stop
+   use tf_views, only : view, view_batch, check_views
+   use tf_workspace, only : workspace_type
+!$ use omp_lib, only : omp_get_thread_num
+   implicit none
+   private
+   public :: descriptors_handle, descriptors_fill, describe, descriptor_derivative, descriptor_derivatives, strain_changes
+
+   !> The descriptors of all species
+   type :: descriptors_handle
+      type(descriptor_type), allocatable :: descriptors(:)
+   end type descriptors_handle
+
+contains
+
+   !> \brief Build the descriptors from the tables of `new_descriptors`, in its order.
+   subroutine descriptors_fill(self, views, ierr, errmsg)
+      type(descriptors_handle), intent(inout) :: self
+      integer(i8), intent(in) :: views(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      integer, pointer, contiguous :: basis(:), n_function(:), function_kind(:), function_species(:, :), environment(:, :)
+      real(wp), pointer, contiguous :: parameters(:, :)
+
+      call check_views(views, 6, error)
+      if (.not. allocated(error)) then
+         call view(views, 1, basis)
+         call view(views, 2, n_function)
+         call view(views, 3, function_kind)
+         call view(views, 4, parameters)
+         call view(views, 5, function_species)
+         call view(views, 6, environment)
+         call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, &
+            self%descriptors, error)
+      end if
+      if (allocated(error) .and. allocated(self%descriptors)) deallocate (self%descriptors)
+      call report(error, ierr, errmsg)
+   end subroutine descriptors_fill
+
+   !> \brief Descriptors of a batch of structures, each in one or more displaced copies.
+   subroutine describe(self, structures, n_copies, displacement, n_threads, values, placed, ierr, errmsg)
+      type(descriptors_handle), intent(in) :: self
+      integer(i8), intent(in) :: structures(:, :)
+      !> (n_structures)
+      integer, intent(in) :: n_copies(:)
+      !> (3, atoms of all copies) Å
+      real(wp), intent(in) :: displacement(:, :)
+      integer, intent(in) :: n_threads
+      !> Copy after copy, atom after atom
+      real(wp), intent(inout) :: values(:)
+      !> (3, atoms of all copies) positions wrapped into the cell and displaced, Å
+      real(wp), intent(inout) :: placed(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error, error_here
+      type(workspace_type), allocatable :: spaces(:)
+      type(batch_type) :: batch
+      integer(i8), allocatable :: copy_offset(:), value_offset(:)
+      integer, allocatable :: n_values(:)
+      integer :: failed, s, n_s, inner, n, thread, outer
+      type(stop_type) :: stop
+
+      failed = 0
+      call open_batch(self, structures, n_threads, batch, error)
+      n_s = batch%n
+      if (size(n_copies) /= n_s) call raise(error, error_size, "arrays of the displaced copies have the wrong size")
+      if (.not. allocated(error)) then
+         allocate (copy_offset(n_s + 1), value_offset(n_s + 1), n_values(n_s))
+         copy_offset(1) = 0
+         value_offset(1) = 0
+         do s = 1, n_s
+            n = batch%first_atom(s + 1) - batch%first_atom(s)
+            n_values(s) = sum(self%descriptors(batch%species(batch%first_atom(s) + 1:batch%first_atom(s + 1)))%n_feature)
+            copy_offset(s + 1) = copy_offset(s) + int(n, i8)*n_copies(s)
+            value_offset(s + 1) = value_offset(s) + int(n_values(s), i8)*n_copies(s)
+         end do
+         if (any(n_copies < 0) .or. any(shape(displacement, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
+            any(shape(placed, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
+            size(values, kind=i8) /= value_offset(n_s + 1)) &
+            call raise(error, error_size, "arrays of the displaced copies have the wrong size")
+      end if
+      if (.not. allocated(error)) then
+         ! Many structures: one thread each; few: all threads on each
+         outer = merge(n_threads, 1, n_s >= 2*n_threads)
+         inner = merge(1, worthwhile_threads(n_threads, copy_offset(n_s + 1)/max(n_s, 1)), n_s >= 2*n_threads)
+         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, spaces)
+         allocate (spaces(inner))
+         thread = 0
+         !$ thread = omp_get_thread_num()
+         !$omp do schedule(dynamic)
+         do s = 1, n_s
+            if (must_stop(stop, thread == 0)) cycle
+            call describe_copies(batch%first_atom(s), batch%first_atom(s + 1) - batch%first_atom(s), n_copies(s), n_values(s), &
+               batch%cell(:, :, s), batch%periodic(:, s) /= 0, displacement(:, copy_offset(s) + 1:copy_offset(s + 1)), &
+               values(value_offset(s) + 1:value_offset(s + 1)), placed(:, copy_offset(s) + 1:copy_offset(s + 1)), spaces, &
+               error_here)
+            call keep_first(s, error_here, failed, error)
+         end do
+         !$omp end do
+         !$omp end parallel
+      end if
+      call report(error, ierr, errmsg, failed)
+
+   contains
+
+      !> One structure of n atoms behind the first a
+      subroutine describe_copies(a, n, n_c, n_v, cell, periodic, shift, value, place, spaces, error)
+         integer, intent(in) :: a, n, n_c, n_v
+         real(wp), intent(in) :: cell(3, 3), shift(3, n, n_c)
+         logical, intent(in) :: periodic(3)
+         real(wp), intent(inout) :: value(n_v, n_c), place(3, n, n_c)
+         type(workspace_type), intent(inout) :: spaces(:)
+         type(error_type), allocatable, intent(inout) :: error
+         integer :: first_value(n + 1), i
+
+         first_value(1) = 0
+         do i = 1, n
+            first_value(i + 1) = first_value(i) + self%descriptors(batch%species(a + i))%n_feature
+         end do
+         call describe_structure(self%descriptors, batch%position(:, a + 1:a + n), cell, periodic, &
+            batch%species(a + 1:a + n), shift, spaces, first_value, value, place, error)
+      end subroutine describe_copies
+
+   end subroutine describe
+
+   !> \brief Derivative of Σ_f g_f G_f of one atom with respect to all positions (1/Å).
+   subroutine descriptor_derivative(self, structure, atom, g, derivative, ierr, errmsg)
+      type(descriptors_handle), intent(in) :: self
+      integer(i8), intent(in) :: structure(:, :)
+      integer, intent(in) :: atom
+      real(wp), intent(in) :: g(:)
+      !> (3, n_atoms)
+      real(wp), intent(inout) :: derivative(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(batch_type) :: batch
+
+      call open_batch(self, structure, 1, batch, error)
+      if (.not. allocated(error)) then
+         if (batch%n /= 1 .or. any(shape(derivative) /= shape(batch%position)) .or. atom < 1 .or. &
+            atom > size(batch%species)) call raise(error, error_size, "structure arrays have the wrong size")
+      end if
+      if (.not. allocated(error)) call derivative_of_atom(self%descriptors, batch%position, batch%cell(:, :, 1), &
+         batch%periodic(:, 1) /= 0, batch%species, atom, g, derivative, error)
+      call report(error, ierr, errmsg, 1)
+   end subroutine descriptor_derivative
+
+   !> \brief Derivatives of the descriptors of atoms atom_first … atom_last (1/Å); see tf_descriptor_derivatives.
+   subroutine descriptor_derivatives(self, structure, reach, atom_first, atom_last, n_threads, own, image, ierr, errmsg)
+      type(descriptors_handle), intent(in) :: self
+      integer(i8), intent(in) :: structure(:, :)
+      real(wp), intent(in) :: reach
+      integer, intent(in) :: atom_first
+      integer, intent(in) :: atom_last
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout) :: own(:)
+      real(wp), intent(inout) :: image(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(batch_type) :: batch
+
+      call open_batch(self, structure, n_threads, batch, error)
+      if (.not. allocated(error)) then
+         if (batch%n /= 1 .or. atom_first < 1 .or. atom_last > size(batch%species) .or. atom_first > atom_last) &
+            call raise(error, error_size, "structure arrays have the wrong size")
+      end if
+      if (.not. allocated(error)) call derivatives_of_atoms(self%descriptors, batch%position, batch%cell(:, :, 1), &
+         batch%periodic(:, 1) /= 0, batch%species, reach, atom_first, atom_last, n_threads, own, image, error)
+      call report(error, ierr, errmsg, 1)
+   end subroutine descriptor_derivatives
+
+   !> \brief Derivatives of the raw descriptors of structures with respect to the strains xx, yy, zz, yz, xz, xy.
+   subroutine strain_changes(self, structures, n_threads, values, ierr, errmsg)
+      type(descriptors_handle), intent(in) :: self
+      integer(i8), intent(in) :: structures(:, :)
+      integer, intent(in) :: n_threads
+      !> (all values, 6)
+      real(wp), intent(inout) :: values(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error, error_here
+      type(batch_type) :: batch
+      integer, allocatable :: first_value(:)
+      integer :: failed, s, a, b, i
+
+      failed = 0
+      call open_batch(self, structures, n_threads, batch, error)
+      if (.not. allocated(error)) then
+         allocate (first_value(size(batch%species) + 1))
+         first_value(1) = 0
+         do i = 1, size(batch%species)
+            first_value(i + 1) = first_value(i) + self%descriptors(batch%species(i))%n_feature
+         end do
+         if (any(shape(values) /= [first_value(size(batch%species) + 1), 6])) &
+            call raise(error, error_size, "array for the strain derivatives has the wrong size")
+      end if
+      if (.not. allocated(error)) then
+         !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)
+         do s = 1, batch%n
+            a = batch%first_atom(s) + 1
+            b = batch%first_atom(s + 1)
+            call strain_of_structure(self%descriptors, batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
+               batch%species(a:b), first_value(a:b + 1) - first_value(a), values(first_value(a) + 1:first_value(b + 1), :), &
+               error_here)
+            call keep_first(s, error_here, failed, error)
+         end do
+         !$omp end parallel do
+      end if
+      call report(error, ierr, errmsg, failed)
+   end subroutine strain_changes
+
+   !> View and check structures for descriptors that have been filled
+   subroutine open_batch(self, structures, n_threads, batch, error)
+      type(descriptors_handle), intent(in) :: self
+      integer(i8), intent(in) :: structures(:, :)
+      integer, intent(in) :: n_threads
+      type(batch_type), intent(out) :: batch
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (.not. allocated(self%descriptors)) call raise(error, error_value, "the descriptors are empty")
+      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
+      if (.not. allocated(error)) call view_batch(structures, size(self%descriptors), batch, error)
+   end subroutine open_batch
+
+end module tf_api_descriptors

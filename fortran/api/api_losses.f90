@@ -1,0 +1,324 @@
+!> What Python sees of losses over a packed data set, and of the methods that step within an epoch.  The rules of
+!> tf_api_structures hold here too.  A loss belongs to one thread.
+module tf_api_losses
+   use tf_kinds, only : wp, i8
+   use tf_api_force_maps, only : force_map_handle
+   use tf_chosen, only : chosen_energies
+   use tf_energy_loss, only : evaluate_energy_loss
+   use tf_error, only : error_type, raise, report, error_size, error_value
+   use tf_force_loss, only : force_terms_type, check_force_terms, evaluate_force_loss
+   use tf_kalman, only : covariance_size, start_covariance
+   use tf_network, only : new_networks
+   use tf_pack, only : loss_type, check_pack, check_groups
+   use tf_passes, only : descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass
+   use tf_stop, only : stop_type
+   use tf_views, only : view, view_token, check_views
+   implicit none
+   private
+   public :: loss_handle, loss_fill, loss_add_forces, loss_evaluate, loss_energies
+   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_levenberg_marquardt
+
+   !> A loss of energies, with forces and directions if these have been added
+   type :: loss_handle
+      private
+      type(loss_type) :: loss
+      type(force_terms_type) :: terms
+      logical :: filled = .false., with_terms = .false.
+   end type loss_handle
+
+contains
+
+   !> \brief View the arrays of a packed data set and of a loss over it, and build the networks.
+   subroutine loss_fill(self, views, ierr, errmsg)
+      type(loss_handle), intent(inout) :: self
+      !> features, panel_offset, panel_width, block_first, atom_offset, atom_count of `pack_type`; layers, nodes and codes
+      !> (see `new_networks`); energy_ref, factor, structure_weight, group of `loss_type`; stop token
+      integer(i8), intent(in) :: views(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      integer, pointer, contiguous :: n_layers(:), n_nodes(:), codes(:)
+      integer :: n
+
+      self%filled = .false.
+      call check_views(views, 14, error)
+      if (.not. allocated(error)) then
+         associate (pack => self%loss%pack)
+            call view(views, 1, pack%features)
+            call view(views, 2, pack%panel_offset)
+            call view(views, 3, pack%panel_width)
+            call view(views, 4, pack%block_first)
+            call view(views, 5, pack%atom_offset)
+            call view(views, 6, pack%atom_count)
+            pack%n_species = size(pack%panel_offset, 1)
+            pack%n_blocks = size(pack%panel_offset, 2)
+            pack%n_structures = size(pack%atom_offset, 2)
+         end associate
+         call view(views, 7, n_layers)
+         call view(views, 8, n_nodes)
+         call view(views, 9, codes)
+         call view(views, 10, self%loss%energy_ref)
+         call view(views, 11, self%loss%factor)
+         call view(views, 12, self%loss%structure_weight)
+         call view(views, 13, self%loss%group)
+         call view_token(views, 14, self%loss%token)
+         call new_networks(n_layers, n_nodes, codes, self%loss%networks, self%loss%n_weights, error)
+      end if
+      if (.not. allocated(error)) call check_pack(self%loss%pack, self%loss%networks, error)
+      if (.not. allocated(error)) then
+         n = self%loss%pack%n_structures
+         if (size(self%loss%energy_ref) /= n .or. size(self%loss%factor) /= n .or. size(self%loss%structure_weight) /= n .or. &
+            size(self%loss%group) /= n) call raise(error, error_size, "arrays of the loss have the wrong size")
+      end if
+      if (.not. allocated(error)) call check_groups(self%loss%pack, self%loss%group, error)
+      self%filled = .not. allocated(error)
+      call report(error, ierr, errmsg)
+   end subroutine loss_fill
+
+   !> \brief Add terms of forces and of derivatives along directions to a loss.
+   subroutine loss_add_forces(self, map, views, ierr, errmsg)
+      type(loss_handle), intent(inout) :: self
+      !> Empty: no forces
+      type(force_map_handle), intent(in) :: map
+      !> The arrays of `force_terms_type`, in its order
+      integer(i8), intent(in) :: views(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call check_views(views, 8, error)
+      if (.not. self%filled) call raise(error, error_value, "the loss is empty")
+      if (.not. allocated(error)) then
+         associate (terms => self%terms)
+            terms%with_forces = map%map%has_values
+            if (map%map%has_values) terms%map = map%map
+            call view(views, 1, terms%feature_factor)
+            call view(views, 2, terms%force_ref)
+            call view(views, 3, terms%atom_weight)
+            call view(views, 4, terms%first_direction)
+            call view(views, 5, terms%first_change)
+            call view(views, 6, terms%change)
+            call view(views, 7, terms%derivative_ref)
+            call view(views, 8, terms%direction_weight)
+            call check_force_terms(terms, self%loss%pack, self%loss%networks, error)
+            if (map%map%has_values .and. .not. allocated(error)) then
+               if (any(map%map%n_features /= self%loss%networks%n_inputs)) &
+                  call raise(error, error_size, "functions of the force map are not those of the descriptors")
+            end if
+         end associate
+      end if
+      self%with_terms = .not. allocated(error)
+      call report(error, ierr, errmsg)
+   end subroutine loss_add_forces
+
+   !> \brief The loss at some weights, what it is made of and, if asked for, its weight gradient.
+   subroutine loss_evaluate(self, weights, n_threads, energy, force, derivative, gradient, loss, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      real(wp), intent(in) :: weights(:)
+      integer, intent(in) :: n_threads
+      !> (n_structures)
+      real(wp), intent(inout) :: energy(:)
+      !> (3, n_atoms) and (n_directions): of size 0 without such terms
+      real(wp), intent(inout) :: force(:, :)
+      real(wp), intent(inout) :: derivative(:)
+      !> (n_weights), or of size 0: no gradient
+      real(wp), intent(inout) :: gradient(:)
+      real(wp), intent(out) :: loss
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(stop_type) :: stop
+      logical :: with_gradient
+
+      loss = 0.0_wp
+      with_gradient = size(gradient) > 0
+      call check_call(self, weights, n_threads, error)
+      if (.not. allocated(error)) then
+         if (size(energy) /= self%loss%pack%n_structures .or. (with_gradient .and. size(gradient) /= size(weights))) &
+            call raise(error, error_size, "arrays of the loss have the wrong size")
+         if (self%with_terms) then
+            if (any(shape(force) /= shape(self%terms%force_ref)) .or. size(derivative) /= size(self%terms%derivative_ref)) &
+               call raise(error, error_size, "arrays of the loss have the wrong size")
+         end if
+      end if
+      if (.not. allocated(error)) then
+         stop%token => self%loss%token
+         if (self%with_terms) then
+            call evaluate_force_loss(self%loss, self%terms, weights, with_gradient, n_threads, energy, force, derivative, &
+               loss, gradient, stop)
+         else
+            call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, loss, gradient, stop)
+         end if
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine loss_evaluate
+
+   !> \brief Network energies of chosen structures.
+   subroutine loss_energies(self, chosen, weights, n_threads, energy, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      !> Structure numbers, from 1, here and below
+      integer, intent(in) :: chosen(:)
+      real(wp), intent(in) :: weights(:)
+      integer, intent(in) :: n_threads
+      !> (size(chosen))
+      real(wp), intent(inout) :: energy(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call check_call(self, weights, n_threads, error, chosen)
+      if (size(energy) /= size(chosen)) call raise(error, error_size, "one energy per chosen structure is needed")
+      if (.not. allocated(error)) call chosen_energies(self%loss, weights, chosen, n_threads, energy)
+      call report(error, ierr, errmsg)
+   end subroutine loss_energies
+
+   !> \brief One pass of steepest descent with momentum over chosen structures.
+   subroutine loss_descent(self, chosen, momentum, rate, weights, velocity, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      integer, intent(in) :: chosen(:)
+      real(wp), intent(in) :: momentum
+      real(wp), intent(in) :: rate
+      !> (n_weights) both
+      real(wp), intent(inout) :: weights(:)
+      real(wp), intent(inout) :: velocity(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call check_call(self, weights, 1, error, chosen)
+      if (size(velocity) /= size(weights)) call raise(error, error_size, "velocity and weights differ in size")
+      if (.not. allocated(error)) call descent_pass(self%loss, chosen, momentum, rate, weights, velocity)
+      call report(error, ierr, errmsg)
+   end subroutine loss_descent
+
+   !> \brief Covariance of a Kalman filter at the start: variance times unit matrix in blocks of `width` weights.
+   subroutine covariance_start(n_weights, width, variance, covariance, ierr, errmsg)
+      integer, intent(in) :: n_weights
+      integer, intent(in) :: width
+      real(wp), intent(in) :: variance
+      real(wp), intent(inout) :: covariance(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call check_covariance(n_weights, width, covariance, error)
+      if (.not. allocated(error)) call start_covariance(n_weights, width, variance, covariance)
+      call report(error, ierr, errmsg)
+   end subroutine covariance_start
+
+   !> \brief One pass of the extended Kalman filter over chosen structures; forgetting(1) is updated.
+   subroutine loss_filter(self, chosen, width, rates, n_threads, weights, covariance, forgetting, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      integer, intent(in) :: chosen(:)
+      !> Weights per block of the covariance
+      integer, intent(in) :: width
+      !> Rate of forgetting, and noise
+      real(wp), intent(in) :: rates(:)
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout) :: weights(:)
+      real(wp), intent(inout) :: covariance(:)
+      real(wp), intent(inout) :: forgetting(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call check_call(self, weights, n_threads, error, chosen)
+      call check_covariance(size(weights), width, covariance, error)
+      if (size(forgetting) /= 1 .or. size(rates) /= 2) call raise(error, error_size, "the forgetting factor is one number")
+      if (.not. allocated(error)) call kalman_pass(self%loss, chosen, width, rates(1), rates(2), n_threads, weights, &
+         covariance, forgetting(1))
+      call report(error, ierr, errmsg)
+   end subroutine loss_filter
+
+   !> \brief One pass of Adam over chosen structures in mini-batches; n_steps(1) is updated.
+   subroutine loss_adam(self, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      integer, intent(in) :: chosen(:)
+      integer, intent(in) :: batch_size
+      !> mu, b1, b2, eps
+      real(wp), intent(in) :: rates(:)
+      integer, intent(in) :: n_threads
+      !> (n_weights) all three
+      real(wp), intent(inout) :: weights(:)
+      real(wp), intent(inout) :: mean(:)
+      real(wp), intent(inout) :: mean_square(:)
+      integer, intent(inout) :: n_steps(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call check_call(self, weights, n_threads, error, chosen)
+      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) &
+         call raise(error, error_size, "arrays of the optimiser have the wrong size")
+      if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
+      if (.not. allocated(error)) call adam_pass(self%loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, &
+         n_steps(1))
+      call report(error, ierr, errmsg)
+   end subroutine loss_adam
+
+   !> \brief One pass of Levenberg and Marquardt over chosen structures in batches; damping(1) is updated.
+   subroutine loss_levenberg_marquardt(self, chosen, batch_size, n_steps, rates, n_threads, weights, damping, moved, ierr, &
+         errmsg)
+      type(loss_handle), intent(in) :: self
+      integer, intent(in) :: chosen(:)
+      !> Structures of a batch, and steps on each
+      integer, intent(in) :: batch_size
+      integer, intent(in) :: n_steps
+      !> Factor by which the damping changes, and fraction of the loss below which a batch is done
+      real(wp), intent(in) :: rates(:)
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout) :: weights(:)
+      real(wp), intent(inout) :: damping(:)
+      !> 1 if any step lowered a loss
+      integer, intent(out) :: moved
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      logical :: has_moved
+
+      moved = 0
+      call check_call(self, weights, n_threads, error, chosen)
+      if (size(damping) /= 1 .or. size(rates) /= 2) call raise(error, error_size, "arrays of the optimiser have the wrong size")
+      if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
+      if (.not. allocated(error)) then
+         call levenberg_marquardt_pass(self%loss, chosen, batch_size, n_steps, rates(1), rates(2), n_threads, weights, &
+            damping(1), has_moved)
+         moved = merge(1, 0, has_moved)
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine loss_levenberg_marquardt
+
+   !> Refuse an empty loss, weights of other networks, no threads, and structures that are not there
+   subroutine check_call(self, weights, n_threads, error, chosen)
+      type(loss_handle), intent(in) :: self
+      real(wp), intent(in) :: weights(:)
+      integer, intent(in) :: n_threads
+      type(error_type), allocatable, intent(inout) :: error
+      integer, intent(in), optional :: chosen(:)
+
+      if (.not. self%filled) then
+         call raise(error, error_value, "the loss is empty")
+         return
+      end if
+      if (size(weights) /= self%loss%n_weights) call raise(error, error_size, "weights do not match the networks")
+      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
+      if (.not. present(chosen)) return
+      if (any(chosen < 1) .or. any(chosen > self%loss%pack%n_structures)) &
+         call raise(error, error_value, "a chosen structure is not in the packed data set")
+   end subroutine check_call
+
+   !> Refuse a covariance of another size than its blocks make
+   subroutine check_covariance(n_weights, width, covariance, error)
+      integer, intent(in) :: n_weights, width
+      real(wp), intent(in) :: covariance(:)
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (allocated(error)) return
+      if (width < 1 .or. n_weights < 1) then
+         call raise(error, error_value, "blocks of the covariance must hold at least one weight")
+      else if (size(covariance, kind=i8) /= covariance_size(n_weights, width)) then
+         call raise(error, error_size, "the covariance has the wrong size")
+      end if
+   end subroutine check_covariance
+
+end module tf_api_losses

@@ -1,0 +1,151 @@
+!> What Python sees of L-BFGS and of single kernels.  The rules of tf_api_structures hold here too.
+module tf_api_optimisers
+   use tf_kinds, only : wp, i8
+   use tf_activation, only : activate, n_activation
+   use tf_blas, only : dgemm, blas_name
+   use tf_dense, only : add_product, add_outer_product
+   use tf_error, only : error_type, raise, report, error_size, error_value
+   use tf_lbfgs, only : lbfgs_type, lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
+   use tf_views, only : view, check_views
+   implicit none
+   private
+   public :: lbfgs_handle, lbfgs_sizes, lbfgs_fill, lbfgs_next, activation, panel_products, blas_product, blas_library
+
+   !> The optimiser
+   type :: lbfgs_handle
+      private
+      type(lbfgs_type) :: state
+      logical :: filled = .false.
+   end type lbfgs_handle
+
+contains
+
+   !> \brief Lengths of the integer and real state of the optimiser.
+   subroutine lbfgs_sizes(n_integers, n_reals)
+      integer, intent(out) :: n_integers
+      integer, intent(out) :: n_reals
+
+      n_integers = n_lbfgs_integers
+      n_reals = n_lbfgs_reals
+   end subroutine lbfgs_sizes
+
+   !> \brief View the arrays that hold the state of the optimiser.
+   subroutine lbfgs_fill(self, views, ierr, errmsg)
+      type(lbfgs_handle), intent(inout) :: self
+      !> The arrays of `lbfgs_type`, in its order
+      integer(i8), intent(in) :: views(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      integer :: n, m
+
+      call check_views(views, 9, error)
+      if (.not. allocated(error)) then
+         associate (s => self%state)
+            call view(views, 1, s%x)
+            call view(views, 2, s%s)
+            call view(views, 3, s%y)
+            call view(views, 4, s%rho)
+            call view(views, 5, s%x_start)
+            call view(views, 6, s%g_start)
+            call view(views, 7, s%direction)
+            call view(views, 8, s%reals)
+            call view(views, 9, s%integers)
+            n = size(s%x)
+            m = size(s%rho)
+            if (m < 1 .or. any(shape(s%s) /= [n, m]) .or. any(shape(s%y) /= [n, m]) .or. size(s%x_start) /= n .or. &
+               size(s%g_start) /= n .or. size(s%direction) /= n .or. size(s%reals) /= n_lbfgs_reals .or. &
+               size(s%integers) /= n_lbfgs_integers) &
+               call raise(error, error_size, "arrays of the optimiser have the wrong size")
+         end associate
+      end if
+      self%filled = .not. allocated(error)
+      call report(error, ierr, errmsg)
+   end subroutine lbfgs_fill
+
+   !> \brief One step of L-BFGS by reverse communication: x moves on to where f and g are wanted next.
+   subroutine lbfgs_next(self, tolerance, f, g, ierr, errmsg)
+      type(lbfgs_handle), intent(inout) :: self
+      real(wp), intent(in) :: tolerance
+      !> Loss and gradient at x
+      real(wp), intent(in) :: f
+      real(wp), intent(in) :: g(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      if (.not. self%filled) then
+         call raise(error, error_value, "the optimiser is empty")
+      else if (size(g) /= size(self%state%x)) then
+         call raise(error, error_size, "arrays of the optimiser have the wrong size")
+      else
+         call lbfgs_step(self%state, tolerance, f, g)
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine lbfgs_next
+
+   !> \brief Activation function: x becomes the value, slope its derivative.
+   subroutine activation(code, x, slope, ierr, errmsg)
+      integer, intent(in) :: code
+      real(wp), intent(inout) :: x(:)
+      real(wp), intent(inout) :: slope(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      if (code < 0 .or. code >= n_activation) call raise(error, error_value, "unknown activation function")
+      if (size(slope) /= size(x)) call raise(error, error_size, "arrays of the activation differ in size")
+      if (.not. allocated(error)) call activate(code, size(x), x, slope)
+      call report(error, ierr, errmsg)
+   end subroutine activation
+
+   !> \brief z += x w^T and g += z^T x, `repeats` times: the two products of training, for tests and the benchmark.
+   subroutine panel_products(x, w, z, g, repeats, ierr, errmsg)
+      real(wp), intent(in) :: x(:, :)
+      real(wp), intent(in) :: w(:, :)
+      real(wp), intent(inout) :: z(:, :)
+      real(wp), intent(inout) :: g(:, :)
+      integer, intent(in) :: repeats
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      integer :: i
+      if (size(w, 2) /= size(x, 2) .or. size(z, 1) /= size(x, 1) .or. size(z, 2) /= size(w, 1) .or. &
+         any(shape(g) /= shape(w))) call raise(error, error_size, "panel shapes do not match")
+      if (.not. allocated(error)) then
+         do i = 1, repeats
+            call add_product(size(x, 1), size(x, 2), size(w, 1), x, w, z)
+            call add_outer_product(size(x, 1), size(x, 2), size(w, 1), x, z, g)
+         end do
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine panel_products
+
+   !> \brief c = a b, `repeats` times by BLAS: for tests and, as the peak to compare with, the benchmark.
+   subroutine blas_product(a, b, c, repeats, ierr, errmsg)
+      real(wp), intent(in) :: a(:, :)
+      real(wp), intent(in) :: b(:, :)
+      real(wp), intent(inout) :: c(:, :)
+      integer, intent(in) :: repeats
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      integer :: i, m, n, k
+      m = size(a, 1)
+      k = size(a, 2)
+      n = size(b, 2)
+      if (size(b, 1) /= k .or. any(shape(c) /= [m, n])) call raise(error, error_size, "matrix shapes do not match")
+      if (.not. allocated(error)) then
+         do i = 1, repeats
+            call dgemm("N", "N", m, n, k, 1.0_wp, a, max(1, m), b, max(1, k), 0.0_wp, c, max(1, m))
+         end do
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine blas_product
+
+   !> \brief Which BLAS the engine was built with.
+   function blas_library() result(name)
+      character(len=40) :: name
+      name = blas_name
+   end function blas_library
+
+end module tf_api_optimisers

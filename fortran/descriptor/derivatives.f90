@@ -1,0 +1,161 @@
+!> Derivatives of all descriptor values with respect to the neighbours, for files that others train from.
+!>
+!> Each value is a gradient with a unit vector as factors: simple rather than fast, for training and
+!> prediction never need single derivatives.
+module tf_descriptor_derivatives
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, raise, error_size, error_value
+   use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
+   use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
+      new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species
+   implicit none
+   private
+   public :: derivative_of_atom, derivatives_of_atoms
+
+contains
+
+   !> Derivative of Σ_f g_f G_f of one atom with respect to all positions
+   subroutine derivative_of_atom(descriptors, position, cell, periodic, species, atom, g, derivative, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      !> (3, n_atoms) Å; columns of the cell are the lattice vectors, Å; (n_atoms)
+      real(wp), intent(in), contiguous :: position(:, :)
+      real(wp), intent(in) :: cell(3, 3)
+      logical, intent(in) :: periodic(3)
+      integer, intent(in), contiguous :: species(:)
+      integer, intent(in) :: atom
+      !> (n_feature)
+      real(wp), intent(in) :: g(:)
+      !> (3, n_atoms) 1/Å
+      real(wp), intent(out) :: derivative(:, :)
+      type(error_type), allocatable, intent(inout) :: error
+      type(descriptor_work_type) :: work
+      type(descriptor_scratch_type) :: scratch
+      type(neighbour_list_type) :: list
+      real(wp), allocatable :: ghosts(:, :)
+      real(wp) :: values(size(g)), change(3)
+      integer :: k, j
+
+      derivative = 0.0_wp
+      call check_species(descriptors, species, error)
+      if (allocated(error)) return
+      if (size(g) /= descriptors(species(atom))%n_feature) then
+         call raise(error, error_size, "one factor per descriptor value is needed")
+         return
+      end if
+      call build_neighbour_list(position, cell, periodic, descriptors(species(atom))%cutoff, list, error)
+      if (allocated(error)) return
+
+      allocate (ghosts(list%n_ghosts, 3))
+      call place_ghosts(list, list%position, ghosts)
+      call new_descriptor_work(descriptors, list%n_most, work)
+      call new_descriptor_scratch(descriptors, list%n_most, scratch)
+      call descriptor_values(descriptors, list, atom, list%position, ghosts, species, .true., work, scratch, values, error)
+      if (allocated(error)) return
+      call descriptor_gradient(descriptors, species(atom), (g), work, scratch)
+      do k = 1, work%around%n
+         j = work%around%atom(k)
+         change = [work%around%gx(k), work%around%gy(k), work%around%gz(k)]
+         derivative(:, j) = derivative(:, j) + change
+         derivative(:, atom) = derivative(:, atom) - change
+      end do
+   end subroutine derivative_of_atom
+
+   !> Derivatives of the descriptors of atoms atom_first … atom_last (1/Å).
+   !>
+   !> Atom after atom, own gets (n_feature, 3) derivatives with respect to the atom's own position, and
+   !> image (n_neighbour, n_feature, 3) those with respect to each neighbour within `reach`, in the order
+   !> of the neighbour list for the same reach.
+   subroutine derivatives_of_atoms(descriptors, position, cell, periodic, species, reach, atom_first, atom_last, n_threads, &
+         own, image, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      real(wp), intent(in), contiguous :: position(:, :)
+      real(wp), intent(in) :: cell(3, 3)
+      logical, intent(in) :: periodic(3)
+      integer, intent(in), contiguous :: species(:)
+      !> Å, at least the largest cutoff
+      real(wp), intent(in) :: reach
+      integer, intent(in) :: atom_first, atom_last, n_threads
+      real(wp), intent(inout), contiguous :: own(:), image(:)
+      type(error_type), allocatable, intent(inout) :: error
+      type(error_type), allocatable :: error_here
+      type(neighbour_list_type) :: list
+      type(descriptor_work_type) :: work
+      type(descriptor_scratch_type) :: scratch
+      real(wp), allocatable :: ghosts(:, :)
+      integer(i8), allocatable :: own_offset(:), image_offset(:)
+      integer :: i, n
+
+      call check_species(descriptors, species, error)
+      if (.not. reach >= maxval(descriptors%cutoff)) &
+         call raise(error, error_value, "derivatives are wanted within less than the cutoff")
+      if (.not. allocated(error)) call build_neighbour_list(position, cell, periodic, reach, list, error)
+      if (allocated(error)) return
+
+      allocate (own_offset(atom_first:atom_last + 1), image_offset(atom_first:atom_last + 1))
+      own_offset(atom_first) = 0
+      image_offset(atom_first) = 0
+      do i = atom_first, atom_last
+         n = descriptors(species(i))%n_feature
+         own_offset(i + 1) = own_offset(i) + 3*n
+         image_offset(i + 1) = image_offset(i) + 3*n*(list%first(i + 1) - list%first(i))
+      end do
+      if (size(own, kind=i8) /= own_offset(atom_last + 1) .or. size(image, kind=i8) /= image_offset(atom_last + 1)) then
+         call raise(error, error_size, "arrays of the derivatives have the wrong size")
+         return
+      end if
+
+      allocate (ghosts(list%n_ghosts, 3))
+      call place_ghosts(list, list%position, ghosts)
+      !$omp parallel num_threads(n_threads) default(shared) private(work, scratch, error_here, i)
+      call new_descriptor_work(descriptors, list%n_most, work)
+      call new_descriptor_scratch(descriptors, list%n_most, scratch)
+      !$omp do schedule(dynamic)
+      do i = atom_first, atom_last
+         call derive(descriptors, list, i, ghosts, species, descriptors(species(i))%n_feature, &
+            int(list%first(i + 1) - list%first(i)), work, scratch, own(own_offset(i) + 1:own_offset(i + 1)), &
+            image(image_offset(i) + 1:image_offset(i + 1)), error_here)
+         if (allocated(error_here)) then
+            !$omp critical (tf_derivatives_error)
+            call raise(error, error_here%code, error_here%message)
+            !$omp end critical (tf_derivatives_error)
+            deallocate (error_here)
+         end if
+      end do
+      !$omp end do
+      !$omp end parallel
+   end subroutine derivatives_of_atoms
+
+   !> Derivatives of the descriptor of atom i
+   subroutine derive(descriptors, list, i, ghosts, species, n_feature, n_neighbour, work, scratch, own, image, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      type(neighbour_list_type), intent(in) :: list
+      integer, intent(in) :: i
+      !> (n_ghosts, 3) Å
+      real(wp), intent(in), contiguous :: ghosts(:, :)
+      integer, intent(in), contiguous :: species(:)
+      integer, intent(in) :: n_feature, n_neighbour
+      type(descriptor_work_type), intent(inout) :: work
+      type(descriptor_scratch_type), intent(inout) :: scratch
+      real(wp), intent(inout) :: own(n_feature, 3), image(n_neighbour, n_feature, 3)
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp) :: g(n_feature), values(n_feature)
+      integer :: f
+
+      call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, values, error)
+      if (allocated(error)) return
+      if (work%around%n /= n_neighbour) then
+         call raise(error, error_size, "the neighbours of an atom are not those of the list")
+         return
+      end if
+      do f = 1, n_feature
+         g = 0.0_wp
+         g(f) = 1.0_wp
+         call descriptor_gradient(descriptors, species(i), g, work, scratch)
+         image(:, f, 1) = work%around%gx(:n_neighbour)
+         image(:, f, 2) = work%around%gy(:n_neighbour)
+         image(:, f, 3) = work%around%gz(:n_neighbour)
+         own(f, :) = -sum(image(:, f, :), dim=1)
+      end do
+   end subroutine derive
+
+end module tf_descriptor_derivatives

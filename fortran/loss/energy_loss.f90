@@ -1,0 +1,169 @@
+!> Energy loss (see `loss_type`) and its weight gradient over a packed data set.
+module tf_energy_loss
+   use tf_kinds, only : wp, i8
+   use tf_network, only : forward, backward_to_weights
+   use tf_pack, only : pack_type, loss_type
+   use tf_stop, only : stop_type
+   use tf_chunks, only : block_task_type, sum_blocks
+   implicit none
+   private
+   public :: evaluate_energy_loss, add_energy_terms, spread_dloss
+
+   type, extends(block_task_type) :: energy_task_type
+      type(loss_type), pointer :: loss => null()
+      !> Weights of all networks; results
+      real(wp), pointer, contiguous :: weights(:) => null(), energy(:) => null(), dloss_denergy(:) => null()
+      !> (n_species + 1) where the columns of each panel start in the scratch
+      integer, allocatable :: start(:)
+   contains
+      procedure :: evaluate => evaluate_block
+   end type energy_task_type
+
+contains
+
+   !> The loss and its gradient
+   subroutine evaluate_energy_loss(loss, weights, with_gradient, n_threads, energy, value, gradient, stop)
+      type(loss_type), intent(in), target :: loss
+      !> Weights of all networks
+      real(wp), intent(in), contiguous, target :: weights(:)
+      logical, intent(in) :: with_gradient
+      integer, intent(in) :: n_threads
+      !> (n_structures) energies of the networks
+      real(wp), intent(out), contiguous, target :: energy(:)
+      real(wp), intent(out) :: value
+      !> Derivative of the loss with respect to the weights; untouched without gradient
+      real(wp), intent(inout) :: gradient(:)
+      type(stop_type), intent(inout) :: stop
+      type(energy_task_type) :: task
+      real(wp), allocatable, target :: dloss_denergy(:)
+      integer :: t, n, widest
+
+      associate (pack => loss%pack, networks => loss%networks)
+      allocate (dloss_denergy(pack%n_structures))
+      task%dloss_denergy => dloss_denergy
+      task%n_blocks = pack%n_blocks
+      task%n_weights = loss%n_weights
+      task%n_atoms = sum(int(pack%panel_width, i8))
+      task%with_gradient = with_gradient
+      task%loss => loss
+      task%weights => weights
+      task%energy => energy
+
+      ! Scratch: values and slopes of all panels, and a seed for each atom of the widest
+      allocate (task%start(pack%n_species + 1))
+      task%start(1) = 0
+      widest = 0
+      do t = 1, pack%n_species
+         n = 0
+         if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
+         widest = max(widest, n)
+         task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
+      end do
+      task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + widest
+      call sum_blocks(task, n_threads, value, gradient, stop)
+      end associate
+   end subroutine evaluate_energy_loss
+
+   !> One block of the energy loss
+   subroutine evaluate_block(task, b, scratch, gradient, loss)
+      class(energy_task_type), intent(in) :: task
+      integer, intent(in) :: b
+      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous :: gradient(:)
+      real(wp), intent(inout) :: loss
+      integer :: t, s, q, n_q, first, last, output, slope, seed
+      integer(i8) :: x
+      associate (pack => task%loss%pack, networks => task%loss%networks)
+      first = pack%block_first(b) + 1
+      last = pack%block_first(b + 1)
+      slope = task%start(pack%n_species + 1)
+      seed = 2*slope
+      task%energy(first:last) = 0.0_wp
+      do t = 1, pack%n_species
+         n_q = pack%panel_width(t, b)
+         if (n_q == 0) cycle
+         x = pack%panel_offset(t, b) + 1
+         associate (net => networks(t))
+            call forward(net, n_q, pack%features(x:), task%weights(net%first_weight:), scratch(task%start(t) + 1:), &
+               scratch(slope + task%start(t) + 1:))
+            output = task%start(t) + n_q*(net%n_columns - 1)
+         end associate
+         do s = first, last
+            q = output + pack%atom_offset(t, s)
+            task%energy(s) = task%energy(s) + sum(scratch(q + 1:q + pack%atom_count(t, s)))
+         end do
+      end do
+      call add_energy_terms(task%loss, first, last, .true., task%energy(first:last), loss, task%dloss_denergy(first:last))
+      if (.not. task%with_gradient) return
+      do t = 1, pack%n_species
+         n_q = pack%panel_width(t, b)
+         if (n_q == 0) cycle
+         call spread_dloss(pack, b, t, task%dloss_denergy, n_q, scratch(seed + 1:))
+         x = pack%panel_offset(t, b) + 1
+         associate (net => networks(t))
+            call backward_to_weights(net, n_q, pack%features(x:), task%weights(net%first_weight:), scratch(seed + 1:), &
+               scratch(task%start(t) + 1:), scratch(slope + task%start(t) + 1:), gradient(net%first_weight:))
+         end associate
+      end do
+      end associate
+   end subroutine evaluate_block
+
+   !> Add the energy errors of structures first … last to the loss; derivative of the loss with respect to each energy
+   pure subroutine add_energy_terms(loss, first, last, with_groups, energy, value, dloss_denergy)
+      type(loss_type), intent(in) :: loss
+      integer, intent(in) :: first, last
+      !> Do the errors of a group count without their mean?
+      logical, intent(in) :: with_groups
+      !> Of the networks
+      real(wp), intent(in) :: energy(first:last)
+      real(wp), intent(inout) :: value
+      real(wp), intent(out) :: dloss_denergy(first:last)
+      real(wp) :: residual(first:last)
+      integer :: s
+
+      residual = loss%factor(first:last)*(loss%energy_ref(first:last) - energy)
+      if (with_groups) call centre_groups(loss%group(first:last), residual)
+      do s = first, last
+         value = value + 0.5_wp*loss%structure_weight(s)*residual(s)**2
+         dloss_denergy(s) = -loss%structure_weight(s)*loss%factor(s)*residual(s)
+      end do
+   end subroutine add_energy_terms
+
+   !> Each atom of species t in block b gets the derivative of its structure, padding none
+   pure subroutine spread_dloss(pack, b, t, dloss_denergy, n_q, seed)
+      type(pack_type), intent(in) :: pack
+      integer, intent(in) :: b, t
+      !> (n_structures)
+      real(wp), intent(in) :: dloss_denergy(:)
+      integer, intent(in) :: n_q
+      real(wp), intent(out) :: seed(n_q)
+      integer :: s, q
+      seed = 0.0_wp
+      do s = pack%block_first(b) + 1, pack%block_first(b + 1)
+         q = pack%atom_offset(t, s)
+         seed(q + 1:q + pack%atom_count(t, s)) = dloss_denergy(s)
+      end do
+   end subroutine spread_dloss
+
+   !> Subtract from the residuals of each group their mean.  The mean needs no term of its own in the
+   !> gradient: the centred residuals of a group sum to zero (weight and factor are the same within it).
+   pure subroutine centre_groups(group, residual)
+      integer, intent(in) :: group(:)
+      real(wp), intent(inout) :: residual(:)
+      integer :: first, last, n
+      n = size(group)
+      first = 1
+      do while (first <= n)
+         last = first
+         if (group(first) /= 0) then
+            do while (last < n)
+               if (group(last + 1) /= group(first)) exit
+               last = last + 1
+            end do
+            residual(first:last) = residual(first:last) - sum(residual(first:last))/(last - first + 1)
+         end if
+         first = last + 1
+      end do
+   end subroutine centre_groups
+
+end module tf_energy_loss

@@ -1,0 +1,110 @@
+!> Packed data sets, and what a loss over one is made of.
+!>
+!> The pack is a sequence of fixed blocks of whole structures.  In a block the atoms of each species
+!> form one panel; a structure's atoms are one contiguous run in it.
+module tf_pack
+   use, intrinsic :: iso_c_binding, only : c_int32_t
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, raise, error_size, error_value
+   use tf_network, only : network_type
+   implicit none
+   private
+   public :: pack_type, check_pack, loss_type, check_groups
+
+   !> How a packed data set is laid out; the arrays belong to the caller
+   type :: pack_type
+      integer :: n_species = 0, n_blocks = 0, n_structures = 0
+      !> All panels, one after the other
+      real(wp), pointer, contiguous :: features(:) => null()
+      !> (n_species, n_blocks) panel starts behind this many values
+      integer(i8), pointer, contiguous :: panel_offset(:, :) => null()
+      !> (n_species, n_blocks) atoms per panel, padded to a multiple of `lanes`
+      integer, pointer, contiguous :: panel_width(:, :) => null()
+      !> (n_blocks + 1) structures of block b are first(b) + 1 … first(b + 1)
+      integer, pointer, contiguous :: block_first(:) => null()
+      !> (n_species, n_structures) atoms of a structure stand behind this many atoms of its panel
+      integer, pointer, contiguous :: atom_offset(:, :) => null()
+      !> (n_species, n_structures) how many they are
+      integer, pointer, contiguous :: atom_count(:, :) => null()
+   end type pack_type
+
+   !> What a loss of energies is made of: L = ½ Σ_s weight_s r_s², r_s = factor_s (E_ref,s − E_s), E_s the sum of the
+   !> network outputs of structure s (ænet: factor = 1/number of atoms; eq. 3 of Cooper et al. 2020: factor = 1).
+   !> Structures of one group count with r_s - mean of r over the group instead: what all copies of a parent
+   !> have in common, above all the truncation bias of their Taylor energies, drops out.
+   type :: loss_type
+      type(pack_type) :: pack
+      !> (n_species), and weights of all together
+      type(network_type), allocatable :: networks(:)
+      integer :: n_weights = 0
+      !> (n_structures) reference energies, in the units of the network outputs; factors and weights
+      real(wp), pointer, contiguous :: energy_ref(:) => null(), factor(:) => null(), structure_weight(:) => null()
+      !> (n_structures) 0, or the number of the group; the members of a group are consecutive and in one block
+      integer, pointer, contiguous :: group(:) => null()
+      !> Ends long calls, see tf_stop; may be null
+      integer(c_int32_t), pointer :: token => null()
+   end type loss_type
+
+contains
+
+   !> Refuse a pack whose index arrays point outside its arrays
+   subroutine check_pack(pack, networks, error)
+      type(pack_type), intent(in) :: pack
+      type(network_type), intent(in) :: networks(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: b, t, low, high
+      if (size(networks) /= pack%n_species) call raise(error, error_size, "one network per species is needed")
+      if (size(pack%block_first) /= pack%n_blocks + 1 .or. size(pack%panel_width, 2) /= pack%n_blocks .or. &
+         size(pack%panel_width, 1) /= pack%n_species .or. size(pack%atom_offset, 1) /= pack%n_species .or. &
+         any(shape(pack%atom_count) /= shape(pack%atom_offset))) &
+         call raise(error, error_size, "index arrays of the packed data set do not match")
+      if (allocated(error)) return
+      associate (first => pack%block_first, n => pack%n_blocks)
+         if (first(1) /= 0 .or. first(n + 1) /= pack%n_structures .or. any(first(2:) < first(:n))) &
+            call raise(error, error_size, "blocks of the packed data set do not cover its structures in order")
+      end associate
+      if (allocated(error)) return
+      do b = 1, pack%n_blocks
+         low = pack%block_first(b) + 1
+         high = pack%block_first(b + 1)
+         do t = 1, pack%n_species
+            ! Differences, because sums of wild numbers overflow
+            associate (start => pack%panel_offset(t, b), width => pack%panel_width(t, b), &
+               offset => pack%atom_offset(t, low:high), count => pack%atom_count(t, low:high))
+               if (start < 0 .or. width < 0 .or. &
+                  start > size(pack%features, kind=i8) - int(max(width, 0), i8)*networks(t)%n_nodes(1)) &
+                  call raise(error, error_size, "a panel of the packed data set reaches beyond its features")
+               if (any(offset < 0) .or. any(count < 0) .or. any(offset > width - max(count, 0))) &
+                  call raise(error, error_size, "a structure of the packed data set reaches beyond its panel")
+            end associate
+         end do
+         if (allocated(error)) return
+      end do
+   end subroutine check_pack
+
+   !> Refuse groups that are torn apart by block borders or by other structures
+   subroutine check_groups(pack, group, error)
+      type(pack_type), intent(in) :: pack
+      integer, intent(in) :: group(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: b, s, last
+      last = 0
+      do b = 1, pack%n_blocks
+         do s = pack%block_first(b) + 1, pack%block_first(b + 1)
+            if (group(s) == 0) cycle
+            if (group(s) < last .or. (group(s) == last .and. (s == pack%block_first(b) + 1))) then
+               call raise(error, error_value, "a group of copies is not in one block")
+               return
+            end if
+            if (group(s) == last) then
+               if (group(s - 1) /= last) then
+                  call raise(error, error_value, "the copies of a group are not consecutive")
+                  return
+               end if
+            end if
+            last = group(s)
+         end do
+      end do
+   end subroutine check_groups
+
+end module tf_pack

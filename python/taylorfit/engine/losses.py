@@ -1,0 +1,299 @@
+"""Losses over packed data sets, and the methods that take several steps an epoch; the engine does the arithmetic.
+
+L = ½ Σ_s weight_s (factor_s (E_ref,s − E_s))² + ½ Σ_j ω_j |ΔF_j|² + ½ Σ_v γ_v (D_v E − D_v E_ref)², all in the units of
+the network outputs.  The same result for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from . import library
+from .force_maps import ForceMap
+from .handles import Handle, StopToken, token_array, views
+from .library import call, integers, thread_count
+from .potentials import NetworkTables
+
+
+class Pack(Protocol):
+    """Arrays of a packed data set; see `training.pack.PackedDataset`."""
+
+    features: np.ndarray
+    panel_offset: np.ndarray
+    panel_width: np.ndarray
+    block_first: np.ndarray
+    atom_offset: np.ndarray
+    atom_count: np.ndarray
+    energy: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ForceTerms:
+    """What a loss with forces knows beyond the packed descriptors; energies and forces are scaled ones.
+
+    Without `map` there are no forces, with no directions (the default) no derivatives along any.
+    """
+
+    n_structures: int
+    map: ForceMap | None = None
+    feature_factor: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), order="F"))
+    """(n_feature_most, n_species) Fortran order: standardised value = (value − shift)·factor"""
+    force_ref: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    """(n_atom, 3) reference forces, atoms of each structure by species"""
+    atom_weight: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """(n_atom,) ω"""
+    first_direction: np.ndarray | None = None
+    """(n_structure + 1,) int32; None: no directions"""
+    change: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    """float32: for each structure (n_direction, n_value) changes of its standardised descriptors (`changes_along`)"""
+    first_change: np.ndarray | None = None
+    """(n_structure + 1,) int64"""
+    derivative_ref: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """(n_direction,) reference derivatives of the energy along the directions"""
+    direction_weight: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """(n_direction,) γ"""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of map and directions."""
+        return (0 if self.map is None else self.map.nbytes) + self.change.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class LossValue:
+    """What a loss finds besides its gradient."""
+
+    loss: float
+    energy: np.ndarray
+    """(n_structure,)"""
+    force: np.ndarray
+    """(n_atom, 3), atoms by species; (0, 3) without a map.  With a gradient only where a weight asks for it, else 0."""
+    derivative: np.ndarray
+    """(n_direction,)"""
+
+
+class Loss(Handle):
+    """A loss over a packed data set.  It sees the arrays it is made of: what is written to these counts at once.
+
+    It belongs to one thread.
+
+    Parameters
+    ----------
+    pack
+        Packed data; `energy` are the reference energies.
+    factor, weight
+        (n_structure,) see above.
+    group
+        (n_structure,) int32: structures of one group, not 0, consecutive and in one block, count with their residual
+        minus the mean residual of the group.
+    terms
+        Forces and directions.
+    threads
+        0: all cores.
+    stop
+        Ends calls early.
+
+    Raises
+    ------
+    EngineError
+        if the arrays do not fit each other.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        networks: NetworkTables,
+        factor: np.ndarray,
+        weight: np.ndarray,
+        *,
+        group: np.ndarray | None = None,
+        terms: ForceTerms | None = None,
+        threads: int = 0,
+        stop: StopToken | None = None,
+    ) -> None:
+        super().__init__(library.losses.loss_handle)
+        self.energy_ref, self.factor, self.weight = pack.energy, factor, weight
+        self.n_atoms = pack.atom_count.sum(axis=1)
+        """(n_structure,)"""
+        self._n_weights, self._threads = networks.n_weights, thread_count(threads)
+        group = np.zeros(len(factor), dtype=np.int32) if group is None else group
+        arrays = (
+            ("features", pack.features, np.float64, 1),
+            ("panel_offset", pack.panel_offset.T, np.int64, 2),
+            ("panel_width", pack.panel_width.T, np.int32, 2),
+            ("block_first", pack.block_first, np.int32, 1),
+            ("atom_offset", pack.atom_offset.T, np.int32, 2),
+            ("atom_count", pack.atom_count.T, np.int32, 2),
+            *networks.entries(),
+            ("energy_ref", pack.energy, np.float64, 1),
+            ("factor", factor, np.float64, 1),
+            ("weight", weight, np.float64, 1),
+            ("group", group, np.int32, 1),
+            token_array(stop),
+        )
+        call(library.losses.loss_fill, self.object, views(*arrays))
+        self.keep(*(array for _, array, _, _ in arrays))
+        self._shapes = (0, 0)
+        if terms is not None:
+            self._add(terms)
+
+    def _add(self, terms: ForceTerms) -> None:
+        none = np.zeros(terms.n_structures + 1, dtype=np.int64)
+        map_ = Handle(library.force_maps.force_map_handle) if terms.map is None else terms.map.handle
+        arrays = (
+            ("feature_factor", terms.feature_factor, np.float64, 2),
+            ("force_ref", terms.force_ref.T, np.float64, 2),
+            ("atom_weight", terms.atom_weight, np.float64, 1),
+            (
+                "first_direction",
+                none.astype(np.int32) if terms.first_direction is None else terms.first_direction,
+                np.int32,
+                1,
+            ),
+            ("first_change", none if terms.first_change is None else terms.first_change, np.int64, 1),
+            ("change", terms.change, np.float32, 1),
+            ("derivative_ref", terms.derivative_ref, np.float64, 1),
+            ("direction_weight", terms.direction_weight, np.float64, 1),
+        )
+        call(library.losses.loss_add_forces, self.object, map_.object, views(*arrays))
+        kept = self.object.kept
+        assert isinstance(kept, tuple)
+        self.keep(*kept, *(array for _, array, _, _ in arrays), *(() if map_.object.kept is None else map_.object.kept))
+        self._shapes = (len(terms.force_ref), len(terms.derivative_ref))
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures, Taylor copies included."""
+        return len(self.energy_ref)
+
+    def evaluate(self, weights: np.ndarray, gradient: np.ndarray | None = None) -> LossValue:
+        """Return the loss at `weights` (n_weight,) and what it is made of; fill `gradient` (n_weight,) if given.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            if the user interrupts.
+        """
+        energy = np.empty(self.n_structures)
+        force, derivative = np.empty((self._shapes[0], 3)), np.empty(self._shapes[1])
+        loss = call(
+            library.losses.loss_evaluate,
+            self.object,
+            weights,
+            self._threads,
+            energy,
+            force.T,
+            derivative,
+            _NO_GRADIENT if gradient is None else gradient,
+        )
+        return LossValue(float(loss), energy, force, derivative)
+
+    def energies(self, chosen: Sequence[int] | np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return the energies (n_chosen,) of the structures with these indices (from 0)."""
+        energy = np.empty(len(chosen))
+        call(library.losses.loss_energies, self.object, _from_1(chosen), weights, self._threads, energy)
+        return energy
+
+    def descent(
+        self, order: np.ndarray, momentum: float, rate: float, weights: np.ndarray, velocity: np.ndarray
+    ) -> None:
+        """Steepest descent with momentum, one step per entry of `order`; moves `weights` and `velocity`."""
+        call(library.losses.loss_descent, self.object, _from_1(order), float(momentum), float(rate), weights, velocity)
+
+    def filter(
+        self,
+        order: np.ndarray,
+        width: int,
+        forgetting_rate: float,
+        noise: float,
+        weights: np.ndarray,
+        covariance: np.ndarray,
+        forgetting: np.ndarray,
+    ) -> None:
+        """Extended Kalman filter, one observation per entry of `order`; moves the last three arrays."""
+        call(
+            library.losses.loss_filter,
+            self.object,
+            _from_1(order),
+            int(width),
+            np.array([forgetting_rate, noise], dtype=np.float64),
+            self._threads,
+            weights,
+            covariance,
+            forgetting,
+        )
+
+    def adam(
+        self,
+        order: np.ndarray,
+        batch_size: int,
+        rates: tuple[float, float, float, float],
+        weights: np.ndarray,
+        mean: np.ndarray,
+        mean_square: np.ndarray,
+        n_steps: np.ndarray,
+    ) -> None:
+        """Adam over mini-batches of `order`; `rates` is (mu, b1, b2, eps); moves the last four arrays."""
+        call(
+            library.losses.loss_adam,
+            self.object,
+            _from_1(order),
+            int(batch_size),
+            np.array(rates, dtype=np.float64),
+            self._threads,
+            weights,
+            mean,
+            mean_square,
+            n_steps,
+        )
+
+    def levenberg_marquardt(
+        self,
+        order: np.ndarray,
+        batch_size: int,
+        n_steps: int,
+        adjust: float,
+        converged: float,
+        weights: np.ndarray,
+        damping: np.ndarray,
+    ) -> bool:
+        """Levenberg-Marquardt over batches of `order`; moves the last two arrays; return whether any loss fell.
+
+        Parameters
+        ----------
+        n_steps
+            Steps on each batch, fewer if one lowers its loss by less than the fraction `converged`.
+        adjust
+            Factor by which the damping changes.
+        """
+        moved = call(
+            library.losses.loss_levenberg_marquardt,
+            self.object,
+            _from_1(order),
+            int(batch_size),
+            int(n_steps),
+            np.array([adjust, converged], dtype=np.float64),
+            self._threads,
+            weights,
+            damping,
+        )
+        return bool(moved)
+
+
+_NO_GRADIENT = np.zeros(0)
+
+
+def _from_1(chosen: Sequence[int] | np.ndarray) -> np.ndarray:
+    return integers(chosen) + np.int32(1)
+
+
+def start_covariance(n_weights: int, width: int, variance: float) -> np.ndarray:
+    """Return the covariance of a Kalman filter at the start: blocks of `width` weights, the last perhaps smaller."""
+    full, rest = divmod(n_weights, width)
+    covariance = np.empty(full * width**2 + rest**2)
+    call(library.losses.covariance_start, int(n_weights), int(width), float(variance), covariance)
+    return covariance
