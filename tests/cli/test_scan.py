@@ -16,7 +16,8 @@ import pytest
 
 from cli_support import make_crystals, make_toy, report, run, start, succeed, taylor, train_in
 from taylorfit.analysis.scan_grid import SetPlan, Structures, set_key
-from taylorfit.commands.scan import summarise, summary_table
+from taylorfit.analysis.scan_groups import summarise
+from taylorfit.commands.scan import summary_table
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.scan_table import FIXED, labels

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..formats.scan_table import COORDINATES, option_columns
+from ..model.measures import MEASURES
+
+SUMMARY = (MEASURES["energy_rmse"], MEASURES["force_mae"], MEASURES["force_error_norm_mean"])
+"""What a summary shows; without VALIDATION the next instead."""
+WITHOUT_VALIDATION = (MEASURES["test_rmse"],)
 
 Cells = Mapping[str, str]
 """A row of the table."""
@@ -47,3 +53,24 @@ def best_and_median(rows: Sequence[Cells], column: str) -> tuple[float, float] |
     """Smallest and median value of a column; None if no row has one."""
     values = [float(row[column]) for row in rows if row.get(column)]
     return (min(values), float(np.median(values))) if values else None
+
+
+def summarise(rows: Sequence[Cells]) -> list[dict[str, Any]]:
+    """Reduce the rows over the seeds.
+
+    Returns
+    -------
+    list of dict
+        The cells that differ between trainings, seeds (number of them), and (best, median) of each measure that
+        is there.
+    """
+    varied = varied_columns(rows)
+    summary = []
+    for cells, group in seed_groups(rows, varied).items():
+        entry: dict[str, Any] = {**dict(zip(varied, cells)), "seeds": len(group)}
+        for measure in (*SUMMARY, *WITHOUT_VALIDATION):
+            values = best_and_median(group, measure.column)
+            if values is not None:
+                entry[measure.column] = values
+        summary.append(entry)
+    return summary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,13 @@ from ..engine import available_threads
 from ..errors import TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
 from ..reporting.committee_log import CommitteeLog, print_committee
-from ..reporting.training_log import TrainingLog
+from ..reporting.training_log import TrainingLog, expected_memory_line
 from ..settings.train import TrainInput, read_train_input
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..training.checkpoint import checkpoint_path
 from ..training.committee import Member, run_committee
-from ..training.data import TrainingData, expected_memory, read_data
-from ..training.fit import Fit
+from ..training.data import TrainingData, read_data
 from ..training.optimisers import method_notes
 from ..training.outputs import MemberFiles, Outputs
 from ..training.prepare import prepare
@@ -53,34 +52,27 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     # The data are not kept: what is trained on is in the problem
     problem = prepare(settings, _read(settings, arguments), threads, observer=log)
     fit = train_problem(problem, checkpoint=checkpoint, resume=arguments.resume, observer=log)
-    return report_of(fit, outputs)
-
-
-def report_of(fit: Fit, outputs: Outputs) -> dict[str, Any]:
-    """The report of a training that wrote these files."""
-    return {**fit.to_dict(), "potentials": outputs.files(fit), "exit_code": INTERRUPTED if fit.interrupted else 0}
+    return outputs.report(fit)
 
 
 def _read(settings: TrainInput, arguments: argparse.Namespace) -> TrainingData:
-    return read_with_leftovers(settings, arguments.input, fresh=arguments.fresh, rngstate=not arguments.no_rngstate)
+    """Read the data, and say what ænet has left in this folder."""
+    print(expected_memory_line(settings))
+    choose_test = aenet_leftovers(settings.testpercent, rngstate=not arguments.no_rngstate)
+    return read_data(settings, arguments.input, fresh=arguments.fresh, choose_test=choose_test)
 
 
-def read_with_leftovers(
-    settings: TrainInput, input_file: str, *, fresh: bool, rngstate: bool = True, show: Callable[[str], object] = print
-) -> TrainingData:
-    """Read the data, and say what ænet has left in this folder; with `rngstate` that says what the test set is."""
-    memory, size = expected_memory(settings)
-    show(f"estimated memory: up to {memory / 1e6:.0f} MB, from {size / 1e6:.0f} MB of training sets")
+def aenet_leftovers(test_percent: float, rngstate: bool = True) -> Callable[[int], Collection[int]] | None:
+    """Say what ænet has left in this folder; return the test set that it fixes, unless `rngstate` is not wanted."""
     if Path(AENET_RESTART).exists():
-        show(f"note: {AENET_RESTART} of ænet is not used; training continues from the networks, with a new optimiser")
-    choose_test = None
-    if rngstate and Path(AENET_STATE).exists():
-        show(
-            f"note: the test set is ænet's, from {AENET_STATE} in this folder "
-            "(--no-rngstate, or without the file: drawn with SEED)"
-        )
-        choose_test = partial(rngstate_test_set, AENET_STATE, test_percent=settings.testpercent)
-    return read_data(settings, input_file, fresh=fresh, choose_test=choose_test)
+        print(f"note: {AENET_RESTART} of ænet is not used; training continues from the networks, with a new optimiser")
+    if not rngstate or not Path(AENET_STATE).exists():
+        return None
+    print(
+        f"note: the test set is ænet's, from {AENET_STATE} in this folder "
+        "(--no-rngstate, or without the file: drawn with SEED)"
+    )
+    return partial(rngstate_test_set, AENET_STATE, test_percent=test_percent)
 
 
 def _train_committee(settings: TrainInput, arguments: argparse.Namespace, threads: int) -> dict[str, Any]:
@@ -94,7 +86,7 @@ def _train_committee(settings: TrainInput, arguments: argparse.Namespace, thread
     files.copy_potentials(committee.summary.best_member)
     report = committee.to_dict()
     report["committee"]["members"] = [
-        {"member": number, "folder": str(files.folder(number)), **report_of(fit, files.outputs(number))}
+        {"member": number, "folder": str(files.folder(number)), **files.outputs(number).report(fit)}
         for number, fit in committee.members.items()
     ]
     code = INTERRUPTED if committee.interrupted else TaylorfitError.exit_code if committee.failed else 0

@@ -12,9 +12,10 @@ from typing import TextIO
 from ..analysis.errors import error_lines
 from ..engine import MAX_CHUNKS, build_name
 from ..settings.methods import format_method
-from ..settings.train import NetworkSpec
+from ..settings.train import NetworkSpec, TrainInput
 from ..tools.interrupts import STOP_FILE, deferred_interrupt, stop_requested
 from ..tools.progress import Advance, Steps, duration, progress
+from ..training.data import expected_memory
 from ..training.fit import Fit
 from ..training.loop import BOTH, Epoch, Training
 from ..training.networks import StartingNetwork, hidden_layers
@@ -167,6 +168,12 @@ class EpochTable:
         energy = "" if errors.energy_rmse is None else f"   {errors.energy_rmse:12.6E}"
         forces = "" if errors.force_mae is None else f"    {errors.force_mae:.4f}  {errors.force_error_norm_mean:.4f}"
         return line + energy + forces
+
+
+def expected_memory_line(settings: TrainInput) -> str:
+    """How much memory a training needs, before its data are read."""
+    memory, size = expected_memory(settings)
+    return f"estimated memory: up to {memory / 1e6:.0f} MB, from {size / 1e6:.0f} MB of training sets"
 
 
 def estimated_time(training: Training, n_epochs: int) -> str:

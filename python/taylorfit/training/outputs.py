@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..formats.aenet.energies_file import write_energies
 from ..formats.aenet.network_binary import write_potential
 from ..model.network import SpeciesPotential
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.atomic_write import atomic_write, check_writable
+from ..tools.interrupts import INTERRUPTED
 from .checkpoint import checkpoint_path, require_checkpoint
 from .fit import Fit
 from .loop import Training
@@ -32,6 +34,10 @@ class Outputs:
         """The potential files, in the order of the training set."""
         files = {spec.symbol: spec.file for spec in self.networks}
         return [files[symbol] for symbol in fit.species]
+
+    def report(self, fit: Fit) -> dict[str, Any]:
+        """The report of a training that wrote these files."""
+        return {**fit.to_dict(), "potentials": self.files(fit), "exit_code": INTERRUPTED if fit.interrupted else 0}
 
     def write(self, fit: Fit, problem: Problem, training: Training) -> None:
         """Write all that the settings ask for.

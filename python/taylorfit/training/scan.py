@@ -1,0 +1,445 @@
+"""A scan: trainings over a grid of settings, one table of their errors; what is in the table is not done again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of, set_key
+from ..analysis.scan_groups import POINT_REPORT, point_folder, summarise
+from ..errors import InputError
+from ..formats.report_file import write_report
+from ..formats.scan_table import (
+    ERRORS,
+    KEY,
+    LAST,
+    Row,
+    coordinates,
+    number,
+    option_columns,
+    read_scan_table,
+    write_scan_table,
+)
+from ..formats.structures.extxyz import write_extxyz
+from ..formats.structures.files import read_structures
+from ..generation.files import GenerationObserver, generate_files
+from ..settings.document import FileEntry
+from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
+from ..settings.scan import ScanInput
+from ..settings.train import TrainInput, read_train_input, write_train_input
+from ..tools.parallel import Job, Outcome, run_jobs
+from ..tools.progress import JobsProgress, Steps, Tell, tell_progress
+from .checkpoint import checkpoint_path
+from .data import read_data
+from .fit import Fit
+from .observer import Observer, ProgressObserver
+from .outputs import Outputs
+from .prepare import prepare
+from .run import train_problem
+
+DONE = ("finished", "patience", "converged", "stuck")
+"""Ends of a training whose result is final."""
+
+ChooseTest = Callable[[int], Collection[int]]
+"""The test structures of so many reference structures."""
+
+
+@dataclass(frozen=True)
+class SetTask:
+    """A generate step."""
+
+    key: str
+    folder: Path
+    settings: GenerateInput
+    """With the paths of the outputs; FILES as in the original."""
+    entries: tuple[Entry, ...] | None
+    """The structures to take; None: all of FILES."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has been done before, and its files are still there."""
+        if not (self.report_file.exists() and Path(self.settings.output).exists()):
+            return False
+        return bool(self.copies) or not json.loads(self.report_file.read_text(encoding="utf-8"))["copies"]
+
+    @property
+    def report_file(self) -> Path:
+        """Written when all else is."""
+        return self.folder / "generate.json"
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """Training set of the copies, once generated, if there are any."""
+        outfile = self.settings.derivatives.outfile if self.settings.derivatives else None
+        return (outfile,) if outfile and Path(outfile).exists() else ()
+
+
+@dataclass(frozen=True)
+class PointTask:
+    """A training, and where it goes."""
+
+    key: str
+    point: Point
+    of_set: SetTask
+    folder: Path
+    row: Row
+
+    @property
+    def name(self) -> str:
+        """What is trained, in words."""
+        words = {"delta_A": "delta", "multiple_a": "a", "beta_A2": "beta", "n_structures": "structures"}
+        return " ".join(
+            value if name in ("mode", "strategy", "network") else f"{words.get(name, name)}={value}"
+            for name, value in self.row.items()
+            if value
+        )
+
+    @property
+    def checkpoint(self) -> Path:
+        """What an interrupted training goes on from."""
+        return self.folder / checkpoint_path("train.in")
+
+    @property
+    def settings(self) -> TrainInput:
+        """The settings of the point with its own training sets and potential files."""
+        settings = self.point.settings
+        networks = tuple(replace(spec, file=str(self.folder / f"{spec.symbol}.nn")) for spec in settings.networks)
+        sets = self.of_set
+        return replace(settings, trainingset=sets.settings.output, taylorset=sets.copies, networks=networks)
+
+
+@dataclass(frozen=True, eq=False)
+class ScanPlan:
+    """What a scan has to do."""
+
+    scan: ScanInput
+    tasks: tuple[PointTask, ...]
+    """All trainings."""
+    waiting: tuple[PointTask, ...]
+    """Those that are not in the table."""
+    sets: tuple[SetTask, ...]
+    """The training sets that these need."""
+    missing: tuple[SetTask, ...]
+    """Those that are still to be generated."""
+    has_validation: bool
+    threads: int
+
+
+@dataclass(frozen=True, eq=False)
+class ScanResult:
+    """The table of a scan, and how it came about."""
+
+    output: str
+    """File of the table."""
+    table: list[Row]
+    """All rows of the file."""
+    rows: list[Row]
+    """Those of this scan."""
+    points: int
+    """Trainings of the scan."""
+    done_before: int
+    trained: int
+    failed: dict[str, str]
+    """Key of a training → what went wrong."""
+    sets_generated: int
+    sets_reused: int
+    interrupted: bool
+    seconds: float
+    summary: list[dict[str, Any]] = field(default_factory=list)
+    """See `analysis.scan_groups.summarise`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report of the command `scan`."""
+        return {
+            "output": self.output,
+            "points": self.points,
+            "done_before": self.done_before,
+            "trained": self.trained,
+            "failed": [{"key": key, "error": error} for key, error in self.failed.items()],
+            "sets_generated": self.sets_generated,
+            "sets_reused": self.sets_reused,
+            "interrupted": self.interrupted,
+            "seconds": self.seconds,
+            "rows": self.rows,
+            "summary": self.summary,
+        }
+
+
+class ScanObserver:
+    """Looks away.  Who wants to know more overrides what is called; it must be possible to pickle it."""
+
+    def planned(self, plan: ScanPlan) -> None:
+        """It is known what is to be done."""
+
+    def running(self, title: str, n_jobs: int, total: int, unit: str) -> AbstractContextManager[JobsProgress]:
+        """Around jobs of `total` steps each."""
+        return nullcontext(JobsProgress(n_jobs, total, lambda done, note="": None))
+
+    def generation(self, task: SetTask) -> AbstractContextManager[GenerationObserver]:
+        """Observer of a generate step, in a process of its own."""
+        return nullcontext(GenerationObserver())
+
+    def training(self, task: PointTask, outputs: Outputs, show: Steps) -> AbstractContextManager[Observer]:
+        """Observer of a training, in a process of its own; `show` shows its progress in this one."""
+        return nullcontext(ProgressObserver(show))
+
+    def set_failed(self, task: SetTask, error: str) -> None:
+        """A training set could not be generated."""
+
+    def point_ended(self, task: PointTask, name: str, row: Row | None, error: str | None) -> None:
+        """A training has come to its end: with a row of the table, by an error, or (neither) stopped."""
+
+    def stopping(self) -> bool:
+        """Return True if no more is to be begun."""
+        return False
+
+
+def run_scan(
+    scan: ScanInput,
+    input_file: str,
+    threads: int,
+    *,
+    fresh: bool = False,
+    choose_test: ChooseTest | None = None,
+    observer: ScanObserver | None = None,
+) -> ScanResult:
+    """Train with all combinations of what `scan` varies, as many at a time as there are threads.
+
+    Training sets, potentials, logs and reports are kept in the folder of the scan, the table in its output file.
+
+    Parameters
+    ----------
+    input_file
+        name of scan.in, for messages
+    fresh
+        train everything again, and replace the table
+    choose_test
+        what the test structures are, if not drawn with the seeds
+
+    Raises
+    ------
+    InputError, FormatError
+        if an input cannot be used, or the table has results of other inputs.
+    """
+    start, observer = time.perf_counter(), observer or ScanObserver()
+    table = [] if fresh else read_scan_table(scan.output)
+    plan = make_plan(scan, input_file, threads, table)
+    observer.planned(plan)
+    for task in plan.waiting if fresh else ():
+        task.checkpoint.unlink(missing_ok=True)
+    n_before = len(table)
+    failed_sets, interrupted = _generate(plan, observer)
+    failed = {task.key: failed_sets[task.of_set.key] for task in plan.waiting if task.of_set.key in failed_sets}
+    if not interrupted:
+        ready = [task for task in plan.waiting if task.key not in failed]
+        errors, interrupted = _train(plan, ready, table, choose_test, observer)
+        failed |= errors
+    keys = {task.key for task in plan.tasks}
+    rows = [row for row in table if row[KEY] in keys]
+    return ScanResult(
+        output=scan.output,
+        table=table,
+        rows=rows,
+        points=len(plan.tasks),
+        done_before=len(plan.tasks) - len(plan.waiting),
+        trained=len(table) - n_before,
+        failed=failed,
+        sets_generated=len(plan.missing) - len(failed_sets),
+        sets_reused=len(plan.sets) - len(plan.missing),
+        interrupted=interrupted,
+        seconds=time.perf_counter() - start,
+        summary=summarise(rows),
+    )
+
+
+# --- what is to be done ------------------------------------------------------------------------
+
+
+def make_plan(scan: ScanInput, input_file: str, threads: int, table: Sequence[Row]) -> ScanPlan:
+    """Work out what is to be done, given the table so far.
+
+    Raises
+    ------
+    InputError, FormatError
+        as `run_scan`.
+    """
+    tasks, has_validation = _tasks(scan, input_file)
+    _refuse_other_inputs(scan, table, tasks)
+    done = {row[KEY] for row in table}
+    waiting = tuple(task for task in tasks if task.key not in done)
+    sets = tuple({task.of_set.key: task.of_set for task in waiting}.values())
+    missing = tuple(one for one in sets if not one.is_there)
+    return ScanPlan(scan, tuple(tasks), waiting, sets, missing, has_validation, threads)
+
+
+def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
+    """All trainings of the scan, and whether there are validation structures."""
+    base, settings = read_generate_input(scan.generate), read_train_input(scan.train)
+    points = points_of(scan, base, settings, input_file)
+    structures = Structures.of(base.files, scan.generate)
+    n = len(structures.entries)
+    for axis in scan.axes:
+        for size in axis.values if axis.name == "size" else ():
+            if size > n:
+                raise InputError(
+                    "more structures than there are",
+                    file=input_file,
+                    line=axis.line,
+                    value=size,
+                    expected=f"at most {n}, those of {scan.generate}",
+                )
+    validation = Structures.of(settings.validation, scan.train) if settings.validation else None
+    sets: dict[str, SetTask] = {}
+    tasks = []
+    for point in points:
+        of_set = set_key(point.plan, base, structures)
+        if of_set not in sets:
+            folder = Path(scan.folder) / "sets" / of_set
+            copies = point.plan.derivatives
+            if copies is not None:
+                copies = replace(copies, outfile=str(folder / "copies.train"))
+            sets[of_set] = SetTask(
+                of_set,
+                folder,
+                replace(base, output=str(folder / "set.train"), derivatives=copies, timing=False),
+                None if point.plan.size is None else structures.subset(point.plan.size),
+            )
+        key = point_key(point, of_set, validation)
+        row = point.row(point.plan.size or n)
+        tasks.append(PointTask(key, point, sets[of_set], point_folder(scan.folder, key), row))
+    return tasks, validation is not None
+
+
+def _refuse_other_inputs(scan: ScanInput, table: Sequence[Row], tasks: Sequence[PointTask]) -> None:
+    """Refuse a table that has a result for the same settings, but from other inputs."""
+    options = option_columns([*table, *(task.row for task in tasks)])
+    keys = {coordinates(task.row, options): task.key for task in tasks}
+    for number_, row in enumerate(table, start=2):
+        if keys.get(coordinates(row, options), row[KEY]) != row[KEY]:
+            raise InputError(
+                f"has results of other inputs ({scan.generate}, {scan.train} or structures have changed)",
+                file=scan.output,
+                line=number_,
+                expected="another OUTPUT, or --fresh to replace it",
+            )
+
+
+# --- generate ----------------------------------------------------------------------------------
+
+
+def _generate(plan: ScanPlan, observer: ScanObserver) -> tuple[dict[str, str], bool]:
+    """Generate training sets in parallel; return the errors by key, and whether the user interrupted."""
+    failed: dict[str, str] = {}
+    sets = {one.key: one for one in plan.missing}
+    with observer.running("generate", len(sets), 1, "training sets") as bars:
+
+        def ended(outcome: Outcome) -> None:
+            bars.end(outcome.name)
+            if outcome.error is not None:
+                failed[outcome.name] = outcome.error
+                observer.set_failed(sets[outcome.name], outcome.error)
+
+        jobs = [Job(key, make_set, (task, observer)) for key, task in sets.items()]
+        _, interrupted = run_jobs(jobs, plan.threads, ended=ended, stop=observer.stopping)
+    return failed, interrupted
+
+
+def make_set(task: SetTask, observer: ScanObserver, *, threads: int, tell: Tell) -> None:
+    """Generate a training set, in a process of its own."""
+    task.folder.mkdir(parents=True, exist_ok=True)
+    files = task.settings.files if task.entries is None else _files_of(task.entries, task.folder)
+    input_file = str(task.folder / "generate.in")
+    write_generate_input(input_file, replace(task.settings, files=files))
+    with observer.generation(task) as own:
+        made = generate_files(
+            read_generate_input(input_file), input_file, threads=threads, overwrite=True, observer=own
+        )
+    write_report(task.report_file, "generate", made.to_dict())
+
+
+def _files_of(entries: Sequence[Entry], folder: Path) -> tuple[FileEntry, ...]:
+    """FILES of some structures; chosen frames of a file are written to one of their own."""
+    files: list[FileEntry] = []
+    frames: dict[str, set[int]] = {}
+    for path, frame in entries:
+        if frame is not None:
+            frames.setdefault(path, set()).add(frame)
+        if frame is None or len(frames[path]) == 1:
+            files.append(FileEntry(path if frame is None else str(folder / f"frames-{len(frames)}.extxyz")))
+    for count, (path, chosen) in enumerate(frames.items(), start=1):
+        write_extxyz(
+            folder / f"frames-{count}.extxyz",
+            (structure for frame, structure in enumerate(read_structures(path)) if frame in chosen),
+        )
+    return tuple(files)
+
+
+# --- train -------------------------------------------------------------------------------------
+
+
+def _train(
+    plan: ScanPlan, tasks: Sequence[PointTask], table: list[Row], choose_test: ChooseTest | None, observer: ScanObserver
+) -> tuple[dict[str, str], bool]:
+    """Train in parallel; add each result to the table and its file; return the failures, and whether interrupted."""
+    failed: dict[str, str] = {}
+    by_name = {str(count): task for count, task in enumerate(tasks, start=1)}
+    epochs = max((task.point.settings.iterations for task in tasks), default=0)
+    with observer.running("scan", len(tasks), epochs, "epochs") as bars:
+
+        def told(name: str, message: tuple[int, str]) -> None:
+            bars.update(name, *message)
+
+        def ended(outcome: Outcome) -> None:
+            task, row = by_name[outcome.name], None
+            bars.end(outcome.name)
+            if outcome.error is not None:
+                failed[task.key] = outcome.error
+            elif outcome.result is not None:
+                row = {**task.row, **outcome.result, KEY: task.key}
+                table.append(row)
+                write_scan_table(plan.scan.output, table)
+                task.checkpoint.unlink(missing_ok=True)
+            observer.point_ended(task, f"{outcome.name} of {len(tasks)}", row, outcome.error)
+
+        jobs = [Job(name, train_point, (task, choose_test, observer)) for name, task in by_name.items()]
+        _, interrupted = run_jobs(jobs, plan.threads, told=told, ended=ended, stop=observer.stopping)
+    return failed, interrupted
+
+
+def train_point(
+    task: PointTask, choose_test: ChooseTest | None, observer: ScanObserver, *, threads: int, tell: Tell
+) -> Row | None:
+    """Train, in a process of its own; return the cells of the result, None if it is not final."""
+    task.folder.mkdir(parents=True, exist_ok=True)
+    resume = task.checkpoint.exists()
+    input_file = str(task.folder / "train.in")
+    write_train_input(input_file, task.settings)
+    settings = read_train_input(input_file)
+    outputs = Outputs(settings.networks, task.folder, task.checkpoint if settings.checkpoint else None)
+    with observer.training(task, outputs, tell_progress(tell)) as own:
+        # The data are not kept: what is trained on is in the problem
+        problem = prepare(
+            settings, read_data(settings, input_file, fresh=True, choose_test=choose_test), threads, observer=own
+        )
+        fit = train_problem(problem, checkpoint=task.checkpoint, resume=resume, observer=own)
+    write_report(task.folder / POINT_REPORT, "train", outputs.report(fit))
+    return result_cells(fit) if fit.status in DONE else None
+
+
+def result_cells(fit: Fit) -> Row:
+    """The cells of the table that come from a training."""
+    last = fit.history.row(-1)
+    cells = {"epochs": number(last.epoch), "best_epoch": number(fit.best_epoch)}
+    for prefix, epoch, errors in (("", fit.best, fit.errors), (LAST, last, fit.last_errors)):
+        values = {**asdict(epoch), **({} if errors is None else errors.to_dict())}
+        if not fit.counts.n_test:
+            values["test_rmse"] = None
+        for measure in ERRORS:
+            value = values.get(measure.key)
+            cells[prefix + measure.column] = number(None if value is None else float(measure.unit.factor * value))
+    return cells | {"seconds": number(fit.seconds), "seconds_per_epoch": number(fit.seconds_per_epoch)}
