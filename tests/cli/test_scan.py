@@ -362,7 +362,7 @@ def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path, monk
             "scan.in, line 2: more structures than there are: found 17, expected at most 16, those of generate.in",
         ),
         ("SCAN\nsize 0", "scan.in, line 2: too small: found '0', expected an integer ≥ 1"),
-        ("SCAN\nseeds 1\nGENERATE no.in", "no.in: cannot be read (No such file or directory), expected a text file"),
+        ("SCAN\nseeds 1\nGENERATE no.in", "no.in: cannot be read: No such file or directory, expected a text file"),
         ("SCAN\nseeds 1\nOUTPUT train.in", "train.in, line "),
     ),
 )
