@@ -10,6 +10,7 @@ import pytest
 
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.aenet.network_binary import read_potential, write_potential
+from taylorfit.formats.aenet.potential_file import read_potential_file
 from taylorfit.model.activations import ACTIVATIONS
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
@@ -115,3 +116,27 @@ def test_training_set_is_no_potential() -> None:
 def test_absent_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_potential(tmp_path / "none.nn")
+
+
+@pytest.mark.parametrize("name", ["mono/Si", "cluster/four_species/O", "cluster/four_species/H"])
+@pytest.mark.parametrize("ending", [".nn", ".nn.ascii"])
+def test_potentials_of_old_aenet_are_named(name: str, ending: str, tmp_path: Path) -> None:
+    """Before the record of mean squares was added: the record between the means and the name is not there."""
+    content = (LOCAL / f"{name}{ending}").read_bytes()
+    setup = read_potential(LOCAL / f"{name}.nn").setup
+    path = tmp_path / f"old{ending}"
+    if ending == ".nn":
+        record = setup.statistics.mean_square.tobytes()
+        start = content.index(record) - 4
+        path.write_bytes(content[:start] + content[start + len(record) + 8 :])
+    else:
+        lines = content.split(b"\n")
+        end = next(k for k, line in enumerate(lines) if b".train" in line)
+        start = end
+        found = 0
+        while found < setup.n_feature:
+            start -= 1
+            found += len(lines[start].split())
+        path.write_bytes(b"\n".join(lines[:start] + lines[end:]))
+    with pytest.raises(FormatError, match="old version of ænet: it has no mean squares"):
+        read_potential_file(path)

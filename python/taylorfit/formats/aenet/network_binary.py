@@ -7,7 +7,7 @@ from os import PathLike
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import FormatError, InputError
 from ...model.activations import ACTIVATIONS
 from ...model.network import Network, SpeciesPotential, TrainingSetInfo
 from ...tools.atomic_write import atomic_write
@@ -36,7 +36,18 @@ def read_potential_records(reader: RecordReader) -> SpeciesPotential:
     """Read the records of a potential file, binary or text, to its end; see `read_potential`."""
     network = _read_network(reader)
     at = reader.position
-    setup = read_setup_block(reader)
+    try:
+        setup = read_setup_block(reader)
+    except FormatError as error:
+        # The name of the training set stands where the mean squares should
+        is_old = str(FILE_NAME_LENGTH) in str(error.value) or "is not a number" in error.message
+        if "mean squares" in error.message and is_old:
+            raise reader.error(
+                "a potential of an old version of ænet: it has no mean squares of the descriptor values, "
+                "without which these cannot be standardised",
+                expected="a potential of ænet 2.0 or taylorfit; train it anew from its training set",
+            ) from None
+        raise
     if setup.n_feature != network.layer_sizes[0]:
         raise reader.error(
             f"setup of {setup.species} has {setup.n_feature} functions",

@@ -23,6 +23,7 @@ from .records import RecordReader, RecordWriter, decode_text, encode_text, print
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _TRUE = ("T", "TRUE", ".TRUE.", ".T.")
 _FALSE = ("F", "FALSE", ".FALSE.", ".F.")
+_NO_NUMBER = re.compile(r"[./~]*(?!nan|inf)[a-z_].*[a-z]", re.IGNORECASE)
 _PACKED_SPECIES = re.compile(r"([A-Z][a-z0-9]?) *")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -196,7 +197,8 @@ class TextRecordReader(RecordReader):
             self.line(what)
             return []
         words = self.line(what).replace(",", " ").split()
-        while len(words) < count:
+        # Text in place of numbers is complained about where it stands, not at the end of the file
+        while len(words) < count and not (words and _NO_NUMBER.match(words[0])):
             words += self.line(what).replace(",", " ").split()
         if len(words) > count:
             raise self.error(what, at, value=f"{len(words)} items", expected=f"{count}")
