@@ -15,6 +15,7 @@ EXPORTS = {
     "data.read": ("read",),
     "data.setup": ("Setup",),
     "data.split": ("split",),
+    "data.write": ("write",),
     "errors": ("DataWarning", "EngineError", "FormatError", "InputError", "TaylorfitError"),
     "generation.displace": ("displace",),
     "generation.generate": ("generate",),

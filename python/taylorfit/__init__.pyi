@@ -9,6 +9,7 @@ from .data.propose import propose as propose
 from .data.read import read as read
 from .data.setup import Setup as Setup
 from .data.split import split as split
+from .data.write import write as write
 from .errors import DataWarning as DataWarning
 from .errors import EngineError as EngineError
 from .errors import FormatError as FormatError

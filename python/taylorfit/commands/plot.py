@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -31,7 +31,8 @@ DIMER_GRID = np.linspace(1.3, 3.0, 341)
 """Distances at which potentials are evaluated, Å."""
 
 
-Reader, Draw = Callable[[str], Any], Callable[[Any, Any, argparse.Namespace], "Figure"]
+Reader: TypeAlias = Callable[[str], Any]
+Draw: TypeAlias = Callable[[Any, Any, argparse.Namespace], "Figure"]
 """Reads a file; draws by the module in `plotting`, what was read from the files, and the arguments."""
 
 

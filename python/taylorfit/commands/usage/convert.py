@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from ...formats.aenet.dialects import AENET
+from ...formats.structures.kinds import EXTXYZ, XSF
 from ..options import add_force, add_reading
 
-BINARY, TEXT, XSF, EXTXYZ = "binary", "text", "xsf", "extxyz"
+BINARY, TEXT = "binary", "text"
 TARGETS = (BINARY, TEXT, AENET, XSF, EXTXYZ)
 """Formats that can be written."""
 
