@@ -86,8 +86,9 @@ contains
          end do
          if (any(n_copies < 0) .or. any(shape(displacement, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
             any(shape(placed, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
-            size(values, kind=i8) /= value_offset(n_s + 1)) &
-            call raise(error, error_size, "arrays of the displaced copies have the wrong size")
+            size(values, kind=i8) /= value_offset(n_s + 1)) then
+           call raise(error, error_size, "arrays of the displaced copies have the wrong size")
+         end if
       end if
       if (.not. allocated(error)) then
          ! Many structures: one thread each; few: all threads on each
@@ -173,8 +174,9 @@ contains
 
       call open_batch(self, structure, n_threads, batch, error)
       if (.not. allocated(error)) then
-         if (batch%n /= 1 .or. atom_first < 1 .or. atom_last > size(batch%species) .or. atom_first > atom_last) &
-            call raise(error, error_size, "structure arrays have the wrong size")
+         if (batch%n /= 1 .or. atom_first < 1 .or. atom_last > size(batch%species) .or. atom_first > atom_last) then
+           call raise(error, error_size, "structure arrays have the wrong size")
+         end if
       end if
       if (.not. allocated(error)) call derivatives_of_atoms(self%descriptors, batch%position, batch%cell(:, :, 1), &
          batch%periodic(:, 1) /= 0, batch%species, reach, atom_first, atom_last, n_threads, own, image, error)
@@ -203,8 +205,9 @@ contains
          do i = 1, size(batch%species)
             first_value(i + 1) = first_value(i) + self%descriptors(batch%species(i))%n_feature
          end do
-         if (any(shape(values) /= [first_value(size(batch%species) + 1), 6])) &
-            call raise(error, error_size, "array for the strain derivatives has the wrong size")
+         if (any(shape(values) /= [first_value(size(batch%species) + 1), 6])) then
+           call raise(error, error_size, "array for the strain derivatives has the wrong size")
+         end if
       end if
       if (.not. allocated(error)) then
          !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)

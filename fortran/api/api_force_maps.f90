@@ -44,8 +44,9 @@ contains
          n = size(descriptors%descriptors)
          if (size(radial_count) /= n .or. size(radial_half) /= n .or. any(shape(weight) /= n) .or. &
             any(shape(group_count) /= n) .or. &
-            any(shape(group_feature) /= [2, maxval(descriptors%descriptors%n_feature), n, n])) &
-            call raise(error, error_size, "tables of the force map have the wrong size")
+            any(shape(group_feature) /= [2, maxval(descriptors%descriptors%n_feature), n, n])) then
+           call raise(error, error_size, "tables of the force map have the wrong size")
+         end if
       end if
       if (.not. allocated(error)) call find_functions(descriptors%descriptors, merged /= 0, radial_count, radial_half, &
          weight, group_count, group_feature)
@@ -71,8 +72,9 @@ contains
       call open_batch(descriptors, structures, n_threads, batch, error)
       if (.not. allocated(error)) then
          if (any(shape(n_pairs) /= [size(descriptors%descriptors), size(batch%species)]) .or. &
-            any(shape(n_neighbours) /= shape(n_pairs))) &
-            call raise(error, error_size, "arrays for the numbers of neighbours have the wrong size")
+            any(shape(n_neighbours) /= shape(n_pairs))) then
+           call raise(error, error_size, "arrays for the numbers of neighbours have the wrong size")
+         end if
       end if
       if (.not. allocated(error)) then
          !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)

@@ -102,8 +102,9 @@ contains
             call view(views, 8, terms%direction_weight)
             call check_force_terms(terms, self%loss%pack, self%loss%networks, error)
             if (map%map%has_values .and. .not. allocated(error)) then
-               if (any(map%map%n_features /= self%loss%networks%n_inputs)) &
-                  call raise(error, error_size, "functions of the force map are not those of the descriptors")
+               if (any(map%map%n_features /= self%loss%networks%n_inputs)) then
+                 call raise(error, error_size, "functions of the force map are not those of the descriptors")
+               end if
             end if
          end associate
       end if
@@ -134,11 +135,13 @@ contains
       with_gradient = size(gradient) > 0
       call check_call(self, weights, n_threads, error)
       if (.not. allocated(error)) then
-         if (size(energy) /= self%loss%pack%n_structures .or. (with_gradient .and. size(gradient) /= size(weights))) &
-            call raise(error, error_size, "arrays of the loss have the wrong size")
+         if (size(energy) /= self%loss%pack%n_structures .or. (with_gradient .and. size(gradient) /= size(weights))) then
+           call raise(error, error_size, "arrays of the loss have the wrong size")
+         end if
          if (self%with_terms) then
-            if (any(shape(force) /= shape(self%terms%force_ref)) .or. size(derivative) /= size(self%terms%derivative_ref)) &
-               call raise(error, error_size, "arrays of the loss have the wrong size")
+            if (any(shape(force) /= shape(self%terms%force_ref)) .or. size(derivative) /= size(self%terms%derivative_ref)) then
+              call raise(error, error_size, "arrays of the loss have the wrong size")
+            end if
          end if
       end if
       if (.not. allocated(error)) then
@@ -248,8 +251,9 @@ contains
       type(error_type), allocatable :: error
 
       call check_call(self, weights, n_threads, error, chosen)
-      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) &
-         call raise(error, error_size, "arrays of the optimiser have the wrong size")
+      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
+        call raise(error, error_size, "arrays of the optimiser have the wrong size")
+      end if
       if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
       if (.not. allocated(error)) call adam_pass(self%loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, &
          n_steps(1))
@@ -303,8 +307,9 @@ contains
       if (size(weights) /= self%loss%n_weights) call raise(error, error_size, "weights do not match the networks")
       if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
       if (.not. present(chosen)) return
-      if (any(chosen < 1) .or. any(chosen > self%loss%pack%n_structures)) &
-         call raise(error, error_value, "a chosen structure is not in the packed data set")
+      if (any(chosen < 1) .or. any(chosen > self%loss%pack%n_structures)) then
+        call raise(error, error_value, "a chosen structure is not in the packed data set")
+      end if
    end subroutine check_call
 
    !> Refuse a covariance of another size than its blocks make

@@ -55,8 +55,9 @@ contains
             m = size(s%rho)
             if (m < 1 .or. any(shape(s%s) /= [n, m]) .or. any(shape(s%y) /= [n, m]) .or. size(s%x_start) /= n .or. &
                size(s%g_start) /= n .or. size(s%direction) /= n .or. size(s%reals) /= n_lbfgs_reals .or. &
-               size(s%integers) /= n_lbfgs_integers) &
-               call raise(error, error_size, "arrays of the optimiser have the wrong size")
+               size(s%integers) /= n_lbfgs_integers) then
+              call raise(error, error_size, "arrays of the optimiser have the wrong size")
+            end if
          end associate
       end if
       self%filled = .not. allocated(error)

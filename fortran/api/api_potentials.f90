@@ -62,8 +62,9 @@ contains
       if (.not. allocated(error)) then
          associate (p => self%potential)
             if (any(shape(p%feature_low) /= [size(p%feature_shift, 1), size(p%descriptors)]) .or. &
-               any(shape(p%feature_high) /= shape(p%feature_low)) .or. any(shape(p%feature_unit) /= shape(p%feature_low))) &
-               call raise(error, error_size, "arrays of the training set's range have the wrong size")
+               any(shape(p%feature_high) /= shape(p%feature_low)) .or. any(shape(p%feature_unit) /= shape(p%feature_low))) then
+              call raise(error, error_size, "arrays of the training set's range have the wrong size")
+            end if
          end associate
       end if
       if (allocated(error) .and. allocated(self%potential%networks)) deallocate (self%potential%networks)
@@ -125,8 +126,9 @@ contains
          if (any(shape(atomic_energy) /= [n, n_members]) .or. &
             (size(force) /= 0 .and. any(shape(force) /= [3, n, n_members])) .or. &
             (size(force) /= 0 .and. any(shape(strain) /= [3, 3, n_s, n_members])) .or. &
-            (size(values) /= 0 .and. any(shape(values) /= [size(self%potential%feature_shift, 1), n]))) &
-            call raise(error, error_size, "arrays for the results have the wrong size")
+            (size(values) /= 0 .and. any(shape(values) /= [size(self%potential%feature_shift, 1), n]))) then
+           call raise(error, error_size, "arrays for the results have the wrong size")
+         end if
       end if
       if (.not. allocated(error)) then
          stop%token => self%token

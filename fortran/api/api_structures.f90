@@ -57,8 +57,9 @@ contains
       n_pairs = 0
       call make_list(structure, reach, list, error)
       if (.not. allocated(error)) then
-         if (size(first) /= list%n_atoms + 1 .or. size(vector, 1) /= 3 .or. size(vector, 2) /= size(atom)) &
-            call raise(error, error_size, "arrays of the neighbour list have the wrong size")
+         if (size(first) /= list%n_atoms + 1 .or. size(vector, 1) /= 3 .or. size(vector, 2) /= size(atom)) then
+           call raise(error, error_size, "arrays of the neighbour list have the wrong size")
+         end if
       end if
       if (.not. allocated(error)) then
          first = list%first

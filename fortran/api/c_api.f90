@@ -53,6 +53,7 @@ module tf_c_api
    interface
       pure function strlen(text) bind(c) result(length)
          import :: c_ptr, c_size_t
+         implicit none
          type(c_ptr), intent(in), value :: text
          integer(c_size_t) :: length
       end function strlen

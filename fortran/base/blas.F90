@@ -36,6 +36,7 @@ module tf_blas
       !> C = alpha op(A) op(B) + beta C, C is m × n
       subroutine TF_DGEMM(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
          import :: wp
+         implicit none
          character(len=1), intent(in) :: transa, transb
          integer, intent(in) :: m, n, k, lda, ldb, ldc
          real(wp), intent(in) :: alpha, beta
@@ -48,6 +49,7 @@ module tf_blas
       !> C = alpha A Aᵀ + beta C ("N", A is n × k) or alpha Aᵀ A + beta C ("T"); one triangle of C
       subroutine TF_DSYRK(uplo, trans, n, k, alpha, a, lda, beta, c, ldc)
          import :: wp
+         implicit none
          character(len=1), intent(in) :: uplo, trans
          integer, intent(in) :: n, k, lda, ldc
          real(wp), intent(in) :: alpha, beta
@@ -60,6 +62,7 @@ module tf_blas
       !> Cholesky factor of one triangle of A, in place; info > 0: not positive definite
       subroutine TF_DPOTRF(uplo, n, a, lda, info)
          import :: wp
+         implicit none
          character(len=1), intent(in) :: uplo
          integer, intent(in) :: n, lda
          real(wp), intent(inout) :: a(lda, *)
@@ -71,6 +74,7 @@ module tf_blas
       !> Solve A X = B with the factor of dpotrf, in place of B
       subroutine TF_DPOTRS(uplo, n, nrhs, a, lda, b, ldb, info)
          import :: wp
+         implicit none
          character(len=1), intent(in) :: uplo
          integer, intent(in) :: n, nrhs, lda, ldb
          real(wp), intent(in) :: a(lda, *)
@@ -82,6 +86,7 @@ module tf_blas
    interface
       subroutine openblas_threads(n) bind(c, name=TF_SET_THREADS)
          import :: c_int
+         implicit none
          integer(c_int), value :: n
       end subroutine openblas_threads
    end interface

@@ -61,7 +61,7 @@ contains
       ierr = error%code
       errmsg = error%message
       if (.not. present(item)) return
-      if (item > 0) write (errmsg, '(a,i0,2a)') "#", item, " ", error%message
+      if (item > 0) write (errmsg, "(a,i0,2a)") "#", item, " ", error%message
    end subroutine report
 
 end module tf_error

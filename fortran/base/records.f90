@@ -111,8 +111,9 @@ contains
          continued = .true.
       end do
 
-      if (.not. allocated(error) .and. len(bytes, i8) /= n_bytes) &
-         call wrong_length(reader, what, start, len(bytes, i8), n_bytes, error)
+      if (.not. allocated(error) .and. len(bytes, i8) /= n_bytes) then
+        call wrong_length(reader, what, start, len(bytes, i8), n_bytes, error)
+      end if
       if (allocated(error)) bytes = ""
    end function payload
 
@@ -257,7 +258,7 @@ contains
       character(len=:), allocatable :: text
       character(len=24) :: buffer
 
-      write (buffer, '(i0)') value
+      write (buffer, "(i0)") value
       text = trim(buffer)
    end function number
 
@@ -273,7 +274,7 @@ contains
          if (iachar(value(k:k)) >= 32 .and. iachar(value(k:k)) /= 127) then
             text = text//value(k:k)
          else
-            write (code, '(z2.2)') iachar(value(k:k))
+            write (code, "(z2.2)") iachar(value(k:k))
             text = text//"\x"//code
          end if
       end do

@@ -17,6 +17,7 @@ module tf_stop
       !> 1 if the registered check wants the calls of this thread to stop (stop.c)
       function tf_check_stop() bind(c, name="tf_check_stop") result(pending)
          import :: c_int
+         implicit none
          integer(c_int) :: pending
       end function tf_check_stop
    end interface

@@ -182,7 +182,7 @@ contains
          return
       end if
       do f = 1, size(kind)
-         write (name, '(a,i0)') "symmetry function ", f
+         write (name, "(a,i0)") "symmetry function ", f
          if (kind(f) < 1 .or. kind(f) > 5) then
             call raise(error, error_value, trim(name)//": G must lie between 1 and 5")
             return
@@ -195,16 +195,20 @@ contains
                call raise(error, error_species, trim(name)//" names a neighbour species that is not in ENV")
             end if
          end do
-         if (.not. (parameters(1, f) > 0.0_wp .and. parameters(1, f) < 1.0e4_wp)) &
-            call raise(error, error_value, trim(name)//": the cutoff must be positive and below 10000")
-         if (.not. all(abs(parameters(:, f)) < 1.0e10_wp)) &
-            call raise(error, error_value, trim(name)//": a parameter is not finite")
+         if (.not. (parameters(1, f) > 0.0_wp .and. parameters(1, f) < 1.0e4_wp)) then
+           call raise(error, error_value, trim(name)//": the cutoff must be positive and below 10000")
+         end if
+         if (.not. all(abs(parameters(:, f)) < 1.0e10_wp)) then
+           call raise(error, error_value, trim(name)//": a parameter is not finite")
+         end if
          if (kind(f) >= 4) then
             ! Otherwise the base of the power could become negative
-            if (.not. abs(parameters(2, f)) <= 1.0_wp) &
-               call raise(error, error_value, trim(name)//": lambda must lie between -1 and 1")
-            if (.not. parameters(3, f) >= 0.0_wp) &
-               call raise(error, error_value, trim(name)//": zeta must not be negative")
+            if (.not. abs(parameters(2, f)) <= 1.0_wp) then
+              call raise(error, error_value, trim(name)//": lambda must lie between -1 and 1")
+            end if
+            if (.not. parameters(3, f) >= 0.0_wp) then
+              call raise(error, error_value, trim(name)//": zeta must not be negative")
+            end if
          end if
          if (allocated(error)) return
       end do
@@ -301,8 +305,9 @@ contains
       angular%n_power = q
       allocate (angular%whole(q), source=-1)
       do i = 1, q
-         if (angular%zeta(i) <= highest_whole .and. angular%zeta(i) == aint(angular%zeta(i))) &
-            angular%whole(i) = nint(angular%zeta(i))
+         if (angular%zeta(i) <= highest_whole .and. angular%zeta(i) == aint(angular%zeta(i))) then
+           angular%whole(i) = nint(angular%zeta(i))
+         end if
       end do
       allocate (angular%base(m), angular%power(m), source=0)
       do i = 1, m

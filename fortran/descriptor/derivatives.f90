@@ -86,8 +86,9 @@ contains
       integer :: i, n
 
       call check_species(descriptors, species, error)
-      if (.not. reach >= maxval(descriptors%cutoff)) &
-         call raise(error, error_value, "derivatives are wanted within less than the cutoff")
+      if (.not. reach >= maxval(descriptors%cutoff)) then
+        call raise(error, error_value, "derivatives are wanted within less than the cutoff")
+      end if
       if (.not. allocated(error)) call build_neighbour_list(position, cell, periodic, reach, list, error)
       if (allocated(error)) return
 

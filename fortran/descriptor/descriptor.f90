@@ -158,7 +158,7 @@ contains
          if (.not. present_(t)) cycle
          do u = 1, size(descriptors)
             if (.not. present_(u) .or. descriptors(t)%knows(u)) cycle
-            write (text, '(a,i0,a,i0)') "the environment of species ", t, " does not include species ", u
+            write (text, "(a,i0,a,i0)") "the environment of species ", t, " does not include species ", u
             call raise(error, error_species, trim(text))
             return
          end do

@@ -192,23 +192,7 @@ contains
                b_below(1:2) = p(l)*tables%norm(l, mu - 1)*plain_moment(:, k_below)
                if (weighted) b_below(3:4) = p_weighted(l)*tables%norm(l, mu - 1)*weighted_moment(:, k_below)
             end if
-            if (weighted) then
-               !$omp simd
-               do j = 1, n
-                  work(j, 7) = work(j, 7) + (b(1) + s(j)*b(3))*work(j, 6)
-                  work(j, 8) = work(j, 8) + (b(2) + s(j)*b(4))*work(j, 6)
-                  work(j, 9) = work(j, 9) + (b_below(1) + s(j)*b_below(3))*work(j, 6)
-                  work(j, 10) = work(j, 10) + (b_below(2) + s(j)*b_below(4))*work(j, 6)
-               end do
-            else
-               !$omp simd
-               do j = 1, n
-                  work(j, 7) = work(j, 7) + b(1)*work(j, 6)
-                  work(j, 8) = work(j, 8) + b(2)*work(j, 6)
-                  work(j, 9) = work(j, 9) + b_below(1)*work(j, 6)
-                  work(j, 10) = work(j, 10) + b_below(2)*work(j, 6)
-               end do
-            end if
+            call add_order(n, weighted, b, b_below, s, work(:, 6), work(:, 7), work(:, 8), work(:, 9), work(:, 10))
          end do
          !$omp simd private(kr, ki, lr, li)
          do j = 1, n
@@ -229,6 +213,36 @@ contains
          dz(j) = f(j)*dz(j)
       end do
    end subroutine angular_gradient
+
+   !> Add one order Q to the four sums of `angular_gradient`
+   pure subroutine add_order(n, weighted, b, b_below, s, q, a7, a8, a9, a10)
+      integer, intent(in) :: n
+      logical, intent(in) :: weighted
+      !> Factors of Re and Im, plain and weighted, of this μ and of the one below
+      real(wp), intent(in) :: b(4), b_below(4)
+      real(wp), intent(in) :: s(n), q(n)
+      !> Columns 7 to 10
+      real(wp), intent(inout) :: a7(n), a8(n), a9(n), a10(n)
+      integer :: j
+
+      if (weighted) then
+         !$omp simd
+         do j = 1, n
+            a7(j) = a7(j) + (b(1) + s(j)*b(3))*q(j)
+            a8(j) = a8(j) + (b(2) + s(j)*b(4))*q(j)
+            a9(j) = a9(j) + (b_below(1) + s(j)*b_below(3))*q(j)
+            a10(j) = a10(j) + (b_below(2) + s(j)*b_below(4))*q(j)
+         end do
+      else
+         !$omp simd
+         do j = 1, n
+            a7(j) = a7(j) + b(1)*q(j)
+            a8(j) = a8(j) + b(2)*q(j)
+            a9(j) = a9(j) + b_below(1)*q(j)
+            a10(j) = a10(j) + b_below(2)*q(j)
+         end do
+      end if
+   end subroutine add_order
 
    !> Q_{l-1}, Q_l from Q_{l-2}, Q_{l-1}: (l - μ) Q_l = (2l - 1) z Q_{l-1} - (l + μ - 1) Q_{l-2}
    pure subroutine next_legendre(n, l, mu, z, before, now)

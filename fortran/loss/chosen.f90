@@ -184,7 +184,7 @@ contains
       integer, intent(in) :: chosen(:)
       type(panel_type), intent(inout) :: panel
       integer :: t, k, s, b, f, n, q, n_x, n_scratch, widest
-      integer(i8) :: from
+      integer(i8) :: from, row
       if (.not. allocated(panel%width)) then
          allocate (panel%width(loss%pack%n_species), panel%x_offset(loss%pack%n_species), panel%scratch_offset(loss%pack%n_species))
          allocate (panel%x(0), panel%value(0), panel%slope(0), panel%seed(0))
@@ -213,8 +213,9 @@ contains
             b = block_of(loss%pack, s)
             from = loss%pack%panel_offset(t, b) + loss%pack%atom_offset(t, s)
             do f = 0, loss%networks(t)%n_nodes(1) - 1
+               row = from + int(f, i8)*loss%pack%panel_width(t, b)
                panel%x(q + f*panel%width(t) + 1:q + f*panel%width(t) + n) = &
-                  loss%pack%features(from + int(f, i8)*loss%pack%panel_width(t, b) + 1:from + int(f, i8)*loss%pack%panel_width(t, b) + n)
+                  loss%pack%features(row + 1:row + n)
             end do
             q = q + n
          end do

@@ -32,6 +32,7 @@ module tf_chunks
       !> Add the share of block b to the loss and, if wanted, to the gradient
       subroutine evaluate_interface(task, b, scratch, gradient, loss)
          import :: block_task_type, wp
+         implicit none
          class(block_task_type), intent(in) :: task
          integer, intent(in) :: b
          real(wp), intent(inout), contiguous :: scratch(:)

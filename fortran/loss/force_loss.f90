@@ -387,11 +387,13 @@ contains
             return
          end if
          do t = 1, pack%n_species
-            if (networks(t)%n_nodes(1) > size(terms%feature_factor, 1)) &
-               call raise(error, error_size, "the standardisation does not cover the descriptor")
+            if (networks(t)%n_nodes(1) > size(terms%feature_factor, 1)) then
+              call raise(error, error_size, "the standardisation does not cover the descriptor")
+            end if
          end do
-         if (terms%map%first_atom(1) /= 0 .or. terms%map%first_atom(n + 1) /= n_forces) &
-            call raise(error, error_size, "atom ranges of the structures do not cover the forces")
+         if (terms%map%first_atom(1) /= 0 .or. terms%map%first_atom(n + 1) /= n_forces) then
+           call raise(error, error_size, "atom ranges of the structures do not cover the forces")
+         end if
          do s = 1, n
             if (terms%map%first_atom(s + 1) - terms%map%first_atom(s) /= sum(pack%atom_count(:, s))) then
                call raise(error, error_size, "a structure does not have as many forces as atoms")
@@ -405,8 +407,9 @@ contains
          return
       end if
       if (terms%first_direction(1) /= 0 .or. terms%first_direction(n + 1) /= n_derivatives .or. &
-         terms%first_change(1) /= 0 .or. terms%first_change(n + 1) /= size(terms%change, kind=i8)) &
-         call raise(error, error_size, "offsets of the directions point outside their arrays")
+         terms%first_change(1) /= 0 .or. terms%first_change(n + 1) /= size(terms%change, kind=i8)) then
+        call raise(error, error_size, "offsets of the directions point outside their arrays")
+      end if
       do s = 1, n
          n_values = 0
          do t = 1, pack%n_species

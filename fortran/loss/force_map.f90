@@ -115,8 +115,9 @@ contains
       do t = 1, n
          do u = 1, n
             associate (feature => map%group_feature(:, :map%group_count(u, t), u, t))
-            if (any(feature(1, :) < 1) .or. any(feature(2, :) < 0) .or. any(feature > n_features(t))) &
-               call raise(error, error_size, "functions of the force map are not those of the descriptors")
+            if (any(feature(1, :) < 1) .or. any(feature(2, :) < 0) .or. any(feature > n_features(t))) then
+              call raise(error, error_size, "functions of the force map are not those of the descriptors")
+            end if
             end associate
          end do
       end do
@@ -152,8 +153,9 @@ contains
       do s = 1, n
          associate (atoms => map%species(map%first_atom(s) + 1:map%first_atom(s + 1)))
             if (any(atoms(2:) < atoms(:size(atoms) - 1))) call raise(error, error_value, "atoms are not in order of species")
-            if (.not. structure_fits(map, map%first_atom(s), atoms)) &
-               call raise(error, error_size, "the force map of a structure has atoms, places or groups that do not fit")
+            if (.not. structure_fits(map, map%first_atom(s), atoms)) then
+              call raise(error, error_size, "the force map of a structure has atoms, places or groups that do not fit")
+            end if
          end associate
       end do
    end subroutine check_structures

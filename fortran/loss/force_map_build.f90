@@ -177,11 +177,11 @@ contains
       type(descriptor_work_type) :: work
       type(descriptor_scratch_type) :: scratch
       real(wp), allocatable :: ghosts(:, :), values(:)
-      integer, allocatable :: in_group(:)
       integer :: i
+
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
-      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), in_group(size(species)))
+      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)))
       call place_ghosts(list, list%position, ghosts)
       call new_descriptor_work(descriptors, list%n_most, work)
       call new_descriptor_scratch(descriptors, list%n_most, scratch)
@@ -189,36 +189,36 @@ contains
          call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, &
             values(:descriptors(species(i))%n_feature), error)
          if (allocated(error)) return
-         call fill_pairs(i)
-         call fill_groups(i)
+         call fill_pairs(descriptors, merged, species, i, first + i - 1, fit, work, map)
+         call fill_groups(descriptors, merged, species, i, first + i - 1, work, scratch, map)
       end do
+   end subroutine fill_structure
 
-   contains
+   !> Pairs of atom i of a structure, sorted by the other atom
+   subroutine fill_pairs(descriptors, merged, species, i, place, fit, work, map)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      logical, intent(in) :: merged
+      integer, intent(in) :: species(:), i
+      !> Atoms of the data set before atom i
+      integer(i8), intent(in) :: place
+      real(wp), intent(in) :: fit(:, :, 0:)
+      !> Neighbours of atom i and their cutoff functions
+      type(descriptor_work_type), intent(in) :: work
+      type(force_map_type), intent(inout) :: map
+      real(wp) :: slopes(map%grid%n_orders)
+      integer :: next(size(species)), k, j, here, at_grid
+      integer(i8) :: at
 
-      !> Is neighbour k of atom i the other one of a pair that is kept here?
-      pure logical function is_pair(i, k)
-         integer, intent(in) :: i, k
-         is_pair = .false.
-         associate (around => work%around)
-         if (around%atom(k) <= i .or. .not. around%r(k) < descriptors(species(i))%chebyshev%radial_cut) return
-         is_pair = as_pairs(descriptors, merged, species(i), species(around%atom(k)))
-         end associate
-      end function is_pair
+      at = map%pair_first(place*map%n_species + 1)
+      if (map%pair_first((place + 1)*map%n_species + 1) == at) return
 
-      !> Pairs of atom i, sorted by the other atom
-      subroutine fill_pairs(i)
-         integer, intent(in) :: i
-         real(wp) :: slopes(map%grid%n_orders)
-         integer :: next(size(species)), k, j, here, place
-         integer(i8) :: at
-         at = map%pair_first((first + i - 1)*map%n_species + 1)
-         if (map%pair_first((first + i)*map%n_species + 1) == at) return
-         associate (around => work%around, cut => descriptors(species(i))%chebyshev%radial_cut, &
-            f => work%chebyshev%f, df => work%chebyshev%df)
+      associate (around => work%around, cut => descriptors(species(i))%chebyshev%radial_cut, &
+         f => work%chebyshev%f, df => work%chebyshev%df)
          next = 0
          do k = 1, around%n
-            if (is_pair(i, k)) next(around%atom(k)) = next(around%atom(k)) + 1
+            if (is_pair(k)) next(around%atom(k)) = next(around%atom(k)) + 1
          end do
+
          ! Where the pairs with each atom start
          here = 0
          do j = 1, size(species)
@@ -226,82 +226,107 @@ contains
             next(j) = here - next(j)
          end do
          do k = 1, around%n
-            if (.not. is_pair(i, k)) cycle
+            if (.not. is_pair(k)) cycle
             j = around%atom(k)
             next(j) = next(j) + 1
             call radial_term_slopes(around%r(k), cut, f(k), df(k), slopes)
-            place = place_on_grid(map%grid, around%r(k), cut)
+            at_grid = place_on_grid(map%grid, around%r(k), cut)
             map%pair_atom(at + next(j)) = j
-            map%pair_place(at + next(j)) = place
+            map%pair_place(at + next(j)) = at_grid
             map%pair_unit(:, at + next(j)) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
-            map%pair_value(:, at + next(j)) = real(matmul(fit(:, :, place), slopes), sp)
+            map%pair_value(:, at + next(j)) = real(matmul(fit(:, :, at_grid), slopes), sp)
          end do
+      end associate
+
+   contains
+
+      !> Is neighbour k of atom i the other one of a pair that is kept here?
+      pure logical function is_pair(k)
+         integer, intent(in) :: k
+
+         is_pair = .false.
+         associate (around => work%around)
+            if (around%atom(k) <= i .or. .not. around%r(k) < descriptors(species(i))%chebyshev%radial_cut) return
+            is_pair = as_pairs(descriptors, merged, species(i), species(around%atom(k)))
          end associate
-      end subroutine fill_pairs
+      end function is_pair
 
-      !> Groups of atom i: each function's gradient is one with a unit vector as factors
-      subroutine fill_groups(i)
-         integer, intent(in) :: i
-         real(wp), allocatable :: factors(:)
-         logical, allocatable :: here(:)
-         integer :: t, u, f, k, j, n
-         integer(i8) :: group
-         t = species(i)
-         in_group = 0
-         here = [(.false., j=1, size(species))]
-         do k = 1, work%around%n
-            j = work%around%atom(k)
-            if (j /= i) here(j) = here(j) .or. work%around%r(k) < group_reach(descriptors, merged, t, species(j))
+   end subroutine fill_pairs
+
+   !> Groups of atom i of a structure: each function's gradient is one with a unit vector as factors
+   subroutine fill_groups(descriptors, merged, species, i, place, work, scratch, map)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      logical, intent(in) :: merged
+      integer, intent(in) :: species(:), i
+      !> Atoms of the data set before atom i
+      integer(i8), intent(in) :: place
+      type(descriptor_work_type), intent(inout) :: work
+      type(descriptor_scratch_type), intent(inout) :: scratch
+      type(force_map_type), intent(inout) :: map
+      real(wp) :: factors(descriptors(species(i))%n_feature)
+      logical, allocatable :: here(:)
+      integer, allocatable :: in_group(:)
+      integer :: t, u, f, k, j, n
+      integer(i8) :: group
+
+      t = species(i)
+      allocate (in_group(size(species)), source=0)
+      allocate (here(size(species)), source=.false.)
+      do k = 1, work%around%n
+         j = work%around%atom(k)
+         if (j /= i) here(j) = here(j) .or. work%around%r(k) < group_reach(descriptors, merged, t, species(j))
+      end do
+      do u = 1, map%n_species
+         group = place*map%n_species + u
+         n = 0
+         do j = 1, size(species)
+            if (species(j) /= u .or. .not. here(j)) cycle
+            n = n + 1
+            in_group(j) = n
+            map%group_atom(map%group_atom_first(group) + n) = j
          end do
+         map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0.0_sp
+      end do
+
+      do f = 1, descriptors(t)%n_feature
+         if (.not. any(map%group_feature(1, :, :, t) == f)) cycle
+         factors = 0.0_wp
+         factors(f) = 1.0_wp
+         call descriptor_gradient(descriptors, t, factors, work, scratch)
          do u = 1, map%n_species
-            group = (first + i - 1)*map%n_species + u
-            n = 0
-            do j = 1, size(species)
-               if (species(j) /= u .or. .not. here(j)) cycle
-               n = n + 1
-               in_group(j) = n
-               map%group_atom(map%group_atom_first(group) + n) = j
-            end do
-            map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0.0_sp
-         end do
-         allocate (factors(descriptors(t)%n_feature))
-         do f = 1, descriptors(t)%n_feature
-            if (.not. any(map%group_feature(1, :, :, t) == f)) cycle
-            factors = 0.0_wp
-            factors(f) = 1.0_wp
-            call descriptor_gradient(descriptors, t, factors, work, scratch)
-            do u = 1, map%n_species
-               group = (first + i - 1)*map%n_species + u
-               n = int(map%group_atom_first(group + 1) - map%group_atom_first(group))
-               if (n == 0) cycle
-               do k = 1, map%group_count(u, t)
-                  if (map%group_feature(1, k, u, t) == f) call add_column(u, n, &
-                     map%group_value(map%group_value_first(group) + int(k - 1, i8)*lanes_of_group(n) + 1:))
-               end do
+            group = place*map%n_species + u
+            n = int(map%group_atom_first(group + 1) - map%group_atom_first(group))
+            if (n == 0) cycle
+            do k = 1, map%group_count(u, t)
+               if (map%group_feature(1, k, u, t) /= f) cycle
+               call add_column(work%around, in_group, u, n, &
+                  map%group_value(map%group_value_first(group) + int(k - 1, i8)*lanes_of_group(n) + 1:))
             end do
          end do
-      end subroutine fill_groups
+      end do
+   end subroutine fill_groups
 
-      !> One function of one group, images of an atom summed up
-      subroutine add_column(u, n, column)
-         integer, intent(in) :: u, n
-         real(sp), intent(inout) :: column(:)
-         real(wp) :: total(3*n)
-         integer :: k, j, l
-         total = 0.0_wp
-         do k = 1, work%around%n
-            j = work%around%atom(k)
-            if (work%around%species(k) /= u) cycle
-            if (in_group(j) == 0) cycle
-            l = 3*(in_group(j) - 1)
-            total(l + 1) = total(l + 1) + work%around%gx(k)
-            total(l + 2) = total(l + 2) + work%around%gy(k)
-            total(l + 3) = total(l + 3) + work%around%gz(k)
-         end do
-         column(:3*n) = real(total, sp)
-      end subroutine add_column
+   !> One function of the group of n atoms of species u, images of an atom summed up
+   subroutine add_column(around, in_group, u, n, column)
+      type(surroundings_type), intent(in) :: around
+      !> (n_atoms) place of each atom in its group, 0: in none
+      integer, intent(in) :: in_group(:), u, n
+      real(sp), intent(inout) :: column(:)
+      real(wp) :: total(3*n)
+      integer :: k, j, l
 
-   end subroutine fill_structure
+      total = 0.0_wp
+      do k = 1, around%n
+         j = around%atom(k)
+         if (around%species(k) /= u) cycle
+         if (in_group(j) == 0) cycle
+         l = 3*(in_group(j) - 1)
+         total(l + 1) = total(l + 1) + around%gx(k)
+         total(l + 2) = total(l + 2) + around%gy(k)
+         total(l + 3) = total(l + 3) + around%gz(k)
+      end do
+      column(:3*n) = real(total, sp)
+   end subroutine add_column
 
    !> Derivatives of all descriptor values of a structure with respect to a homogeneous strain, Σ_j r_ij ⊗ ∂G/∂r_ij
    !> made symmetric, components xx, yy, zz, yz, xz, xy

@@ -56,12 +56,14 @@ contains
       if (size(networks) /= pack%n_species) call raise(error, error_size, "one network per species is needed")
       if (size(pack%block_first) /= pack%n_blocks + 1 .or. size(pack%panel_width, 2) /= pack%n_blocks .or. &
          size(pack%panel_width, 1) /= pack%n_species .or. size(pack%atom_offset, 1) /= pack%n_species .or. &
-         any(shape(pack%atom_count) /= shape(pack%atom_offset))) &
-         call raise(error, error_size, "index arrays of the packed data set do not match")
+         any(shape(pack%atom_count) /= shape(pack%atom_offset))) then
+        call raise(error, error_size, "index arrays of the packed data set do not match")
+      end if
       if (allocated(error)) return
       associate (first => pack%block_first, n => pack%n_blocks)
-         if (first(1) /= 0 .or. first(n + 1) /= pack%n_structures .or. any(first(2:) < first(:n))) &
-            call raise(error, error_size, "blocks of the packed data set do not cover its structures in order")
+         if (first(1) /= 0 .or. first(n + 1) /= pack%n_structures .or. any(first(2:) < first(:n))) then
+           call raise(error, error_size, "blocks of the packed data set do not cover its structures in order")
+         end if
       end associate
       if (allocated(error)) return
       do b = 1, pack%n_blocks
@@ -72,10 +74,12 @@ contains
             associate (start => pack%panel_offset(t, b), width => pack%panel_width(t, b), &
                offset => pack%atom_offset(t, low:high), count => pack%atom_count(t, low:high))
                if (start < 0 .or. width < 0 .or. &
-                  start > size(pack%features, kind=i8) - int(max(width, 0), i8)*networks(t)%n_nodes(1)) &
-                  call raise(error, error_size, "a panel of the packed data set reaches beyond its features")
-               if (any(offset < 0) .or. any(count < 0) .or. any(offset > width - max(count, 0))) &
-                  call raise(error, error_size, "a structure of the packed data set reaches beyond its panel")
+                  start > size(pack%features, kind=i8) - int(max(width, 0), i8)*networks(t)%n_nodes(1)) then
+                 call raise(error, error_size, "a panel of the packed data set reaches beyond its features")
+               end if
+               if (any(offset < 0) .or. any(count < 0) .or. any(offset > width - max(count, 0))) then
+                 call raise(error, error_size, "a structure of the packed data set reaches beyond its panel")
+               end if
             end associate
          end do
          if (allocated(error)) return

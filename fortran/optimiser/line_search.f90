@@ -79,8 +79,9 @@ contains
 
       ! Until a step with sufficient decrease and non-negative slope is seen, the search works on
       ! the auxiliary function psi(step) = f(step) - f(0) - decrease·step·g(0)
-      if (state(stage) < 1.5_wp .and. f <= f_test .and. g >= min(decrease, curvature)*state(g_start)) &
-         state(stage) = 2.0_wp
+      if (state(stage) < 1.5_wp .and. f <= f_test .and. g >= min(decrease, curvature)*state(g_start)) then
+        state(stage) = 2.0_wp
+      end if
       if (state(stage) < 1.5_wp .and. f <= state(f_x) .and. f > f_test) then
          call trial_step_of_psi(f, g, g_test, step, state, in_bracket)
       else
@@ -90,8 +91,9 @@ contains
       state(bracketed) = merge(1.0_wp, 0.0_wp, in_bracket)
 
       if (in_bracket) then
-         if (abs(state(step_y) - state(step_x)) >= shrink*state(width_before)) &
-            step = state(step_x) + 0.5_wp*(state(step_y) - state(step_x))
+         if (abs(state(step_y) - state(step_x)) >= shrink*state(width_before)) then
+           step = state(step_x) + 0.5_wp*(state(step_y) - state(step_x))
+         end if
          state(width_before) = state(width)
          state(width) = abs(state(step_y) - state(step_x))
          state(least) = min(state(step_x), state(step_y))

@@ -34,8 +34,9 @@ contains
       all_species = species
       do t = 1, n_given
          do k = 1, size(files(t, 1)%environment)
-            if (.not. any(all_species == files(t, 1)%environment(k))) &
-               all_species = [all_species, files(t, 1)%environment(k)]
+            if (.not. any(all_species == files(t, 1)%environment(k))) then
+              all_species = [all_species, files(t, 1)%environment(k)]
+            end if
          end do
       end do
       do m = 2, size(files, 2)

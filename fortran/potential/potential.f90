@@ -90,8 +90,9 @@ contains
       end if
 
       do s = 1, n_networks
-         if (potential%networks(s)%n_nodes(1) /= potential%descriptors(mod(s - 1, n_species) + 1)%n_feature) &
-            call raise(error, error_size, "a network does not have as many inputs as its descriptor has values")
+         if (potential%networks(s)%n_nodes(1) /= potential%descriptors(mod(s - 1, n_species) + 1)%n_feature) then
+           call raise(error, error_size, "a network does not have as many inputs as its descriptor has values")
+         end if
       end do
       potential%n_members = n_networks/n_species
       potential%cutoff = maxval(potential%descriptors%cutoff)

@@ -345,7 +345,7 @@ contains
       character(len=:), allocatable :: text
       character(len=24) :: buffer
 
-      write (buffer, '(g0.6)') value
+      write (buffer, "(g0.6)") value
       text = trim(adjustl(buffer))
       if (scan(text, "eE") > 0 .or. index(text, ".") == 0) return
       text = text(:verify(text, "0", back=.true.))

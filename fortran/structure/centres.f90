@@ -24,6 +24,7 @@ module tf_centres
       !> Collect the neighbours of atom i
       subroutine gather_interface(centres, i, around, error)
          import :: centres_type, surroundings_type, error_type
+         implicit none
          class(centres_type), intent(in) :: centres
          integer, intent(in) :: i
          type(surroundings_type), intent(inout) :: around

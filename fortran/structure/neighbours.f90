@@ -34,6 +34,18 @@ module tf_neighbours
       integer, allocatable :: ghost(:)
    end type neighbour_list_type
 
+   !> Bins that the ghosts are sorted into, along the three internal coordinates
+   type :: bins_type
+      !> Bins along each direction, and how many bins away a neighbour may be
+      integer :: n(3) = 1, around(3) = 0
+      !> Smallest coordinates, and bins per unit of coordinate
+      real(wp) :: least(3) = 0.0_wp, scale(3) = 0.0_wp
+      !> (0:) last ghost of each bin, once sorted; (n_ghosts) bin of each ghost
+      integer, allocatable :: end(:), of(:)
+   contains
+      procedure :: index_of
+   end type bins_type
+
 contains
 
    !> Find all atoms and images within `reach` of each atom, itself excluded
@@ -135,114 +147,151 @@ contains
    subroutine search(reach, box, coordinate, list)
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
+      !> (3, n_ghosts) internal coordinates; sorted with the ghosts
       real(wp), intent(inout) :: coordinate(:, :)
       type(neighbour_list_type), intent(inout) :: list
-      real(wp), allocatable :: x(:), y(:), z(:), distance2(:)
-      integer, allocatable :: bin_of(:), bin_end(:), home(:), found(:), larger(:)
-      real(wp) :: least(3), length(3), scale(3), position(3), reach2, finest(3)
-      integer :: n_bins(3), around(3), bin(3), i, k, g, n, b1, b2, run, first_run, last_run
+      type(bins_type) :: bins
+      real(wp), allocatable :: place(:, :), distance2(:)
+      integer, allocatable :: home(:), found(:)
       integer(i8) :: used
+      integer :: i
 
-      associate (n_ghosts => list%n_ghosts)
-      allocate (bin_of(n_ghosts), x(n_ghosts), y(n_ghosts), z(n_ghosts), distance2(n_ghosts), home(list%n_atoms))
-      if (n_ghosts == 0) then
+      if (list%n_ghosts == 0) then
          allocate (list%first(1), source=0_i8)
          allocate (list%ghost(0))
          return
       end if
+      call make_bins(reach, box, coordinate, bins)
+      allocate (place(list%n_ghosts, 3), distance2(list%n_ghosts), home(list%n_atoms))
+      call sort_ghosts(bins, list, coordinate, place, home)
 
-      ! Bins of half the reach; coarser where the system is so sparse that most would be empty
-      least = minval(coordinate, dim=2)
-      length = max((maxval(coordinate, dim=2) - least)*box%height, 1.0e-3_wp*reach)
-      ! Along the third direction bins are contiguous in memory, so finer ones cost nothing
-      finest = [0.5_wp, 0.5_wp, 0.125_wp]*reach
-      do
-         n_bins = max(1, floor(min(length/finest, 1.0e6_wp)))
-         if (product(real(n_bins, wp)) <= 4.0_wp*n_ghosts + 64.0_wp) exit
-         finest = 1.5_wp*finest
-      end do
-      scale = n_bins/length*box%height
-      around = ceiling(reach*n_bins/length*(1.0_wp + 1.0e-9_wp))
-      allocate (bin_end(0:product(n_bins)), source=0)
-      do g = 1, n_ghosts
-         bin = bin_index(coordinate(:, g))
-         bin_of(g) = bin(3) + n_bins(3)*(bin(2) + n_bins(2)*bin(1)) + 1
-         bin_end(bin_of(g)) = bin_end(bin_of(g)) + 1
-      end do
-      do k = 1, product(n_bins)
-         bin_end(k) = bin_end(k) + bin_end(k - 1)
-      end do
-      call sort_ghosts()
-
-      reach2 = reach**2
       allocate (list%first(list%n_atoms + 1))
       list%first(1) = 0
       allocate (found(64 + 16*list%n_atoms))
       used = 0
       do i = 1, list%n_atoms
-         position = list%position(:, i)
-         bin = bin_index(coordinate(:, home(i)))
-         first_run = max(bin(3) - around(3), 0)
-         last_run = min(bin(3) + around(3), n_bins(3) - 1)
-         do b1 = max(bin(1) - around(1), 0), min(bin(1) + around(1), n_bins(1) - 1)
-            do b2 = max(bin(2) - around(2), 0), min(bin(2) + around(2), n_bins(2) - 1)
-               k = n_bins(3)*(b2 + n_bins(2)*b1)
-               run = bin_end(k + first_run)
-               n = bin_end(k + last_run + 1) - run
-               if (used + n > size(found)) then
-                  allocate (larger(2*(size(found) + n)))
-                  larger(:used) = found(:used)
-                  call move_alloc(larger, found)
-               end if
-               !$omp simd
-               do g = 1, n
-                  distance2(g) = (x(run + g) - position(1))**2 + (y(run + g) - position(2))**2 + &
-                     (z(run + g) - position(3))**2
-               end do
-               ! Write every candidate, keep the place only for those within reach: no branch to mispredict
-               do g = 1, n
-                  found(used + 1) = run + g
-                  used = used + merge(1_i8, 0_i8, distance2(g) <= reach2 .and. run + g /= home(i))
-               end do
-            end do
-         end do
+         call find_neighbours(bins, bins%index_of(coordinate(:, home(i))), home(i), list%position(:, i), reach**2, &
+            place, distance2, found, used)
          list%first(i + 1) = used
          list%n_most = max(list%n_most, int(used - list%first(i)))
       end do
       list%ghost = found(:used)
-      end associate
-
-   contains
-
-      pure function bin_index(at) result(index)
-         real(wp), intent(in) :: at(3)
-         integer :: index(3)
-         index = max(0, min(n_bins - 1, floor((at - least)*scale)))
-      end function bin_index
-
-      !> Counting sort by bin, stable, so that the order depends on the input alone
-      subroutine sort_ghosts()
-         integer, allocatable :: atom(:), next(:)
-         real(wp), allocatable :: shift(:, :), old_coordinate(:, :)
-         integer :: g, to
-         next = bin_end(0:ubound(bin_end, 1) - 1)
-         atom = list%atom
-         shift = list%shift
-         old_coordinate = coordinate
-         do g = 1, size(atom)
-            to = next(bin_of(g)) + 1
-            next(bin_of(g)) = to
-            list%atom(to) = atom(g)
-            list%shift(:, to) = shift(:, g)
-            coordinate(:, to) = old_coordinate(:, g)
-            x(to) = list%position(1, atom(g)) + shift(1, g)
-            y(to) = list%position(2, atom(g)) + shift(2, g)
-            z(to) = list%position(3, atom(g)) + shift(3, g)
-            if (all(abs(shift(:, g)) <= 0.0_wp)) home(atom(g)) = to
-         end do
-      end subroutine sort_ghosts
-
    end subroutine search
+
+   !> Choose the bins, and count the ghosts in them
+   subroutine make_bins(reach, box, coordinate, bins)
+      real(wp), intent(in) :: reach
+      type(box_type), intent(in) :: box
+      real(wp), intent(in) :: coordinate(:, :)
+      type(bins_type), intent(out) :: bins
+      real(wp) :: length(3), finest(3)
+      integer :: bin(3), g, k, n_ghosts
+
+      n_ghosts = size(coordinate, 2)
+      bins%least = minval(coordinate, dim=2)
+      length = max((maxval(coordinate, dim=2) - bins%least)*box%height, 1.0e-3_wp*reach)
+      ! Bins of half the reach; coarser where the system is so sparse that most would be empty.  Along the third direction
+      ! bins are contiguous in memory, so finer ones cost nothing
+      finest = [0.5_wp, 0.5_wp, 0.125_wp]*reach
+      do
+         bins%n = max(1, floor(min(length/finest, 1.0e6_wp)))
+         if (product(real(bins%n, wp)) <= 4.0_wp*n_ghosts + 64.0_wp) exit
+         finest = 1.5_wp*finest
+      end do
+      bins%scale = bins%n/length*box%height
+      bins%around = ceiling(reach*bins%n/length*(1.0_wp + 1.0e-9_wp))
+
+      allocate (bins%end(0:product(bins%n)), source=0)
+      allocate (bins%of(n_ghosts))
+      do g = 1, n_ghosts
+         bin = bins%index_of(coordinate(:, g))
+         bins%of(g) = bin(3) + bins%n(3)*(bin(2) + bins%n(2)*bin(1)) + 1
+         bins%end(bins%of(g)) = bins%end(bins%of(g)) + 1
+      end do
+      do k = 1, product(bins%n)
+         bins%end(k) = bins%end(k) + bins%end(k - 1)
+      end do
+   end subroutine make_bins
+
+   !> Place of the bin of a point along each direction, from 0
+   pure function index_of(bins, at) result(index)
+      class(bins_type), intent(in) :: bins
+      !> Internal coordinates
+      real(wp), intent(in) :: at(3)
+      integer :: index(3)
+
+      index = max(0, min(bins%n - 1, floor((at - bins%least)*bins%scale)))
+   end function index_of
+
+   !> Counting sort by bin, stable, so that the order depends on the input alone
+   subroutine sort_ghosts(bins, list, coordinate, place, home)
+      type(bins_type), intent(in) :: bins
+      type(neighbour_list_type), intent(inout) :: list
+      real(wp), intent(inout) :: coordinate(:, :)
+      !> (n_ghosts, 3) positions of the sorted ghosts, Å
+      real(wp), intent(out) :: place(:, :)
+      !> (n_atoms) the ghost that is the atom itself
+      integer, intent(out) :: home(:)
+      integer, allocatable :: atom(:), next(:)
+      real(wp), allocatable :: shift(:, :), old_coordinate(:, :)
+      integer :: g, to
+
+      next = bins%end(0:ubound(bins%end, 1) - 1)
+      atom = list%atom
+      shift = list%shift
+      old_coordinate = coordinate
+      do g = 1, size(atom)
+         to = next(bins%of(g)) + 1
+         next(bins%of(g)) = to
+         list%atom(to) = atom(g)
+         list%shift(:, to) = shift(:, g)
+         coordinate(:, to) = old_coordinate(:, g)
+         place(to, :) = list%position(:, atom(g)) + shift(:, g)
+         if (all(abs(shift(:, g)) <= 0.0_wp)) home(atom(g)) = to
+      end do
+   end subroutine sort_ghosts
+
+   !> Append the neighbours of one atom, the ghost `home` in bin `bin`, to those found so far
+   subroutine find_neighbours(bins, bin, home, position, reach2, place, distance2, found, used)
+      type(bins_type), intent(in) :: bins
+      integer, intent(in) :: bin(3), home
+      !> Å and Å²
+      real(wp), intent(in) :: position(3), reach2
+      !> (n_ghosts, 3) Å
+      real(wp), intent(in), contiguous :: place(:, :)
+      !> (n_ghosts) scratch
+      real(wp), intent(inout), contiguous :: distance2(:)
+      !> Neighbours of this atom and those before it, and how many they are
+      integer, allocatable, intent(inout) :: found(:)
+      integer(i8), intent(inout) :: used
+      integer, allocatable :: larger(:)
+      integer :: b1, b2, first_run, last_run, run, k, g, n
+
+      first_run = max(bin(3) - bins%around(3), 0)
+      last_run = min(bin(3) + bins%around(3), bins%n(3) - 1)
+      do b1 = max(bin(1) - bins%around(1), 0), min(bin(1) + bins%around(1), bins%n(1) - 1)
+         do b2 = max(bin(2) - bins%around(2), 0), min(bin(2) + bins%around(2), bins%n(2) - 1)
+            k = bins%n(3)*(b2 + bins%n(2)*b1)
+            run = bins%end(k + first_run)
+            n = bins%end(k + last_run + 1) - run
+            if (used + n > size(found)) then
+               allocate (larger(2*(size(found) + n)))
+               larger(:used) = found(:used)
+               call move_alloc(larger, found)
+            end if
+            !$omp simd
+            do g = 1, n
+               distance2(g) = (place(run + g, 1) - position(1))**2 + (place(run + g, 2) - position(2))**2 + &
+                  (place(run + g, 3) - position(3))**2
+            end do
+            ! Write every candidate, keep the place only for those within reach: no branch to mispredict
+            do g = 1, n
+               found(used + 1) = run + g
+               used = used + merge(1_i8, 0_i8, distance2(g) <= reach2 .and. run + g /= home)
+            end do
+         end do
+      end do
+   end subroutine find_neighbours
 
    !> Positions of the ghosts of displaced atoms
    pure subroutine place_ghosts(list, position, ghost_position)

@@ -98,7 +98,7 @@ contains
       call measure(around%n_padded, around%x, around%y, around%z, around%r, too_close)
       if (too_close > 0) then
          k = minloc(around%r(:n), dim=1)
-         write (text, '(a,i0,a,i0,a)') "atoms ", i, " and ", around%atom(k), " (or images of them) coincide"
+         write (text, "(a,i0,a,i0,a)") "atoms ", i, " and ", around%atom(k), " (or images of them) coincide"
          call raise(error, error_geometry, trim(text))
       end if
    end subroutine complete
