@@ -8,10 +8,11 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from ..errors import InputError
+from ..tools.plain_text import fortran_integer
 from .document import Document, FileEntry, Located
 from .kinds import Kind, after_keyword, nothing_more, quote
 from .option import FieldError, Option, Settings, options_of, own_options
-from .words import Line, Word, integer, is_integer, species_name, suggestion, text
+from .words import Line, Word, integer, species_name, suggestion, text
 
 T = TypeVar("T")
 
@@ -117,7 +118,7 @@ def read_files(document: Document, line: Line) -> tuple[FileEntry, ...]:
     if first is None or document.opens_keyword(first):
         line.fail(f"{name} without files", expected="a count or paths on the next line")
     head = next(_words_or_nothing(first), None)
-    if head is None or head.quoted or not is_integer(head.text):
+    if head is None or head.quoted or fortran_integer(head.text) is None:
         return tuple(_file_entry(entry) for entry in document.take_block(until_blank=True))
     count_line = document.take()
     count = integer(head)

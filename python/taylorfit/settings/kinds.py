@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..tools.plain_text import fortran_number
 from .document import Document
-from .words import Line, Word, choice, integer, is_number, logical, real, text
+from .words import Line, Word, choice, integer, logical, real, text
 
 if TYPE_CHECKING:
     from .option import Option
@@ -151,5 +152,5 @@ def _refuse_second_value(document: Document, words: Iterator[Word]) -> None:
     word = next(words, None)
     if word is None:
         return
-    if is_number(word.text) or "=" in word.text or word.text.upper() in document.keywords:
+    if fortran_number(word.text) is not None or "=" in word.text or word.text.upper() in document.keywords:
         word.fail("second value", "one value (remarks after !)")

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import ClassVar
 
+from ..tools.plain_text import fortran_integer
 from .blocks import SPECIES_PATHS, options
 from .document import Document, Located
 from .extrapolation import ExtrapolationPolicy
 from .keyword_file import read_keyword_file
 from .kinds import FILE, NAME, REAL, Kind, one_of, quote
 from .option import InputFile, Settings, option, require
-from .words import Line, Word, integer, is_integer, text
+from .words import Line, Word, integer, text
 
 ENSEMBLES = ("nve", "nvt")
 THERMOSTATS = ("langevin", "bussi")
@@ -88,7 +89,7 @@ def _read_potentials(document: Document, line: Line) -> tuple[tuple[str, tuple[s
 def _read_repeat(document: Document, line: Line) -> tuple[int, int, int]:
     words = list(line.words())[1:]
     numbers = [integer(word) for word in words[:3]]
-    if len(numbers) < 3 or any(is_integer(word.text) for word in words[3:]):
+    if len(numbers) < 3 or any(fortran_integer(word.text) is not None for word in words[3:]):
         line.fail("REPEAT without three numbers", line.text, "e.g. REPEAT 2 2 1")
     return numbers[0], numbers[1], numbers[2]
 

@@ -6,16 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from ..errors import FormatError
-from ..tools.plain_text import fortran_number, number_complaint
+from ..tools.plain_text import fortran_integer, fortran_logical, fortran_number, number_complaint
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_LOGICAL = {
-    **dict.fromkeys(("t", "true", ".t.", ".true."), True),
-    **dict.fromkeys(("f", "false", ".f.", ".false."), False),
-}
+T = TypeVar("T")
+
 _QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'"
 _WORD = re.compile(rf"\s*(?:(?P<comment>[!#%].*)|(?P<quoted>{_QUOTED})(?=\s|$)|(?P<plain>[^\s\"'!#%]\S*))")
 _OPTION = re.compile(
@@ -105,19 +102,21 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return "one of " + " ".join(by_lower.values())
 
 
-def integer(word: Word) -> int:
-    """Convert a word to an integer; raises FormatError."""
-    if not is_integer(word.text):
-        word.fail("is not an integer", "an integer")
-    return int(word.text)
+def _converter(read: Callable[[str], T | None], complain: Callable[[str], str], expected: str) -> Callable[[Word], T]:
+    """Return the conversion of a word by `read`; it raises a FormatError where that returns None."""
+
+    def convert(word: Word) -> T:
+        value = read(word.text)
+        if value is None:
+            word.fail(complain(word.text), expected)
+        return value
+
+    return convert
 
 
-def real(word: Word) -> float:
-    """Convert a word to a finite float, Fortran exponents included; raises FormatError."""
-    value = fortran_number(word.text)
-    if value is None:
-        word.fail(number_complaint(word.text), "a number such as 0.01 or 1.0d-2")
-    return value
+integer = _converter(fortran_integer, lambda text: "is not an integer", "an integer")
+real = _converter(fortran_number, number_complaint, "a number such as 0.01 or 1.0d-2")
+logical = _converter(fortran_logical, lambda text: "not a logical", ".true. or .false.")
 
 
 def text(word: Word) -> str:
@@ -138,28 +137,11 @@ def choice(*allowed: str) -> Callable[[Word], str]:
     return convert
 
 
-def logical(word: Word) -> bool:
-    """Convert a Fortran logical (.true., T, false …); raises FormatError."""
-    if word.text.lower() not in _LOGICAL:
-        word.fail("not a logical", ".true. or .false.")
-    return _LOGICAL[word.text.lower()]
-
-
 def species_name(word: Word) -> str:
     """Return a species name of one or two characters; raises FormatError."""
     if not 1 <= len(word.text.strip()) <= _SPECIES_LENGTH:
         word.fail("not a species", "a name of one or two characters")
     return word.text
-
-
-def is_integer(text: str) -> bool:
-    """Whether `text` is an integer."""
-    return _INTEGER.fullmatch(text) is not None
-
-
-def is_number(text: str) -> bool:
-    """Whether `text` is an integer or a real number, Fortran exponents included."""
-    return fortran_number(text) is not None
 
 
 def _unquote(token: str) -> str:

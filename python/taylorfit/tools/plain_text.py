@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import math
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike, fsdecode
 
 from ..errors import FormatError
@@ -13,6 +15,11 @@ from .os_errors import explained
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eEdDqQ]([+-]?[0-9]+)|([+-][0-9]{3}))?")
 """A Fortran number; three-digit exponents are written without their letter."""
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_LOGICALS = {
+    **dict.fromkeys(("t", "true", ".t.", ".true."), True),
+    **dict.fromkeys(("f", "false", ".f.", ".false."), False),
+}
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eEdD][+-]?[0-9]+)?")
 
 _MARKS = {
@@ -88,6 +95,27 @@ def fortran_number(word: str) -> float | None:
         return None
     value = float(f"{match[1]}e{match[2] or match[3] or 0}")
     return value if math.isfinite(value) else None
+
+
+def fortran_numbers(words: Sequence[str]) -> list[float | None]:
+    """Return what `fortran_number` makes of each word; fast where Python's own numbers do."""
+    text = "".join(words)
+    if "_" not in text and text.isascii():  # float() also takes 1_000 and digits of other scripts
+        with suppress(ValueError):
+            values = list(map(float, words))
+            if all(map(math.isfinite, values)):
+                return list(values)
+    return [fortran_number(word) for word in words]
+
+
+def fortran_integer(word: str) -> int | None:
+    """Return the integer `word` of at most 18 digits, or None."""
+    return int(word) if _INTEGER.fullmatch(word) else None
+
+
+def fortran_logical(word: str) -> bool | None:
+    """Return the logical `word` (.true., T, false …), or None."""
+    return _LOGICALS.get(word.lower())
 
 
 def number_complaint(word: str) -> str:

@@ -17,12 +17,9 @@ import numpy as np
 
 from ...errors import FormatError
 from ...tools.os_errors import explained
-from ...tools.plain_text import fortran_number, number_complaint
+from ...tools.plain_text import fortran_integer, fortran_logical, fortran_numbers, number_complaint
 from .records import RecordReader, RecordWriter, decode_text, encode_text, printable
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
-_TRUE = ("T", "TRUE", ".TRUE.", ".T.")
-_FALSE = ("F", "FALSE", ".FALSE.", ".F.")
 _NO_NUMBER = re.compile(r"[./~]*(?!nan|inf)[a-z_].*[a-z]", re.IGNORECASE)
 _PACKED_SPECIES = re.compile(r"([A-Z][a-z0-9]?) *")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -114,7 +111,7 @@ class TextRecordReader(RecordReader):
         words = self._words(what, count)
         values = []
         for number, word in enumerate(words, start=1):
-            value = int(word) if _INTEGER.fullmatch(word) else None
+            value = fortran_integer(word)
             if value is None or not -(2**31) <= value < 2**31:
                 which = f"{what}, value {number}" if count > 1 else what
                 raise self.error(which, at, value=printable(word), expected="an integer")
@@ -125,26 +122,20 @@ class TextRecordReader(RecordReader):
         """Return a record of one logical: T, F, True, False, .true. or .false."""
         at = self.position
         word = self._words(what, 1)[0]
-        if word.upper() not in _TRUE + _FALSE:
+        value = fortran_logical(word)
+        if value is None:
             raise self.error(what, at, value=printable(word), expected="T or F")
-        return word.upper() in _TRUE
+        return value
 
     def reals(self, what: str, count: int, finite: bool = True) -> np.ndarray:
         """Return a record of `count` doubles, (count,) float64; NaN and infinity refused if `finite`."""
         at = self.position
         words = self._words(what, count)
-        try:
-            text = "".join(words)
-            # float() also takes 1_000 and digits of other scripts
-            if "_" in text or not text.isascii():
-                raise ValueError
-            values = np.array(list(map(float, words)), dtype=np.float64)
-        except ValueError:
-            values = np.array([self._number(what, word, at, finite) for word in words])
-        if finite and not np.isfinite(values).all():
-            bad = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise self.error(f"{what}, value {bad + 1}", at, value=printable(words[bad]), expected="a finite number")
-        return values
+        values = fortran_numbers(words)
+        for k, word in enumerate(words):
+            if values[k] is None:
+                values[k] = self._not_finite(f"{what}, value {k + 1}" if count > 1 else what, word, at, finite)
+        return np.array(values, dtype=np.float64)
 
     def text(self, what: str, length: int) -> str:
         """Return a line of at most `length` characters, without the blank in front and those behind."""
@@ -204,13 +195,10 @@ class TextRecordReader(RecordReader):
             raise self.error(what, at, value=f"{len(words)} items", expected=f"{count}")
         return words
 
-    def _number(self, what: str, word: str, at: int, finite: bool) -> float:
-        value = fortran_number(word)
-        if value is None and not finite and word.lstrip("+-").lower() in ("nan", "inf", "infinity"):
+    def _not_finite(self, what: str, word: str, at: int, finite: bool) -> float:
+        if not finite and word.lstrip("+-").lower() in ("nan", "inf", "infinity"):
             return float(word)
-        if value is None:
-            raise self.error(f"{what}: a word {number_complaint(word)}", at, value=printable(word), expected="a number")
-        return value
+        raise self.error(f"{what} {number_complaint(word)}", at, value=printable(word), expected="a finite number")
 
 
 class TextRecordWriter(RecordWriter):
