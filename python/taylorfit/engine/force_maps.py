@@ -205,7 +205,7 @@ class _Layout:
     """Tables and sizes of a map before it is filled."""
 
     merged: bool
-    tables: tuple[np.ndarray, ...]
+    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     n_pairs: np.ndarray
     """(n_atom, n_species)"""
     n_neighbours: np.ndarray
@@ -287,7 +287,7 @@ def group_lanes(n_neighbours: np.ndarray) -> np.ndarray:
     return (-(-3 * n_neighbours.astype(np.int64) // LANES)) * LANES
 
 
-def offsets(counts: np.ndarray) -> np.ndarray:
+def offsets(counts: np.ndarray | Sequence[int]) -> np.ndarray:
     """(n + 1,) int64 running sum from 0."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 

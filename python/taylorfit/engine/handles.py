@@ -7,7 +7,7 @@ engine would read freed memory.  So its address and shape are passed, once its t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class Handle:
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         self.__copy__()
 
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(f"{type(self).__name__} cannot be pickled: it is an object of the engine")
 
 

@@ -6,9 +6,11 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +53,7 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _load() -> tuple[object, str]:
+def _load() -> tuple[ModuleType, str]:
     """Import the build of the engine that suits this processor, or the one the user names."""
     package = __package__.rpartition(".")[0]
     wanted = os.environ.get(_LEVEL_VARIABLE)
@@ -70,7 +72,7 @@ def _load() -> tuple[object, str]:
             continue
         # The generated wrapper imports taylorfit._ext by name, and looks it up as an attribute
         sys.modules[f"{package}._ext"] = extension
-        sys.modules[package]._ext = extension
+        vars(sys.modules[package])["_ext"] = extension
         return importlib.import_module("._engine", package), f"_ext{suffix}"
     raise EngineError("no build of the engine was installed; reinstall taylorfit")
 
@@ -91,7 +93,9 @@ def build_name() -> str:
 
 def c_folders() -> tuple[Path, Path]:
     """Folder of the header `taylorfit.h`, and of the library `libtaylorfit` for programs in C."""
-    beside = Path(sys.modules[f"{__package__.rpartition('.')[0]}._ext"].__file__).parent
+    file = sys.modules[f"{__package__.rpartition('.')[0]}._ext"].__file__
+    assert file is not None
+    beside = Path(file).parent
     return (beside / "include", beside / "_libs") if (beside / "_libs").is_dir() else (beside, beside)
 
 
@@ -107,7 +111,7 @@ def available_threads() -> int:
     return max(1, os.cpu_count() or 1)
 
 
-def call(function: object, *arguments: object, names: Sequence[str] = ()) -> object:
+def call(function: Callable[..., Any], *arguments: object, names: Sequence[str] = ()) -> Any:
     """Call the engine; the one place where its errors become exceptions.
 
     The engine marks an error of one structure of a batch as ``#<number> <message>``.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,17 +18,8 @@ from .handles import Handle, StopToken, token_array, views
 from .library import call, integers, thread_count
 from .potentials import NetworkTables
 
-
-class Pack(Protocol):
-    """Arrays of a packed data set; see `training.pack.PackedDataset`."""
-
-    features: np.ndarray
-    panel_offset: np.ndarray
-    panel_width: np.ndarray
-    block_first: np.ndarray
-    atom_offset: np.ndarray
-    atom_count: np.ndarray
-    energy: np.ndarray
+if TYPE_CHECKING:
+    from ..training.pack import PackedDataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +96,7 @@ class Loss(Handle):
 
     def __init__(
         self,
-        pack: Pack,
+        pack: PackedDataset,
         networks: NetworkTables,
         factor: np.ndarray,
         weight: np.ndarray,
@@ -160,9 +151,7 @@ class Loss(Handle):
             ("direction_weight", terms.direction_weight, np.float64, 1),
         )
         call(library.losses.loss_add_forces, self.object, map_.object, views(*arrays))
-        kept = self.object.kept
-        assert isinstance(kept, tuple)
-        self.keep(*kept, *(array for _, array, _, _ in arrays), *(() if map_.object.kept is None else map_.object.kept))
+        self.keep(*self.object.kept, *(array for _, array, _, _ in arrays), *map_.object.kept)
         self._shapes = (len(terms.force_ref), len(terms.derivative_ref))
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 
 class FortranModule:
     """Base of the class that stands for a Fortran module; its procedures are static methods."""
@@ -15,7 +17,7 @@ class FortranDerivedType:
 
     _handle: Any
     """(4,) int32: where the Fortran object is"""
-    kept: object = None
+    kept: tuple[np.ndarray, ...] = ()
     """Arrays that the Fortran object has views of."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine import DescriptorTables, ForceMap, ForceTerms, canonical_order, changes_along, force_map, strain_changes
 from ..engine.force_maps import group_lanes, in_canonical_order, no_pairs, offsets
 from ..errors import InputError
-from ..model.descriptor_derivatives import StructureDerivatives
+from ..model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.forces import ForceMode
 from ..tools.chunks import runs
@@ -243,7 +243,7 @@ def _add_random_directions(
                 vectors = random_directions(n, n_directions, Stream.FORCE_DIRECTIONS.generator(seed, p))
                 # ½ Σ_v (v·√ω ΔF)² estimates ½ Σ_j ω_j |ΔF_j|²
                 vectors = vectors * np.sqrt(weight[p])[:, None]
-                derivative = -scaling.energy_scale * np.einsum("vjc,jc->v", vectors, structure.forces)
+                derivative = -scaling.energy_scale * np.einsum("vjc,jc->v", vectors, structure.known_forces)
                 share = np.full(len(vectors), (3 * n - 3) / len(vectors))
                 directions.add(p, changes_along(map_, k, vectors, factor), derivative, share, False)
             done += len(part)
@@ -301,7 +301,7 @@ def _add_strains_of(
     scale = np.concatenate(
         [np.repeat(factor[: tables.n_function[t], t], int((index == t).sum())) for t in range(len(tables.species))]
     )
-    derivative = scaling.energy_scale * structure.volume * structure.stress[VOIGT_ELEMENTS]
+    derivative = scaling.energy_scale * structure.volume * structure.known_stress[VOIGT_ELEMENTS]
     # Mean over nine components of the error per atom; those off the diagonal come twice
     share = weight / 9.0 * np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) * (1.0 if total else 1.0 / n**2)
     directions.add(p, (raw[rows] * scale[:, None]).T, derivative, share, True)
@@ -338,7 +338,7 @@ def map_from_derivatives(
                 value=found.name,
                 expected="the .train.forces of the same generate run",
             )
-        parts[p] = _groups_of(found, index, n_species)
+        parts[p] = _groups_of(found.atoms, index, n_species)
     counts, sizes, atoms, values, known, species = [], [], [], [], [], []
     for p, structure in enumerate(structures):
         index = np.sort(structure.species_index(tables.species), kind="stable")
@@ -375,14 +375,16 @@ def map_from_derivatives(
     return result, np.concatenate([np.zeros(0, dtype=bool), *known])
 
 
-def _groups_of(found: StructureDerivatives, index: np.ndarray, n_species: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _groups_of(
+    derivatives: Sequence[AtomDerivatives], index: np.ndarray, n_species: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Groups of all atoms by species: neighbours, from 1 by species, and (n_feature, rows) values; images summed up."""
     order = canonical_order(index)
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     groups = []
     for i in order:
-        atom = found.atoms[i]
+        atom = derivatives[i]
         total = np.zeros((len(index), *atom.images.shape[1:]))
         np.add.at(total, atom.neighbours, atom.images)
         near = np.unique(atom.neighbours)
