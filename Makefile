@@ -13,7 +13,7 @@ help:
 	@echo "make run      set up, run the example and compare five ways of training (about three minutes)"
 	@echo "              files in $(EXAMPLE)/; a second run keeps the input files there and replaces the results"
 	@echo "make test     set up and run all tests (options for pytest: make test ARGS='-k xsf')"
-	@echo "make lint     set up and check the sources: ruff (rules and format), mypy, fortitude where it has settings"
+	@echo "make lint     set up and check the sources: ruff (rules and format), mypy, fortitude"
 	@echo "make bench    set up and run the benchmarks in tests/bench/"
 	@echo "make docs     set up and build the manual into build/manual/, with its internal links checked"
 	@echo "make wheels   build wheels into dist/ for the Pythons found here; needs gfortran, g++ and network"
@@ -49,7 +49,7 @@ lint: $(VENV)/lint.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	@! grep -q '^\[tool\.fortitude' pyproject.toml || $(VENV)/bin/fortitude check
+	$(VENV)/bin/fortitude check
 
 bench: $(VENV)/test.stamp
 	@failed=; for file in tests/bench/bench_*.py; do \

@@ -2,7 +2,7 @@
 
 Run with ``make bench`` or ``python tests/bench/bench_lammps.py``.  Water-like cells with random potentials, as in
 bench_calculator.py; a metal beside `eam/alloy` and `snap` of the same LAMMPS.  Times are those of LAMMPS's loop; CPU
-time where all ranks have a core of their own.  BENCH_QUICK=1 runs the smallest cells alone, to see that it starts.
+time where all ranks have a core of their own.  `--quick` runs the smallest cells alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io.lammpsdata import write_lammps_data
 from bench_calculator import CUTOFFS, chebyshev_setups, per_step, water, write_potentials
+from bench_engine import QUICK
 
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.setup_file import read_setup
@@ -29,7 +30,6 @@ from taylorfit.lammps.installation import find_lammps
 from taylorfit.model.descriptor import chebyshev_setup
 
 PROGRAMS = Path(sys.prefix) / "bin"
-QUICK = bool(os.environ.get("BENCH_QUICK"))
 SIDES = (4,) if QUICK else (4, 8, 12, 24)
 """Molecules along the edge of the water cells: 192, 1536, 5184, 41472 atoms."""
 RUNS = 1 if QUICK else 3
@@ -83,7 +83,7 @@ def waters(folder: Path, plugin: Path) -> None:
                 parts.append(f"{ranks} rank(s) {best:.2f} ({median:.2f})")
             if side <= 12:
                 calculator = Calculator(potentials, threads=1, on_extrapolation="ignore")
-                best, median, _ = per_step(atoms, calculator, 2 if QUICK else max(6, 20000 // len(atoms)), RUNS)
+                best, median, _ = per_step(atoms, calculator, max(6, 20000 // len(atoms)), RUNS)
                 parts.append(f"ASE calculator {best:.2f} ({median:.2f})")
             print(f"  {len(atoms):5d} atoms: {', '.join(parts)}", flush=True)
 
