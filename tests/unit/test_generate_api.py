@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -50,11 +51,13 @@ def toy_setup(folder: Path) -> Setup:
 def test_a_saved_setup_is_what_the_command_writes_and_is_loaded_again(tmp_path: Path, monkeypatch):
     make_toy(tmp_path, 8)
     monkeypatch.chdir(tmp_path)
-    succeed(tmp_path, "setup", "xsf/*.xsf", "--output", "command")
+    succeed(tmp_path, "setup", "xsf/*.xsf", "--output", "command", "--report", "report.json")
     structures = tfit.read("xsf/*.xsf")
     before = contents(tmp_path)
     setup = tfit.propose([structure.to_ase() for structure in structures])
     assert contents(tmp_path) == before and setup.files == tuple(s.name for s in structures)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert set(setup.to_dict()) == set(report) - {"command", "version", "files"}
     assert setup.reasons and setup.evidence.choice.delta == setup.displacements.delta
     paths = setup.replace(files=["xsf/*.xsf"]).save("python")
     assert [path.name for path in paths] == ["Ar.fingerprint.stp", "generate.in", "train.in"]

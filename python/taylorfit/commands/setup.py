@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     evidence = setup.evidence
     assert evidence is not None  # of a proposal
-    found, fit, choice = evidence.survey, evidence.energy_fit, evidence.choice
+    found, fit = evidence.survey, evidence.energy_fit
     n_forces = sum(structure.forces is not None for structure in structures)
 
     print(
@@ -58,22 +58,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "taylorfit train train.in",
     ]:
         print(f"  {line}")
-    return {
-        "species": list(species),
-        "structures": len(structures),
-        "atomic_energies": dict(setup.atomic_energies),
-        "atomic_energy_rank": fit.rank if fit else 0,
-        "atomic_energy_rmse": fit.rmse if fit else None,
-        "shortest_distances": {"-".join(pair): r for pair, r in found.shortest.items()},
-        "radii": found.radii,
-        "neighbours": dict(zip(species, found.mean_neighbours)),
-        "radial_cutoff": choice.radial_cutoff,
-        "angular_cutoff": choice.angular_cutoff,
-        "r_min": choice.r_min,
-        "delta": None if setup.displacements is None else choice.delta,
-        "reasons": list(setup.reasons),
-        "files": [str(t) for t in targets],
-    }
+    return setup.to_dict() | {"files": [str(target) for target in targets]}
 
 
 def _print_energies(fit: AtomicEnergyFit | None, structures: list[Structure]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replaced
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..formats.aenet.setup_file import read_setup, write_setup
@@ -44,6 +45,21 @@ class Evidence:
     choice: Choice
     skipped: dict[str, int]
     """Reason → number of structures that cannot have copies for it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the report of the command `setup`; lengths in Å, energies in eV."""
+        fit, choice = self.energy_fit, self.choice
+        return {
+            "structures": self.check.n_structures,
+            "atomic_energy_rank": 0 if fit is None else fit.rank,
+            "atomic_energy_rmse": None if fit is None else fit.rmse,
+            "shortest_distances": {"-".join(pair): r for pair, r in self.survey.shortest.items()},
+            "radii": self.survey.radii,
+            "neighbours": dict(zip(self.survey.species, self.survey.mean_neighbours)),
+            "radial_cutoff": choice.radial_cutoff,
+            "angular_cutoff": choice.angular_cutoff,
+            "r_min": choice.r_min,
+        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,6 +121,16 @@ class Setup:
                 f"isolated atom {self.atomic_energies[symbol]:.6f} eV; hidden layers {layers}"
             )
         return "\n".join([*lines, *self.reasons, *(f"note: {note}" for note in self.notes)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report of the command `setup`, but for the files that it writes."""
+        return {
+            "species": list(self.species),
+            "atomic_energies": dict(self.atomic_energies),
+            **({} if self.evidence is None else self.evidence.to_dict()),
+            "delta": None if self.displacements is None else self.displacements.delta,
+            "reasons": list(self.reasons),
+        }
 
     @property
     def species(self) -> tuple[str, ...]:

@@ -133,5 +133,34 @@ def integers(values: object) -> np.ndarray:
 
 
 def thread_count(threads: int) -> int:
-    """Return the number of threads to use; 0 means all cores."""
-    return available_threads() if threads == 0 else threads
+    """Return the number of threads to use; 0 means all cores, and one in a process forked from one with threads.
+
+    Raises
+    ------
+    EngineError
+        for several threads in such a process.
+    """
+    wanted = available_threads() if threads == 0 else threads
+    if wanted > 1 and not _THREADS.are_alive():
+        if threads == 0:
+            return 1
+        raise EngineError(
+            "this process was forked from one in which taylorfit had used threads, and these are not there any more: "
+            'use threads=1, or start processes by multiprocessing.get_context("spawn")'
+        )
+    return wanted
+
+
+class _Threads:
+    """The process that the threads of the engine belong to: a fork does not copy them, and would wait for ever."""
+
+    def __init__(self) -> None:
+        self._process: int | None = None
+
+    def are_alive(self) -> bool:
+        """Whether several threads can be used here; from now on they are taken to be in use."""
+        self._process = self._process or os.getpid()
+        return self._process == os.getpid()
+
+
+_THREADS = _Threads()
