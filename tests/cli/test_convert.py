@@ -140,6 +140,7 @@ def test_what_xsf_cannot_hold_is_said(tmp_path: Path) -> None:
     for words in ("one or two directions", "no energy"):
         assert words in result.out
     np.testing.assert_array_equal(read_xsf(tmp_path / "slab.xsf").stress, np.ones((3, 3)))
+    assert read_xsf(tmp_path / "slab.xsf").pbc == (True, True, False)
     assert run(tmp_path, "convert", "slab.extxyz", "slab2.extxyz").code == 0
     (back,), (first,) = read_structures(tmp_path / "slab2.extxyz"), read_structures(tmp_path / "slab.extxyz")
     np.testing.assert_array_equal(back.stress, first.stress)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import select
+import signal
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,12 +106,72 @@ def test_stress_is_the_strain_derivative_in_the_sign_and_order_of_ase(member: Pa
     assert np.abs(stress).max() > 1e-3
 
 
-def test_there_is_no_stress_without_three_periodic_directions(member: Path, atoms: Atoms):
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, True, False)])
+def test_stress_of_slabs_and_wires_is_that_of_the_whole_cell(member: Path, atoms: Atoms, pbc: tuple[bool, bool, bool]):
     slab = attach(atoms, Calculator(member, **QUIET))
-    slab.pbc = (True, True, False)
+    slab.pbc = pbc
+    stress, step, energies = slab.get_stress(voigt=False), 1e-4, []
+    for sign in (1, -1):
+        strained = attach(slab, slab.calc)
+        strained.set_cell(slab.cell.array @ (np.eye(3) + sign * step * np.outer(pbc, pbc)), scale_atoms=True)
+        energies.append(strained.get_potential_energy())
+    along = np.outer(pbc, pbc).astype(float)
+    assert (stress * along).sum() == pytest.approx(
+        (energies[0] - energies[1]) / (2 * step) / slab.get_volume(), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(("pbc", "cell"), [((True, True, False), [9, 9, 0]), ((False, False, False), [9, 9, 9])])
+def test_there_is_no_stress_without_a_volume_and_periodicity(member: Path, atoms: Atoms, pbc: Any, cell: list[float]):
+    slab = attach(atoms, Calculator(member, **QUIET))
+    slab.pbc, slab.cell = pbc, cell
     assert np.isfinite(slab.get_forces()).all()
     with pytest.raises(PropertyNotImplementedError):
         slab.get_stress()
+
+
+def test_unknown_options_are_errors_with_a_suggestion(member: Path):
+    for name, suggestion in (
+        ("on_extrapolatoin", "on_extrapolation"),
+        ("thread", "threads"),
+        ("xyz", "one of threads"),
+    ):
+        with pytest.raises(InputError, match=f"unknown option of Calculator: found '{name}', expected {suggestion}"):
+            Calculator(member, **{name: 1})
+    assert Calculator(member, label="here").label == "here"
+
+
+def test_threads_and_skin_can_be_set_and_nothing_else(member: Path, atoms: Atoms):
+    own = attach(atoms, Calculator(member, **QUIET))
+    forces = own.get_forces()
+    assert own.calc.set(threads=2, skin=0.0) and (own.calc.threads, own.calc.skin) == (2, 0.0)
+    own.rattle(1e-3)
+    own.positions = atoms.positions
+    np.testing.assert_allclose(own.get_forces(), forces, rtol=0, atol=1e-12)
+    for wrong in ({"tolerance": 1.0}, {"skin": -1.0}, {"threads": -1}):
+        with pytest.raises(InputError, match="cannot be changed|out of range"):
+            own.calc.set(**wrong)
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_forked_processes_use_one_thread_and_end(member: Path, atoms: Atoms, threads: int):
+    own = attach(atoms, Calculator(member, threads=2))
+    forces = own.get_forces()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        forked = attach(atoms, Calculator(member, threads=threads))
+        os.write(write, forked.get_forces().tobytes())
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as stream:
+        ready, _, _ = select.select([stream], [], [], 30.0)
+        if not ready:
+            os.kill(child, signal.SIGKILL)
+        content = stream.read()
+    os.waitpid(child, 0)
+    assert ready, "the forked process hangs"
+    np.testing.assert_array_equal(np.frombuffer(content).reshape(-1, 3), forces)
 
 
 def test_constraints_do_not_reach_the_results(member: Path, atoms: Atoms):
@@ -236,7 +300,7 @@ def test_engine_refuses_a_list_of_another_structure(member: Path, atoms: Atoms):
 def test_committee_has_mean_and_deviation_of_its_members(committee: Path, atoms: Atoms, pbc: tuple[bool, bool, bool]):
     own = attach(shaken(atoms, 0.1), Calculator.committee(committee, **QUIET))
     own.pbc = pbc
-    names = ["energy", "energies", "forces", *(["stress"] if all(pbc) else [])]
+    names = ["energy", "energies", "forces", "stress"]
     separate = []
     for folder in sorted(committee.iterdir()):
         single = attach(own, Calculator(folder, **QUIET))
@@ -253,6 +317,27 @@ def test_committee_has_mean_and_deviation_of_its_members(committee: Path, atoms:
     assert results["forces_std"].shape == (len(atoms),) and results["forces_std"].min() > 0
     np.testing.assert_allclose(results["forces_std"], np.linalg.norm(results["forces_std_components"], axis=1))
     assert own.calc.get_property("energy_std", own) == results["energy_std"] > 0
+
+
+def test_committees_keep_the_interfaces_of_ase(committee: Path, atoms: Atoms, tmp_path: Path):
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.db import connect
+    from ase.io import read, write
+
+    own = attach(shaken(atoms, 0.1), Calculator.committee(committee, **QUIET))
+    forces, results = own.get_forces(), own.calc.results
+    assert "forces_std" in results and results.get("energy_std") > 0.0 and results.get("nothing", 3) == 3
+    assert set(own.get_properties(["energy", "forces"])) >= {"energy", "forces"}
+    single = own.copy()
+    single.calc = SinglePointCalculator(single, **results)
+    np.testing.assert_array_equal(single.get_forces(), forces)
+    write(tmp_path / "a.extxyz", own)
+    np.testing.assert_allclose(read(tmp_path / "a.extxyz").get_forces(), forces, atol=1e-7)
+    write(tmp_path / "a.traj", own)
+    np.testing.assert_array_equal(read(tmp_path / "a.traj").get_forces(), forces)
+    with connect(tmp_path / "a.json") as database:
+        database.write(own)
+    np.testing.assert_allclose(connect(tmp_path / "a.json").get_atoms(1).get_forces(), forces, atol=1e-12)
 
 
 def test_members_with_other_descriptors_are_evaluated_on_their_own(tmp_path: Path, atoms: Atoms):

@@ -228,6 +228,7 @@ REFUSED = {
     "lower-case atoms": (MOLECULE.replace("ATOMS", "atoms"), 3, "lower case"),
     "animation": ("ANIMSTEPS 2\n" + CRYSTAL, 1, "animated"),
     "two sets of atoms": (CRYSTAL + "\nPRIMCOORD\n3 1\n" + ATOMS, 15, "second set of atoms"),
+    "periodicity of words": ("# pbc = yes\n" + CRYSTAL, 1, "periodicity is not three letters"),
     "two cells": (PRIMVEC + CRYSTAL, 8, "second PRIMVEC"),
 }
 
@@ -272,13 +273,14 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 def structures(draw) -> Structure:
     n_atom = draw(st.integers(1, 5))
     vectors = st.lists(finite, min_size=3 * n_atom, max_size=3 * n_atom)
-    periodic = draw(st.booleans())
+    pbc = draw(st.tuples(st.booleans(), st.booleans(), st.booleans()))
+    periodic = any(pbc)
     small = st.floats(-0.3, 0.3)
     return Structure(
         symbols=tuple(draw(st.sampled_from(["H", "O", "Ti", "X", "O1"])) for _ in range(n_atom)),
         positions=np.reshape(draw(vectors), (n_atom, 3)),
         cell=(np.eye(3) + np.reshape([draw(small) for _ in range(9)], (3, 3))) if periodic else np.zeros((3, 3)),
-        pbc=(periodic,) * 3,
+        pbc=pbc,
         energy=draw(st.none() | finite),
         forces=np.reshape(draw(vectors), (n_atom, 3)) if draw(st.booleans()) else None,
         cohesive_energy=draw(st.none() | finite),

@@ -149,7 +149,9 @@ def _lost(structure: Structure) -> list[str]:
     """Say what a structure loses in XSF."""
     notes = []
     if any(structure.pbc) and not all(structure.pbc):
-        notes.append("XSF makes structures that are periodic in one or two directions periodic in all three")
+        notes.append(
+            "to ænet structures periodic in one or two directions are periodic in all three (to taylorfit not)"
+        )
     if not any(structure.pbc) and structure.cell.any():
         notes.append("XSF has no place for the cell of a structure that is not periodic")
     if structure.energy is None and structure.cohesive_energy is None:

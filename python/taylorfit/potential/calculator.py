@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from inspect import signature
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +22,46 @@ from .potential import Potential, Source, as_potential, load_members
 if TYPE_CHECKING:
     from ase import Atoms
 
+_ASE_OPTIONS = ("restart", "label", "atoms", "directory")
 _PLAIN = ("energy", "free_energy", "energies", "forces", "stress")
 _COMMITTEE = ("energy_std", "energies_std", "forces_std", "forces_std_components", "stress_std")
+
+
+class CommitteeResults(dict[str, Any]):
+    """Means over a committee under ASE's names; `deviations`, whose names ASE does not know, are found by name only.
+
+    ASE copies, checks and writes all results that it sees (`get_properties`, `SinglePointCalculator`, extxyz, db).
+    """
+
+    def __init__(self, means: Mapping[str, Any], deviations: Mapping[str, Any]) -> None:
+        super().__init__(means)
+        self.deviations = dict(deviations)
+
+    def __missing__(self, name: str) -> Any:
+        return self.deviations[name]
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.deviations
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a mean or a deviation."""
+        return super().get(name, self.deviations.get(name, default))
 
 
 class Calculator(AseCalculator):
     """A potential, or a committee of potentials, as a calculator of ASE.
 
     Results in ASE's units and signs: `energy` and `free_energy` (the same, eV; energies of the isolated atoms
-    included), `energies` (n_atom,) eV, `forces` (n_atom, 3) eV/Å, and in cells with three periodic directions
-    `stress` (6,) eV/Å³ in Voigt order.  Forces are the raw derivatives: constraints are the business of `Atoms`.
+    included), `energies` (n_atom,) eV, `forces` (n_atom, 3) eV/Å, and where three lattice vectors span a volume and
+    at least one is periodic `stress` (6,) eV/Å³ in Voigt order (for slabs, too, of the whole cell).  Forces are the
+    raw derivatives: constraints are the business of `Atoms`.
 
     A committee gives the means over its members, and in `results` also the standard deviations over them (divisor:
     number of members): `energy_std` (eV), `energies_std` (n_atom,), `forces_std_components` (n_atom, 3),
-    `forces_std` (n_atom,) the norm of that vector, and `stress_std` (6,).
+    `forces_std` (n_atom,) the norm of that vector, and `stress_std` (6,).  They are found by name only, so that
+    whoever goes through `results` sees the properties that ASE knows.
+
+    In a process forked from one that has used several threads, one thread is used (``threads=0``), or several refused.
 
     Parameters
     ----------
@@ -47,7 +75,7 @@ class Calculator(AseCalculator):
     on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval
         What happens with structures unlike the training data; see `ExtrapolationPolicy`.
     options
-        For ASE's calculator (`label`, `directory`, …).
+        For ASE's calculator: `label`, `directory`, `atoms`, `restart`.
 
     Raises
     ------
@@ -75,6 +103,9 @@ class Calculator(AseCalculator):
         _members: Sequence[Potential] | None = None,
         **options: Any,
     ) -> None:
+        for name in options:
+            if name not in _ASE_OPTIONS:
+                raise InputError("unknown option of Calculator", value=name, expected=_suggestion(name))
         super().__init__(**options)
         if threads < 0:
             raise InputError("threads is negative", value=threads, expected="a number, 0 for all cores")
@@ -124,6 +155,30 @@ class Calculator(AseCalculator):
             as for `Calculator`, or if the members are for different species.
         """
         return cls((), _members=load_members(members), **options)
+
+    def set(self, **options: Any) -> dict[str, Any]:
+        """Change `threads` or `skin`; other options are those of the constructor for good.
+
+        Raises
+        ------
+        InputError
+            for any other option, or a value out of range.
+        """
+        changed = {}
+        for name, value in options.items():
+            if name not in ("threads", "skin"):
+                raise InputError(
+                    "an option that cannot be changed", value=name, expected="threads or skin, or a new Calculator"
+                )
+            if not 0 <= value < np.inf:
+                raise InputError(f"{name} out of range", value=value, expected="a number ≥ 0")
+            if value != getattr(self, name):
+                changed[name] = value
+        for name, value in changed.items():
+            setattr(self, name, value)
+        if "skin" in changed:
+            self._list = None
+        return changed
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -245,13 +300,20 @@ class Calculator(AseCalculator):
         return found
 
 
+def _suggestion(name: str) -> str:
+    own = [key for key in signature(Calculator).parameters if key[0] != "_" and key not in ("potentials", "options")]
+    known = [*own, *_ASE_OPTIONS]
+    near = get_close_matches(name, known, n=1)
+    return near[0] if near else "one of " + " ".join(known)
+
+
 def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with_forces: bool) -> dict[str, Any]:
     """Means and standard deviations over all members, under ASE's names."""
     energies = _together([evaluation.atomic_energies for evaluation in evaluations])
     values = {"energies": energies, "energy": energies.sum(axis=1)}
     if with_forces:
         values["forces"] = _together([evaluation.forces for evaluation in evaluations])
-        if all(structure.pbc):
+        if any(structure.pbc) and structure.volume > 0.0:
             strain = _together([evaluation.strain_derivatives for evaluation in evaluations])
             values["stress"] = strain[(slice(None), *VOIGT_ELEMENTS)] / structure.volume
     committee = len(energies) > 1
@@ -260,12 +322,12 @@ def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with
     results["energy"] = results["free_energy"] = float(results["energy"])
     if not committee:
         return results
-    results |= {f"{name}_std": value.std(axis=0) for name, value in values.items()}
-    results["energy_std"] = float(results["energy_std"])
+    deviations: dict[str, Any] = {f"{name}_std": value.std(axis=0) for name, value in values.items()}
+    deviations["energy_std"] = float(deviations["energy_std"])
     if with_forces:
-        results["forces_std_components"] = results["forces_std"]
-        results["forces_std"] = np.linalg.norm(results["forces_std_components"], axis=1)
-    return results
+        deviations["forces_std_components"] = deviations["forces_std"]
+        deviations["forces_std"] = np.linalg.norm(deviations["forces_std_components"], axis=1)
+    return CommitteeResults(results, deviations)
 
 
 def _together(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -27,6 +27,7 @@ from .xsf_sections import (
     FORCE_WEIGHTS_COMMENT,
     FORCE_WEIGHTS_FORM,
     MIN_RELATIVE_VOLUME,
+    PBC_COMMENT,
     PHRASES,
     STRESS_COMMENT,
     WEIGHT_COMMENT,
@@ -116,7 +117,7 @@ def parse_xsf(
         symbols=symbols,
         positions=values[:, :3],
         cell=np.array(found.cell) if periodic else np.zeros((3, 3)),
-        pbc=(periodic, periodic, periodic),
+        pbc=found.pbc if periodic else (False, False, False),
         energy=found.energy,
         forces=forces,
         stress=None if found.stress is None else np.array(found.stress)[VOIGT],
@@ -159,8 +160,8 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
     """Return `structure` as the text of an XSF file in the dialect of ænet.
 
     Numbers have as many digits as reading them back exactly takes.  The format knows
-    periodicity in all directions or in none: a slab or wire is written with its cell, and
-    is then read, here and by ænet, as periodic in all three.  The cell of a structure that is
+    periodicity in all directions or in none: a slab or wire is written with its cell and a comment
+    ``# pbc = T T F``, which is read here; to ænet it is periodic in all three.  The cell of a structure that is
     not periodic is left out.  The stress is a comment, which ænet ignores: its symmetric part as
     ``# stress = xx yy zz yz xz xy eV/A^3``, in eV/Å³ and with ASE's sign (negative under compression).  So are the
     weights of a loss: ``# weight = 2.0``, and ``# force weights in column 8`` for an eighth column of the atoms.
@@ -187,7 +188,7 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
             comment = comment.replace(phrase, phrase.replace(" ", "-"))
         # ... or as a stress or weights
         for line in comment.splitlines():
-            line = STRESS_COMMENT.sub("# Stress =", f"# {line}".rstrip())
+            line = PBC_COMMENT.sub("# Pbc =", STRESS_COMMENT.sub("# Stress =", f"# {line}".rstrip()))
             lines.append(
                 FORCE_WEIGHTS_COMMENT.sub("# Force weights in column 8", WEIGHT_COMMENT.sub("# Weight =", line))
             )
@@ -199,6 +200,8 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         # As components of its symmetric part, which is what a strain sees
         symmetric = 0.5 * (structure.stress + structure.stress.T)
         lines.append("# stress = " + " ".join(map(repr, symmetric[VOIGT_ELEMENTS].tolist())) + " eV/A^3")
+    if any(structure.pbc) and not all(structure.pbc):
+        lines.append("# pbc = {} {} {}".format(*("FT"[periodic] for periodic in structure.pbc)))
     if structure.weight != 1.0:
         lines.append(f"# weight = {float(structure.weight)!r}")
     columns = [structure.positions]

@@ -21,6 +21,9 @@ PHRASES = ("cohesive energy", "total energy")
 STRESS_COMMENT = re.compile(r"\s*#\s*stress\s*=")
 """Start of the comment line that states the stress; ænet passes over comments."""
 STRESS_FORM = "# stress = xx yy zz yz xz xy eV/A^3"
+PBC_COMMENT = re.compile(r"\s*#\s*pbc\s*=")
+"""Start of the comment line that says along which vectors a structure with a cell is periodic; ænet: all."""
+PBC_FORM = "# pbc = T T F"
 WEIGHT_COMMENT = re.compile(r"\s*#\s*weight\s*=")
 """Start of the comment line that states the weight of the structure in a loss."""
 WEIGHT_FORM = "# weight = 2.0"
@@ -50,6 +53,7 @@ class Sections:
     cell: list[list[float]] | None = None
     stress: list[float] | None = None
     weight: float = 1.0
+    pbc: tuple[bool, bool, bool] = (True, True, True)
     with_force_weights: bool = False
     count: int | None = None
     count_line: int = 0
@@ -89,6 +93,8 @@ class Sections:
                 self._check_units(line, index)
                 if STRESS_COMMENT.match(line):
                     self.stress = self._stress(line, index)
+                elif PBC_COMMENT.match(line):
+                    self.pbc = self._pbc(line, index)
                 elif WEIGHT_COMMENT.match(line):
                     self.weight = self._weight(line, index)
                 elif FORCE_WEIGHTS_COMMENT.match(line):
@@ -182,6 +188,13 @@ class Sections:
         if words[6:] and words[6].strip("()[];").lower() not in _STRESS_UNITS:
             self.fail(index, "stress is not in eV/Å³", value=words[6], expected=f"'{STRESS_FORM}', ASE's sign")
         return values
+
+    def _pbc(self, line: str, index: int) -> tuple[bool, bool, bool]:
+        words = line.split("=", 1)[1].split()
+        if len(words) != 3 or not all(word in ("T", "F") for word in words):
+            self.fail(index, "periodicity is not three letters T or F", value=line.strip(), expected=f"'{PBC_FORM}'")
+        a, b, c = (word == "T" for word in words)
+        return a, b, c
 
     def _weight(self, line: str, index: int) -> float:
         words = line.split("=", 1)[1].split()
