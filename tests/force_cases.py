@@ -6,15 +6,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from taylorfit.engine import DescriptorTables, NetworkTables, PotentialTables, describe
+from taylorfit.engine import (
+    DescriptorTables,
+    ForceMap,
+    ForceTerms,
+    Loss,
+    NetworkTables,
+    PotentialTables,
+    canonical_order,
+    changes_along,
+    describe,
+)
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
+from taylorfit.training.force_terms import feature_factors
 from taylorfit.training.pack import PackedDataset, Scaling, pack
 
 SPECIES = ("O", "H")
+SINGLE = 3.0e-7
+"""Relative error of sums of products with single-precision factors."""
 SCALE, SHIFT = 0.7, 0.3
 
 
@@ -152,3 +165,56 @@ def make_case(
     packed = pack([training_set], [(0, s) for s in range(len(data))], scaling, block_atoms)
     networks = [Network.random((n, 5, 4, 1), codes, rng) for n in widths]
     return ForceCase(data, tables, packed, scaling, networks)
+
+
+def reference_forces(case: ForceCase) -> np.ndarray:
+    """(n_atom, 3) scaled reference forces, atoms by species."""
+    return SCALE * np.concatenate([s.forces[order_of(s)] for s in case.structures])
+
+
+def order_of(structure) -> np.ndarray:
+    return canonical_order(structure.species_index(SPECIES))
+
+
+def exact_terms(case: ForceCase, map_: ForceMap, seed: int = 3) -> ForceTerms:
+    """Terms with a random weight for each atom, some of them 0."""
+    forces = reference_forces(case)
+    weight = np.random.default_rng(seed).uniform(-0.3, 1.0, len(forces)).clip(0.0)
+    return ForceTerms(len(case.structures), map_, feature_factors(case.scaling), forces, weight)
+
+
+def directional_terms(case: ForceCase, map_: ForceMap, directions: list[np.ndarray], weight: float = 0.7) -> ForceTerms:
+    """Terms with directions (n_direction, n_atom, 3) of each structure, atoms by species."""
+    factor = feature_factors(case.scaling)
+    changes = [changes_along(map_, p, v, factor) for p, v in enumerate(directions)]
+    target = [-SCALE * np.einsum("vjc,jc->v", v, s.forces[order_of(s)]) for v, s in zip(directions, case.structures)]
+    n = [len(v) for v in directions]
+    return ForceTerms(
+        len(case.structures),
+        feature_factor=factor,
+        first_direction=np.cumsum([0, *n]).astype(np.int32),
+        change=np.concatenate([c.ravel() for c in changes]),
+        first_change=np.cumsum([0, *(c.size for c in changes)]),
+        derivative_ref=np.concatenate(target),
+        direction_weight=np.full(sum(n), weight),
+    )
+
+
+def evaluate_terms(
+    case: ForceCase,
+    terms: ForceTerms,
+    weights: np.ndarray,
+    gradient: np.ndarray | None = None,
+    threads: int = 1,
+    energy_weight: float = 1.0,
+):
+    n = len(case.structures)
+    loss = Loss(
+        case.packed,
+        case.network_tables,
+        1.0 / case.packed.n_atoms,
+        np.full(n, energy_weight),
+        terms=terms,
+        threads=threads,
+    )
+    return loss.evaluate(weights, gradient)

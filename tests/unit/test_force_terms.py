@@ -1,0 +1,172 @@
+"""What losses with forces are made of: weights and sources of the forces, and arrays that do not fit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from force_cases import SCALE, SINGLE, SPECIES, ForceCase, chebyshev, make_case, order_of, structures
+from taylorfit.engine import changes_along, force_map
+from taylorfit.settings.forces import ForceMode
+from taylorfit.training.force_terms import force_terms
+from taylorfit.training.losses import ForceLoss
+from taylorfit.training.reference_data import ReferenceData
+
+
+def reference(case: ForceCase, **changes) -> ReferenceData:
+    n = len(case.structures)
+    return ReferenceData(
+        dict(enumerate(case.structures)),
+        dict.fromkeys(range(n), 1.0),
+        {p: np.ones(s.n_atoms) for p, s in enumerate(case.structures)},
+        "test",
+    )
+
+
+def test_weights_of_structures_species_and_atoms():
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    data = reference(case)
+    data.weight[1] = 2.0
+    data.atom_weight[2][:] = np.arange(case.structures[2].n_atoms)
+    found = force_terms(
+        [(0, p) for p in range(4)], data, case.tables, case.scaling, ForceMode("exact", species_weight={"H": 0.25})
+    )
+    first = found.terms.map.first_atom
+    for p, s in enumerate(case.structures):
+        order = order_of(s)
+        expected = np.array([0.25 if symbol == "H" else 1.0 for symbol in s.symbols])[order] / (3 * s.n_atoms)
+        expected *= {1: 2.0}.get(p, 1.0)
+        if p == 2:
+            expected *= np.arange(s.n_atoms)[order]
+        np.testing.assert_allclose(found.terms.atom_weight[first[p] : first[p + 1]], expected)
+
+
+def test_structures_without_forces_and_a_share_of_the_others():
+    case = make_case(structures(True, n=8), [chebyshev("O"), chebyshev("H")])
+    case.structures[3] = replace(case.structures[3], forces=None)
+    picks = [(0, p) for p in range(8)]
+    found = force_terms(picks, reference(case), case.tables, case.scaling, ForceMode("exact", percent=50))
+    trained = [
+        bool(found.terms.atom_weight[a:b].any())
+        for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])
+    ]
+    assert sum(trained) == 4 and not trained[3]
+    first = found.terms.map.first_atom
+    assert not found.known[first[3] : first[4]].any() and found.known.sum() == first[8] - (first[4] - first[3])
+    loss = ForceLoss(case.packed, case.network_tables, found, beta=0.5, energy_scale=SCALE)
+    loss(case.weights)
+    assert len(loss.force_error) == found.trained_atoms().sum()
+    loss(case.weights, with_gradient=False)
+    assert len(loss.force_error) == found.known.sum()
+
+
+def test_beta_scales_the_forces_and_only_them():
+    case = make_case(structures(True), [chebyshev("O"), chebyshev("H")])
+    found = force_terms([(0, p) for p in range(4)], reference(case), case.tables, case.scaling, ForceMode("exact"))
+    loss = ForceLoss(case.packed, case.network_tables, found, beta=0.0, energy_scale=SCALE)
+    values = []
+    for beta in (0.0, 1.0, 3.0):
+        loss.set_beta(beta)
+        values.append(loss(case.weights)[0])
+    assert values[2] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-10)
+    loss.set_beta(1.0)
+    per_structure = (
+        [
+            (loss.force_error[a:b] ** 2).mean()
+            for a, b in zip(found.terms.map.first_atom, found.terms.map.first_atom[1:])
+        ]
+        if loss(case.weights)
+        else []
+    )
+    assert values[1] - values[0] == pytest.approx(0.5 * SCALE**2 * sum(per_structure), rel=1e-10)
+
+
+def test_total_loss_keeps_the_relation_of_forces_and_energies():
+    case = make_case(structures(True, n=1), [chebyshev("O"), chebyshev("H")])
+    n = case.structures[0].n_atoms
+    values = []
+    for total in (False, True):
+        found = force_terms([(0, 0)], reference(case), case.tables, case.scaling, ForceMode("exact"), total=total)
+        loss = ForceLoss(
+            case.packed, case.network_tables, found, beta=1e-2, loss="total" if total else "aenet", energy_scale=SCALE
+        )
+        values.append(loss(case.weights)[0])
+    assert values[1] == pytest.approx(n**2 * values[0], rel=1e-12)
+
+
+WRONG = {
+    "a short force array": "terms = replace(terms, force_ref=terms.force_ref[:-1])",
+    "a short weight array": "terms = replace(terms, atom_weight=terms.atom_weight[:-1])",
+    "narrow factors": "terms = replace(terms, feature_factor=np.asfortranarray(terms.feature_factor[:-1]))",
+    "pairs beyond the end": "m.pair_first[-1] += 1",
+    "groups beyond the end": "m.group_value_first[-1] += 8",
+    "offsets that fall": "m.pair_first[1] = m.pair_first[2] + 1",
+    "atoms of structures": "m.first_atom[1] += 1",
+    "too many radial functions": "m.radial_count[0] = 100",
+    "a function that is not there": "m.group_feature[0, 0, 0, 0] = 100",
+    "directions beyond the end": "terms = replace(terms, first_direction=np.array([0, 1], dtype=np.int32), "
+    "first_change=np.array([0, 99]))",
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_arrays_that_do_not_fit_are_refused(change):
+    """In a process of its own: an array that is too short could corrupt memory."""
+    script = f"""
+import sys; sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
+import numpy as np
+from dataclasses import fields, replace
+from force_cases import *
+from taylorfit.engine import force_map
+from taylorfit.errors import EngineError
+case = make_case(structures(True, n=1), [chebyshev("O"), chebyshev("H")])
+m = force_map(case.structures, case.tables)
+terms = exact_terms(case, m)
+{change}
+try:
+    evaluate_terms(case, terms, case.weights)
+except EngineError as error:
+    print("refused", error)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("refused")
+
+
+@pytest.mark.parametrize("order", (0, 1, 7, 8, 18, 20, 30, 59, 60, 70))
+def test_pairs_on_the_grid_are_the_radial_functions_of_any_order(order):
+    """Up to order 59 (60 functions) they go through the grid, else they are kept like angular functions."""
+    case = make_case(structures(True), [chebyshev(s, radial_cutoff=5.0, radial_order=order) for s in SPECIES])
+    pairs, merged = (force_map(case.structures, case.tables, merged=choice) for choice in (False, True))
+    assert (len(pairs.pair_atom) > 0) == (order < 60) and len(merged.pair_atom) == 0
+    rng = np.random.default_rng(4)
+    unit = np.ones((int(case.tables.n_function.max()), 2), order="F")
+    for p, structure in enumerate(case.structures):
+        moves = rng.normal(size=(2, structure.n_atoms, 3))
+        found, expected = (changes_along(m, p, moves, unit) for m in (pairs, merged))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2.0 * SINGLE * np.abs(expected).max())
+
+
+def test_a_map_that_names_other_atoms_is_refused():
+    from taylorfit.errors import EngineError
+
+    case = make_case(structures(True, n=2), [chebyshev("O"), chebyshev("H")])
+    map_ = force_map(case.structures, case.tables, merged=False)
+    of_other_species = map_.species[map_.pair_atom[0] - 1] % 2 + 1
+    other = np.flatnonzero(map_.species[: map_.first_atom[1]] == of_other_species)[-1] + 1
+    for name, value in (
+        ("pair_atom", 99),
+        ("pair_atom", other),
+        ("group_atom", 99),
+        ("pair_place", -1),
+        ("pair_place", 99),
+    ):
+        array = getattr(map_, name).copy()
+        array[0] = value
+        with pytest.raises(EngineError):
+            replace(map_, **{name: array}).make_handle()
