@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from ..settings.generate import GenerateInput
 from ..settings.reading import ReadingOptions
 from ..taylor.copies import CopySource
 from ..tools.atomic_write import check_writable
-from ..tools.progress import Advance, no_steps
+from ..tools.interrupts import Interrupt
+from ..tools.progress import Advance, Steps, no_steps
 from .copy_plan import PlannedCopies, plan_copies
 from .descriptor_derivatives import choose_structures, write_derivatives
 from .generate import GenerationCounts, Outputs, XsfCopies, write_training_sets
@@ -84,11 +85,29 @@ class Generated:
 
 
 class GenerationObserver:
-    """Looks away.  Who wants to know more overrides what is called, in the order below."""
+    """Looks away.  Who wants to know more overrides what is called, in the order below.
 
-    def steps(self, title: str, total: int, unit: str = "structures") -> AbstractContextManager[Advance]:
+    Parameters
+    ----------
+    show
+        shows progress, like `progress.progress`
+    interrupt
+        brings interrupts to a thread that gets no signals
+    """
+
+    def __init__(self, show: Steps = no_steps, interrupt: Interrupt | None = None) -> None:
+        self._show, self._interrupt = show, interrupt or Interrupt()
+
+    @contextmanager
+    def steps(self, title: str, total: int, unit: str = "structures") -> Iterator[Advance]:
         """Around a part of the work that takes long."""
-        return no_steps(title, total, unit)
+        with self._show(title, total, unit) as update:
+
+            def advance(done: int, note: str = "") -> None:
+                self._interrupt.check()
+                update(done, note)
+
+            yield advance
 
     def described(self, tables: DescriptorTables) -> None:
         """The setups are read."""

@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from ..errors import InputError
 from ..model.measures import DASH, ENERGY_UNIT, MEASURES
-from ..tools.interrupts import STOP_FILE, stop_requested
+from ..tools.interrupts import STOP_FILE, Interrupt, stop_requested
 from ..tools.progress import JobsProgress, Steps, duration, progress_of_jobs
 from ..tools.tables import Table, print_table
 from ..training.committee import CommitteeFit, CommitteeObserver, MemberErrors, Summary
@@ -70,12 +70,12 @@ class CommitteeLog(CommitteeObserver):
             print(f"{duration(time.perf_counter() - start)} for all members")
 
     @contextmanager
-    def member(self, number: int, show: Steps) -> Iterator[Observer]:
+    def member(self, number: int, show: Steps, interrupt: Interrupt) -> Iterator[Observer]:
         """Print to the log of a member."""
         resumed = number in self._resumed
         with open(self._files.log(number), "a" if resumed else "w", encoding="utf-8") as log:
             checkpoint = self._files.checkpoint(number) if resumed else None
-            yield TrainingLog(self._files.outputs(number), checkpoint, log, show)
+            yield TrainingLog(self._files.outputs(number), checkpoint, log, show, interrupt)
 
     def ended(self, number: int, fit: Fit | None, error: str | None) -> None:
         """Say how a member ended."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import TextIO
 
 from ..data.check import DataCheck
@@ -13,7 +12,8 @@ from ..generation.copy_plan import PlannedCopies
 from ..generation.files import Generated, GenerationObserver
 from ..model.descriptor import BEHLER2011, CHEBYSHEV
 from ..settings.generate import GenerateInput
-from ..tools.progress import Advance, Steps, duration, no_steps, progress
+from ..tools.interrupts import Interrupt
+from ..tools.progress import duration, no_steps, progress
 
 
 class GenerationLog(GenerationObserver):
@@ -27,16 +27,14 @@ class GenerationLog(GenerationObserver):
         where to print; None: standard output, with progress
     """
 
-    def __init__(self, settings: GenerateInput, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, settings: GenerateInput, stream: TextIO | None = None, interrupt: Interrupt | None = None
+    ) -> None:
+        super().__init__(progress if stream is None else no_steps, interrupt)
         self._settings, self._stream = settings, stream
-        self._show: Steps = progress if stream is None else no_steps
 
     def _print(self, *lines: str) -> None:
         print(*lines, sep="\n", file=self._stream or sys.stdout, flush=True)
-
-    def steps(self, title: str, total: int, unit: str = "structures") -> AbstractContextManager[Advance]:
-        """Show how far it is."""
-        return self._show(title, total, unit)
 
     def described(self, tables: DescriptorTables) -> None:
         """Say how structures are described."""

@@ -10,7 +10,7 @@ from ..analysis.scan_groups import SUMMARY, WITHOUT_VALIDATION
 from ..formats.scan_table import Row
 from ..generation.files import GenerationObserver
 from ..model.measures import Measure
-from ..tools.interrupts import stop_requested
+from ..tools.interrupts import Interrupt, stop_requested
 from ..tools.progress import JobsProgress, Steps, duration, progress_of_jobs
 from ..training.observer import Observer
 from ..training.outputs import Outputs
@@ -42,18 +42,18 @@ class ScanLog(ScanObserver):
         return progress_of_jobs(title, n_jobs, total, unit)
 
     @contextmanager
-    def generation(self, task: SetTask) -> Iterator[GenerationObserver]:
+    def generation(self, task: SetTask, interrupt: Interrupt) -> Iterator[GenerationObserver]:
         """Print to the log of a training set."""
         with open(task.folder / "generate.log", "w", encoding="utf-8") as stream:
-            yield GenerationLog(task.settings, stream)
+            yield GenerationLog(task.settings, stream, interrupt)
 
     @contextmanager
-    def training(self, task: PointTask, outputs: Outputs, show: Steps) -> Iterator[Observer]:
+    def training(self, task: PointTask, outputs: Outputs, show: Steps, interrupt: Interrupt) -> Iterator[Observer]:
         """Print to the log of a training."""
         resumed = task.checkpoint if task.checkpoint.exists() else None
         with open(task.folder / "train.log", "a" if resumed else "w", encoding="utf-8") as stream:
             print(expected_memory_line(task.settings), file=stream)
-            yield TrainingLog(outputs, resumed, stream, show)
+            yield TrainingLog(outputs, resumed, stream, show, interrupt)
 
     def set_failed(self, task: SetTask, error: str) -> None:
         """Say what went wrong."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -13,7 +13,7 @@ from ..analysis.errors import error_lines
 from ..engine import MAX_CHUNKS, build_name
 from ..settings.methods import format_method
 from ..settings.train import NetworkSpec, TrainInput
-from ..tools.interrupts import STOP_FILE, deferred_interrupt, stop_requested
+from ..tools.interrupts import STOP_FILE, Interrupt, deferred_interrupt, stop_requested
 from ..tools.progress import Advance, Steps, duration, progress
 from ..training.data import expected_memory
 from ..training.fit import Fit
@@ -48,12 +48,20 @@ class TrainingLog(Observer):
         where to print; None: standard output
     show
         shows progress, like `progress.progress`
+    interrupt
+        brings interrupts to this thread; None: this is the main thread, which gets signals
     """
 
     def __init__(
-        self, outputs: Outputs, resumed: Path | None = None, stream: TextIO | None = None, show: Steps = progress
+        self,
+        outputs: Outputs,
+        resumed: Path | None = None,
+        stream: TextIO | None = None,
+        show: Steps = progress,
+        interrupt: Interrupt | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(interrupt)
+        self._gets_signals = interrupt is None
         self._outputs, self._resumed, self._stream, self._show = outputs, resumed, stream, show
         self._rows: EpochTable | None = None
 
@@ -80,7 +88,8 @@ class TrainingLog(Observer):
         if not quiet and last - first > 10:
             self._print(estimated_time(training, last - first + 1))
         self._rows = None if quiet else EpochTable(self._problem, training, self._print)
-        with deferred_interrupt() as self.interrupt, self._show("train", last, "epochs", quiet=quiet) as update:
+        caught = deferred_interrupt() if self._gets_signals else nullcontext(self.interrupt)
+        with caught as self.interrupt, self._show("train", last, "epochs", quiet=quiet) as update:
 
             def told(epoch: Epoch) -> bool:
                 if self._rows is not None:

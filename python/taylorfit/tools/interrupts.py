@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,11 +21,27 @@ def stop_requested() -> bool:
 
 
 class Interrupt:
-    """Ctrl-C that is obeyed only where it may be: in `allowed` blocks at once, elsewhere at the next `check`."""
+    """Ctrl-C that is obeyed only where it may be: in `allowed` blocks at once, elsewhere at the next `check`.
+
+    In a thread other than the main one, which gets no signals, it is obeyed at the end of the block.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self._allowed = False
+        self._also: list[Callable[[], None]] = []
+
+    def also(self, function: Callable[[], None]) -> None:
+        """Call a function at a `request`, such as one that ends long calls early."""
+        self._also.append(function)
+        if self.requested:
+            function()
+
+    def request(self) -> None:
+        """Interrupt another thread."""
+        self.requested = True
+        for function in self._also:
+            function()
 
     def handle(self, signum: int, frame: object) -> None:
         """Note an interrupt; raise KeyboardInterrupt where it is allowed."""
@@ -40,6 +56,7 @@ class Interrupt:
         try:
             self.check()
             yield
+            self.check()
         finally:
             self._allowed = False
 

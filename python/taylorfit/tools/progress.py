@@ -17,7 +17,7 @@ Steps = Callable[..., AbstractContextManager[Advance]]
 """Called like `progress`, for a part of the work that takes long."""
 
 Tell = Callable[[Any], None]
-"""Sends something to the starting process."""
+"""Sends something to the starting thread."""
 
 TELL_EVERY = 0.2
 """Seconds between two messages of a job about its progress."""
@@ -68,7 +68,7 @@ def progress_of_jobs(title: str, n_jobs: int, total: int, unit: str, quiet: bool
 
 
 def tell_progress(tell: Tell) -> Steps:
-    """In place of `progress`, in the process of a job: tell the starting process (epochs done, note), not too often."""
+    """In place of `progress`, in the thread of a job: tell the starting thread (epochs done, note), not too often."""
 
     @contextmanager
     def steps(title: str, total: int, unit: str = "structures", quiet: bool = False) -> Iterator[Advance]:

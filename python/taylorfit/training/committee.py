@@ -1,8 +1,7 @@
-"""A committee: networks trained alike from different random weights, in parallel processes."""
+"""A committee: networks trained alike from different random weights, in parallel threads."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,9 +12,9 @@ import numpy as np
 
 from ..errors import TaylorfitError
 from ..settings.train import TrainInput
+from ..tools.interrupts import Interrupt
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, progress_of_jobs, tell_progress
-from ..tools.sharing import SharedValue, share
 from .checkpoint import fingerprint
 from .data import TrainingData
 from .fit import Fit
@@ -146,7 +145,7 @@ class CommitteeFit:
 
 
 class CommitteeObserver:
-    """Looks away.  Who wants to know more overrides what is called; it must be possible to pickle it."""
+    """Looks away.  Who wants to know more overrides what is called, `member` and its observers in other threads."""
 
     def preparing(self) -> Observer:
         """Observer of the preparation of the data that all members share."""
@@ -159,9 +158,9 @@ class CommitteeObserver:
         """Around the training of `n` members up to epoch `last`: shows how far they are."""
         return nullcontext(JobsProgress(n, last, lambda done, note="": None))
 
-    def member(self, number: int, show: Steps) -> AbstractContextManager[Observer]:
-        """Observer of a member (from 1), in the process of that member; `show` shows its progress in this one."""
-        return nullcontext(ProgressObserver(show))
+    def member(self, number: int, show: Steps, interrupt: Interrupt) -> AbstractContextManager[Observer]:
+        """Observer of a member (from 1), with this interrupt; `show` shows its progress."""
+        return nullcontext(ProgressObserver(show, interrupt))
 
     def ended(self, number: int, fit: Fit | None, error: str | None) -> None:
         """A member has come to its end, perhaps by an error, or (neither) interrupted."""
@@ -196,28 +195,14 @@ class Member:
     """Leave potential files alone?"""
 
 
-@dataclass(frozen=True)
-class MemberTask:
-    """What the process of a member needs."""
-
-    number: int
-    """From 1."""
-    member: Member
-    shared: SharedValue
-    """The problem, or with ``split=own`` the data."""
-    identity: str
-    """Of the shared problem."""
-    observer: CommitteeObserver
-
-
 def run_committee(
     members: Sequence[Member], data: TrainingData, threads: int, observer: CommitteeObserver | None = None
 ) -> CommitteeFit:
     """Train all members, as many at a time as there are threads.
 
-    The data are packed once, and all processes map the same copy (with ``split=own`` every member packs its
-    own).  Each member starts from its own random weights and is otherwise an ordinary training, the first that
-    without a committee; its result does not depend on the number of threads, nor on what runs beside it.
+    The data are packed once for all (with ``split=own`` for every member).  Each member starts from its own random
+    weights and is otherwise an ordinary training, the first that without a committee; its result does not depend on
+    the number of threads, nor on what runs beside it.
 
     Raises
     ------
@@ -229,31 +214,29 @@ def run_committee(
         if the user interrupts before there is anything to return.
     """
     observer, settings = observer or CommitteeObserver(), members[0].settings
-    with tempfile.TemporaryDirectory(prefix="taylorfit-committee-") as folder:
-        first = replace(data, initial=_initial(members[0], data))
-        problem = prepare(settings, first, threads, observer=observer.preparing())
-        identity = problem.identity()
-        own = settings.committee.split == "own"
-        shared = share(data if own else problem, Path(folder) / "data")
-        # From here on the shared copy is the only one
-        del problem, first, data
-        observer.begun(threads)
-        jobs = [
-            Job(
-                f"{number:02d}", _train_member, (MemberTask(number, member, shared, "" if own else identity, observer),)
-            )
-            for number, member in enumerate(members, start=1)
-        ]
-        with observer.running(len(jobs), settings.iterations) as bars:
+    first = replace(data, initial=_initial(members[0], data))
+    problem = prepare(settings, first, threads, observer=observer.preparing())
+    identity: str | None = problem.identity()
+    shared: Problem | TrainingData = problem
+    if settings.committee.split == "own":
+        identity, shared = None, data
+    # What the members do not share is freed
+    del problem, first, data
+    observer.begun(threads)
+    jobs = [
+        Job(f"{number:02d}", _train_member, (number, member, shared, identity, observer))
+        for number, member in enumerate(members, start=1)
+    ]
+    with observer.running(len(jobs), settings.iterations) as bars:
 
-            def ended(outcome: Outcome) -> None:
-                bars.end(outcome.name)
-                observer.ended(int(outcome.name), outcome.result, outcome.error)
+        def ended(outcome: Outcome) -> None:
+            bars.end(outcome.name)
+            observer.ended(int(outcome.name), outcome.result, outcome.error)
 
-            def told(name: str, message: tuple[int, str]) -> None:
-                bars.update(name, *message)
+        def told(name: str, message: tuple[int, str]) -> None:
+            bars.update(name, *message)
 
-            outcomes, interrupted = run_jobs(jobs, threads, told=told, ended=ended, stop=observer.stopping)
+        outcomes, interrupted = run_jobs(jobs, threads, told=told, ended=ended, stop=observer.stopping)
     fits = {int(outcome.name): outcome.result for outcome in outcomes if outcome.result is not None}
     failed = {int(outcome.name): outcome.error for outcome in outcomes if outcome.error is not None}
     if not fits:
@@ -268,24 +251,30 @@ def _initial(member: Member, data: TrainingData) -> Any:
     return data.initial if member.fresh else existing_potentials(member.settings.networks)
 
 
-def _train_member(task: MemberTask, *, threads: int, tell: Tell) -> Fit:
-    """Train one member in a process of its own."""
-    member, place = task.member, task.number - 1
-    with task.observer.member(task.number, tell_progress(tell)) as observer:
-        value: Problem | TrainingData = task.shared.load()
-        if isinstance(value, TrainingData):
-            value = replace(value, initial=_initial(member, value))
-            problem = prepare(member.settings, value, threads, member=place, observer=observer)
+def _train_member(
+    number: int,
+    member: Member,
+    shared: Problem | TrainingData,
+    identity: str | None,
+    observer: CommitteeObserver,
+    *,
+    threads: int,
+    tell: Tell,
+    interrupt: Interrupt,
+) -> Fit:
+    """Train a member (from 1) in a thread of its own, on the problem that all share or on data to be packed."""
+    settings, place = member.settings, number - 1
+    with observer.member(number, tell_progress(tell), interrupt) as own:
+        if isinstance(shared, TrainingData):
+            data = replace(shared, initial=_initial(member, shared))
+            problem = prepare(settings, data, threads, member=place, observer=own)
         else:
-            starts = starting_networks(
-                member.settings.networks,
-                value.main,
-                weights_generator(member.settings.seed, place),
-                {} if member.fresh else existing_potentials(member.settings.networks),
-            )
-            problem = replace(value, settings=member.settings, starts=starts, threads=threads)
-            observer.prepared(problem)
-        identity = fingerprint(text=f"{task.identity or problem.identity()} member {place}")
+            initial = {} if member.fresh else existing_potentials(settings.networks)
+            generator = weights_generator(settings.seed, place)
+            starts = starting_networks(settings.networks, shared.main, generator, initial)
+            problem = replace(shared, settings=settings, starts=starts, threads=threads)
+            own.prepared(problem)
+        identity = fingerprint(text=f"{identity or problem.identity()} member {place}")
         return train_problem(
-            problem, checkpoint=member.checkpoint, identity=identity, resume=member.resume, observer=observer
+            problem, checkpoint=member.checkpoint, identity=identity, resume=member.resume, observer=own
         )

@@ -175,7 +175,7 @@ class Training:
             start = time.perf_counter()
             status = Lbfgs.RUNNING
             self._set_beta()
-            with interrupt.allowed(), self._undo_unfinished_pass():
+            with self._undo_unfinished_pass(), interrupt.allowed():
                 if isinstance(self.optimiser, PassOptimiser) and self._terms is not None and state.next_epoch:
                     status = self.optimiser.run_epoch(self._terms)
                 weights = self.optimiser.weights.copy()
@@ -237,14 +237,14 @@ class Training:
     @contextmanager
     def _undo_unfinished_pass(self) -> Iterator[None]:
         """If the epoch does not come to its end, leave an optimiser that steps within it as it was before."""
-        if self.optimiser.full_batch:
-            yield
-            return
-        before = {key: value.copy() for key, value in self.optimiser.state.items()}
+        state = {} if self.optimiser.full_batch else self.optimiser.state
+        before = {key: value.copy() for key, value in state.items()}
         try:
             yield
         except BaseException:
-            self.optimiser.restore(before)
+            if before:
+                self.optimiser.restore(before)
+            self.resumable = True
             raise
 
     def _validation(self, weights: np.ndarray) -> Errors | None:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..engine import ForceTerms, Loss, NetworkTables
+from ..engine import ForceTerms, Loss, NetworkTables, StopToken
 from ..errors import InputError
 from .force_terms import ForceData
 from .pack import PackedDataset
@@ -25,6 +25,7 @@ class EnergyLoss:
 
     f_s = 1/n_atoms for ænet's loss (each structure counts alike), 1 for the paper's eq. 3.
     `copy_weight` is w_s of the Taylor copies, 1 that of reference structures, times the data's own weights.
+    `stop` ends evaluations early, whose results are incomplete then.
     """
 
     def __init__(
@@ -36,8 +37,9 @@ class EnergyLoss:
         copy_weight: float = 1.0,
         energy_scale: float = 1.0,
         threads: int = 0,
+        stop: StopToken | None = None,
     ) -> None:
-        self.data, self.networks, self.threads = data, networks, threads
+        self.data, self.networks, self.threads, self._stop = data, networks, threads, stop
         n_atoms = data.n_atoms.astype(np.float64)
         self._factor = 1.0 / n_atoms if loss == LOSS_AENET else np.ones_like(n_atoms)
         self._weight = np.where(data.is_copy, copy_weight, 1.0)
@@ -61,6 +63,7 @@ class EnergyLoss:
             group=self._group,
             terms=self._terms,
             threads=self.threads,
+            stop=self._stop,
         )
 
     def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
@@ -110,8 +113,9 @@ class CentredTaylorLoss(EnergyLoss):
         energy_weight: float = 1.0,
         energy_scale: float = 1.0,
         threads: int = 0,
+        stop: StopToken | None = None,
     ) -> None:
-        super().__init__(data, networks, energy_scale=energy_scale, threads=threads)
+        super().__init__(data, networks, energy_scale=energy_scale, threads=threads, stop=stop)
         self._group = data.group
         n_copies = np.bincount(data.group, minlength=1)
         squares = np.bincount(data.group, weights=data.displacement_square)
@@ -154,8 +158,9 @@ class ForceLoss(EnergyLoss):
         energy_weight: float = 1.0,
         energy_scale: float = 1.0,
         threads: int = 0,
+        stop: StopToken | None = None,
     ) -> None:
-        super().__init__(data, networks, loss=loss, energy_scale=energy_scale, threads=threads)
+        super().__init__(data, networks, loss=loss, energy_scale=energy_scale, threads=threads, stop=stop)
         self._weight = self._weight * energy_weight
         self._scale = energy_scale
         self._forces = forces

@@ -25,11 +25,11 @@ class Observer:
     Attributes
     ----------
     interrupt
-        says where an interrupt is obeyed at once; where nobody catches signals for it, it does nothing
+        says where an interrupt is obeyed at once, or brings one to a thread that gets no signals; else it does nothing
     """
 
-    def __init__(self) -> None:
-        self.interrupt = Interrupt()
+    def __init__(self, interrupt: Interrupt | None = None) -> None:
+        self.interrupt = interrupt or Interrupt()
 
     def steps(self, title: str, total: int, unit: str = "structures") -> AbstractContextManager[Advance]:
         """Around a part of the preparation that takes long."""
@@ -52,8 +52,8 @@ class Observer:
 class ProgressObserver(Observer):
     """Shows how far it is: by default bars, or lines where there is no terminal (see `tools.progress`)."""
 
-    def __init__(self, show: Steps = progress) -> None:
-        super().__init__()
+    def __init__(self, show: Steps = progress, interrupt: Interrupt | None = None) -> None:
+        super().__init__(interrupt)
         self._show = show
 
     def steps(self, title: str, total: int, unit: str = "structures") -> AbstractContextManager[Advance]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import DescriptorTables, NetworkTables
+from ..engine import DescriptorTables, NetworkTables, StopToken
 from ..errors import InputError
 from ..formats.aenet.derivatives_file import read_derivatives
 from ..formats.structures.files import require_species
@@ -133,10 +133,10 @@ class Problem:
             ),
         )
 
-    def losses(self) -> tuple[EnergyLoss, EnergyLoss | None, ForceChecks]:
+    def losses(self, stop: StopToken | None = None) -> tuple[EnergyLoss, EnergyLoss | None, ForceChecks]:
         """The loss of the training structures, that of the test structures, and further force errors."""
         s, tables = self.settings, NetworkTables.from_networks(self.networks)
-        common: dict[str, Any] = {"energy_scale": self.scaling.energy_scale, "threads": self.threads}
+        common: dict[str, Any] = {"energy_scale": self.scaling.energy_scale, "threads": self.threads, "stop": stop}
         weighted = common | {"beta": s.forces.beta_at(0), "energy_weight": s.forces.energyweight}
         train: EnergyLoss
         if self.forces is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..analysis.errors import Errors, validate
-from ..engine import Lbfgs
+from ..engine import Lbfgs, StopToken
 from ..errors import InputError
 from ..potential.potential import Potential
 from ..settings.forces import WITH_BETA
@@ -50,7 +50,9 @@ def train_problem(
         before the first epoch is done, and at a second interrupt; the first one ends the training as if it were over.
     """
     settings, observer = problem.settings, observer or Observer()
-    training, interrupted = training_of(problem), False
+    token, interrupted = StopToken(), False
+    observer.interrupt.also(token.set)
+    training = training_of(problem, token)
     if resume and checkpoint is None:
         raise InputError("nothing to resume from", expected="a checkpoint of a training that was interrupted")
     saver = None
@@ -114,11 +116,11 @@ class Saver:
         self._saved = self._training.state.next_epoch - 1
 
 
-def training_of(problem: Problem) -> Training:
+def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
     """The loop of epochs for a problem, at its start."""
     settings = problem.settings
     start = np.concatenate([network.weights for network in problem.networks])
-    train, test, checks = problem.losses()
+    train, test, checks = problem.losses(stop)
     return Training(
         train,
         test,

@@ -32,6 +32,7 @@ from ..settings.document import FileEntry
 from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
 from ..settings.scan import ScanInput
 from ..settings.train import TrainInput, read_train_input, write_train_input
+from ..tools.interrupts import Interrupt
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, tell_progress
 from .checkpoint import checkpoint_path
@@ -171,7 +172,7 @@ class ScanResult:
 
 
 class ScanObserver:
-    """Looks away.  Who wants to know more overrides what is called; it must be possible to pickle it."""
+    """Looks away.  Who wants to know more overrides what is called, `generation` and `training` in other threads."""
 
     def planned(self, plan: ScanPlan) -> None:
         """It is known what is to be done."""
@@ -180,13 +181,15 @@ class ScanObserver:
         """Around jobs of `total` steps each."""
         return nullcontext(JobsProgress(n_jobs, total, lambda done, note="": None))
 
-    def generation(self, task: SetTask) -> AbstractContextManager[GenerationObserver]:
-        """Observer of a generate step, in a process of its own."""
-        return nullcontext(GenerationObserver())
+    def generation(self, task: SetTask, interrupt: Interrupt) -> AbstractContextManager[GenerationObserver]:
+        """Observer of a generate step, with this interrupt."""
+        return nullcontext(GenerationObserver(interrupt=interrupt))
 
-    def training(self, task: PointTask, outputs: Outputs, show: Steps) -> AbstractContextManager[Observer]:
-        """Observer of a training, in a process of its own; `show` shows its progress in this one."""
-        return nullcontext(ProgressObserver(show))
+    def training(
+        self, task: PointTask, outputs: Outputs, show: Steps, interrupt: Interrupt
+    ) -> AbstractContextManager[Observer]:
+        """Observer of a training, with this interrupt; `show` shows its progress."""
+        return nullcontext(ProgressObserver(show, interrupt))
 
     def set_failed(self, task: SetTask, error: str) -> None:
         """A training set could not be generated."""
@@ -349,13 +352,13 @@ def _generate(plan: ScanPlan, observer: ScanObserver) -> tuple[dict[str, str], b
     return failed, interrupted
 
 
-def make_set(task: SetTask, observer: ScanObserver, *, threads: int, tell: Tell) -> None:
-    """Generate a training set, in a process of its own."""
+def make_set(task: SetTask, observer: ScanObserver, *, threads: int, tell: Tell, interrupt: Interrupt) -> None:
+    """Generate a training set, in a thread of its own."""
     task.folder.mkdir(parents=True, exist_ok=True)
     files = task.settings.files if task.entries is None else _files_of(task.entries, task.folder)
     input_file = str(task.folder / "generate.in")
     write_generate_input(input_file, replace(task.settings, files=files))
-    with observer.generation(task) as own:
+    with observer.generation(task, interrupt) as own:
         made = generate_files(
             read_generate_input(input_file), input_file, threads=threads, overwrite=True, observer=own
         )
@@ -412,16 +415,22 @@ def _train(
 
 
 def train_point(
-    task: PointTask, choose_test: ChooseTest | None, observer: ScanObserver, *, threads: int, tell: Tell
+    task: PointTask,
+    choose_test: ChooseTest | None,
+    observer: ScanObserver,
+    *,
+    threads: int,
+    tell: Tell,
+    interrupt: Interrupt,
 ) -> Row | None:
-    """Train, in a process of its own; return the cells of the result, None if it is not final."""
+    """Train, in a thread of its own; return the cells of the result, None if it is not final."""
     task.folder.mkdir(parents=True, exist_ok=True)
     resume = task.checkpoint.exists()
     input_file = str(task.folder / "train.in")
     write_train_input(input_file, task.settings)
     settings = read_train_input(input_file)
     outputs = Outputs(settings.networks, task.folder, task.checkpoint if settings.checkpoint else None)
-    with observer.training(task, outputs, tell_progress(tell)) as own:
+    with observer.training(task, outputs, tell_progress(tell), interrupt) as own:
         # The data are not kept: what is trained on is in the problem
         problem = prepare(
             settings, read_data(settings, input_file, fresh=True, choose_test=choose_test), threads, observer=own
