@@ -62,7 +62,8 @@ class Document:
         self._lines: list[Line] = []
         self._position = 0
         blank = False
-        for number, raw in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
+        self._raw = re.split(r"\r\n|\r|\n", text)
+        for number, raw in enumerate(self._raw, start=1):
             stripped = raw.strip()
             if not stripped:
                 blank = True
@@ -78,6 +79,16 @@ class Document:
         """Return the next line, which must exist, and move past it."""
         self._position += 1
         return self._lines[self._position - 1]
+
+    def take_verbatim(self, end: str) -> list[str] | None:
+        """Take all that stands below the line taken last, up to a line with `end`; None if there is no such line."""
+        first = self._lines[self._position - 1].number
+        last = next((k for k, raw in enumerate(self._raw) if k >= first and end in raw.lower()), None)
+        if last is None:
+            return None
+        while (line := self.peek()) is not None and line.number <= last + 1:
+            self.take()
+        return self._raw[first:last]
 
     def opens_keyword(self, line: Line) -> bool:
         """Whether the first word of `line` is a keyword, and not the key of an option."""

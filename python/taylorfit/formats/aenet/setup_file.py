@@ -7,21 +7,24 @@ blank lines may stand anywhere outside the DESCR block.
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from os import PathLike, fspath
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ...errors import FormatError, InputError
 from ...model.descriptor import CHEBYSHEV, DescriptorSetup, chebyshev_setup
+from ...settings.document import Document
+from ...settings.words import Line, suggestion
 from ...tools.atomic_write import atomic_write
-from ...tools.plain_text import read_bytes
+from ...tools.plain_text import fortran_integer, fortran_number, read_bytes
 from .setup_block import DESCRIPTION_LENGTH, N_PARAMETER, SPECIES_LENGTH
 
-KEYWORDS = ("DESCR", "ATOM", "ENV", "RMIN", "BASIS", "FUNCTIONS", "SYMMFUNC")
+_BASES = ("BASIS", "FUNCTIONS", "SYMMFUNC")
+KEYWORDS = ("DESCR", "ATOM", "ENV", "RMIN", *_BASES)
 DEFAULT_R_MIN = 1.0
 """ænet's smallest distance, Å, if RMIN is absent or zero."""
 LARGEST_CUTOFF = 30.0
@@ -50,10 +53,6 @@ _SLOTS: dict[int, tuple[str, ...]] = {
 _NEEDED = {1: ("Rc",), 2: ("Rc",), 3: ("Rc", "kappa"), 4: ("Rc", "lambda", "zeta"), 5: ("Rc", "lambda", "zeta")}
 """Parameters without which a function makes no sense; others are 0 if missing, as in ænet."""
 
-_PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*([^\s,=]+)[\s,]*")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([edED][+-]?\d+)?")
-_INTEGER = re.compile(r"[+-]?\d{1,9}")
-
 
 def read_setup(path: str | PathLike[str]) -> DescriptorSetup:
     """Read a descriptor setup file (Chebyshev or Behler2011); lengths in Å.
@@ -65,7 +64,8 @@ def read_setup(path: str | PathLike[str]) -> DescriptorSetup:
     InputError
         if the file cannot be opened.
     """
-    return _Parser(path, read_bytes(path).decode("utf-8", "surrogateescape")).parse()
+    text = read_bytes(path).decode("utf-8", "surrogateescape")
+    return _Parser(Document(fspath(path), text, KEYWORDS)).parse()
 
 
 def write_setup(path: str | PathLike[str], setup: DescriptorSetup, *, overwrite: bool = True) -> None:
@@ -114,269 +114,210 @@ def _function_line(setup: DescriptorSetup, index: int) -> str:
 
 
 class _Parser:
-    """One pass over the lines of a setup file."""
+    """One pass over a setup file: each keyword takes what stands behind and below it."""
 
-    def __init__(self, path: str | PathLike[str], text: str) -> None:
-        self.path = fspath(path)
-        self.lines = re.split(r"\r\n|\n|\r", text)
-        self.number = 0
-        """Line just read, from 1."""
-        self.description: str | None = None
-        self.species: str | None = None
-        self.environment: tuple[str, ...] | None = None
-        self.r_min: float | None = None
-        self.basis: Callable[[], DescriptorSetup] | None = None
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.line = Line(document.file, 1, "", False)
+        """Line taken last."""
+        self.found: dict[str, Any] = {}
         self.after = ""
         """Keyword of the block read last, for a better message about a stray line."""
 
     def parse(self) -> DescriptorSetup:
-        while (line := self.next_line()) is not None:
-            keyword, _, rest = line.partition(" ")
-            self.keyword(keyword.upper(), keyword, rest.strip())
-        for name, found in (("ATOM", self.species), ("ENV", self.environment), ("BASIS or FUNCTIONS", self.basis)):
-            if found is None:
-                raise FormatError(f"{name} is missing", file=self.path)
-        assert self.basis is not None
-        return self.basis()
+        while self.document.peek() is not None:
+            self.line = self.document.take()
+            word, *rest = self.line.text.split(None, 1)
+            keyword = word.upper()
+            if keyword not in KEYWORDS:
+                self.stray(word)
+            name = "basis" if keyword in _BASES else keyword
+            if name in self.found:
+                self.line.fail("a second basis" if keyword in _BASES else f"{name} is given twice", expected="one only")
+            reader = self.read_basis if keyword in _BASES else getattr(self, f"read_{keyword.lower()}")
+            self.found[name], self.after = reader(keyword, "".join(rest)), name
+        for name, title in (("ATOM", "ATOM"), ("ENV", "ENV"), ("basis", "BASIS or FUNCTIONS")):
+            if name not in self.found:
+                raise FormatError(f"{title} is missing", file=self.document.file)
+        return self.found["basis"]()
 
-    def keyword(self, keyword: str, found: str, rest: str) -> None:
-        if keyword == "DESCR":
-            self.once("DESCR", self.description)
-            self.description = self.read_description()
-        elif keyword == "ATOM":
-            self.once("ATOM", self.species)
-            self.species = self.symbol(rest, "ATOM")
-        elif keyword == "ENV":
-            self.once("ENV", self.environment)
-            self.environment = self.read_environment(rest)
-        elif keyword == "RMIN":
-            self.once("RMIN", self.r_min)
-            self.r_min = self.number_of("RMIN", rest)
-            if self.r_min < 0.0:
-                raise self.error("RMIN", value=rest, expected="a length in Å")
-        elif keyword in ("BASIS", "FUNCTIONS", "SYMMFUNC"):
-            self.once("a second basis", self.basis)
-            self.basis = self.read_basis(keyword, rest)
-        else:
-            raise self.stray(found)
-        self.after = keyword
+    def stray(self, word: str) -> NoReturn:
+        """Refuse a line that starts with no keyword."""
+        if self.after == "ENV" and len(word) <= SPECIES_LENGTH:
+            self.line.fail("more species than ENV announces", word, str(len(self.found["ENV"])))
+        if "=" in self.line.text and self.after == "basis":
+            self.line.fail("more lines than the basis announces", self.line.text)
+        self.line.fail("unknown keyword", word, suggestion(word, KEYWORDS))
 
-    def once(self, what: str, previous: object) -> None:
-        if previous is not None:
-            raise self.error(f"{what} is given twice" if what in KEYWORDS else what, expected="one only")
+    def read_descr(self, keyword: str, rest: str) -> str:
+        lines = self.document.take_verbatim("end descr")
+        if lines is None:
+            self.line.fail("DESCR is not closed", expected="a line END DESCR")
+        return _cut("".join(f"{line.rstrip()}$$" for line in lines))
 
-    def stray(self, word: str) -> FormatError:
-        """Return the error for a line that starts with no keyword."""
-        if self.after == "ENV" and len(word) <= SPECIES_LENGTH and self.environment is not None:
-            return self.error("more species than ENV announces", value=word, expected=str(len(self.environment)))
-        if "=" in self.lines[self.number - 1] and self.after in ("BASIS", "FUNCTIONS", "SYMMFUNC"):
-            return self.error("more lines than the basis announces", value=self.lines[self.number - 1].strip())
-        return self.error("unknown keyword", value=word, expected=_suggestion(word.upper(), KEYWORDS))
+    def read_atom(self, keyword: str, rest: str) -> str:
+        return self.symbol(rest, "ATOM")
 
-    def read_description(self) -> str:
-        first = self.number
-        parts: list[str] = []
-        for line in self.lines[first:]:
-            self.number += 1
-            if "end descr" in line.lower():
-                text = "".join(f"{part.rstrip()}$$" for part in parts)
-                return _cut(text)
-            parts.append(line)
-        self.number = first
-        raise self.error("DESCR is not closed", expected="a line END DESCR")
+    def read_rmin(self, keyword: str, rest: str) -> float:
+        value = self.number("RMIN", rest)
+        if value < 0.0:
+            self.line.fail("RMIN", rest, "a length in Å")
+        return value
 
-    def read_environment(self, rest: str) -> tuple[str, ...]:
-        count, start = self.integer("ENV", rest), self.number
-        if count < 1:
-            raise self.error("number of species in ENV", value=rest, expected="at least 1")
+    def read_env(self, keyword: str, rest: str) -> tuple[str, ...]:
         names: list[str] = []
-        while len(names) < count:
-            line = self.next_line()
-            word = "" if line is None else line.split()[0]
-            if line is None or word.upper() in KEYWORDS:
-                raise FormatError(
-                    "fewer species than ENV announces",
-                    file=self.path,
-                    line=start,
-                    value=" ".join(names),
-                    expected=str(count),
-                )
-            names.append(self.symbol(line, "species in ENV"))
+        for line in self.announced(rest, "number of species in ENV", "fewer species than ENV announces", by_name=True):
+            names.append(self.symbol(line.text, "species in ENV"))
             if names[-1] in names[:-1]:
-                raise self.error("species is twice in ENV", value=names[-1])
+                line.fail("species is twice in ENV", names[-1])
         return tuple(names)
 
     def read_basis(self, keyword: str, rest: str) -> Callable[[], DescriptorSetup]:
-        if self.environment is None:
-            raise self.error(f"{keyword} comes before ENV", expected="ENV first")
+        if "ENV" not in self.found:
+            self.line.fail(f"{keyword} comes before ENV", expected="ENV first")
         wanted = "Chebyshev" if keyword == "BASIS" else "Behler2011"
-        kind = self.pairs(rest, ("type",)).get("type")
+        kind = self.pairs(replace(self.line, text=rest), ("type",)).get("type")
         if kind is None or kind.lower() != wanted.lower():
-            raise self.error(f"{keyword} type", value=kind or rest, expected=wanted)
+            self.line.fail(f"{keyword} type", kind or rest, wanted)
         return self.read_chebyshev(kind) if wanted == "Chebyshev" else self.read_behler()
 
     def read_chebyshev(self, basis: str) -> Callable[[], DescriptorSetup]:
-        pairs = self.pairs(self.content("the Chebyshev parameters"), _CHEBYSHEV_KEYS)
-        radial_cutoff = self.cutoff("radial_Rc", pairs)
-        radial_order = self.order("radial_N", pairs)
-        angular_cutoff = self.number_of("angular_Rc", pairs.get("angular_Rc", "0"))
+        pairs = {"angular_Rc": "0", "angular_N": "0"} | self.pairs(
+            self.below("the Chebyshev parameters"), _CHEBYSHEV_KEYS
+        )
+        angular_cutoff = self.number("angular_Rc", pairs["angular_Rc"])
         if not 0.0 <= angular_cutoff <= LARGEST_CUTOFF:
-            raise self.error(
-                "angular_Rc", value=pairs["angular_Rc"], expected=f"a length up to {LARGEST_CUTOFF:g} Å, or 0 for none"
-            )
-        pairs.setdefault("angular_N", "0")  # as in ænet
-        angular_order = self.order("angular_N", pairs)
+            self.line.fail("angular_Rc", pairs["angular_Rc"], f"a length up to {LARGEST_CUTOFF:g} Å, or 0 for none")
+        parameters: dict[str, Any] = {
+            "radial_cutoff": self.cutoff("radial_Rc", pairs),
+            "radial_order": self.order("radial_N", pairs),
+            "angular_cutoff": angular_cutoff,
+            "angular_order": self.order("angular_N", pairs),
+        }
+        found = self.found
         return lambda: chebyshev_setup(
-            self.species or "",
-            self.environment or (),
-            radial_cutoff=radial_cutoff,
-            radial_order=radial_order,
-            angular_cutoff=angular_cutoff,
-            angular_order=angular_order,
-            r_min=self.r_min or DEFAULT_R_MIN,
-            description=self.description or "",
+            found["ATOM"],
+            found["ENV"],
+            **parameters,
+            r_min=found.get("RMIN") or DEFAULT_R_MIN,
+            description=found.get("DESCR", ""),
             basis=basis,
         )
 
     def read_behler(self) -> Callable[[], DescriptorSetup]:
-        word = self.content("the number of functions").split()[0]
-        count, start = self.integer("number of functions", word), self.number
-        if count < 1:
-            raise self.error("number of functions", value=word, expected="at least 1")
-        function: list[int] = []
-        parameters: list[list[float]] = []
-        neighbours: list[list[int]] = []
-        while len(function) < count:
-            line = self.next_line()
-            if line is None or line.split()[0].upper() in KEYWORDS:
-                raise FormatError(
-                    "fewer functions than announced",
-                    file=self.path,
-                    line=start,
-                    value=len(function),
-                    expected=str(count),
-                )
-            g, values, types = self.read_function(line)
-            function.append(g)
-            parameters.append(values)
-            neighbours.append(types)
-        table = np.array(parameters)
+        word = self.below("the number of functions").text.split()[0]
+        lines = self.announced(word, "number of functions", "fewer functions than announced")
+        function, parameters, neighbours = zip(*map(self.read_function, lines))
+        table, found = np.array(parameters), self.found
         return lambda: DescriptorSetup(
-            species=self.species or "",
-            environment=self.environment or (),
+            species=found["ATOM"],
+            environment=found["ENV"],
             basis="Behler2011",  # the only spelling that ænet accepts
             function=np.array(function, dtype=np.int32),
             parameters=table,
             neighbours=np.array(neighbours, dtype=np.int32),
-            r_min=self.r_min or DEFAULT_R_MIN,
+            r_min=found.get("RMIN") or DEFAULT_R_MIN,
             r_cut=float(table[:, 0].max()),
-            description=self.description or "",
+            description=found.get("DESCR", ""),
         )
 
-    def read_function(self, line: str) -> tuple[int, list[float], list[int]]:
+    def read_function(self, line: Line) -> tuple[int, list[float], list[int]]:
         """Return G, the parameter slots and the two neighbour species of one function line."""
         pairs = self.pairs(line, _BEHLER_KEYS)
         if "G" not in pairs:
-            raise self.error("symmetry function without G", value=line, expected="G=1 to G=5")
+            line.fail("symmetry function without G", line.text, "G=1 to G=5")
         if pairs["G"] not in ("1", "2", "3", "4", "5"):
-            raise self.error("unknown symmetry function G", value=pairs["G"], expected="1 to 5")
+            line.fail("unknown symmetry function G", pairs["G"], "1 to 5")
         g = int(pairs["G"])
         for name in _NEEDED[g]:
             if name not in pairs:
-                raise self.error(f"G{g} without {name}", value=line, expected=f"{name}=<number>")
+                line.fail(f"G{g} without {name}", line.text, f"{name}=<number>")
         self.cutoff("Rc", pairs)
-        values = [self.number_of(name, pairs.get(name, "0")) for name in _SLOTS[g]]
+        values = [self.number(name, pairs.get(name, "0")) for name in _SLOTS[g]]
         for name, value in zip(_SLOTS[g], values):
             low, high, expected = _RANGES.get(name, (-math.inf, math.inf, ""))
             if not low <= value <= high:
-                raise self.error(name, value=pairs.get(name, "0"), expected=expected)
+                line.fail(name, pairs.get(name, "0"), expected)
         types = [self.neighbour(f"type{k}", pairs) if k == 2 or g >= 4 else 0 for k in (2, 3)]
         return g, values + [0.0] * (N_PARAMETER - len(values)), types
 
-    # -- words and lines ---------------------------------------------------------------
+    # -- lines and words ---------------------------------------------------------------
 
-    def next_line(self) -> str | None:
-        """Return the next line that is neither blank nor a comment, or None at the end."""
-        while self.number < len(self.lines):
-            line = self.lines[self.number].replace("\t", " ").strip()
-            self.number += 1
-            if line and line[0] not in "!#%":
-                return line
-        return None
+    def announced(self, count: str, name: str, fewer: str, *, by_name: bool = False) -> Iterator[Line]:
+        """Yield the lines below, as many as `count` says; too few are shown by their first words or as a number."""
+        start, wanted = self.line, self.integer("ENV" if by_name else name, count)
+        if wanted < 1:
+            start.fail(name, count, "at least 1")
+        words: list[str] = []
+        while len(words) < wanted:
+            if self.document.at_keyword_or_end():
+                start.fail(fewer, " ".join(words) if by_name else len(words), str(wanted))
+            self.line = self.document.take()
+            words.append(self.line.text.split()[0])
+            yield self.line
 
-    def content(self, what: str) -> str:
-        line = self.next_line()
-        if line is None or line.split()[0].upper() in KEYWORDS:
-            raise self.error(f"{what} missing", value=line)
-        return line
+    def below(self, what: str) -> Line:
+        """Return the next line, which must be there and no keyword."""
+        if self.document.at_keyword_or_end():
+            self.line.fail(f"{what} missing")
+        self.line = self.document.take()
+        return self.line
 
-    def pairs(self, text: str, keys: tuple[str, ...]) -> dict[str, str]:
-        """Return the `key=value` pairs of a line; a comment may follow them."""
-        text = re.split(r"(?:^|\s)[!#]", text, maxsplit=1)[0].strip()
+    def pairs(self, line: Line, keys: tuple[str, ...]) -> dict[str, str]:
+        """Return the `key=value` pairs of a line, with blanks or commas between; a comment may follow them."""
         pairs: dict[str, str] = {}
-        position = 0
-        while position < len(text):
-            match = _PAIR.match(text, position)
-            if match is None:
-                raise self.error("not understood", value=text[position:], expected="key=value")
-            key, value = match.groups()
+        for key, word in replace(line, text=line.text.replace(",", " ")).options():
+            if not key:
+                line.fail("not understood", line.text[line.text.find(word.text) :], "key=value")
             if key not in keys:
-                raise self.error("unknown key", value=key, expected=_suggestion(key, keys))
+                line.fail("unknown key", key, suggestion(key, keys))
             if key in pairs:
-                raise self.error(f"{key} is given twice", value=text)
-            pairs[key] = value
-            position = match.end()
+                line.fail(f"{key} is given twice", line.text)
+            pairs[key] = word.text
         return pairs
 
     def symbol(self, text: str, what: str) -> str:
-        word = text.split()[0] if text.split() else ""
+        word = _first(text)
         if not 0 < len(word) <= SPECIES_LENGTH or not word.isascii() or not word[0].isalpha():
-            raise self.error(what, value=word, expected="a chemical symbol of one or two characters")
+            self.line.fail(what, word, "a chemical symbol of one or two characters")
         return word
 
     def neighbour(self, key: str, pairs: dict[str, str]) -> int:
-        environment = self.environment or ()
+        environment = self.found["ENV"]
         if pairs.get(key) not in environment:
-            raise self.error(key, value=pairs.get(key, "nothing"), expected=f"one of ENV: {' '.join(environment)}")
-        return environment.index(pairs[key]) + 1
+            self.line.fail(key, pairs.get(key, "nothing"), f"one of ENV: {' '.join(environment)}")
+        return int(environment.index(pairs[key])) + 1
 
-    def number_of(self, what: str, text: str) -> float:
-        word = text.split()[0] if text.split() else ""
-        value = float(word.lower().replace("d", "e")) if _NUMBER.fullmatch(word) else math.nan
-        if not math.isfinite(value):
-            raise self.error(what, value=word, expected="a number")
+    def number(self, what: str, text: str) -> float:
+        value = fortran_number(_first(text))
+        if value is None:
+            self.line.fail(what, _first(text), "a number")
         return value
 
     def integer(self, what: str, text: str) -> int:
-        word = text.split()[0] if text.split() else ""
-        if not _INTEGER.fullmatch(word):
-            raise self.error(what, value=word, expected="an integer")
-        return int(word)
+        value = fortran_integer(_first(text))
+        if value is None:
+            self.line.fail(what, _first(text), "an integer")
+        return value
 
     def cutoff(self, key: str, pairs: dict[str, str]) -> float:
-        value = self.number_of(key, pairs.get(key, ""))
+        value = self.number(key, pairs.get(key, ""))
         if not 0.0 < value <= LARGEST_CUTOFF:
-            raise self.error(key, value=pairs[key], expected=f"a positive length up to {LARGEST_CUTOFF:g} Å")
+            self.line.fail(key, pairs[key], f"a positive length up to {LARGEST_CUTOFF:g} Å")
         return value
 
     def order(self, key: str, pairs: dict[str, str]) -> int:
         value = self.integer(key, pairs.get(key, ""))
         if not 0 <= value <= MAX_ORDER:
-            raise self.error(key, value=value, expected=f"an order from 0 to {MAX_ORDER}")
+            self.line.fail(key, value, f"an order from 0 to {MAX_ORDER}")
         return value
 
-    def error(self, message: str, *, value: object = None, expected: str | None = None) -> FormatError:
-        line = min(max(self.number, 1), len(self.lines))
-        return FormatError(message, file=self.path, line=line, value=value, expected=expected)
+
+def _first(text: str) -> str:
+    return text.split()[0] if text.split() else ""
 
 
 def _cut(description: str) -> str:
     """Return as much of a description as a setup block can hold."""
     payload = description.encode("utf-8", "surrogateescape")[:DESCRIPTION_LENGTH]
     return payload.decode("utf-8", "surrogateescape").rstrip(" ")
-
-
-def _suggestion(word: str, known: tuple[str, ...]) -> str:
-    lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), lower, n=1)
-    return lower[close[0]] if close else f"one of {' '.join(known)}"
