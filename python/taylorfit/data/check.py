@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ..errors import DataWarning, InputError
+from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.distances import shortest_distances
 from ..model.structure import Structure
@@ -59,9 +58,9 @@ class Finding:
         return f"{self.message} ({len(self.names)} {'structure' if len(self.names) == 1 else 'structures'}: {shown})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataCheck:
-    """What a data check found; as text by `str`."""
+    """What a data check found; shown as text."""
 
     n_structures: int
     n_with_forces: int
@@ -80,7 +79,7 @@ class DataCheck:
         """Return the indices of the structures with findings of one kind."""
         return tuple(sorted({s for finding in self.findings if finding.kind == kind for s in finding.structures}))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
@@ -103,11 +102,10 @@ class DataCheck:
         lines += [f"{'note' if finding.is_note else 'warning'}: {finding}" for finding in self.findings]
         return lines
 
-    def warn(self) -> None:
-        """Raise a `DataWarning` for each finding that is a sign of an error."""
-        for finding in self.findings:
-            if not finding.is_note:
-                warnings.warn(str(finding), DataWarning, stacklevel=3)
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The findings that are signs of an error, in words."""
+        return tuple(str(finding) for finding in self.findings if not finding.is_note)
 
     def to_dict(self) -> dict[str, object]:
         """Return the report in types that JSON knows."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Sequence
 
-from ..errors import DataWarning, InputError
+from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions
 from ..taylor.selection import count_skipped, select_all
 from ..tools.progress import progress as show_progress
+from ..tools.warn import warn_of_data
 from .check import check
 from .choose import choose, propose_setups
 from .setup import COPIES, HIDDEN, Evidence, Setup
@@ -75,10 +75,8 @@ def propose(structures: Structures, *, behler: bool = False, progress: bool = Fa
     with_copies = any(selection.reason is None for selection in selections)
     skipped = {reason.value: n for reason, n in count_skipped(selections).items()}
     checked = check(data, energies)
-    checked.warn()
     notes = _notes(fit, len(data))
-    for note in notes:
-        warnings.warn(note, DataWarning, stacklevel=2)
+    warn_of_data([*checked.doubts, *notes])
     return Setup(
         descriptors=tuple(propose_setups(found, choice, behler)),
         atomic_energies=energies,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from os import PathLike, fspath
 
-from ..errors import DataWarning, InputError
+from ..errors import InputError
 from ..formats.structures.files import read_files
 from ..model.structure import Structure
 from ..settings.reading import READING_KINDS
+from ..tools.warn import warn_of_data
 from .check import check, droppable
 from .check import drop as dropped
 
@@ -74,7 +74,7 @@ def read(
         forces_key=forces_key,
         stress_key=stress_key,
         drop=kinds,
-        tell=lambda remark: warnings.warn(remark, DataWarning, stacklevel=4),
+        tell=lambda remark: warn_of_data([remark]),
     )
     kinds = [kind for kind in kinds if kind not in READING_KINDS]
     if kinds:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
-from ..errors import DataWarning, InputError
+from ..errors import InputError
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.in_memory import Structures, as_structures
 from ..formats.structures.kinds import EXTXYZ, XSF, XYZ_ENDINGS
 from ..formats.structures.xsf import write_xsf
 from ..model.structure import Structure
 from ..tools.os_errors import make_folder
+from ..tools.warn import warn_of_data
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ def write(path: str | PathLike[str], structures: Structures, *, overwrite: bool 
     """
     output = fspath(path)
     written = write_structures(output, as_structures(structures), kind_of(output), overwrite)
-    for note in written.notes:
-        warnings.warn(note, DataWarning, stacklevel=2)
+    warn_of_data(written.notes)
     return [Path(file) for file in written.files]
 
 

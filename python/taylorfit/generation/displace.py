@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -10,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..data.check import check
-from ..errors import DataWarning, InputError
+from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
@@ -21,6 +20,7 @@ from ..taylor.displacements import DisplacementStrategy
 from ..taylor.modes import HessianSource, ModeDisplacements
 from ..taylor.selection import count_skipped, select_all
 from ..taylor.strain import StrainDisplacements, select_for_strain
+from ..tools.warn import warn_of_data
 from .copy_plan import plan_copies
 from .hessians import FiniteDifferenceHessians
 
@@ -78,8 +78,7 @@ def displace(
     """
     parents = [s for s in as_structures(structures) if parse_copy_name(s.name) is None]
     source, notes = copy_source(parents, displacements, seed=seed, threads=threads)
-    for note in notes:
-        warnings.warn(note, DataWarning, stacklevel=2)
+    warn_of_data(notes)
     return [
         replace(copy, forces=None, force_weights=None)
         for index in np.flatnonzero(source.n_copies).tolist()

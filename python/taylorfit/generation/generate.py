@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -13,7 +12,7 @@ import numpy as np
 from ..data.check import check
 from ..data.setup import Setup
 from ..engine import DescriptorTables, describe
-from ..errors import DataWarning, InputError
+from ..errors import InputError
 from ..formats.aenet.trainset_sink import TrainsetBuilder, TrainsetSink
 from ..formats.structures.files import require_species
 from ..formats.structures.in_memory import Structures, as_structures
@@ -25,6 +24,7 @@ from ..model.trainset import TrainingSet
 from ..taylor.copies import Copies, CopySource
 from ..tools.chunks import runs
 from ..tools.progress import progress as show_progress
+from ..tools.warn import warn_of_data
 from .displace import Displacements, copy_source
 
 BATCH_ATOMS = 16384
@@ -147,13 +147,12 @@ def generate(
     if displacements is not None and len(parents) < len(data):
         raise InputError("copies among the structures to be displaced", expected="only one of the two")
     checked = check(parents, setup.atomic_energies)
-    checked.warn()
+    warn_of_data(checked.doubts)
     source: CopySource | None = None
-    notes = tuple(str(finding) for finding in checked.findings if not finding.is_note)
+    notes = checked.doubts
     if displacements is not None:
         source, more = copy_source(parents, displacements, seed=seed, shortest=checked.shortest, threads=threads)
-        for note in more:
-            warnings.warn(note, DataWarning, stacklevel=2)
+        warn_of_data(more)
         notes += more
     energies = dict(setup.atomic_energies)
     builder = TrainsetBuilder(setup.species, [energies[symbol] for symbol in setup.species], tables.setups)

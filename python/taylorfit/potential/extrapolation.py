@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from ..model.descriptor import DescriptorSetup, component_name
 from ..model.structure import Structure
 from ..settings.extrapolation import ExtrapolationPolicy
 from ..tools.os_errors import make_folder
+from ..tools.warn import level_of_caller
 
 COMMITTEE = "committee"
 
@@ -54,14 +54,6 @@ class Extrapolation:
             f"atom {self.atom + 1} ({self.symbol}): {self.component} is {self.amount:.3g} σ outside the training "
             f"data{others}"
         )
-
-
-def _level_of_caller() -> int:
-    """Level for `warnings.warn` of the line that asked, outside taylorfit and ASE."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("taylorfit", "ase"):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 class ExtrapolationWarning(UserWarning):
@@ -155,7 +147,7 @@ class ExtrapolationGuard:
             key = (extrapolation.symbol, extrapolation.component)
             if extrapolation.amount > _WORSE * self._warned.get(key, 0.0):
                 self._warned[key] = extrapolation.amount
-                warnings.warn(str(extrapolation), ExtrapolationWarning, stacklevel=_level_of_caller())
+                warnings.warn(str(extrapolation), ExtrapolationWarning, stacklevel=level_of_caller())
         if self.policy.action == "dump":
             self._dump(found, structure)
 
