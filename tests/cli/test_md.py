@@ -354,3 +354,108 @@ def test_structures_that_do_not_fit_are_refused(folder: Path):
     assert "without a volume" in run(folder, "md", "md.in").complaint
     change(folder, "REPEAT 1 1 2", without="")
     assert "cannot be repeated" in run(folder, "md", "md.in").complaint
+
+
+# --- masses, constraints, velocities, and what comes out of md again ----------------------------
+
+
+def short(folder: Path, *lines: str) -> Path:
+    """One start, one potential, and a trajectory."""
+    change(folder, "POTENTIALS", "one one", "", "TRAJECTORY run.extxyz", *lines)
+    return folder / "run.extxyz"
+
+
+def test_masses_of_the_structure_are_those_of_the_dynamics(folder: Path):
+    atoms = random_atoms()
+    tables = {}
+    for name, masses in (("light", atoms.get_masses()), ("heavy", 2.0 * atoms.get_masses())):
+        atoms.set_masses(masses)
+        atoms.set_array("masses", masses)
+        write(folder / "start.xyz", atoms, format="extxyz")
+        short(folder, f"OUTPUT {name}").unlink(missing_ok=True)
+        succeed(folder, "md", "md.in")
+        tables[name] = [float(row["E_pot_eV"]) for row in table(folder / f"{name}.steps.csv")]
+    light, heavy = np.abs(np.diff(tables["light"])[0]), np.abs(np.diff(tables["heavy"])[0])
+    assert heavy == pytest.approx(light / np.sqrt(2.0), rel=0.2) and heavy < light
+
+
+@pytest.mark.parametrize("lines", [[], ["ENSEMBLE nvt"], ["ENSEMBLE nvt", "THERMOSTAT bussi"], ["REPEAT 2 1 1"]])
+def test_frozen_layers_stay_where_they_are(folder: Path, lines: list[str]):
+    from ase.constraints import FixAtoms, FixCartesian
+
+    atoms = random_atoms()
+    atoms.set_constraint([FixAtoms([0, 3]), FixCartesian(1, (False, False, True))])
+    write(folder / "start.traj", atoms)
+    path = short(folder, *lines)
+    (folder / "md.in").write_text((folder / "md.in").read_text().replace("start.xyz", "start.traj"))
+    succeed(folder, "md", "md.in")
+    moved = np.abs(np.ptp([frame.positions for frame in read(path, ":")], axis=0))
+    for n in range(len(moved) // len(atoms)):
+        part = moved[n * len(atoms) : (n + 1) * len(atoms)]
+        assert part[0].max() == part[3].max() == part[1, 2] == 0.0
+        assert part[1, :2].min() > 0.0 and part[2].min() > 0.0
+
+
+def test_a_move_mask_of_extended_xyz_holds_atoms(folder: Path):
+    from ase.constraints import FixAtoms
+
+    atoms = random_atoms()
+    atoms.set_constraint(FixAtoms([2]))
+    write(folder / "start.xyz", atoms, format="extxyz", columns=["symbols", "positions", "move_mask"])
+    path = short(folder)
+    succeed(folder, "md", "md.in")
+    assert np.ptp([frame.positions[2] for frame in read(path, ":")], axis=0).max() == 0.0
+
+
+def test_constraints_that_are_not_kept_are_told_and_velocities_are_taken_if_asked(folder: Path):
+    from ase.constraints import FixBondLength
+
+    atoms = random_atoms()
+    momenta = np.random.default_rng(0).normal(size=(len(atoms), 3))
+    atoms.set_momenta(momenta)
+    atoms.set_constraint(FixBondLength(0, 1))
+    write(folder / "start.traj", atoms)
+    path = short(folder, "VELOCITIES file")
+    (folder / "md.in").write_text((folder / "md.in").read_text().replace("start.xyz", "start.traj"))
+    assert "left out: constraints of kind FixBondLength" in succeed(folder, "md", "md.in").out
+    np.testing.assert_allclose(read(path, 0).get_momenta(), momenta, atol=1e-7)
+    write(folder / "start.traj", random_atoms())
+    assert "no velocities" in run(folder, "md", "md.in", "--force").complaint
+
+
+def test_trajectories_of_a_potential_are_no_reference_data(folder: Path):
+    from cli_support import generate_in, write_setups
+
+    short(folder)
+    succeed(folder, "md", "md.in")
+    write_setups(folder, ("H", "O"))
+    (folder / "g.in").write_text(generate_in(("H", "O"), ["run.extxyz"]))
+    assert "those of a potential" in run(folder, "generate", "g.in").complaint
+    assert "no structures are left" in run(folder, "generate", "g.in", "--drop", "predicted").complaint
+    succeed(folder, "generate", "g.in", "--energy-key", "energy", "--forces-key", "forces")
+
+
+@pytest.mark.parametrize("name", ["run.extxyz", "run.traj"])
+@pytest.mark.parametrize("left", [0.9, 0.5, 0.05])
+def test_truncated_trajectories_are_cut_and_their_gap_is_told(folder: Path, name: str, left: float):
+    change(folder, "POTENTIALS", "one one", "", f"TRAJECTORY {name}")
+    succeed(folder, "md", "md.in")
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(left * len(content))])
+    change(folder, "POTENTIALS", "one one", "", f"TRAJECTORY {name}", "STEPS 40", without="STEPS POTENTIALS")
+    found = run(folder, "md", "md.in", "--resume")
+    assert found.code == 0, found
+    steps = [frame.info["step"] for frame in read(folder / name, ":")]
+    assert steps[-4:] == [25, 30, 35, 40] and steps == sorted(set(steps))
+    assert ("frames between are lost" in found.out) == (20 not in steps)
+
+
+def test_a_backup_is_no_member_and_none_counts_twice(folder: Path):
+    import shutil
+
+    from taylorfit import Calculator, InputError
+
+    shutil.copytree(folder / "committee" / "01", folder / "committee" / "01.bak")
+    assert Calculator.committee(folder / "committee").n_members == 2
+    with pytest.raises(InputError, match="the same member twice"):
+        Calculator.committee([folder / "committee" / "01", folder / "committee" / "01.bak"])

@@ -239,3 +239,19 @@ def test_strange_checkpoints_are_refused(calculator: Calculator):
     ):
         with pytest.raises(FormatError, match="damaged"):
             unpack_walks({**good, **broken}, [random_atoms()])
+
+
+def test_a_start_that_cools_down_has_not_exploded(calculator: Calculator):
+    atoms = random_atoms()
+    atoms.rattle(0.15, seed=3)
+    data = settings(temperature=0.5, ensemble="nvt", steps=100, sample=50, timestep=0.2)
+    walk = finish(new_walk("p", 1, atoms, data), calculator, data)
+    assert walk.ended == "" and max(row[5] for row in walk.rows) > 5.0
+
+
+@pytest.mark.parametrize("thermostat", ["langevin", "bussi"])
+def test_one_atom_moves(calculator: Calculator, thermostat: str):
+    atoms = Atoms("O", cell=[9, 9, 9], pbc=True)
+    data = settings(ensemble="nvt", thermostat=Thermostat(thermostat), steps=20, sample=5)
+    walk = finish(new_walk("p", 1, atoms, data), calculator, data)
+    assert walk.ended == "" and all(np.isfinite(row).all() and row[5] > 0.0 for row in walk.rows)

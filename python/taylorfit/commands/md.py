@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import InputError
-from ..formats.structures.files import expand_patterns, read_structures, require_species
+from ..formats.structures.files import read_files, require_species
 from ..md.dynamics import IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks
 from ..md.summary import (
     distribution_lines,
@@ -78,11 +78,14 @@ def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> C
 
 def _structures(settings: MdInput, calculators: dict[str, Calculator], input_file: str) -> list[Atoms]:
     """The starting structures, checked against the potentials and what is wanted."""
-    structures = [
-        structure
-        for path in expand_patterns([settings.structure], listed_in=input_file)
-        for structure in read_structures(path)
-    ]
+    notes: list[str] = []
+    structures = read_files([settings.structure], listed_in=input_file, tell=notes.append)
+    for note in notes:
+        print(f"note: {note}")
+    if settings.velocities == "file":
+        for structure in structures:
+            if structure.momenta is None:
+                raise InputError("no velocities", file=structure.name, expected="momenta, or VELOCITIES random")
     for structure in structures:
         for calculator in calculators.values():
             require_species(structure, calculator.species, "no potential for a species of this structure")
@@ -120,7 +123,11 @@ def _identity(settings: MdInput, calculators: dict[str, Calculator], structures:
         for member in calculator.files
         for path in member.values()
     ]
-    arrays = [array for atoms in structures for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)]
+    arrays = [
+        array
+        for atoms in structures
+        for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses())
+    ]
     return fingerprint(*arrays, *(np.frombuffer(content, dtype=np.uint8) for content in files), text=repr(same))
 
 
@@ -149,7 +156,11 @@ def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments:
     for key, path in own.items():
         if Path(path).exists():
             # After a crash there are frames later than the checkpoint, which will be written again
-            cut_after(path, int(known[key].rows[-1][0]))
+            wanted_step = int(known[key].rows[-1][0])
+            last = cut_after(path, wanted_step)
+            if last is None or last + settings.sample <= wanted_step:
+                where = "has no frame" if last is None else f"ends at step {last}"
+                print(f"warning: {path} {where}, the checkpoint is at step {wanted_step}: the frames between are lost")
     return [known.get(key) or new_walk(*key, structures[(key[1] - 1) % len(structures)], settings) for key in wanted]
 
 

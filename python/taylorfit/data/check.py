@@ -180,6 +180,7 @@ def check(
     if cohesion is not None and abs(cohesion) > _HUGE_COHESION:
         found.append(Finding("atomic-energies", f"{KINDS['atomic-energies']}: median {cohesion:.4g} eV/atom remain"))
     report("unconverged", [i for i, s in enumerate(structures) if not s.converged])
+    report("predicted", [i for i, s in enumerate(structures) if s.predicted_by])
     report("missing-energy", [i for i, s in enumerate(structures) if s.energy is None and not s.cohesive_energy])
     report("missing-forces", [i for i, s in enumerate(structures) if s.forces is None])
     duplicates, unequal = _duplicates(structures)

@@ -7,6 +7,7 @@ from ..settings.displacements import STATIONARY_FORCE
 KINDS = {
     "units": "energies, forces and positions do not fit together",
     "unconverged": "the self-consistency cycle did not converge (electronic steps used up)",
+    "predicted": "energy and forces of a potential (a trajectory of md), not of a reference calculation",
     "atomic-energies": "atomic energies do not fit the total energies",
     "missing-energy": "no energy",
     "missing-forces": "no forces",

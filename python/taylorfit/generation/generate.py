@@ -198,6 +198,13 @@ def write_training_sets(
         made = [source.of(s, structures[s]) if source is not None and source.n_copies[s] else None for s in batch]
         for s, copies, (values, positions) in zip(batch, made, _described(structures, batch, made, tables, threads)):
             structure = structures[s]
+            if structure.predicted_by:
+                raise InputError(
+                    "energy and forces are those of a potential, not of a reference calculation",
+                    file=structure.name,
+                    value=f"potential={structure.predicted_by}",
+                    expected="reference data; --drop predicted leaves such frames out, ENERGY_KEY energy takes them",
+                )
             energy = structure.reference_energy(atomic_energies)
             if energy is None:
                 raise InputError("no energy", file=structure.name, expected="a total or cohesive energy")

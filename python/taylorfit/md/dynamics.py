@@ -17,6 +17,7 @@ from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
 from ..errors import FormatError, InputError, TaylorfitError
+from ..formats.structures.in_memory import set_fixed
 from ..model.structure import Structure
 from ..potential.calculator import Calculator
 from ..potential.extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
@@ -31,6 +32,10 @@ COLUMNS = ("step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K")
 
 EXPLODED = 10.0
 """A walk has exploded when its temperature is this many times the wanted one."""
+
+
+MOST_RELEASED = 1.0
+"""eV/atom of potential energy that a start far from equilibrium may turn into heat before it counts as explosion."""
 
 
 @dataclass
@@ -75,10 +80,13 @@ def new_walk(label: str, start: int, atoms: Atoms, settings: MdInput) -> Walk:
     seed = settings.seed + start - 1
     rng = Stream.VELOCITIES.generator(seed)
     atoms = atoms.copy()
-    # Maxwell and Boltzmann, with the whole at rest
-    mass = atoms.get_masses()[:, None]
-    momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(mass * units.kB * settings.temperature)
-    atoms.set_momenta(momenta - mass / mass.sum() * momenta.sum(axis=0))
+    if settings.velocities == "random":
+        # Maxwell and Boltzmann, with the whole at rest unless something holds it, or it is a single atom
+        mass = atoms.get_masses()[:, None]
+        momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(mass * units.kB * settings.temperature)
+        if is_free(atoms):
+            momenta -= mass / mass.sum() * momenta.sum(axis=0)
+        atoms.set_momenta(momenta)
     return Walk(label, start, seed, atoms, dict(rng.bit_generator.state), -settings.equilibration)
 
 
@@ -102,6 +110,12 @@ def starting_atoms(structures: Sequence[Structure], repeat: tuple[int, int, int]
                 )
         try:
             atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
+            if structure.masses is not None:
+                atoms.set_masses(structure.masses)
+            if structure.momenta is not None:
+                atoms.set_momenta(structure.momenta)
+            if structure.fixed is not None:
+                set_fixed(atoms, structure.fixed)
         except KeyError as error:
             raise InputError(
                 "no mass is known for this species",
@@ -113,10 +127,25 @@ def starting_atoms(structures: Sequence[Structure], repeat: tuple[int, int, int]
     return result
 
 
+def is_free(atoms: Atoms) -> bool:
+    """Whether the whole could drift: several atoms, none of which is held."""
+    return len(atoms) > 1 and not _held(atoms)
+
+
+def _held(atoms: Atoms) -> list[Any]:
+    """The constraints that hold atoms, without that of the whole."""
+    return [constraint for constraint in atoms.constraints if not isinstance(constraint, FixCom)]
+
+
 def temperature(atoms: Atoms) -> float:
-    """K; three degrees of freedom are those of the whole, which does not move."""
-    freedom = max(3 * len(atoms) - 3, 1)
-    return float(2.0 * atoms.get_kinetic_energy() / (freedom * units.kB))
+    """K; components that are held do not count, nor do three of the whole where that could drift but does not."""
+    return float(2.0 * atoms.get_kinetic_energy() / (_freedom(atoms) * units.kB))
+
+
+def _freedom(atoms: Atoms) -> int:
+    """Degrees of freedom, at least one."""
+    n_held = sum(int(constraint.get_removed_dof(atoms)) for constraint in _held(atoms))
+    return max(3 * len(atoms) - (3 if is_free(atoms) else n_held), 1)
 
 
 def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: str | None = None) -> Iterator[Walk]:
@@ -138,6 +167,7 @@ def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: 
     with _watched(walk, guard, step):
         # A structure that cannot be evaluated at all is an error of the user, no explosion
         atoms.get_forces()
+        highest = float(atoms.get_potential_energy())
     while not walk.ended:
         if step % settings.sample == 0 or step == settings.steps:
             # Ctrl-C waits: half a frame, or a frame without its row, would stay in the file of a resumed run
@@ -145,7 +175,7 @@ def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: 
                 if step >= 0 and step % settings.sample == 0 and not (walk.rows and walk.rows[-1][0] >= step):
                     _sample(walk, atoms, step, settings, trajectory)
                 kept = atoms.copy()
-                kept.set_constraint()
+                kept.set_constraint(_held(atoms))
                 walk.atoms, walk.rng_state, walk.step = kept, rng.bit_generator.state, step
                 walk.n_dumped = dumped_before + len(guard.dumped)
             interrupt.check()
@@ -161,11 +191,20 @@ def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: 
         except TaylorfitError as error:
             walk.ended = f"exploded: {error}"
         hot = temperature(atoms)
-        if not walk.ended and not hot <= EXPLODED * settings.temperature:
+        if not walk.ended and not hot <= EXPLODED * settings.temperature + _released(atoms, highest):
             walk.ended = f"exploded: temperature {hot:.4g} K"
     walk.step = step
     walk.n_dumped = dumped_before + len(guard.dumped)
     yield walk
+
+
+def _released(atoms: Atoms, highest: float) -> float:
+    """Temperature, K, that a start of the potential energy `highest`, eV, may give by going downhill; bounded.
+
+    A hole in the potential gives more than `MOST_RELEASED`: no structure that was meant binds by so much more.
+    """
+    release = np.clip(highest - atoms.get_potential_energy(), 0.0, MOST_RELEASED * len(atoms))
+    return float(2.0 * release / (_freedom(atoms) * units.kB))
 
 
 @contextmanager
@@ -208,7 +247,7 @@ def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: 
 def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdInput) -> None:
     """Append a frame with energy and forces of the potential, time in fs."""
     frame = atoms.copy()
-    frame.set_constraint()
+    frame.set_constraint(_held(atoms))
     frame.info.update(potential=walk.label, start=walk.start, step=step, time_fs=step * settings.timestep)
     atoms.get_forces()
     frame.calc = SinglePointCalculator(frame, **{key: atoms.calc.results[key] for key in ("energy", "forces")})
@@ -217,12 +256,13 @@ def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdIn
 
 
 def _dynamics(atoms: Atoms, rng: np.random.Generator, settings: MdInput, thermostat: bool) -> Any:
-    atoms.set_constraint()
+    held = _held(atoms)
+    atoms.set_constraint(held)
     timestep = settings.timestep * units.fs
     if not thermostat:
         return VelocityVerlet(atoms, timestep)
-    # The whole stays where it is
-    atoms.set_constraint(FixCom())
+    if is_free(atoms):  # The whole stays where it is
+        atoms.set_constraint(FixCom())
     how: Thermostat = settings.thermostat
     if how.kind == "langevin":
         return Langevin(
@@ -303,7 +343,7 @@ def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> 
 def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> Walk:
     plain = json.loads(str(arrays[f"{k}.plain"]))
     atoms = structures[(plain["start"] - 1) % len(structures)].copy()
-    atoms.set_positions(arrays[f"{k}.positions"])
-    atoms.set_momenta(arrays[f"{k}.momenta"])
+    atoms.set_positions(arrays[f"{k}.positions"], apply_constraint=False)
+    atoms.set_momenta(arrays[f"{k}.momenta"], apply_constraint=False)
     rows = [(int(row[0]), *row[1:]) for row in arrays[f"{k}.rows"].tolist()]
     return Walk(atoms=atoms, rows=rows, histogram=arrays.get(f"{k}.histogram"), **plain)

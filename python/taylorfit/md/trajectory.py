@@ -32,8 +32,12 @@ def append_frame(path: str, frame: Atoms) -> None:
             ase.io.write(path, frame, format="extxyz", append=True)
 
 
-def cut_after(path: str, step: int) -> None:
+def cut_after(path: str, step: int) -> int | None:
     """Drop the frames after a step, and one that is not complete: what a run wrote after its last checkpoint.
+
+    Returns
+    -------
+    Step of the last frame that is left; None if there is none.
 
     Raises
     ------
@@ -41,37 +45,47 @@ def cut_after(path: str, step: int) -> None:
         if the file is not a trajectory of md, or cannot be written.
     """
     with explained("cannot be written", path):
-        (_cut_binary if _is_binary(path) else _cut_text)(path, step)
+        return (_cut_binary if _is_binary(path) else _cut_text)(path, step)
 
 
 def _is_binary(path: str) -> bool:
     return path.lower().endswith(".traj")
 
 
-def _cut_text(path: str, step: int) -> None:
+def _cut_text(path: str, step: int) -> int | None:
+    last = None
     with open(path, "rb+") as stream:
         while True:
             start = stream.tell()
             head, comment = stream.readline(), stream.readline()
             if not head:
-                return
+                return last
             found = _STEP.search(comment)
             if comment.endswith(b"\n") and not (head.strip().isdigit() and found):
                 raise InputError("is not a trajectory of md", file=path, expected="frames with their steps")
             whole = comment.endswith(b"\n") and all(stream.readline().endswith(b"\n") for _ in range(int(head)))
             if not whole or found is None or int(found[1]) > step:
                 stream.truncate(start)
-                return
+                return last
+            last = int(found[1])
 
 
-def _cut_binary(path: str, step: int) -> None:
-    with Trajectory(path) as stream:
-        frames = list(stream)
+def _cut_binary(path: str, step: int) -> int | None:
+    frames = []
+    is_whole = True
+    try:
+        with Trajectory(path) as stream:
+            for number in range(len(stream)):
+                frames.append(stream[number])
+    # A frame, or the head of the file, that a killed run has left half written: ASE fails with whatever it meets
+    except Exception:
+        is_whole = False
     if any("step" not in frame.info for frame in frames):
         raise InputError("is not a trajectory of md", file=path, expected="frames with their steps")
     kept = [frame for frame in frames if frame.info["step"] <= step]
-    if len(kept) == len(frames):
-        return
+    last = int(kept[-1].info["step"]) if kept else None
+    if is_whole and len(kept) == len(frames):
+        return last
     # ASE closes what it writes to
     with (
         atomic_write(path, "wb") as file,
@@ -80,3 +94,4 @@ def _cut_binary(path: str, step: int) -> None:
     ):
         for frame in kept:
             stream.write(frame)
+    return last

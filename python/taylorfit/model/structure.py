@@ -68,6 +68,14 @@ class Structure:
     """File name, with `#<frame>` appended (from 0) for files of several frames."""
     config_type: str = ""
     """Kind of the structure as the file states it (`config_type`); "IsolatedAtom" for single atoms."""
+    predicted_by: str = ""
+    """Label of the potential that energy and forces come from, in trajectories of `md`; "" for reference data."""
+    masses: np.ndarray | None = None
+    """(n_atom,) masses for dynamics, u; None: those of the elements."""
+    fixed: np.ndarray | None = None
+    """(n_atom, 3) bool: Cartesian components that dynamics leave where they are; None: none."""
+    momenta: np.ndarray | None = None
+    """(n_atom, 3) momenta, √(u eV), where the file has them."""
     converged: bool = True
     """Did the self-consistency cycle behind energy and forces converge, as far as the file tells?"""
 
@@ -85,6 +93,14 @@ class Structure:
             set_(self, "force_weights", _array(self.force_weights, (len(self.symbols),), "force weights", self.name))
             if not (np.isfinite(self.force_weights).all() and (self.force_weights >= 0).all()):
                 raise InputError("a force weight cannot be used", file=self.name or None, expected="numbers ≥ 0")
+        if self.masses is not None:
+            set_(self, "masses", _array(self.masses, (len(self.symbols),), "masses", self.name))
+            if not (np.isfinite(self.masses).all() and (self.masses > 0).all()):
+                raise InputError("a mass cannot be used", file=self.name or None, expected="numbers > 0")
+        if self.momenta is not None:
+            set_(self, "momenta", _array(self.momenta, (len(self.symbols), 3), "momenta", self.name))
+        if self.fixed is not None:
+            set_(self, "fixed", np.broadcast_to(self.fixed, (len(self.symbols), 3)).astype(bool))
         if not (np.isfinite(self.weight) and self.weight >= 0):
             raise InputError(
                 "the weight of the structure cannot be used",

@@ -218,6 +218,17 @@ def load_members(source: str | PathLike[str] | Sequence[Source]) -> list[Potenti
     if not members:
         raise InputError("a committee without members", expected="potentials of at least one member")
     species = [part.species for part in members[0][0]]
+    seen: dict[bytes, tuple[str, ...]] = {}
+    for parts, files in members:
+        content = b"".join(part.network.weights.tobytes() for part in sorted(parts, key=lambda part: part.species))
+        if content in seen:
+            raise InputError(
+                "the same member twice in a committee",
+                file=next(iter(files), None),
+                value=" ".join(seen[content]) or None,
+                expected="members that differ",
+            )
+        seen[content] = files
     for parts, files in members[1:]:
         if {part.species for part in parts} != set(species):
             raise InputError(
@@ -239,7 +250,10 @@ def _member_sources(source: str | PathLike[str] | Sequence[Source]) -> Sequence[
             file=source,
             expected="a folder with potentials, or with those of a member in each subfolder",
         )
-    has_potentials = [child for child in sorted(folder.iterdir()) if child.is_dir() and _files_in(child)]
+    children = [child for child in sorted(folder.iterdir()) if child.is_dir() and _files_in(child)]
+    # Beside the members of train (01, 02, ...) a copy such as 03.bak is none
+    numbered = [child for child in children if child.name.isdigit()]
+    has_potentials = numbered or children
     return [folder] if _files_in(folder) or not has_potentials else has_potentials
 
 

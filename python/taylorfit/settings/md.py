@@ -146,6 +146,9 @@ class MdInput(InputFile):
     temperature: float = option(
         300.0, replace(REAL, what="K"), unit="K", check="0 < T < 1000000", help="of starting velocities and thermostat"
     )
+    velocities: str = option(
+        "random", one_of(random="drawn for TEMPERATURE", file="those of the structures"), help="starting velocities"
+    )
     thermostat: Thermostat = option(factory=Thermostat, kind=THERMOSTAT, help="holds the temperature")
     seed: int = option(1, check="n ≥ 0", help="of the first start; start k has SEED + k − 1")
     starts: int = option(1, check="n ≥ 1", help="runs of each potential")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...errors import FormatError, InputError
 from ...model.structure import Structure
 from ...tools.plain_text import read_bytes, without_mark
@@ -141,7 +143,23 @@ def frame_of(atoms: Atoms, name: str) -> Frame:
     if "forces" in results:
         columns["forces"] = results["forces"]
     a, b, c = atoms.pbc.tolist()
-    return Frame(symbols, atoms.positions, atoms.cell.array, (a, b, c), info, columns)
+    fixed, dropped = _fixed(atoms)
+    return Frame(symbols, atoms.positions, atoms.cell.array, (a, b, c), info, columns, fixed, dropped)
+
+
+def _fixed(atoms: Atoms) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """(n_atom, 3) fixed components, None if there are none; and the kinds of constraints that are not kept."""
+    fixed = np.zeros((len(atoms), 3), dtype=bool)
+    dropped = []
+    for constraint in atoms.constraints:
+        kind = type(constraint).__name__
+        if kind == "FixAtoms":
+            fixed[constraint.index] = True
+        elif kind == "FixCartesian":
+            fixed[constraint.index] |= np.asarray(constraint.mask, dtype=bool)
+        else:
+            dropped.append(f"constraints of kind {kind}")
+    return (fixed if fixed.any() else None), tuple(dropped)
 
 
 def _is_replaced(key: str, results: Mapping[str, Any]) -> bool:

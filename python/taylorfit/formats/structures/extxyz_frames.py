@@ -173,6 +173,7 @@ def _frame(lines: _Lines) -> Frame | None:
         pbc=pbc if pbc is not None else (True,) * 3,
         info=info,
         columns=table.rest(),
+        fixed=table.fixed(),
         line=start + 1,
     )
 
@@ -318,6 +319,19 @@ class _Table:
                 found[name] = values[:, 0] if n == 1 else values
             place += n
         return found
+
+    def fixed(self) -> np.ndarray | None:
+        """(n_atom, 3) components that `move_mask` (ASE: T moves) fixes; None if there are none."""
+        place = 0
+        for name, _, n in self.columns:
+            if name.lower() == "move_mask":
+                words = [[_BOOLEAN.get(word.lower()) for word in row[place : place + n]] for row in self.words]
+                if n not in (1, 3) or any(word is None for row in words for word in row):
+                    self.lines.fail("move_mask is not T or F", self.start - 1, f"{name}:{n}", "move_mask:L:1 or L:3")
+                fixed = ~np.broadcast_to(np.array(words, dtype=bool), (len(words), 3))
+                return fixed if fixed.any() else None
+            place += n
+        return None
 
     def _place(self, names: tuple[str, ...]) -> int | None:
         place = 0

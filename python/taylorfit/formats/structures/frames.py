@@ -18,6 +18,8 @@ COHESIVE_KEY = "aenet_cohesive_energy"
 """Key under which `extxyz` writes the cohesive energy of an XSF file."""
 WEIGHT_KEYS = ("weight", "config_weight")
 """Keys taken for the weight of the structure in a loss."""
+MASS_KEYS = ("masses", "mass")
+"""Columns taken for the masses of the atoms, u."""
 FORCE_WEIGHT_KEYS = ("force_weights", "force_weight")
 """Columns taken for the weight of the force on each atom."""
 CONVERGED_KEYS = ("converged", "scf_converged", "is_converged", "electronic_converged")
@@ -55,6 +57,10 @@ class Frame:
     """Values that concern the whole frame; True for a word without a value."""
     columns: dict[str, Any] = field(default_factory=dict)
     """Values per atom."""
+    fixed: np.ndarray | None = None
+    """(n_atom, 3) bool: components that dynamics leave where they are"""
+    dropped: tuple[str, ...] = ()
+    """What the frame has besides, and a structure cannot hold."""
     converged: bool = True
     line: int | None = None
     """Where the keys stand in the file, from 1."""
@@ -146,16 +152,29 @@ class _Reader:
             ),
             weight=1.0 if weight is None else float(self.finite(weight, (), "weight")),
             force_weights=None if force_weights is None else self.finite(force_weights, (n_atoms,), "force weights"),
+            predicted_by=str(info["potential"]) if {"potential", "step"} <= info.keys() and not labels.is_asked else "",
+            masses=self._per_atom(columns, MASS_KEYS, (n_atoms,)),
+            fixed=frame.fixed,
+            momenta=self._per_atom(columns, ("momenta",), (n_atoms, 3)),
             config_type=str(info.get("config_type", "")),
             converged=frame.converged
             and not any(str(value).lower() in ("false", "f", "no", "0.0", "0") for value in said),
             name=name,
         )
 
+    def _per_atom(
+        self, columns: Mapping[str, Any], names: tuple[str, ...], shape: tuple[int, ...]
+    ) -> np.ndarray | None:
+        """The first of some columns; None if there is none."""
+        values = next((columns[name] for name in names if name in columns), None)
+        return None if values is None else self.finite(values, shape, names[0])
+
     def _note(self, labels: FileLabels, columns: Mapping[str, Any], no_energy: bool, no_forces: bool) -> None:
         """Tell of units converted, and of keys and columns that may be labels under unknown names."""
         if any(value != 1.0 for value in self._declared.values()):
             labels.note(f"converted to eV and Å as the file says ({', '.join(self._said)})")
+        for what in self._frame.dropped:
+            labels.note(f"left out: {what}")
         energies = [key for key in self._frame.info if no_energy and _PERHAPS_ENERGY.fullmatch(key)]
         vectors = [
             name

@@ -69,6 +69,12 @@ def structure_to_ase(structure: Structure) -> Atoms:
         atoms.info[COHESIVE_KEY] = structure.cohesive_energy
     if structure.weight != 1.0:
         atoms.info["weight"] = structure.weight
+    if structure.masses is not None:
+        atoms.set_masses(structure.masses)
+    if structure.fixed is not None:
+        set_fixed(atoms, structure.fixed)
+    if structure.momenta is not None:
+        atoms.set_momenta(structure.momenta, apply_constraint=False)
     if structure.config_type:
         atoms.info["config_type"] = structure.config_type
     if not structure.converged:
@@ -76,6 +82,19 @@ def structure_to_ase(structure: Structure) -> Atoms:
     if structure.force_weights is not None:
         atoms.set_array("force_weights", structure.force_weights.copy())
     return atoms
+
+
+def set_fixed(atoms: Atoms, fixed: np.ndarray) -> None:
+    """Give atoms the constraints that leave components where they are; `fixed` (n_atom, 3) bool."""
+    from ase.constraints import FixAtoms, FixCartesian
+
+    whole = fixed.all(axis=1)
+    constraints: list[FixAtoms | FixCartesian] = [FixAtoms(np.flatnonzero(whole))] if whole.any() else []
+    for mask in np.unique(fixed[~whole], axis=0):
+        if mask.any():
+            atoms_of_mask = np.flatnonzero(~whole & (fixed == mask).all(axis=1))
+            constraints += [FixCartesian(int(index), mask) for index in atoms_of_mask]
+    atoms.set_constraint(constraints)
 
 
 def _one(given: object) -> Structure:

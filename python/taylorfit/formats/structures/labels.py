@@ -136,6 +136,11 @@ class FileLabels:
                 if label is not None:
                     self._found[name] = label
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether the user names the key of the energies."""
+        return self._wanted.energy is not None
+
     def note(self, remark: str) -> None:
         """Remember something worth telling about the labels of the file."""
         if remark not in self.remarks:
