@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from taylorfit.engine import Loss, NetworkTables, StopToken
 from taylorfit.errors import InputError
+from taylorfit.model.network import Network
 from taylorfit.tools.interrupts import Interrupt
 from taylorfit.tools.parallel import Job, Outcome, run_jobs, threads_for_next
 
@@ -100,19 +104,62 @@ def test_ctrl_c_stops_what_runs_and_starts_no_more() -> None:
     assert interrupted and outcomes == [Outcome("first", interrupted=True), Outcome("second", interrupted=True)]
 
 
-def test_a_second_ctrl_c_waits_for_nobody() -> None:
-    release = threading.Event()
+def test_a_second_ctrl_c_raises_once_all_have_ended() -> None:
+    ended: list[str] = []
 
     def stubborn(*, threads: int, tell: Any, interrupt: Interrupt) -> None:
-        asked = threading.Event()
-        interrupt.also(asked.set)
-        tell("runs")
-        asked.wait(30)
-        tell("goes on")
-        release.wait(30)
+        for what in ("first", "second"):
+            asked = threading.Event()
+            interrupt.taken()
+            interrupt.also(asked.set)
+            tell(what)
+            assert asked.wait(30)
+            ended.append(what)
 
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run_jobs([Job("stubborn", stubborn)], 1, told=press_ctrl_c)
-    finally:
-        release.set()
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([Job("stubborn", stubborn)], 1, told=press_ctrl_c)
+    assert ended == ["first", "second"]
+
+
+def test_no_thread_is_left_behind_by_an_error_of_this_one() -> None:
+    def break_down(*_: object) -> None:
+        raise ZeroDivisionError
+
+    n_before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        run_jobs([Job("a", obey), Job("b", obey)], 2, told=break_down)
+    assert threading.active_count() == n_before
+
+
+def test_ctrl_c_reaches_into_a_call_of_the_engine() -> None:
+    """Each call alone would go on for minutes."""
+    n, n_steps = 64, 40_000_000
+    rng = np.random.default_rng(0)
+    pack = SimpleNamespace(
+        features=rng.normal(size=3 * n),
+        panel_offset=np.zeros((1, 1), dtype=np.int64),
+        panel_width=np.full((1, 1), n, dtype=np.int32),
+        block_first=np.array([0, n], dtype=np.int32),
+        atom_offset=np.arange(n, dtype=np.int32)[:, None].copy(),
+        atom_count=np.ones((n, 1), dtype=np.int32),
+        energy=rng.normal(size=n),
+    )
+    network = Network.random((3, 2, 1), (1, 0), rng)
+    taken: list[int] = []
+
+    def train(*, threads: int, tell: Any, interrupt: Interrupt) -> None:
+        stop, done = StopToken(), np.zeros(1, dtype=np.int32)
+        interrupt.also(stop.set)
+        tables, ones = NetworkTables.from_networks([network]), np.ones(n)
+        loss = Loss(pack, tables, ones, ones, threads=threads, stop=stop)
+        w, order = network.weights.copy(), np.zeros(n_steps, dtype=np.int32)
+        tell("runs")
+        loss.adam(order, 1, (1e-6, 0.9, 0.99, 1e-8), w, np.zeros_like(w), np.zeros_like(w), done)
+        taken.append(int(done[0]))
+
+    def press_once(name: str, message: object) -> None:
+        if name == "b":
+            press_ctrl_c(name, message)
+
+    _, interrupted = run_jobs([Job("a", train), Job("b", train)], 2, told=press_once)
+    assert interrupted and len(taken) == 2 and max(taken) < n_steps

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -47,6 +48,7 @@ class Outcome:
 class _Running:
     threads: int
     interrupt: Interrupt
+    thread: threading.Thread
 
 
 def threads_for_next(free: int, waiting: int) -> int:
@@ -64,8 +66,8 @@ def run_jobs(
 ) -> tuple[list[Outcome], bool]:
     """Run all jobs, at most `threads` at a time; return their outcomes, and whether the user interrupted.
 
-    Ctrl-C interrupts the running jobs, waits for them, and starts no more; a second one does not wait.  After
-    `stop` has been true no more are started either.  A job that fails leaves the others alone.
+    Ctrl-C interrupts the running jobs, waits for them, and starts no more; a second one interrupts also what they do
+    after the first.  After `stop` has been true no more are started either.  A job that fails leaves the others alone.
 
     Parameters
     ----------
@@ -79,13 +81,13 @@ def run_jobs(
     Raises
     ------
     KeyboardInterrupt
-        at the second Ctrl-C.
+        at the second Ctrl-C, once the jobs have ended.
     """
     waiting, running = deque(jobs), dict[str, _Running]()
     outcomes: dict[str, Outcome] = {}
     messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-    stopping = False
-    with deferred_interrupt() as interrupt:
+    n_interrupts = 0
+    with deferred_interrupt() as interrupt, _ended_with(running):
         while waiting or running:
             if waiting and stop():
                 waiting.clear()
@@ -98,33 +100,45 @@ def run_jobs(
             except Empty:
                 message = None
             if isinstance(message, Outcome):
-                del running[name]
+                running.pop(name).thread.join()
                 outcomes[name] = message
                 ended(message)
             elif message is not None:
                 told(name, message)
             if interrupt.taken():
-                if stopping:
-                    raise KeyboardInterrupt
-                stopping = True
+                n_interrupts += 1
                 waiting.clear()
                 for one in running.values():
                     one.interrupt.request()
-    return [outcomes.get(job.name, Outcome(job.name, interrupted=True)) for job in jobs], stopping
+    if n_interrupts > 1:
+        raise KeyboardInterrupt
+    return [outcomes.get(job.name, Outcome(job.name, interrupted=True)) for job in jobs], n_interrupts > 0
+
+
+@contextmanager
+def _ended_with(running: dict[str, _Running]) -> Iterator[None]:
+    """Leave no thread behind, whatever happens: the interpreter may crash if it ends while one is in the engine."""
+    try:
+        yield
+    finally:
+        for one in running.values():
+            one.interrupt.request()
+        for one in running.values():
+            one.thread.join()
 
 
 def _start(job: Job, threads: int, messages: SimpleQueue[tuple[str, Any]]) -> _Running:
-    running = _Running(threads, Interrupt())
+    interrupt = Interrupt()
 
     def tell(message: Any) -> None:
         messages.put((job.name, message))
 
     def work() -> None:
-        tell(_outcome(job, threads, tell, running.interrupt))
+        tell(_outcome(job, threads, tell, interrupt))
 
-    # Nobody waits for it after a second Ctrl-C
-    threading.Thread(target=work, name=job.name, daemon=True).start()
-    return running
+    thread = threading.Thread(target=work, name=job.name)
+    thread.start()
+    return _Running(threads, interrupt, thread)
 
 
 def _outcome(job: Job, threads: int, tell: Callable[[Any], None], interrupt: Interrupt) -> Outcome:
