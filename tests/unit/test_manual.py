@@ -70,3 +70,11 @@ def test_python_compiles_and_its_names_are_there() -> None:
 def test_links_of_the_readme_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", PAGES[0].read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target
+
+
+def test_files_that_the_developers_guide_names_are_there() -> None:
+    text = (ROOT / "python/docs/pages/developers.md").read_text(encoding="utf-8")
+    named = {path for path in re.findall(r"`(\w+/[\w./]*\w\.\w+)`", text) if "NAME" not in path}
+    roots = [ROOT, ROOT / "python", ROOT / "python/taylorfit", ROOT / "fortran"]
+    assert named
+    assert not [path for path in named if not any((root / path).is_file() for root in roots)]
