@@ -12,16 +12,15 @@ from pathlib import Path
 from ..errors import InputError
 from ..formats.scan_table import Row, number
 from ..formats.structures.files import expand_patterns, read_structures, split_selection
-from ..settings.blocks import build, format_options
 from ..settings.committee import Committee
 from ..settings.displacements import TaylorOptions
-from ..settings.document import Document, FileEntry, Located
+from ..settings.document import Document, FileEntry, Line, Located
 from ..settings.forces import FORCES, WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WITH_VIRIAL, ForceMode
 from ..settings.generate import GenerateInput
-from ..settings.kinds import quote
+from ..settings.keyword_file import build, format_options
+from ..settings.option import quote
 from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
 from ..settings.train import NetworkSpec, TrainInput
-from ..settings.words import Line
 from ..tools.randomness import Stream
 
 MODES_OF = {

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from ..errors import DataWarning, InputError, TaylorfitError
 from ..formats.report_file import write_report
-from ..settings.words import suggestion
+from ..settings.document import suggestion
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 

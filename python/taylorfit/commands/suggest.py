@@ -8,7 +8,7 @@ from typing import Any
 from ..engine import available_threads
 from ..generation.copy_plan import forecast_report, lengths
 from ..generation.suggest import RULE_OF_THUMB, Alternative, suggest
-from ..settings.blocks import format_options
+from ..settings.keyword_file import format_options
 from ..tools.tables import Table, print_table
 from .sources import curvature_sources, dropped_kinds, read_all, read_options, structure_sources
 

@@ -15,8 +15,8 @@ from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.structure import Structure
 from ..potential.potential import Source
-from ..settings.blocks import format_options
 from ..settings.displacements import DEFAULT_RATIO, TaylorOptions
+from ..settings.keyword_file import format_options
 from ..taylor.displacements import DisplacementPlan
 from ..taylor.selection import AtomSelection, select_all
 from ..taylor.truncation import Forecast, forecast

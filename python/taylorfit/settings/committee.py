@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .kinds import TEXT, one_of
-from .option import Settings, option
+from .option import TEXT, Settings, one_of, option
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ from typing import ClassVar
 
 from ..errors import InputError
 from ..tools.plain_text import fortran_number
-from .blocks import options
-from .document import Located
-from .kinds import REAL, TEXT, Kind, list_of, one_of, quote
-from .option import Option, Settings, option, require, require_one_of
-from .words import Line, Word, real, species_name
+from .document import Line, Located, Word, real, species_name
+from .keyword_file import options
+from .option import REAL, TEXT, Kind, Option, Settings, list_of, one_of, option, quote, require, require_one_of
 
 MAX_ATOMS = 1_000_000
 """Longest list of `atoms=`; more can only be a slip, and would exhaust the memory."""

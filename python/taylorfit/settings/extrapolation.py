@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 
-from .kinds import FOLDER, REAL, one_of
-from .option import Settings, option
+from .option import FOLDER, REAL, Settings, one_of, option
 
 
 @dataclass(frozen=True)

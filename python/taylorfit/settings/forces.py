@@ -6,11 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .blocks import options
-from .document import Located
-from .kinds import REAL, TEXT, Kind, one_of
-from .option import Settings, option, require
-from .words import Line, Word, integer, real
+from .document import Line, Located, Word, integer, real
+from .keyword_file import options
+from .option import REAL, TEXT, Kind, Settings, one_of, option, require
 
 MODES = ("energy", "taylor", "centred", "directional", "exact")
 """`energy`: copies are left out.  `taylor`: copies are trained on like structures (the paper).

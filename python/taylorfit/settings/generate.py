@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, ClassVar
 
-from .blocks import FILES, SPECIES_PATHS, counted_rows
 from .displacements import DERIVATIVES, TaylorOptions
-from .document import FileEntry, as_entries
-from .keyword_file import read_keyword_file, write_keyword_file
-from .kinds import FILE, REAL, VERBOSITY, Kind
-from .option import InputFile, option, require, require_distinct_species
+from .document import FileEntry, Word, as_entries, real
+from .keyword_file import FILES, SPECIES_PATHS, counted_rows, read_keyword_file, write_keyword_file
+from .option import FILE, REAL, VERBOSITY, InputFile, Kind, option, require, require_distinct_species
 from .reading import reading_option
-from .words import Word, real
 
 
 def _atomic_energy(symbol: Word, words: Iterator[Word]) -> tuple[str, float]:

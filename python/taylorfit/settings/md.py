@@ -8,13 +8,10 @@ from os import PathLike
 from typing import ClassVar
 
 from ..tools.plain_text import fortran_integer
-from .blocks import SPECIES_PATHS, options
-from .document import Document, Located
+from .document import Document, Line, Located, Word, integer, text
 from .extrapolation import ExtrapolationPolicy
-from .keyword_file import read_keyword_file
-from .kinds import FILE, NAME, REAL, Kind, one_of, quote
-from .option import InputFile, Settings, option, require
-from .words import Line, Word, integer, text
+from .keyword_file import SPECIES_PATHS, options, read_keyword_file
+from .option import FILE, NAME, REAL, InputFile, Kind, Settings, one_of, option, quote, require
 
 ENSEMBLES = ("nve", "nvt")
 THERMOSTATS = ("langevin", "bussi")

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from .blocks import build, format_options, option_words, read_options
-from .document import Document
-from .kinds import Kind
-from .option import Settings, option, options_of
-from .words import Line, suggestion
+from .document import Document, Line, suggestion
+from .keyword_file import build, format_options, option_words, read_options
+from .option import Kind, Settings, option, options_of
 
 SAMPLINGS = {
     "sequential": "as in the set",

@@ -12,13 +12,127 @@ import dataclasses
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar
 
 from ..errors import InputError
-from .kinds import FLAG, INTEGER, REAL, Kind
+from ..tools.plain_text import fortran_number
+from .document import Document, Line, Word, choice, integer, logical, real, text
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value.
+
+    Parameters
+    ----------
+    what
+        What is expected where nothing stands, e.g. "a number".
+    convert
+        Makes a value of a word, or raises a FormatError.
+    write
+        Makes the text of a value: one word, or the lines of a block.
+    form
+        What a line of help shows for the value behind a keyword.
+    names
+        The names that are allowed, with their meaning or ""; empty: anything that `convert` takes.
+    reader
+        Reads what stands after a keyword; None: a single word on its line.
+    is_name
+        Is it a name, which nothing may follow?  As in ænet a remark may follow another value.
+    absent
+        Its value where nothing stands after the keyword; None: something must.
+    is_block
+        Does it stand on the lines below the keyword?
+    tables
+        Title → options, for values that have options themselves.
+    """
+
+    what: str
+    convert: Callable[[Word], Any] = text
+    write: Callable[[Any], str] = str
+    form: str = ""
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reader: Callable[[Document, Line], Any] | None = None
+    is_name: bool = False
+    absent: Any = None
+    is_block: bool = False
+    tables: Callable[[str], Mapping[str, Mapping[str, Option]]] = lambda key: {}
+
+    def read(self, document: Document, line: Line) -> Any:
+        """Read what stands after the keyword of `line`.
+
+        Raises
+        ------
+        FormatError
+            if it is missing or malformed, or if a second value follows, which ænet would lose silently.
+        """
+        if self.reader is not None:
+            return self.reader(document, line)
+        words = line.behind_keyword()
+        word = next(words, None)
+        if word is None:
+            if self.absent is None:
+                line.fail(f"{line.keyword} without a {'name' if self.is_name else 'value'}", expected=self.what)
+            return self.absent
+        value = self.convert(word)
+        if self.is_name:
+            nothing_more(words)
+        more = next(words, word)
+        looks_like_a_value = fortran_number(more.text) is not None or "=" in more.text
+        if more is not word and (looks_like_a_value or more.text.upper() in document.keywords):
+            more.fail("second value", "one value (remarks after !)")
+        return value
+
+    def lines(self, key: str, value: Any) -> str:
+        """Return the lines of a keyword with its value."""
+        return f"{key}{chr(10) if self.is_block else ' '}{self.write(value)}".rstrip()
+
+
+def quote(name: str) -> str:
+    """Return `name` so that it is read back as one word, by ænet too (which stops at a slash)."""
+    if not name or name[0] in "!#%" or any(c in "/,\"'=" or c.isspace() for c in name):
+        return '"' + name.replace('"', '""') + '"'
+    return name
+
+
+def one_of(*names: str, **meanings: str) -> Kind:
+    """Return the kind of a name in lower case: one of `names`, or of `meanings`, where each comes with its meaning."""
+    *most, last = names = names or tuple(meanings)
+    listed = " or ".join(filter(None, (", ".join(most), last)))
+    return Kind(listed, choice(*names), form="" if meanings else listed, names=meanings or dict.fromkeys(names, ""))
+
+
+def list_of(kind: Kind, convert: Callable[[Word], Any] | None = None) -> Kind:
+    """Return the kind of several values in one word, with commas between them."""
+    convert = convert or kind.convert
+
+    def read(word: Word) -> tuple[Any, ...]:
+        return tuple(convert(Word(part.strip(), word.line)) for part in word.text.split(","))
+
+    return Kind(f"{kind.what}, or several", read, lambda values: quote(",".join(map(str, values))))
+
+
+INTEGER = Kind("an integer", integer, form="n")
+REAL = Kind("a number", real, repr, form="x")
+FLAG = Kind("nothing, or .true. or .false.", logical, lambda on: "" if on else ".false.", "flag", absent=True)
+TEXT = Kind("a word", write=quote, is_name=True)
+FILE = replace(TEXT, what="a file name", form="file")
+FOLDER = replace(TEXT, what="a folder", form="folder")
+NAME = replace(TEXT, what="a name", form="name")
+EPOCHS = replace(INTEGER, what="epochs")
+THREADS = replace(INTEGER, what="a number of threads")
+VERBOSITY = one_of("low", "normal", "high")
+
+
+def nothing_more(words: Iterator[Word]) -> None:
+    """Raise FormatError if there is another word on the line."""
+    word = next(words, None)
+    if word is not None:
+        word.fail("unexpected text", "the end of the line (names with blanks in quotes, remarks after !)")
+
 
 _KIND_OF = {bool: FLAG, int: INTEGER, float: REAL}
 _BOUNDS = re.compile(r"(?:(\S+) ([<≤]) )?\w+ ([<≤>≥]) (\S+)")

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import ClassVar
 
-from .blocks import FILES, SPECIES_PATHS, counted_rows, options
-from .document import FileEntry, as_entries
-from .keyword_file import read_keyword_file, write_keyword_file
-from .kinds import REAL, VERBOSITY, Kind, one_of
-from .option import InputFile, Settings, option, require, require_distinct_species
+from .document import FileEntry, Word, as_entries
+from .keyword_file import FILES, SPECIES_PATHS, counted_rows, options, read_keyword_file, write_keyword_file
+from .option import REAL, VERBOSITY, InputFile, Kind, Settings, one_of, option, require, require_distinct_species
 from .reading import reading_option
-from .words import Word
 
 
 @dataclass(frozen=True)

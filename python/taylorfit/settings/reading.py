@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.units import SYSTEM_FORM, unit_system
-from .document import Document
-from .kinds import TEXT, Kind, after_keyword
-from .option import Settings, option, require
-from .words import Line
+from .document import Document, Line
+from .option import TEXT, Kind, Settings, option, require
 
 
 def _read_units(document: Document, line: Line) -> str:
-    words = " ".join(word.text for word in after_keyword(line))
+    words = " ".join(word.text for word in line.behind_keyword())
     if not words:
         line.fail("UNITS without units", expected=SYSTEM_FORM)
     return words

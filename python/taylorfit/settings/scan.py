@@ -8,13 +8,11 @@ from os import PathLike
 from typing import Any, ClassVar
 
 from .displacements import TaylorOptions
-from .document import Document
+from .document import Document, Line, Word, integer, suggestion
 from .forces import ForceMode
 from .keyword_file import read_keyword_file
-from .kinds import FILE, FOLDER, INTEGER, THREADS, Kind
-from .option import InputFile, Option, option, options_of
+from .option import FILE, FOLDER, INTEGER, THREADS, InputFile, Kind, Option, option, options_of
 from .train import read_layer
-from .words import Line, Word, integer, suggestion
 
 NOT_SCANNED = {"method", "outfile", "disp_all", "seed", "derivatives"}
 """Options of DERIVATIVES and FORCES that are no axis; the seed of the copies stays, seeds are those of SEED."""

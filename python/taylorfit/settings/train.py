@@ -10,15 +10,27 @@ from pathlib import PurePath
 from typing import ClassVar
 
 from ..model.activations import ACTIVATIONS
-from .blocks import FILES, PATHS, options, read_files, species_rows
 from .committee import Committee
-from .document import Document, FileEntry, as_entries
+from .document import Document, FileEntry, Line, Word, as_entries, integer, suggestion, text
 from .forces import FORCES, ForceMode
-from .keyword_file import read_keyword_file, write_keyword_file
-from .kinds import EPOCHS, FILE, INTEGER, REAL, THREADS, VERBOSITY, Kind, one_of, quote
+from .keyword_file import FILES, PATHS, options, read_files, read_keyword_file, species_rows, write_keyword_file
 from .methods import METHOD, SAMPLINGS, BfgsMethod, Method
-from .option import InputFile, option, require, require_distinct_species, require_one_of
-from .words import Line, Word, integer, suggestion, text
+from .option import (
+    EPOCHS,
+    FILE,
+    INTEGER,
+    REAL,
+    THREADS,
+    VERBOSITY,
+    InputFile,
+    Kind,
+    one_of,
+    option,
+    quote,
+    require,
+    require_distinct_species,
+    require_one_of,
+)
 
 ACTIVATION_CODES = {"l": "linear", "t": "tanh", "s": "sigmoid", "m": "mtanh", "w": "twist"}
 """ænet's one-letter codes."""

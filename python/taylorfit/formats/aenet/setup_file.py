@@ -17,8 +17,7 @@ import numpy as np
 
 from ...errors import FormatError, InputError
 from ...model.descriptor import CHEBYSHEV, DescriptorSetup, chebyshev_setup
-from ...settings.document import Document
-from ...settings.words import Line, suggestion
+from ...settings.document import Document, Line, suggestion
 from ...tools.atomic_write import atomic_write
 from ...tools.plain_text import fortran_integer, fortran_number, read_bytes
 from .setup_block import DESCRIPTION_LENGTH, N_PARAMETER, SPECIES_LENGTH
