@@ -18,7 +18,7 @@ from taylorfit.formats.structures.files import expand_patterns, read_structures
 from taylorfit.md.analysis import highest_peak, pair_counts, radial_distribution
 from taylorfit.plotting.rdf import Rdf, rdf_curves
 from taylorfit.reporting.document import Document, Section
-from taylorfit.settings.md import read_md_input
+from taylorfit.settings.md import MdInput
 
 PUBLIC = "github.com/deepmodeling/deepmd-kit, examples/water/data (64 H2O, DFT)"
 REFERENCE = "reference frames"
@@ -47,7 +47,7 @@ def steps(scale: str) -> list[Step]:
 
 def reference_rdf(scale: str) -> list[Rdf]:
     """Radial distribution functions of the frames trained on, to compare dynamics with."""
-    options = read_md_input(scan_file("md", scale)).rdf
+    options = MdInput.read(scan_file("md", scale)).rdf
     if options is None:
         return []
     total, volumes, symbols = 0, [], ()

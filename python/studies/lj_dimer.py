@@ -22,7 +22,7 @@ from taylorfit.plotting import dimer
 from taylorfit.potential.potential import Potential
 from taylorfit.reporting.document import Document, Section
 from taylorfit.reporting.training_page import picture
-from taylorfit.settings.train import read_train_input
+from taylorfit.settings.train import TrainInput
 from taylorfit.tools.tables import Table
 
 SYMBOL = "C"
@@ -114,7 +114,7 @@ def members() -> Members:
     for mode in MODES:
         if not Path(f"train-{mode}.in").exists():
             continue
-        settings = read_train_input(f"train-{mode}.in")
+        settings = TrainInput.read(f"train-{mode}.in")
         files = sorted(Path(settings.committee.folder).glob(f"[0-9]*/{settings.networks[0].file}"))
         curves = [potential_curve(Potential.load([file]), MODES[mode], r) for file in files]
         known = [(curve, dimer_numbers(curve, exact, *RANGE), dimer_numbers(curve, exact, *WITHIN)) for curve in curves]

@@ -34,7 +34,7 @@ from taylorfit.plotting.rdf import Rdf
 from taylorfit.plotting.style import COLUMN, axis_label, line_style, literal, new_figure, plain_log_ticks, styled
 from taylorfit.reporting.document import Block, Section
 from taylorfit.reporting.training_page import picture
-from taylorfit.settings.md import read_md_input
+from taylorfit.settings.md import MdInput
 from taylorfit.tools.tables import Table
 
 Trainings = Sequence[tuple[Row, Path]]
@@ -222,7 +222,7 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
 def md_output(name: str, scale: str, ending: str) -> Path | None:
     """A table of molecular dynamics, if it is there."""
     file = scan_file(name, scale)
-    path = Path(f"{read_md_input(file).output}.{ending}") if Path(file).exists() else None
+    path = Path(f"{MdInput.read(file).output}.{ending}") if Path(file).exists() else None
     return path if path is not None and path.exists() else None
 
 
@@ -237,7 +237,7 @@ def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()
     starts, steps, curves = (md_output(name, scale, ending) for ending in ("starts.csv", "steps.csv", "rdf.csv"))
     if starts is None:
         return None
-    settings = read_md_input(scan_file(name, scale))
+    settings = MdInput.read(scan_file(name, scale))
     blocks: list[Block] = [
         f"{settings.ensemble.upper()}, {settings.steps} steps of {settings.timestep:g} fs "
         f"after {settings.equilibration} with a thermostat, {settings.temperature:g} K.",

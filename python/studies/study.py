@@ -23,10 +23,10 @@ from taylorfit.formats.structures.files import expand_patterns
 from taylorfit.plotting import require_matplotlib
 from taylorfit.potential.potential import Potential
 from taylorfit.reporting.document import Document, write_document
-from taylorfit.settings.generate import read_generate_input
-from taylorfit.settings.md import read_md_input
-from taylorfit.settings.scan import read_scan_input
-from taylorfit.settings.train import read_train_input
+from taylorfit.settings.generate import GenerateInput
+from taylorfit.settings.md import MdInput
+from taylorfit.settings.scan import ScanInput
+from taylorfit.settings.train import TrainInput
 from taylorfit.tools.atomic_write import atomic_write, check_writable
 from taylorfit.tools.interrupts import INTERRUPTED
 from taylorfit.tools.progress import duration
@@ -167,13 +167,13 @@ def _rows_of(file: str) -> Iterator[tuple[Row, Path]]:
     """Rows of one scan and their folders; none of a scan that has not begun."""
     if not Path(file).exists():
         return
-    scan = read_scan_input(file)
+    scan = ScanInput.read(file)
     table = read_scan_table(scan.output)
     if not table:
         return
-    base = read_generate_input(scan.generate)
+    base = GenerateInput.read(scan.generate)
     n = len(expand_patterns([entry.path for entry in base.files]))
-    points = [point.row(point.plan.size or n) for point in points_of(scan, base, read_train_input(scan.train), file)]
+    points = [point.row(point.plan.size or n) for point in points_of(scan, base, TrainInput.read(scan.train), file)]
     for row in table:
         if any(all(row.get(name, "") == cell for name, cell in point.items()) for point in points):
             yield row, point_folder(scan.folder, row[KEY])
@@ -236,7 +236,7 @@ def md_step(name: str, scale: str) -> Step:
     file = scan_file(name, scale)
 
     def run(options: Options) -> int:
-        settings = read_md_input(file)
+        settings = MdInput.read(file)
         folders = [folder for _, paths in settings.potentials for folder in paths]
         missing = next((folder for folder in folders if not Path(folder).exists()), None)
         if missing is not None:

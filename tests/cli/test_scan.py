@@ -24,7 +24,7 @@ from taylorfit.formats.scan_table import FIXED, labels
 from taylorfit.formats.structures.extxyz import write_extxyz
 from taylorfit.formats.train_report import read_train_report
 from taylorfit.settings.document import FileEntry
-from taylorfit.settings.generate import read_generate_input
+from taylorfit.settings.generate import GenerateInput
 from taylorfit.tools.tables import text_lines
 
 SCAN = """GENERATE generate.in
@@ -321,7 +321,7 @@ def test_a_training_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
 def test_a_generate_step_that_fails_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, iterations=2)
     monkeypatch.chdir(tmp_path)
-    base = read_generate_input("generate.in")
+    base = GenerateInput.read("generate.in")
     key = set_key(SetPlan(None, 8), base, Structures.of(base.files, "generate.in"))
     # A file where the folder of a training set should be
     (tmp_path / "scan/sets").mkdir(parents=True)

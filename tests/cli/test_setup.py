@@ -14,8 +14,8 @@ from taylorfit.data.survey import fit_atomic_energies, survey
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
-from taylorfit.settings.generate import read_generate_input
-from taylorfit.settings.train import read_train_input
+from taylorfit.settings.generate import GenerateInput
+from taylorfit.settings.train import TrainInput
 
 
 def mixtures(n: int = 6, seed: int = 2) -> list[Structure]:
@@ -49,7 +49,7 @@ def test_proposal_runs_from_end_to_end(tmp_path: Path) -> None:
     found = report(tmp_path, "setup", "xsf/*.xsf", "--output", "fit")
     folder = tmp_path / "fit"
     assert sorted(p.name for p in folder.iterdir()) == ["Ar.fingerprint.stp", "generate.in", "train.in"]
-    settings = read_generate_input(folder / "generate.in")
+    settings = GenerateInput.read(folder / "generate.in")
     assert [entry.path for entry in settings.files] == ["../xsf/*.xsf"]
     assert (
         settings.derivatives.delta
@@ -69,10 +69,10 @@ def test_setup_files_hold_what_is_reported(tmp_path: Path) -> None:
         assert setup.environment == ("H", "O") and setup.r_cut == found["radial_cutoff"]
         assert setup.parameters[0, 2] == found["angular_cutoff"] and setup.r_min == found["r_min"]
         assert setup.r_min < min(found["shortest_distances"].values())
-    settings = read_generate_input(tmp_path / "generate.in")
+    settings = GenerateInput.read(tmp_path / "generate.in")
     assert [entry.path for entry in settings.files] == [f"m{k}.xsf" for k in range(6)]
     assert settings.atomic_energies == found["atomic_energies"]
-    assert [n.symbol for n in read_train_input(tmp_path / "train.in").networks] == ["H", "O"]
+    assert [n.symbol for n in TrainInput.read(tmp_path / "train.in").networks] == ["H", "O"]
 
 
 def test_symmetry_functions_are_a_valid_setup(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_cohesive_energies_need_no_atomic_ones(tmp_path: Path) -> None:
     write_xsf(tmp_path / "a.xsf", Structure(("H", "H"), np.array([[0, 0, 0], [0, 0, 0.8]]), cohesive_energy=-4.5))
     found = report(tmp_path, "setup", "a.xsf")
     assert found["atomic_energies"] == {"H": 0.0} and found["atomic_energy_rank"] == 0
-    assert read_generate_input(tmp_path / "generate.in").derivatives is None
-    assert not read_train_input(tmp_path / "train.in").taylorset
+    assert GenerateInput.read(tmp_path / "generate.in").derivatives is None
+    assert not TrainInput.read(tmp_path / "train.in").taylorset
 
 
 def test_survey_agrees_with_all_pairs() -> None:
@@ -182,6 +182,6 @@ def test_without_forces_to_use_no_copies_are_proposed(tmp_path: Path, forces: fl
             tmp_path / structure.name, replace(structure, forces=None if forces is None else forces * structure.forces)
         )
     assert words in succeed(tmp_path, "setup", "m*.xsf").out
-    assert read_train_input(tmp_path / "train.in").taylorset == ()
+    assert TrainInput.read(tmp_path / "train.in").taylorset == ()
     succeed(tmp_path, "generate", "generate.in")
     assert not (tmp_path / "data.taylor.train").exists()

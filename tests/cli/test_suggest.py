@@ -11,7 +11,7 @@ from cli_support import contents, generate_in, make_toy, report, run, succeed, t
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.generation.suggest import force_statistics
 from taylorfit.model.structure import Structure
-from taylorfit.settings.generate import read_generate_input
+from taylorfit.settings.generate import GenerateInput
 
 
 @pytest.mark.parametrize("mode", ["centred", "taylor"])
@@ -31,7 +31,7 @@ def test_the_block_generates_what_was_forecast(mode: str, tmp_path: Path) -> Non
     assert generated["taylor"]["forecast"]["signal"] == pytest.approx(best["forecast"]["signal"], rel=1e-6)
     assert generated["taylor"]["forecast"]["bias"] == pytest.approx(best["forecast"]["bias"], rel=1e-2)
     assert generated["copies"] == 10 * found["fraction"] == 90  # 3N - 6 directions
-    options = read_generate_input(tmp_path / "again.in").derivatives
+    options = GenerateInput.read(tmp_path / "again.in").derivatives
     assert options.strategy == found["strategy"] == "orthogonal" and options.rotations == "remove"
     assert (options.curvature is not None) == (mode == "taylor")
     largest = max(np.linalg.norm(s.forces, axis=1).max() for s in structures)

@@ -13,7 +13,7 @@ from taylorfit.engine import NetworkTables
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.settings.methods import AdamMethod, LmMethod, Method
-from taylorfit.settings.train import read_train_input
+from taylorfit.settings.train import TrainInput
 from taylorfit.training.loop import Epoch, Training
 from taylorfit.training.losses import EnergyLoss
 from taylorfit.training.optimisers import make_optimiser
@@ -39,7 +39,7 @@ class GoldenRun:
 
     def method(self, name: str) -> Method:
         """The METHOD of ænet's own input file."""
-        return read_train_input(self.folder / name / "train.in").method
+        return TrainInput.read(self.folder / name / "train.in").method
 
     def epochs(self, method: Method, n: int) -> tuple[list[Epoch], np.ndarray]:
         """Errors of epochs 0 … n and the last weights."""

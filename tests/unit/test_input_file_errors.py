@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.settings.generate import GenerateInput, TaylorOptions, read_generate_input
+from taylorfit.settings.generate import GenerateInput, TaylorOptions
 from taylorfit.settings.methods import METHODS
 from taylorfit.settings.option import options_of
-from taylorfit.settings.predict import PredictInput, read_predict_input
-from taylorfit.settings.train import NetworkSpec, TrainInput, read_train_input
+from taylorfit.settings.predict import PredictInput
+from taylorfit.settings.train import NetworkSpec, TrainInput
 
-READERS = {"generate": read_generate_input, "train": read_train_input, "predict": read_predict_input}
+READERS = {"generate": GenerateInput.read, "train": TrainInput.read, "predict": PredictInput.read}
 BASES = {
     "generate": "TYPES\n2\nTi -1604.6\nO -432.5\n\nSETUPS\nTi Ti.stp\nO O.stp\n\nFILES\n1\na.xsf\n\n",
     "train": "TRAININGSET a.train\n\nNETWORKS\nTi Ti.nn 2 5:tanh 6:l\nO O.nn 1 3:twist\n\n",

@@ -12,14 +12,14 @@ import taylorfit
 from taylorfit.settings.committee import Committee
 from taylorfit.settings.document import FileEntry
 from taylorfit.settings.forces import ForceMode
-from taylorfit.settings.generate import GenerateInput, TaylorOptions, read_generate_input, write_generate_input
+from taylorfit.settings.generate import GenerateInput, TaylorOptions
 from taylorfit.settings.methods import AdamMethod, BfgsMethod, EkfMethod, LmMethod, OnlineSdMethod
 from taylorfit.settings.option import options_of
-from taylorfit.settings.predict import PredictInput, RelaxOptions, read_predict_input, write_predict_input
+from taylorfit.settings.predict import PredictInput, RelaxOptions
 from taylorfit.settings.tables import describe
-from taylorfit.settings.train import NetworkSpec, TrainInput, read_train_input, write_train_input
+from taylorfit.settings.train import NetworkSpec, TrainInput
 
-READERS = {"generate": read_generate_input, "train": read_train_input, "predict": read_predict_input}
+READERS = {"generate": GenerateInput.read, "train": TrainInput.read, "predict": PredictInput.read}
 GENERATE = "TYPES\n2\nTi -1604.6\nO -432.5\n\nSETUPS\nTi Ti.stp\nO O.stp\n\n"
 GENERATE_FILES = GENERATE + "FILES\n1\na.xsf\n\n"
 TRAIN = "TRAININGSET a.train\n\nNETWORKS\nTi Ti.nn 2 5:tanh 6:l\nO O.nn 1 3:twist\n\n"
@@ -275,7 +275,7 @@ FILE_LISTS = [
 def test_file_list(lines: str, expected: list[str], end: str, tmp_path: Path) -> None:
     path = tmp_path / "generate.in"
     path.write_bytes((GENERATE + lines).replace("\n", end).encode())
-    assert paths(read_generate_input(path).files) == expected
+    assert paths(GenerateInput.read(path).files) == expected
 
 
 def test_validation_on_the_line_or_below(tmp_path: Path) -> None:
@@ -296,10 +296,10 @@ def test_file_entries_know_their_lines(tmp_path: Path) -> None:
 def test_names_in_any_encoding_survive(tmp_path: Path) -> None:
     path = tmp_path / "generate.in"
     path.write_bytes(b"\xef\xbb\xbf" + (GENERATE + "FILES\n1\n").encode() + b"Sch\xf6n.xsf\n")
-    data = read_generate_input(path)
-    write_generate_input(tmp_path / "again.in", data)
+    data = GenerateInput.read(path)
+    data.write(tmp_path / "again.in")
     assert b"Sch\xf6n.xsf" in (tmp_path / "again.in").read_bytes()
-    assert read_generate_input(tmp_path / "again.in") == data
+    assert GenerateInput.read(tmp_path / "again.in") == data
 
 
 def test_remarks_behind_type_rows_are_ignored(tmp_path: Path) -> None:
@@ -433,12 +433,7 @@ WRITTEN = [
 @pytest.mark.parametrize("data", WRITTEN)
 def test_written_input_reads_back(data: Any, tmp_path: Path) -> None:
     kind = type(data).__name__.removesuffix("Input").lower()
-    writers: dict[str, Any] = {
-        "generate": write_generate_input,
-        "train": write_train_input,
-        "predict": write_predict_input,
-    }
-    writers[kind](tmp_path / "x.in", data)
+    data.write(tmp_path / "x.in")
     assert READERS[kind](tmp_path / "x.in") == data
 
 

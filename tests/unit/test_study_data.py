@@ -14,10 +14,10 @@ from study import SCALES, Study
 from taylorfit.analysis.scan_grid import points_of
 from taylorfit.errors import InputError
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.settings.generate import read_generate_input
-from taylorfit.settings.md import read_md_input
-from taylorfit.settings.scan import read_scan_input
-from taylorfit.settings.train import read_train_input
+from taylorfit.settings.generate import GenerateInput
+from taylorfit.settings.md import MdInput
+from taylorfit.settings.scan import ScanInput
+from taylorfit.settings.train import TrainInput
 
 STUDIES = ("lj_dimer", "water_cluster", "bulk_water", "lmnto", "tio2")
 
@@ -134,19 +134,19 @@ def test_input_files_are_read_and_belong_together(name: str) -> None:
         if file.endswith(".stp"):
             assert read_setup(file).species == file.removesuffix(".stp")
         elif file.startswith("generate"):
-            assert read_generate_input(file).output.endswith(".train")
+            assert GenerateInput.read(file).output.endswith(".train")
         elif file.startswith("train"):
-            assert read_train_input(file).validation
+            assert TrainInput.read(file).validation
         elif file.startswith("md"):
             scale = file.removeprefix("md-").removesuffix(".in")
             known = {f"potentials/{scale}-{mode}" for mode in ("energy", "taylor", "centred", "exact")}
             known |= {f"potentials/{scale}-md-{mode}" for mode in ("energy", "taylor", "centred", "exact")}
-            trainings = [read_train_input(other) for other in written if other.startswith("train-")]
+            trainings = [TrainInput.read(other) for other in written if other.startswith("train-")]
             known |= {training.committee.folder for training in trainings if training.committee}
-            assert {path for _, paths in read_md_input(file).potentials for path in paths} <= known
+            assert {path for _, paths in MdInput.read(file).potentials for path in paths} <= known
         else:
-            scan = read_scan_input(file)
-            base, settings = read_generate_input(scan.generate), read_train_input(scan.train)
+            scan = ScanInput.read(file)
+            base, settings = GenerateInput.read(scan.generate), TrainInput.read(scan.train)
             assert points_of(scan, base, settings, file) and scan.values_of("seeds")
             assert scan.output == f"{file.removesuffix('.in').split('-')[-1]}.csv"
     for scale in SCALES:

@@ -8,7 +8,7 @@ import pytest
 
 from taylorfit.errors import TaylorfitError
 from taylorfit.settings.forces import ForceMode
-from taylorfit.settings.train import read_train_input, write_train_input
+from taylorfit.settings.train import TrainInput
 
 TEXT = "TRAININGSET a.train\nNETWORKS\nH H.nn 1 5:tanh\n\n"
 
@@ -17,7 +17,7 @@ def read(tmp_path: Path, line: str) -> ForceMode:
     """Read train.in with one more line."""
     path = tmp_path / "train.in"
     path.write_text(TEXT + line + "\n")
-    return read_train_input(path).forces
+    return TrainInput.read(path).forces
 
 
 def test_without_the_keyword_the_data_decide(tmp_path):
@@ -34,9 +34,9 @@ def test_without_the_keyword_the_data_decide(tmp_path):
 )
 def test_modes_are_read_and_written_back(tmp_path, line, expected):
     assert read(tmp_path, line) == expected
-    data = read_train_input(tmp_path / "train.in")
-    write_train_input(tmp_path / "again.in", data)
-    assert read_train_input(tmp_path / "again.in") == data
+    data = TrainInput.read(tmp_path / "train.in")
+    data.write(tmp_path / "again.in")
+    assert TrainInput.read(tmp_path / "again.in") == data
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from ..data.findings import DROPPABLE
 from ..engine import available_threads
 from ..generation.files import generate_files
 from ..reporting.generation_log import GenerationLog
-from ..settings.generate import read_generate_input
+from ..settings.generate import GenerateInput
 from ..tools.atomic_write import atomic_write
 from .sources import dropped_kinds, read_options
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Generate the training sets; return the report."""
-    settings = read_generate_input(arguments.input)
+    settings = GenerateInput.read(arguments.input)
     made = generate_files(
         settings,
         arguments.input,

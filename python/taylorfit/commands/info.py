@@ -23,11 +23,11 @@ from ..formats.structures.files import expand_patterns, read_structures, split_s
 from ..reporting import data_contents as describe_data
 from ..reporting import model_contents as describe_models
 from ..reporting.model_contents import Description
-from ..settings.generate import read_generate_input
-from ..settings.md import read_md_input
-from ..settings.predict import read_predict_input
+from ..settings.generate import GenerateInput
+from ..settings.md import MdInput
+from ..settings.predict import PredictInput
 from ..settings.reading import AS_THEY_ARE, ReadingOptions
-from ..settings.train import read_train_input
+from ..settings.train import TrainInput
 from .sources import dropped_kinds, read_options
 
 
@@ -118,9 +118,9 @@ READERS: dict[FileKind, Callable[[str], Description]] = {
     FileKind.PREDICTIONS: lambda path: describe_models.describe_predictions(read_predictions(path)),
     FileKind.RNGSTATE: _describe_rngstate,
     FileKind.RESTART: _describe_restart,
-    FileKind.GENERATE_INPUT: lambda path: describe_models.describe_input(read_generate_input(path)),
-    FileKind.TRAIN_INPUT: lambda path: describe_models.describe_input(read_train_input(path)),
-    FileKind.PREDICT_INPUT: lambda path: describe_models.describe_input(read_predict_input(path)),
-    FileKind.MD_INPUT: lambda path: describe_models.describe_input(read_md_input(path)),
+    FileKind.GENERATE_INPUT: lambda path: describe_models.describe_input(GenerateInput.read(path)),
+    FileKind.TRAIN_INPUT: lambda path: describe_models.describe_input(TrainInput.read(path)),
+    FileKind.PREDICT_INPUT: lambda path: describe_models.describe_input(PredictInput.read(path)),
+    FileKind.MD_INPUT: lambda path: describe_models.describe_input(MdInput.read(path)),
 }
 """Kind → how to describe such a file; all others hold structures."""

@@ -28,7 +28,7 @@ from ..md.summary import (
 )
 from ..md.trajectory import cut_after
 from ..potential.calculator import Calculator
-from ..settings.md import MdInput, read_md_input
+from ..settings.md import MdInput
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..tools.progress import progress
@@ -42,7 +42,7 @@ SHOWN_LINES = 20
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run all walks, print the tables, and return the report."""
-    settings = read_md_input(arguments.input)
+    settings = MdInput.read(arguments.input)
     if arguments.threads is not None:
         settings = replace(settings, threads=arguments.threads)
     calculators = {label: _calculator(paths, settings, arguments.input) for label, paths in settings.potentials}

@@ -17,7 +17,7 @@ from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
 from ..potential.predict import predict
 from ..potential.relaxation import relax
-from ..settings.predict import PredictInput, RelaxOptions, read_predict_input
+from ..settings.predict import PredictInput, RelaxOptions
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
 from .sources import dropped_kinds, read_all, read_options
@@ -123,7 +123,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[PredictInput, Potential, l
     if not arguments.files:
         raise InputError("no input file named", expected="predict predict.in, or predict --potential NN… FILE…")
     input_file, *instead = arguments.files
-    settings = read_predict_input(input_file)
+    settings = PredictInput.read(input_file)
     # A second argument overrides FILES, as in ænet
     entries = instead or [(entry.path, entry.line) for entry in settings.files]
     if not entries:

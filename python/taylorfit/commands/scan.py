@@ -11,8 +11,8 @@ from ..analysis.scan_groups import SUMMARY, WITHOUT_VALIDATION
 from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
 from ..reporting.scan_log import ScanLog, shown
-from ..settings.scan import ScanInput, read_scan_input
-from ..settings.train import read_train_input
+from ..settings.scan import ScanInput
+from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..tools.progress import duration
@@ -23,12 +23,12 @@ from .train import aenet_leftovers
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train what is not in the table yet; print and return the summary."""
-    scan = read_scan_input(arguments.input)
+    scan = ScanInput.read(arguments.input)
     if arguments.seeds is not None:
         scan = first_seeds(scan, arguments.seeds)
     threads = (scan.threads if arguments.threads is None else arguments.threads) or available_threads()
     check_writable(scan.output)
-    choose_test = aenet_leftovers(read_train_input(scan.train).testpercent)
+    choose_test = aenet_leftovers(TrainInput.read(scan.train).testpercent)
     result = run_scan(
         scan, arguments.input, threads, fresh=arguments.fresh, choose_test=choose_test, observer=ScanLog()
     )

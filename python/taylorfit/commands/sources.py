@@ -13,7 +13,7 @@ from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import Entry, expand_patterns, read_files
 from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions, read_curvature
-from ..settings.generate import GenerateInput, read_generate_input
+from ..settings.generate import GenerateInput
 from ..settings.predict import PredictInput
 from ..settings.reading import AS_THEY_ARE, READING_KINDS, ReadingOptions
 from ..tools.progress import progress
@@ -30,7 +30,7 @@ def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorO
     first = arguments.structures[0]
     paths, known = None, TaylorOptions()
     if len(arguments.structures) == 1 and _is_generate_input(first):
-        settings = read_generate_input(first)
+        settings = GenerateInput.read(first)
         paths = expand_patterns([(entry.path, entry.line) for entry in settings.files], listed_in=first)
         known = settings.derivatives or known
     temperature = arguments.temperature

@@ -14,7 +14,7 @@ from ..errors import TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
 from ..reporting.committee_log import CommitteeLog, print_committee
 from ..reporting.training_log import TrainingLog, expected_memory_line
-from ..settings.train import TrainInput, read_train_input
+from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..training.checkpoint import checkpoint_path
@@ -34,7 +34,7 @@ AENET_STATE = "train.rngstate"
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, print the table of epochs, write the potentials; return the report."""
-    settings = read_train_input(arguments.input)
+    settings = TrainInput.read(arguments.input)
     if arguments.committee is not None:
         settings = replace(settings, committee=replace(settings.committee, n=arguments.committee))
     threads = (settings.threads if arguments.threads is None else arguments.threads) or available_threads()

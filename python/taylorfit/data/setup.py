@@ -16,8 +16,8 @@ from ..model.descriptor import DescriptorSetup
 from ..settings.displacements import TaylorOptions
 from ..settings.document import as_entries
 from ..settings.forces import ForceMode
-from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
-from ..settings.train import NetworkSpec, TrainInput, read_train_input, write_train_input
+from ..settings.generate import GenerateInput
+from ..settings.train import NetworkSpec, TrainInput
 from ..tools.atomic_write import check_writable
 from ..tools.os_errors import make_folder
 from .check import DataCheck
@@ -206,8 +206,8 @@ class Setup:
             output=OUTPUT,
             derivatives=self.displacements,
         )
-        write_generate_input(paths[-2], generate)
-        write_train_input(paths[-1], self._train_input())
+        generate.write(paths[-2])
+        self._train_input().write(paths[-1])
         return paths
 
     @classmethod
@@ -221,8 +221,8 @@ class Setup:
         InputError
             if one is missing, or they do not go together.
         """
-        generate = read_generate_input(Path(folder) / "generate.in")
-        train = read_train_input(Path(folder) / "train.in")
+        generate = GenerateInput.read(Path(folder) / "generate.in")
+        train = TrainInput.read(Path(folder) / "train.in")
         return cls(
             descriptors=tuple(read_setup(Path(folder) / generate.setups[symbol]) for symbol in generate.species),
             atomic_energies=generate.atomic_energies,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import Any, ClassVar
 
 from .displacements import DERIVATIVES, TaylorOptions
 from .document import FileEntry, Word, as_entries, real
-from .keyword_file import FILES, SPECIES_PATHS, counted_rows, read_keyword_file, write_keyword_file
-from .option import FILE, REAL, VERBOSITY, InputFile, Kind, option, require, require_distinct_species
+from .keyword_file import FILES, SPECIES_PATHS, InputFile, counted_rows
+from .option import FILE, REAL, VERBOSITY, Kind, option, require, require_distinct_species
 from .reading import reading_option
 
 
@@ -121,19 +120,3 @@ class GenerateInput(InputFile):
     def _require_known(self, field: str, what: str, symbol: str) -> None:
         expected = "one of " + " ".join(self.species)
         require(symbol in self.species, field, f"{what} for a species not in TYPES", symbol, expected)
-
-
-def read_generate_input(path: str | PathLike[str]) -> GenerateInput:
-    """Read generate.in.
-
-    Raises
-    ------
-    InputError, FormatError
-        with file, line, value and what was expected.
-    """
-    return read_keyword_file(path, GenerateInput)
-
-
-def write_generate_input(path: str | PathLike[str], data: GenerateInput) -> None:
-    """Write generate.in such that reading it gives `data` again."""
-    write_keyword_file(path, data)

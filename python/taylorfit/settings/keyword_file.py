@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import groupby
 from os import PathLike, fspath
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ..errors import FormatError, InputError
 from ..tools.plain_text import fortran_integer
@@ -28,20 +28,9 @@ from .document import (
     text,
     write_text,
 )
-from .option import (
-    REQUIRED,
-    FieldError,
-    InputFile,
-    Kind,
-    Option,
-    Settings,
-    nothing_more,
-    options_of,
-    own_options,
-    quote,
-)
+from .option import REQUIRED, FieldError, Kind, Option, Settings, nothing_more, options_of, own_options, quote
 
-F = TypeVar("F", bound=InputFile)
+F = TypeVar("F", bound="InputFile")
 T = TypeVar("T")
 
 
@@ -306,62 +295,68 @@ SPECIES_PATHS = Kind("files", write=_format_species_paths, form="below", reader=
 """One row ``symbol file`` per species."""
 
 
-def read_keyword_file(path: str | PathLike[str], cls: type[F]) -> F:
-    """Read a keyword file into the dataclass `cls`.
+class InputFile(Settings):
+    """Base of the dataclasses that hold what an input file says: keys are keywords, in capitals."""
 
-    Raises
-    ------
-    InputError
-        if the file cannot be read, a keyword is unknown, given twice or missing, or a
-        value cannot be used.
-    FormatError
-        if the file is not text or a line is malformed.
-    """
-    file, table = fspath(path), options_of(cls)
-    document = Document(file, read_text(path), table)
-    if document.peek() is None:
-        raise FormatError("empty file", file=file, expected=f"keywords such as {next(iter(table))}")
-    found: dict[str, Located] = {}
-    while document.peek() is not None:
-        line = document.take()
-        name = line.keyword
-        keyword = table.get(name.upper())
-        if keyword is None:
-            raise InputError(
-                "unknown keyword", file=file, line=line.number, value=name, expected=suggestion(name, table)
-            )
-        if keyword.field in found:
-            raise InputError(
-                f"{name.upper()} given twice, first on line {found[keyword.field].line}",
-                file=file,
-                line=line.number,
-                value=line.text,
-                expected="one of the two",
-            )
-        found[keyword.field] = Located(keyword.kind.read(document, line), line.number)
-    for keyword in table.values():
-        if keyword.default is REQUIRED and keyword.field not in found:
-            raise InputError(f"{keyword.key} is missing", file=file, expected=keyword.key)
-    return build(cls, found, file)
+    file_name: ClassVar[str]
+    in_capitals: ClassVar[bool] = True
 
+    @classmethod
+    def read(cls: type[F], path: str | PathLike[str]) -> F:
+        """Read an input file.
 
-def write_keyword_file(path: str | PathLike[str], data: InputFile) -> None:
-    """Write a keyword file such that reading it gives `data` again; what has its default is left out.
+        Raises
+        ------
+        InputError
+            if the file cannot be read, a keyword is unknown, given twice or missing, or a
+            value cannot be used.
+        FormatError
+            if the file is not text or a line is malformed.
+        """
+        file, table = fspath(path), options_of(cls)
+        document = Document(file, read_text(path), table)
+        if document.peek() is None:
+            raise FormatError("empty file", file=file, expected=f"keywords such as {next(iter(table))}")
+        found: dict[str, Located] = {}
+        while document.peek() is not None:
+            line = document.take()
+            name = line.keyword
+            keyword = table.get(name.upper())
+            if keyword is None:
+                raise InputError(
+                    "unknown keyword", file=file, line=line.number, value=name, expected=suggestion(name, table)
+                )
+            if keyword.field in found:
+                raise InputError(
+                    f"{name.upper()} given twice, first on line {found[keyword.field].line}",
+                    file=file,
+                    line=line.number,
+                    value=line.text,
+                    expected="one of the two",
+                )
+            found[keyword.field] = Located(keyword.kind.read(document, line), line.number)
+        for keyword in table.values():
+            if keyword.default is REQUIRED and keyword.field not in found:
+                raise InputError(f"{keyword.key} is missing", file=file, expected=keyword.key)
+        return build(cls, found, file)
 
-    Blank lines stand around blocks and around the keywords between two blocks.
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write an input file that reads back as these settings; what has its default is left out.
 
-    Raises
-    ------
-    InputError
-        if it cannot be written.
-    """
-    lines: list[str] = []
-    for block, group in groupby(own_options(type(data)), key=lambda keyword: keyword.key * keyword.kind.is_block):
-        written = [
-            keyword.kind.lines(keyword.key, getattr(data, keyword.field))
-            for keyword in group
-            if keyword.always or getattr(data, keyword.field) != keyword.default
-        ]
-        if written or not block:
-            lines += [*written, ""]
-    write_text(path, "\n".join(lines).rstrip("\n") + "\n")
+        Blank lines stand around blocks and around the keywords between two blocks.
+
+        Raises
+        ------
+        InputError
+            if it cannot be written.
+        """
+        lines: list[str] = []
+        for block, group in groupby(own_options(type(self)), key=lambda keyword: keyword.key * keyword.kind.is_block):
+            written = [
+                keyword.kind.lines(keyword.key, getattr(self, keyword.field))
+                for keyword in group
+                if keyword.always or getattr(self, keyword.field) != keyword.default
+            ]
+            if written or not block:
+                lines += [*written, ""]
+        write_text(path, "\n".join(lines).rstrip("\n") + "\n")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import ClassVar
 
 from ..tools.plain_text import fortran_integer
 from .document import Document, Line, Located, Word, integer, text
 from .extrapolation import ExtrapolationPolicy
-from .keyword_file import SPECIES_PATHS, options, read_keyword_file
-from .option import FILE, NAME, REAL, InputFile, Kind, Settings, one_of, option, quote, require
+from .keyword_file import SPECIES_PATHS, InputFile, options
+from .option import FILE, NAME, REAL, Kind, Settings, one_of, option, quote, require
 
 ENSEMBLES = ("nve", "nvt")
 THERMOSTATS = ("langevin", "bussi")
@@ -195,14 +194,3 @@ class MdInput(InputFile):
                 self.trajectory,
                 "a name ending in " + " ".join(TRAJECTORY_ENDINGS),
             )
-
-
-def read_md_input(path: str | PathLike[str]) -> MdInput:
-    """Read md.in.
-
-    Raises
-    ------
-    InputError, FormatError
-        with file, line, value and what was expected.
-    """
-    return read_keyword_file(path, MdInput)

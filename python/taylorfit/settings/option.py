@@ -297,6 +297,8 @@ class Settings:
     """More keys that a file may have for a field."""
     key_order: ClassVar[str] = ""
     """Keys in the order of help and written files; the rest follows in the order of the fields."""
+    in_capitals: ClassVar[bool] = False
+    """Whether the keys are those of the fields in capitals."""
     gathered: ClassVar[tuple[Option, ...]]
     """What `own_options` returns, once it was asked."""
 
@@ -307,12 +309,6 @@ class Settings:
                 value = entry.normalise(value)
                 object.__setattr__(self, entry.field, value)
             entry.verify(value)
-
-
-class InputFile(Settings):
-    """Base of the dataclasses that hold an input file: keys are keywords, in capitals."""
-
-    file_name: ClassVar[str]
 
 
 def own_options(cls: type[Settings]) -> tuple[Option, ...]:
@@ -326,7 +322,7 @@ def _gather(cls: type[Settings]) -> tuple[Option, ...]:
     found = []
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         if "option" in field.metadata:
-            key = field.name.upper() if issubclass(cls, InputFile) else field.name
+            key = field.name.upper() if cls.in_capitals else field.name
             default = field.default if field.default_factory is MISSING else field.default_factory()
             default = REQUIRED if default is MISSING else default
             own = {"field": field.name, "key": key, "default": default, "is_optional": "None" in str(field.type)}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os import PathLike
 from typing import ClassVar
 
 from .document import FileEntry, Word, as_entries
-from .keyword_file import FILES, SPECIES_PATHS, counted_rows, options, read_keyword_file, write_keyword_file
-from .option import REAL, VERBOSITY, InputFile, Kind, Settings, one_of, option, require, require_distinct_species
+from .keyword_file import FILES, SPECIES_PATHS, InputFile, counted_rows, options
+from .option import REAL, VERBOSITY, Kind, Settings, one_of, option, require, require_distinct_species
 from .reading import reading_option
 
 
@@ -91,19 +90,3 @@ class PredictInput(InputFile):
                 symbol,
                 "one of " + " ".join(self.types),
             )
-
-
-def read_predict_input(path: str | PathLike[str]) -> PredictInput:
-    """Read predict.in.
-
-    Raises
-    ------
-    InputError, FormatError
-        with file, line, value and what was expected.
-    """
-    return read_keyword_file(path, PredictInput)
-
-
-def write_predict_input(path: str | PathLike[str], data: PredictInput) -> None:
-    """Write predict.in such that reading it gives `data` again."""
-    write_keyword_file(path, data)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from os import PathLike
 from typing import Any, ClassVar
 
 from .displacements import TaylorOptions
 from .document import Document, Line, Word, integer, suggestion
 from .forces import ForceMode
-from .keyword_file import read_keyword_file
-from .option import FILE, FOLDER, INTEGER, THREADS, InputFile, Kind, Option, option, options_of
+from .keyword_file import InputFile
+from .option import FILE, FOLDER, INTEGER, THREADS, Kind, Option, option, options_of
 from .train import read_layer
 
 NOT_SCANNED = {"method", "outfile", "disp_all", "seed", "derivatives"}
@@ -152,14 +151,3 @@ class ScanInput(InputFile):
     def values_of(self, name: str) -> tuple[Any, ...]:
         """Values of an axis; none if it is not varied."""
         return next((axis.values for axis in self.axes if axis.name == name), ())
-
-
-def read_scan_input(path: str | PathLike[str]) -> ScanInput:
-    """Read scan.in.
-
-    Raises
-    ------
-    InputError, FormatError
-        with file, line, value and what was expected.
-    """
-    return read_keyword_file(path, ScanInput)

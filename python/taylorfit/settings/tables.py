@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .option import InputFile, Option, options_of
+from .keyword_file import InputFile
+from .option import Option, options_of
 
 _ESCAPED = re.compile(r"[|*_]")
 """Characters that would mean something in a table in Markdown."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from os import PathLike
 from pathlib import PurePath
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from ..model.activations import ACTIVATIONS
 from .committee import Committee
 from .document import Document, FileEntry, Line, Word, as_entries, integer, suggestion, text
 from .forces import FORCES, ForceMode
-from .keyword_file import FILES, PATHS, options, read_files, read_keyword_file, species_rows, write_keyword_file
+from .keyword_file import FILES, PATHS, InputFile, options, read_files, species_rows
 from .methods import METHOD, SAMPLINGS, BfgsMethod, Method
 from .option import (
     EPOCHS,
@@ -22,7 +21,6 @@ from .option import (
     REAL,
     THREADS,
     VERBOSITY,
-    InputFile,
     Kind,
     one_of,
     option,
@@ -223,19 +221,3 @@ class TrainInput(InputFile):
             " ".join(names),
             "different names",
         )
-
-
-def read_train_input(path: str | PathLike[str]) -> TrainInput:
-    """Read train.in.
-
-    Raises
-    ------
-    InputError, FormatError
-        with file, line, value and what was expected.
-    """
-    return read_keyword_file(path, TrainInput)
-
-
-def write_train_input(path: str | PathLike[str], data: TrainInput) -> None:
-    """Write train.in such that reading it gives `data` again; our additions only where used."""
-    write_keyword_file(path, data)

@@ -29,9 +29,9 @@ from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_structures
 from ..generation.files import GenerationObserver, generate_files
 from ..settings.document import FileEntry
-from ..settings.generate import GenerateInput, read_generate_input, write_generate_input
+from ..settings.generate import GenerateInput
 from ..settings.scan import ScanInput
-from ..settings.train import TrainInput, read_train_input, write_train_input
+from ..settings.train import TrainInput
 from ..tools.interrupts import Interrupt
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, tell_progress
@@ -282,7 +282,7 @@ def make_plan(scan: ScanInput, input_file: str, threads: int, table: Sequence[Ro
 
 def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
     """All trainings of the scan, and whether there are validation structures."""
-    base, settings = read_generate_input(scan.generate), read_train_input(scan.train)
+    base, settings = GenerateInput.read(scan.generate), TrainInput.read(scan.train)
     points = points_of(scan, base, settings, input_file)
     structures = Structures.of(base.files, scan.generate)
     n = len(structures.entries)
@@ -357,11 +357,9 @@ def make_set(task: SetTask, observer: ScanObserver, *, threads: int, tell: Tell,
     task.folder.mkdir(parents=True, exist_ok=True)
     files = task.settings.files if task.entries is None else _files_of(task.entries, task.folder)
     input_file = str(task.folder / "generate.in")
-    write_generate_input(input_file, replace(task.settings, files=files))
+    replace(task.settings, files=files).write(input_file)
     with observer.generation(task, interrupt) as own:
-        made = generate_files(
-            read_generate_input(input_file), input_file, threads=threads, overwrite=True, observer=own
-        )
+        made = generate_files(GenerateInput.read(input_file), input_file, threads=threads, overwrite=True, observer=own)
     write_report(task.report_file, "generate", made.to_dict())
 
 
@@ -427,8 +425,8 @@ def train_point(
     task.folder.mkdir(parents=True, exist_ok=True)
     resume = task.checkpoint.exists()
     input_file = str(task.folder / "train.in")
-    write_train_input(input_file, task.settings)
-    settings = read_train_input(input_file)
+    task.settings.write(input_file)
+    settings = TrainInput.read(input_file)
     outputs = Outputs(settings.networks, task.folder, task.checkpoint if settings.checkpoint else None)
     with observer.training(task, outputs, tell_progress(tell), interrupt) as own:
         # The data are not kept: what is trained on is in the problem
