@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy as np
 from datasets import TRAINING, place_with_held_out
 from results import md_output, md_section, present, rows_of, scan_section, scan_study_sections
 from study import MODES_SHOWN, Step, Study, main, md_step, predict_step, scan_file, scan_step, trainings
-from tables import DASH, ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from tables import ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 from taylorfit.analysis.scan_groups import Cells
 from taylorfit.examples.copying import example_files
 from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.structures.files import expand_patterns, read_structures
 from taylorfit.md.analysis import highest_peak, pair_counts, radial_distribution
+from taylorfit.model.measures import DASH
 from taylorfit.plotting.rdf import Rdf, rdf_curves
 from taylorfit.reporting.document import Document, Section
 from taylorfit.settings.md import MdInput
@@ -50,17 +52,14 @@ def reference_rdf(scale: str) -> list[Rdf]:
     options = MdInput.read(scan_file("md", scale)).rdf
     if options is None:
         return []
-    total, volumes, symbols = 0, [], ()
-    for path in expand_patterns([f"{TRAINING}/*.xsf"]):
-        for structure in read_structures(path):
-            total = total + pair_counts(structure, options.pairs, options.r_max, options.bins)
-            volumes.append(structure.volume)
-            symbols = structure.symbols
-    r, g = radial_distribution(total, len(volumes), symbols, float(np.mean(volumes)), options.pairs, options.r_max)
+    frames = [s for path in expand_patterns([f"{TRAINING}/*.xsf"]) for s in read_structures(path)]
+    total = np.sum([pair_counts(s, options.pairs, options.r_max, options.bins) for s in frames], axis=0)
+    volume = float(np.mean([s.volume for s in frames]))
+    r, g = radial_distribution(total, len(frames), frames[-1].symbols, volume, options.pairs, options.r_max)
     return [Rdf(REFERENCE, "-".join(pair), r, curve) for pair, curve in zip(options.pairs, g)]
 
 
-def paper_rows(rows: list[Cells], scale: str, reference: list[Rdf]) -> list[PaperRow]:
+def paper_rows(rows: Sequence[Cells], scale: str, reference: list[Rdf]) -> list[PaperRow]:
     """Numbers of section III C, and here (best / median over the seeds)."""
     energy = of_mode(rows, "energy")
     other = (

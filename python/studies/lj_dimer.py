@@ -11,11 +11,12 @@ import numpy as np
 from datasets import TRAINING, VALIDATION
 from results import NOTHING
 from study import Step, Study, generate_step, main, train_step
-from tables import DASH, PaperRow, paper_table
+from tables import PaperRow, paper_table
 from taylorfit.analysis.dimer import DimerCurve, potential_curve
 from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
 from taylorfit.errors import InputError
 from taylorfit.formats.structures.xsf import write_xsf
+from taylorfit.model.measures import DASH
 from taylorfit.model.provenance import copy_name
 from taylorfit.model.structure import Structure
 from taylorfit.plotting import dimer

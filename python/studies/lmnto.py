@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import place_with_held_out
@@ -20,9 +21,10 @@ from study import (
     train_step,
     trainings,
 )
-from tables import DASH, ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
+from tables import ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
 from taylorfit.analysis.scan_groups import Cells, best_and_median
 from taylorfit.formats.csv_table import read_table
+from taylorfit.model.measures import DASH
 from taylorfit.reporting.document import Document, Section
 
 PUBLIC = "github.com/atomisticnet/aenet-python, notebooks/xsf (data of DOI 10.1038/s41524-020-0323-8)"
@@ -56,7 +58,7 @@ def steps(scale: str) -> list[Step]:
     ]
 
 
-def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
+def paper_rows(rows: Sequence[Cells], scale: str) -> list[PaperRow]:
     """Numbers of section III D, and here (best / median over the seeds)."""
     energy, taylor = of_mode(rows, "energy"), of_mode(rows, "taylor", delta_A=PAPER_DELTA)
     other = (
@@ -99,7 +101,7 @@ def paper_rows(rows: list[Cells], scale: str) -> list[PaperRow]:
     return [*found, *_md_rows(scale)]
 
 
-def _best_delta(rows: list[Cells]) -> str:
+def _best_delta(rows: Sequence[Cells]) -> str:
     """δ with the smallest median energy error of plain Taylor training."""
     medians = {
         delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY.column)

@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -232,7 +232,7 @@ def _attach_calculator(atoms: Atoms) -> None:
     from tblite.ase import TBLite
 
     class Wall(Calculator):
-        implemented_properties: ClassVar = ["energy", "forces"]
+        implemented_properties = ["energy", "forces"]  # noqa: RUF012 - as in the base class
 
         def calculate(
             self,

@@ -183,12 +183,11 @@ def share_table(rows: Sequence[Cells]) -> Table:
         cells = []
         for measure in SHOWN:
             values = best_and_median(group, measure.column)
-            ends = [best_and_median(of_mode(same, mode), measure.column) for mode in ("energy", "exact")]
-            cells += (
-                [DASH, DASH]
-                if values is None or None in ends
-                else [_share(value, worst, best) for value, worst, best in zip(values, *ends)]
-            )
+            worst, best = (best_and_median(of_mode(same, mode), measure.column) for mode in ("energy", "exact"))
+            if values is None or worst is None or best is None:
+                cells += [DASH, DASH]
+            else:
+                cells += [_share(*parts) for parts in zip(values, worst, best)]
         lines.append((mode_words(first, rows), copies_words(first), first["n_structures"], *cells))
     return Table(header, tuple(lines), numeric=True)
 

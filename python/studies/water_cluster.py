@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import TRAINING, VALIDATION, place, structures_at
 from results import predictions_section, present, rows_of, scan_section, scan_study_sections
 from study import Shown, Step, Study, main, predict_step, scan_step, trainings
-from tables import DASH, ENERGY, FORCE, NORM, PaperRow, best_copies_table, of_mode, paper_table, two
+from tables import ENERGY, FORCE, NORM, PaperRow, best_copies_table, of_mode, paper_table, two
 from taylorfit.analysis.scan_groups import Cells, best_and_median
 from taylorfit.errors import InputError
 from taylorfit.examples.copying import example_files
 from taylorfit.formats.scan_table import SECONDS_PER_EPOCH
+from taylorfit.model.measures import DASH
 from taylorfit.reporting.document import Document, Section
 from taylorfit.tools.plain_text import read_bytes
 
@@ -93,7 +95,7 @@ def steps(scale: str) -> list[Step]:
     return [*scans, *(predict_step(shown, scale) for shown in SHOWN), *more]
 
 
-def paper_rows(rows: list[Cells]) -> list[PaperRow]:
+def paper_rows(rows: Sequence[Cells]) -> list[PaperRow]:
     """Numbers of section III B, and here (best / median over the seeds)."""
     smallest = min(rows, key=lambda row: float(row["n_structures"]), default={"n_structures": ""})["n_structures"]
     largest = max(rows, key=lambda row: float(row["n_structures"]), default={"n_structures": ""})["n_structures"]
@@ -145,8 +147,8 @@ def paper_rows(rows: list[Cells]) -> list[PaperRow]:
 
 def _ratio(rows: list[Cells], reference: list[Cells]) -> str:
     """Ratio of the median seconds per epoch."""
-    times = [best_and_median(some, SECONDS_PER_EPOCH) for some in (rows, reference)]
-    return DASH if None in times else f"{times[0][1] / times[1][1]:.1f}"
+    times, others = (best_and_median(some, SECONDS_PER_EPOCH) for some in (rows, reference))
+    return DASH if times is None or others is None else f"{times[1] / others[1]:.1f}"
 
 
 def results(scale: str) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,3 +129,22 @@ def test_no_function_is_too_long() -> None:
         if isinstance(node, ast.FunctionDef) and length(node) > MAX_FUNCTION
     }
     assert not long
+
+
+FORTRAN_START = re.compile(r"(?:[a-z0-9_]+(?:\([^()]*\))? +)*(?:subroutine|function) +\w+", re.IGNORECASE)
+FORTRAN_END = re.compile(r"end +(?:subroutine|function)\b", re.IGNORECASE)
+
+
+def test_no_procedure_of_the_engine_is_too_long() -> None:
+    found: dict[str, int] = {}
+    for path in (REPOSITORY / "fortran").rglob("*.[fF]90"):
+        starts: list[tuple[str, int]] = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            if FORTRAN_END.match(line.strip()):
+                start, first = starts.pop()
+                found[f"{path.name}: {start}"] = number + 1 - first
+            elif FORTRAN_START.match(line.strip()):
+                starts.append((line.strip(), number))
+        assert not starts, path
+    assert len(found) > 200
+    assert {start for start, lines in found.items() if lines > MAX_FUNCTION} == set()
