@@ -42,13 +42,18 @@ class Errors:
     n_forces: int
     angle_error_median: float | None = None
     force_error_tail: float | None = None
+    energy_rmse_all: float | None = None
+    """Over all structures alike, where some have weights; the other errors are weighted."""
+    force_rmse_all: float | None = None
+    """Over all atoms alike, likewise."""
 
     def __str__(self) -> str:
         return "\n".join(error_lines(self))
 
     def to_dict(self) -> dict[str, float | int | None]:
-        """For the JSON report."""
-        return asdict(self)
+        """For the JSON report; errors over all alike are in it where there are weights."""
+        values = asdict(self)
+        return {key: value for key, value in values.items() if value is not None or not key.endswith("_all")}
 
     def as_row(self) -> list[float]:
         """All measures as numbers, NaN for None: a row of a checkpoint."""
@@ -83,6 +88,8 @@ def predictions_of(
         unknown = np.full((structure.n_atoms, 3), np.nan)
         forces.append(unknown if evaluation.forces is None else evaluation.forces)
         forces_ref.append(unknown if evaluation.forces is None or structure.forces is None else structure.forces)
+    weight = np.array([s.weight for s in structures])
+    atom_weight = np.concatenate([np.zeros(0), *(s.atom_weights for s in structures)])
     known = np.array([s.stress if s.stress is not None else np.full((3, 3), np.nan) for s in structures])
     found = np.array([_stress(structure, evaluation) for structure, evaluation in zip(structures, evaluations)])
     return Predictions(
@@ -99,6 +106,8 @@ def predictions_of(
         atomic_energies=np.concatenate([np.zeros(0), *(evaluation.atomic_energies for evaluation in evaluations)]),
         stress_ref=known.reshape(-1, 3, 3) if stress else None,
         stress=found.reshape(-1, 3, 3) if stress else None,
+        weight=None if (weight == 1.0).all() else weight,
+        atom_weight=None if (atom_weight == 1.0).all() else atom_weight,
     )
 
 
@@ -110,29 +119,46 @@ def _stress(structure: Structure, evaluation: Evaluation) -> np.ndarray:
 
 
 def errors_in(predictions: Predictions) -> Errors:
-    """Sum predictions up in a few numbers."""
+    """Sum predictions up in a few numbers, weighted where structures or forces have weights."""
     per_atom = predictions.energy_error_per_atom
+    weight, atom_weight = predictions.compared_weights
     # Each structure counts alike, whatever its size (ænet)
-    energy_mae, energy_rmse = mae_and_rmse(per_atom) if len(per_atom) else (None, None)
+    energy_mae, energy_rmse = mae_and_rmse(per_atom, weight) if len(per_atom) else (None, None)
     f_ref, f = predictions.compared_forces
+    everything = {} if weight is None and atom_weight is None else _errors_over_all(predictions)
     if not len(f_ref):
-        return Errors(energy_mae, energy_rmse, None, None, None, None, None, len(per_atom), 0)
+        return Errors(energy_mae, energy_rmse, None, None, None, None, None, len(per_atom), 0, **everything)
     norm_error, angle = force_error_norm(f, f_ref), direction_error(f, f_ref)
-    angle = angle[~np.isnan(angle)]
-    force_mae, force_rmse = mae_and_rmse(f - f_ref)
+    has_angle = ~np.isnan(angle)
+    angle_weight = None if atom_weight is None else atom_weight[has_angle]
+    angle = angle[has_angle]
+    force_mae, force_rmse = mae_and_rmse(f - f_ref, None if atom_weight is None else np.tile(atom_weight, (3, 1)).T)
+    norm_difference = np.linalg.norm(f, axis=1) - np.linalg.norm(f_ref, axis=1)
     return Errors(
         energy_mae,
         energy_rmse,
         force_mae=force_mae,
         force_rmse=force_rmse,
-        force_error_norm_mean=float(norm_error.mean()),
-        force_norm_error_mean=float(np.abs(np.linalg.norm(f, axis=1) - np.linalg.norm(f_ref, axis=1)).mean()),
-        angle_error_mean=float(angle.mean()) if len(angle) else None,
+        force_error_norm_mean=mae_and_rmse(norm_error, atom_weight)[0],
+        force_norm_error_mean=mae_and_rmse(norm_difference, atom_weight)[0],
+        angle_error_mean=mae_and_rmse(angle, angle_weight)[0] if len(angle) else None,
         n_structures=len(per_atom),
         n_forces=len(f_ref),
         angle_error_median=float(np.median(angle)) if len(angle) else None,
         force_error_tail=tail_fraction(norm_error),
+        **everything,
     )
+
+
+def _errors_over_all(predictions: Predictions) -> dict[str, float]:
+    """Errors over all structures and atoms alike, whatever their weights."""
+    energy = ((predictions.energy - predictions.energy_ref) / predictions.n_atoms)[~np.isnan(predictions.energy_ref)]
+    force = (predictions.forces - predictions.forces_ref)[~np.isnan(predictions.forces_ref).any(axis=1)]
+    return {
+        key: mae_and_rmse(error)[1]
+        for key, error in (("energy_rmse_all", energy), ("force_rmse_all", force))
+        if len(error)
+    }
 
 
 def validate(
@@ -176,4 +202,11 @@ def error_lines(errors: Errors) -> list[str]:
             )
         if errors.force_error_tail is not None:
             lines.append(f"        |F − F_ref| > {TAIL:g} {FORCE_UNIT.name}: {cell('force_error_tail')} % of the atoms")
+    for key, what, unit in (
+        ("energy_rmse_all", "energies of all structures", ENERGY_UNIT),
+        ("force_rmse_all", "forces on all atoms", FORCE_UNIT),
+    ):
+        value = getattr(errors, key)
+        if value is not None:
+            lines.append(f"        {what} alike, without their weights: RMSE {unit.factor * value:.4g} {unit.name}")
     return lines

@@ -244,7 +244,10 @@ def _force_sizes(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarra
     sizes = np.full((3, len(structures)), np.nan)
     for index, structure in enumerate(structures):
         if structure.forces is not None and structure.n_atoms:
-            norm = np.sqrt((structure.forces**2).sum(axis=1))
+            believed = structure.atom_weights > 0.0
+            if not believed.any():
+                continue
+            norm = np.sqrt((structure.forces**2).sum(axis=1))[believed]
             net = np.sqrt((structure.forces.sum(axis=0) ** 2).sum()) / structure.n_atoms
             sizes[:, index] = norm.max(), np.median(norm), net
     return sizes[0], sizes[1], sizes[2]

@@ -71,9 +71,9 @@ def curvature_from_forces(structures: Sequence[Structure], temperature: float) -
     InputError
         if a species has no forces.
     """
-    squares = [structure.forces**2 for structure in structures if structure.forces is not None]
-    symbols = [structure.symbols for structure in structures if structure.forces is not None]
-    constants, errors = _means(symbols, squares)
+    known = [structure for structure in structures if structure.forces is not None]
+    squares = [structure.forces**2 for structure in known if structure.forces is not None]
+    constants, errors = _means([s.symbols for s in known], squares, [s.atom_weights for s in known])
     kt = BOLTZMANN * temperature
     return Curvature(
         {s: k / kt for s, k in constants.items()},
@@ -102,7 +102,7 @@ def curvature_from_pairs(structures: Sequence[Structure], pairs: FramePairs) -> 
         one, other = structures[pairs.first[pair]], structures[pairs.second[pair]]
         moved = separation(one, other)
         change = other.forces - one.forces
-        symbols = np.array(one.symbols)
+        symbols = np.where((one.atom_weights > 0.0) & (other.atom_weights > 0.0), one.symbols, "")
         for symbol in set(one.symbols):
             atoms = symbols == symbol
             products[symbol] = products.get(symbol, 0.0) - float((change * moved)[atoms].sum())
@@ -121,14 +121,21 @@ def curvature_from_traces(symbols: Sequence[Sequence[str]], diagonals: Sequence[
     return Curvature(constants, f"Hessian of a first potential, {len(diagonals)} structures", errors)
 
 
-def _means(symbols: Sequence[Sequence[str]], values: Sequence[np.ndarray]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean of (n_atom, 3) values over the atoms of each species, and its standard error (spread of the structures)."""
-    sums: dict[str, list[tuple[float, int]]] = {}
-    for names, rows in zip(symbols, values, strict=True):
+def _means(
+    symbols: Sequence[Sequence[str]], values: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean of (n_atom, 3) values over the atoms of each species, and its standard error (spread of the structures).
+
+    `weights` (n_atom,) of each structure; None: 1.
+    """
+    sums: dict[str, list[tuple[float, float]]] = {}
+    for place, (names, rows) in enumerate(zip(symbols, values, strict=True)):
         atoms = np.array(names)
+        weight = np.ones(len(atoms)) if weights is None else weights[place]
         for symbol in set(names):
-            chosen = rows[atoms == symbol]
-            sums.setdefault(symbol, []).append((float(chosen.sum()), chosen.size))
+            chosen, own = rows[atoms == symbol], weight[atoms == symbol]
+            if own.any():
+                sums.setdefault(symbol, []).append((float((own[:, None] * chosen).sum()), 3.0 * float(own.sum())))
     constants, errors = {}, {}
     for symbol in sorted(sums):
         total, count = np.array(sums[symbol]).T

@@ -130,6 +130,8 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
     pairs = _near_pairs(positions.reshape(len(members), -1))
     unknown = np.full((n_atoms, 3), np.nan)
     forces = np.stack([unknown if frame.forces is None else frame.forces for frame in frames])
+    doubted = np.stack([frame.atom_weights == 0.0 for frame in frames])
+    forces[doubted] = 0.0
     energy = np.array([np.nan if frame.energy is None else frame.energy for frame in frames])
     rms, largest, work, bend = (np.empty(len(pairs)) for _ in range(4))
     step = max(1, 1_000_000 // n_atoms)  # bounds the memory
@@ -141,6 +143,9 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
         square = (moved**2).sum(axis=2)
         rms[part], largest[part] = np.sqrt(square.mean(axis=1)), np.sqrt(square.max(axis=1))
         work[part] = -0.5 * ((forces[i] + forces[j]) * moved).sum(axis=(1, 2))
+        # A force of weight 0 is not to be believed: no work is known where its atom moves
+        unknown_work = ((doubted[i] | doubted[j]) & (square > _MIN_RMS**2)).any(axis=1)
+        work[part] = np.where(unknown_work, np.nan, work[part])
         bend[part] = 0.5 * np.abs(((forces[i] - forces[j]) * moved).sum(axis=(1, 2))) / n_atoms
     i, j = pairs.T
     return members[i], members[j], rms, largest, work, bend, energy[j] - energy[i]

@@ -29,6 +29,10 @@ _SHAPES = {
 }
 
 
+_WEIGHTS = {"weight": ("n_structure",), "atom_weight": ("n_atom",)}
+"""In files of structures with weights."""
+
+
 def write_predictions(path: str | PathLike[str], predictions: Predictions) -> None:
     """Write predictions; the same predictions give the same bytes.
 
@@ -42,6 +46,9 @@ def write_predictions(path: str | PathLike[str], predictions: Predictions) -> No
         value = getattr(predictions, name)
         # An empty tuple has no type of its own
         arrays[name] = np.array(value, dtype=np.str_) if name in TEXT_FIELDS else value
+    for name in _WEIGHTS:
+        if getattr(predictions, name) is not None:
+            arrays[name] = getattr(predictions, name)
     with atomic_write(path, "wb") as stream:
         np.savez(stream, **arrays)
 
@@ -67,7 +74,8 @@ def read_predictions(path: str | PathLike[str]) -> Predictions:
     missing = [name for name in ("label", *_SHAPES) if name not in arrays]
     if missing:
         raise FormatError("predictions without an array", file=file, value=missing[0], expected=" ".join(_SHAPES))
-    for name, shape in _SHAPES.items():
+    weights = {name: arrays[name] for name in _WEIGHTS if name in arrays}
+    for name, shape in (*_SHAPES.items(), *((name, _WEIGHTS[name]) for name in weights)):
         array = arrays[name]
         kinds = "U" if name in TEXT_FIELDS else "i" if name == "offsets" else "f"
         what = "text" if name in TEXT_FIELDS else "numbers"
@@ -78,7 +86,11 @@ def read_predictions(path: str | PathLike[str]) -> Predictions:
                 expected=f"{what} of shape ({', '.join(map(str, shape))})",
             )
     try:
-        predictions = Predictions(label=str(arrays["label"]), **{name: arrays[name] for name in _SHAPES})
+        predictions = Predictions(label=str(arrays["label"]), **{name: arrays[name] for name in _SHAPES}, **weights)
+        for name, length in (("weight", len(predictions.names)), ("atom_weight", len(predictions.symbols))):
+            array = weights.get(name)
+            if array is not None and (len(array) != length or not (np.isfinite(array) & (array >= 0.0)).all()):
+                raise InputError(f"{name} cannot be used", expected=f"{length} numbers ≥ 0")
     except InputError as error:
         raise FormatError(error.message, file=file, expected=error.expected) from None
     compared = (predictions.isolated_energy, predictions.energy, *predictions.compared_forces)

@@ -294,10 +294,15 @@ class _Pairs:
             )
         z = np.sort(np.stack([self.number[self.atom], self.number[self.other]]), axis=0)
         own = self.atom == self.other
+        believed = structure.atom_weights > 0.0
         self.kinds: list[np.ndarray] = []
         """For each pair of species, the places of its closest pairs."""
         for kind in np.unique(z[:, ~own], axis=1).T:
-            places = np.flatnonzero((z == kind[:, None]).all(axis=0) & ~own & (self.atom < self.other))
+            of_kind = (z == kind[:, None]).all(axis=0) & ~own & (self.atom < self.other)
+            # Energies of copies follow from the forces on both atoms, which must be believed
+            places = np.flatnonzero(of_kind & believed[self.atom] & believed[self.other])
+            if not len(places):
+                continue
             distance = self.distance[places]
             self.kinds.append(places[distance < distance.min() + CLOSEST_OF])
 

@@ -266,8 +266,8 @@ def force_statistics(structures: Sequence[Structure]) -> dict[str, dict[str, flo
     for structure in structures:
         if structure.forces is None:
             continue
-        symbols = np.array(structure.symbols)
-        for symbol in set(structure.symbols):
+        symbols = np.where(structure.atom_weights > 0.0, structure.symbols, "")
+        for symbol in set(structure.symbols) & set(symbols.tolist()):
             squares.setdefault(symbol, []).append((structure.forces[symbols == symbol] ** 2).sum(axis=1))
     merged = {symbol: np.concatenate(parts) for symbol, parts in sorted(squares.items())}
     return {

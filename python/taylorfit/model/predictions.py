@@ -55,6 +55,10 @@ class Predictions:
     """(n_structure, 3, 3) reference stress, eV/Å³ (ASE's sign); not in files."""
     stress: np.ndarray | None = None
     """(n_structure, 3, 3) stress of the potentials; NaN without three periodic directions; not in files."""
+    weight: np.ndarray | None = None
+    """(n_structure,) weights of the structures in errors; None: 1"""
+    atom_weight: np.ndarray | None = None
+    """(n_atom,) weights of the forces, with those of the structures; None: 1"""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -145,13 +149,15 @@ class Predictions:
 
     @property
     def has_energy(self) -> np.ndarray:
-        """(n_structure,) whether there is a reference energy."""
-        return ~np.isnan(self.energy_ref)
+        """(n_structure,) whether there is a reference energy of a weight above 0."""
+        known: np.ndarray = ~np.isnan(self.energy_ref)
+        return known if self.weight is None else known & (self.weight > 0.0)
 
     @property
     def has_forces(self) -> np.ndarray:
-        """(n_atom,) whether there is a reference force."""
-        return ~np.isnan(self.forces_ref).any(axis=1)
+        """(n_atom,) whether there is a reference force of a weight above 0."""
+        known: np.ndarray = ~np.isnan(self.forces_ref).any(axis=1)
+        return known if self.atom_weight is None else known & (self.atom_weight > 0.0)
 
     @property
     def energies_per_atom(self) -> tuple[np.ndarray, np.ndarray]:
@@ -170,3 +176,11 @@ class Predictions:
         """Reference and prediction of atoms that have both, (n, 3) each, eV/Å."""
         known = self.has_forces
         return self.forces_ref[known], self.forces[known]
+
+    @property
+    def compared_weights(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Weights of the energies and forces that are compared, (n,) each; None: all 1."""
+        return (
+            None if self.weight is None else self.weight[self.has_energy],
+            None if self.atom_weight is None else self.atom_weight[self.has_forces],
+        )

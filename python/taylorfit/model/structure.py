@@ -167,6 +167,14 @@ class Structure:
         return len(self.symbols)
 
     @property
+    def atom_weights(self) -> np.ndarray:
+        """(n_atom,) weight of the force on each atom, with that of the structure: in losses, errors, estimates, copies.
+
+        What has a weight of 0 is heeded nowhere.
+        """
+        return self.weight * (np.ones(self.n_atoms) if self.force_weights is None else self.force_weights)
+
+    @property
     def volume(self) -> float:
         """Cell volume in Å³; only meaningful when periodic in all directions."""
         return float(abs(np.linalg.det(self.cell)))

@@ -25,6 +25,7 @@ class SkipReason(Enum):
     NO_STRESS = "without a stress"
     NEAR_ZERO_STRESS = "near-zero stress"
     NO_ATOM = "no atom selected"
+    NO_WEIGHT = "without a force of a weight above 0"
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,18 @@ def select_atoms(structure: Structure, rules: SelectionRules = SelectionRules())
     force = np.sqrt((structure.forces**2).sum(axis=1))
     if not np.isfinite(force).all():
         raise InputError("a force is not a finite number", file=structure.name or None)
+    # A force of weight 0 is not to be believed: its atom stays, and it says nothing about the structure
+    believed = structure.atom_weights > 0.0
+    if not believed.any():
+        return skip(SkipReason.NO_WEIGHT)
+    force = np.where(believed, force, 0.0)
     if n_atoms < 2:
         return skip(SkipReason.SINGLE_ATOM)  # moving it moves everything: the energy cannot change
     if force.max() < rules.stationary_force:
         return skip(SkipReason.STATIONARY)
     if rules.force_max is not None and force.max() > rules.force_max:
         return skip(SkipReason.STRONG_FORCE)
-    displaced = force >= rules.force_min
+    displaced = believed & (force >= rules.force_min)
     if rules.species is not None:
         displaced &= np.isin(structure.symbols, rules.species)
     if rules.atoms is not None:

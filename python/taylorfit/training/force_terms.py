@@ -32,6 +32,8 @@ class ForceData:
     """(n_atom,) bool: is there a reference force?  Atoms of each structure by species."""
     is_strain: np.ndarray
     """(n_direction,) bool: a strain, whose weight is not β"""
+    weight: np.ndarray | None = None
+    """(n_atom,) weights of the forces and their structures in errors, atoms as in `known`; None: all 1"""
 
     def trained_atoms(self) -> np.ndarray:
         """(n_atom,) bool: atoms of structures in which some force has a weight."""
@@ -138,8 +140,20 @@ def force_terms(
         np.concatenate([np.zeros(0), *weight]) * (1.0 if trains else 0.0) if map_ is not None else np.zeros(0),
         **directions.arrays(),
     )
+    own = np.concatenate(
+        [
+            np.zeros(0),
+            *(
+                reference.weight[s] * reference.atom_weight[s][canonical_order(structure.species_index(tables.species))]
+                for (_, s), structure in zip(picks, structures)
+            ),
+        ]
+    )
     return ForceData(
-        terms, known if map_ is not None else np.zeros(0, dtype=bool), np.array(directions.is_strain, dtype=bool)
+        terms,
+        known if map_ is not None else np.zeros(0, dtype=bool),
+        np.array(directions.is_strain, dtype=bool),
+        None if map_ is None or (own == 1.0).all() else own,
     )
 
 

@@ -228,10 +228,14 @@ class Training:
         for loss, check in ((self.train, self._checks.train), (self.test, self._checks.test)):
             if check is not None and due:
                 check(weights, with_gradient=False)
-                found = check.force_error
+                found, weight = check.force_error, check.force_error_weight
             else:
                 found = None if loss is None else loss.force_error
-            errors += [None, None] if found is None or not len(found) else mae_and_rmse(found.ravel())
+                weight = None if loss is None else loss.force_error_weight
+            if found is None or not len(found) or (weight is not None and not weight.any()):
+                errors += [None, None]
+            else:
+                errors += mae_and_rmse(found, None if weight is None else np.tile(weight, (3, 1)).T)
         return errors
 
     @contextmanager

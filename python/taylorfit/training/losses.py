@@ -50,6 +50,7 @@ class EnergyLoss:
         self._per_atom = 1.0 / (energy_scale * n_atoms)
         self.gradient = np.zeros(networks.n_weights)
         self.force_error: np.ndarray | None = None
+        self.force_error_weight: np.ndarray | None = None
         """(n_atom, 3) errors of the forces at the last evaluation, eV/Å, where this loss knows forces"""
 
     @cached_property
@@ -184,6 +185,8 @@ class ForceLoss(EnergyLoss):
         found = self._loss.evaluate(weights, self.gradient if with_gradient else None)
         if self._force_terms.map is not None:
             known = self._trained if with_gradient else self._forces.known
+            weight = self._forces.weight
+            self.force_error_weight = None if weight is None else weight[known]
             self.force_error = (found.force[known] - self._force_terms.force_ref[known]) / self._scale
         return found.loss, (self.data.energy - found.energy) * self._per_atom
 
