@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from taylorfit.settings.methods import Adam, Bfgs, Ekf, Lm, Method, OnlineSd
 from taylorfit.training import run as running
 from taylorfit.training import train as verbs
 from taylorfit.training.fit import Fit
+from taylorfit.training.loop import Epoch
 from taylorfit.training.train import train, train_committee
 
 HIDDEN = ((6, "tanh"), (6, "tanh"))
@@ -293,6 +295,28 @@ def test_a_committee_is_trainings_from_other_weights(structures: list[Structure]
     resumed = train_committee(structures, setup, members=3, checkpoint=tmp_path, resume=True, **longer)
     assert timeless(resumed.members[2]) == timeless(train_committee(structures, setup, members=2, **longer).members[2])
     assert {fit.threads for fit in pickle.loads(pickle.dumps(resumed)).members.values()} <= {1, 2}
+
+
+def test_members_are_watched_stopped_and_interrupted(structures: list[Structure], setup: Setup) -> None:
+    seen: dict[int, list[int]] = {1: [], 2: []}
+
+    def progress(number: int, epoch: Epoch) -> bool:
+        seen[number].append(epoch.epoch)
+        return number == 2 and epoch.epoch == 3
+
+    options = {**OPTIONS, "members": 2, "threads": 2}
+    committee = train_committee(structures, setup, progress=progress, **options)
+    assert seen == {1: list(range(9)), 2: [0, 1, 2, 3]}
+    assert [fit.status for fit in committee.members.values()] == ["finished", "stopped"]
+    before = signal.getsignal(signal.SIGINT)
+    endless = {**options, "epochs": 10**9, "method": Adam(mu=1e-4)}
+    both = threading.Barrier(2, action=lambda: os.kill(os.getpid(), signal.SIGINT))
+    stopped = train_committee(
+        structures, setup, progress=lambda number, epoch: epoch.epoch == 5 and both.wait(60) < 0, **endless
+    )
+    assert stopped.interrupted and [fit.status for fit in stopped.members.values()] == ["interrupted"] * 2
+    assert all(len(fit.history) >= 5 for fit in stopped.members.values())
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # --- what goes wrong ---------------------------------------------------------------------------

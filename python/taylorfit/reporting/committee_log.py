@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from ..errors import InputError
 from ..model.measures import DASH, ENERGY_UNIT, MEASURES
-from ..tools.interrupts import STOP_FILE, Interrupt, stop_requested
+from ..tools.interrupts import STOP_FILE, Interrupt, deferred_interrupt, stop_requested
 from ..tools.progress import JobsProgress, Steps, duration, progress_of_jobs
 from ..tools.tables import Table, print_table
 from ..training.committee import CommitteeFit, CommitteeObserver, MemberErrors, Summary
@@ -35,6 +35,7 @@ class CommitteeLog(CommitteeObserver):
     """
 
     def __init__(self, files: MemberFiles, resumed: frozenset[int]) -> None:
+        super().__init__()
         self._files, self._resumed = files, resumed
         self._quiet = files.settings.verbosity == "low"
 
@@ -64,7 +65,8 @@ class CommitteeLog(CommitteeObserver):
     def running(self, n: int, last: int) -> Iterator[JobsProgress]:
         """Show how far the members are, and at the end the time of all."""
         start = time.perf_counter()
-        with progress_of_jobs("committee", n, last, "epochs", quiet=self._quiet) as bars:
+        shown = progress_of_jobs("committee", n, last, "epochs", quiet=self._quiet)
+        with deferred_interrupt() as self.interrupt, shown as bars:
             yield bars
         if not self._quiet:
             print(f"{duration(time.perf_counter() - start)} for all members")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from ..analysis.scan_groups import SUMMARY, WITHOUT_VALIDATION
 from ..formats.scan_table import Row
 from ..generation.files import GenerationObserver
 from ..model.measures import Measure
-from ..tools.interrupts import Interrupt, stop_requested
+from ..tools.interrupts import Interrupt, deferred_interrupt, stop_requested
 from ..tools.progress import JobsProgress, Steps, duration, progress_of_jobs
 from ..training.observer import Observer
 from ..training.outputs import Outputs
@@ -37,9 +37,11 @@ class ScanLog(ScanObserver):
             print(f"note: no VALIDATION in {scan.train}, so there are no errors of forces")
         sys.stdout.flush()
 
-    def running(self, title: str, n_jobs: int, total: int, unit: str) -> AbstractContextManager[JobsProgress]:
+    @contextmanager
+    def running(self, title: str, n_jobs: int, total: int, unit: str) -> Iterator[JobsProgress]:
         """Show how far it is."""
-        return progress_of_jobs(title, n_jobs, total, unit)
+        with deferred_interrupt() as self.interrupt, progress_of_jobs(title, n_jobs, total, unit) as bars:
+            yield bars
 
     @contextmanager
     def generation(self, task: SetTask, interrupt: Interrupt) -> Iterator[GenerationObserver]:

@@ -6,15 +6,16 @@ What takes long runs in the engine, without Python's global lock.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..errors import TaylorfitError
-from .interrupts import Interrupt, deferred_interrupt
+from .interrupts import Interrupt
 
 POLL = 0.1
 """Seconds between two looks for Ctrl-C while all jobs run."""
@@ -44,11 +45,29 @@ class Outcome:
     interrupted: bool = False
 
 
-@dataclass(frozen=True)
 class _Running:
-    threads: int
-    interrupt: Interrupt
-    thread: threading.Thread
+    """A job in a thread of its own."""
+
+    def __init__(self, job: Job, threads: int, messages: SimpleQueue[tuple[str, Any]]) -> None:
+        self.threads, self.interrupt = threads, Interrupt()
+        self.outcome: Outcome | None = None
+        self._job, self._messages = job, messages
+        self.thread = threading.Thread(target=self._work, name=job.name)
+
+    def has_begun(self) -> bool:
+        """Whether the thread runs or has run; one whose start was interrupted may need a moment."""
+        for _ in range(10):
+            if self.thread.ident is not None:
+                return True
+            time.sleep(POLL)
+        return False
+
+    def _tell(self, message: Any) -> None:
+        self._messages.put((self._job.name, message))
+
+    def _work(self) -> None:
+        self.outcome = _outcome(self._job, self.threads, self._tell, self.interrupt)
+        self._tell(None)
 
 
 def threads_for_next(free: int, waiting: int) -> int:
@@ -63,6 +82,7 @@ def run_jobs(
     told: Callable[[str, Any], None] = lambda name, message: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
     stop: Callable[[], bool] = lambda: False,
+    interrupt: Interrupt | None = None,
 ) -> tuple[list[Outcome], bool]:
     """Run all jobs, at most `threads` at a time; return their outcomes, and whether the user interrupted.
 
@@ -77,6 +97,8 @@ def run_jobs(
         called with each outcome as it comes
     stop
         called before jobs are started
+    interrupt
+        keeps Ctrl-C from breaking into `told` and `ended`, where it catches signals
 
     Raises
     ------
@@ -86,30 +108,35 @@ def run_jobs(
     waiting, running = deque(jobs), dict[str, _Running]()
     outcomes: dict[str, Outcome] = {}
     messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-    n_interrupts = 0
-    with deferred_interrupt() as interrupt, _ended_with(running):
+    interrupt, n_interrupts = interrupt or Interrupt(), 0
+    with _ended_with(running):
         while waiting or running:
-            if waiting and stop():
-                waiting.clear()
-            while waiting and (free := max(1, threads) - sum(one.threads for one in running.values())) > 0:
-                share = threads_for_next(free, len(waiting))
-                job = waiting.popleft()
-                running[job.name] = _start(job, share, messages)
             try:
-                name, message = messages.get(timeout=POLL) if running else ("", None)
-            except Empty:
-                message = None
-            if isinstance(message, Outcome):
-                running.pop(name).thread.join()
-                outcomes[name] = message
-                ended(message)
-            elif message is not None:
-                told(name, message)
-            if interrupt.taken():
+                if waiting and stop():
+                    waiting.clear()
+                while waiting and (free := max(1, threads) - sum(one.threads for one in running.values())) > 0:
+                    job = waiting[0]
+                    running[job.name] = _Running(job, threads_for_next(free, len(waiting)), messages)
+                    waiting.popleft()
+                    running[job.name].thread.start()
+                with suppress(Empty):
+                    name, message = messages.get(timeout=POLL)
+                    if message is not None:
+                        told(name, message)
+                for name, outcome in [(name, one.outcome) for name, one in running.items()]:
+                    if outcome is not None:
+                        outcomes[name] = outcome
+                        running.pop(name).thread.join()
+                        ended(outcome)
+                if interrupt.taken():
+                    raise KeyboardInterrupt
+            except KeyboardInterrupt:
                 n_interrupts += 1
                 waiting.clear()
                 for one in running.values():
                     one.interrupt.request()
+                for name in [name for name, one in running.items() if not one.has_begun()]:
+                    del running[name]
     if n_interrupts > 1:
         raise KeyboardInterrupt
     return [outcomes.get(job.name, Outcome(job.name, interrupted=True)) for job in jobs], n_interrupts > 0
@@ -125,20 +152,6 @@ def _ended_with(running: dict[str, _Running]) -> Iterator[None]:
             one.interrupt.request()
         for one in running.values():
             one.thread.join()
-
-
-def _start(job: Job, threads: int, messages: SimpleQueue[tuple[str, Any]]) -> _Running:
-    interrupt = Interrupt()
-
-    def tell(message: Any) -> None:
-        messages.put((job.name, message))
-
-    def work() -> None:
-        tell(_outcome(job, threads, tell, interrupt))
-
-    thread = threading.Thread(target=work, name=job.name)
-    thread.start()
-    return _Running(threads, interrupt, thread)
 
 
 def _outcome(job: Job, threads: int, tell: Callable[[Any], None], interrupt: Interrupt) -> Outcome:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from ..tools.progress import JobsProgress, Steps, Tell, progress_of_jobs, tell_p
 from .checkpoint import fingerprint
 from .data import TrainingData
 from .fit import Fit
+from .loop import Epoch
 from .networks import existing_potentials, starting_networks, weights_generator
-from .observer import Observer, ProgressObserver
+from .observer import CallbackObserver, Observer, ProgressObserver
 from .prepare import Problem, prepare
 from .run import train_problem
 
@@ -145,7 +147,16 @@ class CommitteeFit:
 
 
 class CommitteeObserver:
-    """Looks away.  Who wants to know more overrides what is called, `member` and its observers in other threads."""
+    """Looks away.  Who wants to know more overrides what is called, `member` and its observers in other threads.
+
+    Attributes
+    ----------
+    interrupt
+        keeps Ctrl-C from breaking into `ended`, where it catches signals
+    """
+
+    def __init__(self) -> None:
+        self.interrupt = Interrupt()
 
     def preparing(self) -> Observer:
         """Observer of the preparation of the data that all members share."""
@@ -180,6 +191,18 @@ class CommitteeProgress(CommitteeObserver):
     def running(self, n: int, last: int) -> AbstractContextManager[JobsProgress]:
         """Show how far the members are."""
         return progress_of_jobs("committee", n, last, "epochs")
+
+
+class CommitteeCallback(CommitteeObserver):
+    """Calls a function with number and epoch of a member after each of its epochs; True ends it."""
+
+    def __init__(self, function: Callable[[int, Epoch], bool | None]) -> None:
+        super().__init__()
+        self._function = function
+
+    def member(self, number: int, show: Steps, interrupt: Interrupt) -> AbstractContextManager[Observer]:
+        """Pass the epochs on."""
+        return nullcontext(CallbackObserver(partial(self._function, number), interrupt))
 
 
 @dataclass(frozen=True)
@@ -236,7 +259,9 @@ def run_committee(
         def told(name: str, message: tuple[int, str]) -> None:
             bars.update(name, *message)
 
-        outcomes, interrupted = run_jobs(jobs, threads, told=told, ended=ended, stop=observer.stopping)
+        outcomes, interrupted = run_jobs(
+            jobs, threads, told=told, ended=ended, stop=observer.stopping, interrupt=observer.interrupt
+        )
     fits = {int(outcome.name): outcome.result for outcome in outcomes if outcome.result is not None}
     failed = {int(outcome.name): outcome.error for outcome in outcomes if outcome.error is not None}
     if not fits:

@@ -70,8 +70,8 @@ class ProgressObserver(Observer):
 class CallbackObserver(Observer):
     """Calls a function after each epoch, which ends the training by True."""
 
-    def __init__(self, function: Callable[[Epoch], bool | None]) -> None:
-        super().__init__()
+    def __init__(self, function: Callable[[Epoch], bool | None], interrupt: Interrupt | None = None) -> None:
+        super().__init__(interrupt)
         self._function = function
 
     def epochs(self, training: Training, last: int) -> AbstractContextManager[Told]:

@@ -172,7 +172,16 @@ class ScanResult:
 
 
 class ScanObserver:
-    """Looks away.  Who wants to know more overrides what is called, `generation` and `training` in other threads."""
+    """Looks away.  Who wants to know more overrides what is called, `generation` and `training` in other threads.
+
+    Attributes
+    ----------
+    interrupt
+        keeps Ctrl-C from breaking into the writing of the table, where it catches signals
+    """
+
+    def __init__(self) -> None:
+        self.interrupt = Interrupt()
 
     def planned(self, plan: ScanPlan) -> None:
         """It is known what is to be done."""
@@ -348,7 +357,7 @@ def _generate(plan: ScanPlan, observer: ScanObserver) -> tuple[dict[str, str], b
                 observer.set_failed(sets[outcome.name], outcome.error)
 
         jobs = [Job(key, make_set, (task, observer)) for key, task in sets.items()]
-        _, interrupted = run_jobs(jobs, plan.threads, ended=ended, stop=observer.stopping)
+        _, interrupted = run_jobs(jobs, plan.threads, ended=ended, stop=observer.stopping, interrupt=observer.interrupt)
     return failed, interrupted
 
 
@@ -408,7 +417,9 @@ def _train(
             observer.point_ended(task, f"{outcome.name} of {len(tasks)}", row, outcome.error)
 
         jobs = [Job(name, train_point, (task, choose_test, observer)) for name, task in by_name.items()]
-        _, interrupted = run_jobs(jobs, plan.threads, told=told, ended=ended, stop=observer.stopping)
+        _, interrupted = run_jobs(
+            jobs, plan.threads, told=told, ended=ended, stop=observer.stopping, interrupt=observer.interrupt
+        )
     return failed, interrupted
 
 

@@ -22,7 +22,7 @@ from ..settings.committee import Committee
 from ..settings.forces import WITH_COPIES, Energy, ForceMode
 from ..settings.methods import Bfgs, Method
 from ..settings.train import NetworkSpec, TrainInput
-from .committee import CommitteeFit, CommitteeObserver, CommitteeProgress, Member, run_committee
+from .committee import CommitteeCallback, CommitteeFit, CommitteeObserver, CommitteeProgress, Member, run_committee
 from .data import TrainingData, needs_reference
 from .fit import Fit
 from .loop import Epoch
@@ -198,7 +198,7 @@ def train_committee(
     validationevery: int = TrainInput.validationevery,
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
-    progress: bool = False,
+    progress: bool | Callable[[int, Epoch], bool | None] = False,
 ) -> CommitteeFit:
     """Train a committee: the same training from different random weights, as many at a time as there are threads.
 
@@ -215,7 +215,8 @@ def train_committee(
     resume
         Continue the members that have a checkpoint.
     progress
-        Show bars?
+        Show bars; or a function of number and epoch that is called after each epoch of a member, in its thread, and
+        ends that member by True.
 
     The others as of `train`.
 
@@ -236,7 +237,7 @@ def train_committee(
     """
     if resume and checkpoint is None:
         raise InputError("nothing to resume from", expected="the folder of checkpoints of an interrupted training")
-    training_set, file, notes = _training_set(data, setup, forces, threads, progress)
+    training_set, file, notes = _training_set(data, setup, forces, threads, progress is True)
     found = _training_data(training_set, file, validation)
     settings = TrainInput(
         trainingset=found.files[0],
@@ -264,7 +265,7 @@ def train_committee(
         [Member(settings, path, resume and path is not None and path.exists()) for path in paths],
         found,
         threads or available_threads(),
-        CommitteeProgress() if progress else CommitteeObserver(),
+        CommitteeCallback(progress) if callable(progress) else CommitteeProgress() if progress else CommitteeObserver(),
     )
     fits = {number: replace(fit, notes=(*notes, *fit.notes)) for number, fit in committee.members.items()}
     return replace(committee, members=fits)
