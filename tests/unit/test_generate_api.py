@@ -253,3 +253,31 @@ def test_what_cannot_be_described(structures, tmp_path: Path):
     ):
         with pytest.raises(InputError, match=message):
             tfit.generate(wrong, setup, threads=1)
+
+
+@pytest.mark.parametrize(
+    "displacements",
+    [
+        RandomDisplacements(0.02, 3, seed=4, remove_rotations=True),
+        CartesianDisplacements(0.02, 6, max_copies=12),
+        OrthogonalDisplacements(0.02, 3, species_delta={"Ar": 0.01}),
+        AntitheticDisplacements(0.02, 4),
+    ],
+    ids=lambda displacements: displacements.name,
+)
+def test_the_displacements_of_a_setup_are_written_and_read(structures, tmp_path: Path, displacements):
+    setup = tfit.propose(structures).replace(displacements=displacements, files=["a.xsf"])
+    setup.save(tmp_path)
+    loaded = Setup.load(tmp_path)
+    assert loaded.displacements == setup.displacements and loaded.displacements.outfile == "data.taylor.train"
+    expected = tfit.displace(structures, displacements)
+    found = tfit.displace(structures, loaded.displacements)
+    assert [copy.name for copy in found] == [copy.name for copy in expected] and found
+    assert all(np.array_equal(one.positions, two.positions) for one, two in zip(found, expected))
+
+
+def test_displacements_that_have_no_place_in_input_files(structures):
+    setup = tfit.propose(structures)
+    assert setup.replace(displacements=StrainDisplacements(0.01, 3)).displacements.strain == 0.01
+    with pytest.raises(InputError, match="Hessians from files"):
+        setup.replace(displacements=ModeDisplacements(0.02, 3, hessians=[np.eye(15)] * 6))

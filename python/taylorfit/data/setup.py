@@ -18,6 +18,8 @@ from ..settings.document import as_entries
 from ..settings.forces import ForceMode
 from ..settings.generate import GenerateInput
 from ..settings.train import NetworkSpec, TrainInput
+from ..taylor.displacements import DisplacementStrategy
+from ..taylor.strain import StrainDisplacements
 from ..tools.atomic_write import check_writable
 from ..tools.os_errors import make_folder
 from .check import DataCheck
@@ -143,7 +145,7 @@ class Setup:
         descriptors: Iterable[DescriptorSetup] | None = None,
         atomic_energies: Mapping[str, float] | None = None,
         networks: Mapping[str, Sequence[tuple[int, str]]] | Sequence[tuple[int, str]] | None = None,
-        displacements: TaylorOptions | bool | None = None,
+        displacements: TaylorOptions | DisplacementStrategy | StrainDisplacements | bool | None = None,
         beta: float | None = None,
         epochs: int | None = None,
         files: Sequence[str] | None = None,
@@ -155,7 +157,7 @@ class Setup:
         networks
             Hidden layers, such as ``[(10, "tanh"), (10, "tanh")]``, of all species or of some.
         displacements
-            False: no copies.
+            Of Taylor copies, as for `displace`; False: no copies.
 
         Raises
         ------
@@ -167,7 +169,11 @@ class Setup:
         else:
             own = networks if isinstance(networks, Mapping) else dict.fromkeys(self.species, networks)
             layers = {**self.networks, **{symbol: tuple((int(n), a) for n, a in own[symbol]) for symbol in own}}
-        copies = self.displacements if displacements is None or displacements is True else displacements or None
+        copies = self.displacements
+        if isinstance(displacements, (DisplacementStrategy, StrainDisplacements)):
+            copies = replaced(displacements.options(), outfile=COPIES)
+        elif displacements is not None and displacements is not True:
+            copies = displacements or None
         return replaced(
             self,
             descriptors=self.descriptors if descriptors is None else tuple(descriptors),

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..model.provenance import copy_name
+from ..settings.displacements import TaylorOptions
 from ..tools.randomness import Stream
 from .amounts import capped, check_amounts, shared_out, wanted
 from .balls import square, uniform_in_ball
@@ -75,6 +76,18 @@ class DisplacementStrategy(ABC):
         """(n_atom,) displacement or its bound for each atom, Å; 0 for atoms that stay where they are."""
         values = [self.species_delta.get(symbol, self.delta) for symbol in selection.symbols]
         return np.where(selection.displaced, values, 0.0)
+
+    def options(self) -> TaylorOptions:
+        """Return the same as the block DERIVATIVES of generate.in; N_max is its default where `max_copies` is None."""
+        return TaylorOptions(
+            strategy=self.name,
+            delta=self.delta,
+            fraction=self.n_copies,
+            n_max=TaylorOptions.n_max if self.max_copies is None else self.max_copies,
+            seed=self.seed,
+            delta_species=dict(self.species_delta),
+            rotations="remove" if self.remove_rotations else None,
+        )
 
     @abstractmethod
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:

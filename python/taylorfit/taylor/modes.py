@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import InputError
-from ..settings.displacements import AMPLITUDES
+from ..settings.displacements import AMPLITUDES, TaylorOptions
 from ..tools.randomness import Stream
 from .displacements import INSIDE, DisplacementPlan, DisplacementStrategy
 from .selection import AtomSelection
@@ -50,6 +50,10 @@ class ModeDisplacements(DisplacementStrategy):
             raise InputError("normal modes need Hessians", expected="hessian= or potential=")
         if self.amplitude not in AMPLITUDES:
             raise InputError("unknown amplitude", value=self.amplitude, expected=" or ".join(AMPLITUDES))
+
+    def options(self) -> TaylorOptions:
+        """Raise an InputError: Hessians in memory have no place in generate.in."""
+        raise InputError("normal modes need Hessians from files here", expected='TaylorOptions(strategy="modes", …)')
 
     def plan(self, selections: Sequence[AtomSelection]) -> DisplacementPlan:
         """Return the number of copies of each structure; see the class."""

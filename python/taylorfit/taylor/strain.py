@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..model.provenance import STRAIN, copy_name
 from ..model.structure import VOIGT, Structure
+from ..settings.displacements import TaylorOptions
 from ..tools.randomness import Stream
 from .amounts import check_amounts, shared_out
 from .balls import uniform_in_ball
@@ -51,6 +52,16 @@ class StrainDisplacements:
         if not 0.0 < self.strain < 0.5:
             raise InputError("strain cannot be used", value=self.strain, expected="a strain > 0 and well below 1")
         check_amounts(self.n_copies, self.max_copies, self.seed)
+
+    def options(self) -> TaylorOptions:
+        """Return the same as the block DERIVATIVES of generate.in; N_max is its default where `max_copies` is None."""
+        return TaylorOptions(
+            strategy=STRAIN,
+            strain=self.strain,
+            fraction=self.n_copies,
+            n_max=TaylorOptions.n_max if self.max_copies is None else self.max_copies,
+            seed=self.seed,
+        )
 
     def plan(self, selections: Sequence[AtomSelection]) -> StrainPlan:
         """Return the number of copies of each structure; those whose selection has a reason get none."""
