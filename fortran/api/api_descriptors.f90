@@ -25,6 +25,7 @@ contains
    !> \brief Build the descriptors from the tables of `new_descriptors`, in its order.
    subroutine descriptors_fill(self, views, ierr, errmsg)
       type(descriptors_handle), intent(inout) :: self
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
@@ -50,6 +51,7 @@ contains
    !> \brief Descriptors of a batch of structures, each in one or more displaced copies.
    subroutine describe(self, structures, n_copies, displacement, n_threads, values, placed, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
+      !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
       !> (n_structures)
       integer, intent(in) :: n_copies(:)
@@ -137,8 +139,10 @@ contains
    !> \brief Derivative of Σ_f g_f G_f of one atom with respect to all positions (1/Å).
    subroutine descriptor_derivative(self, structure, atom, g, derivative, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
+      !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
       integer, intent(in) :: atom
+      !> (n_feature) factor of each value
       real(wp), intent(in) :: g(:)
       !> (3, n_atoms)
       real(wp), intent(inout) :: derivative(:, :)
@@ -160,11 +164,13 @@ contains
    !> \brief Derivatives of the descriptors of atoms atom_first … atom_last (1/Å); see tf_descriptor_derivatives.
    subroutine descriptor_derivatives(self, structure, reach, atom_first, atom_last, n_threads, own, image, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
+      !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
       real(wp), intent(in) :: reach
       integer, intent(in) :: atom_first
       integer, intent(in) :: atom_last
       integer, intent(in) :: n_threads
+      !> See `derivatives_of_atoms`, as the next
       real(wp), intent(inout) :: own(:)
       real(wp), intent(inout) :: image(:)
       integer, intent(out) :: ierr
@@ -186,6 +192,7 @@ contains
    !> \brief Derivatives of the raw descriptors of structures with respect to the strains xx, yy, zz, yz, xz, xy.
    subroutine strain_changes(self, structures, n_threads, values, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
+      !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
       integer, intent(in) :: n_threads
       !> (all values, 6)
@@ -227,6 +234,7 @@ contains
    !> View and check structures for descriptors that have been filled
    subroutine open_batch(self, structures, n_threads, batch, error)
       type(descriptors_handle), intent(in) :: self
+      !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
       integer, intent(in) :: n_threads
       type(batch_type), intent(out) :: batch

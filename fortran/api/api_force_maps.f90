@@ -56,6 +56,7 @@ contains
    !> \brief Numbers of pairs of each atom, and of neighbours in each of its groups.
    subroutine force_map_sizes(descriptors, structures, merged, n_threads, n_pairs, n_neighbours, ierr, errmsg)
       type(descriptors_handle), intent(in) :: descriptors
+      !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
       integer, intent(in) :: merged
       integer, intent(in) :: n_threads
@@ -138,6 +139,7 @@ contains
    subroutine force_map_values(self, descriptors, structures, merged, first, n_threads, ierr, errmsg)
       type(force_map_handle), intent(inout) :: self
       type(descriptors_handle), intent(in) :: descriptors
+      !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
       integer, intent(in) :: merged
       integer, intent(in) :: first
@@ -226,6 +228,7 @@ contains
    !> View and check structures for descriptors that have been filled
    subroutine open_batch(descriptors, structures, n_threads, batch, error)
       type(descriptors_handle), intent(in) :: descriptors
+      !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
       integer, intent(in) :: n_threads
       type(batch_type), intent(out) :: batch

@@ -115,6 +115,7 @@ contains
    !> \brief The loss at some weights, what it is made of and, if asked for, its weight gradient.
    subroutine loss_evaluate(self, weights, n_threads, energy, force, derivative, gradient, loss, ierr, errmsg)
       type(loss_handle), intent(in) :: self
+      !> (n_weights) of all networks
       real(wp), intent(in) :: weights(:)
       integer, intent(in) :: n_threads
       !> (n_structures)
@@ -178,6 +179,7 @@ contains
    !> \brief One pass of steepest descent with momentum over chosen structures.
    subroutine loss_descent(self, chosen, momentum, rate, weights, velocity, ierr, errmsg)
       type(loss_handle), intent(in) :: self
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       real(wp), intent(in) :: momentum
       real(wp), intent(in) :: rate
@@ -199,6 +201,7 @@ contains
       integer, intent(in) :: n_weights
       integer, intent(in) :: width
       real(wp), intent(in) :: variance
+      !> See `start_covariance`
       real(wp), intent(inout) :: covariance(:)
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
@@ -212,6 +215,7 @@ contains
    !> \brief One pass of the extended Kalman filter over chosen structures; forgetting(1) is updated.
    subroutine loss_filter(self, chosen, width, rates, n_threads, weights, covariance, forgetting, ierr, errmsg)
       type(loss_handle), intent(in) :: self
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       !> Weights per block of the covariance
       integer, intent(in) :: width
@@ -236,6 +240,7 @@ contains
    !> \brief One pass of Adam over chosen structures in mini-batches; n_steps(1) is updated.
    subroutine loss_adam(self, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
       type(loss_handle), intent(in) :: self
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps
@@ -264,6 +269,7 @@ contains
    subroutine loss_levenberg_marquardt(self, chosen, batch_size, n_steps, rates, n_threads, weights, damping, moved, ierr, &
          errmsg)
       type(loss_handle), intent(in) :: self
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       !> Structures of a batch, and steps on each
       integer, intent(in) :: batch_size
@@ -295,9 +301,11 @@ contains
    !> Refuse an empty loss, weights of other networks, no threads, and structures that are not there
    subroutine check_call(self, weights, n_threads, error, chosen)
       type(loss_handle), intent(in) :: self
+      !> (n_weights) of all networks
       real(wp), intent(in) :: weights(:)
       integer, intent(in) :: n_threads
       type(error_type), allocatable, intent(inout) :: error
+      !> Structure numbers, from 1
       integer, intent(in), optional :: chosen(:)
 
       if (.not. self%filled) then
@@ -315,6 +323,7 @@ contains
    !> Refuse a covariance of another size than its blocks make
    subroutine check_covariance(n_weights, width, covariance, error)
       integer, intent(in) :: n_weights, width
+      !> See `start_covariance`
       real(wp), intent(in) :: covariance(:)
       type(error_type), allocatable, intent(inout) :: error
 

@@ -88,11 +88,13 @@ contains
    !> \brief Activation function: x becomes the value, slope its derivative.
    subroutine activation(code, x, slope, ierr, errmsg)
       integer, intent(in) :: code
+      !> (n) arguments in, values out
       real(wp), intent(inout) :: x(:)
       real(wp), intent(inout) :: slope(:)
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
+
       if (code < 0 .or. code >= n_activation) call raise(error, error_value, "unknown activation function")
       if (size(slope) /= size(x)) call raise(error, error_size, "arrays of the activation differ in size")
       if (.not. allocated(error)) call activate(code, size(x), x, slope)
@@ -101,6 +103,7 @@ contains
 
    !> \brief z += x w^T and g += z^T x, `repeats` times: the two products of training, for tests and the benchmark.
    subroutine panel_products(x, w, z, g, repeats, ierr, errmsg)
+      !> (n_q, n_in), (n_out, n_in), (n_q, n_out), (n_out, n_in)
       real(wp), intent(in) :: x(:, :)
       real(wp), intent(in) :: w(:, :)
       real(wp), intent(inout) :: z(:, :)
@@ -110,6 +113,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: i
+
       if (size(w, 2) /= size(x, 2) .or. size(z, 1) /= size(x, 1) .or. size(z, 2) /= size(w, 1) .or. &
          any(shape(g) /= shape(w))) call raise(error, error_size, "panel shapes do not match")
       if (.not. allocated(error)) then
@@ -123,6 +127,7 @@ contains
 
    !> \brief c = a b, `repeats` times by BLAS: for tests and, as the peak to compare with, the benchmark.
    subroutine blas_product(a, b, c, repeats, ierr, errmsg)
+      !> (m, k), (k, n), (m, n)
       real(wp), intent(in) :: a(:, :)
       real(wp), intent(in) :: b(:, :)
       real(wp), intent(inout) :: c(:, :)
@@ -131,6 +136,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: i, m, n, k
+
       m = size(a, 1)
       k = size(a, 2)
       n = size(b, 2)
@@ -146,6 +152,7 @@ contains
    !> \brief Which BLAS the engine was built with.
    function blas_library() result(name)
       character(len=40) :: name
+
       name = blas_name
    end function blas_library
 

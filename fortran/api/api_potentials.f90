@@ -73,6 +73,7 @@ contains
 
    !> Copy the tables of a potential
    subroutine copy_tables(views, potential)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       type(potential_type), intent(inout) :: potential
       real(wp), pointer, contiguous :: one(:), two(:, :)
@@ -100,6 +101,7 @@ contains
    !> \brief Energies, forces and strain derivatives of a batch of structures, by every member.
    subroutine evaluate(self, structures, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
       type(potential_handle), intent(inout) :: self
+      !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
       integer, intent(in) :: n_threads
       !> As in `evaluation_type`, strain (3, 3, n_structures, n_members); of size 0 where not wanted, which forces and
@@ -237,6 +239,7 @@ contains
    subroutine evaluate_one(self, list, position, species, n_threads, atomic_energy, force, strain, excess, component, error)
       type(potential_handle), intent(inout) :: self
       type(neighbour_list_type), intent(in), target :: list
+      !> As for `evaluate_listed`
       real(wp), intent(in), target, contiguous :: position(:, :)
       integer, intent(in) :: species(:), n_threads
       real(wp), intent(inout), target, contiguous :: atomic_energy(:, :), force(:, :, :), strain(:, :, :), excess(:)

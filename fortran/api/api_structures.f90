@@ -23,6 +23,7 @@ contains
 
    !> \brief Cosine cutoff function and its derivative (1/Å) at distances r (Å).
    subroutine cutoff(r, r_cut, fc, dfc_dr, ierr, errmsg)
+      !> (n) all three arrays
       real(wp), intent(in) :: r(:)
       real(wp), intent(in) :: r_cut
       real(wp), intent(inout) :: fc(:)
@@ -41,8 +42,10 @@ contains
 
    !> \brief Neighbours of all atoms of a structure: `n_pairs` is always set, the arrays only if they are long enough.
    subroutine neighbours(structure, reach, first, atom, vector, n_pairs, ierr, errmsg)
+      !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
       real(wp), intent(in) :: reach
+      !> (n_atoms + 1) pairs of atom i are first(i) + 1 … first(i + 1); atom (n) and vector (3, n) of each, Å
       integer(i8), intent(inout) :: first(:)
       integer, intent(inout) :: atom(:)
       real(wp), intent(inout) :: vector(:, :)
@@ -80,6 +83,7 @@ contains
    !> \brief Make the neighbour list of a structure.
    subroutine list_build(self, structure, reach, wrapped, ierr, errmsg)
       type(list_handle), intent(inout) :: self
+      !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
       real(wp), intent(in) :: reach
       !> (3, n_atoms) positions wrapped into the cell, Å: the neighbours are images of atoms there
@@ -113,6 +117,7 @@ contains
    !> \brief Copy a list: ghost(first(i) + 1 : first(i + 1)) are the neighbours of atom i, images of ghost_atom.
    subroutine list_copy(self, first, ghost_atom, ghost_shift, ghost, ierr, errmsg)
       type(list_handle), intent(in) :: self
+      !> (n_atoms + 1), (n_ghosts), (3, n_ghosts) Å, (n_pairs)
       integer(i8), intent(inout) :: first(:)
       integer, intent(inout) :: ghost_atom(:)
       real(wp), intent(inout) :: ghost_shift(:, :)
@@ -139,6 +144,7 @@ contains
 
    !> The neighbour list of a batch of one structure, whatever its species
    subroutine make_list(structure, reach, list, error)
+      !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
       real(wp), intent(in) :: reach
       type(neighbour_list_type), intent(out) :: list

@@ -22,6 +22,7 @@ contains
 
    !> Refuse a table that has not n columns
    subroutine check_views(views, n, error)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: n
       type(error_type), allocatable, intent(inout) :: error
@@ -31,6 +32,7 @@ contains
 
    !> View the five arrays of a batch of structures, and check them
    subroutine view_batch(views, n_species, batch, error)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: n_species
       type(batch_type), intent(out) :: batch
@@ -49,6 +51,7 @@ contains
 
    !> View a stop token, an array of one number; null if it has none
    subroutine view_token(views, k, token)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       integer(c_int32_t), pointer, intent(out) :: token
@@ -59,6 +62,7 @@ contains
 
    !> Where the array of column k begins
    pure type(c_ptr) function address_of(views, k)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
 
@@ -66,6 +70,7 @@ contains
    end function address_of
 
    subroutine view_real_1(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       real(wp), pointer, contiguous, intent(out) :: array(:)
@@ -74,6 +79,7 @@ contains
    end subroutine view_real_1
 
    subroutine view_real_2(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       real(wp), pointer, contiguous, intent(out) :: array(:, :)
@@ -82,6 +88,7 @@ contains
    end subroutine view_real_2
 
    subroutine view_real_3(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       real(wp), pointer, contiguous, intent(out) :: array(:, :, :)
@@ -90,6 +97,7 @@ contains
    end subroutine view_real_3
 
    subroutine view_single_1(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       real(sp), pointer, contiguous, intent(out) :: array(:)
@@ -98,6 +106,7 @@ contains
    end subroutine view_single_1
 
    subroutine view_single_2(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       real(sp), pointer, contiguous, intent(out) :: array(:, :)
@@ -106,6 +115,7 @@ contains
    end subroutine view_single_2
 
    subroutine view_int_1(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       integer, pointer, contiguous, intent(out) :: array(:)
@@ -114,6 +124,7 @@ contains
    end subroutine view_int_1
 
    subroutine view_int_2(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       integer, pointer, contiguous, intent(out) :: array(:, :)
@@ -122,6 +133,7 @@ contains
    end subroutine view_int_2
 
    subroutine view_int_4(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       integer, pointer, contiguous, intent(out) :: array(:, :, :, :)
@@ -130,6 +142,7 @@ contains
    end subroutine view_int_4
 
    subroutine view_long_1(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       integer(i8), pointer, contiguous, intent(out) :: array(:)
@@ -138,6 +151,7 @@ contains
    end subroutine view_long_1
 
    subroutine view_long_2(views, k, array)
+      !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       integer, intent(in) :: k
       integer(i8), pointer, contiguous, intent(out) :: array(:, :)

@@ -96,6 +96,7 @@ contains
    !> Number of threads of the calls that follow; set it back to 1 afterwards
    subroutine set_blas_threads(n)
       integer, intent(in) :: n
+
       call openblas_threads(int(n, c_int))
    end subroutine set_blas_threads
 
@@ -107,6 +108,7 @@ contains
    !> Number of threads: the loops below have one
    subroutine set_blas_threads(n)
       integer, intent(in) :: n
+
       if (n < 1) return
    end subroutine set_blas_threads
 
@@ -117,6 +119,7 @@ contains
       real(wp), intent(in) :: alpha, beta
       real(wp), intent(in) :: a(lda, *), b(ldb, *)
       real(wp), intent(inout) :: c(ldc, *)
+
       if (beta == 0.0_wp) c(:m, :n) = 0.0_wp
       if (transa == "N" .and. transb == "N") then
          c(:m, :n) = alpha*matmul(a(:m, :k), b(:k, :n)) + beta*c(:m, :n)
@@ -138,6 +141,7 @@ contains
       real(wp), intent(inout) :: c(ldc, *)
       real(wp), allocatable :: product(:, :)
       integer :: i, first, last
+
       if (trans == "N") then
          product = matmul(a(:n, :k), transpose(a(:n, :k)))
       else
@@ -159,6 +163,7 @@ contains
       integer, intent(out) :: info
       integer :: i, j
       real(wp) :: root
+
       info = 0
       do j = 1, n
          if (.not. a(j, j) > 0.0_wp) then
@@ -189,6 +194,7 @@ contains
       real(wp), intent(inout) :: b(ldb, *)
       integer, intent(out) :: info
       integer :: i, j
+
       info = 0
       do j = 1, nrhs
          if (uplo == "U") then

@@ -26,6 +26,7 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       integer, intent(in) :: code
       character(len=*), intent(in) :: message
+
       if (allocated(error)) return
       allocate (error)
       error%code = code
@@ -39,6 +40,7 @@ contains
       !> Item whose error is kept; 0: none
       integer, intent(inout) :: failed
       type(error_type), allocatable, intent(inout) :: error
+
       if (.not. allocated(error_here)) return
       !$omp critical (tf_keep_first)
       if (failed == 0 .or. item < failed) then
@@ -55,6 +57,7 @@ contains
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       integer, intent(in), optional :: item
+
       ierr = 0
       errmsg = ""
       if (.not. allocated(error)) return

@@ -19,6 +19,7 @@ contains
    !> Smallest multiple of `lanes` that holds n entries
    pure integer function padded(n)
       integer, intent(in) :: n
+
       padded = ((n + lanes - 1)/lanes)*lanes
    end function padded
 

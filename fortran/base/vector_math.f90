@@ -14,6 +14,7 @@ contains
       real(wp), intent(in) :: x(n)
       real(wp), intent(out) :: y(n)
       real(wp), parameter :: log2_e = 1.4426950408889634_wp
+
       ! ln 2 split in two, so that k·ln2_high is exact
       real(wp), parameter :: ln2_high = 6.93147180369123816490e-01_wp, ln2_low = 1.90821492927058770002e-10_wp
       ! 1.5·2^52: adding it leaves the nearest integer in the last bits of the mantissa
@@ -43,6 +44,7 @@ contains
       real(wp), intent(out) :: y(n)
       real(wp) :: x2
       integer :: i
+
       select case (m)
       case (0)
          y = 1.0_wp
@@ -92,6 +94,7 @@ contains
       real(wp), intent(in) :: x(n), y(n)
       real(wp) :: a(lanes), b(lanes), c(lanes), d(lanes)
       integer :: i, l, last
+
       a = 0.0_wp
       b = 0.0_wp
       c = 0.0_wp

@@ -38,6 +38,7 @@ contains
       integer, intent(in) :: n_most, n_shells, n_radial, n_exponents, n_powers
       type(behler_scratch_type), intent(out) :: scratch
       integer :: n
+
       n = room(n_most)
       call new_shells(n_most, n_shells, scratch%shells)
       allocate (scratch%vector(4, n, n_shells), scratch%sums(4, n, n_shells), scratch%across(4, n, n_shells))
@@ -54,6 +55,7 @@ contains
       type(behler_scratch_type), intent(inout) :: scratch
       real(wp), intent(out) :: values(behler%n_feature)
       integer :: i
+
       values = 0.0_wp
       call fill_shells(behler%shells, around, scratch%shells)
       do i = 1, size(behler%radial)
@@ -73,6 +75,7 @@ contains
       type(behler_scratch_type), intent(inout) :: scratch
       real(wp) :: along, log_slope, inverse
       integer :: i, k, s
+
       call fill_shells(behler%shells, around, scratch%shells)
       do s = 1, size(behler%shells)
          do k = 1, scratch%shells%n(s)
@@ -113,8 +116,10 @@ contains
       integer, intent(in) :: n
       real(wp), intent(in) :: r(n)
       real(wp), intent(inout) :: column(n)
+      !> (n, exponents)
       real(wp), intent(inout), contiguous :: e(:, :)
       integer :: m, i
+
       do m = 1, radial%n
          if (radial%kind(m) /= 2) cycle
          if (radial%base(m) > 0) then
@@ -133,8 +138,10 @@ contains
       type(radial_type), intent(in) :: radial
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
+      !> (n_feature)
       real(wp), intent(inout) :: values(:)
       integer :: n, m, f
+
       n = padded(shells%n(radial%shell))
       if (n == 0) return
       associate (r => shells%column(:, col_r, radial%shell), fc => shells%column(:, col_f, radial%shell))
@@ -157,11 +164,13 @@ contains
    !> Add E = f Σ g e, and (Σ g de/dr) f/r as the common part, of each neighbour
    subroutine radial_slopes(radial, g, shells, scratch)
       type(radial_type), intent(in) :: radial
+      !> (n_feature) factor of each value
       real(wp), intent(in) :: g(:)
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
       real(wp) :: factor, change, here, turn
       integer :: n, m, i, s
+
       s = radial%shell
       n = padded(shells%n(s))
       if (n == 0) return
@@ -205,6 +214,7 @@ contains
       type(shells_type), intent(in) :: shells
       integer, intent(out) :: s_j, s_k
       logical, intent(out) :: same
+
       s_j = angular%shell(1)
       s_k = angular%shell(2)
       same = s_j == s_k
@@ -217,9 +227,11 @@ contains
       type(angular_type), intent(in) :: angular
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
+      !> (n_feature)
       real(wp), intent(inout) :: values(:)
       integer :: s_j, s_k, j
       logical :: same, some
+
       call choose_rows(angular, shells, s_j, s_k, same)
       if (shells%n(s_j) == 0) return
       if (.not. angular%third_side) call pair_exponentials(angular, s_j, s_k, shells, scratch)
@@ -233,6 +245,7 @@ contains
    contains
 
       subroutine finish
+
          some = .false.
          if (angular%third_side) call keep_inside(scratch%all_triples, angular%r_cut**2, .false., &
             scratch%triples_work, scratch%triples, some)
@@ -248,11 +261,13 @@ contains
 
    subroutine angular_slopes(angular, g, shells, scratch)
       type(angular_type), intent(in) :: angular
+      !> (n_feature) factor of each value
       real(wp), intent(in) :: g(:)
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
       integer :: s_j, s_k, j
       logical :: same, some
+
       call choose_rows(angular, shells, s_j, s_k, same)
       if (shells%n(s_j) == 0) return
       if (.not. angular%third_side) call pair_exponentials(angular, s_j, s_k, shells, scratch)
@@ -266,6 +281,7 @@ contains
    contains
 
       subroutine finish
+
          some = .false.
          if (angular%third_side) call keep_inside(scratch%all_triples, angular%r_cut**2, .true., &
             scratch%triples_work, scratch%triples, some)
@@ -294,6 +310,7 @@ contains
       real(wp), intent(inout) :: sums(4, n_most, n_shells), across(4, n_most, n_shells)
       real(wp) :: sums_j(4), across_j(4)
       integer :: row, a, j
+
       do row = 1, triples%n_rows
          a = triples%start(row) + 1
          j = triples%j(row)
@@ -316,6 +333,7 @@ contains
       real(wp), intent(out) :: sums_j(4), across_j(4)
       real(wp) :: total(4), own(4), along
       integer :: i, l, c
+
       total = 0.0_wp
       own = 0.0_wp
       do i = 1, n
@@ -339,6 +357,7 @@ contains
       integer, intent(in) :: s_j, s_k
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
+
       call one_shell(padded(shells%n(s_j)) + lanes, shells%column(:, col_square, s_j), scratch%e_other)
       call one_shell(padded(shells%n(s_k)) + lanes, shells%column(:, col_square, s_k), scratch%e)
 
@@ -347,8 +366,10 @@ contains
       subroutine one_shell(n, square, e)
          integer, intent(in) :: n
          real(wp), intent(in) :: square(n)
+         !> (n, exponents)
          real(wp), intent(inout) :: e(:, :)
          integer :: m
+
          do m = 1, angular%n_exponent
             if (angular%base(m) > 0) then
                call whole_powers(n, e(:, angular%base(m)), angular%power(m), e(:, m))
@@ -369,6 +390,7 @@ contains
       type(behler_scratch_type), intent(inout) :: scratch
       real(wp) :: own(n_columns)
       integer :: m, b, i, last
+
       m = shells%n(s_k) - start + 1
       if (m < 1) return
       own = shells%column(j, :, s_j)
@@ -403,6 +425,7 @@ contains
       !> As in triples_type
       real(wp), intent(out) :: cosine(n), third(n), s(n), f(n), inverse(n)
       integer :: i
+
       !$omp simd
       do i = 1, n
          third(i) = (x(i) - j(col_x))**2 + (y(i) - j(col_y))**2 + (z(i) - j(col_z))**2

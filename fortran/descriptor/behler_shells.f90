@@ -30,6 +30,7 @@ contains
       integer, intent(in) :: n_most, n_shells
       type(shells_type), intent(out) :: shells
       integer :: n
+
       n = room(n_most)
       allocate (shells%n(n_shells), shells%column(n, n_columns, n_shells), shells%at(n, n_shells))
    end subroutine new_shells
@@ -37,6 +38,7 @@ contains
    !> Rows of triples start anywhere in a shell and still are read in whole vectors
    pure integer function room(n_most)
       integer, intent(in) :: n_most
+
       room = padded(n_most) + 2*lanes
    end function room
 
@@ -47,6 +49,7 @@ contains
       type(shells_type), intent(inout) :: shells
       real(wp), parameter :: far = 1.0e6_wp
       integer :: s, k, n, i
+
       do s = 1, size(wanted)
          n = 0
          do k = 1, around%n

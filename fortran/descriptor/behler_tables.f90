@@ -78,6 +78,7 @@ contains
       integer, intent(in) :: species
       logical :: depends(behler%n_feature)
       integer :: i
+
       depends = .false.
       do i = 1, size(behler%radial)
          if (behler%shells(behler%radial(i)%shell)%species == species) depends(behler%radial(i)%feature) = .true.
@@ -105,6 +106,7 @@ contains
       type(radial_type), allocatable :: radial(:)
       type(angular_type), allocatable :: angular(:)
       integer :: n, f, i, n_shells, n_radial, n_angular
+
       n = size(kind)
       call check_table(kind, parameters, neighbours, environment, error)
       if (allocated(error)) return
@@ -145,6 +147,7 @@ contains
 
       logical function same_group(f, i)
          integer, intent(in) :: f, i
+
          same_group = parameters(1, f) == parameters(1, i) .and. (kind(f) <= 3 .eqv. kind(i) <= 3)
          if (kind(f) <= 3) then
             same_group = same_group .and. neighbours(1, f) == neighbours(1, i)
@@ -159,6 +162,7 @@ contains
       integer function shell_of(species, r_cut) result(s)
          integer, intent(in) :: species
          real(wp), intent(in) :: r_cut
+
          do s = 1, n_shells
             if (shells(s)%species == species .and. shells(s)%r_cut == r_cut) return
          end do
@@ -171,11 +175,13 @@ contains
 
    !> Refuse what cannot be evaluated
    subroutine check_table(kind, parameters, neighbours, environment, error)
+      !> The table of functions, see `new_behler`
       integer, intent(in) :: kind(:), neighbours(:, :), environment(:)
       real(wp), intent(in) :: parameters(:, :)
       type(error_type), allocatable, intent(inout) :: error
       integer :: f, p, n_needed
       character(len=24) :: name
+
       if (size(kind) < 1 .or. any(shape(parameters) /= [4, size(kind)]) .or. &
          any(shape(neighbours) /= [2, size(kind)])) then
          call raise(error, error_size, "table of symmetry functions has the wrong size")
@@ -216,9 +222,12 @@ contains
 
    !> Place of each function's value: over type2 in the order of ENV, G1, G2, G3, then over type3 from type2 on, G4, G5
    pure subroutine order_of_values(kind, neighbours, environment, feature)
+      !> The table of functions, see `new_behler`
       integer, intent(in) :: kind(:), neighbours(:, :), environment(:)
+      !> (n_functions) place of each value
       integer, allocatable, intent(out) :: feature(:)
       integer :: a, b, k, f, n
+
       allocate (feature(size(kind)), source=0)
       n = 0
       do a = 1, maxval(environment)
@@ -245,12 +254,15 @@ contains
 
    !> Radial group from its functions
    subroutine new_radial(kind, parameters, feature, radial)
+      !> The table of functions, see `new_behler`
       integer, intent(in) :: kind(:)
       real(wp), intent(in) :: parameters(:, :)
+      !> (n_functions) place of each value
       integer, intent(in) :: feature(:)
       type(radial_type), intent(inout) :: radial
       integer, allocatable :: order(:)
       integer :: i, n
+
       n = size(kind)
       ! Ascending in η, so that an exponential finds its base before it
       order = ascending(parameters(3, :))
@@ -269,11 +281,13 @@ contains
    !> Angular group from its functions
    subroutine new_angular(parameters, feature, angular)
       real(wp), intent(in) :: parameters(:, :)
+      !> (n_functions) place of each value
       integer, intent(in) :: feature(:)
       type(angular_type), intent(inout) :: angular
       integer, allocatable :: order(:)
       integer :: i, f, m, n, q
       real(wp) :: lambda, zeta
+
       n = size(feature)
       order = ascending(parameters(4, :))
       allocate (angular%eta(n), angular%lambda(n), angular%zeta(n), angular%first(n + 1), angular%column(n), &
@@ -317,12 +331,16 @@ contains
 
    !> Base and power of exponent i: the largest earlier one of which η(i) is a whole multiple
    pure subroutine find_base(eta, eligible, i, base, power)
+      !> (n)
       real(wp), intent(in) :: eta(:)
+      !> (n) may it be computed as a power of another?
       logical, intent(in) :: eligible(:)
       integer, intent(in) :: i
+      !> (n) which exponential each is computed from, and to which power
       integer, intent(inout) :: base(:), power(:)
       real(wp) :: ratio
       integer :: b, root, multiple
+
       base(i) = 0
       power(i) = 1
       if (eta(i) <= 0.0_wp) return
@@ -349,6 +367,7 @@ contains
       real(wp), intent(in) :: x(:)
       integer :: order(size(x))
       integer :: i, j
+
       do i = 1, size(x)
          j = i
          do while (j > 1)

@@ -48,6 +48,7 @@ contains
       integer, intent(in) :: n_most
       type(triples_type), intent(out) :: triples
       integer :: n
+
       triples%capacity = max(block_triples, padded(n_most) + lanes)
       n = triples%capacity + 2*lanes
       allocate (triples%cosine(n), triples%third(n), triples%s(n), triples%f(n), triples%inverse(n))
@@ -60,6 +61,7 @@ contains
       integer, intent(in) :: n_exponents, n_powers
       type(triples_work_type), intent(out) :: work
       integer :: n
+
       n = capacity + 2*lanes
       allocate (work%e(n, n_exponents), work%a(n, n_powers), work%da(n, n_powers), work%scratch(n, 6))
       allocate (work%slope(4, n), work%at(n))
@@ -67,6 +69,7 @@ contains
 
    subroutine clear(triples)
       type(triples_type), intent(inout) :: triples
+
       triples%n = 0
       triples%n_rows = 0
    end subroutine clear
@@ -84,6 +87,7 @@ contains
       logical, intent(out) :: worth
       integer(i8) :: last, first
       integer :: row, i, l, n
+
       last = 1
       do row = 1, all_triples%n_rows
          first = last
@@ -123,8 +127,10 @@ contains
       type(angular_type), intent(in) :: angular
       type(triples_type), intent(inout) :: triples
       type(triples_work_type), intent(inout) :: work
+      !> (n_feature)
       real(wp), intent(inout) :: values(:)
       integer :: n, m, f, i
+
       n = padded(triples%n)
       associate (w => work%scratch(:, 1), fc => work%scratch(:, 2))
       if (angular%third_side) then
@@ -157,6 +163,7 @@ contains
       type(triples_work_type), intent(inout) :: work
       real(wp) :: g1, g2, eta
       integer :: n, m, f, l, c1, c2
+
       n = padded(triples%n)
       associate (w => work%scratch(:, 1), fc => work%scratch(:, 2), slope => work%scratch(:, 3), &
             total => work%scratch(:, 4), by_cosine => work%scratch(:, 5), by_square => work%scratch(:, 6))
@@ -197,6 +204,7 @@ contains
       real(wp), intent(in) :: s(n)
       type(triples_work_type), intent(inout) :: work
       integer :: m, i
+
       if (.not. angular%third_side) return
       do m = 1, angular%n_exponent
          if (angular%base(m) > 0) then
@@ -221,6 +229,7 @@ contains
       real(wp), intent(inout) :: u(n)
       real(wp), intent(out) :: a(n)
       integer :: i
+
       !$omp simd
       do i = 1, n
          u(i) = max(0.5_wp + 0.5_wp*lambda*cosine(i), 0.0_wp)
@@ -242,6 +251,7 @@ contains
       integer, intent(in) :: whole
       real(wp), intent(inout) :: u(n)
       real(wp), intent(out) :: a(n), da(n)
+
       ! u from a clipped cosine has an error of this order
       real(wp), parameter :: smallest = 1.0e-15_wp
       real(wp) :: factor
@@ -283,6 +293,7 @@ contains
       real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
       real(wp) :: t
       integer :: i
+
       !$omp simd private(t)
       do i = 1, n
          t = e(i)*(g1*a1(i) + g2*a2(i))
@@ -300,6 +311,7 @@ contains
       real(wp), intent(out) :: slope(4, n)
       real(wp) :: w, c, x, spread
       integer :: i
+
       !$omp simd private(w, c, x, spread)
       do i = 1, n
          w = 2.0_wp*f(i)*fc(i)
@@ -320,6 +332,7 @@ contains
       real(wp), intent(out) :: slope(4, n)
       real(wp) :: w, c
       integer :: i
+
       !$omp simd private(w, c)
       do i = 1, n
          w = 2.0_wp*f(i)

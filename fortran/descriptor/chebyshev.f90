@@ -60,6 +60,7 @@ contains
       type(chebyshev_type), intent(out) :: chebyshev
       type(error_type), allocatable, intent(inout) :: error
       integer :: n, t
+
       chebyshev%radial_cut = parameters(1)
       chebyshev%angular_cut = parameters(3)
       if (.not. (chebyshev%radial_cut >= 0.0_wp) .or. .not. (chebyshev%angular_cut >= 0.0_wp) .or. &
@@ -90,6 +91,7 @@ contains
    pure real(wp) function species_weight(place, n)
       integer, intent(in) :: place, n
       integer :: s
+
       s = place - 1 - n/2
       if (mod(n, 2) == 0 .and. s >= 0) s = s + 1
       species_weight = real(s, wp)
@@ -100,6 +102,7 @@ contains
       integer, intent(in) :: n_most, angular_order
       type(chebyshev_work_type), intent(out) :: work
       integer :: n
+
       n = max(padded(n_most), padded(1))
       allocate (work%f(n), work%df(n), work%s(n), work%angular(n, 7), work%at(n + 1))
       allocate (work%moments(2, n_moments(angular_order), 2))
@@ -109,6 +112,7 @@ contains
       integer, intent(in) :: n_most
       type(chebyshev_scratch_type), intent(out) :: scratch
       integer :: n
+
       n = max(padded(n_most), padded(1))
       allocate (scratch%t(n, 7), scratch%moments(n, 10), scratch%slope(n), scratch%derivative(n, 4))
    end subroutine new_chebyshev_scratch
@@ -123,6 +127,7 @@ contains
       type(chebyshev_scratch_type), intent(inout) :: scratch
       real(wp), intent(out) :: values(chebyshev%n_feature)
       integer :: n_r, n_a, n, half, j
+
       n_r = chebyshev%radial_order + 1
       n_a = chebyshev%angular_order + 1
       half = merge(chebyshev%n_feature/2, 0, chebyshev%weighted)
@@ -170,6 +175,7 @@ contains
       real(wp) :: slope, along, inverse
       logical :: radial
       integer :: n_r, n_a, n, half, j, k
+
       n_r = chebyshev%radial_order + 1
       n_a = chebyshev%angular_order + 1
       half = merge(chebyshev%n_feature/2, 0, chebyshev%weighted)
@@ -216,6 +222,7 @@ contains
       real(wp), intent(out) :: slopes(0:)
       real(wp) :: x, t, t_next, u, u_next, swap
       integer :: n
+
       x = 2.0_wp*r/r_cut - 1.0_wp
       ! T_n and T_{n+1}; U_{n-1} and U_n
       t = 1.0_wp
@@ -239,6 +246,7 @@ contains
       type(surroundings_type), intent(in) :: around
       type(chebyshev_work_type), intent(inout) :: work
       integer :: j, n
+
       n = 0
       do j = 1, around%n
          work%at(n + 1) = j
@@ -265,6 +273,7 @@ contains
       real(wp), intent(inout) :: angular(n_row, 7)
       real(wp) :: inverse
       integer :: j, k
+
       !$omp simd private(k, inverse)
       do j = 1, n
          k = at(j)
@@ -288,6 +297,7 @@ contains
       real(wp), intent(inout) :: c_weighted(n_r)
       real(wp) :: a(orders), b(orders), a1, a2, a3, a4, b1, b2, b3, b4, t1, t2, t3, t4, x2
       integer :: j, k, m
+
       ! Columns: 2x, and f·T of the two orders before the current four; T_{-n} = T_n starts the recurrence
       !$omp simd
       do j = 1, n
@@ -355,6 +365,7 @@ contains
       real(wp) :: d(orders, (n_r - 1)/orders + 1), d_w(orders, (n_r - 1)/orders + 1)
       real(wp) :: t1, t2, t3, t4, x2
       integer :: j, k
+
       call series(g, p, d)
       ! Columns: 2x, T of the last two orders, Σ p T, Σ d T, and the weighted ones
       !$omp simd
@@ -414,6 +425,7 @@ contains
          real(wp), intent(in) :: g(n_r)
          real(wp), intent(out) :: p(orders*((n_r - 1)/orders + 1)), d(orders*((n_r - 1)/orders + 1))
          integer :: n
+
          p = 0.0_wp
          d = 0.0_wp
          p(:n_r) = g

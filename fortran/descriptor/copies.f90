@@ -98,6 +98,7 @@ contains
          type(workspace_type), intent(inout) :: space
          integer, intent(in) :: me, i, c
          type(error_type), allocatable, intent(inout) :: error
+
          ! Counted over the copies, so that many copies of a small structure look as often as a large one
          if (must_stop(stop, me == 1 .and. mod(int(c - 1, i8)*n_atoms + i, int(atoms_per_look, i8)) == 0)) return
          call descriptor_values(descriptors, list, i, placed(:, :, c), space%ghosts, species, .false., &

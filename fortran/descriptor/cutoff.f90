@@ -42,6 +42,7 @@ contains
       real(wp), intent(out) :: dfc_dr(n)
       integer :: i
       real(wp) :: t, t2, sine, cosine, inside
+
       !$omp simd private(t, t2, sine, cosine, inside)
       do i = 1, n
          ! cos(π x) = -sin(π (x - ½)): the argument stays within ±π/2
@@ -68,6 +69,7 @@ contains
       real(wp), intent(out) :: fc(n)
       integer :: i
       real(wp) :: t, t2, sine
+
       !$omp simd private(t, t2, sine)
       do i = 1, n
          t = pi*(min(r(i)/r_cut, 1.0_wp) - 0.5_wp)
@@ -91,6 +93,7 @@ contains
       real(wp), intent(out) :: slope(n)
       real(wp) :: t, rest, h, dh, root, factor, per_square
       integer :: i
+
       per_square = 1.0_wp/r_cut**2
       factor = 4.0_wp*per_square
       !$omp simd private(t, rest, h, dh, root)
@@ -117,6 +120,7 @@ contains
       real(wp), intent(out) :: fc(n)
       real(wp) :: t, root, per_square
       integer :: i
+
       per_square = 1.0_wp/r_cut**2
       !$omp simd private(t, root)
       do i = 1, n

@@ -68,9 +68,11 @@ contains
    subroutine derivatives_of_atoms(descriptors, position, cell, periodic, species, reach, atom_first, atom_last, n_threads, &
          own, image, error)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> (3, n_atoms) Å
       real(wp), intent(in), contiguous :: position(:, :)
       real(wp), intent(in) :: cell(3, 3)
       logical, intent(in) :: periodic(3)
+      !> (n_atoms)
       integer, intent(in), contiguous :: species(:)
       !> Å, at least the largest cutoff
       real(wp), intent(in) :: reach

@@ -60,6 +60,7 @@ contains
       type(descriptor_type), allocatable, intent(out) :: descriptors(:)
       type(error_type), allocatable, intent(inout) :: error
       integer :: t, start, last, n_species
+
       n_species = size(basis)
       if (size(n_function) /= n_species .or. any(shape(environment) /= n_species) .or. &
          any(n_function < 1) .or. size(parameters, 1) /= 4 .or. sum(n_function) /= size(parameters, 2) .or. &
@@ -108,6 +109,7 @@ contains
       integer, intent(in) :: n_most
       type(descriptor_work_type), intent(out) :: work
       integer :: t, order
+
       call new_surroundings(n_most, work%around)
       order = 0
       do t = 1, size(descriptors)
@@ -122,6 +124,7 @@ contains
       integer, intent(in) :: n_most
       type(descriptor_scratch_type), intent(out) :: scratch
       integer :: t, n_shells, n_radial, n_exponents, n_powers
+
       call new_chebyshev_scratch(n_most, scratch%chebyshev)
       if (.not. any(descriptors%basis == basis_behler)) return
       n_shells = 0
@@ -147,6 +150,7 @@ contains
       logical :: present_(size(descriptors))
       integer :: t, u
       character(len=120) :: text
+
       if (any(species < 1) .or. any(species > size(descriptors))) then
          call raise(error, error_species, "a species index is out of range")
          return
@@ -180,6 +184,7 @@ contains
       type(descriptor_scratch_type), intent(inout) :: scratch
       real(wp), intent(out), contiguous :: values(:)
       type(error_type), allocatable, intent(inout) :: error
+
       call gather(list, i, position, ghost_position, species, work%around, error)
       if (allocated(error)) return
       call describe_surroundings(descriptors(species(i)), with_slopes, work, scratch, values)
@@ -211,6 +216,7 @@ contains
       real(wp), intent(in), contiguous :: g(:)
       type(descriptor_work_type), intent(inout) :: work
       type(descriptor_scratch_type), intent(inout) :: scratch
+
       work%around%gx(:work%around%n_padded) = 0.0_wp
       work%around%gy(:work%around%n_padded) = 0.0_wp
       work%around%gz(:work%around%n_padded) = 0.0_wp

@@ -27,6 +27,7 @@ contains
    !> Number of (l, μ) pairs with 0 <= μ <= l <= order
    pure integer function n_moments(order)
       integer, intent(in) :: order
+
       n_moments = (order + 1)*(order + 2)/2
    end function n_moments
 
@@ -34,6 +35,7 @@ contains
       integer, intent(in) :: order
       type(moment_tables_type), intent(out) :: tables
       integer :: l, m, mu
+
       tables%order = order
       allocate (tables%legendre(0:order, 0:order), tables%norm(0:order, 0:order))
       tables%legendre = 0.0_wp
@@ -251,6 +253,7 @@ contains
       real(wp), intent(inout) :: before(n), now(n)
       real(wp) :: c1, c2, t
       integer :: j
+
       c1 = real(2*l - 1, wp)/(l - mu)
       c2 = real(l + mu - 1, wp)/(l - mu)
       !$omp simd private(t)
@@ -268,6 +271,7 @@ contains
       real(wp), intent(out) :: a, b
       real(wp) :: sa, sb
       integer :: j
+
       sa = 0.0_wp
       sb = 0.0_wp
       !$omp simd reduction(+:sa, sb)
@@ -286,6 +290,7 @@ contains
       real(wp), intent(out) :: a, b, a_weighted, b_weighted
       real(wp) :: sa, sb, sc, sd, qa, qb
       integer :: j
+
       sa = 0.0_wp
       sb = 0.0_wp
       sc = 0.0_wp

@@ -67,6 +67,7 @@ contains
       !> Places for ghosts, values of a descriptor, and columns of network scratch; 0 if not needed
       integer, intent(in) :: n_ghosts, n_feature, n_columns
       integer :: k, n, n_old
+
       n_old = 0
       if (allocated(space%work)) n_old = size(space%work)
       if (n_most > space%n_most .or. n_work > n_old) then
@@ -96,8 +97,10 @@ contains
 
    !> At least n elements, the old ones lost
    subroutine grow(array, n)
+      !> At least n numbers afterwards
       real(wp), allocatable, intent(inout) :: array(:)
       integer, intent(in) :: n
+
       if (n == 0) return
       if (allocated(array)) then
          if (size(array) >= n) return

@@ -27,6 +27,7 @@ contains
    !> Network energies of chosen structures, from one panel per species that the backward pass needs again
    subroutine forward_chosen(loss, weights, chosen, panel, energy)
       type(loss_type), intent(in) :: loss
+      !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
@@ -35,6 +36,7 @@ contains
       !> (size(chosen)) in units of the network outputs
       real(wp), intent(out) :: energy(:)
       integer :: t, k, q, output
+
       call gather(loss, chosen, panel)
       energy = 0.0_wp
       do t = 1, loss%pack%n_species
@@ -55,7 +57,9 @@ contains
    !> Add Σ_k factor(k) dE_k/dw of the structures of the last `forward_chosen` to `gradient`
    subroutine backward_chosen(loss, weights, chosen, factor, panel, gradient)
       type(loss_type), intent(in) :: loss
+      !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       !> (size(chosen))
       real(wp), intent(in) :: factor(:)
@@ -64,6 +68,7 @@ contains
       !> (n_weights)
       real(wp), intent(inout), contiguous :: gradient(:)
       integer :: t, k, q, n
+
       do t = 1, loss%pack%n_species
          if (panel%width(t) == 0) cycle
          q = 0
@@ -83,7 +88,9 @@ contains
    !> Network energies of chosen structures
    subroutine chosen_energies(loss, weights, chosen, n_threads, energy)
       type(loss_type), intent(in) :: loss
+      !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       integer, intent(in) :: n_threads
       !> (size(chosen))
@@ -91,6 +98,7 @@ contains
       type(panel_type) :: panel(n_threads)
       integer, allocatable :: first(:)
       integer :: p, i
+
       call cut(loss%pack, chosen, first)
       !$omp parallel do num_threads(n_threads) if (size(first) > 2) schedule(dynamic) default(shared) private(i)
       do p = 1, size(first) - 1
@@ -104,7 +112,9 @@ contains
    !> Network energies of chosen structures and their derivatives with respect to all weights
    subroutine evaluate_jacobian(loss, weights, chosen, n_threads, energy, jacobian)
       type(loss_type), intent(in) :: loss
+      !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       integer, intent(in) :: n_threads
       !> (size(chosen))
@@ -113,6 +123,7 @@ contains
       real(wp), intent(out), contiguous :: jacobian(:, :)
       type(panel_type) :: panel(n_threads)
       integer :: k, i
+
       !$omp parallel do num_threads(n_threads) if (size(chosen) > 1) schedule(dynamic, 8) default(shared) private(i)
       do k = 1, size(chosen)
          i = this_thread()
@@ -126,6 +137,7 @@ contains
    !> Gradient of L = ½ Σ_k weight_k (factor_k (E_ref,k − E_k))² over chosen structures
    subroutine batch_gradient(loss, weights, chosen, n_threads, gradient)
       type(loss_type), intent(in) :: loss
+      !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
       !> Structure numbers; one that occurs twice counts twice
       integer, intent(in) :: chosen(:)
@@ -136,6 +148,7 @@ contains
       integer, allocatable :: first(:)
       real(wp), allocatable :: part(:, :), energy(:)
       integer :: p, i, n_pieces
+
       call cut(loss%pack, chosen, first)
       n_pieces = size(first) - 1
       allocate (part(size(weights), n_pieces), energy(size(chosen)))
@@ -159,10 +172,13 @@ contains
    !> Cut chosen structures into pieces first(p) … first(p + 1) - 1 of at least `piece_atoms` atoms (the last: any)
    pure subroutine cut(pack, chosen, first)
       type(pack_type), intent(in) :: pack
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
+      !> (n_pieces + 1)
       integer, allocatable, intent(out) :: first(:)
       integer, allocatable :: start(:)
       integer :: k, n_pieces, atoms
+
       allocate (start(size(chosen) + 1))
       n_pieces = 0
       atoms = piece_atoms
@@ -181,10 +197,12 @@ contains
    !> Copy the chosen structures' descriptors into one panel per species; padding is zero
    subroutine gather(loss, chosen, panel)
       type(loss_type), intent(in) :: loss
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       type(panel_type), intent(inout) :: panel
       integer :: t, k, s, b, f, n, q, n_x, n_scratch, widest
       integer(i8) :: from, row
+
       if (.not. allocated(panel%width)) then
          allocate (panel%width(loss%pack%n_species), panel%x_offset(loss%pack%n_species), panel%scratch_offset(loss%pack%n_species))
          allocate (panel%x(0), panel%value(0), panel%slope(0), panel%seed(0))
@@ -228,6 +246,7 @@ contains
 
    !> Number of the calling thread, from 1
    integer function this_thread()
+
       this_thread = 1
       !$ this_thread = omp_get_thread_num() + 1
    end function this_thread
@@ -237,6 +256,7 @@ contains
       type(pack_type), intent(in) :: pack
       integer, intent(in) :: s
       integer :: high, middle
+
       low = 1
       high = pack%n_blocks
       do while (low < high)
@@ -251,8 +271,10 @@ contains
 
    !> Make room for n numbers; what was there is lost
    pure subroutine reserve(array, n)
+      !> At least n numbers afterwards
       real(wp), allocatable, intent(inout) :: array(:)
       integer, intent(in) :: n
+
       if (size(array) >= n) return
       deallocate (array)
       allocate (array(n))

@@ -35,7 +35,9 @@ module tf_chunks
          implicit none
          class(block_task_type), intent(in) :: task
          integer, intent(in) :: b
+         !> Of this thread
          real(wp), intent(inout), contiguous :: scratch(:)
+         !> (n_weights), or of size 0
          real(wp), intent(inout), contiguous :: gradient(:)
          real(wp), intent(inout) :: loss
       end subroutine evaluate_interface
@@ -94,6 +96,7 @@ contains
       !> First block of chunk c
       pure integer function chunk_start(c)
          integer, intent(in) :: c
+
          chunk_start = 1 + int(int(c - 1, i8)*task%n_blocks/n_chunks)
       end function chunk_start
 

@@ -68,11 +68,14 @@ contains
    subroutine evaluate_block(task, b, scratch, gradient, loss)
       class(energy_task_type), intent(in) :: task
       integer, intent(in) :: b
+      !> Of this thread
       real(wp), intent(inout), contiguous :: scratch(:)
+      !> (n_weights), or of size 0
       real(wp), intent(inout), contiguous :: gradient(:)
       real(wp), intent(inout) :: loss
       integer :: t, s, q, n_q, first, last, output, slope, seed
       integer(i8) :: x
+
       associate (pack => task%loss%pack, networks => task%loss%networks)
       first = pack%block_first(b) + 1
       last = pack%block_first(b + 1)
@@ -138,6 +141,7 @@ contains
       integer, intent(in) :: n_q
       real(wp), intent(out) :: seed(n_q)
       integer :: s, q
+
       seed = 0.0_wp
       do s = pack%block_first(b) + 1, pack%block_first(b + 1)
          q = pack%atom_offset(t, s)
@@ -148,9 +152,12 @@ contains
    !> Subtract from the residuals of each group their mean.  The mean needs no term of its own in the
    !> gradient: the centred residuals of a group sum to zero (weight and factor are the same within it).
    pure subroutine centre_groups(group, residual)
+      !> (n_structures) see `loss_type`
       integer, intent(in) :: group(:)
+      !> (n_structures of a block)
       real(wp), intent(inout) :: residual(:)
       integer :: first, last, n
+
       n = size(group)
       first = 1
       do while (first <= n)

@@ -73,6 +73,7 @@ contains
          gradient, stop)
       type(loss_type), intent(in), target :: loss
       type(force_terms_type), intent(in), target :: terms
+      !> (n_weights) of all networks
       real(wp), intent(in), contiguous, target :: weights(:)
       logical, intent(in) :: with_gradient
       integer, intent(in) :: n_threads
@@ -136,6 +137,7 @@ contains
    !> So many numbers that the next ones start a cache line
    pure integer(i8) function whole_lines(n)
       integer(i8), intent(in) :: n
+
       whole_lines = ((n + lanes - 1)/lanes)*lanes
    end function whole_lines
 
@@ -143,12 +145,15 @@ contains
    subroutine evaluate_block(task, b, scratch, gradient, loss)
       class(force_task_type), intent(in) :: task
       integer, intent(in) :: b
+      !> Of this thread
       real(wp), intent(inout), contiguous :: scratch(:)
+      !> (n_weights), or of size 0
       real(wp), intent(inout), contiguous :: gradient(:)
       real(wp), intent(inout) :: loss
       integer :: t, s, n_q, first, last, m
       integer(i8) :: q, panels, changes, seed
       logical :: has_tangent
+
       associate (pack => task%loss%pack, networks => task%loss%networks)
       m = pack%n_species
       first = pack%block_first(b) + 1
@@ -209,6 +214,7 @@ contains
       !> Where a set of columns of species t begins
       pure integer(i8) function at(set)
          integer, intent(in) :: set
+
          at = set*task%columns(m + 1) + task%columns(t) + 1
       end function at
 
@@ -229,6 +235,7 @@ contains
       logical, intent(inout) :: has_tangent
       integer :: first_direction, n_directions, n_atoms
       integer(i8) :: first
+
       associate (terms => task%terms, part => task%map_part - task%map_part(1))
       if (terms%with_forces) then
          first = terms%map%first_atom(s)
@@ -252,6 +259,7 @@ contains
    subroutine add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, radial, group, parities, columns, g, force)
       type(force_task_type), intent(in) :: task
       integer, intent(in) :: b, s, n_atoms
+      !> As in `add_structure`
       real(wp), intent(in), contiguous :: g_panels(:)
       real(wp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
@@ -263,6 +271,7 @@ contains
       real(wp) :: difference(3)
       integer :: t, i, n, n_f
       integer(i8) :: first
+
       associate (pack => task%loss%pack, terms => task%terms)
       first = terms%map%first_atom(s)
       i = 0
@@ -311,6 +320,7 @@ contains
       real(wp) :: g(n_values), x_dot(n_values), dloss(n_directions), error
       integer :: t, f, n, at, v
       integer(i8) :: x
+
       associate (pack => task%loss%pack, terms => task%terms)
       at = 0
       do t = 1, pack%n_species
@@ -350,6 +360,7 @@ contains
       real(wp), intent(in) :: factor(n_f)
       real(wp), intent(out) :: g(n, n_f)
       integer :: f
+
       do f = 1, n_f
          g(:, f) = factor(f)*panel((f - 1)*n_q + 1:(f - 1)*n_q + n)
       end do
@@ -361,6 +372,7 @@ contains
       real(wp), intent(in) :: factor(n_f), g(n, n_f)
       real(wp), intent(inout) :: panel(n + (n_f - 1)*n_q)
       integer :: f
+
       do f = 1, n_f
          associate (rows => panel((f - 1)*n_q + 1:(f - 1)*n_q + n))
          rows = rows + factor(f)*g(:, f)

@@ -75,6 +75,7 @@ contains
    !> Rows of the matrix of a group with n neighbours
    pure integer function lanes_of_group(n)
       integer, intent(in) :: n
+
       lanes_of_group = padded(3*n)
    end function lanes_of_group
 
@@ -127,6 +128,7 @@ contains
       pure logical function ascending(first, last)
          integer(i8), intent(in) :: first(:), last
          integer :: n
+
          n = size(first)
          ascending = first(1) == 0 .and. first(n) == last .and. all(first(2:) >= first(:n - 1))
       end function ascending
@@ -207,9 +209,11 @@ contains
    pure logical function structure_fits(map, first, species)
       type(force_map_type), intent(in) :: map
       integer(i8), intent(in) :: first
+      !> (n_atoms of the structure)
       integer, intent(in) :: species(:)
       integer :: i, u, n
       integer(i8) :: k
+
       structure_fits = .true.
       n = size(species)
       do i = 1, n
@@ -250,6 +254,7 @@ contains
       !> By the species of the other atom: coefficients of pairs, on the grid, and of groups
       real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
       integer :: u, k, one, two
+
       if (map%radial_count(t) == 0) radial = 0.0_wp
       if (map%radial_count(t) > 0) call take_radial(map, t, n, n_feature, g, parities(1, 1, 1), parities(1, 1, 2), &
          parities(1, 1, 3), parities(1, 1, 4), columns, radial)
@@ -277,6 +282,7 @@ contains
       real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n)
       real(wp) :: e, o, weight
       integer :: i, u, l, half
+
       half = map%radial_half(t)
       associate (n_points => map%grid%n_points, n_half => map%grid%n_half, n_orders => map%radial_count(t))
       call spread_on_grid(map%grid, n, n_orders, g, columns, even, odd)
@@ -313,6 +319,7 @@ contains
       real(wp), intent(inout) :: parities(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
       real(wp), intent(out) :: g_dot(n, n_feature)
       integer :: u, k, one, two
+
       g_dot = 0.0_wp
       if (map%radial_count(t) > 0) call give_radial(map, t, n, n_feature, radial, parities(1, 1, 1), parities(1, 1, 2), &
          parities(1, 1, 3), parities(1, 1, 4), columns, g_dot)
@@ -336,6 +343,7 @@ contains
       real(wp), intent(inout) :: g_dot(n, n_feature)
       real(wp) :: e, o, weight
       integer :: i, u, l, half
+
       half = map%radial_half(t)
       associate (n_points => map%grid%n_points, n_orders => map%radial_count(t))
       even = 0.0_wp
@@ -387,6 +395,7 @@ contains
       real(wp) :: pushes(lanes_of_group(n_atoms))
       integer :: i, u, n, c, j, l
       integer(i8) :: k, a, v
+
       force = 0.0_wp
       do i = 1, n_atoms
          do u = 1, map%n_species
@@ -428,6 +437,7 @@ contains
       real(wp) :: moves(lanes_of_group(n_atoms))
       integer :: i, u, n, c, j, l
       integer(i8) :: k, a, v
+
       radial = 0.0_wp
       group = 0.0_wp
       do i = 1, n_atoms
@@ -465,6 +475,7 @@ contains
       real(wp), intent(inout) :: force(4, n_atoms)
       real(wp) :: part(window), half(window/2), slope, push, own(4)
       integer :: k, j, l, c, p
+
       own = 0.0_wp
       do k = 1, n
          j = atom(k)
@@ -495,6 +506,7 @@ contains
       real(sp), intent(in) :: unit(4, n), value(window, n)
       real(wp), intent(in) :: move(4, n_atoms)
       real(wp), intent(inout) :: radial(n_points, n_species, n_atoms)
+
       ! Windows of the next pair overlap this one's: in turn to four sums, or the processor waits for its own stores
       real(wp) :: own(most_points, 0:3), longer, change
       integer :: k, j, l, p, turn

@@ -26,6 +26,7 @@ contains
       real(wp), intent(out) :: weight(:, :)
       logical, allocatable :: depends(:)
       integer :: t, u, k, n, n_r, n_a, half
+
       radial_count = 0
       radial_half = 0
       weight = 0.0_wp
@@ -79,6 +80,7 @@ contains
       type(descriptor_type), intent(in) :: descriptors(:)
       logical, intent(in) :: merged
       integer, intent(in) :: t, u
+
       as_pairs = .false.
       if (merged .or. descriptors(t)%basis /= basis_chebyshev .or. descriptors(u)%basis /= basis_chebyshev) return
       associate (a => descriptors(t)%chebyshev, b => descriptors(u)%chebyshev)
@@ -92,6 +94,7 @@ contains
       type(descriptor_type), intent(in) :: descriptors(:)
       logical, intent(in) :: merged
       integer, intent(in) :: t, u
+
       group_reach = descriptors(t)%cutoff
       if (as_pairs(descriptors, merged, t, u)) group_reach = descriptors(t)%chebyshev%angular_cut
    end function group_reach
@@ -113,6 +116,7 @@ contains
       integer, allocatable :: counted(:)
       real(wp), allocatable :: ghosts(:, :)
       integer :: i, j, k, t, u
+
       n_pairs = 0
       n_neighbours = 0
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
@@ -142,13 +146,16 @@ contains
 
    subroutine list_neighbours(descriptors, position, cell, periodic, species, list, error)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> (3, n_atoms) Å
       real(wp), intent(in) :: position(:, :), cell(3, 3)
       logical, intent(in) :: periodic(3)
+      !> (n_atoms)
       integer, intent(in), contiguous :: species(:)
       type(neighbour_list_type), intent(out) :: list
       type(error_type), allocatable, intent(inout) :: error
       real(wp) :: reach
       integer :: t
+
       call check_species(descriptors, species, error)
       if (allocated(error)) return
       reach = 0.0_wp
@@ -198,6 +205,7 @@ contains
    subroutine fill_pairs(descriptors, merged, species, i, place, fit, work, map)
       type(descriptor_type), intent(in) :: descriptors(:)
       logical, intent(in) :: merged
+      !> (n_atoms of the structure)
       integer, intent(in) :: species(:), i
       !> Atoms of the data set before atom i
       integer(i8), intent(in) :: place
@@ -257,6 +265,7 @@ contains
    subroutine fill_groups(descriptors, merged, species, i, place, work, scratch, map)
       type(descriptor_type), intent(in) :: descriptors(:)
       logical, intent(in) :: merged
+      !> (n_atoms of the structure)
       integer, intent(in) :: species(:), i
       !> Atoms of the data set before atom i
       integer(i8), intent(in) :: place
@@ -332,8 +341,10 @@ contains
    !> made symmetric, components xx, yy, zz, yz, xz, xy
    subroutine strain_of_structure(descriptors, position, cell, periodic, species, first_value, strain, error)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> (3, n_atoms) Å
       real(wp), intent(in) :: position(:, :), cell(3, 3)
       logical, intent(in) :: periodic(3)
+      !> (n_atoms)
       integer, intent(in), contiguous :: species(:)
       !> (n_atoms + 1) values of atom i are first_value(i) + 1 … first_value(i + 1)
       integer, intent(in) :: first_value(:)
@@ -345,6 +356,7 @@ contains
       type(descriptor_scratch_type) :: scratch
       real(wp), allocatable :: ghosts(:, :), values(:), factors(:)
       integer :: i, f, n, at
+
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
       allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)))

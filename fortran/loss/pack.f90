@@ -53,6 +53,7 @@ contains
       type(network_type), intent(in) :: networks(:)
       type(error_type), allocatable, intent(inout) :: error
       integer :: b, t, low, high
+
       if (size(networks) /= pack%n_species) call raise(error, error_size, "one network per species is needed")
       if (size(pack%block_first) /= pack%n_blocks + 1 .or. size(pack%panel_width, 2) /= pack%n_blocks .or. &
          size(pack%panel_width, 1) /= pack%n_species .or. size(pack%atom_offset, 1) /= pack%n_species .or. &
@@ -89,9 +90,11 @@ contains
    !> Refuse groups that are torn apart by block borders or by other structures
    subroutine check_groups(pack, group, error)
       type(pack_type), intent(in) :: pack
+      !> (n_structures) see `loss_type`
       integer, intent(in) :: group(:)
       type(error_type), allocatable, intent(inout) :: error
       integer :: b, s, last
+
       last = 0
       do b = 1, pack%n_blocks
          do s = pack%block_first(b) + 1, pack%block_first(b + 1)

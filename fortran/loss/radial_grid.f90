@@ -46,6 +46,7 @@ contains
       type(radial_grid_type), intent(out) :: grid
       real(wp) :: scale(0:max(n_orders, fewest_orders) - 1)
       integer :: n, g
+
       if (n_orders == 0) return
       grid%n_orders = max(n_orders, fewest_orders)
       grid%n_points = padded(2*grid%n_orders + 10)
@@ -71,12 +72,14 @@ contains
    !> Intervals of the grid between θ = 0 and π; the window reaches beyond both
    pure integer function n_places(grid)
       type(radial_grid_type), intent(in) :: grid
+
       n_places = grid%n_points - window + 1
    end function n_places
 
    pure real(wp) function angle(grid, g)
       type(radial_grid_type), intent(in) :: grid
       integer, intent(in) :: g
+
       angle = (g - window/2)*pi/n_places(grid)
    end function angle
 
@@ -84,6 +87,7 @@ contains
    elemental real(wp) function window_transform(n, n_places, n_last) result(s)
       integer, intent(in) :: n, n_places, n_last
       real(wp) :: beta, q
+
       beta = pi*window*(1.0_wp - (2*n_last + 1)/(4.0_wp*n_places))
       q = sqrt(max(beta**2 - (pi*window*n/(2.0_wp*n_places))**2, tiny(1.0_wp)))
       s = sinh(q)/q*beta/sinh(beta)
@@ -94,6 +98,7 @@ contains
       type(radial_grid_type), intent(in) :: grid
       real(wp), intent(in) :: r, r_cut
       real(wp) :: x
+
       x = max(-1.0_wp, min(1.0_wp, 2.0_wp*r/r_cut - 1.0_wp))
       place_on_grid = min(int(acos(x)*n_places(grid)/pi), n_places(grid) - 1)
    end function place_on_grid
@@ -105,6 +110,7 @@ contains
       real(wp), allocatable, intent(out) :: fit(:, :, :)
       real(wp) :: q(grid%n_orders, window), r(window, window), part, length
       integer :: place, g, l, m, n, turn
+
       allocate (fit(window, grid%n_orders, 0:n_places(grid) - 1))
       do place = 0, n_places(grid) - 1
          do l = 1, window
@@ -146,6 +152,7 @@ contains
    !> What an error of the slope of order n is measured in: slopes, and what networks make of them, grow with the order
    elemental real(wp) function measure(n)
       integer, intent(in) :: n
+
       measure = sqrt(n + 1.0_wp)
    end function measure
 
@@ -160,6 +167,7 @@ contains
       !> On the first half of the grid; their sum is the value there, their difference that at the mirrored point
       real(wp), intent(out) :: even(grid%n_half, n_atoms), odd(grid%n_half, n_atoms)
       integer :: n
+
       even = 0.0_wp
       odd = 0.0_wp
       n = (n_orders + 1)/2
@@ -181,6 +189,7 @@ contains
       real(wp), intent(inout) :: columns(grid%n_columns, n_atoms)
       real(wp), intent(out) :: coefficient(n_atoms, n_orders)
       integer :: n
+
       call few_rows_product(grid%n_columns, grid%n_half, n_atoms, grid%even_rows, even, columns)
       do n = 1, n_orders, 2
          coefficient(:, n) = columns((n + 1)/2, :)

@@ -27,6 +27,7 @@ contains
       real(wp), intent(out) :: slope(n)
       integer :: i
       real(wp) :: t
+
       select case (code)
       case (activation_tanh)
          !$omp simd private(t)
@@ -73,6 +74,7 @@ contains
       real(wp) :: stretch, height, rest, lift
       real(wp) :: t, bend
       integer :: i
+
       ! All are height·tanh(stretch·x) + rest·x + lift
       lift = 0.0_wp
       rest = 0.0_wp
@@ -109,6 +111,7 @@ contains
    !> tanh without branches or library calls, so that it runs in vector registers on any machine:
    !> tanh|x| = e/(e + 2) with e = exp(2|x|) - 1 = 2^k·p + (2^k - 1).  Error below 3 ulp; NaN stays NaN.
    elemental real(wp) function hyperbolic_tangent(x) result(y)
+
       !$omp declare simd(hyperbolic_tangent)
       real(wp), intent(in) :: x
       real(wp), parameter :: log2_e = 1.4426950408889634_wp

@@ -23,6 +23,7 @@ contains
       !> Output panel
       real(wp), intent(inout) :: z(n_q, n_out)
       integer :: p, k, q, p_last, k_last
+
       p_last = n_out - mod(n_out, tile_out)
       k_last = n_in - mod(n_in, tile_in)
       do p = 1, p_last, tile_out
@@ -80,6 +81,7 @@ contains
       real(wp), intent(inout) :: g(n_out, n_in)
       real(wp) :: a1, a2, a3, a4, a5, b1, b2, b3, b4, b5
       integer :: p, k, q, p_last, k_last
+
       p_last = n_out - mod(n_out, tile_out)
       k_last = n_in - mod(n_in, 2)
       do p = 1, p_last, tile_out
@@ -161,6 +163,7 @@ contains
       real(wp), intent(out) :: y(n_l, n_p)
       real(wp) :: y1(tile_in), y2(tile_in), y3(tile_in), y4(tile_in)
       integer :: p, k, l, row, p_last
+
       p_last = n_p - mod(n_p, 4)
       do p = 1, p_last, 4
          do row = 0, n_l - tile_in, tile_in
@@ -195,6 +198,7 @@ contains
       real(wp), intent(inout) :: s(n_out)
       real(wp) :: a
       integer :: p, q
+
       do p = 1, n_out
          a = 0.0_wp
          !$omp simd reduction(+:a)
@@ -212,6 +216,7 @@ contains
       real(sp), intent(in) :: a(n, m)
       real(wp), intent(out) :: y(n)
       integer :: k, l, last
+
       y = 0.0_wp
       last = m - mod(m, 4)
       do k = 1, last, 4
@@ -237,6 +242,7 @@ contains
       real(wp), intent(out) :: y(m)
       real(wp) :: a1, a2, a3, a4
       integer :: k, l, last
+
       last = m - mod(m, 4)
       do k = 1, last, 4
          a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp

@@ -44,6 +44,7 @@ contains
       integer, intent(out) :: n_weights
       type(error_type), allocatable, intent(inout) :: error
       integer :: t, l, n, start
+
       n_weights = 0
       if (size(n_nodes) /= sum(n_layers) .or. size(activation) /= sum(n_layers)) then
          call raise(error, error_size, "layer arrays do not match the number of layers")
@@ -96,6 +97,7 @@ contains
       !> Second derivative
       real(wp), intent(out), optional :: curvature(n_q, net%n_columns)
       integer :: l, p, n_in, n_out, w, c
+
       do l = 1, net%n_layers - 1
          n_in = net%n_nodes(l)
          n_out = net%n_nodes(l + 1)
@@ -132,6 +134,7 @@ contains
       real(wp), intent(inout) :: slope(n_q, net%n_columns)
       real(wp), intent(inout) :: gradient(net%n_weights)
       integer :: l, n_in, n_out, w, c
+
       c = net%node_offset(net%n_layers) + 1
       slope(:, c) = slope(:, c)*seed
       do l = net%n_layers - 1, 1, -1
@@ -160,6 +163,7 @@ contains
       real(wp), intent(inout) :: slope(n_q, net%n_columns)
       real(wp), intent(out) :: derivative(n_q, net%n_nodes(1))
       integer :: l, n_in, n_out, w, c
+
       do l = net%n_layers - 1, 1, -1
          n_in = net%n_nodes(l)
          n_out = net%n_nodes(l + 1)
@@ -183,6 +187,7 @@ contains
       real(wp), intent(inout) :: below(n_q, n_in)
       real(wp) :: product(n_q, n_in)
       integer :: k
+
       if (n_out == 1) then
          do k = 1, n_in
             below(:, k) = below(:, k)*(w(1, k)*above(:, 1))
@@ -200,6 +205,7 @@ contains
       real(wp), intent(in) :: above(n_q, n_out)
       real(wp), intent(out) :: below(n_q, n_in)
       real(wp) :: w_turned(n_in, n_out)
+
       w_turned = transpose(w)
       below = 0.0_wp
       call add_product(n_q, n_out, n_in, above, w_turned, below)

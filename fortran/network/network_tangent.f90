@@ -29,6 +29,7 @@ contains
       !> Derivative of the output with respect to the inputs
       real(wp), intent(out) :: derivative(n_q, net%n_nodes(1))
       integer :: l, n_in, n_out, w, c, below
+
       c = net%n_columns
       change(:, c) = slope(:, c)
       bend(:, c) = curvature(:, c)
@@ -59,6 +60,7 @@ contains
       !> Changes of the arguments and of the values
       real(wp), intent(out) :: z_dot(n_q, net%n_columns), value_dot(n_q, net%n_columns)
       integer :: l, n_in, n_out, w, c
+
       z_dot = 0.0_wp
       do l = 1, net%n_layers - 1
          n_in = net%n_nodes(l)
@@ -90,6 +92,7 @@ contains
       real(wp), intent(inout) :: work(n_q, net%n_columns)
       real(wp), intent(inout) :: gradient(net%n_weights)
       integer :: l, n_in, n_out, w, c, below
+
       c = net%n_columns
       work(:, c) = seed*slope(:, c) + bend(:, c)*z_dot(:, c)
       do l = net%n_layers - 1, 1, -1

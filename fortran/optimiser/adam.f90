@@ -20,6 +20,7 @@ contains
       real(wp), intent(inout) :: mean(:), mean_square(:)
       real(wp) :: correct_mean, correct_square
       integer :: i
+
       correct_mean = 1.0_wp/(1.0_wp - b1**step)
       correct_square = 1.0_wp/(1.0_wp - b2**step)
       do i = 1, size(weights)

@@ -17,6 +17,7 @@ contains
    pure integer(i8) function covariance_size(n, width) result(total)
       integer, intent(in) :: n, width
       integer :: full
+
       full = n/width
       total = int(full, i8)*int(width, i8)**2 + int(n - full*width, i8)**2
    end function covariance_size
@@ -29,6 +30,7 @@ contains
       real(wp), intent(out) :: covariance(:)
       integer :: first, m, i
       integer(i8) :: from
+
       covariance = 0.0_wp
       from = 0
       do first = 1, n, width
@@ -58,6 +60,7 @@ contains
       real(wp), intent(inout) :: covariance(covariance_size(n, width))
       integer :: b, first, m
       integer(i8) :: from
+
       !$omp parallel do num_threads(n_threads) if (n > width .and. size(covariance) > parallel_from) &
       !$omp& default(shared) private(first, m, from)
       do b = 1, (n + width - 1)/width
@@ -76,6 +79,7 @@ contains
          real(wp), intent(inout) :: p(m, m), w(m)
          real(wp) :: gain(m), a, scale, shrink
          integer :: i, j
+
          gain = 0.0_wp
          do j = 1, m
             gain = gain + p(:, j)*h(j)

@@ -89,6 +89,7 @@ contains
    !> Start a line search from the current x, unless the gradient is as small as wanted
    subroutine begin_line(state, tolerance, f, g)
       type(lbfgs_type), intent(inout) :: state
+      !> As for `lbfgs_step`
       real(wp), intent(in) :: tolerance, f, g(:)
 
       if (maxval(abs(g)) <= tolerance) then
@@ -165,6 +166,7 @@ contains
    !> direction = -H g with the remembered steps (two-loop recursion)
    subroutine two_loops(state, g)
       type(lbfgs_type), intent(inout) :: state
+      !> (n) gradient at x_start
       real(wp), intent(in) :: g(:)
       real(wp) :: alpha(size(state%rho)), beta
       integer :: i, k, m

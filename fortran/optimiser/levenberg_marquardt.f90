@@ -22,6 +22,7 @@ contains
       integer, intent(in) :: n_threads
       !> (n, n) with n the smaller extent of the Jacobian
       real(wp), intent(inout) :: normal(:, :)
+
       if (size(jacobian, 2) < size(jacobian, 1)) then
          call square(jacobian, n_threads, normal)
       else
@@ -31,11 +32,14 @@ contains
 
    !> Lower triangle of aᵀ a, strip by strip
    subroutine square(a, n_threads, c)
+      !> (k, n)
       real(wp), intent(in), contiguous :: a(:, :)
       integer, intent(in) :: n_threads
+      !> (n, n)
       real(wp), intent(inout) :: c(:, :)
       real(wp), allocatable :: part(:, :)
       integer :: k, n, first, last
+
       k = size(a, 1)
       n = size(a, 2)
       !$omp parallel do num_threads(n_threads) if (n > strip) schedule(dynamic) default(shared) private(last, part)
@@ -65,6 +69,7 @@ contains
       logical, intent(out) :: solved
       real(wp), allocatable :: factor(:, :), x(:, :)
       integer :: i, n, info
+
       n = size(normal, 1)
       allocate (factor(n, n), source=normal)
       allocate (x(n, 1))

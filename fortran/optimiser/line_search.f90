@@ -30,6 +30,7 @@ contains
       !> First trial step
       real(wp), intent(in) :: step
       real(wp), intent(out) :: state(n_search_state)
+
       state = 0.0_wp
       state(f_start) = f
       state(g_start) = g
@@ -112,6 +113,7 @@ contains
       real(wp), intent(inout) :: step, state(n_search_state)
       logical, intent(inout) :: in_bracket
       real(wp) :: fx, gx, fy, gy
+
       fx = state(f_x) - state(step_x)*g_test
       fy = state(f_y) - state(step_y)*g_test
       gx = state(g_x) - g_test

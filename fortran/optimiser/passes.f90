@@ -57,6 +57,7 @@ contains
    !> Extended Kalman filter, structure by structure: the observed quantity is √weight·factor·E
    subroutine kalman_pass(loss, chosen, width, forgetting_rate, noise, n_threads, weights, covariance, forgetting)
       type(loss_type), intent(in) :: loss
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       !> Weights per block of the covariance
       integer, intent(in) :: width
@@ -95,6 +96,7 @@ contains
    !> Adam, mini-batch by mini-batch: `batch_size` structures each, in the order of `chosen`; the last may have fewer
    subroutine adam_pass(loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps)
       type(loss_type), intent(in) :: loss
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps of tf_adam
@@ -125,6 +127,7 @@ contains
    !> Levenberg-Marquardt, batch by batch: `n_steps` steps on each, or until one lowers its loss by less than `converged`
    subroutine levenberg_marquardt_pass(loss, chosen, batch_size, n_steps, adjust, converged, n_threads, weights, damping, moved)
       type(loss_type), intent(in) :: loss
+      !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       integer, intent(in) :: batch_size, n_steps
       !> Factor by which the damping changes; fraction of the loss
@@ -155,9 +158,11 @@ contains
    !> One step on a batch: more and more damping until its loss falls
    subroutine damped_trials(loss, batch, adjust, n_threads, weights, damping, fallen)
       type(loss_type), intent(in) :: loss
+      !> Structure numbers, from 1
       integer, intent(in) :: batch(:)
       real(wp), intent(in) :: adjust
       integer, intent(in) :: n_threads
+      !> (n_weights) of all networks
       real(wp), intent(inout), contiguous :: weights(:)
       real(wp), intent(inout) :: damping
       !> By which fraction; -1: not at all, and the weights have not moved

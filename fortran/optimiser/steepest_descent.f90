@@ -14,6 +14,7 @@ contains
       real(wp), intent(in) :: gradient(:)
       real(wp), intent(inout) :: weights(:)
       real(wp), intent(inout) :: velocity(:)
+
       velocity = momentum*velocity - rate*gradient
       weights = weights + velocity
    end subroutine descent_step

@@ -195,6 +195,7 @@ contains
    !> G̃ = (G - shift)·factor; 0 where a component does not vary (scaling.py)
    pure subroutine standardise(file, shift, factor)
       type(potential_file_type), intent(in) :: file
+      !> (n_feature)
       real(wp), intent(out) :: shift(:), factor(:)
       real(wp) :: deviation(size(shift))
 
@@ -207,6 +208,7 @@ contains
    !> 1/σ, the measure of how far a value is outside the range of the training data (scaling.py)
    pure function range_unit(file, factor) result(unit)
       type(potential_file_type), intent(in) :: file
+      !> (n_feature) from `standardise`
       real(wp), intent(in) :: factor(:)
       real(wp) :: unit(size(factor))
 

@@ -254,6 +254,7 @@ contains
       !> Scratch: a descriptor; descriptors, raw and standardised; values and slopes of the networks; dE/dG
       real(wp), intent(inout) :: g(n_f), raw(n_q, n_f), panel(n_q, n_f), value(n_q, n_columns), slope(n_q, n_columns), &
          derivative(n_q, n_f)
+      !> As in `evaluate_chunk`
       real(wp), intent(inout), contiguous :: force_sum(:, :, :), strain_sum(:, :, :), virial_sum(:, :)
       type(error_type), allocatable, intent(inout) :: error
       integer :: q, m, s, f
@@ -338,6 +339,7 @@ contains
    !> Σ_j W_j v_j (Z. Fan et al., Phys. Rev. B 92, 094301 (2015))
    subroutine add_virials(around, virial_sum)
       type(surroundings_type), intent(in) :: around
+      !> (n_virial, n_atoms)
       real(wp), intent(inout), contiguous :: virial_sum(:, :)
       integer :: j, k
 

@@ -119,6 +119,7 @@ contains
       !> Compare a record with what follows from the layers
       subroutine check_offsets(what, expected)
          character(len=*), intent(in) :: what
+         !> What follows from the layers
          integer(i8), intent(in) :: expected(:)
          integer, allocatable :: found(:)
          integer(i8) :: start
@@ -195,6 +196,7 @@ contains
       end subroutine read_places
 
       subroutine read_statistics()
+
          file%n_evaluated = reader%integer_between("number of atoms in the statistics of"//where, 0, error)
          file%minimum = reader%reals("smallest descriptor values in"//where, n, error)
          file%maximum = reader%reals("largest descriptor values in"//where, n, error)

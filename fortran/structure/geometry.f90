@@ -29,6 +29,7 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       real(wp) :: volume, bulk, v(3, 3)
       integer :: k, a, b
+
       v = cell
       box%periodic = periodic
       select case (count(periodic))
@@ -69,6 +70,7 @@ contains
       real(wp), intent(out) :: wrapped(3)
       real(wp) :: whole
       integer :: k
+
       wrapped = position
       do k = 1, 3
          coordinate(k) = dot_product(box%inverse(k, :), position)
@@ -82,12 +84,14 @@ contains
    pure function cross(a, b) result(c)
       real(wp), intent(in) :: a(3), b(3)
       real(wp) :: c(3)
+
       c = [a(2)*b(3) - a(3)*b(2), a(3)*b(1) - a(1)*b(3), a(1)*b(2) - a(2)*b(1)]
    end function cross
 
    pure function unit(a) result(c)
       real(wp), intent(in) :: a(3)
       real(wp) :: c(3)
+
       c = a/max(norm2(a), tiny(1.0_wp))
    end function unit
 
@@ -95,6 +99,7 @@ contains
    pure function perpendicular(a) result(c)
       real(wp), intent(in) :: a(3)
       real(wp) :: c(3), axis(3)
+
       axis = 0.0_wp
       axis(minloc(abs(a), dim=1)) = 1.0_wp
       c = cross(a, axis)
@@ -102,12 +107,14 @@ contains
 
    pure integer function next(k)
       integer, intent(in) :: k
+
       next = mod(k, 3) + 1
    end function next
 
    pure function identity() result(v)
       real(wp) :: v(3, 3)
       integer :: k
+
       v = 0.0_wp
       do k = 1, 3
          v(k, k) = 1.0_wp

@@ -81,14 +81,17 @@ contains
 
    !> Write out the images within reach of the cell; `coordinate` gets their internal coordinates
    subroutine make_ghosts(position, reach, box, list, coordinate, error)
+      !> (3, n_atoms) Å
       real(wp), intent(in) :: position(:, :), reach
       type(box_type), intent(in) :: box
       type(neighbour_list_type), intent(inout) :: list
+      !> (3, n_ghosts) internal coordinates
       real(wp), allocatable, intent(out) :: coordinate(:, :)
       type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: c(:, :)
       real(wp) :: margin(3), images
       integer :: i, k, n, total, a1, a2, a3, low(3), high(3)
+
       n = list%n_atoms
       allocate (list%position(3, n), c(3, n))
       do i = 1, n
@@ -133,6 +136,7 @@ contains
       pure subroutine range_of_images(at, low, high)
          real(wp), intent(in) :: at(3)
          integer, intent(out) :: low(3), high(3)
+
          low = 0
          high = 0
          where (box%periodic)
@@ -182,6 +186,7 @@ contains
    subroutine make_bins(reach, box, coordinate, bins)
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
+      !> (3, n_ghosts) internal coordinates
       real(wp), intent(in) :: coordinate(:, :)
       type(bins_type), intent(out) :: bins
       real(wp) :: length(3), finest(3)
@@ -227,6 +232,7 @@ contains
    subroutine sort_ghosts(bins, list, coordinate, place, home)
       type(bins_type), intent(in) :: bins
       type(neighbour_list_type), intent(inout) :: list
+      !> (3, n_ghosts) internal coordinates
       real(wp), intent(inout) :: coordinate(:, :)
       !> (n_ghosts, 3) positions of the sorted ghosts, Å
       real(wp), intent(out) :: place(:, :)
@@ -301,6 +307,7 @@ contains
       !> (n_ghosts, 3) Å
       real(wp), intent(out) :: ghost_position(:, :)
       integer :: g
+
       do g = 1, list%n_ghosts
          ghost_position(g, 1) = position(1, list%atom(g)) + list%shift(1, g)
          ghost_position(g, 2) = position(2, list%atom(g)) + list%shift(2, g)

@@ -29,6 +29,7 @@ contains
       integer, intent(in) :: n_most
       type(surroundings_type), intent(out) :: around
       integer :: n
+
       n = max(padded(n_most), padded(1))
       allocate (around%x(n), around%y(n), around%z(n), around%r(n), around%species(n), around%atom(n))
       allocate (around%gx(n), around%gy(n), around%gz(n))
@@ -115,6 +116,7 @@ contains
       integer, intent(inout) :: kept(n)
       integer, intent(out) :: n_near
       integer :: k, m
+
       !$omp simd
       do k = 1, n
          r2(k) = x(k)**2 + y(k)**2 + z(k)**2
@@ -138,6 +140,7 @@ contains
       real(wp), intent(out) :: r(n)
       integer, intent(out) :: too_close
       integer :: k
+
       too_close = 0
       !$omp simd reduction(+:too_close)
       do k = 1, n
