@@ -12,7 +12,7 @@ from ...model.activations import ACTIVATIONS
 from ...model.network import Network, SpeciesPotential, TrainingSetInfo
 from ...tools.atomic_write import atomic_write
 from .records import RecordReader, RecordWriter
-from .setup_block import read_setup_block, read_species, write_setup_block, write_species
+from .setup_block import read_scaling, read_setup_block, read_species, write_scaling, write_setup_block, write_species
 
 FILE_NAME_LENGTH = 1024
 
@@ -161,12 +161,7 @@ def _offsets(layers: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]
 
 def _read_info(reader: RecordReader) -> TrainingSetInfo:
     file = reader.text("training-set file name", FILE_NAME_LENGTH)
-    normalised = reader.logical("training set normalised")
-    at = reader.position
-    scale = reader.real("energy scale")
-    if scale == 0.0:
-        raise reader.error("energy scale", at, value=scale, expected="a number other than zero")
-    shift = reader.real("energy shift")
+    scaling = read_scaling(reader, "training set normalised")
     n_species = reader.integer("number of species", 1)
     species = read_species(reader, "species of the training set", n_species)
     atomic_energies = tuple(float(e) for e in reader.reals("atomic energies", n_species))
@@ -176,9 +171,7 @@ def _read_info(reader: RecordReader) -> TrainingSetInfo:
     energy_min, energy_max, energy_mean = map(float, reader.reals("energy range", 3, finite=False))
     return TrainingSetInfo(
         file=file,
-        normalised=normalised,
-        scale=scale,
-        shift=shift,
+        **scaling,
         species=species,
         atomic_energies=atomic_energies,
         n_atoms=n_atoms,
@@ -191,9 +184,7 @@ def _read_info(reader: RecordReader) -> TrainingSetInfo:
 
 def _write_info(writer: RecordWriter, info: TrainingSetInfo) -> None:
     writer.text(info.file, FILE_NAME_LENGTH)
-    writer.logical(info.normalised)
-    writer.reals(info.scale)
-    writer.reals(info.shift)
+    write_scaling(writer, info.normalised, info.scale, info.shift)
     writer.integers(len(info.species))
     write_species(writer, info.species)
     writer.reals(info.atomic_energies)

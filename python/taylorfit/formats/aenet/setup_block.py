@@ -5,6 +5,8 @@ Training-set files hold one for each species, potential files exactly one.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...errors import InputError
@@ -119,6 +121,23 @@ def write_species(writer: RecordWriter, names: tuple[str, ...]) -> None:
     """Write a record of species names, two characters each."""
     check_species_names(names)
     writer.texts(names, SPECIES_LENGTH)
+
+
+def read_scaling(reader: RecordReader, what: str = "normalised") -> dict[str, Any]:
+    """Read how ænet scaled the energies: the fields normalised, scale and shift (of training sets and potentials)."""
+    normalised = reader.logical(what)
+    at = reader.position
+    scale = reader.real("energy scale")
+    if scale == 0.0:
+        raise reader.error("energy scale", at, value=scale, expected="a number other than zero")
+    return {"normalised": normalised, "scale": scale, "shift": reader.real("energy shift")}
+
+
+def write_scaling(writer: RecordWriter, normalised: bool, scale: float, shift: float) -> None:
+    """Write what `read_scaling` reads."""
+    writer.logical(normalised)
+    writer.reals(scale)
+    writer.reals(shift)
 
 
 def check_species_names(names: tuple[str, ...]) -> None:

@@ -18,7 +18,14 @@ from ...model.trainset import TrainingSet
 from ...tools.atomic_write import atomic_write
 from .dialects import AENET, AENET_PYTORCH, DIALECTS
 from .records import encode_text, printable
-from .setup_block import SPECIES_LENGTH, check_species_names, read_species, write_setup_block
+from .setup_block import (
+    SPECIES_LENGTH,
+    check_species_names,
+    read_scaling,
+    read_species,
+    write_scaling,
+    write_setup_block,
+)
 from .text_records import TextRecordReader, TextRecordWriter, list_directed, scientific
 from .trainset_binary import check_values, read_setups
 
@@ -41,10 +48,10 @@ def read_trainset_ascii(path: str | PathLike[str]) -> TrainingSet:
     """
     dialect = _dialect(path)
     with TextRecordReader(path) as reader:
-        header = _read_aenet_header(reader) if dialect == AENET else _read_pytorch_header(reader)
-        n_structures, n_atoms, setup_lengths = header.pop("n_structures"), header.pop("n_atoms"), header.pop("lengths")
+        header, n_structures, n_atoms = _read_header(reader, dialect)
+        lengths = {index: setup.n_feature for index, setup in enumerate(header["setups"] or ())}
         at = reader.position
-        content = _read_structures(reader, n_structures, header["species"], setup_lengths, dialect)
+        content = _read_structures(reader, n_structures, header["species"], lengths, dialect)
         if len(content["atom_species"]) != n_atoms:
             raise reader.error(
                 "number of atoms in the head contradicts the structures",
@@ -96,7 +103,7 @@ def write_trainset_ascii(
         writer = _SetWriter(stream)
         if dialect == AENET:
             writer.line(fspath(source) or Path(path).name)
-            _write_scaling(writer, t)
+            write_scaling(writer, t.normalised, t.scale, t.shift)
             writer.integers(len(t.species))
             writer.texts(t.species, SPECIES_LENGTH)
             for line in scientific(t.atomic_energies.tolist(), per_line=4):
@@ -109,7 +116,7 @@ def write_trainset_ascii(
             writer.integers(t.n_structures)
             writer.line("".join(f"  {name:{SPECIES_LENGTH}}" for name in t.species))
             writer.reals(t.atomic_energies)
-            _write_scaling(writer, t)
+            write_scaling(writer, t.normalised, t.scale, t.shift)
             writer.integers(int(t.first_atom[-1]))
             writer.reals(t.energy_mean, t.energy_min, t.energy_max)
             writer.logical(t.setups is not None)
@@ -125,12 +132,6 @@ class _SetWriter(TextRecordWriter):
     def texts(self, values: Iterable[str], length: int) -> None:
         for value in values:
             self.line(f"{value:{length}}")
-
-
-def _write_scaling(writer: TextRecordWriter, t: TrainingSet) -> None:
-    writer.logical(t.normalised)
-    writer.reals(t.scale)
-    writer.reals(t.shift)
 
 
 def _write_structures(writer: TextRecordWriter, t: TrainingSet, dialect: str) -> None:
@@ -161,59 +162,28 @@ def _dialect(path: str | PathLike[str]) -> str:
     return AENET_PYTORCH if word.lstrip("+-").isdigit() else AENET
 
 
-def _read_aenet_header(reader: TextRecordReader) -> dict[str, Any]:
-    reader.line("the name of the binary file")
-    scaling = _read_scaling(reader)
+def _read_header(reader: TextRecordReader, dialect: str) -> tuple[dict[str, Any], int, int]:
+    """Read what stands before the structures; return it with their number and that of all atoms."""
+    aenet, scaling, n_structures, setups = dialect == AENET, {}, 0, None
+    if aenet:
+        reader.line("the name of the binary file")
+        scaling = read_scaling(reader)
     n_species = reader.integer("number of species", 1)
+    if not aenet:
+        n_structures = reader.integer("number of structures", 1)
     species = read_species(reader, "species", n_species)
     atomic_energies = reader.reals("atomic energies", n_species)
+    if not aenet:
+        scaling = read_scaling(reader)
     n_atoms = reader.integer("number of atoms", 1)
-    n_structures = reader.integer("number of structures", 1)
-    low, high, mean = map(float, reader.reals("energy range", 3, finite=False))
-    return {
-        **scaling,
-        "species": species,
-        "atomic_energies": atomic_energies,
-        "n_atoms": n_atoms,
-        "n_structures": n_structures,
-        "energy_mean": mean,
-        "energy_min": low,
-        "energy_max": high,
-        "setups": None,
-        "lengths": {},
-    }
-
-
-def _read_pytorch_header(reader: TextRecordReader) -> dict[str, Any]:
-    n_species = reader.integer("number of species", 1)
-    n_structures = reader.integer("number of structures", 1)
-    species = read_species(reader, "species", n_species)
-    atomic_energies = reader.reals("atomic energies", n_species)
-    scaling = _read_scaling(reader)
-    n_atoms = reader.integer("number of atoms", 1)
-    mean, low, high = map(float, reader.reals("energy range", 3, finite=False))
-    setups = read_setups(reader, species, {}) if reader.logical("has setups") else None
-    return {
-        **scaling,
-        "species": species,
-        "atomic_energies": atomic_energies,
-        "n_atoms": n_atoms,
-        "n_structures": n_structures,
-        "energy_mean": mean,
-        "energy_min": low,
-        "energy_max": high,
-        "setups": setups,
-        "lengths": {index: setup.n_feature for index, setup in enumerate(setups or ())},
-    }
-
-
-def _read_scaling(reader: TextRecordReader) -> dict[str, Any]:
-    normalised = reader.logical("normalised")
-    at = reader.position
-    scale = reader.real("energy scale")
-    if scale == 0.0:
-        raise reader.error("energy scale", at, value=scale, expected="a number other than zero")
-    return {"normalised": normalised, "scale": scale, "shift": reader.real("energy shift")}
+    if aenet:
+        n_structures = reader.integer("number of structures", 1)
+    order = ("energy_min", "energy_max", "energy_mean") if aenet else ("energy_mean", "energy_min", "energy_max")
+    energies = dict(zip(order, map(float, reader.reals("energy range", 3, finite=False))))
+    if not aenet and reader.logical("has setups"):
+        setups = read_setups(reader, species, {})
+    content = {"species": species, "atomic_energies": atomic_energies, "setups": setups, **scaling, **energies}
+    return content, n_structures, n_atoms
 
 
 def _read_structures(

@@ -15,7 +15,7 @@ from ...errors import FormatError
 from ...model.descriptor import DescriptorSetup
 from ...model.trainset import TrainingSet
 from .records import RecordReader, printable
-from .setup_block import read_setup_block, read_species
+from .setup_block import read_scaling, read_setup_block, read_species
 from .trainset_layout import ATOM_SIZE, HEAD_SIZE, StructureLayout, all_finite, peek_counts, peek_layout
 from .trainset_writer import TrainsetWriter, write_trainset
 
@@ -46,12 +46,7 @@ def read_trainset(path: str | PathLike[str]) -> TrainingSet:
         n_structure = reader.integer("number of structures", 1)
         species = read_species(reader, "species", n_species)
         atomic_energies = reader.reals("atomic energies", n_species)
-        normalised = reader.logical("normalised")
-        scale_at = reader.position
-        scale = reader.real("energy scale")
-        if scale == 0.0:
-            raise reader.error("energy scale", scale_at, value=scale, expected="a number other than zero")
-        shift = reader.real("energy shift")
+        scaling = read_scaling(reader)
         if n_structure > reader.remaining // (HEAD_SIZE + ATOM_SIZE):
             raise reader.error(
                 "file is too short for its number of structures",
@@ -71,9 +66,7 @@ def read_trainset(path: str | PathLike[str]) -> TrainingSet:
     training_set = TrainingSet(
         species=species,
         atomic_energies=atomic_energies,
-        normalised=normalised,
-        scale=scale,
-        shift=shift,
+        **scaling,
         energy_mean=energy_mean,
         energy_min=energy_min,
         energy_max=energy_max,

@@ -20,7 +20,7 @@ from ...model.descriptor import DescriptorSetup
 from ...model.trainset import TrainingSet
 from ...tools.atomic_write import atomic_write
 from .records import RecordWriter
-from .setup_block import write_setup_block, write_species
+from .setup_block import write_scaling, write_setup_block, write_species
 from .trainset_layout import StructureLayout
 from .trainset_sink import TrainsetSink
 
@@ -168,15 +168,12 @@ class TrainsetWriter(TrainsetSink):
     def _write_header(self) -> None:
         if not self._stream.seekable():
             raise InputError("a training set cannot be written to a pipe", file=self.path)
-        normalised, scale, shift = self._header
         writer = RecordWriter(self._stream)
         writer.integers(len(self.species))
         writer.integers(0)  # patched at the end
         write_species(writer, self.species)
         writer.reals(self.atomic_energies)
-        writer.integers(int(normalised))
-        writer.reals(scale)
-        writer.reals(shift)
+        write_scaling(writer, *self._header)
 
     def _write_footer(self) -> None:
         self._check_counts()
