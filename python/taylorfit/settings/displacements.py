@@ -11,7 +11,20 @@ from ..errors import InputError
 from ..tools.plain_text import fortran_number
 from .document import Line, Located, Word, real, species_name
 from .keyword_file import options
-from .option import REAL, TEXT, Kind, Option, Settings, list_of, one_of, option, quote, require, require_one_of
+from .option import (
+    REAL,
+    TEXT,
+    Kind,
+    Option,
+    Settings,
+    list_of,
+    one_of,
+    option,
+    own_options,
+    quote,
+    require,
+    require_one_of,
+)
 
 MAX_ATOMS = 1_000_000
 """Longest list of `atoms=`; more can only be a slip, and would exhaust the memory."""
@@ -21,6 +34,11 @@ AMPLITUDES = {"bound": "each up to delta", "stiffness": "to an equal truncation 
 """Amplitudes of normal modes."""
 STATIONARY_FORCE = 0.05
 """Default of `skip`, eV/Å: where geometry optimisations usually stop."""
+NOT_FOR_STRAIN = (
+    *("species", "atoms", "delta_species", "forcemin", "rotations"),
+    *("hessian", "potential", "curvature", "temperature", "order", "weights"),
+)
+"""Options that say nothing where the cell is strained."""
 DEFAULT_STRAIN = 0.005
 DEFAULT_RATIO = 0.35
 """Where the best published δ for energies without correction is (0.3 to 0.4)."""
@@ -284,32 +302,16 @@ class TaylorOptions(Settings):
             ("delta", self.delta is None and knows_hessians, "a length in Å, with order=2 and strategy=modes"),
         ):
             require(not given, name, f"{name} cannot be used here", getattr(self, name), wanted)
-        if strategy != "strain":
-            return
-        for name in (
-            "species",
-            "atoms",
-            "delta_species",
-            "forcemin",
-            "rotations",
-            "hessian",
-            "potential",
-            "curvature",
-            "temperature",
-        ):
+        for entry in own_options(type(self)) if strategy == "strain" else ():
+            value = getattr(self, entry.field)
+            has_meaning = value == entry.default or entry.field not in NOT_FOR_STRAIN
+            if entry.field == "delta":
+                has_meaning, value = value is not None, "auto"
             require(
-                not getattr(self, name),
-                name,
-                f"{name} has no meaning with strategy=strain",
-                getattr(self, name),
-                "another strategy, in a run of its own",
-            )
-        for name, none in (("order", 1), ("weights", "none"), ("delta", self.delta or 0.0)):
-            require(
-                getattr(self, name) == none,
-                name,
-                f"{name} has no meaning with strategy=strain",
-                getattr(self, name) or "auto",
+                has_meaning,
+                entry.field,
+                f"{entry.field} has no meaning with strategy=strain",
+                value,
                 "another strategy, in a run of its own",
             )
 

@@ -250,8 +250,11 @@ class Option:
             return
         message = self.message or ("{} out of range" if low else _ONE_SIDED.get(compare + high, "{} too small"))
         title = self.key.replace("*", member) if self.is_keyword or member else self.field.rstrip("_")
-        bounds = self.check if low else f"{self.unit or self.kind.what} {compare} {high}"
-        raise FieldError(self.field, message.format(title), number, self.expected or bounds)
+        expected = self.check
+        if not low or high == "∞":
+            what = self.unit or ("an integer" if self.kind.convert is integer else "a number")
+            expected = f"{what} {'≥' if above == '≤' else '>'} {low}" if low else f"{what} {compare} {high}"
+        raise FieldError(self.field, message.format(title), number, self.expected or expected)
 
 
 def option(default: Any = MISSING, kind: Kind | None = None, *, help: str, factory: Any = MISSING, **more: Any) -> Any:
