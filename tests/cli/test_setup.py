@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -185,3 +186,14 @@ def test_without_forces_to_use_no_copies_are_proposed(tmp_path: Path, forces: fl
     assert TrainInput.read(tmp_path / "train.in").taylorset == ()
     succeed(tmp_path, "generate", "generate.in")
     assert not (tmp_path / "data.taylor.train").exists()
+
+
+def test_units_and_keys_asked_for_stand_in_generate_in(tmp_path: Path) -> None:
+    case = next((Path(__file__).parents[1] / "data" / "cases").glob("02-*"))
+    shutil.copyfile(case / "input.data", tmp_path / "input.data")
+    assert "no fixed units" in run(tmp_path, "setup", "input.data").complaint
+    (tmp_path / "b.xsf").write_text("hello\n")
+    found = succeed(tmp_path, "setup", "input.data", "b.xsf", "--units", "eV Angstrom", "--drop", "unreadable")
+    assert "generate.in --drop unreadable" in found.out and "1 of 2 files were unreadable" in found.out
+    assert "UNITS eV Angstrom" in (tmp_path / "generate.in").read_text()
+    succeed(tmp_path, "generate", "generate.in", "--drop", "unreadable")

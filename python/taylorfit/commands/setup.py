@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     check_folder(directory, species, overwrite=arguments.force)
     patterns = not all(os.path.lexists(text) for text in arguments.structures)
     setup = propose(structures, behler=arguments.behler, progress=True).replace(
-        files=arguments.structures if patterns else paths
+        files=arguments.structures if patterns else paths, reading=read_options(arguments)
     )
     evidence = setup.evidence
     assert evidence is not None  # of a proposal
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print("\nWritten: " + " ".join(map(str, targets)))
     print("Next:")
     for line in ([f"cd {shlex.quote(str(directory))}"] if arguments.output not in (".", "") else []) + [
-        "taylorfit generate generate.in",
+        "taylorfit generate generate.in" + (f" --drop {shlex.quote(arguments.drop)}" if arguments.drop else ""),
         "taylorfit train train.in",
     ]:
         print(f"  {line}")

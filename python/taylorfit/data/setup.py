@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from dataclasses import replace as replaced
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..settings.displacements import TaylorOptions
 from ..settings.document import as_entries
 from ..settings.forces import ForceMode
 from ..settings.generate import GenerateInput
+from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.train import NetworkSpec, TrainInput
 from ..taylor.displacements import DisplacementStrategy
 from ..taylor.strain import StrainDisplacements
@@ -93,6 +94,8 @@ class Setup:
     """Structure files and patterns it is for, as generate.in lists them, seen from the working directory."""
     evidence: Evidence | None = None
     """What the proposal rests on; None for a setup from files."""
+    reading: ReadingOptions = AS_THEY_ARE
+    """Units and keys with which the structure files are read."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -149,6 +152,7 @@ class Setup:
         beta: float | None = None,
         epochs: int | None = None,
         files: Sequence[str] | None = None,
+        reading: ReadingOptions | None = None,
     ) -> Setup:
         """Return a setup with other values; None leaves one as it is.
 
@@ -183,6 +187,7 @@ class Setup:
             beta=self.beta if beta is None else beta,
             epochs=self.epochs if epochs is None else epochs,
             files=self.files if files is None else tuple(files),
+            reading=self.reading if reading is None else reading,
         )
 
     def save(self, folder: str | PathLike[str], overwrite: bool = False) -> list[Path]:
@@ -211,6 +216,7 @@ class Setup:
             files=as_entries(_seen_from(folder, file) for file in self.files),
             output=OUTPUT,
             derivatives=self.displacements,
+            **asdict(self.reading),
         )
         generate.write(paths[-2])
         self._train_input().write(paths[-1])
@@ -237,6 +243,7 @@ class Setup:
             beta=train.forces.beta,
             epochs=train.iterations,
             files=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in generate.files),
+            reading=ReadingOptions(generate.units, generate.energy_key, generate.forces_key, generate.stress_key),
         )
 
     def _train_input(self) -> TrainInput:
