@@ -359,7 +359,6 @@ CASES = (
         TRAIN,
         (CRYSTAL, "line 10:", "'Si'", "Ti O"),
     ),
-    Case("nothing to resume", no_damage, (*TRAIN, "--resume"), ("train.checkpoint.npz", "no checkpoint")),
     Case(
         "garbage as checkpoint",
         content("train.checkpoint.npz", GARBAGE),

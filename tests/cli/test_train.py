@@ -491,3 +491,34 @@ def test_timing_writes_a_table_with_units(toy: Path) -> None:
     train(toy, iterations=4, timing=True)
     header, values = (toy / "train.time").read_text().splitlines()
     assert "(s)" in header and int(values.split()[1]) == 5
+
+
+# --- without a test set, and after the end ------------------------------------------------------
+
+
+@pytest.mark.parametrize("percent", [0, 0.1, 4])
+def test_without_a_test_set_there_are_blanks_and_one_line(toy: Path, percent: float) -> None:
+    (toy / "train.in").write_text(train_in(testpercent=percent, iterations=4))
+    out = succeed(toy, "train", "train.in", "--fresh").out
+    assert "NAN" not in out.upper().replace("NANO", "") and out.count("no test set (TESTPERCENT") == 1
+    assert ("was TESTPERCENT 10 meant?" in out) == (percent == 0.1)
+    rows = [line for line in out.splitlines() if line.strip()[:1].isdigit() and "E" in line]
+    assert len(rows) == 5 and all("<" not in row for row in rows)
+
+
+@pytest.mark.parametrize("every", [10, 0, 3])
+def test_best_of_both_without_a_test_set_is_never_the_start(toy: Path, every: int) -> None:
+    found = train(toy, "--fresh", testpercent=0, iterations=9, best="both", validationevery=every)
+    assert found["best_epoch"] > 0
+    assert all(epoch["train_force_rmse"] is not None for epoch in found["epochs"])
+
+
+def test_resuming_says_when_nothing_is_done_or_nothing_is_there(toy: Path) -> None:
+    (toy / "train.in").write_text(train_in(testpercent=25, iterations=5))
+    (toy / "train.checkpoint.npz").unlink(missing_ok=True)
+    out = succeed(toy, "train", "train.in", "--resume", "--fresh").out
+    assert "there is no train.checkpoint.npz to resume from: the training starts anew" in out
+    for iterations, is_over in ((5, True), (3, True), (8, False)):
+        (toy / "train.in").write_text(train_in(testpercent=25, iterations=iterations))
+        out = succeed(toy, "train", "train.in", "--resume").out
+        assert ("nothing was done" in out) == is_over

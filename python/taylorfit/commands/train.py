@@ -47,11 +47,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     checkpoint = checkpoint_path(arguments.input)
     if settings.checkpoint:
         check_writable(checkpoint)
+    resume = arguments.resume and checkpoint.exists()
+    if arguments.resume and not resume:
+        print(f"note: there is no {checkpoint} to resume from: the training starts anew")
     outputs = Outputs(settings.networks, checkpoint=checkpoint if settings.checkpoint else None)
-    log = TrainingLog(outputs, checkpoint if arguments.resume else None)
+    log = TrainingLog(outputs, checkpoint if resume else None)
     # The data are not kept: what is trained on is in the problem
     problem = prepare(settings, _read(settings, arguments), threads, observer=log)
-    fit = train_problem(problem, checkpoint=checkpoint, resume=arguments.resume, observer=log)
+    fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=log)
     return outputs.report(fit)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..analysis.errors import error_lines
-from ..engine import MAX_CHUNKS, build_name
+from ..engine import MAX_CHUNKS, Lbfgs, build_name
 from ..settings.methods import format_method
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.interrupts import STOP_FILE, Interrupt, deferred_interrupt, stop_requested
@@ -64,6 +64,7 @@ class TrainingLog(Observer):
         self._gets_signals = interrupt is None
         self._outputs, self._resumed, self._stream, self._show = outputs, resumed, stream, show
         self._rows: EpochTable | None = None
+        self._was_over = False
 
     def _print(self, *lines: str) -> None:
         print(*lines, sep="\n", file=self._stream or sys.stdout, flush=True)
@@ -85,6 +86,7 @@ class TrainingLog(Observer):
         quiet = settings.verbosity == "low"
         if self._resumed is not None:
             self._print(f"\nresumed from {self._resumed} at epoch {first - 1}")
+            self._was_over = first > last or training.state.status != Lbfgs.RUNNING
         if not quiet and last - first > 10:
             self._print(estimated_time(training, last - first + 1))
         self._rows = None if quiet else EpochTable(self._problem, training, self._print)
@@ -120,6 +122,11 @@ class TrainingLog(Observer):
             f"potentials: {' '.join(self._outputs.files(fit))} (best), the same with .last"
             + (f"; checkpoint {self._outputs.checkpoint}" if self._outputs.checkpoint else "")
         )
+        if self._was_over:
+            self._print(
+                f"nothing was done: {self._resumed} is of a training that was over at epoch {fit.history.epoch[-1]} "
+                f"({REASONS.get(fit.status, 'ITERATIONS')})"
+            )
 
 
 class EpochTable:
@@ -131,6 +138,7 @@ class EpochTable:
     def __init__(self, problem: Problem, training: Training, show: Callable[..., None]) -> None:
         settings = problem.settings
         self._state, self._show = training.state, show
+        self._with_test = problem.test is not None
         self._last, self._shown = settings.iterations, -1
         self._with_forces = problem.test_forces is not None or problem.forces is not None
         self._every = 1 if settings.verbosity == "high" else max(1, settings.iterations // TABLE_ROWS)
@@ -161,9 +169,8 @@ class EpochTable:
 
     def line(self, epoch: Epoch) -> str:
         """The row of an epoch."""
-        line = (
-            f"{epoch.epoch:6d} {epoch.train_mae:12.6E} {epoch.train_rmse:12.6E}   "
-            f"{epoch.test_mae:12.6E} {epoch.test_rmse:12.6E} <"
+        line = f"{epoch.epoch:6d} {epoch.train_mae:12.6E} {epoch.train_rmse:12.6E}   " + (
+            f"{epoch.test_mae:12.6E} {epoch.test_rmse:12.6E} <" if self._with_test else " " * 27
         )
         if self._with_forces:
             line += "".join(
@@ -238,6 +245,10 @@ def description(problem: Problem, networks: Sequence[NetworkSpec], resumed: bool
         + (f", {split.n_unused_copies} copies of test structures left out" if split.n_unused_copies else "")
         + (f", {split.n_dropped} structures above MAXENERGY dropped" if split.n_dropped else "")
     )
+    if not split.test:
+        percent = settings.testpercent
+        hint = f"; was TESTPERCENT {100.0 * percent:g} meant?" if 0.0 < percent < 1.0 else ""
+        yield f"  no test set (TESTPERCENT {percent:g}): the best epoch is chosen by the training errors{hint}"
     if problem.validation:
         known = sum(structure.forces is not None for structure in problem.validation)
         yield f"  {len(problem.validation)} validation structures, {known} with forces"

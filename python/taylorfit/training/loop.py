@@ -225,8 +225,10 @@ class Training:
         """MAE and RMSE of the force components, training then test structures, as far as this epoch has them."""
         due = self._checks.every > 0 and self.state.next_epoch % self._checks.every == 0
         errors: list[float | None] = []
+        decides = self.train if self.test is None else self.test
         for loss, check in ((self.train, self._checks.train), (self.test, self._checks.test)):
-            if check is not None and due:
+            # In every epoch that may become the best
+            if check is not None and (due or (self.criterion == BOTH and loss is decides)):
                 check(weights, with_gradient=False)
                 found, weight = check.force_error, check.force_error_weight
             else:
