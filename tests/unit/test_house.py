@@ -80,6 +80,11 @@ def test_rooms_import_each_other_without_a_circle() -> None:
     assert not left
 
 
+def test_only_commands_show_results() -> None:
+    shown = {"md", "plotting", "reporting"}
+    assert {a for a, b in arrows() if b in shown and a not in shown} == {"commands"}
+
+
 def test_nothing_imports_the_commands_but_the_way_in() -> None:
     users = {path for path, tree in trees(PACKAGE).items() if "commands" in map(room, imported(path, tree))}
     assert {path for path in users if path.parts[len(PACKAGE.parts)] != "commands"} == {PACKAGE / "__main__.py"}
