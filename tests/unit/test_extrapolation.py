@@ -241,6 +241,9 @@ def test_range_of_a_committee_is_what_all_members_know(tmp_path: Path, atoms: At
     folder = trained_on(tmp_path / "02", atoms)
     high = read_potential(folder / "H.nn").setup.statistics.maximum[1] - deviation(folder, "H")[1]
     trained_on(tmp_path / "02", atoms, H={1: (-1e3, high)})
+    potential = read_potential(folder / "H.nn")  # of the same data, but another member
+    network = replace(potential.network, weights=2.0 * potential.network.weights)
+    write_potential(folder / "H.nn", replace(potential, network=network))
     atoms.calc = Calculator.committee(tmp_path, on_extrapolation="stop", threads=1)
     with pytest.raises(ExtrapolationError, match="radial order 1 is 1 σ"):
         atoms.get_forces()

@@ -50,7 +50,9 @@ def test_input_files_can_be_read(tmp_path: Path) -> None:
         command = INPUTS.get(text.split()[0])
         if command is not None:
             (tmp_path / page).write_text(text, encoding="utf-8")
-            getattr(import_module(f"taylorfit.settings.{command}"), f"read_{command}_input")(tmp_path / page)
+            getattr(import_module(f"taylorfit.settings.{command}"), f"{command.capitalize()}Input").read(
+                tmp_path / page
+            )
             read.add(command)
     assert read == set(INPUTS.values())
 
