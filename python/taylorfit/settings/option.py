@@ -9,6 +9,7 @@ all come from that declaration (`option`)::
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import operator
 import re
@@ -305,6 +306,16 @@ class Settings:
     gathered: ClassVar[tuple[Option, ...]]
     """What `own_options` returns, once it was asked."""
 
+    def __init_subclass__(cls) -> None:
+        """Put the meaning of the options into the docstring."""
+        text, raises, errors = inspect.cleandoc(cls.__doc__ or "").partition("\n\nRaises\n")
+        declared = {name: field.metadata["option"] for name, field in vars(cls).items() if _is_option(field)}
+        entries = [Option(**{"field": name, "key": name, **own}) for name, own in declared.items()]
+        lines = [f"\n{entry.field}\n    {entry.meaning}" + f", in {entry.unit}" * bool(entry.unit) for entry in entries]
+        if lines:
+            text += "\n\nParameters\n----------" + "".join(lines)
+        cls.__doc__ = text + raises + errors
+
     def __post_init__(self) -> None:
         for entry in own_options(type(self)):
             value = getattr(self, entry.field)
@@ -312,6 +323,10 @@ class Settings:
                 value = entry.normalise(value)
                 object.__setattr__(self, entry.field, value)
             entry.verify(value)
+
+
+def _is_option(field: object) -> bool:
+    return isinstance(field, dataclasses.Field) and "option" in field.metadata
 
 
 def own_options(cls: type[Settings]) -> tuple[Option, ...]:
@@ -324,7 +339,7 @@ def own_options(cls: type[Settings]) -> tuple[Option, ...]:
 def _gather(cls: type[Settings]) -> tuple[Option, ...]:
     found = []
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if "option" in field.metadata:
+        if _is_option(field):
             key = field.name.upper() if cls.in_capitals else field.name
             default = field.default if field.default_factory is MISSING else field.default_factory()
             default = REQUIRED if default is MISSING else default
