@@ -50,11 +50,14 @@ def test_a_suggestion_is_that_of_the_command_and_can_be_used(folder: Path, struc
     assert np.linalg.norm(steps, axis=2).max() == pytest.approx(found.options.delta)
 
 
-def test_force_constants_from_a_potential_in_memory(structures):
+def test_force_constants_and_modes_from_a_potential_in_memory(structures):
     setup = tfit.propose(structures)
     fit = tfit.train(structures, setup, forces=tfit.Exact(beta=1e-2), epochs=5, networks=[(4, "tanh")], threads=1)
     found = tfit.suggest(structures, potential=fit.potential, threads=1)
     assert found.curvature is not None and set(found.curvature.constants) == {"Ar"}
+    copies = tfit.displace(structures[:2], tfit.ModeDisplacements(0.02, 3, hessians=fit.potential), threads=1)
+    steps = np.array([copy.positions - structures[0].positions for copy in copies[:3]])
+    assert len(copies) == 6 and np.abs(np.einsum("cix,dix->cd", steps, steps)[np.triu_indices(3, 1)]).max() < 1e-12
 
 
 def test_pushed_copies_are_those_of_the_command_and_can_be_trained_on(folder: Path, structures):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from ..tools.randomness import Stream
 from .displacements import INSIDE, DisplacementPlan, DisplacementStrategy
 from .selection import AtomSelection
 
+if TYPE_CHECKING:
+    from ..potential.potential import Potential
+
+Hessians: TypeAlias = "HessianSource | Sequence[np.ndarray] | Potential"
 HessianSource = Callable[[int], np.ndarray]
 """From the index of a structure to its (3N, 3N) symmetric Hessian, eV/Å²; rows x1 y1 z1 x2 …"""
 
@@ -34,12 +38,16 @@ class ModeDisplacements(DisplacementStrategy):
     NumPy's BLAS (not on `--threads`) for more than about 50 atoms.
     """
 
-    hessians: HessianSource | None = None
-    """Where Hessians come from; needed."""
+    hessians: Hessians | None = None
+    """One (3N, 3N) array for each structure, eV/Å², or a function of its number; in `displace` and `generate` also a
+    first `Potential`, whose forces are differentiated.  Needed."""
     amplitude: str = "bound"
     """`bound`: each mode is followed until an atom has moved by its δ_max.  `stiffness`: no further than to an
     equal truncation error ½ |k| A², the median of those at the bound: the stiffer half of the modes is
     shortened, A ∝ 1/√|k|."""
+
+    remove_rotations: bool = True
+    """Leave the rotations of isolated structures out?"""
 
     name: ClassVar[str] = "modes"
     _stream: ClassVar[Stream] = Stream.MODES
@@ -60,7 +68,7 @@ class ModeDisplacements(DisplacementStrategy):
         return self._shared_plan(selections, limited=True)
 
     def _displace(self, structure: int, selection: AtomSelection, n_copies: int, atoms: np.ndarray) -> np.ndarray:
-        assert self.hessians is not None  # by construction
+        assert callable(self.hessians)  # as `generation.displace` makes them
         deltas = self.deltas(selection)
         moved = np.flatnonzero(deltas)
         constants, modes = normal_modes(self.hessians(structure), moved, self._motions(selection, moved))
