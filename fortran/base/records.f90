@@ -262,7 +262,7 @@ contains
       text = trim(buffer)
    end function number
 
-   !> Text from a file between quotes, control characters as their codes
+   !> Text from a file between quotes, others than printable ASCII as their codes
    pure function quoted(value) result(text)
       character(len=*), intent(in) :: value
       character(len=:), allocatable :: text
@@ -271,7 +271,7 @@ contains
 
       text = "'"
       do k = 1, len_trim(value)
-         if (iachar(value(k:k)) >= 32 .and. iachar(value(k:k)) /= 127) then
+         if (iachar(value(k:k)) >= 32 .and. iachar(value(k:k)) < 127) then
             text = text//value(k:k)
          else
             write (code, "(z2.2)") iachar(value(k:k))

@@ -112,8 +112,8 @@ contains
       character(len=species_length), intent(in) :: all_species(:)
       type(potential_type), intent(inout) :: potential
       type(error_type), allocatable, intent(inout) :: error
-      integer :: basis(size(all_species)), n_function(size(all_species)), environment(size(all_species), size(all_species))
-      integer, allocatable :: kind(:), function_species(:, :)
+      integer :: basis(size(all_species)), n_function(size(all_species))
+      integer, allocatable :: environment(:, :), kind(:), function_species(:, :)
       real(wp), allocatable :: parameters(:, :)
       integer :: t, k, f, start
 
@@ -122,7 +122,7 @@ contains
       end do
       allocate (kind(sum(n_function)), function_species(2, sum(n_function)), source=0)
       allocate (parameters(4, sum(n_function)), source=0.0_wp)
-      environment = 0
+      allocate (environment(size(all_species), size(all_species)), source=0)
       start = 0
       do t = 1, size(all_species)
          associate (file => files(source_of(t, size(files))))
@@ -153,29 +153,41 @@ contains
       type(potential_type), intent(inout) :: potential
       type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: n_layers(:), n_nodes(:), codes(:)
-      integer :: n_networks, n_most, n_weights, m, n, s, t
+      integer :: n_networks, n_most, n_weights, m, n, s, t, w, l
 
       n_networks = n_species*size(files, 2)
       n_most = 0
-      do t = 1, size(files, 1)
-         n_most = max(n_most, size(files(t, 1)%mean))
+      l = 0
+      w = 0
+      do m = 1, size(files, 2)
+         do t = 1, n_species
+            associate (file => files(source_of(t, size(files, 1)), m))
+               n_most = max(n_most, size(file%mean))
+               l = l + size(file%n_nodes)
+               w = w + size(file%weights)
+            end associate
+         end do
       end do
-      allocate (n_layers(0), n_nodes(0), codes(0), potential%weights(0))
+      allocate (n_layers(n_networks), n_nodes(l), codes(l), potential%weights(w))
       allocate (potential%feature_shift(n_most, n_networks), potential%feature_factor(n_most, n_networks), &
          potential%feature_unit(n_most, n_species), source=0.0_wp)
       allocate (potential%feature_low(n_most, n_species), source=-huge(1.0_wp))
       allocate (potential%feature_high(n_most, n_species), source=huge(1.0_wp))
       allocate (potential%energy_scale(n_networks), potential%energy_shift(n_networks), &
          potential%energy_atomic(n_networks), source=0.0_wp)
+      l = 0
+      w = 0
       do m = 1, size(files, 2)
          do t = 1, n_species
             s = t + (m - 1)*n_species
             associate (file => files(source_of(t, size(files, 1)), m))
                n = size(file%mean)
-               n_layers = [n_layers, size(file%n_nodes)]
-               n_nodes = [n_nodes, file%n_nodes]
-               codes = [codes, 0, file%activation]
-               potential%weights = [potential%weights, file%weights]
+               n_layers(s) = size(file%n_nodes)
+               n_nodes(l + 1:l + n_layers(s)) = file%n_nodes
+               codes(l + 1:l + n_layers(s)) = [0, file%activation]
+               potential%weights(w + 1:w + size(file%weights)) = file%weights
+               l = l + n_layers(s)
+               w = w + size(file%weights)
                potential%energy_scale(s) = file%energy_scale
                potential%energy_shift(s) = file%energy_shift
                if (t <= size(files, 1)) potential%energy_atomic(s) = file%energy_atomic

@@ -296,15 +296,14 @@ contains
       character(len=species_length), allocatable :: names(:)
       character(len=:), allocatable :: bytes
       integer(i8) :: at
-      integer :: k, c
+      integer :: k
 
       at = reader%position
       bytes = reader%payload(what, int(count, i8)*species_length, error)
       allocate (names(merge(0, count, allocated(error))))
       do k = 1, size(names)
          names(k) = bytes((k - 1)*species_length + 1:k*species_length)
-         c = min(iachar(names(k)(1:1)), iachar(names(k)(2:2)))
-         if (names(k) == "" .or. c < 32 .or. index(names(k), achar(127)) > 0) then
+         if (names(k) == "" .or. .not. all(is_printable(names(k)))) then
             call reader%fail(what, at, error, quoted(names(k)), "a chemical symbol")
             return
          end if
@@ -314,6 +313,17 @@ contains
          end if
       end do
    end function species_names
+
+   !> For each character: is it printable ASCII?
+   pure function is_printable(name) result(printable)
+      character(len=*), intent(in) :: name
+      logical :: printable(len(name))
+      integer :: k
+
+      do k = 1, len(name)
+         printable(k) = iachar(name(k:k)) >= 32 .and. iachar(name(k:k)) < 127
+      end do
+   end function is_printable
 
    !> Names with blanks between them
    pure function joined(names) result(text)

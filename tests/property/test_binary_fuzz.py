@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,50 @@ from fuzz_files import (
     make_predictions,
     read_checkpoint,
 )
-from taylorfit.errors import TaylorfitError
+from taylorfit.engine import c_folders
+from taylorfit.errors import InputError, TaylorfitError
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.companion import load_geometry
 from taylorfit.formats.predictions import read_predictions
+
+TF_ERROR_FILE = 6
+"""As in taylorfit.h."""
+
+
+class LibraryError(ctypes.Structure):
+    """`tf_error` of taylorfit.h."""
+
+    _fields_ = (("code", ctypes.c_int), ("message", ctypes.c_char * 512))
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """libtaylorfit, as a program in C sees it."""
+    (path,) = (file for file in c_folders()[1].glob("libtaylorfit.*") if file.is_file())
+    found = ctypes.CDLL(str(path))
+    found.tf_potential_new.restype = ctypes.c_void_p
+    return found
+
+
+def load_by_library(path: Path) -> None:
+    """Read a potential by the library and by Python, which must agree about whether it is one."""
+    error, handle = LibraryError(), ctypes.c_void_p(library().tf_potential_new())
+    files = (ctypes.c_char_p * 1)(bytes(path))
+    code = library().tf_potential_load(handle, 1, 1, files, ctypes.byref(error))
+    library().tf_potential_free(handle)
+    refused = None
+    try:
+        potential = read_potential(path)
+        foreign = not "".join((*potential.setup.environment, *potential.info.species)).isascii()
+    except TaylorfitError as problem:
+        refused, foreign = problem, False
+    # What the file holds may still be more than the engine can do
+    assert (refused is None) == (code != TF_ERROR_FILE) or foreign, (refused, error.message)
+    if code:
+        raise InputError(error.message.decode().removeprefix(f"{path}: "), file=path)
+
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 CASES: dict[str, tuple[Callable, Path | Callable[[Path], None]]] = {
@@ -33,6 +73,8 @@ CASES: dict[str, tuple[Callable, Path | Callable[[Path], None]]] = {
     "training set with symmetry functions": (read_trainset, make_behler_trainset),
     "potential": (read_potential, LOCAL / "mono/Si.nn"),
     "potential with symmetry functions": (read_potential, make_behler_potential),
+    "potential in C": (load_by_library, LOCAL / "mono/Si.nn"),
+    "potential with symmetry functions in C": (load_by_library, make_behler_potential),
     "setup": (read_setup, LOCAL / "mono/Si.fingerprint.stp"),
     "setup with symmetry functions": (read_setup, make_behler_setup),
     "checkpoint": (read_checkpoint, make_checkpoint),
