@@ -245,3 +245,31 @@ def make_crystals(folder: Path, **options: object) -> list[Structure]:
     block = taylor(strategy="strain", outfile="copies.train", **options)
     (folder / "generate.in").write_text(generate_in(("Ar",), [s.name for s in structures], extra=block))
     return structures
+
+
+# --- results of trainings ----------------------------------------------------------------------
+
+
+VALIDATED = {"testpercent": 25, "taylorset": "copies.train", "validation": "xsf/0*.xsf", "validationevery": 7}
+"""Keywords of a training on `make_toy` with copies, where much can differ."""
+
+EPOCHS = ("train_mae", "train_rmse", "test_mae", "test_rmse")
+
+
+def errors(found: dict[str, Any]) -> np.ndarray:
+    """(n_epoch, 4) MAE and RMSE of train and test, eV/atom."""
+    return np.array([[np.nan if epoch[key] is None else epoch[key] for key in EPOCHS] for epoch in found["epochs"]])
+
+
+def energies_file(path: Path) -> list[list[str]]:
+    """The rows of energies.train.0 or energies.test.0."""
+    return [line.split() for line in path.read_text().splitlines()[1:]]
+
+
+def outcome(folder: Path, found: dict[str, Any]) -> tuple[Any, ...]:
+    """All that must agree between two trainings that are the same."""
+    kept = {
+        key: found[key]
+        for key in ("epochs", "best_epoch", "status", "validation", "validation_last", "validation_history")
+    }
+    return kept, (folder / "Ar.nn").read_bytes(), (folder / "Ar.nn.last").read_bytes()

@@ -17,7 +17,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_support import contents, make_toy, report, run, start, succeed, taylor, train, train_in
+from cli_support import (
+    VALIDATED,
+    contents,
+    energies_file,
+    make_toy,
+    outcome,
+    report,
+    run,
+    start,
+    succeed,
+    taylor,
+    train,
+    train_in,
+)
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.model.network import Network
@@ -31,8 +44,6 @@ from taylorfit.training.networks import potentials_from
 from taylorfit.training.outputs import write_potentials
 from taylorfit.training.pack import Scaling
 
-SETTINGS = {"testpercent": 25, "taylorset": "copies.train", "validation": "xsf/0*.xsf", "validationevery": 7}
-
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,26 +54,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def outcome(folder: Path, found: dict[str, Any]) -> tuple[Any, ...]:
-    """All that must agree between two trainings that are the same."""
-    kept = {
-        key: found[key]
-        for key in ("epochs", "best_epoch", "status", "validation", "validation_last", "validation_history")
-    }
-    return kept, (folder / "Ar.nn").read_bytes(), (folder / "Ar.nn.last").read_bytes()
-
-
-def energies_file(path: Path) -> list[list[str]]:
-    """The rows of energies.test.0."""
-    return [line.split() for line in path.read_text().splitlines()[1:]]
-
-
 def outcomes(folder: Path, found: dict[str, Any]) -> list[tuple[Any, ...]]:
     """`outcome` of each member."""
     return [outcome(folder / member["folder"], member) for member in found["committee"]["members"]]
 
 
-RUN = {"committee": 3, "threads": 2, "iterations": 15, **SETTINGS}
+RUN = {"committee": 3, "threads": 2, "iterations": 15, **VALIDATED}
 
 
 @dataclass(frozen=True)
@@ -98,14 +95,14 @@ def test_members_equal_single_trainings_from_the_same_weights_bit_for_bit(traine
         network = Network.random(layers, (1, 1, 0), np.random.default_rng([1, 2, k]))
         start = potentials_from(network.weights, [network], training_set, "toy.train", Scaling.of(training_set))
         write_potentials(start, [NetworkSpec("Ar", str(toy / "Ar.nn"), None)])
-        assert outcome(toy, train(toy, iterations=15, **SETTINGS)) == expected
+        assert outcome(toy, train(toy, iterations=15, **VALIDATED)) == expected
 
 
 @pytest.mark.parametrize(
     "keywords",
     (
-        {"forces": "mode=taylor", **SETTINGS},
-        {"forces": "mode=directional directions=5", **SETTINGS},
+        {"forces": "mode=taylor", **VALIDATED},
+        {"forces": "mode=directional directions=5", **VALIDATED},
         {"forces": "mode=exact", "committee": "2 split=own"},
         {"testpercent": 0},
     ),
@@ -268,7 +265,7 @@ LONG = {
     "verbosity": "high",
     "checkpoint": 1000000,
     "hidden": "2 20:tanh 20:tanh",
-    **SETTINGS,
+    **VALIDATED,
 }
 
 
@@ -386,7 +383,7 @@ def test_members_of_a_larger_committee_are_pointed_out(toy: Path) -> None:
 
 def test_a_pipe_gets_plain_lines_of_all_members(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress._Lines, "INTERVAL", 0.0)
-    keywords = {"iterations": 400, "hidden": "2 20:tanh 20:tanh", **SETTINGS}
+    keywords = {"iterations": 400, "hidden": "2 20:tanh 20:tanh", **VALIDATED}
     (toy / "train.in").write_text(train_in(committee=3, threads=2, **keywords))
     out = succeed(toy, "train", "train.in").out
     line = r"^committee: \d+ of 1200 epochs, ETA \d.*  \d of 3 done, 0\d at \d+, 0\d at \d+$"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_support import contents, make_toy, morse_cluster, report, run, start, succeed, taylor, train, train_in
-from taylorfit.errors import InputError
+from cli_support import (
+    EPOCHS,
+    energies_file,
+    errors,
+    make_toy,
+    morse_cluster,
+    report,
+    run,
+    succeed,
+    taylor,
+    train,
+    train_in,
+)
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.rngstate import rngstate_test_set, write_rngstate
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.provenance import parse_copy_name
 from taylorfit.model.scaling import standardisation
-from taylorfit.reporting.training_log import EpochTable
 from taylorfit.training import prepare as problem
-from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
 from taylorfit.training.pack import Split
-
-EPOCHS = ("train_mae", "train_rmse", "test_mae", "test_rmse")
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +42,6 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_toy(folder, 24, extra=taylor(delta=0.03, fraction=6, outfile="copies.train"))
     succeed(folder, "generate", "generate.in")
     return folder
-
-
-def errors(found: dict[str, Any]) -> np.ndarray:
-    """(n_epoch, 4) MAE and RMSE of train and test, eV/atom."""
-    return np.array([[np.nan if epoch[key] is None else epoch[key] for key in EPOCHS] for epoch in found["epochs"]])
-
-
-def energies_file(path: Path) -> list[list[str]]:
-    """The rows of energies.train.0 or energies.test.0."""
-    return [line.split() for line in path.read_text().splitlines()[1:]]
 
 
 def predicted(folder: Path) -> dict[str, float]:
@@ -337,136 +333,6 @@ def test_the_number_of_threads_does_not_change_a_bit(toy: Path) -> None:
     assert made[0] == made[1] == made[2]
 
 
-# --- checkpoints -------------------------------------------------------------------------------
-
-
-def outcome(folder: Path, found: dict[str, Any]) -> tuple[Any, ...]:
-    """All that must agree between a resumed and an uninterrupted run."""
-    kept = {
-        key: found[key]
-        for key in ("epochs", "best_epoch", "status", "validation", "validation_last", "validation_history")
-    }
-    return kept, (folder / "Ar.nn").read_bytes(), (folder / "Ar.nn.last").read_bytes()
-
-
-SETTINGS = {"testpercent": 25, "taylorset": "copies.train", "validation": "xsf/0*.xsf", "validationevery": 7}
-
-
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(toy: Path) -> None:
-    whole = outcome(toy, train(toy, "--fresh", iterations=60, **SETTINGS))
-    part = train(toy, "--fresh", iterations=30, **SETTINGS)
-    assert len(part["epochs"]) == 31
-    resumed = train(toy, "--resume", iterations=60, **SETTINGS)
-    assert outcome(toy, resumed) == whole
-
-
-def test_a_run_killed_between_checkpoints_is_resumed_from_the_last_one(
-    toy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = outcome(toy, train(toy, "--fresh", iterations=40, **SETTINGS))
-    for path in toy.glob("*.nn*"):
-        path.unlink()
-    (toy / "train.checkpoint.npz").unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochTable, "line", _power_cut_at(25))
-        with pytest.raises(SystemError):
-            train(toy, "--fresh", iterations=40, checkpoint=10, verbosity="high", **SETTINGS)
-    assert not (toy / "Ar.nn").exists()
-    resumed = train(toy, "--resume", iterations=40, checkpoint=10, **SETTINGS)
-    assert outcome(toy, resumed) == whole
-
-
-def _power_cut_at(epoch: int) -> Any:
-    def line(table: EpochTable, found: Any) -> str:
-        if found.epoch == epoch:
-            raise SystemError("power cut")
-        return ""
-
-    return line
-
-
-def test_ctrl_c_ends_a_run_and_it_can_be_resumed(toy: Path) -> None:
-    keywords = {"verbosity": "high", "hidden": "2 20:tanh 20:tanh", "checkpoint": 1000000, **SETTINGS}
-    (toy / "train.in").write_text(train_in(iterations=1000000, **keywords))
-    process = start(toy, "train", "train.in", "--report", "report.json")
-    for line in process.stdout:
-        if re.match(r"\s+20 ", line):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted after epoch" in out and err == ""
-    stopped = json.loads((toy / "report.json").read_text())
-    assert stopped["interrupted"]
-    last = stopped["epochs"][-1]["epoch"]
-    assert last >= 20
-    for name in ("Ar.nn", "Ar.nn.last"):
-        read_potential(toy / name)
-    assert len(errors(stopped)) == last + 1
-    resumed = outcome(toy, train(toy, "--resume", iterations=last + 15, **keywords))
-    whole = outcome(toy, train(toy, "--fresh", iterations=last + 15, **keywords))
-    assert resumed == whole
-
-
-@pytest.mark.parametrize(
-    "change",
-    (
-        {"seed": 2},
-        {"testpercent": 50},
-        {"loss": "total"},
-        {"copyweight": 0.5},
-        {"hidden": "1 7:tanh"},
-        {"taylorset": ""},
-    ),
-    ids=str,
-)
-def test_a_checkpoint_of_other_data_or_settings_is_refused(toy: Path, change: dict[str, Any]) -> None:
-    train(toy, iterations=5, testpercent=25, taylorset="copies.train")
-    for path in toy.glob("*.nn*"):
-        path.unlink()
-    keywords = {"iterations": 9, "testpercent": 25, "taylorset": "copies.train"} | change
-    if not keywords["taylorset"]:
-        del keywords["taylorset"]
-    (toy / "train.in").write_text(train_in(**keywords))
-    before = contents(toy)
-    complaint = run(toy, "train", "train.in", "--resume").complaint
-    assert "train.checkpoint.npz: the checkpoint belongs to other data" in complaint
-    assert contents(toy) == before
-
-
-def test_threads_and_length_may_differ_when_resuming(toy: Path) -> None:
-    train(toy, iterations=5, patience=3)
-    assert len(train(toy, "--resume", "--threads", "2", iterations=12, validation="xsf/00.xsf")["epochs"]) == 13
-
-
-def test_resuming_a_finished_run_changes_nothing(toy: Path) -> None:
-    first = outcome(toy, train(toy, iterations=12))
-    assert outcome(toy, train(toy, "--resume", iterations=12)) == first
-    assert outcome(toy, train(toy, "--resume", iterations=5)) == first
-
-
-def test_every_damage_to_a_checkpoint_is_one_clear_complaint(tmp_path: Path) -> None:
-    path = tmp_path / "c.npz"
-    arrays = {"weights": np.arange(5.0), "status": np.array("running")}
-    save_checkpoint(path, arrays, "identity")
-    intact = path.read_bytes()
-    assert set(load_checkpoint(path, "identity")) == set(arrays)
-    for cut in range(0, len(intact) - 1, 17):
-        path.write_bytes(intact[:cut])
-        with pytest.raises(InputError, match="is not a checkpoint or is damaged"):
-            load_checkpoint(path, "identity")
-    harmless = 0
-    for position in range(0, len(intact), 3):
-        path.write_bytes(intact[:position] + bytes([intact[position] ^ 0x5A]) + intact[position + 1 :])
-        try:
-            found = load_checkpoint(path, "identity")
-        except InputError:
-            continue
-        harmless += 1  # e.g. a time stamp
-        assert np.array_equal(found["weights"], arrays["weights"]) and str(found["status"]) == "running"
-    assert harmless < 0.5 * len(intact) / 3
-
-
 # --- what is shown -----------------------------------------------------------------------------
 
 
@@ -493,7 +359,7 @@ def test_timing_writes_a_table_with_units(toy: Path) -> None:
     assert "(s)" in header and int(values.split()[1]) == 5
 
 
-# --- without a test set, and after the end ------------------------------------------------------
+# --- without a test set ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("percent", [0, 0.1, 4])
@@ -511,14 +377,3 @@ def test_best_of_both_without_a_test_set_is_never_the_start(toy: Path, every: in
     found = train(toy, "--fresh", testpercent=0, iterations=9, best="both", validationevery=every)
     assert found["best_epoch"] > 0
     assert all(epoch["train_force_rmse"] is not None for epoch in found["epochs"])
-
-
-def test_resuming_says_when_nothing_is_done_or_nothing_is_there(toy: Path) -> None:
-    (toy / "train.in").write_text(train_in(testpercent=25, iterations=5))
-    (toy / "train.checkpoint.npz").unlink(missing_ok=True)
-    out = succeed(toy, "train", "train.in", "--resume", "--fresh").out
-    assert "there is no train.checkpoint.npz to resume from: the training starts anew" in out
-    for iterations, is_over in ((5, True), (3, True), (8, False)):
-        (toy / "train.in").write_text(train_in(testpercent=25, iterations=iterations))
-        out = succeed(toy, "train", "train.in", "--resume").out
-        assert ("nothing was done" in out) == is_over

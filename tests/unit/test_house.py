@@ -90,6 +90,39 @@ def test_nothing_imports_the_commands_but_the_way_in() -> None:
     assert {path for path in users if path.parts[len(PACKAGE.parts)] != "commands"} == {PACKAGE / "__main__.py"}
 
 
+def test_verbs_do_not_print_parse_exit_catch_signals_or_change_directory() -> None:
+    unwanted = {
+        "print",
+        "sys.exit",
+        "exit",
+        "os.chdir",
+        "signal.signal",
+        "argparse.ArgumentParser",
+        "deferred_interrupt",
+    }
+    rooms = (
+        "data",
+        "engine",
+        "formats",
+        "generation",
+        "model",
+        "potential",
+        "settings",
+        "taylor",
+        "training",
+        "analysis",
+    )
+    calls = {
+        (path.relative_to(PACKAGE).as_posix(), ast.unparse(node.func))
+        for where in rooms
+        for path, tree in trees(PACKAGE / where).items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
+    assert len(calls) > 1000
+    assert not {call for call in calls if call[1] in unwanted}
+
+
 @pytest.mark.parametrize(
     ("where", "unwanted"),
     [

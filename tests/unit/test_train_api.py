@@ -16,7 +16,7 @@ import pytest
 
 from cli_support import generate_in, make_toy, morse_cluster, report, succeed, taylor, train_in
 from taylorfit.data.setup import Setup
-from taylorfit.errors import InputError
+from taylorfit.errors import DataWarning, InputError
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.files import read_structure_files
 from taylorfit.model.structure import Structure
@@ -191,6 +191,17 @@ def test_without_test_structures_there_are_no_test_errors(structures: list[Struc
 def test_a_training_goes_on_from_a_potential(fit: Fit, structures: list[Structure], setup: Setup) -> None:
     again = train(structures, setup, forces=Exact(beta=1e-2), initial=fit.potential, **OPTIONS)
     assert again.history.test_rmse[0] == pytest.approx(fit.best.test_rmse, rel=1e-12)
+
+
+def test_what_is_doubtful_warns_and_is_noted(fit: Fit, structures: list[Structure], setup: Setup) -> None:
+    other = setup.replace(
+        descriptors=[replace(setup.descriptors[0], parameters=1.01 * setup.descriptors[0].parameters)]
+    )
+    with pytest.warns(DataWarning, match="not that of the training set"):
+        found = train(structures, other, initial=fit.potential, **OPTIONS)
+    assert any("not that of the training set" in note for note in found.notes)
+    with pytest.warns(DataWarning, match="far too large to learn anything"):
+        train(structures, setup, method=OnlineSd(), **OPTIONS)
 
 
 # --- quiet -------------------------------------------------------------------------------------

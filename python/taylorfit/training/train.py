@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
@@ -11,7 +12,7 @@ from typing import TypeAlias
 from ..data.propose import propose
 from ..data.setup import HIDDEN, Setup
 from ..engine import available_threads
-from ..errors import InputError
+from ..errors import DataWarning, InputError
 from ..formats.aenet.trainset_binary import read_trainset
 from ..formats.structures.in_memory import Structures, as_structures
 from ..generation.generate import generate
@@ -121,6 +122,11 @@ def train(
     Fit
         With the potential of the best epoch.  After an interrupt (Ctrl-C) its status is `interrupted`.
 
+    Warns
+    -----
+    DataWarning
+        for findings of the data check, an `initial` potential with another descriptor, and options known to be bad.
+
     Raises
     ------
     InputError, FormatError
@@ -170,8 +176,13 @@ def train(
         best=best,
     )
     problem = prepare(settings, found, threads or available_threads(), observer=observer)
+    # What is trained on is in the problem
+    del training_set, found
     path = None if checkpoint is None else Path(checkpoint)
     fit = train_problem(problem, checkpoint=path, resume=resume, observer=observer)
+    for note in fit.notes:
+        if note.startswith("warning: "):
+            warnings.warn(note.removeprefix("warning: "), DataWarning, stacklevel=2)
     return replace(fit, notes=(*notes, *fit.notes))
 
 
