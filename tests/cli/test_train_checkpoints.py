@@ -151,3 +151,39 @@ def test_resuming_says_when_nothing_is_done_or_nothing_is_there(toy: Path) -> No
         (toy / "train.in").write_text(train_in(testpercent=25, iterations=iterations))
         out = succeed(toy, "train", "train.in", "--resume").out
         assert ("nothing was done" in out) == is_over
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_signals_of_queues_end_a_run_like_ctrl_c(toy: Path, name: str) -> None:
+    number = getattr(signal, name)
+    (toy / "train.in").write_text(train_in(iterations=1000000, verbosity="high", checkpoint=1000000, **VALIDATED))
+    process = start(toy, "train", "train.in", "--report", "report.json")
+    for line in process.stdout:
+        if re.match(r"\s+20 ", line):
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number and "interrupted after epoch" in out and err == ""
+    last = json.loads((toy / "report.json").read_text())["epochs"][-1]["epoch"]
+    read_potential(toy / "Ar.nn")
+    (toy / "train.in").write_text(train_in(iterations=last + 5, verbosity="high", checkpoint=1000000, **VALIDATED))
+    assert f"at epoch {last}" in succeed(toy, "train", "train.in", "--resume").out
+
+
+def test_a_signal_asks_for_a_checkpoint_and_the_run_goes_on(toy: Path) -> None:
+    (toy / "train.in").write_text(train_in(iterations=1000000, verbosity="high", checkpoint=1000000, **VALIDATED))
+    process = start(toy, "train", "train.in", "--fresh")
+    begun = 0
+    for line in process.stdout:
+        found = re.match(r"\s+(\d+) ", line)
+        if found and int(found[1]) == 20:
+            assert not (toy / "train.checkpoint.npz").exists()
+            process.send_signal(signal.SIGUSR1)
+        begun = int(found[1]) if found else begun
+        if begun >= 20 and (toy / "train.checkpoint.npz").exists():
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert begun >= 20
+    (toy / "train.in").write_text(train_in(iterations=begun + 100, checkpoint=1000000, **VALIDATED))
+    assert "resumed from train.checkpoint.npz at epoch" in succeed(toy, "train", "train.in", "--resume").out

@@ -267,3 +267,32 @@ def test_weights_count_in_the_fit_of_atomic_energies():
     bad = [replace(good[0], energy=500.0, weight=w) for w in (0.0, 1e-12)]
     assert fit_atomic_energies([*good, *bad], ("H",)).energies["H"] == pytest.approx(-2.0, abs=1e-9)
     assert fit_atomic_energies([*good, *bad], ("H",)).rmse < 1e-3
+
+
+def test_dpdata_reads_what_it_knows(tmp_path, monkeypatch):
+    """With a stand-in for the optional package, which has the interface that is used."""
+    import sys
+    from types import SimpleNamespace
+
+    class System(dict):
+        nopbc = False
+
+        def has_virial(self):
+            return True
+
+    def labelled(path, fmt):
+        assert fmt == "cp2k/output"
+        if "bad" in path:
+            raise RuntimeError("no SCF")
+        return System(
+            atom_names=["H", "O"], atom_types=[1, 0, 0], coords=np.zeros((2, 3, 3)) + np.arange(3)[:, None],
+            cells=np.tile(9.0 * np.eye(3), (2, 1, 1)), energies=[-1.0, -2.0], forces=np.ones((2, 3, 3)),
+            virials=np.tile(np.eye(3), (2, 1, 1)),
+        )  # fmt: skip
+
+    monkeypatch.setitem(sys.modules, "dpdata", SimpleNamespace(LabeledSystem=labelled))
+    structures, _ = read_text(tmp_path, FOREIGN["CP2K output"], "out.log")
+    assert [s.energy for s in structures] == [-1.0, -2.0] and structures[0].symbols == ("O", "H", "H")
+    assert structures[0].stress[0, 0] == pytest.approx(-1.0 / 729.0) and structures[0].pbc == (True, True, True)
+    with pytest.raises(FormatError, match="dpdata cannot read it .RuntimeError: no SCF"):
+        read_text(tmp_path, FOREIGN["CP2K output"], "bad.log")

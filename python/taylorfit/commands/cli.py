@@ -17,7 +17,7 @@ from ..errors import DataWarning, InputError, TaylorfitError
 from ..formats.report_file import write_report
 from ..settings.document import suggestion
 from ..tools.atomic_write import check_writable
-from ..tools.interrupts import INTERRUPTED
+from ..tools.interrupts import INTERRUPTED, QueueSignals
 
 COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
@@ -41,6 +41,11 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
+    with QueueSignals() as signals:
+        return signals.code(_main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     with_traceback = "--traceback" in argv
     try:

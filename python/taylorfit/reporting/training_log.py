@@ -13,7 +13,7 @@ from ..analysis.errors import error_lines
 from ..engine import MAX_CHUNKS, Lbfgs, build_name
 from ..settings.methods import format_method
 from ..settings.train import NetworkSpec, TrainInput
-from ..tools.interrupts import STOP_FILE, Interrupt, deferred_interrupt, stop_requested
+from ..tools.interrupts import STOP_FILE, Interrupt, counted_requests, deferred_interrupt, stop_requested
 from ..tools.progress import Advance, Steps, duration, progress
 from ..training.data import expected_memory
 from ..training.fit import Fit
@@ -65,6 +65,7 @@ class TrainingLog(Observer):
         self._outputs, self._resumed, self._stream, self._show = outputs, resumed, stream, show
         self._rows: EpochTable | None = None
         self._was_over = False
+        self._n_asked: Callable[[], int] = lambda: 0
 
     def _print(self, *lines: str) -> None:
         print(*lines, sep="\n", file=self._stream or sys.stdout, flush=True)
@@ -91,7 +92,12 @@ class TrainingLog(Observer):
             self._print(estimated_time(training, last - first + 1))
         self._rows = None if quiet else EpochTable(self._problem, training, self._print)
         caught = deferred_interrupt() if self._gets_signals else nullcontext(self.interrupt)
-        with caught as self.interrupt, self._show("train", last, "epochs", quiet=quiet) as update:
+        asked = counted_requests() if self._gets_signals else nullcontext(lambda: 0)
+        with (
+            caught as self.interrupt,
+            asked as self._n_asked,
+            self._show("train", last, "epochs", quiet=quiet) as update,
+        ):
 
             def told(epoch: Epoch) -> bool:
                 if self._rows is not None:
@@ -103,6 +109,10 @@ class TrainingLog(Observer):
                 return False
 
             yield told
+
+    def checkpoints_asked(self) -> int:
+        """How often SIGUSR1 has come."""
+        return self._n_asked()
 
     def trained(self, fit: Fit) -> None:
         """Write the potentials, and say how the training ended."""

@@ -7,9 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it."""
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals by which queues and closed terminals end a program: obeyed like Ctrl-C."""
+ASKING = getattr(signal, "SIGUSR1", None)
+"""Signal that asks for a checkpoint."""
 
 STOP_FILE = "STOP"
 """A file of this name in the working directory ends trainings after the epoch."""
@@ -83,3 +90,53 @@ def deferred_interrupt() -> Iterator[Interrupt]:
         yield interrupt
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+class QueueSignals:
+    """The signals of queues while a command runs: those of `ENDING` act like Ctrl-C, `ASKING` does not end it.
+
+    A context manager for the main thread; elsewhere it does nothing.  Signals that are ignored (nohup) stay so.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        """The last signal of `ENDING`."""
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> QueueSignals:
+        if threading.current_thread() is threading.main_thread():
+            handlers = dict.fromkeys(ENDING, self._end) | (
+                {} if ASKING is None else {ASKING: lambda number, frame: None}
+            )
+            for number, handler in handlers.items():
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, handler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def code(self, code: int) -> int:
+        """The exit code: 128 + signal in place of that of Ctrl-C."""
+        return code if self.received is None or code != INTERRUPTED else 128 + self.received
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            handler(number, frame)
+
+
+@contextmanager
+def counted_requests() -> Iterator[Callable[[], int]]:
+    """Count the signals that ask for a checkpoint within the block (only the main thread gets any)."""
+    numbers: list[int] = []
+    if ASKING is None or threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+    previous = signal.signal(ASKING, lambda number, frame: numbers.append(number))
+    try:
+        yield lambda: len(numbers)
+    finally:
+        signal.signal(ASKING, previous)

@@ -42,6 +42,10 @@ class Observer:
         """Around all epochs, up to number `last`."""
         return nullcontext(lambda epoch: None)
 
+    def checkpoints_asked(self) -> int:
+        """How often somebody has asked for a checkpoint so far."""
+        return 0
+
     def trained(self, fit: Fit) -> None:
         """The epochs are over; errors on the validation structures are not yet known."""
 

@@ -65,7 +65,7 @@ def train_problem(
             for epoch in training.run(settings.iterations, settings.patience, observer.interrupt):
                 stop = told(epoch)
                 if saver is not None:
-                    saver.epoch_ended()
+                    saver.epoch_ended(observer.checkpoints_asked())
                 if stop:
                     break
     except KeyboardInterrupt:
@@ -94,17 +94,19 @@ class Saver:
 
     def __init__(self, training: Training, path: Path, identity: str, every: int) -> None:
         self._training, self._path, self._identity, self._every = training, path, identity, every
-        self._saved = -1
+        self._saved, self._n_asked = -1, 0
 
     def restore(self) -> None:
         """Continue from the checkpoint."""
         self._training.restore(load_checkpoint(self._path, self._identity))
         self._saved = self._training.state.next_epoch - 1
 
-    def epoch_ended(self) -> None:
-        """Write it if its turn has come."""
-        if self._every and self._training.state.history[-1].epoch - self._saved >= self._every:
+    def epoch_ended(self, n_asked: int = 0) -> None:
+        """Write it if its turn has come, or it was asked for (so often so far)."""
+        is_due = self._every and self._training.state.history[-1].epoch - self._saved >= self._every
+        if is_due or n_asked > self._n_asked:
             self._save()
+        self._n_asked = n_asked
 
     def training_ended(self) -> None:
         """Write it as long as the training can go on from it."""
