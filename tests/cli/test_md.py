@@ -450,6 +450,14 @@ def test_truncated_trajectories_are_cut_and_their_gap_is_told(folder: Path, name
     assert ("frames between are lost" in found.out) == (20 not in steps)
 
 
+def test_frames_of_a_committee_have_its_deviations(folder: Path):
+    change(folder, "POTENTIALS", "all committee", "", "TRAJECTORY run.extxyz")
+    succeed(folder, "md", "md.in")
+    frame = read(folder / "run.extxyz", 1)
+    assert frame.info["energy_std"] > 0.0
+    assert frame.arrays["forces_std"].shape == (len(frame),) and frame.arrays["forces_std"].min() > 0.0
+
+
 def test_a_backup_is_no_member_and_none_counts_twice(folder: Path):
     import shutil
 

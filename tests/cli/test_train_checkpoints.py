@@ -187,3 +187,23 @@ def test_a_signal_asks_for_a_checkpoint_and_the_run_goes_on(toy: Path) -> None:
     assert begun >= 20
     (toy / "train.in").write_text(train_in(iterations=begun + 100, checkpoint=1000000, **VALIDATED))
     assert "resumed from train.checkpoint.npz at epoch" in succeed(toy, "train", "train.in", "--resume").out
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from taylorfit.training import run as module
+
+    calls: list[int] = []
+
+    def full_disk_at_first(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) <= 2:
+            raise InputError("cannot be written: No space left on device", file="train.checkpoint.npz")
+        save_checkpoint(*arguments)
+
+    monkeypatch.setattr(module, "save_checkpoint", full_disk_at_first)
+    (toy / "train.in").write_text(train_in(iterations=12, checkpoint=5, **VALIDATED))
+    out = succeed(toy, "train", "train.in", "--fresh").out
+    assert out.count("warning: no checkpoint") == 2 and "No space left on device" in out
+    monkeypatch.undo()
+    (toy / "train.in").write_text(train_in(iterations=14, checkpoint=5, **VALIDATED))
+    assert "at epoch 12" in succeed(toy, "train", "train.in", "--resume").out

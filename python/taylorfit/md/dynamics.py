@@ -251,6 +251,9 @@ def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdIn
     frame.info.update(potential=walk.label, start=walk.start, step=step, time_fs=step * settings.timestep)
     atoms.get_forces()
     frame.calc = SinglePointCalculator(frame, **{key: atoms.calc.results[key] for key in ("energy", "forces")})
+    if "forces_std" in atoms.calc.results:  # of a committee, eV and eV/Å
+        frame.info["energy_std"] = atoms.calc.results["energy_std"]
+        frame.set_array("forces_std", atoms.calc.results["forces_std"])
     append_frame(path, frame)
     walk.trajectory = path
 

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from ..analysis.errors import error_lines
 from ..engine import MAX_CHUNKS, Lbfgs, build_name
+from ..errors import TaylorfitError
 from ..settings.methods import format_method
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.interrupts import STOP_FILE, Interrupt, counted_requests, deferred_interrupt, stop_requested
@@ -113,6 +114,10 @@ class TrainingLog(Observer):
     def checkpoints_asked(self) -> int:
         """How often SIGUSR1 has come."""
         return self._n_asked()
+
+    def checkpoint_failed(self, error: TaylorfitError) -> None:
+        """Say so, and that it will be tried again."""
+        self._print(f"warning: no checkpoint: {error}; it is tried again, at the end at the latest")
 
     def trained(self, fit: Fit) -> None:
         """Write the potentials, and say how the training ended."""

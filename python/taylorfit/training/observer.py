@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ..analysis.errors import Errors
+from ..errors import TaylorfitError
 from ..tools.interrupts import Interrupt
 from ..tools.progress import Advance, Steps, no_steps, progress
 from .loop import Epoch, Training
@@ -45,6 +46,9 @@ class Observer:
     def checkpoints_asked(self) -> int:
         """How often somebody has asked for a checkpoint so far."""
         return 0
+
+    def checkpoint_failed(self, error: TaylorfitError) -> None:
+        """A checkpoint could not be written (a full disk, perhaps); the training goes on and tries again."""
 
     def trained(self, fit: Fit) -> None:
         """The epochs are over; errors on the validation structures are not yet known."""

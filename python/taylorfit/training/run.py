@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..analysis.errors import Errors, validate
 from ..engine import Lbfgs, StopToken
-from ..errors import InputError
+from ..errors import InputError, TaylorfitError
 from ..potential.potential import Potential
 from ..settings.forces import WITH_BETA
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -57,7 +58,8 @@ def train_problem(
         raise InputError("nothing to resume from", expected="a checkpoint of a training that was interrupted")
     saver = None
     if checkpoint is not None and (settings.checkpoint or resume):
-        saver = Saver(training, checkpoint, identity or problem.identity(), settings.checkpoint)
+        own = identity or problem.identity()
+        saver = Saver(training, checkpoint, own, settings.checkpoint, observer.checkpoint_failed)
     if resume and saver is not None:
         saver.restore()
     try:
@@ -92,8 +94,11 @@ def train_problem(
 class Saver:
     """Writes the state of a training to its checkpoint every so many epochs, and at the end; 0: never."""
 
-    def __init__(self, training: Training, path: Path, identity: str, every: int) -> None:
+    def __init__(
+        self, training: Training, path: Path, identity: str, every: int, failed: Callable[[TaylorfitError], None]
+    ) -> None:
         self._training, self._path, self._identity, self._every = training, path, identity, every
+        self._failed = failed
         self._saved, self._n_asked = -1, 0
 
     def restore(self) -> None:
@@ -114,7 +119,11 @@ class Saver:
             self._save()
 
     def _save(self) -> None:
-        save_checkpoint(self._path, self._training.arrays(), self._identity)
+        # Hours of training are worth more than their copy on a disk that is full for a while
+        try:
+            save_checkpoint(self._path, self._training.arrays(), self._identity)
+        except TaylorfitError as error:
+            self._failed(error)
         self._saved = self._training.state.next_epoch - 1
 
 
