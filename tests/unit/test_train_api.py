@@ -21,6 +21,7 @@ from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.files import read_structure_files
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
+from taylorfit.potential.calculator import Calculator
 from taylorfit.potential.potential import Potential
 from taylorfit.settings.displacements import TaylorOptions
 from taylorfit.settings.forces import Centred, Directional, Energy, Exact, ForceMode, Taylor
@@ -306,6 +307,19 @@ def test_a_committee_is_trainings_from_other_weights(structures: list[Structure]
     resumed = train_committee(structures, setup, members=3, checkpoint=tmp_path, resume=True, **longer)
     assert timeless(resumed.members[2]) == timeless(train_committee(structures, setup, members=2, **longer).members[2])
     assert {fit.threads for fit in pickle.loads(pickle.dumps(resumed)).members.values()} <= {1, 2}
+
+
+def test_a_committee_is_a_calculator_from_memory_and_from_files(
+    structures: list[Structure], setup: Setup, tmp_path: Path
+) -> None:
+    committee = train_committee(structures, setup, members=2, **OPTIONS)
+    files = committee.save(tmp_path)
+    assert [file.parent.name for file in files] == [n for n in ("01", "02") for _ in setup.species]
+    atoms, found = structures[0].to_ase(), []
+    for members in (committee.potentials, tmp_path):
+        atoms.calc = Calculator.committee(members, on_extrapolation="ignore", threads=1)
+        found.append((atoms.get_potential_energy(), atoms.calc.results["energy_std"]))
+    assert found[0] == found[1] and found[0][1] > 0.0
 
 
 def test_members_are_watched_stopped_and_interrupted(structures: list[Structure], setup: Setup) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import TaylorfitError
+from ..potential.potential import Potential
 from ..settings.train import TrainInput
 from ..tools.interrupts import Interrupt
 from ..tools.parallel import Job, Outcome, run_jobs
@@ -129,6 +131,22 @@ class CommitteeFit:
     def best(self) -> Fit:
         """The best member, by its test error."""
         return self.members[self.summary.best_member]
+
+    @property
+    def potentials(self) -> tuple[Potential, ...]:
+        """Those of the members, for `Calculator.committee`."""
+        return tuple(fit.potential for fit in self.members.values())
+
+    def save(self, folder: str | PathLike[str], overwrite: bool = False) -> list[Path]:
+        """Write the potential of each member to a folder of its own, 01, 02, …; return the paths of the files.
+
+        Raises
+        ------
+        InputError
+            if a file exists or cannot be written.
+        """
+        own = {number: Path(folder) / f"{number:02d}" for number in self.members}
+        return [path for number, fit in self.members.items() for path in fit.potential.save(own[number], overwrite)]
 
     def to_dict(self) -> dict[str, Any]:
         """The report of the command `train`, but for the files that it writes."""
