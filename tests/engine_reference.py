@@ -1,6 +1,7 @@
 """Slow and plain NumPy versions of what the engine does, and makers of random input: shared by the engine's tests.
 
-Nothing here calls the engine except `random_potential`, which takes its descriptor statistics from it.
+Nothing here calls the engine except `random_potential`, which takes its descriptor statistics from it, and
+`jacobian`, which puts gradients together.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from taylorfit.engine import DescriptorTables, PotentialTables, describe
+from taylorfit.engine import DescriptorTables, Loss, PotentialTables, describe
 from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
@@ -236,3 +237,18 @@ def random_potential(
 def potential_tables(*arguments: object) -> PotentialTables:
     """Return `random_potential` laid out for the engine."""
     return PotentialTables.from_potentials(random_potential(*arguments))
+
+
+def jacobian(terms: Loss, chosen: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies (n_chosen,) and their derivatives (n_chosen, n_weight), from gradients of losses of one structure."""
+    derivative, energy = np.empty((len(chosen), len(weights))), terms.energies(chosen, weights)
+    everywhere = terms.weight.copy()
+    for k, s in enumerate(chosen):
+        # The loss sees its arrays: a weight for this structure alone
+        terms.weight[:] = 0.0
+        terms.weight[s] = 1.0
+        terms.evaluate(weights, derivative[k])
+        residual = terms.energy_ref[s] - energy[k]
+        derivative[k] /= -(terms.factor[s] ** 2) * residual
+    terms.weight[:] = everywhere
+    return energy, derivative

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from engine_reference import jacobian
 from taylorfit.engine import Lbfgs, Loss, NetworkTables, start_covariance
 from taylorfit.errors import EngineError, InputError, TaylorfitError
 from taylorfit.model.network import Network
@@ -100,22 +101,7 @@ def problem() -> Problem:
     return Problem()
 
 
-# --- Jacobian ------------------------------------------------------------------------------------
-
-
-def jacobian(terms: Loss, chosen: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Energies (n_chosen,) and their derivatives (n_chosen, n_weight), from gradients of losses of one structure."""
-    derivative, energy = np.empty((len(chosen), len(weights))), terms.energies(chosen, weights)
-    everywhere = terms.weight.copy()
-    for k, s in enumerate(chosen):
-        # The loss sees its arrays: a weight for this structure alone
-        terms.weight[:] = 0.0
-        terms.weight[s] = 1.0
-        terms.evaluate(weights, derivative[k])
-        residual = terms.energy_ref[s] - energy[k]
-        derivative[k] /= -(terms.factor[s] ** 2) * residual
-    terms.weight[:] = everywhere
-    return energy, derivative
+# --- energies ------------------------------------------------------------------------------------
 
 
 def test_energies_of_many_structures_are_the_same_for_any_number_of_threads() -> None:
