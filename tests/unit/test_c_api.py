@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -13,7 +15,7 @@ from ase import Atoms
 from calculator_cases import SPECIES, as_structure, random_atoms, write_committee, write_member
 from engine_reference import chebyshev_tables
 from taylorfit import Calculator, engine
-from taylorfit.engine import NeighbourList
+from taylorfit.engine import NeighbourList, c_folders
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.aenet.network_binary import read_potential
 
@@ -23,7 +25,7 @@ SOURCE = Path(__file__).parents[1] / "c_api" / "evaluate.c"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled example."""
-    header, libraries = engine.c_folders()
+    header, libraries = c_folders()
     target = tmp_path_factory.mktemp("c") / "evaluate"
     subprocess.run(
         [
@@ -46,6 +48,17 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
     )
     return target
+
+
+def test_the_library_and_its_builds_are_without_python(program: Path) -> None:
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("no nm")
+    found = [path for path in c_folders()[1].glob("libtaylorfit*") if path.is_file()]
+    assert len(found) >= 2
+    for path in found:
+        wanted = subprocess.run([nm, "-D", "--undefined-only", path], capture_output=True, text=True, check=True).stdout
+        assert not re.search(r"\b_?Py", wanted)
 
 
 def evaluate(program: Path, members: list[list[Path]], structure: str = "0 0 0") -> dict[str, np.ndarray | str]:

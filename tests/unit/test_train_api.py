@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from cli_support import generate_in, make_toy, morse_cluster, report, succeed, taylor, train_in
 from taylorfit.data.setup import Setup
+from taylorfit.engine import lbfgs, library, losses, potentials
 from taylorfit.errors import DataWarning, InputError
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.files import read_structure_files
@@ -129,6 +131,37 @@ def test_every_method_lowers_the_error(method: Method, structures: list[Structur
     fit = train(structures, setup, method=method, **OPTIONS)
     assert fit.settings.method == method
     assert fit.history.train_rmse[-1] < 0.9 * fit.history.train_rmse[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "forces"),
+    [
+        (Bfgs(), Energy()),
+        (Bfgs(), Exact(beta=0.01)),
+        (Ekf(), Energy()),
+        (Adam(mu=0.01), Energy()),
+        (OnlineSd(gamma=0.001), Energy()),
+        (Lm(), Energy()),
+    ],
+)
+def test_an_epoch_takes_at_most_three_calls_of_the_engine(
+    method: Method, forces: ForceMode, structures: list[Structure], setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes Python's global lock at its end, which others may hold."""
+    calls: list[str] = []
+    for module in (losses, lbfgs, potentials):
+
+        def counted(function: Callable[..., object], *arguments: object, names: Sequence[str] = ()) -> object:
+            calls.append(function.__name__)
+            return library.call(function, *arguments, names=names)
+
+        monkeypatch.setattr(module, "call", counted)
+    at_epoch: list[int] = []
+    train(
+        structures, setup, method=method, forces=forces, progress=lambda epoch: at_epoch.append(len(calls)), **OPTIONS
+    )
+    steps = np.diff(at_epoch)
+    assert len(steps) == OPTIONS["epochs"] and 2 <= steps.max() <= 3, calls
 
 
 def test_training_sets_files_and_ase_are_the_same_data(
