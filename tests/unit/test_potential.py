@@ -40,6 +40,7 @@ def test_a_folder_files_and_a_dict_are_the_same(folder: Path, potential: Potenti
     assert potential.cutoff == 4.0 and set(potential.atomic_energies) == {"H", "O"}
     for source in (list(files.values()), files):
         assert energy(Potential.load(source), structure) == energy(potential, structure)
+    assert potential.evaluate(structure.to_ase(), threads=1)[0].energy == energy(potential, structure)
 
 
 def test_what_is_saved_is_loaded_again(potential: Potential, structure: Structure, tmp_path: Path):

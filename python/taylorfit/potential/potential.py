@@ -12,8 +12,8 @@ from ..engine import Evaluation, PotentialTables, evaluate
 from ..errors import InputError
 from ..formats.aenet.network_binary import check_potential, write_potential
 from ..formats.aenet.potential_file import read_potential_file
+from ..formats.structures.in_memory import Structures, as_structures
 from ..model.network import SpeciesPotential
-from ..model.structure import Structure
 from ..tools.atomic_write import check_writable
 from ..tools.chunks import runs
 from ..tools.os_errors import make_folder
@@ -158,7 +158,7 @@ class Potential:
 
     def evaluate(
         self,
-        structures: Sequence[Structure],
+        structures: Structures,
         *,
         forces: bool = True,
         threads: int = 0,
@@ -168,6 +168,10 @@ class Potential:
 
         Parameters
         ----------
+        structures
+            Of taylorfit or ASE.
+        forces
+            Evaluate forces and strain derivatives, too?
         threads
             Of the engine; 0: all cores.  The results do not depend on it.
         advance
@@ -179,7 +183,7 @@ class Potential:
             for a species without potential, coinciding atoms, or a degenerate cell; it names the structure.
         """
         evaluations: list[Evaluation] = []
-        for part in runs(structures, lambda structure: structure.n_atoms):
+        for part in runs(as_structures(structures, named=False), lambda structure: structure.n_atoms):
             evaluations += evaluate(part, self.tables, forces=forces, threads=threads)
             advance(len(evaluations))
         return evaluations
