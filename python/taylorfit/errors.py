@@ -49,10 +49,10 @@ class InputError(TaylorfitError):
     def __str__(self) -> str:
         where = ""
         if self.file is not None:
-            where = self.file + (f", line {self.line}" if self.line is not None else "") + ": "
+            where = printable(self.file) + (f", line {self.line}" if self.line is not None else "") + ": "
         found = "" if self.value is None else f": found {_shown(self.value)}"
         wanted = "" if self.expected is None else f", expected {self.expected}"
-        return " ".join(f"{where}{self.message}{found}{wanted}".split())
+        return " ".join(f"{where}{printable(self.message)}{found}{printable(wanted)}".split())
 
 
 class FormatError(InputError):
@@ -65,6 +65,13 @@ class EngineError(TaylorfitError):
 
 class DataWarning(UserWarning):
     """Data that can be used but look doubtful: the Python API warns, the command line prints a line."""
+
+
+def printable(text: str) -> str:
+    """Return text in which control characters, escape codes of terminals and bytes of no encoding are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in " \n\t" else repr(c)[1:-1] for c in text)
 
 
 def _shown(value: object, limit: int = 60) -> str:

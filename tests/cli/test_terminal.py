@@ -178,3 +178,19 @@ def test_a_reader_that_goes_away_causes_no_noise(toy: Path) -> None:
         err = process.stderr.read()
         process.wait(timeout=30)
         assert err == "", argv
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_output_works_in_every_locale(tmp_path: Path, encoding: str) -> None:
+    make_toy(tmp_path, 3)
+    result = run_process(
+        tmp_path, "info", "xsf/00.xsf", env={**os.environ, "PYTHONIOENCODING": encoding}, encoding=encoding
+    )
+    assert result.code == 0 and result.err == "" and "eV/" in result.out
+
+
+def test_control_characters_in_names_are_shown_escaped(tmp_path: Path) -> None:
+    for name in ("a\x1b[31mred.xsf", "b\rc.xsf", "d\x07.xsf"):
+        (tmp_path / name).write_text("hello\n")
+        complaint = run(tmp_path, "info", name).complaint
+        assert complaint.isprintable() and "no atoms" in complaint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -41,6 +42,9 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # Å in an ASCII or Latin-1 locale; names of files in no encoding
+            stream.reconfigure(errors="backslashreplace")
     with QueueSignals() as signals:
         return signals.code(_main(argv))
 
