@@ -402,3 +402,21 @@ def test_structures_without_energies_are_refused_unless_asked_for(tmp_path: Path
     assert "energyweight=0" in complaint(tmp_path, forces="mode=exact")
     write_xsf(tmp_path / structures[0].name, replace(structures[0], energy=None, forces=None))
     assert "neither energy nor forces" in run(tmp_path, "generate", "generate.in", "--force").complaint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [("Ar -10.0", "Ar -10.5", "atomic energy of Ar"), ("radial_N = 5", "radial_N = 6", "descriptor of Ar")],
+)
+def test_copies_of_another_generate_run_are_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
+    make_toy(tmp_path, 8, extra=taylor(delta=0.01, fraction=4, outfile="copies.train"))
+    for file in ("generate.in", "Ar.stp"):
+        text = (tmp_path / file).read_text()
+        (tmp_path / f"other.{file}").write_text(text.replace(old, new).replace("Ar.stp", "other.Ar.stp"))
+    other = (tmp_path / "other.generate.in").read_text().replace("toy.train", "other.train")
+    (tmp_path / "other.generate.in").write_text(other.replace("copies.train", "other.copies.train"))
+    succeed(tmp_path, "generate", "generate.in")
+    succeed(tmp_path, "generate", "other.generate.in")
+    found = complaint(tmp_path, taylorset="other.copies.train")
+    assert words in found and "other.copies.train" in found
+    train(tmp_path, taylorset="copies.train", iterations=2)

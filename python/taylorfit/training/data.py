@@ -20,6 +20,10 @@ MEMORY_FACTOR, MEMORY_BASE = 1.5, 90e6
 """Peak memory of a training: the file as read and as packed, and Python itself (bytes)."""
 
 
+_SAME_ENERGY = 1e-9
+"""eV; both sets have it from the same line of generate.in."""
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """All data of a training.
@@ -54,6 +58,14 @@ class TrainingData:
                     value=" ".join(other.species),
                     expected=" ".join(main.species),
                 )
+            for symbol, first_energy, energy in zip(main.species, main.atomic_energies, other.atomic_energies):
+                if abs(first_energy - energy) > _SAME_ENERGY:
+                    raise InputError(
+                        f"the atomic energy of {symbol} is not that of TRAININGSET",
+                        file=file,
+                        value=float(energy),
+                        expected=f"{float(first_energy)!r}: training sets of one generate run",
+                    )
             for first, second in zip(main.setups or (), other.setups or ()):
                 if not same_functions(first, second):
                     raise InputError(
