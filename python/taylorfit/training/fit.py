@@ -115,7 +115,7 @@ class Fit:
     """The same of `last`."""
 
     def __repr__(self) -> str:
-        epochs = f"{len(self.history)} epochs, best {self.best_epoch}"
+        epochs = f"{self.history.epoch[-1]} epochs, best {self.best_epoch}"
         return f"<Fit of {' '.join(self.species)}, {self.mode}: {self.status}, {epochs}>"
 
     @property
