@@ -448,3 +448,17 @@ def test_first_seeds_alone_then_all_with_a_report_of_each(tmp_path: Path) -> Non
 def test_seeds_that_are_not_there(text: str, n: str, tmp_path: Path) -> None:
     (make(tmp_path / "toy") / "scan.in").write_text(text)
     assert "--seeds" in run(tmp_path / "toy", "scan", "scan.in", "--seeds", n).complaint
+
+
+@pytest.mark.parametrize("damaged", ["*/set.train", "*/copies.train", "*/generate.json"])
+def test_truncated_sets_are_made_again(tmp_path: Path, damaged: str) -> None:
+    make(tmp_path)
+    text = SCAN.replace("mode energy taylor centred exact", "mode taylor").replace("0.02 0.04", "0.02")
+    scan(tmp_path, text)
+    whole = timeless(rows_of(tmp_path))
+    (file,) = (tmp_path / "scan/sets").glob(damaged)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    (tmp_path / "scan.csv").unlink()
+    found = scan(tmp_path, text)
+    assert (found["sets_generated"], found["sets_reused"]) == (1, 0)
+    assert timeless(rows_of(tmp_path)) == whole

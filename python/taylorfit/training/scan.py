@@ -12,7 +12,8 @@ from typing import Any
 
 from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of, set_key
 from ..analysis.scan_groups import POINT_REPORT, point_folder, summarise
-from ..errors import InputError
+from ..errors import InputError, TaylorfitError
+from ..formats.aenet.trainset_binary import read_trainset
 from ..formats.report_file import write_report
 from ..formats.scan_table import (
     ERRORS,
@@ -63,10 +64,16 @@ class SetTask:
 
     @property
     def is_there(self) -> bool:
-        """Whether it has been done before, and its files are still there."""
+        """Whether it has been done before, and its files are still there and whole."""
         if not (self.report_file.exists() and Path(self.settings.output).exists()):
             return False
-        return bool(self.copies) or not json.loads(self.report_file.read_text(encoding="utf-8"))["copies"]
+        try:
+            n_copies = json.loads(self.report_file.read_text(encoding="utf-8"))["copies"]
+            for file in (self.settings.output, *self.copies):
+                read_trainset(file)
+        except (TaylorfitError, ValueError, KeyError, TypeError):
+            return False  # damaged since, and so made again
+        return bool(self.copies) or not n_copies
 
     @property
     def report_file(self) -> Path:

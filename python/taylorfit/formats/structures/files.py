@@ -185,7 +185,7 @@ def read_structures(
     for number, frame in _select(enumerate(chain(head, frames)), name, selection):
         if kind != EXTXYZ:
             labels.add(frame.info, frame.columns)
-        yield structure_of(
+        structure = structure_of(
             frame,
             f"{name}#{number}" if len(head) > 1 else name,
             labels,
@@ -197,6 +197,7 @@ def read_structures(
         for remark in labels.remarks[n_told:]:
             tell(remark)
             n_told += 1
+        yield structure
 
 
 def read_structure_files(
