@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fsdecode
 
 import numpy as np
 
 from ..errors import FormatError
+from ..tools.atomic_write import atomic_write
 from ..tools.plain_text import decode_lines, fortran_number, number_complaint, read_bytes
 
 
@@ -89,6 +90,20 @@ class Table:
         if label is None:
             return names
         return [f"{label}, {name}" for name in names] if len(set(names)) > 1 else [label] * self.n_rows
+
+
+def write_table(path: str | PathLike[str], names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file as a whole: it is never seen with half a row.
+
+    Raises
+    ------
+    InputError
+        if it cannot be written.
+    """
+    with atomic_write(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
 
 
 def read_table(path: str | PathLike[str], required: Sequence[str] = ()) -> Table:

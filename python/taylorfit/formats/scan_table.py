@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 from ..model.measures import MEASURES
-from ..tools.atomic_write import atomic_write
-from .csv_table import read_table
+from .csv_table import read_table, write_table
 
 COORDINATES = ("mode", "strategy", "delta_A", "multiple_a", "beta_A2", "n_structures", "network", "seed")
 """Columns that say which training it is (columns of other options come between these and `EPOCHS`)."""
@@ -62,8 +59,6 @@ def read_scan_table(path: str | PathLike[str]) -> list[Row]:
 def write_scan_table(path: str | PathLike[str], rows: Sequence[Mapping[str, str]]) -> None:
     """Write all rows; the labels are made anew, so that they tell apart what the table holds.
 
-    The file is replaced as a whole: it is never seen with half a row.
-
     Raises
     ------
     InputError
@@ -72,12 +67,8 @@ def write_scan_table(path: str | PathLike[str], rows: Sequence[Mapping[str, str]
     options = option_columns(rows)
     before = FIXED.index(EPOCHS[0])
     names = [*FIXED[:before], *options, *FIXED[before:]]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "label": label} for row, label in zip(rows, labels(rows)))
-    with atomic_write(path) as stream:
-        stream.write(text.getvalue())
+    cells = ({**row, "label": label} for row, label in zip(rows, labels(rows)))
+    write_table(path, names, ([row.get(name, "") for name in names] for row in cells))
 
 
 def option_columns(rows: Sequence[Mapping[str, str]]) -> list[str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from ..formats.csv_table import write_table
 from ..settings.md import MdInput
-from ..tools.atomic_write import atomic_write
 from ..tools.tables import Table
 from .analysis import Drift, energy_drift, highest_peak, radial_distribution
 from .dynamics import COLUMNS, Walk
@@ -192,7 +191,7 @@ def distribution_lines(found: dict[str, Any]) -> list[str]:
 
 def write_steps(path: str | PathLike[str], walks: Sequence[Walk]) -> None:
     """Write the rows of all walks: energies of the cell in eV, time in ps, temperature in K."""
-    _write(
+    write_table(
         path,
         ("potential", "start", "n_atoms", *COLUMNS),
         ((walk.label, walk.start, walk.n_atoms, *row) for walk in walks for row in walk.rows),
@@ -213,12 +212,12 @@ def write_walks(path: str | PathLike[str], rows: Sequence[dict[str, Any]]) -> No
         "potential_energy": "eV_per_atom",
     }
     header = [f"{key}_{units[key]}" if key in units else key for key in WALK_KEYS]
-    _write(path, header, ([row[key] for key in WALK_KEYS] for row in rows))
+    write_table(path, header, ([row[key] for key in WALK_KEYS] for row in rows))
 
 
 def write_distributions(path: str | PathLike[str], found: dict[str, Any]) -> None:
     """Write g(r): potential, pair, r in Å, g, and its standard deviation over the starts."""
-    _write(
+    write_table(
         path,
         ("potential", "pair", "r_A", "g", "g_std"),
         (
@@ -228,10 +227,3 @@ def write_distributions(path: str | PathLike[str], found: dict[str, Any]) -> Non
             for k, (r, g) in enumerate(zip(found["r"].tolist(), entry["g"].tolist()))
         ),
     )
-
-
-def _write(path: str | PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with atomic_write(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from ..analysis.measures import density, force_error_norm
 from ..errors import InputError
+from ..model.measures import ENERGY_UNIT, FORCE_UNIT
 from ..model.predictions import Predictions
-from .style import COLUMN, PAGE, line_style, literal, new_figure, plain_log_ticks, styled
+from .style import COLUMN, PAGE, in_symbols, line_style, literal, new_figure, plain_log_ticks, styled
 
 SHOWN = 0.995
 """Fraction of the values of the widest distribution inside of the panel."""
@@ -39,7 +40,7 @@ def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figu
     """
     sets = [sets] if isinstance(sets, Predictions) else sets
     norms = [force_error_norm(*reversed(one.compared_forces)) for one in sets]
-    energies = [1e3 * one.energy_error_per_atom for one in sets]
+    energies = [ENERGY_UNIT.factor * one.energy_error_per_atom for one in sets]
     with_forces, with_energies = any(map(len, norms)), any(map(len, energies))
     if not with_forces and not with_energies:
         raise InputError("no reference to compare with", expected="structures with energies or forces")
@@ -50,13 +51,13 @@ def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figu
     if with_forces:
         panel = panels.pop(0)
         _curves(panel, norms, sets, signed=False, tails=log)
-        panel.set_xlabel("|F − F$_{\\mathrm{ref}}$| (eV/Å)")
+        panel.set_xlabel(in_symbols(f"|F − F_ref| ({FORCE_UNIT.name})"))
         panel.set_ylabel("probability density (Å/eV)")
     if with_energies:
         panel = panels.pop(0)
         _curves(panel, energies, sets, signed=True, tails=log)
         panel.axvline(0.0, color="0.6", linewidth=0.5, zorder=0)
-        panel.set_xlabel("energy error (meV/atom)")
+        panel.set_xlabel(f"energy error ({ENERGY_UNIT.name})")
         panel.set_ylabel("probability density (atom/meV)")
     for panel in drawing.axes:
         if log:

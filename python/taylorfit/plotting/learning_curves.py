@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..formats.train_report import TrainReport, report_of
-from ..model.measures import FORCE_UNIT, MEASURES
+from ..model.measures import ENERGY_UNIT, FORCE_UNIT, MEASURES
 from .style import COLUMN, GREY, MARKERS, axis_label, line_style, literal, new_figure, plain_log_ticks, styled
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ def curves(trainings: Training | Sequence[Training], labels: Sequence[str] = ())
 def _energies(panel: Axes, training: TrainReport, index: int) -> None:
     style = line_style(index)
     if not training.has_test:
-        panel.plot(training.epoch, 1e3 * training.train_rmse, **style)
+        panel.plot(training.epoch, ENERGY_UNIT.factor * training.train_rmse, **style)
         return
-    panel.plot(training.epoch, 1e3 * training.train_rmse, **style, linewidth=0.6, alpha=0.7)
-    panel.plot(training.epoch, 1e3 * training.test_rmse, **style)
-    _mark(panel, training.epoch, 1e3 * training.test_rmse, training.best_epoch, index)
+    panel.plot(training.epoch, ENERGY_UNIT.factor * training.train_rmse, **style, linewidth=0.6, alpha=0.7)
+    panel.plot(training.epoch, ENERGY_UNIT.factor * training.test_rmse, **style)
+    _mark(panel, training.epoch, ENERGY_UNIT.factor * training.test_rmse, training.best_epoch, index)
 
 
 def _forces(panel: Axes, training: TrainReport, index: int, validation: bool) -> None:

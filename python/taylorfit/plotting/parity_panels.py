@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.measures import mae_and_rmse
 from ..errors import InputError
+from ..model.measures import ENERGY_UNIT, FORCE_UNIT
 from ..model.predictions import Predictions
 from .style import COLOURS, GREY, MAP_COLOURS, PAGE, new_figure, note, plain_log_ticks, styled
 
@@ -32,21 +33,21 @@ def parity(predictions: Predictions) -> Figure:
     forces_ref, forces = predictions.compared_forces
     quantities = []
     if len(energy):
-        quantities.append((energy_ref, energy, "energy", "eV/atom", 1e3, "meV/atom"))
+        quantities.append((energy_ref, energy, "energy", "eV/atom", ENERGY_UNIT))
     if len(forces):
-        quantities.append((forces_ref.ravel(), forces.ravel(), "force component", "eV/Å", 1.0, "eV/Å"))
+        quantities.append((forces_ref.ravel(), forces.ravel(), "force component", FORCE_UNIT.name, FORCE_UNIT))
     if not quantities:
         raise InputError(
             "no reference to compare with", value=predictions.label, expected="structures with energies or forces"
         )
     drawing = new_figure(PAGE * len(quantities) / 2, 3.1)
     panels = drawing.subplots(1, len(quantities), squeeze=False)[0]
-    for panel, (reference, prediction, what, unit, factor, error_unit) in zip(panels, quantities):
+    for panel, (reference, prediction, what, unit, shown) in zip(panels, quantities):
         _points(drawing, panel, reference, prediction)
         panel.set_xlabel(f"reference {what} ({unit})")
         panel.set_ylabel(f"predicted {what} ({unit})")
-        mae, rmse = mae_and_rmse(factor * (prediction - reference))
-        note(panel, f"MAE {mae:#.3g} {error_unit}\nRMSE {rmse:#.3g} {error_unit}\n{len(reference)} values")
+        mae, rmse = mae_and_rmse(shown.factor * (prediction - reference))
+        note(panel, f"MAE {mae:#.3g} {shown.name}\nRMSE {rmse:#.3g} {shown.name}\n{len(reference)} values")
     return drawing
 
 

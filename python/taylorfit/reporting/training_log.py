@@ -12,6 +12,7 @@ from typing import TextIO
 from ..analysis.errors import error_lines
 from ..engine import MAX_CHUNKS, Lbfgs, build_name
 from ..errors import TaylorfitError
+from ..model.measures import ENERGY_UNIT, FORCE_UNIT, MEASURES
 from ..settings.methods import format_method
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.interrupts import STOP_FILE, Interrupt, counted_requests, deferred_interrupt, stop_requested
@@ -237,13 +238,14 @@ def ending(fit: Fit) -> Iterator[str]:
 
 
 def _rmse_text(epoch: Epoch, fit: Fit) -> str:
-    test = f", test {1e3 * epoch.test_rmse:.3f}" if fit.counts.n_test else ""
+    train, test = (MEASURES[key].cell(getattr(epoch, key), more=1) for key in ("train_rmse", "test_rmse"))
     forces = "".join(
         f", {name} forces {value:.4f}"
         for name, value in (("train", epoch.train_force_rmse), ("test", epoch.test_force_rmse))
         if value is not None
     )
-    return f"train {1e3 * epoch.train_rmse:.3f}{test} meV/atom" + (f"{forces} eV/Å" if forces else "")
+    energies = f"train {train}" + (f", test {test}" if fit.counts.n_test else "")
+    return f"{energies} {ENERGY_UNIT.name}" + (f"{forces} {FORCE_UNIT.name}" if forces else "")
 
 
 def description(problem: Problem, networks: Sequence[NetworkSpec], resumed: bool = False) -> Iterator[str]:

@@ -229,8 +229,8 @@ def _outliers(one: Predictions) -> tuple[Block, ...]:
     if structures:
         blocks.append(
             Table(
-                ("structure", "energy error, meV/atom"),
-                tuple((bad.name, f"{1e3 * bad.energy_error:+.2f}") for bad in structures),
+                ("structure", f"energy error, {ENERGY_UNIT.name}"),
+                tuple((bad.name, f"{ENERGY_UNIT.factor * bad.energy_error:+.2f}") for bad in structures),
                 numeric=True,
             )
         )

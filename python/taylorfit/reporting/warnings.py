@@ -9,7 +9,7 @@ import numpy as np
 from ..analysis.measures import force_error_norm, tail_fraction
 from ..formats.aenet.records import printable
 from ..formats.train_report import TrainReport
-from ..model.measures import TAIL
+from ..model.measures import ENERGY_UNIT, MEASURES, TAIL
 from ..model.predictions import Predictions
 from .outliers import worst_structures
 
@@ -21,6 +21,7 @@ GAP = 2.0
 """Test errors beyond this many training errors: the networks know their structures by heart."""
 END = 0.02
 """The last part of the epochs: a minimum there is none."""
+ENERGY_RMSE = MEASURES["energy_rmse"]
 MUCH_TAIL = 0.01
 """More of the atoms than this in the tail of the force error is worth a word."""
 MANY_NAMES = 5
@@ -83,8 +84,8 @@ def _forces(training: TrainReport) -> Sequence[str]:
         return [
             f"The validation force error rises, from {force[least]:.3f} eV/Å at epoch {epoch[least]:.0f} to "
             f"{force[-1]:.3f} at epoch {epoch[-1]:.0f}, while the energy error falls, from "
-            f"{1e3 * energy[least]:.2f} to {1e3 * energy[-1]:.2f} meV/atom: the energies are being fitted at the "
-            "cost of the forces. Train on forces, or stop earlier."
+            f"{ENERGY_RMSE.cell(energy[least])} to {ENERGY_RMSE.cell(energy[-1])} {ENERGY_UNIT.name}: "
+            "the energies are being fitted at the cost of the forces. Train on forces, or stop earlier."
         ]
     return []
 
@@ -123,11 +124,11 @@ def _tests(training: TrainReport) -> Sequence[str]:
         found.append(f"Only {n} test structures: their error, and the best epoch chosen by it, is largely chance.")
     at_best = training.epoch == training.best_epoch
     if at_best.any():
-        train, test = training.train_rmse[at_best][0], training.test_rmse[at_best][0]
+        train, test = (float(rmse[at_best][0]) for rmse in (training.train_rmse, training.test_rmse))
         if test > GAP * train:
             found.append(
-                f"At the best epoch the test error ({1e3 * test:.2f} meV/atom) is {test / train:.1f} times "
-                f"the training error ({1e3 * train:.2f}): overfitting. More structures, or more information "
-                "from forces, will help."
+                f"At the best epoch the test error ({ENERGY_RMSE.cell(test)} {ENERGY_UNIT.name}) is "
+                f"{test / train:.1f} times the training error ({ENERGY_RMSE.cell(train)}): overfitting. "
+                "More structures, or more information from forces, will help."
             )
     return found
