@@ -62,3 +62,31 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path) -> None:
     # A frame that fails after others were written
     assert run(tmp_path, "repel", "xsf/*.xsf", "bad.xsf", "--output", "new").complaint.startswith("bad.xsf")
     assert contents(tmp_path) == before
+
+
+def test_a_killed_run_leaves_no_folder_and_the_next_removes_what_is_left(tmp_path: Path) -> None:
+    make_toy(tmp_path, 4)
+    left = tmp_path / ".pushed.999999999.partial"
+    left.mkdir()
+    (left / "half.xsf").write_text("half")
+    (tmp_path / "pushed").mkdir()
+    succeed(tmp_path, "repel", "xsf/*.xsf", "--output", "pushed")
+    assert not left.exists() and not list(tmp_path.glob(".*.partial"))
+    assert len(list((tmp_path / "pushed").glob("*.xsf"))) > 0
+
+
+def test_an_error_while_writing_leaves_no_folder(tmp_path: Path) -> None:
+    from taylorfit.errors import InputError
+    from taylorfit.formats.structures.xsf_folder import XsfFolder
+
+    (structure,) = make_toy(tmp_path, 1)
+
+    def write_and_fail() -> None:
+        with XsfFolder(tmp_path / "new") as folder:
+            folder.add("a.xsf", structure, [])
+            assert not (tmp_path / "new").exists()
+            folder.add("b.xsf", replace(structure, positions=np.full((5, 3), np.nan)), [])
+
+    with pytest.raises(InputError, match="not finite"):
+        write_and_fail()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Ar.stp", "generate.in", "xsf"]
