@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from taylorfit.analysis.errors import validate
 from taylorfit.engine import Loss, NetworkTables, StopToken
 from taylorfit.errors import InputError
 from taylorfit.model.network import Network
+from taylorfit.model.structure import Structure
 from taylorfit.tools.interrupts import Interrupt
 from taylorfit.tools.parallel import Job, Outcome, run_jobs, threads_for_next
 
@@ -163,3 +165,11 @@ def test_ctrl_c_reaches_into_a_call_of_the_engine() -> None:
 
     _, interrupted = run_jobs([Job("a", train), Job("b", train)], 2, told=press_once)
     assert interrupted and len(taken) == 2 and max(taken) < n_steps
+
+
+def test_a_validation_ends_where_a_training_is_to_stop() -> None:
+    stop = StopToken()
+    structures = [Structure(("H",), np.zeros((1, 3)))]
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        validate(structures, None, {}, 1, stop)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import Evaluation, PotentialTables, evaluate
+from ..engine import Evaluation, PotentialTables, StopToken, evaluate
 from ..model.measures import ANGLE_UNIT, ENERGY_UNIT, ERRORS, FORCE_UNIT, MEASURES, SHARE_UNIT, TAIL, Measure
 from ..model.predictions import Predictions
 from ..model.structure import Structure
@@ -162,12 +162,24 @@ def _errors_over_all(predictions: Predictions) -> dict[str, float]:
 
 
 def validate(
-    structures: Sequence[Structure], potential: PotentialTables, atomic_energies: dict[str, float], threads: int = 0
+    structures: Sequence[Structure],
+    potential: PotentialTables,
+    atomic_energies: dict[str, float],
+    threads: int = 0,
+    stop: StopToken | None = None,
 ) -> Errors:
-    """Evaluate energies and forces of structures and return the errors."""
-    evaluations = [
-        e for part in runs(structures, lambda s: s.n_atoms) for e in evaluate(part, potential, threads=threads)
-    ]
+    """Evaluate energies and forces of structures and return the errors.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        once `stop` is set.
+    """
+    evaluations: list[Evaluation] = []
+    for part in runs(structures, lambda s: s.n_atoms):
+        if stop is not None and stop.is_set():
+            raise KeyboardInterrupt
+        evaluations += evaluate(part, potential, threads=threads)
     return errors_in(predictions_of(structures, evaluations, atomic_energies))
 
 

@@ -136,7 +136,7 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
         train,
         test,
         make_optimiser(settings.method, start, settings.sampling, settings.seed),
-        validate=(lambda weights: _errors(problem, _potential(problem, weights))) if problem.validation else None,
+        validate=(lambda weights: _errors(problem, _potential(problem, weights), stop)) if problem.validation else None,
         validation_every=settings.validationevery,
         checks=checks,
         beta_at=settings.forces.beta_at if problem.mode in WITH_BETA else None,
@@ -151,8 +151,8 @@ def _potential(problem: Problem, weights: np.ndarray) -> Potential:
     return Potential(tuple(potentials_from(weights, problem.networks, problem.main, file, problem.scaling)))
 
 
-def _errors(problem: Problem, potential: Potential) -> Errors:
-    return validate(problem.validation, potential.tables, problem.atomic_energies, problem.threads)
+def _errors(problem: Problem, potential: Potential, stop: StopToken | None = None) -> Errors:
+    return validate(problem.validation, potential.tables, problem.atomic_energies, problem.threads, stop)
 
 
 def _result(problem: Problem, training: Training, interrupted: bool) -> Fit:
