@@ -96,11 +96,11 @@ def _describe_restart(path: str) -> Description:
     return lines, {"method": method}
 
 
-def _bytes(size: int) -> str:
+def _bytes(size: float) -> str:
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.4g} {unit}"
-        size /= 1000  # type: ignore[assignment]
+        size /= 1000
     return f"{size:.4g} GB"
 
 

@@ -17,7 +17,7 @@ from ..potential.potential import Potential
 from ..settings.displacements import TaylorOptions
 from ..taylor.copies import CopySource, DisplacedCopies, StrainedCopies
 from ..taylor.displacements import DisplacementStrategy
-from ..taylor.modes import HessianSource, ModeDisplacements
+from ..taylor.modes import Hessians, HessianSource, ModeDisplacements
 from ..taylor.selection import count_skipped, select_all
 from ..taylor.strain import StrainDisplacements, select_for_strain
 from ..tools.warn import warn_of_data
@@ -131,13 +131,13 @@ def copy_source(
     return source, tuple(notes)
 
 
-def _hessians(given: object, structures: Sequence[Structure], threads: int) -> HessianSource:
+def _hessians(given: Hessians | None, structures: Sequence[Structure], threads: int) -> HessianSource:
     """Hessians of structures, from a list of them, a function of the index, or a first potential."""
     if isinstance(given, Potential):
         return FiniteDifferenceHessians(given, structures, threads)
     if callable(given):
         return given
-    arrays = [np.asarray(array, dtype=np.float64) for array in given]  # type: ignore[attr-defined]
+    arrays = [np.asarray(array, dtype=np.float64) for array in (() if given is None else given)]
     shapes = [(3 * structure.n_atoms,) * 2 for structure in structures]
     if [array.shape for array in arrays] != shapes:
         raise InputError("Hessians that do not belong to the structures", expected="(3N, 3N) for each, eV/Å²")
