@@ -296,3 +296,11 @@ def test_dpdata_reads_what_it_knows(tmp_path, monkeypatch):
     assert structures[0].stress[0, 0] == pytest.approx(-1.0 / 729.0) and structures[0].pbc == (True, True, True)
     with pytest.raises(FormatError, match="dpdata cannot read it .RuntimeError: no SCF"):
         read_text(tmp_path, FOREIGN["CP2K output"], "bad.log")
+
+
+def test_what_is_left_out_is_told_also_before_an_error(tmp_path):
+    (tmp_path / "md.dump").write_text(DUMP)
+    told: list[str] = []
+    with pytest.raises(FormatError, match="no energy"):
+        read_files([str(tmp_path / "md.dump")], require_energy=True, tell=told.append)
+    assert "hold no energies" in told[0]

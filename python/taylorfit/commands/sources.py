@@ -82,6 +82,8 @@ def read_all(
     """Read structure files, with progress; print what there is to say about them."""
     notes: list[str] = []
     with ExitStack() as stack:
+        # When the progress is over, also before an error
+        stack.callback(lambda: print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else ""))
         updates: list[Callable[[int], None]] = []
 
         def advance(done: int, total: int) -> None:
@@ -89,7 +91,7 @@ def read_all(
                 updates.append(stack.enter_context(progress("read", total, "files")))
             updates[0](done)
 
-        structures = read_files(
+        return read_files(
             list(files),
             units=options.units,
             energy_key=options.energy_key,
@@ -101,9 +103,6 @@ def read_all(
             tell=notes.append,
             advance=advance,
         )
-    for note in notes:
-        print(f"note: {note}")
-    return structures
 
 
 def curvature_sources(options: TaylorOptions) -> dict[str, Any]:

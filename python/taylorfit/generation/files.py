@@ -281,7 +281,14 @@ def _read(
     observer: GenerationObserver,
 ) -> list[Structure]:
     """Read all structures; unknown species are found here, before any work is done."""
+    remarks: list[str] = []
+
+    def tell() -> None:
+        for remark in remarks:
+            observer.remarked(remark)
+
     with ExitStack() as stack:
+        stack.callback(tell)  # when the progress is over, also before an error
         updates: list[Callable[[int], None]] = []
 
         def advance(done: int, total: int) -> None:
@@ -289,7 +296,6 @@ def _read(
                 updates.append(stack.enter_context(observer.steps("read", total, "files")))
             updates[0](done)
 
-        remarks: list[str] = []
         structures = read_files(
             [(entry.path, entry.line) for entry in settings.files],
             units=options.units,
@@ -302,8 +308,6 @@ def _read(
             tell=remarks.append,
             advance=advance,
         )
-    for remark in remarks:
-        observer.remarked(remark)
     for structure in structures:
         require_species(structure, settings.species)
     return structures

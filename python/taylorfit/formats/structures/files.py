@@ -263,19 +263,22 @@ def read_files(
     paths = expand_patterns(entries, listed_in=listed_in)
     remarks: dict[str, list[str]] = {}
     structures: list[Structure] = []
-    for done, path in enumerate(paths, start=1):
-        chosen = path if split_selection(path)[1] or index == ":" else f"{path}@{index}"
-        structures += read_or_skip(
-            chosen,
-            options,
-            drop,
-            lambda remark, path=path: remarks.setdefault(remark, []).append(path),  # type: ignore[misc]
-            require_energy=require_energy,
-        )
-        advance(done, len(paths))
-    for remark, where in remarks.items():
-        names = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
-        tell(remark if remark.startswith(_SKIPPED) else f"{names}: {remark}")
+    try:
+        for done, path in enumerate(paths, start=1):
+            chosen = path if split_selection(path)[1] or index == ":" else f"{path}@{index}"
+            structures += read_or_skip(
+                chosen,
+                options,
+                drop,
+                lambda remark, path=path: remarks.setdefault(remark, []).append(path),  # type: ignore[misc]
+                require_energy=require_energy,
+            )
+            advance(done, len(paths))
+    finally:
+        # Also before an error, which they may explain
+        for remark, where in remarks.items():
+            names = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+            tell(remark if remark.startswith(_SKIPPED) else f"{names}: {remark}")
     n_skipped = sum(remark.startswith(_SKIPPED) for remark in remarks)
     if n_skipped:
         tell(f"{n_skipped} of {len(paths)} files were unreadable and are left out")
