@@ -118,6 +118,7 @@ contains
 
       !> One structure of n atoms behind the first a
       subroutine describe_copies(a, n, n_c, n_v, cell, periodic, shift, value, place, spaces, error)
+         !> Atoms of the batch before, atoms, copies, values of the structure
          integer, intent(in) :: a, n, n_c, n_v
          real(wp), intent(in) :: cell(3, 3), shift(3, n, n_c)
          logical, intent(in) :: periodic(3)

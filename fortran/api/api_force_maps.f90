@@ -194,6 +194,7 @@ contains
    !> \brief Changes of the standardised descriptors of a structure, from 0, along displacements of its atoms.
    subroutine force_map_changes(self, structure, factor, displacement, change, ierr, errmsg)
       type(force_map_handle), intent(in) :: self
+      !> Its number in the map, from 0
       integer, intent(in) :: structure
       !> (n_feature_most, n_species) standardised value = (value - shift)·factor
       real(wp), intent(in) :: factor(:, :)

@@ -198,6 +198,7 @@ contains
 
    !> \brief Covariance of a Kalman filter at the start: variance times unit matrix in blocks of `width` weights.
    subroutine covariance_start(n_weights, width, variance, covariance, ierr, errmsg)
+      !> Weights of all networks, weights per block, and variance of each
       integer, intent(in) :: n_weights
       integer, intent(in) :: width
       real(wp), intent(in) :: variance
@@ -322,6 +323,7 @@ contains
 
    !> Refuse a covariance of another size than its blocks make
    subroutine check_covariance(n_weights, width, covariance, error)
+      !> Weights of all networks, and per block
       integer, intent(in) :: n_weights, width
       !> See `start_covariance`
       real(wp), intent(in) :: covariance(:)

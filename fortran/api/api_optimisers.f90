@@ -67,6 +67,7 @@ contains
    !> \brief One step of L-BFGS by reverse communication: x moves on to where f and g are wanted next.
    subroutine lbfgs_next(self, tolerance, f, g, ierr, errmsg)
       type(lbfgs_handle), intent(inout) :: self
+      !> Converged when no component of the gradient is larger
       real(wp), intent(in) :: tolerance
       !> Loss and gradient at x
       real(wp), intent(in) :: f
@@ -87,6 +88,7 @@ contains
 
    !> \brief Activation function: x becomes the value, slope its derivative.
    subroutine activation(code, x, slope, ierr, errmsg)
+      !> As in tf_activation
       integer, intent(in) :: code
       !> (n) arguments in, values out
       real(wp), intent(inout) :: x(:)

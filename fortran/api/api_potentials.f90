@@ -155,6 +155,7 @@ contains
 
       !> Structure s, which has the atoms a … b
       subroutine evaluate_one(s, a, b, spaces, error)
+         !> Its number, first and last atom
          integer, intent(in) :: s, a, b
          type(workspace_type), intent(inout) :: spaces(:)
          type(error_type), allocatable, intent(inout) :: error

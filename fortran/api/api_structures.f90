@@ -106,6 +106,7 @@ contains
    !> \brief Images in a neighbour list, and pairs of an atom and an image.
    subroutine list_sizes(self, n_ghosts, n_pairs)
       type(list_handle), intent(in) :: self
+      !> Images, and pairs of an atom and an image
       integer(i8), intent(out) :: n_ghosts
       integer(i8), intent(out) :: n_pairs
 

@@ -117,6 +117,7 @@ contains
 
    !> C strings as Fortran strings of one length
    function strings(pointers, n, m) result(texts)
+      !> Extents of the array of strings
       integer, intent(in) :: n, m
       type(c_ptr), intent(in) :: pointers(n, m)
       character(len=:), allocatable :: texts(:, :)
@@ -336,6 +337,7 @@ contains
 
    !> total = total + mean over the members of parts
    pure subroutine add_mean(n, n_members, parts, total)
+      !> Numbers of each member
       integer, intent(in) :: n, n_members
       real(wp), intent(in) :: parts(n, n_members)
       real(c_double), intent(inout) :: total(n)

@@ -24,6 +24,7 @@ contains
    !> Set `error`; an earlier error is kept, it is closer to the cause
    subroutine raise(error, code, message)
       type(error_type), allocatable, intent(inout) :: error
+      !> One of those above, and one line of text
       integer, intent(in) :: code
       character(len=*), intent(in) :: message
 
@@ -35,6 +36,7 @@ contains
 
    !> Of the errors of several items, that of the first: called by the threads that share them, each with its own error
    subroutine keep_first(item, error_here, failed, error)
+      !> From 1, in the order in which errors count
       integer, intent(in) :: item
       type(error_type), allocatable, intent(inout) :: error_here
       !> Item whose error is kept; 0: none

@@ -18,6 +18,7 @@ contains
 
    !> Smallest multiple of `lanes` that holds n entries
    pure integer function padded(n)
+      !> Entries that are needed
       integer, intent(in) :: n
 
       padded = ((n + lanes - 1)/lanes)*lanes

@@ -31,6 +31,7 @@ contains
 
    !> Read a whole file into memory
    subroutine open_records(path, reader, error)
+      !> Name of the file
       character(len=*), intent(in) :: path
       type(record_reader_type), intent(out) :: reader
       type(error_type), allocatable, intent(inout) :: error
@@ -57,6 +58,7 @@ contains
    !> Set the error for `what`, with what was found and expected, if that is known
    subroutine fail(reader, what, at, error, found, expected)
       class(record_reader_type), intent(in) :: reader
+      !> What was being read, in words, here and below
       character(len=*), intent(in) :: what
       !> Byte offset of the record it is about
       integer(i8), intent(in) :: at
@@ -137,6 +139,7 @@ contains
    !> A record of one integer within bounds; the lower bound after an error
    integer function integer_between(reader, what, low, error, high) result(value)
       class(record_reader_type), intent(inout) :: reader
+      !> What is read, and the bounds of its value
       character(len=*), intent(in) :: what
       integer, intent(in) :: low
       type(error_type), allocatable, intent(inout) :: error
@@ -238,6 +241,7 @@ contains
    !> Say that a record is too long or too short, and whether its bytes are in the wrong order
    subroutine wrong_length(reader, what, at, found, expected, error)
       class(record_reader_type), intent(in) :: reader
+      !> What was being read; byte offset of the record, its length and the one it should have
       character(len=*), intent(in) :: what
       integer(i8), intent(in) :: at, found, expected
       type(error_type), allocatable, intent(inout) :: error

@@ -10,6 +10,7 @@ contains
 
    !> y = exp(x), relative error below 2 ulp; arguments are clipped to [-708, 709]
    pure subroutine exponentials(n, x, y)
+      !> Numbers; arguments and values
       integer, intent(in) :: n
       real(wp), intent(in) :: x(n)
       real(wp), intent(out) :: y(n)
@@ -38,6 +39,7 @@ contains
 
    !> y = x^m for an integer m >= 0 by repeated multiplication
    pure recursive subroutine whole_powers(n, x, m, y)
+      !> Numbers, arguments, exponent and values
       integer, intent(in) :: n
       real(wp), intent(in) :: x(n)
       integer, intent(in) :: m

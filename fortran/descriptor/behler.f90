@@ -35,6 +35,7 @@ contains
    !> Scratch for up to n_most neighbours in n_shells shells, and groups of up to n_radial functions, or
    !> n_exponents η and n_powers (λ, ζ)
    subroutine new_behler_scratch(n_most, n_shells, n_radial, n_exponents, n_powers, scratch)
+      !> Largest numbers of neighbours, shells, and of what a shell or group of functions has
       integer, intent(in) :: n_most, n_shells, n_radial, n_exponents, n_powers
       type(behler_scratch_type), intent(out) :: scratch
       integer :: n
@@ -53,6 +54,7 @@ contains
       type(behler_type), intent(in) :: behler
       type(surroundings_type), intent(in) :: around
       type(behler_scratch_type), intent(inout) :: scratch
+      !> In the order of the table of functions
       real(wp), intent(out) :: values(behler%n_feature)
       integer :: i
 
@@ -113,6 +115,7 @@ contains
    !> exp(-η(r - R_s)²) of all G2 of a group
    subroutine radial_exponentials(radial, n, r, column, e)
       type(radial_type), intent(in) :: radial
+      !> Neighbours, and their distances (Å)
       integer, intent(in) :: n
       real(wp), intent(in) :: r(n)
       real(wp), intent(inout) :: column(n)
@@ -212,6 +215,7 @@ contains
    pure subroutine choose_rows(angular, shells, s_j, s_k, same)
       type(angular_type), intent(in) :: angular
       type(shells_type), intent(in) :: shells
+      !> Shells of the two neighbours of a triple; are they the same?
       integer, intent(out) :: s_j, s_k
       logical, intent(out) :: same
 
@@ -301,6 +305,7 @@ contains
 
    !> Give the slopes of a block to the neighbours
    subroutine spread_rows(s_j, s_k, n_most, n_shells, triples, slope, vector, sums, across)
+      !> As from `choose_rows`; room for neighbours and shells
       integer, intent(in) :: s_j, s_k, n_most, n_shells
       type(triples_type), intent(in) :: triples
       !> As in triples_work_type
@@ -323,6 +328,7 @@ contains
 
    !> Give the slopes of one row of triples to the neighbours k, and sum them up for j
    pure subroutine spread_row(n, n_most, k, slope, here, vector, sums, across, sums_j, across_j)
+      !> Triples of the row, room for neighbours; second neighbour of each, and its slopes
       integer, intent(in) :: n, n_most
       integer, intent(in) :: k(n)
       real(wp), intent(in) :: slope(4, n)
@@ -354,6 +360,7 @@ contains
    !> exp(-η r²) of both shells: G5's exponentials are their products
    subroutine pair_exponentials(angular, s_j, s_k, shells, scratch)
       type(angular_type), intent(in) :: angular
+      !> As from `choose_rows`
       integer, intent(in) :: s_j, s_k
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
@@ -364,6 +371,7 @@ contains
    contains
 
       subroutine one_shell(n, square, e)
+         !> Neighbours of the shell, and their squared distances (Å²)
          integer, intent(in) :: n
          real(wp), intent(in) :: square(n)
          !> (n, exponents)
@@ -385,6 +393,7 @@ contains
    !> Append the triples of neighbour j of one shell with the neighbours from `start` on of another
    subroutine add_row(angular, s_j, s_k, j, start, shells, scratch)
       type(angular_type), intent(in) :: angular
+      !> As from `choose_rows`; first neighbour, and where the second ones start
       integer, intent(in) :: s_j, s_k, j, start
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
@@ -418,6 +427,7 @@ contains
 
    !> Geometry of the triples of one neighbour j with n neighbours k; far-away k add up to a whole vector
    pure subroutine row_geometry(n, j, x, y, z, square, inverse_k, f_k, cosine, third, s, f, inverse)
+      !> Triples of the row
       integer, intent(in) :: n
       !> Columns of j
       real(wp), intent(in) :: j(n_columns)

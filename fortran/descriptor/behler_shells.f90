@@ -27,6 +27,7 @@ contains
 
    !> Room for up to n_most neighbours in each of n_shells shells
    subroutine new_shells(n_most, n_shells, shells)
+      !> Largest numbers of neighbours and of shells
       integer, intent(in) :: n_most, n_shells
       type(shells_type), intent(out) :: shells
       integer :: n
@@ -37,6 +38,7 @@ contains
 
    !> Rows of triples start anywhere in a shell and still are read in whole vectors
    pure integer function room(n_most)
+      !> Largest number of neighbours
       integer, intent(in) :: n_most
 
       room = padded(n_most) + 2*lanes

@@ -146,6 +146,7 @@ contains
    contains
 
       logical function same_group(f, i)
+         !> Two functions of the table
          integer, intent(in) :: f, i
 
          same_group = parameters(1, f) == parameters(1, i) .and. (kind(f) <= 3 .eqv. kind(i) <= 3)
@@ -160,6 +161,7 @@ contains
 
       !> Index of the shell, new if there is none yet
       integer function shell_of(species, r_cut) result(s)
+         !> Of the neighbours, and how far the function sees them (Å)
          integer, intent(in) :: species
          real(wp), intent(in) :: r_cut
 

@@ -56,6 +56,7 @@ contains
    end subroutine new_triples
 
    subroutine new_triples_work(capacity, n_exponents, n_powers, work)
+      !> Triples there is room for
       integer, intent(in) :: capacity
       !> Most η and most (λ, ζ) in a group
       integer, intent(in) :: n_exponents, n_powers
@@ -200,6 +201,7 @@ contains
    !> exp(-η s) of G4; those of G5 are products and come with the rows
    subroutine fill_exponentials(angular, n, s, work)
       type(angular_type), intent(in) :: angular
+      !> Triples, and their sums of squared distances (Å²)
       integer, intent(in) :: n
       real(wp), intent(in) :: s(n)
       type(triples_work_type), intent(inout) :: work
@@ -221,6 +223,7 @@ contains
 
    !> a = u^ζ with u = ½(1 + λ cos θ)
    pure subroutine angular_power(n, cosine, lambda, zeta, whole, u, a)
+      !> Triples, their cosines, and the parameters of the function
       integer, intent(in) :: n
       real(wp), intent(in) :: cosine(n), lambda, zeta
       !> ζ if it is a small integer, else -1
@@ -246,6 +249,7 @@ contains
 
    !> The same and da/dcos θ.  Where that is singular (u = 0, ζ < 1) it is set to zero: θ is at an extremum there
    pure subroutine angular_power_slope(n, cosine, lambda, zeta, whole, u, a, da)
+      !> Triples, their cosines, and the parameters of the function
       integer, intent(in) :: n
       real(wp), intent(in) :: cosine(n), lambda, zeta
       integer, intent(in) :: whole
@@ -287,6 +291,7 @@ contains
 
    !> Add two functions that share an exponential
    pure subroutine add_two(n, g1, g2, eta, e, a1, a2, da1, da2, total, by_cosine, by_square)
+      !> Triples; factors of the two values, their eta, exponentials, angular powers and slopes of these
       integer, intent(in) :: n
       real(wp), intent(in) :: g1, g2, eta, e(n), a1(n), a2(n), da1(n), da2(n)
       !> Σ g e a, Σ g e da/dcos θ, Σ g η e a
@@ -306,6 +311,7 @@ contains
    !> G4: with E = 2 f f_jk Σ g e a, C = dE/dcos θ, X = (dE/dr_jk)/r_jk, and l = (df/dr)/(r f) of j or k,
    !> dE/dr⃗_j = (E l_j - C cos θ/r_j² + B) r⃗_j + (C/(r_j r_k) - X) r⃗_k, B = X - 4 f f_jk Σ g η e a
    pure subroutine join_four(n, cosine, f, inverse, fc, fc_slope, total, by_cosine, by_square, slope)
+      !> Triples, their geometry (see `row_geometry`), and what `add_two` has summed up for them
       integer, intent(in) :: n
       real(wp), intent(in) :: cosine(n), f(n), inverse(n), fc(n), fc_slope(n), total(n), by_cosine(n), by_square(n)
       real(wp), intent(out) :: slope(4, n)
@@ -327,6 +333,7 @@ contains
 
    !> G5: the same without the third side
    pure subroutine join_five(n, cosine, f, inverse, total, by_cosine, by_square, slope)
+      !> Triples, their geometry (see `row_geometry`), and what `add_two` has summed up for them
       integer, intent(in) :: n
       real(wp), intent(in) :: cosine(n), f(n), inverse(n), total(n), by_cosine(n), by_square(n)
       real(wp), intent(out) :: slope(4, n)

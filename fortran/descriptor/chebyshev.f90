@@ -89,6 +89,7 @@ contains
 
    !> Weights are the integers from -⌊n/2⌋, without 0 if n is even
    pure real(wp) function species_weight(place, n)
+      !> Place in the ENV list, from 1, and its length
       integer, intent(in) :: place, n
       integer :: s
 
@@ -109,6 +110,7 @@ contains
    end subroutine new_chebyshev_work
 
    subroutine new_chebyshev_scratch(n_most, scratch)
+      !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(chebyshev_scratch_type), intent(out) :: scratch
       integer :: n
@@ -216,6 +218,7 @@ contains
 
    !> d/dr of f_c(r) T_n(2r/r_cut - 1), n = 0, 1, …, one by one; dT_n/dx = n U_{n-1}
    pure subroutine radial_term_slopes(r, r_cut, f, df, slopes)
+      !> Distance and cutoff (Å)
       real(wp), intent(in) :: r, r_cut
       !> Cutoff function and its derivative (1/Å) there
       real(wp), intent(in) :: f, df
@@ -267,6 +270,7 @@ contains
 
    !> Unit vectors, distance, and weight of the n neighbours listed in `at`
    pure subroutine take_unit_vectors(n, n_all, at, x, y, z, r, s, n_row, angular)
+      !> Neighbours inside the angular cutoff, all of them, rows of `angular`
       integer, intent(in) :: n, n_all, n_row
       integer, intent(in) :: at(n)
       real(wp), intent(in) :: x(n_all), y(n_all), z(n_all), r(n_all), s(n_all)
@@ -288,6 +292,7 @@ contains
 
    !> c_n = Σ_j f_j T_n(x_j), n = 0 … n_r - 1, plain and weighted with s_j; x = 2r/r_cut - 1
    pure subroutine radial_sums(n, n_r, r, r_cut, f, s, weighted, t, c, c_weighted)
+      !> Neighbours (padded) and functions; distances, cutoff (Å), cutoff function and weight of each
       integer, intent(in) :: n, n_r
       real(wp), intent(in) :: r(n), r_cut, f(n), s(n)
       logical, intent(in) :: weighted
@@ -354,6 +359,7 @@ contains
 
    !> slope_j = d/dr of f_j Σ_n (g_n + s_j g^w_n) T_n(x_j)
    pure subroutine radial_slopes(n, n_r, r, r_cut, f, df, s, weighted, g, g_weighted, t, slope)
+      !> As for `radial_sums`, with the derivative of the cutoff function (1/Å)
       integer, intent(in) :: n, n_r
       real(wp), intent(in) :: r(n), r_cut, f(n), df(n), s(n)
       logical, intent(in) :: weighted
@@ -422,6 +428,7 @@ contains
       !> Coefficients of the series Σ g_n T_n and of its derivative with respect to x, padded with zeros:
       !> d_{n-1} = d_{n+1} + 2n g_n, d_0 halved
       pure subroutine series(g, p, d)
+         !> Coefficients of the values
          real(wp), intent(in) :: g(n_r)
          real(wp), intent(out) :: p(orders*((n_r - 1)/orders + 1)), d(orders*((n_r - 1)/orders + 1))
          integer :: n

@@ -96,6 +96,7 @@ contains
 
       subroutine describe_atom(space, me, i, c, error)
          type(workspace_type), intent(inout) :: space
+         !> Number of this thread, atom, copy
          integer, intent(in) :: me, i, c
          type(error_type), allocatable, intent(inout) :: error
 

@@ -60,6 +60,7 @@ contains
 
    !> The same without the derivative
    pure subroutine cosine_cutoff_values(n, r, r_cut, fc)
+      !> Distances
       integer, intent(in) :: n
       !> Distances, Å
       real(wp), intent(in) :: r(n)
@@ -82,6 +83,7 @@ contains
 
    !> fc = cos²(½π r/r_cut) from r², without a root, and (dfc/dr)/r; both zero for r >= r_cut, fc never negative
    pure subroutine cosine_cutoff_squared(n, r_squared, r_cut, fc, slope)
+      !> Distances
       integer, intent(in) :: n
       !> Squared distances, Å²
       real(wp), intent(in) :: r_squared(n)
@@ -111,6 +113,7 @@ contains
 
    !> The same without the derivative
    pure subroutine cosine_cutoff_squared_values(n, r_squared, r_cut, fc)
+      !> Distances
       integer, intent(in) :: n
       !> Squared distances, Å²
       real(wp), intent(in) :: r_squared(n)

@@ -132,6 +132,7 @@ contains
    subroutine derive(descriptors, list, i, ghosts, species, n_feature, n_neighbour, work, scratch, own, image, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       type(neighbour_list_type), intent(in) :: list
+      !> Atom
       integer, intent(in) :: i
       !> (n_ghosts, 3) Å
       real(wp), intent(in), contiguous :: ghosts(:, :)

@@ -106,6 +106,7 @@ contains
    !> Room for one atom with up to n_most neighbours
    subroutine new_descriptor_work(descriptors, n_most, work)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(descriptor_work_type), intent(out) :: work
       integer :: t, order
@@ -121,6 +122,7 @@ contains
    !> Scratch for atoms with up to n_most neighbours
    subroutine new_descriptor_scratch(descriptors, n_most, scratch)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(descriptor_scratch_type), intent(out) :: scratch
       integer :: t, n_shells, n_radial, n_exponents, n_powers
@@ -174,6 +176,7 @@ contains
          values, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       type(neighbour_list_type), intent(in) :: list
+      !> Atom
       integer, intent(in) :: i
       !> (3, n_atoms) and (n_ghosts, 3), Å
       real(wp), intent(in), contiguous :: position(:, :), ghost_position(:, :)
@@ -211,6 +214,7 @@ contains
    !> work%around%gx, gy, gz; `descriptor_values` with slopes comes first
    subroutine descriptor_gradient(descriptors, t, g, work, scratch)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Species of the atom
       integer, intent(in) :: t
       !> Factor of each descriptor value
       real(wp), intent(in), contiguous :: g(:)

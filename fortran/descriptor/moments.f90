@@ -26,12 +26,14 @@ contains
 
    !> Number of (l, μ) pairs with 0 <= μ <= l <= order
    pure integer function n_moments(order)
+      !> Largest l
       integer, intent(in) :: order
 
       n_moments = (order + 1)*(order + 2)/2
    end function n_moments
 
    pure subroutine new_moment_tables(order, tables)
+      !> Largest l
       integer, intent(in) :: order
       type(moment_tables_type), intent(out) :: tables
       integer :: l, m, mu
@@ -132,6 +134,7 @@ contains
    pure subroutine angular_gradient(tables, n, x, y, z, f, s, weighted, work, plain_moment, weighted_moment, &
          g, g_weighted, df, dx, dy, dz)
       type(moment_tables_type), intent(in) :: tables
+      !> Neighbours; their unit vectors, cutoff functions and weights
       integer, intent(in) :: n
       real(wp), intent(in) :: x(n), y(n), z(n), f(n), s(n)
       logical, intent(in) :: weighted
@@ -248,6 +251,7 @@ contains
 
    !> Q_{l-1}, Q_l from Q_{l-2}, Q_{l-1}: (l - μ) Q_l = (2l - 1) z Q_{l-1} - (l + μ - 1) Q_{l-2}
    pure subroutine next_legendre(n, l, mu, z, before, now)
+      !> Neighbours, l and μ; z of the unit vectors; before and now are Q_{l-2}, Q_{l-1} first, Q_{l-1}, Q_l then
       integer, intent(in) :: n, l, mu
       real(wp), intent(in) :: z(n)
       real(wp), intent(inout) :: before(n), now(n)
@@ -266,6 +270,7 @@ contains
 
    !> Σ_j q_j (re_j, im_j)
    pure subroutine two_sums(n, q, re, im, a, b)
+      !> Neighbours; values, real and imaginary parts; Σ q re and Σ q im
       integer, intent(in) :: n
       real(wp), intent(in) :: q(n), re(n), im(n)
       real(wp), intent(out) :: a, b
@@ -285,6 +290,7 @@ contains
 
    !> Σ_j q_j (re_j, im_j), and the same weighted with s_j
    pure subroutine four_sums(n, q, re, im, s, a, b, a_weighted, b_weighted)
+      !> As for `two_sums`, also weighted with s
       integer, intent(in) :: n
       real(wp), intent(in) :: q(n), re(n), im(n), s(n)
       real(wp), intent(out) :: a, b, a_weighted, b_weighted

@@ -36,6 +36,7 @@ contains
    !> Take the scratch of the last call, if no other call has it, for n_threads threads
    subroutine take(pool, n_threads, spaces)
       class(workspace_pool_type), intent(inout) :: pool
+      !> Of the coming call
       integer, intent(in) :: n_threads
       type(workspace_type), allocatable, intent(out) :: spaces(:)
 
@@ -63,6 +64,7 @@ contains
    subroutine reserve(space, descriptors, n_most, n_work, n_ghosts, n_feature, n_columns)
       type(workspace_type), intent(inout) :: space
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Largest number of neighbours, atoms at a time
       integer, intent(in) :: n_most, n_work
       !> Places for ghosts, values of a descriptor, and columns of network scratch; 0 if not needed
       integer, intent(in) :: n_ghosts, n_feature, n_columns

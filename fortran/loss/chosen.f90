@@ -254,6 +254,7 @@ contains
    !> The block that holds structure s, by bisection
    pure integer function block_of(pack, s) result(low)
       type(pack_type), intent(in) :: pack
+      !> From 1
       integer, intent(in) :: s
       integer :: high, middle
 

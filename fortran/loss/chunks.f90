@@ -34,6 +34,7 @@ module tf_chunks
          import :: block_task_type, wp
          implicit none
          class(block_task_type), intent(in) :: task
+         !> Number of the block
          integer, intent(in) :: b
          !> Of this thread
          real(wp), intent(inout), contiguous :: scratch(:)
@@ -48,6 +49,7 @@ contains
    !> Loss and gradient of all blocks
    subroutine sum_blocks(task, n_threads, loss, gradient, stop)
       class(block_task_type), intent(in) :: task
+      !> At most so many; the sum over all blocks
       integer, intent(in) :: n_threads
       real(wp), intent(out) :: loss
       !> (n_weights); untouched unless the task is with gradient

@@ -67,6 +67,7 @@ contains
    !> One block of the energy loss
    subroutine evaluate_block(task, b, scratch, gradient, loss)
       class(energy_task_type), intent(in) :: task
+      !> Number of the block
       integer, intent(in) :: b
       !> Of this thread
       real(wp), intent(inout), contiguous :: scratch(:)
@@ -135,6 +136,7 @@ contains
    !> Each atom of species t in block b gets the derivative of its structure, padding none
    pure subroutine spread_dloss(pack, b, t, dloss_denergy, n_q, seed)
       type(pack_type), intent(in) :: pack
+      !> Block and species
       integer, intent(in) :: b, t
       !> (n_structures)
       real(wp), intent(in) :: dloss_denergy(:)

@@ -144,6 +144,7 @@ contains
    !> One block
    subroutine evaluate_block(task, b, scratch, gradient, loss)
       class(force_task_type), intent(in) :: task
+      !> Number of the block
       integer, intent(in) :: b
       !> Of this thread
       real(wp), intent(inout), contiguous :: scratch(:)
@@ -223,6 +224,7 @@ contains
    !> Forces and directional derivatives of one structure: their share of the loss, and what follows for the descriptors
    subroutine add_structure(task, b, s, g_panels, x_dot_panels, work, loss, has_tangent)
       type(force_task_type), intent(in) :: task
+      !> Block and structure
       integer, intent(in) :: b, s
       !> Derivatives of the atomic energies with respect to the standardised descriptors, all panels of the block
       real(wp), intent(in), contiguous :: g_panels(:)
@@ -258,6 +260,7 @@ contains
    !> Of the forces
    subroutine add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, radial, group, parities, columns, g, force)
       type(force_task_type), intent(in) :: task
+      !> Block, structure, and atoms of it
       integer, intent(in) :: b, s, n_atoms
       !> As in `add_structure`
       real(wp), intent(in), contiguous :: g_panels(:)
@@ -311,6 +314,7 @@ contains
 
    subroutine add_directions(task, b, s, first_direction, n_directions, n_values, g_panels, x_dot_panels, loss)
       type(force_task_type), intent(in) :: task
+      !> Block and structure; its directions and those before
       integer, intent(in) :: b, s, first_direction, n_directions
       !> Descriptor values of the structure
       integer, intent(in) :: n_values
@@ -354,6 +358,7 @@ contains
 
    !> g_f = factor_f · rows of a panel
    pure subroutine take_rows(n, n_f, n_q, panel, factor, g)
+      !> Atoms, values of the descriptor, width of the panel
       integer, intent(in) :: n, n_f, n_q
       !> From the first row on
       real(wp), intent(in) :: panel(n + (n_f - 1)*n_q)
@@ -368,6 +373,7 @@ contains
 
    !> Add factor_f g_f to rows of a panel
    pure subroutine add_rows(n, n_f, n_q, factor, g, panel)
+      !> As for `take_rows`
       integer, intent(in) :: n, n_f, n_q
       real(wp), intent(in) :: factor(n_f), g(n, n_f)
       real(wp), intent(inout) :: panel(n + (n_f - 1)*n_q)

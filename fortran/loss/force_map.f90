@@ -74,6 +74,7 @@ contains
 
    !> Rows of the matrix of a group with n neighbours
    pure integer function lanes_of_group(n)
+      !> Neighbours
       integer, intent(in) :: n
 
       lanes_of_group = padded(3*n)
@@ -165,6 +166,7 @@ contains
    !> Changes of the standardised descriptors of structure s along displacements of its atoms
    subroutine changes_of_structure(map, s, n_features, factor, displacement, change)
       type(force_map_type), intent(in) :: map
+      !> From 1
       integer, intent(in) :: s
       !> (n_species) values of each descriptor, and (n_feature_most, n_species) their standardisation
       integer, intent(in) :: n_features(:)
@@ -208,6 +210,7 @@ contains
    !> Are the atoms that a structure's part names in it, its pairs on the grid, and its groups of the sizes they should have?
    pure logical function structure_fits(map, first, species)
       type(force_map_type), intent(in) :: map
+      !> Atoms of the data set before the structure
       integer(i8), intent(in) :: first
       !> (n_atoms of the structure)
       integer, intent(in) :: species(:)
@@ -274,6 +277,7 @@ contains
    !> The part of pairs
    pure subroutine take_radial(map, t, n, n_feature, g, even, odd, even_weighted, odd_weighted, columns, radial)
       type(force_map_type), intent(in) :: map
+      !> Species, atoms of it, values of its descriptor
       integer, intent(in) :: t, n, n_feature
       real(wp), intent(in) :: g(n, n_feature)
       !> Scratch
@@ -313,6 +317,7 @@ contains
    !> Changes of the descriptor values of n atoms of one species from those of their pairs and groups
    pure subroutine give_changes(map, t, n, n_feature, radial, group, parities, columns, g_dot)
       type(force_map_type), intent(in) :: map
+      !> Species, atoms of it, values of its descriptor
       integer, intent(in) :: t, n, n_feature
       real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
       !> Scratch
@@ -336,6 +341,7 @@ contains
    !> The part of pairs
    pure subroutine give_radial(map, t, n, n_feature, radial, even, odd, even_weighted, odd_weighted, columns, g_dot)
       type(force_map_type), intent(in) :: map
+      !> As for `give_changes`
       integer, intent(in) :: t, n, n_feature
       real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n)
       real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_weighted, odd_weighted
@@ -426,6 +432,7 @@ contains
    !> Changes of the descriptors when atoms move: the transpose
    pure subroutine add_changes(map, first, n_atoms, species, move, radial, group)
       type(force_map_type), intent(in) :: map
+      !> Atoms of the data set before the structure, its atoms and their species
       integer(i8), intent(in) :: first
       integer, intent(in) :: n_atoms
       integer, intent(in) :: species(n_atoms)
@@ -468,6 +475,7 @@ contains
 
    !> Forces of the n pairs of atom i, of species t, with atoms of species u
    pure subroutine pair_forces(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, value, radial, force)
+      !> Extents; pairs of atom i, of species t, with atoms of species u; the pairs as in `force_map_type`
       integer, intent(in) :: n_points, n_species, n_atoms, n, i, u, t
       integer, intent(in) :: atom(n), place(n)
       real(sp), intent(in) :: unit(4, n), value(window, n)
@@ -501,6 +509,7 @@ contains
 
    !> Sums on the grid of the same pairs when their atoms move
    pure subroutine pair_changes(n_points, n_species, n_atoms, n, i, u, t, atom, place, unit, value, move, radial)
+      !> As for `pair_forces`; displacements (Å) of the atoms
       integer, intent(in) :: n_points, n_species, n_atoms, n, i, u, t
       integer, intent(in) :: atom(n), place(n)
       real(sp), intent(in) :: unit(4, n), value(window, n)

@@ -78,6 +78,7 @@ contains
    !> Do the radial functions of t that count u go into pairs?  Then those of u that count t are the same
    pure logical function as_pairs(descriptors, merged, t, u)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups? Species of centre and neighbour
       logical, intent(in) :: merged
       integer, intent(in) :: t, u
 
@@ -92,6 +93,7 @@ contains
    !> Distance up to which neighbours of species u are in the group of a centre t
    pure real(wp) function group_reach(descriptors, merged, t, u)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> As for `as_pairs`
       logical, intent(in) :: merged
       integer, intent(in) :: t, u
 
@@ -102,6 +104,7 @@ contains
    !> Numbers of pairs and of neighbours in each group of the atoms of a structure
    subroutine count_structure(descriptors, merged, position, cell, periodic, species, n_pairs, n_neighbours, error)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups?
       logical, intent(in) :: merged
       !> (3, n_atoms) Å, atoms in canonical order
       real(wp), intent(in) :: position(:, :)
@@ -168,6 +171,7 @@ contains
    !> Fill the part of the map that belongs to one structure
    subroutine fill_structure(descriptors, merged, position, cell, periodic, species, first, fit, map, error)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups?
       logical, intent(in) :: merged
       !> As for `count_structure`
       real(wp), intent(in) :: position(:, :), cell(3, 3)
@@ -204,6 +208,7 @@ contains
    !> Pairs of atom i of a structure, sorted by the other atom
    subroutine fill_pairs(descriptors, merged, species, i, place, fit, work, map)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups?
       logical, intent(in) :: merged
       !> (n_atoms of the structure)
       integer, intent(in) :: species(:), i
@@ -264,6 +269,7 @@ contains
    !> Groups of atom i of a structure: each function's gradient is one with a unit vector as factors
    subroutine fill_groups(descriptors, merged, species, i, place, work, scratch, map)
       type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups?
       logical, intent(in) :: merged
       !> (n_atoms of the structure)
       integer, intent(in) :: species(:), i

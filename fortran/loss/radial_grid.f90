@@ -42,6 +42,7 @@ contains
 
    !> Grid for so many orders; at most `most_orders`
    pure subroutine new_radial_grid(n_orders, grid)
+      !> Radial functions that it serves
       integer, intent(in) :: n_orders
       type(radial_grid_type), intent(out) :: grid
       real(wp) :: scale(0:max(n_orders, fewest_orders) - 1)
@@ -78,6 +79,7 @@ contains
 
    pure real(wp) function angle(grid, g)
       type(radial_grid_type), intent(in) :: grid
+      !> Point of the grid
       integer, intent(in) :: g
 
       angle = (g - window/2)*pi/n_places(grid)
@@ -96,6 +98,7 @@ contains
    !> Points before the window of a pair at distance r
    pure integer function place_on_grid(grid, r, r_cut)
       type(radial_grid_type), intent(in) :: grid
+      !> Distance and cutoff (Å)
       real(wp), intent(in) :: r, r_cut
       real(wp) :: x
 
@@ -183,6 +186,7 @@ contains
    !> The transpose: Σ_g C_gn y_g from sums and differences of y at mirrored points
    pure subroutine collect_from_grid(grid, n_atoms, n_orders, even, odd, columns, coefficient)
       type(radial_grid_type), intent(in) :: grid
+      !> Atoms, and radial functions; sums and differences of the points that mirror each other
       integer, intent(in) :: n_atoms, n_orders
       real(wp), intent(in) :: even(grid%n_half, n_atoms), odd(grid%n_half, n_atoms)
       !> Scratch

@@ -65,6 +65,7 @@ contains
 
    !> The same with the second derivatives, for losses that hold derivatives of the networks
    pure subroutine activate_twice(code, n, x, slope, curvature)
+      !> As for `activate`
       integer, intent(in) :: code
       integer, intent(in) :: n
       !> Arguments in, values out

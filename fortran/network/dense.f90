@@ -15,6 +15,7 @@ contains
 
    !> z(q,p) = z(q,p) + Σ_k x(q,k) w(p,k)
    pure subroutine add_product(n_q, n_in, n_out, x, w, z)
+      !> Atoms (padded), inputs, outputs
       integer, intent(in) :: n_q, n_in, n_out
       !> Input panel
       real(wp), intent(in) :: x(n_q, n_in)
@@ -72,6 +73,7 @@ contains
 
    !> g(p,k) = g(p,k) + Σ_q d(q,p) x(q,k)
    pure subroutine add_outer_product(n_q, n_in, n_out, x, d, g)
+      !> Atoms (padded), inputs, outputs
       integer, intent(in) :: n_q, n_in, n_out
       !> Input panel
       real(wp), intent(in) :: x(n_q, n_in)
@@ -158,6 +160,7 @@ contains
 
    !> y(l,p) = Σ_k a(l,k) x(k,p) for few rows l, a multiple of `tile_in`, which lie in the vector lanes
    pure subroutine few_rows_product(n_l, n_k, n_p, a, x, y)
+      !> Rows, terms of a sum, columns
       integer, intent(in) :: n_l, n_k, n_p
       real(wp), intent(in) :: a(n_l, n_k), x(n_k, n_p)
       real(wp), intent(out) :: y(n_l, n_p)
@@ -193,6 +196,7 @@ contains
 
    !> s(p) = s(p) + Σ_q d(q,p)
    pure subroutine add_column_sums(n_q, n_out, d, s)
+      !> Atoms (padded), outputs
       integer, intent(in) :: n_q, n_out
       real(wp), intent(in) :: d(n_q, n_out)
       real(wp), intent(inout) :: s(n_out)
@@ -211,6 +215,7 @@ contains
 
    !> y(l) = Σ_k x(k) a(l,k), a in single precision
    pure subroutine combine_columns(n, m, x, a, y)
+      !> Rows and columns of a
       integer, intent(in) :: n, m
       real(wp), intent(in) :: x(m)
       real(sp), intent(in) :: a(n, m)
@@ -236,6 +241,7 @@ contains
 
    !> y(k) = Σ_l x(l) a(l,k), a in single precision
    pure subroutine project_on_columns(n, m, x, a, y)
+      !> Rows and columns of a
       integer, intent(in) :: n, m
       real(wp), intent(in) :: x(n)
       real(sp), intent(in) :: a(n, m)

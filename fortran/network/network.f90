@@ -86,6 +86,7 @@ contains
    !> Values, slopes and, if wanted, curvatures of all layers for a panel of n_q atoms
    pure subroutine forward(net, n_q, x, weights, value, slope, curvature)
       type(network_type), intent(in) :: net
+      !> Atoms of the panel (padded)
       integer, intent(in) :: n_q
       !> Descriptors, standardised
       real(wp), intent(in) :: x(n_q, net%n_nodes(1))
@@ -123,6 +124,7 @@ contains
    !> Add the derivative of Σ_q seed(q)·output(q) with respect to the weights to `gradient`
    pure subroutine backward_to_weights(net, n_q, x, weights, seed, value, slope, gradient)
       type(network_type), intent(in) :: net
+      !> Atoms of the panel (padded); the rest as for `forward`
       integer, intent(in) :: n_q
       real(wp), intent(in) :: x(n_q, net%n_nodes(1))
       real(wp), intent(in) :: weights(net%n_weights)
@@ -157,6 +159,7 @@ contains
    !> Derivative of each atom's output with respect to its inputs
    pure subroutine backward_to_inputs(net, n_q, weights, slope, derivative)
       type(network_type), intent(in) :: net
+      !> Atoms of the panel (padded)
       integer, intent(in) :: n_q
       real(wp), intent(in) :: weights(net%n_weights)
       !> From `forward`; overwritten with the derivatives with respect to the arguments
@@ -181,6 +184,7 @@ contains
 
    !> below(q,k) = below(q,k) · Σ_p above(q,p) w(p,k)
    pure subroutine pass_back(n_q, n_in, n_out, w, above, below)
+      !> Atoms of the panel (padded), nodes of the two layers
       integer, intent(in) :: n_q, n_in, n_out
       real(wp), intent(in) :: w(n_out, n_in)
       real(wp), intent(in) :: above(n_q, n_out)
@@ -200,6 +204,7 @@ contains
 
    !> below(q,k) = Σ_p above(q,p) w(p,k)
    pure subroutine transposed_product(n_q, n_in, n_out, w, above, below)
+      !> As for `pass_back`
       integer, intent(in) :: n_q, n_in, n_out
       real(wp), intent(in) :: w(n_out, n_in)
       real(wp), intent(in) :: above(n_q, n_out)

@@ -18,6 +18,7 @@ contains
    !> Derivatives of each atom's output with respect to all arguments and to its inputs
    pure subroutine backward_twice(net, n_q, weights, slope, curvature, change, bend, derivative)
       type(network_type), intent(in) :: net
+      !> Atoms of the panel (padded)
       integer, intent(in) :: n_q
       real(wp), intent(in) :: weights(net%n_weights)
       !> From `forward`
@@ -52,6 +53,7 @@ contains
    !> Change of all arguments and values along a change of the inputs
    pure subroutine forward_tangent(net, n_q, x_dot, weights, slope, z_dot, value_dot)
       type(network_type), intent(in) :: net
+      !> Atoms of the panel (padded); changes of the inputs
       integer, intent(in) :: n_q
       real(wp), intent(in) :: x_dot(n_q, net%n_nodes(1))
       real(wp), intent(in) :: weights(net%n_weights)
@@ -80,6 +82,7 @@ contains
    pure subroutine backward_tangent(net, n_q, x, x_dot, weights, seed, value, slope, change, bend, z_dot, value_dot, &
          work, gradient)
       type(network_type), intent(in) :: net
+      !> Atoms of the panel (padded); inputs and their changes
       integer, intent(in) :: n_q
       real(wp), intent(in) :: x(n_q, net%n_nodes(1)), x_dot(n_q, net%n_nodes(1))
       real(wp), intent(in) :: weights(net%n_weights)

@@ -15,6 +15,7 @@ contains
 
    !> Numbers in the covariances of all blocks: n weights in blocks of `width`, the last may be smaller
    pure integer(i8) function covariance_size(n, width) result(total)
+      !> Weights, and weights per block
       integer, intent(in) :: n, width
       integer :: full
 
@@ -24,6 +25,7 @@ contains
 
    !> P = variance·1 in every block
    pure subroutine start_covariance(n, width, variance, covariance)
+      !> Weights, weights per block, variance of each
       integer, intent(in) :: n, width
       real(wp), intent(in) :: variance
       !> The blocks one after the other, each square
@@ -74,6 +76,7 @@ contains
    contains
 
       subroutine block_step(m, h, p, w)
+         !> Weights of the block; derivatives, covariance, weights
          integer, intent(in) :: m
          real(wp), intent(in) :: h(m)
          real(wp), intent(inout) :: p(m, m), w(m)

@@ -26,6 +26,7 @@ contains
 
    !> Begin at step 0 with value f and slope g < 0
    pure subroutine start_search(f, g, step, state)
+      !> Value and slope at the start
       real(wp), intent(in) :: f, g
       !> First trial step
       real(wp), intent(in) :: step
@@ -46,6 +47,7 @@ contains
 
    !> Take value f and slope g at `step`; either it is acceptable, or give the next trial
    pure subroutine continue_search(f, g, step, state, accepted, failed)
+      !> Value and slope at the trial step
       real(wp), intent(in) :: f, g
       !> Trial step in, next trial step out
       real(wp), intent(inout) :: step
@@ -108,7 +110,9 @@ contains
          state(most) - state(least) <= narrow*state(most))) step = state(step_x)
    end subroutine continue_search
 
+   !> A trial step for ψ, the value less the line of sufficient decrease
    pure subroutine trial_step_of_psi(f, g, g_test, step, state, in_bracket)
+      !> Value and slope at the trial step; slope of the line that is subtracted from the values
       real(wp), intent(in) :: f, g, g_test
       real(wp), intent(inout) :: step, state(n_search_state)
       logical, intent(inout) :: in_bracket

@@ -9,6 +9,7 @@ contains
 
    !> v ← momentum·v − rate·g,  w ← w + v
    pure subroutine descent_step(momentum, rate, gradient, weights, velocity)
+      !> Factor of the last step; step per gradient
       real(wp), intent(in) :: momentum, rate
       !> (n_weights) all three
       real(wp), intent(in) :: gradient(:)

@@ -54,6 +54,7 @@ contains
 
    !> Read the files and put those of each member into the order of the first
    subroutine read_files(paths, files, species, error)
+      !> As for `read_committee`
       character(len=*), intent(in) :: paths(:, :)
       type(potential_file_type), allocatable, intent(out) :: files(:, :)
       character(len=species_length), allocatable, intent(out) :: species(:)
@@ -100,6 +101,7 @@ contains
 
    !> The file of species t: the first one's stands in for a species that only ENV lists name
    pure integer function source_of(t, n_given)
+      !> Species, and how many there are files for
       integer, intent(in) :: t, n_given
 
       source_of = merge(t, 1, t <= n_given)

@@ -186,6 +186,7 @@ contains
 
    !> total(i) = Σ_c part(i,c) in the order of c; called by all threads
    subroutine add_parts(n_chunks, n, part, total)
+      !> Parts, and numbers of each
       integer, intent(in) :: n_chunks, n
       real(wp), intent(in) :: part(n, n_chunks)
       real(wp), intent(inout) :: total(n)
@@ -213,6 +214,7 @@ contains
       type(potential_type), intent(in) :: potential
       class(centres_type), intent(in) :: centres
       type(blocks_type), intent(in) :: blocks
+      !> Number of the chunk, and of all
       integer, intent(in) :: c, n_chunks
       !> Is this the thread that may look for a wish to stop?
       logical, intent(in) :: look
@@ -302,6 +304,7 @@ contains
 
    !> Forces and strain derivative of the energy of atom i from its derivatives with respect to the neighbours
    subroutine add_forces(i, n_atoms, around, force_sum, strain_sum)
+      !> Atom, and all on which forces act
       integer, intent(in) :: i, n_atoms
       type(surroundings_type), intent(in) :: around
       real(wp), intent(inout) :: force_sum(3, n_atoms), strain_sum(3, 3)

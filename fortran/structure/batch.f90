@@ -29,6 +29,7 @@ contains
 
    !> Threads that are worth waking for a structure of n atoms
    pure integer function worthwhile_threads(n_threads, n)
+      !> That there are, and atoms of the structure
       integer, intent(in) :: n_threads
       integer(i8), intent(in) :: n
 
@@ -38,6 +39,7 @@ contains
    !> Refuse arrays that do not fit each other
    subroutine check_batch(batch, n_species, error)
       type(batch_type), intent(in) :: batch
+      !> Species that are known
       integer, intent(in) :: n_species
       type(error_type), allocatable, intent(inout) :: error
 

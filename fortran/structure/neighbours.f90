@@ -134,6 +134,7 @@ contains
 
       !> Images whose coordinates lie within the margin of [0,1)
       pure subroutine range_of_images(at, low, high)
+         !> Internal coordinates of the atom; images along each direction
          real(wp), intent(in) :: at(3)
          integer, intent(out) :: low(3), high(3)
 
@@ -149,6 +150,7 @@ contains
 
    !> Sort the ghosts into bins and collect the neighbours of each atom
    subroutine search(reach, box, coordinate, list)
+      !> Å
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
       !> (3, n_ghosts) internal coordinates; sorted with the ghosts
@@ -184,6 +186,7 @@ contains
 
    !> Choose the bins, and count the ghosts in them
    subroutine make_bins(reach, box, coordinate, bins)
+      !> Å
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
       !> (3, n_ghosts) internal coordinates
@@ -260,6 +263,7 @@ contains
    !> Append the neighbours of one atom, the ghost `home` in bin `bin`, to those found so far
    subroutine find_neighbours(bins, bin, home, position, reach2, place, distance2, found, used)
       type(bins_type), intent(in) :: bins
+      !> Bin of the atom, and the ghost that it is itself
       integer, intent(in) :: bin(3), home
       !> Å and Å²
       real(wp), intent(in) :: position(3), reach2

@@ -26,6 +26,7 @@ contains
 
    !> Room for up to n_most neighbours
    subroutine new_surroundings(n_most, around)
+      !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(surroundings_type), intent(out) :: around
       integer :: n
@@ -82,6 +83,7 @@ contains
 
    !> Pad the neighbours of atom i, whose vectors, atoms and species are set, and measure their distances
    subroutine complete(n, i, around, error)
+      !> Neighbours, and the atom that has them
       integer, intent(in) :: n, i
       type(surroundings_type), intent(inout) :: around
       type(error_type), allocatable, intent(inout) :: error
@@ -106,6 +108,7 @@ contains
 
    !> Move the neighbours within the cutoff to the front, and put their ghosts into `kept`
    pure subroutine keep_near(n, within2, ghost, x, y, z, r2, kept, n_near)
+      !> Neighbours before
       integer, intent(in) :: n
       !> Å²
       real(wp), intent(in) :: within2
@@ -135,6 +138,7 @@ contains
 
    !> Distances, and how many are impossibly short
    pure subroutine measure(n, x, y, z, r, too_close)
+      !> Neighbours (padded), vectors to them, distances (Å)
       integer, intent(in) :: n
       real(wp), intent(in) :: x(n), y(n), z(n)
       real(wp), intent(out) :: r(n)
