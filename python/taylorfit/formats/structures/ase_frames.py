@@ -57,6 +57,8 @@ def read_ase_frames(path: str, kind: str | None, tell: Callable[[str], None]) ->
                     "unusable XSF file", file=path, expected="an uncompressed file with a PRIMCOORD or ATOMS section"
                 )
             _check_elements(path, kind)
+            if kind in ("xyz", "extxyz"):
+                _check_counts(path)
             converged = scf_converged(absolute, kind)
             frames = iread(absolute, index=":", format=kind, do_not_split_by_at_sign=True)
             while (atoms := next(frames, None)) is not None:
@@ -75,6 +77,28 @@ def read_ase_frames(path: str, kind: str | None, tell: Callable[[str], None]) ->
         raise FormatError(f"ASE cannot {task} ({reason})", file=path, expected=advice(path)) from error
     if n_frames == 0:
         raise FormatError(f"no structures (read by ASE as {kind!r})", file=path, expected="at least one frame")
+
+
+def _check_counts(path: str) -> None:
+    """Refuse a file whose frames announce more atoms than it has lines: ASE would read the end of it again and again.
+
+    Raises
+    ------
+    FormatError
+        naming the line with the number of atoms.
+    """
+    lines = read_bytes(path).splitlines()
+    k = 0
+    while k < len(lines) and lines[k].strip().isdigit():
+        n_atoms, left = int(lines[k]), len(lines) - k - 2
+        if n_atoms > left:
+            raise FormatError(
+                "more atoms than lines", file=path, line=k + 1, value=n_atoms, expected=f"at most {max(left, 0)}"
+            )
+        k += n_atoms + 2
+        # Cell vectors may follow the atoms
+        while k < len(lines) and lines[k].lstrip().startswith(b"VEC"):
+            k += 1
 
 
 def structure_from_atoms(
