@@ -31,6 +31,7 @@ from ..potential.calculator import Calculator
 from ..settings.md import MdInput
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
+from ..tools.locks import alone
 from ..tools.progress import progress
 from ..tools.tables import print_table
 from ..training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
@@ -50,14 +51,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if settings.thermostat.kind == "bussi":
         bussi()
     identity = _identity(settings, calculators, structures)
-    walks = _walks(settings, structures, identity, arguments)
-    _print_plan(settings, calculators, structures)
-    interrupted = False
-    try:
-        _run_all(walks, calculators, settings, identity)
-    except KeyboardInterrupt:
-        interrupted = True
-    return _finish(walks, settings, identity, interrupted)
+    with alone(_checkpoint(settings), *([] if settings.trajectory is None else [settings.trajectory])):
+        walks = _walks(settings, structures, identity, arguments)
+        _print_plan(settings, calculators, structures)
+        interrupted = False
+        try:
+            _run_all(walks, calculators, settings, identity)
+        except KeyboardInterrupt:
+            interrupted = True
+        return _finish(walks, settings, identity, interrupted)
 
 
 def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> Calculator:

@@ -15,6 +15,7 @@ from ..settings.scan import ScanInput
 from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
+from ..tools.locks import alone
 from ..tools.progress import duration
 from ..tools.tables import Table, print_table
 from ..training.scan import run_scan
@@ -29,9 +30,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     threads = (scan.threads if arguments.threads is None else arguments.threads) or available_threads()
     check_writable(scan.output)
     choose_test = aenet_leftovers(TrainInput.read(scan.train).testpercent)
-    result = run_scan(
-        scan, arguments.input, threads, fresh=arguments.fresh, choose_test=choose_test, observer=ScanLog()
-    )
+    with alone(scan.output, scan.folder):
+        result = run_scan(
+            scan, arguments.input, threads, fresh=arguments.fresh, choose_test=choose_test, observer=ScanLog()
+        )
     print()
     if result.summary:
         print_table(summary_table(result.summary))

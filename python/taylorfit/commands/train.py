@@ -17,6 +17,7 @@ from ..reporting.training_log import TrainingLog, expected_memory_line
 from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
+from ..tools.locks import alone
 from ..training.checkpoint import checkpoint_path
 from ..training.committee import Member, run_committee
 from ..training.data import TrainingData, read_data
@@ -43,7 +44,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for spec in settings.networks:
         check_writable(spec.file)
     if settings.committee.n > 1:
-        return _train_committee(settings, arguments, threads)
+        with alone(settings.committee.folder, *(spec.file for spec in settings.networks)):
+            return _train_committee(settings, arguments, threads)
     checkpoint = checkpoint_path(arguments.input)
     if settings.checkpoint:
         check_writable(checkpoint)
@@ -52,9 +54,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"note: there is no {checkpoint} to resume from: the training starts anew")
     outputs = Outputs(settings.networks, checkpoint=checkpoint if settings.checkpoint else None)
     log = TrainingLog(outputs, checkpoint if resume else None)
-    # The data are not kept: what is trained on is in the problem
-    problem = prepare(settings, _read(settings, arguments), threads, observer=log)
-    fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=log)
+    with alone(*(spec.file for spec in settings.networks), *([checkpoint] if settings.checkpoint else [])):
+        # The data are not kept: what is trained on is in the problem
+        problem = prepare(settings, _read(settings, arguments), threads, observer=log)
+        fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=log)
     return outputs.report(fit)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +14,14 @@ from typing import IO, Any
 
 from ..errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 _MODES = ("w", "wb")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
+"""Names of temporary files."""
 
 
 def check_writable(path: str | PathLike[str], overwrite: bool = True) -> None:
@@ -97,6 +106,9 @@ def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool 
     temporary = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}.tmp")
     try:
         with _open(temporary, mode + "x") as file:
+            # By the lock `remove_left` of another run knows that it is in use
+            with suppress(OSError):
+                try_lock(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -106,6 +118,31 @@ def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool 
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def try_lock(descriptor: int) -> None:
+    """Lock an open file until it is closed; EAGAIN or EACCES if another process has it.
+
+    Raises
+    ------
+    OSError
+        if it is locked, or there are no locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_left(folder: str | PathLike[str]) -> None:
+    """Remove the temporary files in a folder that nobody writes any more: those of runs that were killed."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if not _TEMPORARY.fullmatch(name):
+                continue
+            with suppress(OSError), open(path, "rb") as file:
+                try_lock(file.fileno())
+                os.unlink(path)
 
 
 def _open(path: Path, mode: str) -> IO[Any]:
