@@ -312,7 +312,7 @@ def test_a_file_named_stop_ends_the_run_after_the_epoch(toy: Path) -> None:
     found = train(toy, iterations=50)
     assert len(found["epochs"]) == 1 and not found["interrupted"]
     read_potential(toy / "Ar.nn")
-    (toy / "STOP").unlink()
+    assert not (toy / "STOP").exists()
     assert len(train(toy, "--resume", iterations=50)["epochs"]) == 51
 
 

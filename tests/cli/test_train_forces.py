@@ -15,6 +15,7 @@ import pytest
 from cli_support import generate_in, make_toy, report, run, start, succeed, taylor, train_in, write_setups
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.companion import geometry_path
+from taylorfit.formats.structures.files import read_structures
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.training.checkpoint import load_checkpoint
 
@@ -424,3 +425,54 @@ def test_copies_of_another_generate_run_are_refused(tmp_path: Path, old: str, ne
     found = complaint(tmp_path, taylorset="other.copies.train")
     assert words in found and "other.copies.train" in found
     train(tmp_path, taylorset="copies.train", iterations=2)
+
+
+COPIED = taylor(delta=0.01, fraction=4, outfile="copies.train")
+NO_CHECKSUM = "note: copies.train has no checksum of its parents (copies.train.parents)"
+
+
+def change_first(folder: Path, **changes: Any) -> None:
+    """Replace values of the first structure, which keeps its name."""
+    first = next(iter(read_structures(folder / "xsf/00.xsf")))
+    changed = {key: change(getattr(first, key)) for key, change in changes.items()}
+    write_xsf(folder / "xsf/00.xsf", replace(first, **changed))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"energy": lambda e: e + 1e-3}, {"forces": lambda f: -f}, {"forces": lambda f: f * 1.01}]
+)
+def test_a_half_replaced_set_is_recognised(tmp_path: Path, changes: dict[str, Any]) -> None:
+    make_toy(tmp_path, 8, extra=COPIED)
+    succeed(tmp_path, "generate", "generate.in")
+    older = {name: (tmp_path / name).read_bytes() for name in ("copies.train", "copies.train.parents")}
+    change_first(tmp_path, **changes)
+    succeed(tmp_path, "generate", "generate.in", "--force")
+    train(tmp_path, taylorset="copies.train", iterations=2)
+    for name, content in older.items():
+        (tmp_path / name).write_bytes(content)
+    found = complaint(tmp_path, taylorset="copies.train")
+    assert found.startswith("copies.train: Taylor copies of other structures") and "run generate again" in found
+
+
+def test_copies_without_a_checksum_are_taken_and_it_is_said(tmp_path: Path) -> None:
+    make_toy(tmp_path, 8, extra=COPIED)
+    succeed(tmp_path, "generate", "generate.in")
+    (tmp_path / "train.in").write_text(train_in(taylorset="copies.train", testpercent=25, iterations=2))
+    assert "checksum" not in succeed(tmp_path, "train", "train.in").out
+    (tmp_path / "copies.train.parents").unlink()
+    assert NO_CHECKSUM in succeed(tmp_path, "train", "train.in").out
+    (tmp_path / "copies.train.parents").write_text("hello")
+    assert "copies.train.parents: is damaged" in run(tmp_path, "train", "train.in").complaint
+
+
+def test_right_sets_keep_their_checksum(tmp_path: Path) -> None:
+    """Copies made with other displacements, and a training set that went through text, are of the same structures."""
+    make_toy(tmp_path, 8, extra=COPIED)
+    succeed(tmp_path, "generate", "generate.in")
+    text = (tmp_path / "generate.in").read_text()
+    (tmp_path / "more.in").write_text(text.replace("copies.train", "more.train").replace("0.01", "0.02"))
+    succeed(tmp_path, "generate", "more.in", "--force")
+    for options in (("toy.train", "toy.ascii"), ("toy.ascii", "toy.train")):
+        succeed(tmp_path, "convert", *options, "--force")
+    for copies in ("copies.train", "more.train"):
+        train(tmp_path, taylorset=copies, iterations=2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taylorfit.errors import InputError
-from taylorfit.tools.atomic_write import atomic_write, check_writable
+from taylorfit.tools.atomic_write import Together, atomic_write, check_writable, remove_left
 
 
 def test_existing_output_is_refused_before_the_work_starts(tmp_path):
@@ -70,3 +70,26 @@ def test_links_are_followed_and_permissions_kept(tmp_path):
     assert link.is_symlink()
     assert target.read_text() == "new"
     assert os.stat(target).st_mode & 0o777 == 0o640
+
+
+def test_files_get_their_names_together_or_not_at_all(tmp_path: Path) -> None:
+    first, second, stale = (tmp_path / name for name in ("first", "second", "stale"))
+    for path in (first, stale):
+        path.write_text("old")
+
+    def write(fails: bool) -> None:
+        with Together() as together:
+            for path in (first, second):
+                with atomic_write(path, together=together) as stream:
+                    stream.write("new")
+            together.remove(stale)
+            remove_left(tmp_path)  # as another run in this folder does
+            assert first.read_text() == "old" and not second.exists() and stale.exists()
+            if fails:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(fails=True)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"first": "old", "stale": "old"}
+    write(fails=False)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"first": "new", "second": "new"}

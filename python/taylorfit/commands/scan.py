@@ -14,7 +14,7 @@ from ..reporting.scan_log import ScanLog, shown
 from ..settings.scan import ScanInput
 from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
-from ..tools.interrupts import INTERRUPTED
+from ..tools.interrupts import INTERRUPTED, stop_obeyed
 from ..tools.locks import alone
 from ..tools.progress import duration
 from ..tools.tables import Table, print_table
@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         print("no results yet")
     if len(result.rows) + len(result.failed) < result.points:
+        if not result.interrupted:
+            stop_obeyed()
         print(
             f"{'interrupted' if result.interrupted else 'stopped'}: {len(result.rows)} of {result.points} trainings "
             "done; the same command goes on"

@@ -16,7 +16,7 @@ from ..reporting.committee_log import CommitteeLog, print_committee
 from ..reporting.training_log import TrainingLog, expected_memory_line
 from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
-from ..tools.interrupts import INTERRUPTED
+from ..tools.interrupts import INTERRUPTED, stop_obeyed
 from ..tools.locks import alone
 from ..training.checkpoint import checkpoint_path
 from ..training.committee import Member, run_committee
@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         # The data are not kept: what is trained on is in the problem
         problem = prepare(settings, _read(settings, arguments), threads, observer=log)
         fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=log)
+    if fit.status == "stopped":
+        stop_obeyed()
     return outputs.report(fit)
 
 
@@ -65,7 +67,10 @@ def _read(settings: TrainInput, arguments: argparse.Namespace) -> TrainingData:
     """Read the data, and say what ænet has left in this folder."""
     print(expected_memory_line(settings))
     choose_test = aenet_leftovers(settings.testpercent, rngstate=not arguments.no_rngstate)
-    return read_data(settings, arguments.input, fresh=arguments.fresh, choose_test=choose_test)
+    data = read_data(settings, arguments.input, fresh=arguments.fresh, choose_test=choose_test)
+    for note in data.notes:
+        print(note)
+    return data
 
 
 def aenet_leftovers(test_percent: float, rngstate: bool = True) -> Callable[[int], Collection[int]] | None:
@@ -84,10 +89,14 @@ def aenet_leftovers(test_percent: float, rngstate: bool = True) -> Callable[[int
 def _train_committee(settings: TrainInput, arguments: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Train a committee, print its table, copy the potentials of the best; return the report."""
     files = MemberFiles(settings, arguments.input)
-    files.prepare(arguments.resume)
+    files.prepare()
     resumed = frozenset(k for k in files.numbers if arguments.resume and files.checkpoint(k).exists())
+    if arguments.resume and not resumed:
+        print(f"note: there is no {files.checkpoint(1)} to resume from, nor of another member: all start anew")
     members = [Member(files.settings_of(k), files.checkpoint(k), k in resumed, arguments.fresh) for k in files.numbers]
     committee = run_committee(members, _read(members[0].settings, arguments), threads, CommitteeLog(files, resumed))
+    if any(fit.status == "stopped" for fit in committee.members.values()):
+        stop_obeyed()
     print_committee(committee, files)
     files.copy_potentials(committee.summary.best_member)
     report = committee.to_dict()

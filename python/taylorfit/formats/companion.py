@@ -2,6 +2,9 @@
 
 A NumPy archive with the cells, periodicity, stresses and weights of the reference structures, in the order of
 the training set.  A checksum of names and energies ties it to its training set.
+
+Taylor copies in a training set of their own have another companion, `NAME.parents`: one line with a checksum of the
+structures that they were made from.
 """
 
 from __future__ import annotations
@@ -15,17 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import FormatError, InputError
 from ..model.geometry import Geometry
 from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
-from ..tools.atomic_write import atomic_write, check_writable
+from ..tools.atomic_write import Together, atomic_write, check_writable
 from .aenet.trainset_binary import read_trainset, write_trainset
 from .archive import read_archive
 
 VERSION = 1
 MARK = "geometry_checksum"
 """Name of the array that such files alone have."""
+PARENTS_MARK = "taylorfit-parents-sha256"
 _ARRAYS = ("cell", "pbc", "has_forces", "stress", "weight", "first_atom", "atom_weight")
 
 
@@ -41,12 +45,17 @@ def _checksum(names: Sequence[str], energies: np.ndarray) -> str:
 
 
 def write_geometry(
-    path: str | PathLike[str], geometry: Geometry, names: Sequence[str], energies: np.ndarray, overwrite: bool = True
+    path: str | PathLike[str],
+    geometry: Geometry,
+    names: Sequence[str],
+    energies: np.ndarray,
+    overwrite: bool = True,
+    together: Together | None = None,
 ) -> None:
     """Write the companion of a training set with reference structures of these names and energies (n_structure,)."""
     arrays: dict[str, Any] = {"version": np.array(VERSION), MARK: np.array(_checksum(names, energies))}
     arrays |= {name: getattr(geometry, name) for name in _ARRAYS}
-    with atomic_write(path, "wb", overwrite=overwrite) as stream:
+    with atomic_write(path, "wb", overwrite=overwrite, together=together) as stream:
         np.savez_compressed(stream, **arrays)
 
 
@@ -129,6 +138,56 @@ def load_training_set(path: str | PathLike[str]) -> TrainingSet:
     if not Path(companion).exists():
         return training_set
     return replace(training_set, geometry=read_geometry(companion, *_parents(training_set)))
+
+
+def parents_path(copies: str | PathLike[str]) -> str:
+    """What tells the parents of a training set of Taylor copies."""
+    return f"{fspath(copies)}.parents"
+
+
+def write_parents(path: str | PathLike[str], checksum: str, together: Together | None = None) -> None:
+    """Write the companion of a training set of copies of structures with this `checksum_of_parents`."""
+    with atomic_write(path, together=together) as stream:
+        stream.write(f"{PARENTS_MARK} {checksum}\n")
+
+
+def read_parents(path: str | PathLike[str]) -> str | None:
+    """Return the checksum of the structures that copies were made from; None if the file does not exist.
+
+    Raises
+    ------
+    FormatError
+        if the file is damaged.
+    """
+    try:
+        words = Path(path).read_bytes()[:200].decode("ascii", "replace").split()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
+    if len(words) != 2 or words[0] != PARENTS_MARK:
+        raise FormatError("is damaged", file=path, expected=f"{PARENTS_MARK} and a checksum, as generate writes it")
+    return words[1]
+
+
+def checksum_of_parents(
+    names: Sequence[str], energies: np.ndarray, forces: Sequence[np.ndarray], atomic_energies: np.ndarray
+) -> str:
+    """Tie copies to their parents: to names, energies (n_structure,), forces (n_atom, 3) of each, and TYPES energies.
+
+    Descriptors are not part of it, since each training set has its setups, which can be compared.
+    """
+    digest = hashlib.sha256(_checksum(names, energies).encode())
+    for array in (atomic_energies, *forces):
+        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def checksum_of_references(training_set: TrainingSet) -> str:
+    """The `checksum_of_parents` of the reference structures of a training set."""
+    t, first = training_set, training_set.first_atom
+    parents = [s for s, name in enumerate(t.names) if parse_copy_name(name) is None]
+    return checksum_of_parents(*_parents(t), [t.forces[first[s] : first[s + 1]] for s in parents], t.atomic_energies)
 
 
 def _parents(training_set: TrainingSet) -> tuple[list[str], np.ndarray]:

@@ -13,6 +13,7 @@ from ..engine.derivatives import descriptor_derivatives
 from ..formats.aenet.derivatives_file import DerivativesWriter
 from ..model.structure import Structure
 from ..taylor.copies import CopySource
+from ..tools.atomic_write import Together
 from ..tools.randomness import Stream
 
 
@@ -33,6 +34,7 @@ def write_derivatives(
     *,
     threads: int = 0,
     overwrite: bool = True,
+    together: Together | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Write the derivatives of the chosen structures; return the number of numbers in them.
@@ -46,7 +48,9 @@ def write_derivatives(
         for unknown species, coinciding atoms, a degenerate cell, or an unwritable file.
     """
     n_copies = np.zeros(len(structures), dtype=int) if source is None else source.n_copies
-    with DerivativesWriter(path, len(structures) + int(n_copies.sum()), overwrite=overwrite) as writer:
+    with DerivativesWriter(
+        path, len(structures) + int(n_copies.sum()), overwrite=overwrite, together=together
+    ) as writer:
         for s, structure in enumerate(structures):
             n_species = len(set(structure.symbols))
             atoms = descriptor_derivatives(structure, tables, threads) if chosen[s] else None

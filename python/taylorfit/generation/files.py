@@ -16,7 +16,7 @@ from ..engine import DescriptorTables
 from ..errors import InputError
 from ..formats.aenet.setup_file import read_setup
 from ..formats.aenet.trainset_binary import TrainsetWriter
-from ..formats.companion import geometry_path, write_geometry
+from ..formats.companion import checksum_of_parents, geometry_path, parents_path, write_geometry, write_parents
 from ..formats.structures.files import read_files, require_species
 from ..formats.structures.xsf_folder import check_xsf_directory
 from ..model.geometry import Geometry
@@ -25,7 +25,7 @@ from ..settings.displacements import TaylorOptions
 from ..settings.generate import GenerateInput
 from ..settings.reading import ReadingOptions
 from ..taylor.copies import CopySource
-from ..tools.atomic_write import check_writable
+from ..tools.atomic_write import Together, check_writable
 from ..tools.interrupts import Interrupt
 from ..tools.progress import Advance, Steps, no_steps
 from .copy_plan import PlannedCopies, plan_copies
@@ -176,21 +176,26 @@ def generate_files(
         planned = plan_copies(kept, targets.displacements, found.shortest, threads)
         observer.planned(planned)
     separate = targets.copies is not None and planned is not None and planned.n_copies > 0
-    counts = _write(targets, kept, planned, tables, energies, separate, threads, overwrite, observer)
     reference = np.array([s.reference_energy(energies) for s in kept])
-    write_geometry(geometry_path(targets.output), Geometry.of(kept), [s.name for s in kept], reference)
-    if targets.copies is not None and not separate:
-        # What an earlier run left there belongs to another data set
-        Path(targets.copies).unlink(missing_ok=True)
     n_derivatives, n_values = 0, 0
-    if targets.derivatives is not None:
-        chosen = choose_structures(len(kept), settings.forces_percent, targets.seed)
-        source = None if separate or planned is None else planned.source
-        with observer.steps("derivatives", len(kept)) as update:
-            n_values = write_derivatives(
-                targets.derivatives, kept, chosen, tables, source, threads=threads, overwrite=overwrite, advance=update
-            )
-        n_derivatives = int(chosen.sum())
+    with Together() as together:
+        counts = _write(targets, kept, planned, tables, energies, separate, threads, overwrite, together, observer)
+        _write_companions(targets, kept, reference, [energies[t] for t in tables.species], separate, together)
+        if targets.derivatives is not None:
+            chosen = choose_structures(len(kept), settings.forces_percent, targets.seed)
+            with observer.steps("derivatives", len(kept)) as update:
+                n_values = write_derivatives(
+                    targets.derivatives,
+                    kept,
+                    chosen,
+                    tables,
+                    None if separate or planned is None else planned.source,
+                    threads=threads,
+                    overwrite=overwrite,
+                    together=together,
+                    advance=update,
+                )
+            n_derivatives = int(chosen.sum())
     per_atom = reference / np.array([s.n_atoms for s in kept])
     made = Generated(
         output=targets.output,
@@ -320,6 +325,29 @@ def _without_energy(structure: Structure) -> Structure:
     return replace(structure, energy=0.0, cohesive_energy=None)
 
 
+def _write_companions(
+    targets: Targets,
+    structures: list[Structure],
+    energies: np.ndarray,
+    atomic_energies: list[float],
+    separate: bool,
+    together: Together,
+) -> None:
+    """Write what ties the files to each other; `energies` (n_structure,) are relative to the isolated atoms."""
+    names = [s.name for s in structures]
+    write_geometry(geometry_path(targets.output), Geometry.of(structures), names, energies, together=together)
+    if targets.copies is None:
+        return
+    if separate:
+        forces = [np.zeros((s.n_atoms, 3)) if s.forces is None else s.forces for s in structures]
+        checksum = checksum_of_parents(names, energies, forces, np.array(atomic_energies))
+        write_parents(parents_path(targets.copies), checksum, together)
+    else:
+        # What an earlier run left there belongs to another data set
+        together.remove(targets.copies)
+        together.remove(parents_path(targets.copies))
+
+
 def _write(
     targets: Targets,
     structures: list[Structure],
@@ -329,6 +357,7 @@ def _write(
     separate: bool,
     threads: int,
     overwrite: bool,
+    together: Together,
     observer: GenerationObserver,
 ) -> GenerationCounts:
     """Write the training sets; copies go to their own where this is `separate`."""
@@ -338,7 +367,7 @@ def _write(
         def writer(path: str) -> TrainsetWriter:
             energies = [atomic_energies[symbol] for symbol in tables.species]
             return stack.enter_context(
-                TrainsetWriter(path, tables.species, energies, tables.setups, overwrite=overwrite)
+                TrainsetWriter(path, tables.species, energies, tables.setups, overwrite=overwrite, together=together)
             )
 
         parents = writer(targets.output)

@@ -64,8 +64,51 @@ def check_writable(path: str | PathLike[str], overwrite: bool = True) -> None:
         raise _translated(path, error) from error
 
 
+class Together:
+    """Files that get their names together, once all are complete; a context manager.
+
+    After an exception in the block there are none of them, and what was there before is left as it was.
+    """
+
+    def __init__(self) -> None:
+        self._finished: list[tuple[Path, Path, Path, bool]] = []
+        self._descriptors: list[int] = []
+        self._stale: list[Path] = []
+
+    def __enter__(self) -> Together:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                for stale in self._stale:
+                    stale.unlink(missing_ok=True)
+                for temporary, target, path, overwrite in self._finished:
+                    try:
+                        _put_in_place(temporary, target, path, overwrite)
+                    except OSError as error:
+                        _raise_if_ours(error, path, temporary)
+        finally:
+            for temporary, *_rest in self._finished:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+            for descriptor in self._descriptors:
+                os.close(descriptor)
+
+    def add(self, temporary: Path, target: Path, path: Path, overwrite: bool, descriptor: int) -> None:
+        """Take a complete file that shall get the name `target`, in messages `path`; its descriptor is closed then."""
+        self._finished.append((temporary, target, path, overwrite))
+        self._descriptors.append(descriptor)
+
+    def remove(self, path: str | PathLike[str]) -> None:
+        """Delete a file of an earlier run, if there is one, when the others get their names."""
+        self._stale.append(Path(path))
+
+
 @contextmanager
-def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool = True) -> Iterator[IO[Any]]:
+def atomic_write(
+    path: str | PathLike[str], mode: str = "w", *, overwrite: bool = True, together: Together | None = None
+) -> Iterator[IO[Any]]:
     """Open a temporary file that becomes `path` when the block ends without exception.
 
     The temporary file lies in the same directory, is flushed to the disk and renamed at
@@ -81,6 +124,8 @@ def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool 
         `"w"` (text, UTF-8, Unix line ends) or `"wb"`.
     overwrite
         Replace an existing file?
+    together
+        The file gets its name with these; None: at the end of the block.
 
     Raises
     ------
@@ -104,6 +149,7 @@ def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool 
     target = _target(path)
     # Names may have 255 bytes at most, and the temporary one must not be longer than that.
     temporary = target.with_name(f".{target.name[:40]}.{os.urandom(6).hex()}.tmp")
+    waits = False
     try:
         with _open(temporary, mode + "x") as file:
             # By the lock `remove_left` of another run knows that it is in use
@@ -112,12 +158,18 @@ def atomic_write(path: str | PathLike[str], mode: str = "w", *, overwrite: bool 
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _put_in_place(temporary, target, path, overwrite)
+            if together is not None:
+                # The copy of the descriptor keeps the lock
+                together.add(temporary, target, path, overwrite, os.dup(file.fileno()))
+                waits = True
+        if together is None:
+            _put_in_place(temporary, target, path, overwrite)
     except OSError as error:
         _raise_if_ours(error, path, temporary)
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if not waits:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def try_lock(descriptor: int) -> None:

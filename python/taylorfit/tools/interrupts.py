@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +25,12 @@ STOP_FILE = "STOP"
 def stop_requested() -> bool:
     """Whether there is a file STOP."""
     return Path(STOP_FILE).exists()
+
+
+def stop_obeyed() -> None:
+    """Remove the file STOP, so that the next run is not ended by it."""
+    with suppress(OSError):
+        Path(STOP_FILE).unlink(missing_ok=True)
 
 
 class Interrupt:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError
 from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.companion import checksum_of_references, parents_path, read_parents
 from ..formats.structures.files import read_structure_files
 from ..model.descriptor import same_functions
 from ..model.structure import Structure
@@ -47,6 +48,8 @@ class TrainingData:
     """The test structures (numbers from 0) of so many reference structures; None: drawn with the seed."""
     listed_in: str | None = None
     """Input file, for messages."""
+    notes: tuple[str, ...] = ()
+    """What a user should know."""
 
     def __post_init__(self) -> None:
         main = self.sources[0]
@@ -96,7 +99,7 @@ def read_data(
     """
     files = (settings.trainingset, *settings.taylorset)
     sources = tuple(map(read_trainset, files))
-    return TrainingData(
+    data = TrainingData(
         sources,
         files,
         reference_data(sources[0], files[0]) if needs_reference(sources[0]) else None,
@@ -111,6 +114,26 @@ def read_data(
         choose_test,
         listed_in,
     )
+    return replace(data, notes=_compare_parents(sources, files))
+
+
+def _compare_parents(sources: Sequence[TrainingSet], files: Sequence[str]) -> tuple[str, ...]:
+    """See that copies were made from the structures of the first training set; say for which that is not known."""
+    known = {file: read_parents(parents_path(file)) for file in files[1:]}
+    expected = checksum_of_references(sources[0]) if any(known.values()) else None
+    notes = []
+    for file, checksum in known.items():
+        if checksum is None:
+            notes.append(
+                f"note: {file} has no checksum of its parents ({parents_path(file)}): taken for copies of {files[0]}"
+            )
+        elif checksum != expected:
+            raise InputError(
+                "Taylor copies of other structures than TRAININGSET, or of the same with other energies or forces",
+                file=file,
+                expected=f"one written together with {files[0]}; run generate again",
+            )
+    return tuple(notes)
 
 
 def expected_memory(settings: TrainInput) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from ..model.network import SpeciesPotential
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.atomic_write import atomic_write, check_writable
 from ..tools.interrupts import INTERRUPTED
-from .checkpoint import checkpoint_path, require_checkpoint
+from .checkpoint import checkpoint_path
 from .fit import Fit
 from .loop import Training
 from .prepare import Problem
@@ -125,16 +125,14 @@ class MemberFiles:
         checkpoint = self.checkpoint(number) if self.settings.checkpoint else None
         return Outputs(self.settings_of(number).networks, self.folder(number), checkpoint)
 
-    def prepare(self, resume: bool) -> None:
-        """Make the folders, and see that all can be written; to `resume`, that there is something to go on from.
+    def prepare(self) -> None:
+        """Make the folders, and see that all can be written.
 
         Raises
         ------
         InputError
             if not.
         """
-        if resume and not any(self.checkpoint(number).exists() for number in self.numbers):
-            require_checkpoint(self.checkpoint(1))
         for number in self.numbers:
             self.folder(number).mkdir(parents=True, exist_ok=True)
             for spec in self.settings_of(number).networks:

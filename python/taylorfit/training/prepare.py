@@ -229,7 +229,7 @@ def prepare(
         data.validation,
     )
     problem = _with_forces(problem, data, chosen, observer)
-    notes = (*method_notes(settings.method, settings.sampling), *problem.notes)
+    notes = (*method_notes(settings.method, settings.sampling), *data.notes, *problem.notes)
     problem = replace(problem, notes=notes, seconds=time.perf_counter() - begun)
     observer.prepared(problem)
     return problem

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
-from ...tools.atomic_write import atomic_write
+from ...tools.atomic_write import Together, atomic_write
 from .records import RecordReader, RecordWriter, encode_text, printable
 
 _ATOM_BYTES = 12 + 16 + 8 + 8 + 8
@@ -57,6 +57,8 @@ class DerivativesWriter:
         How many structures will be added.
     overwrite
         Replace an existing file?
+    together
+        The file gets its name with these.
 
     Raises
     ------
@@ -64,14 +66,16 @@ class DerivativesWriter:
         if the file cannot be written, or the number of structures was another.
     """
 
-    def __init__(self, path: str | PathLike[str], n_structures: int, *, overwrite: bool = True) -> None:
+    def __init__(
+        self, path: str | PathLike[str], n_structures: int, *, overwrite: bool = True, together: Together | None = None
+    ) -> None:
         self.path = fspath(path)
         self.n_structures = n_structures
         self.n_values = 0
         """Derivatives written so far."""
         self._n_added = 0
         self._largest = 0
-        self._context = atomic_write(path, "wb", overwrite=overwrite)
+        self._context = atomic_write(path, "wb", overwrite=overwrite, together=together)
         self._writer: RecordWriter
         self._stream: IO[Any]
 

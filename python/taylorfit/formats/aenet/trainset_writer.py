@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import InputError
 from ...model.descriptor import DescriptorSetup
 from ...model.trainset import TrainingSet
-from ...tools.atomic_write import atomic_write
+from ...tools.atomic_write import Together, atomic_write
 from .records import RecordWriter
 from .setup_block import write_scaling, write_setup_block, write_species
 from .trainset_layout import StructureLayout
@@ -96,6 +96,8 @@ class TrainsetWriter(TrainsetSink):
         written with the statistics they have, for its values are already standardised.
     overwrite
         Replace an existing file?
+    together
+        The file gets its name with these.
 
     Raises
     ------
@@ -115,13 +117,14 @@ class TrainsetWriter(TrainsetSink):
         scale: float = 1.0,
         shift: float = 0.0,
         overwrite: bool = True,
+        together: Together | None = None,
     ) -> None:
         super().__init__(
             species, atomic_energies, setups, n_features=n_features, with_statistics=not normalised, path=fspath(path)
         )
         self._header = (normalised, scale, shift)
         self._energy_range: tuple[float, float, float] | None = None
-        self._context = atomic_write(path, "wb", overwrite=overwrite)
+        self._context = atomic_write(path, "wb", overwrite=overwrite, together=together)
         self._stream: IO[Any]
 
     def __enter__(self) -> TrainsetWriter:
