@@ -55,3 +55,26 @@ def test_a_second_run_into_one_place_is_refused(toy: Path, command: tuple[str, s
             assert contents(toy) == before
     succeed(toy, *command)
     assert not list(toy.rglob(".*"))
+
+
+# --- killed ------------------------------------------------------------------------------------
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """Files that begin with a dot: temporary ones, locks and partial folders."""
+    return sorted(folder.rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    "command", [("generate", "generate.in", "--force"), ("train", "committee.in"), ("scan", "scan.in"), ("md", "md.in")]
+)
+def test_temporary_files_of_a_killed_run_go_with_the_next(toy: Path, command: tuple[str, ...]) -> None:
+    succeed(toy, *command)
+    (toy / "scan.csv").unlink(missing_ok=True)
+    assert not left_behind(toy)
+    for folder in [toy, *(path for path in toy.rglob("*") if path.is_dir() and path.name not in ("xsf", "one"))]:
+        if any(path.is_file() for path in folder.iterdir()):
+            (folder / ".Ar.nn.0123456789ab.tmp").write_text("half")
+    assert left_behind(toy)
+    succeed(toy, *command, *(["--force"] if command[0] == "md" else []))
+    assert not left_behind(toy)

@@ -450,7 +450,7 @@ def test_seeds_that_are_not_there(text: str, n: str, tmp_path: Path) -> None:
     assert "--seeds" in run(tmp_path / "toy", "scan", "scan.in", "--seeds", n).complaint
 
 
-@pytest.mark.parametrize("damaged", ["*/set.train", "*/copies.train", "*/generate.json"])
+@pytest.mark.parametrize("damaged", ["*/set.train", "*/set.train.geometry", "*/copies.train", "*/generate.json"])
 def test_truncated_sets_are_made_again(tmp_path: Path, damaged: str) -> None:
     make(tmp_path)
     text = SCAN.replace("mode energy taylor centred exact", "mode taylor").replace("0.02 0.04", "0.02")

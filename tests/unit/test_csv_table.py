@@ -45,6 +45,7 @@ def test_cells_that_are_no_numbers_are_named(table: Path) -> None:
         ("a,,b\n1,2,3\n", "column without a name"),
         ("", "empty file"),
         ("a,b\n1,\0\n", "binary data"),
+        (f"a,b\n1,{'2' * 200_000}\n", "line 2: field larger than field limit"),
     ],
 )
 def test_malformed_tables(text: str, words: str, tmp_path: Path) -> None:

@@ -1,16 +1,68 @@
-"""NumPy archives (`.npz`) of our own: one array holds the version."""
+"""NumPy's files (`.npz`, `.npy`), which may be damaged or not what they say; our archives hold a version."""
 
 from __future__ import annotations
 
+import math
+import os
+import zipfile
 from collections.abc import Callable
 from os import PathLike
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 
 from ..errors import FormatError, InputError
 
 Content = TypeVar("Content")
+MOST_UNPACKED = 2 << 30
+"""Bytes that the arrays of an archive may take beyond the size of the file: a small file can unpack to anything."""
+
+
+def load_arrays(path: str | PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of an archive by name; of a `.npy` file its array, under the empty name.
+
+    An array is read only if the file has as many bytes as its shape says.
+
+    Raises
+    ------
+    Exception
+        of whatever kind, as NumPy's and zipfile's own errors for damaged files are not documented.
+    """
+    with open(path, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if stream.read(2) != b"PK":
+            stream.seek(0)
+            _check_header(stream, size)
+            stream.seek(0)
+            return {"": np.lib.format.read_array(stream, allow_pickle=False)}
+        arrays = {}
+        with zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > size + MOST_UNPACKED:
+                raise ValueError(f"unpacks to more than {MOST_UNPACKED >> 30} GiB")
+            for member in members:
+                if not member.filename.endswith(".npy"):
+                    raise ValueError(f"{member.filename!r} is no array")
+                with archive.open(member) as content:
+                    _check_header(content, member.file_size)
+                with archive.open(member) as content:
+                    name = member.filename.removesuffix(".npy")
+                    arrays[name] = np.lib.format.read_array(content, allow_pickle=False)
+                    if content.read(1):  # the end is read, so that the checksum is compared
+                        raise ValueError(f"{member.filename!r} is longer than its array")
+        return arrays
+
+
+def _check_header(stream: IO[bytes], size: int) -> None:
+    """Raise a ValueError unless `size` is that of the array in the header."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    wanted = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or dtype.itemsize == 0 or wanted != size - stream.tell():
+        raise ValueError(f"{size - stream.tell()} bytes for {dtype} of shape {shape}")
 
 
 def read_archive(
@@ -40,8 +92,7 @@ def read_archive(
     """
     key, known, other = version
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = load_arrays(path)
         found = int(arrays.pop(key))
         content = take(arrays) if found == known else None
     except Exception as error:  # what NumPy and zipfile raise on a damaged file is not documented

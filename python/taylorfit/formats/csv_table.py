@@ -106,6 +106,13 @@ def write_table(path: str | PathLike[str], names: Sequence[str], rows: Iterable[
         writer.writerows(rows)
 
 
+def _cells(line: str, number: int, file: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line]))]
+    except csv.Error as error:
+        raise FormatError(str(error), file=file, line=number, expected="cells separated by commas") from None
+
+
 def read_table(path: str | PathLike[str], required: Sequence[str] = ()) -> Table:
     """Read a CSV file; empty lines and lines that begin with `#` do not count.
 
@@ -120,7 +127,7 @@ def read_table(path: str | PathLike[str], required: Sequence[str] = ()) -> Table
     file = fsdecode(path)
     # Cells with line breaks are not foreseen: a row is a line
     rows = [
-        (number, [cell.strip() for cell in next(csv.reader([line]))])
+        (number, _cells(line, number, file))
         for number, line in enumerate(decode_lines(read_bytes(path), file), start=1)
         if line.strip() and not line.lstrip().startswith("#")
     ]

@@ -8,7 +8,6 @@ comment), or alone or under the key `hessian` in a `.npz` file.
 from __future__ import annotations
 
 import re
-import zipfile
 from os import PathLike, fspath
 from pathlib import Path, PurePath
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..errors import FormatError, InputError
 from ..tools.plain_text import decode_lines, read_bytes
+from .archive import load_arrays
 
 SUFFIXES = (".npz", ".npy", ".txt", ".dat", ".hessian")
 """Of files in a folder of Hessians, in the order in which they are looked for."""
@@ -88,21 +88,19 @@ def _array(path: str | PathLike[str]) -> np.ndarray:
     if not content.startswith((b"PK", b"\x93NUMPY")):
         return _text(content, name)
     try:
-        loaded = np.load(name, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return np.asarray(loaded, dtype=np.float64)
-        with loaded:
-            key = KEY if KEY in loaded.files else loaded.files[0] if len(loaded.files) == 1 else None
-            if key is None:
-                raise FormatError(
-                    "several arrays, none called hessian",
-                    file=name,
-                    value=" ".join(loaded.files)[:60],
-                    expected="one array, or one called hessian",
-                )
-            return np.asarray(loaded[key], dtype=np.float64)
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        loaded = load_arrays(name)
+        key = KEY if KEY in loaded else next(iter(loaded)) if len(loaded) == 1 else None
+        matrix = None if key is None else np.asarray(loaded[key], dtype=np.float64)
+    except Exception as error:  # what NumPy and zipfile raise on a damaged file is not documented
         raise FormatError(f"cannot be read as NumPy file ({error})", file=name, expected="a (3N, 3N) array") from None
+    if matrix is None:
+        raise FormatError(
+            "several arrays, none called hessian",
+            file=name,
+            value=" ".join(loaded)[:60],
+            expected="one array, or one called hessian",
+        )
+    return matrix
 
 
 def _text(content: bytes, name: str) -> np.ndarray:

@@ -25,7 +25,7 @@ from ..settings.displacements import TaylorOptions
 from ..settings.generate import GenerateInput
 from ..settings.reading import ReadingOptions
 from ..taylor.copies import CopySource
-from ..tools.atomic_write import Together, check_writable
+from ..tools.atomic_write import Together, check_writable, remove_left
 from ..tools.interrupts import Interrupt
 from ..tools.progress import Advance, Steps, no_steps
 from .copy_plan import PlannedCopies, plan_copies
@@ -255,7 +255,7 @@ class Targets:
         )
 
     def check(self, listed_in: str, overwrite: bool) -> None:
-        """See that all can be written, each to a file of its own.
+        """See that all can be written, each to a file of its own; remove temporary files of killed runs beside them.
 
         Raises
         ------
@@ -267,6 +267,7 @@ class Targets:
             if Path(path).resolve() in [Path(other).resolve() for other in outputs[:index]]:
                 raise InputError("two outputs in one file", file=listed_in, value=path, expected="another name")
             check_writable(path, overwrite=overwrite)
+            remove_left(Path(path).parent)
         if self.xsf:
             if self.displacements is None:
                 raise InputError(

@@ -337,7 +337,7 @@ def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> 
     """
     try:
         return [_unpack_walk(k, arrays, structures) for k in range(int(arrays["n_walks"]))]
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except Exception as error:  # arrays of other shapes and kinds fail in whatever way they do
         raise FormatError(
             f"damaged checkpoint of molecular dynamics ({error})", expected="a file written by md"
         ) from None
@@ -348,5 +348,12 @@ def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Ato
     atoms = structures[(plain["start"] - 1) % len(structures)].copy()
     atoms.set_positions(arrays[f"{k}.positions"], apply_constraint=False)
     atoms.set_momenta(arrays[f"{k}.momenta"], apply_constraint=False)
-    rows = [(int(row[0]), *row[1:]) for row in arrays[f"{k}.rows"].tolist()]
-    return Walk(atoms=atoms, rows=rows, histogram=arrays.get(f"{k}.histogram"), **plain)
+    found = arrays[f"{k}.rows"].astype(np.float64, casting="safe").reshape(-1, len(COLUMNS))
+    rows = [(int(row[0]), *row[1:]) for row in found.tolist()]
+    walk = Walk(atoms=atoms, rows=rows, histogram=arrays.get(f"{k}.histogram"), **plain)
+    np.random.default_rng().bit_generator.state = walk.rng_state
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.get_momenta()).all()):
+        raise ValueError("positions or momenta are not finite")
+    if not isinstance(walk.step, int) or not isinstance(walk.ended, str) or not isinstance(walk.n_samples, int):
+        raise TypeError("steps are not whole numbers")
+    return walk

@@ -13,6 +13,7 @@ import numpy as np
 from ..analysis.errors import error_lines, errors_in
 from ..errors import FormatError
 from ..formats.aenet.records import printable
+from ..formats.archive import load_arrays
 from ..model.activations import ACTIVATIONS
 from ..model.descriptor import CHEBYSHEV, DescriptorSetup, function_text, symmetry_function
 from ..model.network import Network, SpeciesPotential
@@ -167,8 +168,7 @@ def describe_checkpoint(path: str | PathLike[str]) -> Description:
         if it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = load_arrays(path)
         next_epoch, best = map(int, arrays["counters"].tolist())
         history = arrays["history"].astype(np.float64, casting="same_kind")
         history = history.reshape(len(history), -1)
@@ -230,8 +230,8 @@ def describe_md_checkpoint(path: str | PathLike[str]) -> Description:
         if it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            walks = [json.loads(str(file[f"{k}.plain"])) for k in range(int(file["n_walks"]))]
+        arrays = load_arrays(path)
+        walks = [json.loads(str(arrays[f"{k}.plain"])) for k in range(int(arrays["n_walks"]))]
         rows = [
             {key: walk[key] for key in ("label", "start", "seed", "step", "ended", "first_extrapolation")}
             for walk in walks

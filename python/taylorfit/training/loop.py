@@ -311,15 +311,22 @@ class Training:
                 for epoch, row in zip(arrays["validation_epochs"], arrays["validation"])
             ]
             next_epoch, best_epoch = map(int, arrays["counters"])
+            weights = [arrays[name].astype(np.float64, casting="safe") for name in ("best_weights", "last_weights")]
+            if not 0 <= best_epoch < len(history) or history[-1].epoch != next_epoch - 1:
+                raise ValueError(f"epochs {best_epoch} and {next_epoch} of {len(history)}")
+            if any(found.shape != self.optimiser.weights.shape for found in weights):
+                raise ValueError("weights of other networks")
             self.state = TrainingState(
                 next_epoch=next_epoch,
                 history=history,
                 best_epoch=best_epoch,
-                best_weights=arrays["best_weights"].copy(),
-                last_weights=arrays["last_weights"].copy(),
+                best_weights=weights[0],
+                last_weights=weights[1],
                 seconds=float(arrays["seconds"]),
                 status=str(arrays["status"]),
                 validation=validation,
             )
-        except (KeyError, ValueError, IndexError, TypeError) as error:
+        except TaylorfitError:
+            raise
+        except Exception as error:  # arrays of other shapes and kinds fail in whatever way they do
             raise InputError(f"the checkpoint is not usable ({error})") from error

@@ -12,7 +12,7 @@ from ..formats.aenet.energies_file import write_energies
 from ..formats.aenet.network_binary import write_potential
 from ..model.network import SpeciesPotential
 from ..settings.train import NetworkSpec, TrainInput
-from ..tools.atomic_write import atomic_write, check_writable
+from ..tools.atomic_write import atomic_write, check_writable, remove_left
 from ..tools.interrupts import INTERRUPTED
 from .checkpoint import checkpoint_path
 from .fit import Fit
@@ -135,6 +135,7 @@ class MemberFiles:
         """
         for number in self.numbers:
             self.folder(number).mkdir(parents=True, exist_ok=True)
+            remove_left(self.folder(number))
             for spec in self.settings_of(number).networks:
                 check_writable(spec.file)
 

@@ -14,6 +14,7 @@ from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of,
 from ..analysis.scan_groups import POINT_REPORT, point_folder, summarise
 from ..errors import InputError, TaylorfitError
 from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.companion import load_training_set
 from ..formats.report_file import write_report
 from ..formats.scan_table import (
     ERRORS,
@@ -33,6 +34,7 @@ from ..settings.document import FileEntry
 from ..settings.generate import GenerateInput
 from ..settings.scan import ScanInput
 from ..settings.train import TrainInput
+from ..tools.atomic_write import remove_left
 from ..tools.interrupts import Interrupt
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, tell_progress
@@ -69,7 +71,9 @@ class SetTask:
             return False
         try:
             n_copies = json.loads(self.report_file.read_text(encoding="utf-8"))["copies"]
-            for file in (self.settings.output, *self.copies):
+            if load_training_set(self.settings.output).geometry is None:
+                return False  # its companion has gone
+            for file in self.copies:
                 read_trainset(file)
         except (TaylorfitError, ValueError, KeyError, TypeError):
             return False  # damaged since, and so made again
@@ -251,6 +255,8 @@ def run_scan(
     observer.planned(plan)
     for task in plan.waiting if fresh else ():
         task.checkpoint.unlink(missing_ok=True)
+    for folder in (*(task.folder for task in plan.waiting), *(one.folder for one in plan.sets)):
+        remove_left(folder)
     n_before = len(table)
     failed_sets, interrupted = _generate(plan, observer)
     failed = {task.key: failed_sets[task.of_set.key] for task in plan.waiting if task.of_set.key in failed_sets}
