@@ -149,9 +149,9 @@ contains
          stop%token => self%loss%token
          if (self%with_terms) then
             call evaluate_force_loss(self%loss, self%terms, weights, with_gradient, n_threads, energy, force, derivative, &
-               loss, gradient, stop)
+               loss, gradient, stop, error)
          else
-            call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, loss, gradient, stop)
+            call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, loss, gradient, stop, error)
          end if
       end if
       call report(error, ierr, errmsg)
@@ -172,7 +172,7 @@ contains
 
       call check_call(self, weights, n_threads, error, chosen)
       if (size(energy) /= size(chosen)) call raise(error, error_size, "one energy per chosen structure is needed")
-      if (.not. allocated(error)) call chosen_energies(self%loss, weights, chosen, n_threads, energy)
+      if (.not. allocated(error)) call chosen_energies(self%loss, weights, chosen, n_threads, energy, error)
       call report(error, ierr, errmsg)
    end subroutine loss_energies
 
@@ -192,7 +192,7 @@ contains
 
       call check_call(self, weights, 1, error, chosen)
       if (size(velocity) /= size(weights)) call raise(error, error_size, "velocity and weights differ in size")
-      if (.not. allocated(error)) call descent_pass(self%loss, chosen, momentum, rate, weights, velocity)
+      if (.not. allocated(error)) call descent_pass(self%loss, chosen, momentum, rate, weights, velocity, error)
       call report(error, ierr, errmsg)
    end subroutine loss_descent
 
@@ -234,7 +234,7 @@ contains
       call check_covariance(size(weights), width, covariance, error)
       if (size(forgetting) /= 1 .or. size(rates) /= 2) call raise(error, error_size, "the forgetting factor is one number")
       if (.not. allocated(error)) call kalman_pass(self%loss, chosen, width, rates(1), rates(2), n_threads, weights, &
-         covariance, forgetting(1))
+         covariance, forgetting(1), error)
       call report(error, ierr, errmsg)
    end subroutine loss_filter
 
@@ -262,7 +262,7 @@ contains
       end if
       if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
       if (.not. allocated(error)) call adam_pass(self%loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, &
-         n_steps(1))
+         n_steps(1), error)
       call report(error, ierr, errmsg)
    end subroutine loss_adam
 
@@ -293,7 +293,7 @@ contains
       if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
       if (.not. allocated(error)) then
          call levenberg_marquardt_pass(self%loss, chosen, batch_size, n_steps, rates(1), rates(2), n_threads, weights, &
-            damping(1), has_moved)
+            damping(1), has_moved, error)
          moved = merge(1, 0, has_moved)
       end if
       call report(error, ierr, errmsg)

@@ -1,8 +1,9 @@
 !> Errors as values: the engine never stops, the boundary turns these into Python exceptions.
 module tf_error
+   use tf_kinds, only : i8
    implicit none
    private
-   public :: error_type, raise, keep_first, report
+   public :: error_type, raise, check_memory, keep_first, report
    public :: error_size, error_value, error_geometry, error_species, error_memory, error_file, error_stopped
 
    !> An error: its kind and one line of text; unallocated means success
@@ -15,7 +16,7 @@ module tf_error
    integer, parameter :: error_value = 2     !< an argument has an impossible value
    integer, parameter :: error_geometry = 3  !< atoms coincide, cell is singular, positions not finite
    integer, parameter :: error_species = 4   !< a species that the descriptor does not know
-   integer, parameter :: error_memory = 5    !< a caller's buffer is too small
+   integer, parameter :: error_memory = 5    !< memory is not enough, or a caller's buffer too small
    integer, parameter :: error_stopped = 8   !< the call was asked to end early (7 is the C library's)
    integer, parameter :: error_file = 6      !< a file cannot be read, or does not hold what it should
 
@@ -33,6 +34,21 @@ contains
       error%code = code
       error%message = message
    end subroutine raise
+
+   !> Raise an error if memory could not be allocated
+   subroutine check_memory(status, what, n_bytes, error)
+      !> From `stat=` of the allocation
+      integer, intent(in) :: status
+      !> What the memory is for, and how much of it was asked for
+      character(len=*), intent(in) :: what
+      integer(i8), intent(in) :: n_bytes
+      type(error_type), allocatable, intent(inout) :: error
+      character(len=160) :: message
+
+      if (status == 0) return
+      write (message, "(3a,i0,a)") "not enough memory for ", what, ": ", max(1_i8, n_bytes/1024_i8**2), " MiB more are needed"
+      call raise(error, error_memory, trim(message))
+   end subroutine check_memory
 
    !> Of the errors of several items, that of the first: called by the threads that share them, each with its own error
    subroutine keep_first(item, error_here, failed, error)

@@ -5,6 +5,7 @@
 !> neither on its neighbours in the pack nor on the number of threads.
 module tf_chosen
    use tf_kinds, only : wp, i8, padded
+   use tf_error, only : error_type, check_memory, keep_first
    use tf_network, only : forward, backward_to_weights
    use tf_pack, only : pack_type, loss_type
 !$ use omp_lib, only : omp_get_thread_num
@@ -25,7 +26,7 @@ module tf_chosen
 contains
 
    !> Network energies of chosen structures, from one panel per species that the backward pass needs again
-   subroutine forward_chosen(loss, weights, chosen, panel, energy)
+   subroutine forward_chosen(loss, weights, chosen, panel, energy, error)
       type(loss_type), intent(in) :: loss
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
@@ -35,10 +36,12 @@ contains
       type(panel_type), intent(inout) :: panel
       !> (size(chosen)) in units of the network outputs
       real(wp), intent(out) :: energy(:)
+      type(error_type), allocatable, intent(inout) :: error
       integer :: t, k, q, output
 
-      call gather(loss, chosen, panel)
       energy = 0.0_wp
+      call gather(loss, chosen, panel, error)
+      if (allocated(error)) return
       do t = 1, loss%pack%n_species
          if (panel%width(t) == 0) cycle
          associate (net => loss%networks(t), n_q => panel%width(t), s => panel%scratch_offset(t))
@@ -86,7 +89,7 @@ contains
    end subroutine backward_chosen
 
    !> Network energies of chosen structures
-   subroutine chosen_energies(loss, weights, chosen, n_threads, energy)
+   subroutine chosen_energies(loss, weights, chosen, n_threads, energy, error)
       type(loss_type), intent(in) :: loss
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
@@ -95,22 +98,27 @@ contains
       integer, intent(in) :: n_threads
       !> (size(chosen))
       real(wp), intent(out) :: energy(:)
+      type(error_type), allocatable, intent(inout) :: error
+      type(error_type), allocatable :: error_here
       type(panel_type) :: panel(n_threads)
       integer, allocatable :: first(:)
-      integer :: p, i
+      integer :: p, i, failed
 
-      call cut(loss%pack, chosen, first)
-      !$omp parallel do num_threads(n_threads) if (size(first) > 2) schedule(dynamic) default(shared) private(i)
+      call cut(loss%pack, chosen, first, error)
+      if (allocated(error)) return
+      failed = 0
+      !$omp parallel do num_threads(n_threads) if (size(first) > 2) schedule(dynamic) default(shared) private(i, error_here)
       do p = 1, size(first) - 1
          i = this_thread()
          call forward_chosen(loss, weights, chosen(first(p):first(p + 1) - 1), panel(i), &
-            energy(first(p):first(p + 1) - 1))
+            energy(first(p):first(p + 1) - 1), error_here)
+         call keep_first(p, error_here, failed, error)
       end do
       !$omp end parallel do
    end subroutine chosen_energies
 
    !> Network energies of chosen structures and their derivatives with respect to all weights
-   subroutine evaluate_jacobian(loss, weights, chosen, n_threads, energy, jacobian)
+   subroutine evaluate_jacobian(loss, weights, chosen, n_threads, energy, jacobian, error)
       type(loss_type), intent(in) :: loss
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
@@ -121,21 +129,25 @@ contains
       real(wp), intent(out) :: energy(:)
       !> (n_weights, size(chosen)) dE_k/dw
       real(wp), intent(out), contiguous :: jacobian(:, :)
+      type(error_type), allocatable, intent(inout) :: error
+      type(error_type), allocatable :: error_here
       type(panel_type) :: panel(n_threads)
-      integer :: k, i
+      integer :: k, i, failed
 
-      !$omp parallel do num_threads(n_threads) if (size(chosen) > 1) schedule(dynamic, 8) default(shared) private(i)
+      failed = 0
+      !$omp parallel do num_threads(n_threads) if (size(chosen) > 1) schedule(dynamic, 8) default(shared) private(i, error_here)
       do k = 1, size(chosen)
          i = this_thread()
-         call forward_chosen(loss, weights, chosen(k:k), panel(i), energy(k:k))
+         call forward_chosen(loss, weights, chosen(k:k), panel(i), energy(k:k), error_here)
          jacobian(:, k) = 0.0_wp
-         call backward_chosen(loss, weights, chosen(k:k), [1.0_wp], panel(i), jacobian(:, k))
+         if (.not. allocated(error_here)) call backward_chosen(loss, weights, chosen(k:k), [1.0_wp], panel(i), jacobian(:, k))
+         call keep_first(k, error_here, failed, error)
       end do
       !$omp end parallel do
    end subroutine evaluate_jacobian
 
    !> Gradient of L = ½ Σ_k weight_k (factor_k (E_ref,k − E_k))² over chosen structures
-   subroutine batch_gradient(loss, weights, chosen, n_threads, gradient)
+   subroutine batch_gradient(loss, weights, chosen, n_threads, gradient, error)
       type(loss_type), intent(in) :: loss
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
@@ -144,42 +156,53 @@ contains
       integer, intent(in) :: n_threads
       !> (n_weights)
       real(wp), intent(out), contiguous :: gradient(:)
+      type(error_type), allocatable, intent(inout) :: error
+      type(error_type), allocatable :: error_here
       type(panel_type) :: panel(n_threads)
       integer, allocatable :: first(:)
       real(wp), allocatable :: part(:, :), energy(:)
-      integer :: p, i, n_pieces
+      integer :: p, i, n_pieces, failed, status
 
-      call cut(loss%pack, chosen, first)
+      gradient = 0.0_wp
+      call cut(loss%pack, chosen, first, error)
+      if (allocated(error)) return
       n_pieces = size(first) - 1
-      allocate (part(size(weights), n_pieces), energy(size(chosen)))
-      !$omp parallel do num_threads(n_threads) if (n_pieces > 1) schedule(dynamic) default(shared) private(i)
+      allocate (part(size(weights), n_pieces), energy(size(chosen)), stat=status)
+      call check_memory(status, "the gradient of a batch", 8_i8*(size(weights, kind=i8)*n_pieces + size(chosen)), error)
+      if (allocated(error)) return
+      failed = 0
+      !$omp parallel do num_threads(n_threads) if (n_pieces > 1) schedule(dynamic) default(shared) private(i, error_here)
       do p = 1, n_pieces
          i = this_thread()
          associate (piece => chosen(first(p):first(p + 1) - 1), e => energy(first(p):first(p + 1) - 1))
-            call forward_chosen(loss, weights, piece, panel(i), e)
+            call forward_chosen(loss, weights, piece, panel(i), e, error_here)
             e = -loss%structure_weight(piece)*loss%factor(piece)**2*(loss%energy_ref(piece) - e)
             part(:, p) = 0.0_wp
-            call backward_chosen(loss, weights, piece, e, panel(i), part(:, p))
+            if (.not. allocated(error_here)) call backward_chosen(loss, weights, piece, e, panel(i), part(:, p))
          end associate
+         call keep_first(p, error_here, failed, error)
       end do
       !$omp end parallel do
-      gradient = 0.0_wp
+      if (allocated(error)) return
       do p = 1, n_pieces
          gradient = gradient + part(:, p)
       end do
    end subroutine batch_gradient
 
    !> Cut chosen structures into pieces first(p) … first(p + 1) - 1 of at least `piece_atoms` atoms (the last: any)
-   pure subroutine cut(pack, chosen, first)
+   subroutine cut(pack, chosen, first, error)
       type(pack_type), intent(in) :: pack
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       !> (n_pieces + 1)
       integer, allocatable, intent(out) :: first(:)
+      type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: start(:)
-      integer :: k, n_pieces, atoms
+      integer :: k, n_pieces, atoms, status
 
-      allocate (start(size(chosen) + 1))
+      allocate (start(size(chosen) + 1), stat=status)
+      call check_memory(status, "the pieces of a batch", 4_i8*size(chosen), error)
+      if (allocated(error)) return
       n_pieces = 0
       atoms = piece_atoms
       do k = 1, size(chosen)
@@ -191,21 +214,27 @@ contains
          atoms = atoms + sum(pack%atom_count(:, chosen(k)))
       end do
       start(n_pieces + 1) = size(chosen) + 1
-      first = start(:n_pieces + 1)
+      allocate (first(n_pieces + 1), stat=status)
+      call check_memory(status, "the pieces of a batch", 4_i8*n_pieces, error)
+      if (status == 0) first = start(:n_pieces + 1)
    end subroutine cut
 
    !> Copy the chosen structures' descriptors into one panel per species; padding is zero
-   subroutine gather(loss, chosen, panel)
+   subroutine gather(loss, chosen, panel, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
       type(panel_type), intent(inout) :: panel
-      integer :: t, k, s, b, f, n, q, n_x, n_scratch, widest
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: t, k, s, b, f, n, q, n_x, n_scratch, widest, status
       integer(i8) :: from, row
 
       if (.not. allocated(panel%width)) then
-         allocate (panel%width(loss%pack%n_species), panel%x_offset(loss%pack%n_species), panel%scratch_offset(loss%pack%n_species))
-         allocate (panel%x(0), panel%value(0), panel%slope(0), panel%seed(0))
+         associate (n_t => loss%pack%n_species)
+            allocate (panel%width(n_t), panel%x_offset(n_t), panel%scratch_offset(n_t), stat=status)
+            call check_memory(status, "panels of chosen structures", 12_i8*n_t, error)
+         end associate
+         if (allocated(error)) return
       end if
       n_x = 0
       n_scratch = 0
@@ -218,10 +247,11 @@ contains
          n_scratch = n_scratch + panel%width(t)*loss%networks(t)%n_columns
          widest = max(widest, panel%width(t))
       end do
-      call reserve(panel%x, n_x)
-      call reserve(panel%value, n_scratch)
-      call reserve(panel%slope, n_scratch)
-      call reserve(panel%seed, widest)
+      call reserve(panel%x, n_x, error)
+      call reserve(panel%value, n_scratch, error)
+      call reserve(panel%slope, n_scratch, error)
+      call reserve(panel%seed, widest, error)
+      if (allocated(error)) return
       do t = 1, loss%pack%n_species
          q = panel%x_offset(t)
          do k = 1, size(chosen)
@@ -271,14 +301,19 @@ contains
    end function block_of
 
    !> Make room for n numbers; what was there is lost
-   pure subroutine reserve(array, n)
+   subroutine reserve(array, n, error)
       !> At least n numbers afterwards
       real(wp), allocatable, intent(inout) :: array(:)
       integer, intent(in) :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: status
 
-      if (size(array) >= n) return
-      deallocate (array)
-      allocate (array(n))
+      if (allocated(array)) then
+         if (size(array) >= n) return
+         deallocate (array)
+      end if
+      allocate (array(n), stat=status)
+      call check_memory(status, "panels of chosen structures", 8_i8*n, error)
    end subroutine reserve
 
 end module tf_chosen

@@ -4,6 +4,7 @@
 module tf_chunks
    use tf_kinds, only : wp, i8
    use, intrinsic :: iso_c_binding, only : c_loc, c_intptr_t
+   use tf_error, only : error_type, check_memory
    use tf_stop, only : stop_type, must_stop
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -47,7 +48,7 @@ module tf_chunks
 contains
 
    !> Loss and gradient of all blocks
-   subroutine sum_blocks(task, n_threads, loss, gradient, stop)
+   subroutine sum_blocks(task, n_threads, loss, gradient, stop, error)
       class(block_task_type), intent(in) :: task
       !> At most so many; the sum over all blocks
       integer, intent(in) :: n_threads
@@ -56,22 +57,36 @@ contains
       real(wp), intent(inout) :: gradient(:)
       !> The user pressed Ctrl-C; the results are incomplete
       type(stop_type), intent(inout) :: stop
+      type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: part(:, :), loss_part(:)
       real(wp), allocatable, target :: scratch(:)
-      integer :: n_chunks, n_use, c, b, thread, shift
+      integer :: n_chunks, n_use, c, b, thread, shift, status
+      integer(i8) :: n_part
 
       n_chunks = min(task%n_blocks, max_chunks)
-      allocate (loss_part(n_chunks), source=0.0_wp)
-      allocate (part(merge(task%n_weights, 0, task%with_gradient), n_chunks))
+      n_part = merge(task%n_weights, 0, task%with_gradient)
+      loss = 0.0_wp
+      allocate (loss_part(n_chunks), part(n_part, n_chunks), stat=status)
+      call check_memory(status, "the gradients of parts of the loss", 8_i8*(n_part + 1)*n_chunks, error)
+      if (allocated(error)) return
+      loss_part = 0.0_wp
 
       n_use = int(min(int(n_threads, i8), max(1_i8, task%n_atoms/atoms_per_thread)))
-      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, shift, thread)
-      allocate (scratch(task%n_scratch + line/8))
+      !$omp parallel num_threads(n_use) if(n_use > 1) default(shared) private(c, b, scratch, shift, thread, status)
+      allocate (scratch(task%n_scratch + line/8), stat=status)
+      if (status /= 0) then
+         !$omp critical (tf_chunks_error)
+         call check_memory(status, "the networks of a block of atoms", 8_i8*(task%n_scratch + line/8), error)
+         !$omp end critical (tf_chunks_error)
+      end if
+      ! None goes on if one has failed
+      !$omp barrier
       shift = int(modulo(-transfer(c_loc(scratch), 0_c_intptr_t), int(line, c_intptr_t)))/8
       thread = 0
       !$ thread = omp_get_thread_num()
       !$omp do schedule(dynamic)
       do c = 1, n_chunks
+         if (allocated(error)) cycle
          ! The calling thread is the one Python delivers Ctrl-C to
          if (must_stop(stop, thread == 0)) cycle
          if (task%with_gradient) part(:, c) = 0.0_wp
@@ -82,8 +97,7 @@ contains
       !$omp end do
       !$omp end parallel
 
-      loss = 0.0_wp
-      if (stop%stopped) return
+      if (stop%stopped .or. allocated(error)) return
       do c = 1, n_chunks
          loss = loss + loss_part(c)
       end do

@@ -1,6 +1,7 @@
 !> Energy loss (see `loss_type`) and its weight gradient over a packed data set.
 module tf_energy_loss
    use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, check_memory
    use tf_network, only : forward, backward_to_weights
    use tf_pack, only : pack_type, loss_type
    use tf_stop, only : stop_type
@@ -22,7 +23,7 @@ module tf_energy_loss
 contains
 
    !> The loss and its gradient
-   subroutine evaluate_energy_loss(loss, weights, with_gradient, n_threads, energy, value, gradient, stop)
+   subroutine evaluate_energy_loss(loss, weights, with_gradient, n_threads, energy, value, gradient, stop, error)
       type(loss_type), intent(in), target :: loss
       !> Weights of all networks
       real(wp), intent(in), contiguous, target :: weights(:)
@@ -34,12 +35,16 @@ contains
       !> Derivative of the loss with respect to the weights; untouched without gradient
       real(wp), intent(inout) :: gradient(:)
       type(stop_type), intent(inout) :: stop
+      type(error_type), allocatable, intent(inout) :: error
       type(energy_task_type) :: task
       real(wp), allocatable, target :: dloss_denergy(:)
-      integer :: t, n, widest
+      integer :: t, n, widest, status
 
+      allocate (dloss_denergy(loss%pack%n_structures), stat=status)
+      call check_memory(status, "the derivatives of the loss", 8_i8*loss%pack%n_structures, error)
+      value = 0.0_wp
+      if (allocated(error)) return
       associate (pack => loss%pack, networks => loss%networks)
-      allocate (dloss_denergy(pack%n_structures))
       task%dloss_denergy => dloss_denergy
       task%n_blocks = pack%n_blocks
       task%n_weights = loss%n_weights
@@ -60,7 +65,7 @@ contains
          task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
       task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + widest
-      call sum_blocks(task, n_threads, value, gradient, stop)
+      call sum_blocks(task, n_threads, value, gradient, stop, error)
       end associate
    end subroutine evaluate_energy_loss
 

@@ -12,7 +12,7 @@ module tf_force_loss
    use tf_stop, only : stop_type
    use tf_chunks, only : block_task_type, sum_blocks
    use tf_dense, only : combine_columns, project_on_columns
-   use tf_error, only : error_type, raise, error_size
+   use tf_error, only : error_type, raise, check_memory, error_size
    use tf_network, only : network_type, forward, backward_to_weights
    use tf_network_tangent, only : backward_twice, forward_tangent, backward_tangent
    use tf_force_map, only : force_map_type, take_coefficients, give_changes, add_forces, add_changes
@@ -70,7 +70,7 @@ contains
 
    !> Loss, energies, forces and directional derivatives, and the weight gradient
    subroutine evaluate_force_loss(loss, terms, weights, with_gradient, n_threads, energy, force, derivative, value, &
-         gradient, stop)
+         gradient, stop, error)
       type(loss_type), intent(in), target :: loss
       type(force_terms_type), intent(in), target :: terms
       !> (n_weights) of all networks
@@ -86,13 +86,17 @@ contains
       real(wp), intent(out) :: value
       real(wp), intent(inout) :: gradient(:)
       type(stop_type), intent(inout) :: stop
+      type(error_type), allocatable, intent(inout) :: error
       type(force_task_type) :: task
       real(wp), allocatable, target :: dloss_denergy(:)
-      integer :: t, n, widest
+      integer :: t, n, widest, status
       integer(i8) :: most
 
+      allocate (dloss_denergy(loss%pack%n_structures), stat=status)
+      call check_memory(status, "the derivatives of the loss", 8_i8*loss%pack%n_structures, error)
+      value = 0.0_wp
+      if (allocated(error)) return
       associate (pack => loss%pack, networks => loss%networks)
-      allocate (dloss_denergy(pack%n_structures))
       task%n_blocks = pack%n_blocks
       task%n_weights = loss%n_weights
       task%n_atoms = work_per_atom*sum(int(pack%panel_width, i8))
@@ -130,7 +134,7 @@ contains
       task%n_scratch = task%map_part(7)
       force = 0.0_wp
       derivative = 0.0_wp
-      call sum_blocks(task, n_threads, value, gradient, stop)
+      call sum_blocks(task, n_threads, value, gradient, stop, error)
       end associate
    end subroutine evaluate_force_loss
 

@@ -3,7 +3,8 @@
 !> Each pass is one loop of evaluations and steps.  When the user interrupts, weights and state are those
 !> in the middle of the pass: the caller keeps a copy.
 module tf_passes
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, check_memory
    use tf_pack, only : loss_type
    use tf_chosen, only : panel_type, forward_chosen, backward_chosen, batch_gradient, chosen_energies, evaluate_jacobian
    use tf_steepest_descent, only : descent_step
@@ -24,7 +25,7 @@ module tf_passes
 contains
 
    !> Steepest descent with momentum, structure by structure
-   subroutine descent_pass(loss, chosen, momentum, rate, weights, velocity)
+   subroutine descent_pass(loss, chosen, momentum, rate, weights, velocity, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1, in the order of the steps
       integer, intent(in) :: chosen(:)
@@ -32,17 +33,21 @@ contains
       real(wp), intent(inout), contiguous :: weights(:)
       !> (n_weights)
       real(wp), intent(inout) :: velocity(:)
+      type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: gradient(:)
       type(panel_type) :: panel
       type(stop_type) :: stop
       real(wp) :: energy(1)
-      integer :: i
+      integer :: i, status
 
       stop%token => loss%token
-      allocate (gradient(size(weights)))
+      allocate (gradient(size(weights)), stat=status)
+      call check_memory(status, "a gradient", 8_i8*size(weights), error)
+      if (allocated(error)) return
       do i = 1, size(chosen)
          associate (s => chosen(i))
-            call forward_chosen(loss, weights, chosen(i:i), panel, energy)
+            call forward_chosen(loss, weights, chosen(i:i), panel, energy, error)
+            if (allocated(error)) return
             gradient = 0.0_wp
             call backward_chosen(loss, weights, chosen(i:i), &
                -loss%structure_weight(s)*loss%factor(s)**2*(loss%energy_ref(s:s) - energy), panel, gradient)
@@ -55,7 +60,7 @@ contains
    end subroutine descent_pass
 
    !> Extended Kalman filter, structure by structure: the observed quantity is √weight·factor·E
-   subroutine kalman_pass(loss, chosen, width, forgetting_rate, noise, n_threads, weights, covariance, forgetting)
+   subroutine kalman_pass(loss, chosen, width, forgetting_rate, noise, n_threads, weights, covariance, forgetting, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
@@ -69,18 +74,22 @@ contains
       real(wp), intent(inout), contiguous :: covariance(:)
       !> λ
       real(wp), intent(inout) :: forgetting
+      type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: derivative(:)
       type(panel_type) :: panel
       type(stop_type) :: stop
       real(wp) :: energy(1), scale(1)
-      integer :: i
+      integer :: i, status
 
       stop%token => loss%token
-      allocate (derivative(size(weights)))
+      allocate (derivative(size(weights)), stat=status)
+      call check_memory(status, "a gradient", 8_i8*size(weights), error)
+      if (allocated(error)) return
       do i = 1, size(chosen)
          associate (s => chosen(i))
             scale = sqrt(loss%structure_weight(s))*loss%factor(s)
-            call forward_chosen(loss, weights, chosen(i:i), panel, energy)
+            call forward_chosen(loss, weights, chosen(i:i), panel, energy, error)
+            if (allocated(error)) return
             derivative = 0.0_wp
             call backward_chosen(loss, weights, chosen(i:i), scale, panel, derivative)
             call kalman_step(size(weights), width, forgetting, noise, derivative, &
@@ -94,7 +103,7 @@ contains
    end subroutine kalman_pass
 
    !> Adam, mini-batch by mini-batch: `batch_size` structures each, in the order of `chosen`; the last may have fewer
-   subroutine adam_pass(loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps)
+   subroutine adam_pass(loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
@@ -107,15 +116,19 @@ contains
       real(wp), intent(inout) :: mean(:), mean_square(:)
       !> Steps taken so far
       integer, intent(inout) :: n_steps
+      type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: gradient(:)
       type(stop_type) :: stop
-      integer :: first, last
+      integer :: first, last, status
 
       stop%token => loss%token
-      allocate (gradient(size(weights)))
+      allocate (gradient(size(weights)), stat=status)
+      call check_memory(status, "a gradient", 8_i8*size(weights), error)
+      if (allocated(error)) return
       do first = 1, size(chosen), batch_size
          last = min(first + batch_size - 1, size(chosen))
-         call batch_gradient(loss, weights, chosen(first:last), n_threads, gradient)
+         call batch_gradient(loss, weights, chosen(first:last), n_threads, gradient, error)
+         if (allocated(error)) return
          n_steps = n_steps + 1
          call adam_step(rates(1), rates(2), rates(3), rates(4), n_steps, gradient, weights, mean, mean_square)
          if (mod(n_steps, steps_between) == 0 .or. last - first > steps_between) then
@@ -125,7 +138,8 @@ contains
    end subroutine adam_pass
 
    !> Levenberg-Marquardt, batch by batch: `n_steps` steps on each, or until one lowers its loss by less than `converged`
-   subroutine levenberg_marquardt_pass(loss, chosen, batch_size, n_steps, adjust, converged, n_threads, weights, damping, moved)
+   subroutine levenberg_marquardt_pass(loss, chosen, batch_size, n_steps, adjust, converged, n_threads, weights, damping, &
+         moved, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
@@ -137,6 +151,7 @@ contains
       real(wp), intent(inout) :: damping
       !> Has any step lowered a loss?
       logical, intent(out) :: moved
+      type(error_type), allocatable, intent(inout) :: error
       type(stop_type) :: stop
       real(wp) :: fallen
       integer :: first, last, i
@@ -147,7 +162,8 @@ contains
          last = min(first + batch_size - 1, size(chosen))
          do i = 1, n_steps
             if (must_stop(stop, .true.)) return
-            call damped_trials(loss, chosen(first:last), adjust, n_threads, weights, damping, fallen)
+            call damped_trials(loss, chosen(first:last), adjust, n_threads, weights, damping, fallen, error)
+            if (allocated(error)) return
             if (fallen < 0.0_wp) exit
             moved = .true.
             if (fallen < converged) exit
@@ -156,7 +172,7 @@ contains
    end subroutine levenberg_marquardt_pass
 
    !> One step on a batch: more and more damping until its loss falls
-   subroutine damped_trials(loss, batch, adjust, n_threads, weights, damping, fallen)
+   subroutine damped_trials(loss, batch, adjust, n_threads, weights, damping, fallen, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1
       integer, intent(in) :: batch(:)
@@ -167,28 +183,38 @@ contains
       real(wp), intent(inout) :: damping
       !> By which fraction; -1: not at all, and the weights have not moved
       real(wp), intent(out) :: fallen
+      type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: jacobian(:, :), normal(:, :), scale(:), residual(:), energy(:), step(:)
       real(wp) :: before, after
-      integer :: n, k
+      integer :: n, n_normal, k, status
       logical :: solved
 
+      fallen = -1.0_wp
       n = size(batch)
-      allocate (jacobian(size(weights), n), energy(n), step(size(weights)))
+      n_normal = min(n, size(weights))
+      allocate (jacobian(size(weights), n), energy(n), step(size(weights)), stat=status)
+      call check_memory(status, "the Jacobian of a batch", 8_i8*(n + 1)*(size(weights) + 1_i8), error)
+      if (allocated(error)) return
+      allocate (normal(n_normal, n_normal), stat=status)
+      call check_memory(status, "the normal matrix of a batch", 8_i8*n_normal**2_i8, error)
+      if (allocated(error)) return
       scale = sqrt(loss%structure_weight(batch))*loss%factor(batch)
-      call evaluate_jacobian(loss, weights, batch, n_threads, energy, jacobian)
+      call evaluate_jacobian(loss, weights, batch, n_threads, energy, jacobian, error)
+      if (allocated(error)) return
       residual = scale*(loss%energy_ref(batch) - energy)
       do k = 1, n
          jacobian(:, k) = jacobian(:, k)*scale(k)
       end do
-      allocate (normal(min(n, size(weights)), min(n, size(weights))))
-      call normal_matrix(jacobian, n_threads, normal)
+      call normal_matrix(jacobian, n_threads, normal, error)
+      if (allocated(error)) return
       before = dot_product(residual, residual)
-      fallen = -1.0_wp
       do k = 1, lm_trials
-         call damped_step(jacobian, residual, normal, damping, step, solved)
+         call damped_step(jacobian, residual, normal, damping, step, solved, error)
+         if (allocated(error)) return
          if (solved) then
             step = weights + step
-            call chosen_energies(loss, step, batch, n_threads, energy)
+            call chosen_energies(loss, step, batch, n_threads, energy, error)
+            if (allocated(error)) return
             energy = scale*(loss%energy_ref(batch) - energy)
             after = dot_product(energy, energy)
             if (after < before) then
