@@ -317,6 +317,7 @@ contains
       integer :: row, a, j
 
       do row = 1, triples%n_rows
+         if (triples%length(row) == 0) cycle
          a = triples%start(row) + 1
          j = triples%j(row)
          call spread_row(triples%length(row), n_most, triples%k(a), slope(1, a), vector(1, j, s_j), &

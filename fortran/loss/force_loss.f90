@@ -289,7 +289,7 @@ contains
          species(i + 1:i + n) = t
          call take_rows(n, n_f, pack%panel_width(t, b), g_panels(task%panels(t) + pack%atom_offset(t, s) + 1:), &
             terms%feature_factor(:, t), g)
-         call take_coefficients(terms%map, t, n, n_f, g, parities, columns, radial(1, 1, i + 1), group(1, 1, i + 1))
+         call take_coefficients(terms%map, t, n, n_f, g, parities, columns, radial(:, :, i + 1:), group(:, :, i + 1:))
          i = i + n
       end do
       call add_forces(terms%map, first, n_atoms, species, radial, group, force)
@@ -308,7 +308,7 @@ contains
          n_f = task%loss%networks(t)%n_nodes(1)
          n = pack%atom_count(t, s)
          if (n == 0) cycle
-         call give_changes(terms%map, t, n, n_f, radial(1, 1, i + 1), group(1, 1, i + 1), parities, columns, g)
+         call give_changes(terms%map, t, n, n_f, radial(:, :, i + 1:), group(:, :, i + 1:), parities, columns, g)
          call add_rows(n, n_f, pack%panel_width(t, b), terms%feature_factor(:, t), g, &
             x_dot_panels(task%panels(t) + pack%atom_offset(t, s) + 1:))
          i = i + n

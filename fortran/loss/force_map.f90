@@ -194,8 +194,8 @@ contains
          do t = 1, map%n_species
             n_of = count(atoms == t)
             if (n_of == 0) cycle
-            call give_changes(map, t, n_of, n_features(t), radial(1, 1, first + 1), group(1, 1, first + 1), parities, &
-               columns, g)
+            call give_changes(map, t, n_of, n_features(t), radial(:, :, first + 1:), group(:, :, first + 1:), &
+               parities, columns, g)
             l = 0
             do f = 1, n_features(t)
                change(at + 1:at + n_of, v) = real(factor(f, t)*g(l + 1:l + n_of), sp)

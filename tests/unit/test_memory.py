@@ -1,0 +1,92 @@
+"""Memory that is not there: the engine says what it wanted and how much, and the process lives on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+START = """
+import resource, sys
+import numpy as np
+import test_methods
+from taylorfit.errors import EngineError
+from taylorfit.training.losses import EnergyLoss
+
+def limit(megabytes):
+    # Beyond what the process has now
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+
+def steps(problem, weights):
+    problem.terms().levenberg_marquardt(problem.all, len(problem.all), 1, 2.0, 0.0, weights, np.ones(1))
+
+def gradient(problem, weights):
+    problem.terms().evaluate(weights, np.empty(len(weights)))
+
+def pass_of_adam(problem, weights):
+    state = np.zeros((2, len(weights)))
+    problem.terms().adam(problem.all, 40, (0.1, 0.9, 0.9, 1e-8), weights, *state, np.zeros(1, np.int32))
+
+small = test_methods.Problem()
+for what in (steps, gradient, pass_of_adam):
+    what(small, small.weights.copy())
+"""
+
+
+def outcome(hidden: tuple[int, ...], what: str, megabytes: int, n_structures: int = 40) -> str:
+    """What the engine says of a call in a process of its own that may have so much more memory."""
+    script = START + (
+        f"test_methods.HIDDEN = {hidden}\n"
+        f"large = test_methods.Problem(n_structures={n_structures})\n"
+        "weights = large.weights.copy()\n"
+        f"limit({megabytes})\n"
+        "try:\n"
+        f"    {what}(large, weights)\n"
+        "    print('done')\n"
+        "except (EngineError, MemoryError) as error:\n"
+        "    print(error)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=TESTS / "unit",
+        env={"PYTHONPATH": f"{TESTS}:{TESTS / 'unit'}:" + ":".join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to know its memory")
+
+
+@pytest.mark.parametrize("megabytes", (0, 60, 101, 104))
+def test_levenberg_marquardt_of_a_large_network(megabytes: int) -> None:
+    said = outcome((400, 400), "steps", megabytes)
+    # The Jacobian: 40 structures, 326,402 weights
+    if megabytes <= 60:
+        assert said == "not enough memory for the Jacobian of a batch: 102 MiB more are needed"
+    else:
+        assert said == "done" or re.match(r"not enough memory for .*: \d+ MiB more are needed", said)
+
+
+@pytest.mark.parametrize("megabytes", (10, 30, 40, 55))
+def test_levenberg_marquardt_of_many_structures(megabytes: int) -> None:
+    said = outcome((20, 20), "steps", megabytes, n_structures=4000)
+    assert re.match(r"not enough memory for the .* of a batch: \d+ MiB more are needed", said)
+
+
+@pytest.mark.parametrize(
+    ("what", "meant"), (("gradient", "the gradients of parts of the loss"), ("pass_of_adam", "the gradient of a batch"))
+)
+def test_gradients_of_a_large_network(what: str, meant: str) -> None:
+    said = outcome((400, 400), what, 5)
+    assert re.match(rf"not enough memory for {meant}: \d+ MiB more are needed", said)
+    assert outcome((400, 400), what, 1000) == "done"
