@@ -13,14 +13,14 @@ module tf_api_potentials
    use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list
    use tf_network, only : new_networks
-   use tf_potential, only : potential_type, new_potential, evaluation_type, evaluate_potential
+   use tf_potential, only : potential_type, new_potential, evaluation_type, evaluate_potential, n_virial
    use tf_stop, only : stop_type, must_stop
    use tf_views, only : view, view_batch, view_token, check_views
    use tf_workspace, only : workspace_type, workspace_pool_type
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: potential_handle, potential_fill, evaluate, evaluate_listed
+   public :: potential_handle, potential_fill, evaluate, evaluate_listed, atom_virials
 
    !> A potential, or all members of a committee; empty until it has networks
    type :: potential_handle
@@ -216,25 +216,83 @@ contains
       call check_filled(self, n_threads, error)
       if (.not. allocated(error)) then
          n_members = self%potential%n_members
-         if (.not. allocated(list%list%first)) then
-            call raise(error, error_value, "the neighbour list is empty")
-         else if (list%list%n_atoms /= n .or. any(shape(position) /= [3, n])) then
-            call raise(error, error_size, "the neighbour list does not belong to the structure")
-         else if (list%list%reach < self%potential%cutoff) then
-            call raise(error, error_value, "the neighbour list reaches less far than the potential")
-         else if (any(shape(atomic_energy) /= [n, n_members]) .or. &
+         call check_listed(self, list, position, species, error)
+      end if
+      if (.not. allocated(error)) then
+         if (any(shape(atomic_energy) /= [n, n_members]) .or. &
             (size(force) /= 0 .and. (any(shape(force) /= [3, n, n_members]) .or. any(shape(strain) /= [3, 3, n_members]))) .or. &
             (size(excess) /= 0 .and. size(excess) /= n) .or. size(component) /= size(excess)) then
             call raise(error, error_size, "arrays for the results have the wrong size")
-         else if (.not. all(abs(position) <= huge(1.0_wp))) then
-            call raise(error, error_value, "a position is not finite")
          end if
       end if
-      if (.not. allocated(error)) call check_species(self%potential%descriptors, species, error)
       if (.not. allocated(error)) call evaluate_one(self, list%list, position, species, n_threads, atomic_energy, force, &
          strain, excess, component, error)
       call report(error, ierr, errmsg, 1)
    end subroutine evaluate_listed
+
+   !> \brief Virial of each atom of one structure whose neighbour list exists, a mean over the members.
+   subroutine atom_virials(self, list, position, species, n_threads, virial, ierr, errmsg)
+      type(potential_handle), intent(inout) :: self
+      !> As for `evaluate_listed`
+      type(list_handle), intent(in), target :: list
+      real(wp), intent(in), target, contiguous :: position(:, :)
+      integer, intent(in) :: species(:)
+      integer, intent(in) :: n_threads
+      !> (n_virial, n_atoms) as in `evaluation_type`
+      real(wp), intent(inout), target, contiguous :: virial(:, :)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(workspace_type), allocatable :: spaces(:)
+      type(listed_centres_type) :: centres
+      type(evaluation_type) :: wanted
+      type(stop_type) :: stop
+      real(wp), allocatable, target :: energy(:, :), force(:, :, :), strain(:, :, :)
+
+      call check_filled(self, n_threads, error)
+      if (.not. allocated(error)) call check_listed(self, list, position, species, error)
+      if (.not. allocated(error)) then
+         if (any(shape(virial) /= [n_virial, size(species)])) then
+            call raise(error, error_size, "arrays for the results have the wrong size")
+         end if
+      end if
+      if (.not. allocated(error)) then
+         allocate (energy(size(species), self%potential%n_members), force(3, size(species), self%potential%n_members), &
+            strain(3, 3, self%potential%n_members))
+         wanted%atomic_energy => energy
+         wanted%force => force
+         wanted%strain => strain
+         wanted%virial => virial
+         call new_listed_centres(list%list, position, species, centres, within=self%potential%cutoff)
+         stop%token => self%token
+         call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces)
+         call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
+         call self%pool%keep(spaces)
+      end if
+      call report(error, ierr, errmsg, 1)
+   end subroutine atom_virials
+
+   !> Refuse a list of other atoms or of too short a reach, and positions that are no numbers
+   subroutine check_listed(self, list, position, species, error)
+      type(potential_handle), intent(in) :: self
+      type(list_handle), intent(in) :: list
+      !> (3, n_atoms), (n_atoms)
+      real(wp), intent(in) :: position(:, :)
+      integer, intent(in) :: species(:)
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (.not. allocated(list%list%first)) then
+         call raise(error, error_value, "the neighbour list is empty")
+      else if (list%list%n_atoms /= size(species) .or. any(shape(position) /= [3, size(species)])) then
+         call raise(error, error_size, "the neighbour list does not belong to the structure")
+      else if (list%list%reach < self%potential%cutoff) then
+         call raise(error, error_value, "the neighbour list reaches less far than the potential")
+      else if (.not. all(abs(position) <= huge(1.0_wp))) then
+         call raise(error, error_value, "a position is not finite")
+      else
+         call check_species(self%potential%descriptors, species, error)
+      end if
+   end subroutine check_listed
 
    !> One structure with its list, everything checked
    subroutine evaluate_one(self, list, position, species, n_threads, atomic_energy, force, strain, excess, component, error)

@@ -19,6 +19,7 @@ import pytest
 from ase import Atoms, units
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.constraints import FixAtoms
+from ase.db import connect
 from ase.md.verlet import VelocityVerlet
 
 from calculator_cases import SPECIES, TRICLINIC, as_structure, random_atoms, write_committee, write_member
@@ -457,3 +458,24 @@ def test_empty_and_single_atoms(member: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", ExtrapolationWarning)
         assert attach(Atoms(), Calculator(member, threads=1)).get_potential_energy() == 0.0
+
+
+def test_stresses_of_atoms_add_up_and_go_with_the_atoms(atoms: Atoms, member: Path, committee: Path) -> None:
+    for calculator in (Calculator(member, on_extrapolation="ignore"), Calculator.committee(committee)):
+        own = attach(atoms, calculator)
+        stresses = own.get_stresses()
+        assert stresses.shape == (len(own), 6)
+        np.testing.assert_allclose(stresses.sum(axis=0), own.get_stress(), atol=1e-12)
+        order = np.random.default_rng(0).permutation(len(own))
+        np.testing.assert_allclose(attach(own[order], calculator).get_stresses(), stresses[order], atol=1e-12)
+
+
+def test_databases_of_ase_know_the_calculator(atoms: Atoms, member: Path, tmp_path: Path) -> None:
+    own = attach(atoms, Calculator(member, on_extrapolation="ignore"))
+    own.get_forces()
+    with connect(tmp_path / "x.db") as database:
+        database.write(own)
+        row = database.get(id=1)
+    assert row.calculator == "taylorfit"
+    assert {Path(file).name for file in row.calculator_parameters["potentials"].values()} == {"H.nn", "O.nn"}
+    np.testing.assert_allclose(row.forces, own.get_forces())

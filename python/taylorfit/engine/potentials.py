@@ -368,3 +368,24 @@ def evaluate_listed(
 def symmetric(matrices: np.ndarray) -> np.ndarray:
     """Return the symmetric part of (…, 3, 3) matrices."""
     return 0.5 * (matrices + matrices.swapaxes(-1, -2))
+
+
+def atom_virials(
+    positions: np.ndarray, species: np.ndarray, neighbours: NeighbourList, potential: PotentialTables, threads: int = 0
+) -> np.ndarray:
+    """Return (n_atom, 3, 3), eV: the virial of each atom, -Σ_i r_ij ⊗ ∂E_i/∂r_ij; their sum is -dE/dε.
+
+    Arguments and errors are those of `evaluate_listed`; of a committee the mean.
+    """
+    # In the order of the engine: xx, yy, zz, xy, xz, yz, yx, zx, zy
+    virial = np.zeros((len(species), 9))
+    call(
+        library.potentials.atom_virials,
+        potential.handle.object,
+        neighbours.handle.object,
+        (positions + neighbours.offset).T,
+        integers(species + 1),
+        thread_count(threads),
+        virial.T,
+    )
+    return virial[:, [0, 3, 4, 6, 1, 5, 7, 8, 2]].reshape(-1, 3, 3)

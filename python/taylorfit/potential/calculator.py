@@ -12,7 +12,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 
-from ..engine import ListedEvaluation, NeighbourList, PotentialTables, evaluate_listed, share_descriptors
+from ..engine import ListedEvaluation, NeighbourList, PotentialTables, atom_virials, evaluate_listed, share_descriptors
 from ..errors import InputError
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.extrapolation import ExtrapolationPolicy
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _ASE_OPTIONS = ("restart", "label", "atoms", "directory")
-_PLAIN = ("energy", "free_energy", "energies", "forces", "stress")
+_PLAIN = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
 _COMMITTEE = ("energy_std", "energies_std", "forces_std", "forces_std_components", "stress_std")
 
 
@@ -53,8 +53,9 @@ class Calculator(AseCalculator):
 
     Results in ASE's units and signs: `energy` and `free_energy` (the same, eV; energies of the isolated atoms
     included), `energies` (n_atom,) eV, `forces` (n_atom, 3) eV/Å, and where three lattice vectors span a volume and
-    at least one is periodic `stress` (6,) eV/Å³ in Voigt order (for slabs, too, of the whole cell).  Forces are the
-    raw derivatives: constraints are the business of `Atoms`.
+    at least one is periodic `stress` (6,) eV/Å³ in Voigt order (for slabs, too, of the whole cell), and `stresses`
+    (n_atom, 6), whose sum it is, if they are asked for (`get_stresses`).  Forces are the raw derivatives: constraints
+    are the business of `Atoms`.
 
     A committee gives the means over its members, and in `results` also the standard deviations over them (divisor:
     number of members): `energy_std` (eV), `energies_std` (n_atom,), `forces_std_components` (n_atom, 3),
@@ -87,6 +88,8 @@ class Calculator(AseCalculator):
     >>> atoms.calc = Calculator("fit")                                                          # doctest: +SKIP
     >>> atoms.calc = Calculator.committee("members", max_force_std=0.3)                         # doctest: +SKIP
     """
+
+    name = "taylorfit"
 
     def __init__(
         self,
@@ -254,9 +257,26 @@ class Calculator(AseCalculator):
             for tables, species in zip(self._groups, self._species)
         ]
         results = _results(evaluations, structure, with_forces)
+        if "stresses" in properties and "stress" in results:
+            results["stresses"] = self._stresses(structure, neighbours)
         if compare:
             self.guard.act(self._departures(structure, evaluations, results), structure)
         self.results = results
+
+    def todict(self, skip_default: bool = True) -> dict[str, Any]:
+        """Return what ASE's databases keep of a calculator: its files by species (of each member), or the species."""
+        files = [files for files in self.files if files]
+        members: list[Any] = files if len(files) == self.n_members else [list(self.species)] * self.n_members
+        return {"potentials": members[0] if self.n_members == 1 else members, "skin": self.skin}
+
+    def _stresses(self, structure: Structure, neighbours: NeighbourList) -> np.ndarray:
+        """(n_atom, 6) eV/Å³ of each atom, a mean over the members; their sum is the stress."""
+        total = np.zeros((structure.n_atoms, 3, 3))
+        for tables, species in zip(self._groups, self._species):
+            virials = atom_virials(structure.positions, species, neighbours, tables, self.threads)
+            total -= virials * (tables.n_members / self.n_members)
+        symmetric = 0.5 * (total + total.transpose(0, 2, 1))
+        return symmetric[(slice(None), *VOIGT_ELEMENTS)] / structure.volume
 
     def _structure(self, atoms: Atoms) -> Structure:
         """The structure, its species looked up once for all steps."""
