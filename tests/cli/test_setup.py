@@ -13,8 +13,10 @@ import pytest
 from cli_support import GOLDEN, contents, make_toy, report, run, succeed
 from taylorfit.data.survey import fit_atomic_energies, survey
 from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.structures.extxyz import write_extxyz
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.structure import Structure
+from taylorfit.settings.forces import MODES
 from taylorfit.settings.generate import GenerateInput
 from taylorfit.settings.train import TrainInput
 
@@ -47,9 +49,10 @@ def write_all(folder: Path, structures: list[Structure]) -> None:
 
 def test_proposal_runs_from_end_to_end(tmp_path: Path) -> None:
     make_toy(tmp_path, n_structures=12)
-    found = report(tmp_path, "setup", "xsf/*.xsf", "--output", "fit")
+    found = report(tmp_path, "setup", "xsf/*.xsf", "--output", "fit", "--mode", "centred")
     folder = tmp_path / "fit"
-    assert sorted(p.name for p in folder.iterdir()) == ["Ar.fingerprint.stp", "generate.in", "train.in"]
+    names = ["Ar.fingerprint.stp", "generate.in", "md.in", "predict.in", "train.in"]
+    assert sorted(p.name for p in folder.iterdir()) == names
     settings = GenerateInput.read(folder / "generate.in")
     assert [entry.path for entry in settings.files] == ["../xsf/*.xsf"]
     assert (
@@ -60,6 +63,46 @@ def test_proposal_runs_from_end_to_end(tmp_path: Path) -> None:
     (folder / "train.in").write_text((folder / "train.in").read_text().replace("ITERATIONS 1000", "ITERATIONS 3"))
     assert report(folder, "generate", "generate.in")["copies"] > 0
     assert report(folder, "train", "train.in")["n_copies"] > 0
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+def test_what_the_manual_recommends_is_proposed(tmp_path: Path, one_file: bool) -> None:
+    """Exact training, validation structures that are not trained on, and files for all further steps, which run."""
+    structures = make_toy(tmp_path, n_structures=20)
+    if one_file:
+        write_extxyz(tmp_path / "all.extxyz", structures)
+    out = succeed(tmp_path, "setup", "all.extxyz" if one_file else "xsf/*.xsf", "--output", "fit").out
+    assert "mode exact" in out and "10 % of the structures" in out
+    folder = tmp_path / "fit"
+    settings, train = GenerateInput.read(folder / "generate.in"), TrainInput.read(folder / "train.in")
+    assert train.forces.mode == "exact" and settings.derivatives is None and not train.taylorset
+    sides = [[entry.path for entry in files] for files in (settings.files, train.validation)]
+    assert sides == [["training.extxyz"], ["validation.extxyz"]] if one_file else list(map(len, sides)) == [18, 2]
+    assert not set(sides[0]) & set(sides[1])
+    (folder / "train.in").write_text((folder / "train.in").read_text().replace("ITERATIONS 1000", "ITERATIONS 3"))
+    assert report(folder, "generate", "generate.in")["structures"] == 18
+    assert report(folder, "train", "train.in")["validation"]["n_structures"] == 2
+    assert "MAE" in succeed(folder, "predict", "predict.in").out
+    md = (folder / "md.in").read_text().replace("STEPS 5000", "STEPS 10").replace("EQUILIBRATION 500\n", "")
+    (folder / "md.in").write_text(md)
+    succeed(folder, "md", "md.in")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_mode_asked_for_is_proposed(tmp_path: Path, mode: str) -> None:
+    write_all(tmp_path, mixtures())
+    assert f"mode {mode}: asked for" in succeed(tmp_path, "setup", "m*.xsf", "--mode", mode).out
+    with_copies = mode in ("taylor", "centred")
+    train = TrainInput.read(tmp_path / "train.in")
+    assert train.forces.mode == mode and bool(train.taylorset) == with_copies and not train.validation
+    assert (GenerateInput.read(tmp_path / "generate.in").derivatives is not None) == with_copies
+
+
+def test_modes_that_need_forces_are_refused_without(tmp_path: Path) -> None:
+    write_all(tmp_path, [replace(structure, forces=None) for structure in mixtures()])
+    for mode in MODES[1:]:
+        assert f"mode {mode} needs structures with forces" in run(tmp_path, "setup", "m*.xsf", "--mode", mode).complaint
+    assert "mode energy: there are no forces" in succeed(tmp_path, "setup", "m*.xsf").out
 
 
 def test_setup_files_hold_what_is_reported(tmp_path: Path) -> None:

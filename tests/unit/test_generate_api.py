@@ -51,23 +51,23 @@ def toy_setup(folder: Path) -> Setup:
 def test_a_saved_setup_is_what_the_command_writes_and_is_loaded_again(tmp_path: Path, monkeypatch):
     make_toy(tmp_path, 8)
     monkeypatch.chdir(tmp_path)
-    succeed(tmp_path, "setup", "xsf/*.xsf", "--output", "command", "--report", "report.json")
+    succeed(tmp_path, "setup", "xsf/*.xsf", "--output", "command", "--report", "report.json", "--mode", "centred")
     structures = tfit.read("xsf/*.xsf")
     before = contents(tmp_path)
-    setup = tfit.propose([structure.to_ase() for structure in structures])
+    setup = tfit.propose([structure.to_ase() for structure in structures], mode="centred")
     assert contents(tmp_path) == before and setup.files == tuple(s.name for s in structures)
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(setup.to_dict()) == set(report) - {"command", "version", "files"}
     assert setup.reasons and setup.evidence.choice.delta == setup.displacements.delta
     paths = setup.replace(files=["xsf/*.xsf"]).save("python")
-    assert [path.name for path in paths] == ["Ar.fingerprint.stp", "generate.in", "train.in"]
+    assert [p.name for p in paths] == ["Ar.fingerprint.stp", "generate.in", "train.in", "predict.in", "md.in"]
     for path in paths:
         assert path.read_bytes() == (tmp_path / "command" / path.name).read_bytes()
     with pytest.raises(InputError, match="exists"):
         setup.save("python")
     again = Setup.load("python")
     assert again.files == ("xsf/*.xsf",) and again.species == ("Ar",)
-    for name in ("atomic_energies", "networks", "displacements", "beta", "epochs"):
+    for name in ("atomic_energies", "networks", "displacements", "beta", "epochs", "mode"):
         assert getattr(again, name) == getattr(setup, name), name
     assert same_functions(again.descriptors[0], setup.descriptors[0])
 

@@ -122,6 +122,35 @@ def test_prediction_warnings() -> None:
     assert "of the atoms have force errors above 1 eV/Å" in line
 
 
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("energy", "train on forces (FORCES mode=exact)"),
+        ("taylor", "train on forces exactly (FORCES mode=exact), or with more copies."),
+        ("centred", "or with more copies or a larger beta"),
+        ("directional", "raise beta in FORCES"),
+        ("exact", "raise beta in FORCES"),
+    ],
+)
+def test_advice_fits_the_mode_that_was_run(mode: str, words: str, tmp_path: Path) -> None:
+    overfitted = epochs([0.009] * 101)
+    report = training(tmp_path, mode=mode, epochs=overfitted, potentials=["fit/Ar.nn"], **FORCE_RISES)
+    lines = training_warnings(report)
+    assert words.rstrip(".") in next(line for line in lines if "cost of the forces" in line)
+    more = "More structures will help" if mode == "exact" else "or more information from forces"
+    assert any(more in line for line in lines)
+    (line,) = prediction_warnings(replace(noisy_predictions(0.8), potentials=("Ar.nn",)), report)
+    assert words in line
+    (line,) = prediction_warnings(replace(noisy_predictions(0.8), potentials=("other.nn",)), report)
+    assert "train on forces (FORCES mode=exact)" in line
+
+
+@pytest.mark.parametrize(("criterion", "words"), [("energy", "energies alone"), ("both", "energies and forces of")])
+def test_what_chose_the_best_epoch_is_said_right(criterion: str, words: str, tmp_path: Path) -> None:
+    lines = training_warnings(training(tmp_path, criterion=criterion, validation_last=BETTER))
+    assert any(f"which were chosen by {words}" in line for line in lines)
+
+
 DOCUMENT = Document(
     "a < b & _c_",
     (

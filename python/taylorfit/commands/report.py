@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     training = read_train_report(arguments.training)
     sets = [read_predictions(file) for file in arguments.predictions]
     files = write_document(arguments.output, training_page(training, sets))
-    warnings = [*training_warnings(training), *(line for one in sets for line in prediction_warnings(one))]
+    warnings = [*training_warnings(training), *(line for one in sets for line in prediction_warnings(one, training))]
     for line in warnings:
         print(f"warning: {line}")
     pictures = f", with {len(files) - 1} pictures in {Path(files[1]).parent}" if files[1:] else ""

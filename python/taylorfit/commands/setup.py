@@ -9,11 +9,13 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
+from ..data.hold_back import FEWEST, FRACTION, can_hold_back, hold_back
 from ..data.propose import propose
 from ..data.setup import check_folder
 from ..data.survey import REACH, AtomicEnergyFit, Survey
 from ..formats.structures.files import expand_patterns
 from ..model.structure import Structure
+from ..settings.reading import AS_THEY_ARE
 from ..tools.tables import Table, print_table
 from .sources import dropped_kinds, read_all, read_options
 
@@ -26,9 +28,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
     check_folder(directory, species, overwrite=arguments.force)
     patterns = not all(os.path.lexists(text) for text in arguments.structures)
-    setup = propose(structures, behler=arguments.behler, progress=True).replace(
-        files=arguments.structures if patterns else paths, reading=read_options(arguments)
-    )
+    setup = propose(structures, behler=arguments.behler, mode=arguments.mode, progress=True)
+    files = arguments.structures if patterns else paths
+    held_back, reading = list[str](), read_options(arguments)
+    if can_hold_back(structures):
+        files, held_back, written = hold_back(structures, directory, overwrite=arguments.force)
+        reading = AS_THEY_ARE if written else reading
+    setup = setup.replace(files=files, validation=held_back, reading=reading)
     evidence = setup.evidence
     assert evidence is not None  # of a proposal
     found, fit = evidence.survey, evidence.energy_fit
@@ -49,13 +55,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     print(f"  {setup.descriptors[0].basis} descriptor with {setup.descriptors[0].n_feature} values per atom")
     if setup.displacements is None:
         print(f"  no Taylor copies ({', '.join(evidence.skipped)}): generate.in has no DERIVATIVES")
+    print(
+        f"  {100 * FRACTION:g} % of the structures, drawn at random, are kept back for VALIDATION"
+        if held_back
+        else f"  no VALIDATION: that takes {FEWEST} structures, and forces"
+    )
 
     targets = setup.save(directory, overwrite=arguments.force)
     print("\nWritten: " + " ".join(map(str, targets)))
     print("Next:")
     for line in ([f"cd {shlex.quote(str(directory))}"] if arguments.output not in (".", "") else []) + [
         "taylorfit generate generate.in" + (f" --drop {shlex.quote(arguments.drop)}" if arguments.drop else ""),
-        "taylorfit train train.in",
+        "taylorfit train train.in --report train.json",
+        "taylorfit predict predict.in",
+        "taylorfit md md.in",
     ]:
         print(f"  {line}")
     return setup.to_dict() | {"files": [str(target) for target in targets]}

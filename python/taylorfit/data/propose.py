@@ -6,16 +6,19 @@ import os
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions
+from ..settings.forces import MODES, WITH_COPIES
 from ..taylor.selection import count_skipped, select_all
 from ..tools.progress import progress as show_progress
 from ..tools.warn import warn_of_data
 from .check import check
-from .choose import choose, propose_setups
+from .choose import Choice, choose, propose_setups
 from .setup import COPIES, HIDDEN, Evidence, Setup
 from .survey import COINCIDING, AtomicEnergyFit, Survey, fit_atomic_energies, survey
 
@@ -23,7 +26,11 @@ COPIES_PER_STRUCTURE = 16.0
 """Taylor copies per structure (aenet-python's default)."""
 
 
-def propose(structures: Structures, *, behler: bool = False, progress: bool = False) -> Setup:
+DEAR = 30.0
+"""Mean number of neighbours from which on exact training with symmetry functions is dearer than with Taylor copies."""
+
+
+def propose(structures: Structures, *, behler: bool = False, mode: str | None = None, progress: bool = False) -> Setup:
     """Propose descriptors, atomic energies, networks and displacements for a data set.
 
     A start that works, meant to be changed (`Setup.replace`): cutoffs by the number of neighbours, energies of the
@@ -36,6 +43,9 @@ def propose(structures: Structures, *, behler: bool = False, progress: bool = Fa
         Of taylorfit or ASE, with energies (eV) and perhaps forces (eV/Å).  Taylor copies among them are passed over.
     behler
         Symmetry functions G2 and G4 (Behler 2011) instead of Chebyshev descriptors (Artrith, Urban, Ceder 2017)?
+    mode
+        How forces are trained on, as in `FORCES mode=`; None: exact where there are forces, but directional where
+        that is much cheaper (symmetry functions and many neighbours).
     progress
         Show how far it is?
 
@@ -47,7 +57,7 @@ def propose(structures: Structures, *, behler: bool = False, progress: bool = Fa
     Raises
     ------
     InputError
-        for a structure without energy, a degenerate cell, or coinciding atoms.
+        for a structure without energy, a degenerate cell, coinciding atoms, or a mode that needs forces without any.
 
     Examples
     --------
@@ -74,6 +84,7 @@ def propose(structures: Structures, *, behler: bool = False, progress: bool = Fa
     selections = select_all(data)
     with_copies = any(selection.reason is None for selection in selections)
     skipped = {reason.value: n for reason, n in count_skipped(selections).items()}
+    mode, reason = _mode(mode, found, choice, behler, any(s.forces is not None for s in data), with_copies)
     checked = check(data, energies)
     notes = _notes(fit, len(data))
     warn_of_data([*checked.doubts, *notes])
@@ -84,7 +95,8 @@ def propose(structures: Structures, *, behler: bool = False, progress: bool = Fa
         displacements=TaylorOptions(delta=choice.delta, fraction=COPIES_PER_STRUCTURE, outfile=COPIES)
         if with_copies
         else None,
-        reasons=choice.reasons,
+        reasons=(*choice.reasons, reason),
+        mode=mode,
         notes=notes,
         files=_files(data),
         evidence=Evidence(checked, found, fit, choice, skipped),
@@ -100,6 +112,26 @@ def _refuse_coinciding(found: Survey) -> None:
             value=f"{found.shortest[nearest]:.4g} Å",
             expected=f"more than {COINCIDING:g} Å",
         )
+
+
+def _mode(
+    asked: str | None, found: Survey, choice: Choice, behler: bool, with_forces: bool, with_copies: bool
+) -> tuple[str, str]:
+    """How forces are trained on, and why."""
+    if asked is not None:
+        if asked not in MODES:
+            raise InputError("unknown mode", value=asked, expected="one of " + " ".join(MODES))
+        if asked != "energy" and not (with_copies if asked in WITH_COPIES else with_forces):
+            raise InputError(f"mode {asked} needs structures with forces", value="none", expected="mode energy")
+        return asked, f"mode {asked}: asked for"
+    if not with_forces:
+        return "energy", "mode energy: there are no forces"
+    neighbours = found.mean_neighbours[:, np.argmin(np.abs(found.radii - choice.radial_cutoff))].max()
+    if behler and neighbours > DEAR:
+        return "directional", (
+            f"mode directional: exact training is dear with symmetry functions and {neighbours:.0f} neighbours"
+        )
+    return "exact", "mode exact: the most accurate, and cheap with these cutoffs"
 
 
 def _notes(fit: AtomicEnergyFit | None, n_structures: int) -> tuple[str, ...]:

@@ -12,11 +12,14 @@ from typing import Any
 
 from ..errors import InputError
 from ..formats.aenet.setup_file import read_setup, write_setup
+from ..formats.structures.files import expand_patterns
 from ..model.descriptor import DescriptorSetup
 from ..settings.displacements import TaylorOptions
 from ..settings.document import as_entries
-from ..settings.forces import ForceMode
+from ..settings.forces import WITH_COPIES, ForceMode
 from ..settings.generate import GenerateInput
+from ..settings.md import MdInput
+from ..settings.predict import PredictInput
 from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.train import NetworkSpec, TrainInput
 from ..taylor.displacements import DisplacementStrategy
@@ -32,6 +35,7 @@ HIDDEN = ((15, "tanh"), (15, "tanh"))
 EPOCHS = 1000
 OUTPUT, COPIES = "data.train", "data.taylor.train"
 """Training sets that generate.in and train.in name."""
+INPUT_FILES = ("generate.in", "train.in", "predict.in", "md.in")
 
 Layers = tuple[tuple[int, str], ...]
 """Nodes and activation function of each hidden layer."""
@@ -96,6 +100,10 @@ class Setup:
     """What the proposal rests on; None for a setup from files."""
     reading: ReadingOptions = AS_THEY_ARE
     """Units and keys with which the structure files are read."""
+    mode: str | None = None
+    """How forces are trained on (`ForceMode.mode`), without copies where it needs none; None: by the displacements."""
+    validation: tuple[str, ...] = ()
+    """Files of structures that are never trained on, seen from the working directory."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -134,6 +142,7 @@ class Setup:
             "atomic_energies": dict(self.atomic_energies),
             **({} if self.evidence is None else self.evidence.to_dict()),
             "delta": None if self.displacements is None else self.displacements.delta,
+            "mode": self.mode,
             "reasons": list(self.reasons),
         }
 
@@ -153,6 +162,8 @@ class Setup:
         epochs: int | None = None,
         files: Sequence[str] | None = None,
         reading: ReadingOptions | None = None,
+        mode: str | None = None,
+        validation: Sequence[str] | None = None,
     ) -> Setup:
         """Return a setup with other values; None leaves one as it is.
 
@@ -161,7 +172,8 @@ class Setup:
         networks
             Hidden layers, such as ``[(10, "tanh"), (10, "tanh")]``, of all species or of some.
         displacements
-            Of Taylor copies, as for `displace`; False: no copies.
+            Of Taylor copies, as for `displace`; False: no copies.  Without `mode`, this also chooses it: centred for
+            copies, where it was a mode that takes none.
 
         Raises
         ------
@@ -178,6 +190,8 @@ class Setup:
             copies = replaced(displacements.options(), outfile=COPIES)
         elif displacements is not None and displacements is not True:
             copies = displacements or None
+        if mode is None and displacements is not None and (self.mode in WITH_COPIES) == (copies is None):
+            mode = "energy" if copies is None else "centred"
         return replaced(
             self,
             descriptors=self.descriptors if descriptors is None else tuple(descriptors),
@@ -188,10 +202,14 @@ class Setup:
             epochs=self.epochs if epochs is None else epochs,
             files=self.files if files is None else tuple(files),
             reading=self.reading if reading is None else reading,
+            mode=mode or self.mode,
+            validation=self.validation if validation is None else tuple(validation),
         )
 
     def save(self, folder: str | PathLike[str], overwrite: bool = False) -> list[Path]:
-        """Write `SYMBOL.fingerprint.stp` for each species, generate.in and train.in; return their paths.
+        """Write `SYMBOL.fingerprint.stp` for each species and input files of all steps; return their paths.
+
+        These are generate.in, train.in, predict.in (of the validation structures, or else of all) and md.in.
 
         Parameters
         ----------
@@ -210,16 +228,31 @@ class Setup:
         paths = check_folder(folder, self.species, overwrite)
         for path, descriptor in zip(paths, self.descriptors):
             write_setup(path, descriptor, overwrite=overwrite)
+        seen = [_seen_from(folder, file) for file in self.files]
+        held_back = [_seen_from(folder, file) for file in self.validation]
+        copies = self.displacements if self._with_copies else None
+        potentials = {symbol: f"{symbol}.nn" for symbol in self.species}
         generate = GenerateInput(
             types=tuple(self.atomic_energies.items()),
             setups={symbol: _setup_name(symbol) for symbol in self.species},
-            files=as_entries(_seen_from(folder, file) for file in self.files),
+            files=as_entries(seen),
             output=OUTPUT,
-            derivatives=self.displacements,
+            derivatives=copies,
             **asdict(self.reading),
         )
-        generate.write(paths[-2])
-        self._train_input().write(paths[-1])
+        predict = PredictInput(
+            types=self.species, networks=potentials, files=as_entries(held_back or seen), **asdict(self.reading)
+        )
+        md = MdInput(
+            structure=_seen_from(folder, _first_structure((self.validation or self.files)[0])),
+            networks=potentials,
+            timestep=0.5 if "H" in self.species else 1.0,
+            equilibration=500,
+            steps=5000,
+        )
+        train = replaced(self._train_input(), validation=as_entries(held_back))
+        for path, settings in zip(paths[-len(INPUT_FILES) :], (generate, train, predict, md)):
+            settings.write(path)
         return paths
 
     @classmethod
@@ -244,11 +277,19 @@ class Setup:
             epochs=train.iterations,
             files=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in generate.files),
             reading=ReadingOptions(generate.units, generate.energy_key, generate.forces_key, generate.stress_key),
+            mode=train.forces.mode,
+            validation=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in train.validation),
         )
 
+    @property
+    def _with_copies(self) -> bool:
+        """Whether Taylor copies are trained on."""
+        return self.displacements is not None and (self.mode is None or self.mode in WITH_COPIES)
+
     def _train_input(self) -> TrainInput:
-        mode = ForceMode.mode if self.displacements is None else "centred"
-        copies = () if self.displacements is None else (self.displacements.outfile or OUTPUT,)
+        mode, copies = self.mode, tuple[str, ...]()
+        if self.displacements is not None and self._with_copies:
+            mode, copies = self.mode or "centred", (self.displacements.outfile or OUTPUT,)
         return TrainInput(
             forces=ForceMode(mode, beta=self.beta),
             trainingset=OUTPUT,
@@ -259,7 +300,7 @@ class Setup:
 
 
 def check_folder(folder: str | PathLike[str], species: Sequence[str], overwrite: bool = False) -> list[Path]:
-    """Make a folder for the files of a setup (one per species, generate.in, train.in), and return their paths.
+    """Make a folder for the files of a setup (one per species, then `INPUT_FILES`), and return their paths.
 
     Raises
     ------
@@ -267,7 +308,7 @@ def check_folder(folder: str | PathLike[str], species: Sequence[str], overwrite:
         if a file exists or cannot be written.
     """
     folder = make_folder(folder)
-    paths = [folder / name for name in (*map(_setup_name, species), "generate.in", "train.in")]
+    paths = [folder / name for name in (*map(_setup_name, species), *INPUT_FILES)]
     for path in paths:
         check_writable(path, overwrite=overwrite)
     return paths
@@ -275,6 +316,15 @@ def check_folder(folder: str | PathLike[str], species: Sequence[str], overwrite:
 
 def _setup_name(symbol: str) -> str:
     return f"{symbol}.fingerprint.stp"
+
+
+def _first_structure(pattern: str) -> str:
+    """The first structure of files, as MdInput names it; files that are not there yet are taken by their name."""
+    try:
+        file = expand_patterns([pattern])[0]
+    except InputError:
+        file = pattern
+    return file if file.lower().endswith(".xsf") or "@" in file else f"{file}@0"
 
 
 def _seen_from(folder: str | PathLike[str], path: str) -> str:

@@ -39,7 +39,7 @@ def training_page(training: TrainReport, sets: Sequence[Predictions] = ()) -> Do
     sets
         predictions of the potentials for reference structures, which give distributions and outliers
     """
-    found = [*training_warnings(training), *(line for one in sets for line in prediction_warnings(one))]
+    found = [*training_warnings(training), *(line for one in sets for line in prediction_warnings(one, training))]
     sections = [
         Section("Warnings", (Warnings(tuple(found)),) if found else ("None.",)),
         Section("Errors", _training_errors(training)),

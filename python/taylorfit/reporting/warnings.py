@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..formats.aenet.records import printable
 from ..formats.train_report import TrainReport
 from ..model.measures import ENERGY_UNIT, MEASURES, TAIL
 from ..model.predictions import Predictions
+from ..settings.forces import MODES, WITH_BETA, WITH_COPIES
 from .outliers import worst_structures
 
 RISE = 1.05
@@ -33,8 +35,8 @@ def training_warnings(training: TrainReport) -> list[str]:
     return [*_state(training), *_forces(training), *_last_forces(training), *_end(training), *_tests(training)]
 
 
-def prediction_warnings(predictions: Predictions) -> list[str]:
-    """Warnings about large errors of single structures and atoms."""
+def prediction_warnings(predictions: Predictions, training: TrainReport | None = None) -> list[str]:
+    """Warnings about large errors of single structures and atoms; `training` is perhaps that of the potentials."""
     found = []
     label = printable(predictions.label)
     outliers = [one for one in worst_structures(predictions, predictions.n_structures) if one.outlier]
@@ -53,9 +55,38 @@ def prediction_warnings(predictions: Predictions) -> list[str]:
         if tail > MUCH_TAIL:
             found.append(
                 f"{label}: {100 * tail:.1f} % of the atoms have force errors above {TAIL:g} eV/Å. "
-                "Molecular dynamics with such forces is likely to be unstable; train on forces."
+                "Molecular dynamics with such forces is likely to be unstable; "
+                f"{_remedy(_mode_of(predictions, training))}."
             )
     return found
+
+
+def _mode(training: TrainReport) -> str | None:
+    """How forces were trained on, as in FORCES; None where an old report does not say."""
+    mode = training.data.get("mode")
+    return mode if mode in MODES else None
+
+
+def _mode_of(predictions: Predictions, training: TrainReport | None) -> str | None:
+    """The mode of the training that the potentials come from, as far as their names tell."""
+    if training is None:
+        return None
+    trained, used = (
+        {PurePath(file).name for file in files}
+        for files in (training.data.get("potentials") or (), predictions.potentials)
+    )
+    return _mode(training) if used and used <= trained else None
+
+
+def _remedy(mode: str | None) -> str:
+    """What makes forces better than a training of this mode did."""
+    if mode in WITH_COPIES:
+        return "train on forces exactly (FORCES mode=exact), or with more copies" + (
+            " or a larger beta" if mode in WITH_BETA else ""
+        )
+    if mode in WITH_BETA:
+        return "raise beta in FORCES, or add structures"
+    return "train on forces (FORCES mode=exact)"
 
 
 def _state(training: TrainReport) -> Sequence[str]:
@@ -85,7 +116,7 @@ def _forces(training: TrainReport) -> Sequence[str]:
             f"The validation force error rises, from {force[least]:.3f} eV/Å at epoch {epoch[least]:.0f} to "
             f"{force[-1]:.3f} at epoch {epoch[-1]:.0f}, while the energy error falls, from "
             f"{ENERGY_RMSE.cell(energy[least])} to {ENERGY_RMSE.cell(energy[-1])} {ENERGY_UNIT.name}: "
-            "the energies are being fitted at the cost of the forces. Train on forces, or stop earlier."
+            f"the energies are being fitted at the cost of the forces. Stop earlier, or {_remedy(_mode(training))}."
         ]
     return []
 
@@ -95,9 +126,11 @@ def _last_forces(training: TrainReport) -> Sequence[str]:
         (training.data.get(key) or {}).get("force_error_norm_mean") for key in ("validation", "validation_last")
     )
     if best and last and best > 1.1 * last:
+        both = training.data.get("criterion") == "both"
+        chosen_by = "energies and forces of the test structures" if both else "energies alone"
         return [
             f"The weights of the last epoch have smaller force errors ({last:.3f} eV/Å) than those of the best "
-            f"test epoch ({best:.3f} eV/Å), which were chosen by energies alone: compare the files with .last."
+            f"test epoch ({best:.3f} eV/Å), which were chosen by {chosen_by}: compare the files with .last."
         ]
     return []
 
@@ -129,6 +162,10 @@ def _tests(training: TrainReport) -> Sequence[str]:
             found.append(
                 f"At the best epoch the test error ({ENERGY_RMSE.cell(test)} {ENERGY_UNIT.name}) is "
                 f"{test / train:.1f} times the training error ({ENERGY_RMSE.cell(train)}): overfitting. "
-                "More structures, or more information from forces, will help."
+                + (
+                    "More structures will help."
+                    if _mode(training) == "exact"
+                    else "More structures, or more information from forces, will help."
+                )
             )
     return found
