@@ -236,9 +236,14 @@ def test_strange_checkpoints_are_refused(calculator: Calculator):
         {"0.plain": np.array("no json")},
         {"0.positions": np.zeros((3, 3))},
         {"0.momenta": np.zeros(7)},
+        {"0.positions": np.full_like(good["0.positions"], np.nan)},
+        {"0.rows": np.zeros((2, 7))},
+        {"0.plain": np.array(str(good["0.plain"]).replace("PCG64", "PCG65"))},
+        {"0.plain": np.array(str(good["0.plain"]).replace('"step": 5', '"step": "5"'))},
+        {"0.histogram": np.zeros(3)},
     ):
         with pytest.raises(FormatError, match="damaged"):
-            unpack_walks({**good, **broken}, [random_atoms()])
+            unpack_walks({**good, **broken}, [random_atoms()], (2, 5))
 
 
 def test_a_start_that_cools_down_has_not_exploded(calculator: Calculator):

@@ -146,7 +146,8 @@ def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments:
             "the same md.in, structures and potentials "
             "(" + ", ".join(name.upper() for name in IDENTITY_FREE) + " may differ)",
         )
-        known = {(walk.label, walk.start): walk for walk in unpack_walks(arrays, structures)}
+        bins = None if settings.rdf is None else (len(settings.rdf.pairs), settings.rdf.bins)
+        known = {(walk.label, walk.start): walk for walk in unpack_walks(arrays, structures, bins)}
     own = {key: path for key, path in trajectories.items() if key in known and known[key].trajectory == path}
     new = [path for key, path in trajectories.items() if key not in own]
     for path in (*_tables(settings), *own.values()):

@@ -107,6 +107,11 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
             raise ValueError
         if not all(np.isfinite(arrays[name]).all() for name in ("cell", "weight", "atom_weight")):
             raise ValueError
+        first = geometry.first_atom
+        if first.dtype.kind != "i" or first[0] != 0 or first[-1] != n_atoms or (np.diff(first) < 1).any():
+            raise ValueError
+        if min(geometry.weight.min(initial=0.0), geometry.atom_weight.min(initial=0.0)) < 0.0:
+            raise ValueError
         return geometry, str(found[MARK])
 
     return read_archive(

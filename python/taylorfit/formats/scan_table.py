@@ -53,6 +53,8 @@ def read_scan_table(path: str | PathLike[str]) -> list[Row]:
     if not Path(path).exists():
         return []
     table = read_table(path, FIXED)
+    for name in FIXED[FIXED.index(EPOCHS[0]) : FIXED.index(KEY)]:
+        table.numbers(name, blanks=True)
     return [dict(zip(table.columns, cells)) for cells in zip(*table.columns.values())]
 
 

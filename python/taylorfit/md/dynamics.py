@@ -327,8 +327,10 @@ _PLAIN = (
 )
 
 
-def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> list[Walk]:
-    """The walks that `pack_walks` packed; `structures` are the starting ones.
+def unpack_walks(
+    arrays: dict[str, np.ndarray], structures: Sequence[Atoms], bins: tuple[int, int] | None = None
+) -> list[Walk]:
+    """The walks that `pack_walks` packed; `structures` are the starting ones, `bins` the shape of histograms.
 
     Raises
     ------
@@ -336,7 +338,10 @@ def unpack_walks(arrays: dict[str, np.ndarray], structures: Sequence[Atoms]) -> 
         if the arrays are not what `pack_walks` makes.
     """
     try:
-        return [_unpack_walk(k, arrays, structures) for k in range(int(arrays["n_walks"]))]
+        walks = [_unpack_walk(k, arrays, structures) for k in range(int(arrays["n_walks"]))]
+        if any(walk.histogram is not None and bins not in (None, walk.histogram.shape) for walk in walks):
+            raise ValueError("counts of other bins")
+        return walks
     except Exception as error:  # arrays of other shapes and kinds fail in whatever way they do
         raise FormatError(
             f"damaged checkpoint of molecular dynamics ({error})", expected="a file written by md"
@@ -356,4 +361,6 @@ def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Ato
         raise ValueError("positions or momenta are not finite")
     if not isinstance(walk.step, int) or not isinstance(walk.ended, str) or not isinstance(walk.n_samples, int):
         raise TypeError("steps are not whole numbers")
+    if walk.trajectory is not None and not rows:
+        raise ValueError("frames without rows")
     return walk

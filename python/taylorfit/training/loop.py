@@ -314,6 +314,8 @@ class Training:
             weights = [arrays[name].astype(np.float64, casting="safe") for name in ("best_weights", "last_weights")]
             if not 0 <= best_epoch < len(history) or history[-1].epoch != next_epoch - 1:
                 raise ValueError(f"epochs {best_epoch} and {next_epoch} of {len(history)}")
+            if not np.isfinite(arrays["seconds"]):
+                raise ValueError("no time")
             if any(found.shape != self.optimiser.weights.shape for found in weights):
                 raise ValueError("weights of other networks")
             self.state = TrainingState(
