@@ -7,12 +7,13 @@ VENV = .venv
 SOURCES := pyproject.toml meson.build meson.options \
 	$(shell find fortran python -type f -not -path '*/__pycache__/*' -not -path 'python/docs/*' 2>/dev/null)
 
-.PHONY: help install run test lint bench docs wheels clean
+.PHONY: help install run test sanitize lint bench docs wheels clean
 
 help:
 	@echo "make run      set up, run the example and compare five ways of training (about three minutes)"
 	@echo "              files in $(EXAMPLE)/; a second run keeps the input files there and replaces the results"
 	@echo "make test     set up and run all tests (options for pytest: make test ARGS='-k xsf')"
+	@echo "make sanitize tests of the engine with all checks and sanitizers of the compiler (ARGS: other tests for pytest)"
 	@echo "make lint     set up and check the sources: ruff (rules and format), mypy, fortitude"
 	@echo "make bench    set up and run the benchmarks in tests/bench/"
 	@echo "make docs     set up and build the manual into build/manual/, with its internal links checked"
@@ -44,6 +45,9 @@ run: $(VENV)/taylorfit.stamp
 
 test: $(VENV)/test.stamp
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+sanitize:
+	@.ci/sanitize build/sanitize $(ARGS)
 
 lint: $(VENV)/lint.stamp
 	$(VENV)/bin/ruff check .

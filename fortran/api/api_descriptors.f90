@@ -5,7 +5,7 @@ module tf_api_descriptors
    use tf_copies, only : describe_structure
    use tf_descriptor, only : descriptor_type, new_descriptors
    use tf_descriptor_derivatives, only : derivative_of_atom, derivatives_of_atoms
-   use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
+   use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size, error_value
    use tf_force_map_build, only : strain_of_structure
    use tf_stop, only : stop_type, must_stop
    use tf_views, only : view, view_batch, check_views
@@ -69,7 +69,7 @@ contains
       type(batch_type) :: batch
       integer(i8), allocatable :: copy_offset(:), value_offset(:)
       integer, allocatable :: n_values(:)
-      integer :: failed, s, n_s, inner, n, thread, outer
+      integer :: failed, s, n_s, inner, n, thread, outer, status
       type(stop_type) :: stop
 
       failed = 0
@@ -77,7 +77,10 @@ contains
       n_s = batch%n
       if (size(n_copies) /= n_s) call raise(error, error_size, "arrays of the displaced copies have the wrong size")
       if (.not. allocated(error)) then
-         allocate (copy_offset(n_s + 1), value_offset(n_s + 1), n_values(n_s))
+         allocate (copy_offset(n_s + 1), value_offset(n_s + 1), n_values(n_s), stat=status)
+         call check_memory(status, "the numbers of structures", 20_i8*n_s, error)
+      end if
+      if (.not. allocated(error)) then
          copy_offset(1) = 0
          value_offset(1) = 0
          do s = 1, n_s
@@ -96,15 +99,18 @@ contains
          ! Many structures: one thread each; few: all threads on each
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
          inner = merge(1, worthwhile_threads(n_threads, copy_offset(n_s + 1)/max(n_s, 1)), n_s >= 2*n_threads)
-         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, spaces)
-         allocate (spaces(inner))
+         !$omp parallel num_threads(outer) if(outer > 1) default(shared) &
+         !$omp& private(error_here, thread, spaces, status)
+         allocate (spaces(inner), stat=status)
          thread = 0
          !$ thread = omp_get_thread_num()
          !$omp do schedule(dynamic)
          do s = 1, n_s
             if (must_stop(stop, thread == 0)) cycle
-            call describe_copies(batch%first_atom(s), batch%first_atom(s + 1) - batch%first_atom(s), n_copies(s), n_values(s), &
-               batch%cell(:, :, s), batch%periodic(:, s) /= 0, displacement(:, copy_offset(s) + 1:copy_offset(s + 1)), &
+            call check_memory(status, "the scratch of threads", storage_size(spaces, i8)/8*inner, error_here)
+            if (status == 0) call describe_copies(batch%first_atom(s), batch%first_atom(s + 1) - batch%first_atom(s), &
+               n_copies(s), n_values(s), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
+               displacement(:, copy_offset(s) + 1:copy_offset(s + 1)), &
                values(value_offset(s) + 1:value_offset(s + 1)), placed(:, copy_offset(s) + 1:copy_offset(s + 1)), spaces, &
                error_here)
             call keep_first(s, error_here, failed, error)
@@ -203,12 +209,15 @@ contains
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
       integer, allocatable :: first_value(:)
-      integer :: failed, s, a, b, i
+      integer :: failed, s, a, b, i, status
 
       failed = 0
       call open_batch(self, structures, n_threads, batch, error)
       if (.not. allocated(error)) then
-         allocate (first_value(size(batch%species) + 1))
+         allocate (first_value(size(batch%species) + 1), stat=status)
+         call check_memory(status, "the numbers of atoms", 4_i8*size(batch%species), error)
+      end if
+      if (.not. allocated(error)) then
          first_value(1) = 0
          do i = 1, size(batch%species)
             first_value(i + 1) = first_value(i) + self%descriptors(batch%species(i))%n_feature

@@ -10,7 +10,7 @@ module tf_api_potentials
    use tf_batch, only : batch_type, worthwhile_threads
    use tf_centres, only : listed_centres_type, new_listed_centres
    use tf_descriptor, only : check_species
-   use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
+   use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list
    use tf_network, only : new_networks
    use tf_potential, only : potential_type, new_potential, evaluation_type, evaluate_potential, n_virial
@@ -115,7 +115,7 @@ contains
       type(error_type), allocatable :: error, error_here
       type(workspace_type), allocatable :: spaces(:)
       type(batch_type) :: batch
-      integer :: failed, n_s, s, n, n_members, outer, inner, thread
+      integer :: failed, n_s, s, n, n_members, outer, inner, thread, status
       type(stop_type) :: stop
 
       failed = 0
@@ -136,14 +136,16 @@ contains
          stop%token => self%token
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
          inner = merge(1, worthwhile_threads(n_threads, int(n/max(n_s, 1), i8)), n_s >= 2*n_threads)
-         !$omp parallel num_threads(outer) if(outer > 1) default(shared) private(error_here, thread, spaces)
-         allocate (spaces(inner))
+         !$omp parallel num_threads(outer) if(outer > 1) default(shared) &
+         !$omp& private(error_here, thread, spaces, status)
+         allocate (spaces(inner), stat=status)
          thread = 0
          !$ thread = omp_get_thread_num()
          !$omp do schedule(dynamic)
          do s = 1, n_s
             if (must_stop(stop, thread == 0)) cycle
-            call evaluate_one(s, batch%first_atom(s) + 1, batch%first_atom(s + 1), spaces, error_here)
+            call check_memory(status, "the scratch of threads", storage_size(spaces, i8)/8*inner, error_here)
+            if (status == 0) call evaluate_one(s, batch%first_atom(s) + 1, batch%first_atom(s + 1), spaces, error_here)
             call keep_first(s, error_here, failed, error)
          end do
          !$omp end do
@@ -163,29 +165,35 @@ contains
          type(listed_centres_type) :: centres
          type(evaluation_type) :: wanted
          real(wp), allocatable, target :: energy_here(:, :), force_here(:, :, :), strain_here(:, :, :), values_here(:, :)
+         integer :: n_force, n_value, status
 
          call build_neighbour_list(batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
             self%potential%cutoff, list, error)
          if (.not. allocated(error)) call check_species(self%potential%descriptors, batch%species(a:b), error)
          if (allocated(error)) return
-         call new_listed_centres(list, list%position, batch%species(a:b), centres)
-         allocate (energy_here(b - a + 1, n_members))
+         call new_listed_centres(list, list%position, batch%species(a:b), centres, error)
+         n_force = merge(b - a + 1, 0, size(force) > 0)
+         n_value = merge(b - a + 1, 0, size(values) > 0)
+         allocate (energy_here(b - a + 1, n_members), force_here(3, n_force, n_members), strain_here(3, 3, n_members), &
+            values_here(size(values, 1), n_value), stat=status)
+         call check_memory(status, "the results of a structure", 8_i8*(n_members*(b - a + 10_i8 + 3*n_force) &
+            + size(values, 1)*n_value), error)
+         if (allocated(error)) return
          wanted%atomic_energy => energy_here
          if (size(force) > 0) then
-            allocate (force_here(3, b - a + 1, n_members), strain_here(3, 3, n_members))
             wanted%force => force_here
             wanted%strain => strain_here
          end if
          if (size(values) > 0) then
-            allocate (values_here(size(values, 1), b - a + 1), source=0.0_wp)
+            values_here = 0.0_wp
             wanted%values => values_here
          end if
          call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
          if (allocated(error)) return
          atomic_energy(a:b, :) = energy_here
-         if (allocated(force_here)) force(:, a:b, :) = force_here
-         if (allocated(strain_here)) strain(:, :, s, :) = strain_here
-         if (allocated(values_here)) values(:, a:b) = values_here
+         if (n_force > 0) force(:, a:b, :) = force_here
+         if (n_force > 0) strain(:, :, s, :) = strain_here
+         if (n_value > 0) values(:, a:b) = values_here
       end subroutine evaluate_one
 
    end subroutine evaluate
@@ -309,7 +317,8 @@ contains
       type(evaluation_type) :: wanted
       type(stop_type) :: stop
 
-      call new_listed_centres(list, position, species, centres, within=self%potential%cutoff)
+      call new_listed_centres(list, position, species, centres, error, within=self%potential%cutoff)
+      if (allocated(error)) return
       wanted%atomic_energy => atomic_energy
       if (size(force) > 0) then
          wanted%force => force
@@ -320,7 +329,8 @@ contains
          wanted%component => component
       end if
       stop%token => self%token
-      call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces)
+      call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces, error)
+      if (allocated(error)) return
       call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
       call self%pool%keep(spaces)
    end subroutine evaluate_one

@@ -210,8 +210,9 @@ contains
       if (.not. allocated(error)) call view_atoms(handle%potential, size(handle%names), atoms, centres, error)
       if (.not. allocated(error)) then
          call prepare(atoms%n_atoms, handle%potential%n_members, results, scratch, wanted)
-         call handle%pool%take(worthwhile_threads(n_threads, int(size(centres%atom), i8)), spaces)
-         call evaluate_potential(handle%potential, centres, spaces, wanted, stop, error, one_chunk=n_threads == 1)
+         call handle%pool%take(worthwhile_threads(n_threads, int(size(centres%atom), i8)), spaces, error)
+         if (.not. allocated(error)) call evaluate_potential(handle%potential, centres, spaces, wanted, stop, error, &
+            one_chunk=n_threads == 1)
          call handle%pool%keep(spaces)
       end if
       if (stop%stopped) call raise(error, error_stopped, "stopped")

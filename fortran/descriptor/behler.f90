@@ -3,7 +3,7 @@
 !> G1 = Σ_j f(r_j), G2 = Σ_j exp(-η(r_j - R_s)²) f(r_j), G3 = Σ_j cos(κ r_j) f(r_j); G4, G5: tf_behler_triples.
 !> Values come in ænet's order (tf_behler_tables).
 module tf_behler
-   use tf_kinds, only : wp, lanes, padded
+   use tf_kinds, only : wp, lanes, padded, i8
    use tf_vector_math, only : exponentials, whole_powers, inner_product
    use tf_surroundings, only : surroundings_type
    use tf_behler_tables, only : behler_type, radial_type, angular_type, new_behler
@@ -11,6 +11,7 @@ module tf_behler
       col_square, col_inverse, col_f, col_slope, n_columns
    use tf_behler_triples, only : triples_type, triples_work_type, new_triples, new_triples_work, clear, keep_inside, &
       triple_values, triple_gradient
+   use tf_error, only : error_type, check_memory
    implicit none
    private
    public :: behler_type, new_behler, behler_values, behler_gradient, behler_scratch_type, new_behler_scratch
@@ -34,19 +35,25 @@ contains
 
    !> Scratch for up to n_most neighbours in n_shells shells, and groups of up to n_radial functions, or
    !> n_exponents η and n_powers (λ, ζ)
-   subroutine new_behler_scratch(n_most, n_shells, n_radial, n_exponents, n_powers, scratch)
+   subroutine new_behler_scratch(n_most, n_shells, n_radial, n_exponents, n_powers, scratch, error)
       !> Largest numbers of neighbours, shells, and of what a shell or group of functions has
       integer, intent(in) :: n_most, n_shells, n_radial, n_exponents, n_powers
       type(behler_scratch_type), intent(out) :: scratch
-      integer :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, status
 
       n = room(n_most)
-      call new_shells(n_most, n_shells, scratch%shells)
-      allocate (scratch%vector(4, n, n_shells), scratch%sums(4, n, n_shells), scratch%across(4, n, n_shells))
-      allocate (scratch%e(n, max(n_radial, n_exponents)), scratch%e_other(n, n_exponents), scratch%extra(n, 4))
-      call new_triples(n_most, scratch%all_triples)
-      call new_triples(n_most, scratch%triples)
-      call new_triples_work(scratch%triples%capacity, n_exponents, n_powers, scratch%triples_work)
+      call new_shells(n_most, n_shells, scratch%shells, error)
+      if (allocated(error)) return
+      allocate (scratch%vector(4, n, n_shells), scratch%sums(4, n, n_shells), scratch%across(4, n, n_shells), &
+         scratch%e(n, max(n_radial, n_exponents)), scratch%e_other(n, n_exponents), scratch%extra(n, 4), &
+         stat=status)
+      call check_memory(status, "the scratch of descriptors", &
+         8_i8*n*(12*n_shells + max(n_radial, n_exponents) + n_exponents + 4), error)
+      if (.not. allocated(error)) call new_triples(n_most, scratch%all_triples, error)
+      if (.not. allocated(error)) call new_triples(n_most, scratch%triples, error)
+      if (.not. allocated(error)) call new_triples_work(scratch%triples%capacity, n_exponents, n_powers, &
+         scratch%triples_work, error)
    end subroutine new_behler_scratch
 
    !> Values of the descriptor of one atom

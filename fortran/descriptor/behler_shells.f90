@@ -1,9 +1,10 @@
 !> Neighbours of one atom sorted into shells: what all symmetry functions of a species and cutoff share.
 module tf_behler_shells
-   use tf_kinds, only : wp, lanes, padded
+   use tf_kinds, only : wp, lanes, padded, i8
    use tf_cutoff, only : cosine_cutoff_squared
    use tf_surroundings, only : surroundings_type
    use tf_behler_tables, only : shell_type
+   use tf_error, only : error_type, check_memory
    implicit none
    private
    public :: shells_type, new_shells, fill_shells, room
@@ -26,14 +27,16 @@ module tf_behler_shells
 contains
 
    !> Room for up to n_most neighbours in each of n_shells shells
-   subroutine new_shells(n_most, n_shells, shells)
+   subroutine new_shells(n_most, n_shells, shells, error)
       !> Largest numbers of neighbours and of shells
       integer, intent(in) :: n_most, n_shells
       type(shells_type), intent(out) :: shells
-      integer :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, status
 
       n = room(n_most)
-      allocate (shells%n(n_shells), shells%column(n, n_columns, n_shells), shells%at(n, n_shells))
+      allocate (shells%n(n_shells), shells%column(n, n_columns, n_shells), shells%at(n, n_shells), stat=status)
+      call check_memory(status, "the scratch of descriptors", n_shells*(4_i8 + n*(8_i8*n_columns + 4)), error)
    end subroutine new_shells
 
    !> Rows of triples start anywhere in a shell and still are read in whole vectors

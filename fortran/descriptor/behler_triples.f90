@@ -7,6 +7,7 @@ module tf_behler_triples
    use tf_cutoff, only : cosine_cutoff_squared, cosine_cutoff_squared_values
    use tf_vector_math, only : exponentials, whole_powers, inner_product
    use tf_behler_tables, only : angular_type
+   use tf_error, only : error_type, check_memory
    implicit none
    private
    public :: triples_type, triples_work_type, new_triples, new_triples_work, clear, keep_inside, triple_values, &
@@ -43,29 +44,33 @@ module tf_behler_triples
 contains
 
    !> Room for a block, and for at least one row
-   subroutine new_triples(n_most, triples)
+   subroutine new_triples(n_most, triples, error)
       !> Most neighbours of an atom
       integer, intent(in) :: n_most
       type(triples_type), intent(out) :: triples
-      integer :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, status
 
       triples%capacity = max(block_triples, padded(n_most) + lanes)
       n = triples%capacity + 2*lanes
-      allocate (triples%cosine(n), triples%third(n), triples%s(n), triples%f(n), triples%inverse(n))
-      allocate (triples%k(n), triples%j(n), triples%start(n), triples%length(n))
+      allocate (triples%cosine(n), triples%third(n), triples%s(n), triples%f(n), triples%inverse(n), &
+         triples%k(n), triples%j(n), triples%start(n), triples%length(n), stat=status)
+      call check_memory(status, "the scratch of descriptors", 56_i8*n, error)
    end subroutine new_triples
 
-   subroutine new_triples_work(capacity, n_exponents, n_powers, work)
+   subroutine new_triples_work(capacity, n_exponents, n_powers, work, error)
       !> Triples there is room for
       integer, intent(in) :: capacity
       !> Most η and most (λ, ζ) in a group
       integer, intent(in) :: n_exponents, n_powers
       type(triples_work_type), intent(out) :: work
-      integer :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, status
 
       n = capacity + 2*lanes
-      allocate (work%e(n, n_exponents), work%a(n, n_powers), work%da(n, n_powers), work%scratch(n, 6))
-      allocate (work%slope(4, n), work%at(n))
+      allocate (work%e(n, n_exponents), work%a(n, n_powers), work%da(n, n_powers), work%scratch(n, 6), &
+         work%slope(4, n), work%at(n), stat=status)
+      call check_memory(status, "the scratch of descriptors", n*(8_i8*(n_exponents + 2*n_powers + 10) + 4), error)
    end subroutine new_triples_work
 
    subroutine clear(triples)

@@ -4,12 +4,12 @@
 !> for two or more environment species both again with every neighbour weighted by its species' s_j.
 !> Order of the values: c, a, c weighted, a weighted (ænet).
 module tf_chebyshev
-   use tf_kinds, only : wp, padded
+   use tf_kinds, only : wp, padded, i8
    use tf_cutoff, only : cosine_cutoff, cosine_cutoff_values
    use tf_moments, only : moment_tables_type, new_moment_tables, angular_sums, angular_gradient, &
       n_moments, max_angular_order
    use tf_surroundings, only : surroundings_type
-   use tf_error, only : error_type, raise, error_value
+   use tf_error, only : error_type, raise, check_memory, error_value
    implicit none
    private
    public :: chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, radial_term_slopes
@@ -99,24 +99,28 @@ contains
    end function species_weight
 
    !> Room for up to n_most neighbours and angular orders up to the given one
-   subroutine new_chebyshev_work(n_most, angular_order, work)
+   subroutine new_chebyshev_work(n_most, angular_order, work, error)
       integer, intent(in) :: n_most, angular_order
       type(chebyshev_work_type), intent(out) :: work
-      integer :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, status
 
       n = max(padded(n_most), padded(1))
-      allocate (work%f(n), work%df(n), work%s(n), work%angular(n, 7), work%at(n + 1))
-      allocate (work%moments(2, n_moments(angular_order), 2))
+      allocate (work%f(n), work%df(n), work%s(n), work%angular(n, 7), work%at(n + 1), &
+         work%moments(2, n_moments(angular_order), 2), stat=status)
+      call check_memory(status, "the scratch of descriptors", 84_i8*n + 32_i8*n_moments(angular_order), error)
    end subroutine new_chebyshev_work
 
-   subroutine new_chebyshev_scratch(n_most, scratch)
+   subroutine new_chebyshev_scratch(n_most, scratch, error)
       !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(chebyshev_scratch_type), intent(out) :: scratch
-      integer :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, status
 
       n = max(padded(n_most), padded(1))
-      allocate (scratch%t(n, 7), scratch%moments(n, 10), scratch%slope(n), scratch%derivative(n, 4))
+      allocate (scratch%t(n, 7), scratch%moments(n, 10), scratch%slope(n), scratch%derivative(n, 4), stat=status)
+      call check_memory(status, "the scratch of descriptors", 176_i8*n, error)
    end subroutine new_chebyshev_scratch
 
    !> Values of the descriptor of one atom

@@ -38,6 +38,7 @@ contains
       integer :: n_atoms, n_copies, n_threads, me, i, c, t
       type(stop_type) :: stop
       real(wp) :: reach
+      logical :: ready
 
       n_atoms = size(species)
       n_copies = size(displacement, 3)
@@ -60,13 +61,22 @@ contains
          placed(:, :, c) = list%position + displacement(:, :, c)
       end do
 
+      ready = .true.
       !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(me, error_here, i, c)
       me = 1
       !$ me = me + omp_get_thread_num()
       ! Inside another parallel region this one has a single thread, whatever its number there
       if (n_threads == 1) me = 1
-      call reserve(spaces(me), descriptors, list%n_most, 1, list%n_ghosts, 0, 0)
-      if (n_copies >= n_threads) then
+      call reserve(spaces(me), descriptors, list%n_most, 1, list%n_ghosts, 0, 0, error_here)
+      if (allocated(error_here)) then
+         !$omp critical (tf_copies_memory)
+         ready = .false.
+         if (.not. allocated(error)) error = error_here
+         !$omp end critical (tf_copies_memory)
+      end if
+      ! All threads go on, or none
+      !$omp barrier
+      if (ready .and. n_copies >= n_threads) then
          !$omp do schedule(dynamic)
          do c = 1, n_copies
             call place_ghosts(list, placed(:, :, c), spaces(me)%ghosts)
@@ -75,7 +85,7 @@ contains
             end do
          end do
          !$omp end do
-      else
+      else if (ready) then
          do c = 1, n_copies
             call place_ghosts(list, placed(:, :, c), spaces(me)%ghosts)
             !$omp do schedule(dynamic, 8)

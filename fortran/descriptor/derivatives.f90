@@ -4,7 +4,7 @@
 !> prediction never need single derivatives.
 module tf_descriptor_derivatives
    use tf_kinds, only : wp, i8
-   use tf_error, only : error_type, raise, error_size, error_value
+   use tf_error, only : error_type, raise, check_memory, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
       new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species
@@ -33,7 +33,7 @@ contains
       type(neighbour_list_type) :: list
       real(wp), allocatable :: ghosts(:, :)
       real(wp) :: values(size(g)), change(3)
-      integer :: k, j
+      integer :: k, j, status
 
       derivative = 0.0_wp
       call check_species(descriptors, species, error)
@@ -45,10 +45,13 @@ contains
       call build_neighbour_list(position, cell, periodic, descriptors(species(atom))%cutoff, list, error)
       if (allocated(error)) return
 
-      allocate (ghosts(list%n_ghosts, 3))
+      allocate (ghosts(list%n_ghosts, 3), stat=status)
+      call check_memory(status, "periodic images", 24_i8*list%n_ghosts, error)
+      if (allocated(error)) return
       call place_ghosts(list, list%position, ghosts)
-      call new_descriptor_work(descriptors, list%n_most, work)
-      call new_descriptor_scratch(descriptors, list%n_most, scratch)
+      call new_descriptor_work(descriptors, list%n_most, work, error)
+      call new_descriptor_scratch(descriptors, list%n_most, scratch, error)
+      if (allocated(error)) return
       call descriptor_values(descriptors, list, atom, list%position, ghosts, species, .true., work, scratch, values, error)
       if (allocated(error)) return
       call descriptor_gradient(descriptors, species(atom), (g), work, scratch)
@@ -85,7 +88,8 @@ contains
       type(descriptor_scratch_type) :: scratch
       real(wp), allocatable :: ghosts(:, :)
       integer(i8), allocatable :: own_offset(:), image_offset(:)
-      integer :: i, n
+      integer :: i, n, status
+      logical :: ready
 
       call check_species(descriptors, species, error)
       if (.not. reach >= maxval(descriptors%cutoff)) then
@@ -94,7 +98,9 @@ contains
       if (.not. allocated(error)) call build_neighbour_list(position, cell, periodic, reach, list, error)
       if (allocated(error)) return
 
-      allocate (own_offset(atom_first:atom_last + 1), image_offset(atom_first:atom_last + 1))
+      allocate (own_offset(atom_first:atom_last + 1), image_offset(atom_first:atom_last + 1), stat=status)
+      call check_memory(status, "the derivatives of atoms", 16_i8*(atom_last - atom_first + 2), error)
+      if (allocated(error)) return
       own_offset(atom_first) = 0
       image_offset(atom_first) = 0
       do i = atom_first, atom_last
@@ -107,13 +113,26 @@ contains
          return
       end if
 
-      allocate (ghosts(list%n_ghosts, 3))
+      allocate (ghosts(list%n_ghosts, 3), stat=status)
+      call check_memory(status, "periodic images", 24_i8*list%n_ghosts, error)
+      if (allocated(error)) return
       call place_ghosts(list, list%position, ghosts)
+      ready = .true.
       !$omp parallel num_threads(n_threads) default(shared) private(work, scratch, error_here, i)
-      call new_descriptor_work(descriptors, list%n_most, work)
-      call new_descriptor_scratch(descriptors, list%n_most, scratch)
+      call new_descriptor_work(descriptors, list%n_most, work, error_here)
+      call new_descriptor_scratch(descriptors, list%n_most, scratch, error_here)
+      if (allocated(error_here)) then
+         !$omp critical (tf_derivatives_error)
+         ready = .false.
+         call raise(error, error_here%code, error_here%message)
+         !$omp end critical (tf_derivatives_error)
+         deallocate (error_here)
+      end if
+      ! All threads go on, or none
+      !$omp barrier
       !$omp do schedule(dynamic)
       do i = atom_first, atom_last
+         if (.not. ready) cycle
          call derive(descriptors, list, i, ghosts, species, descriptors(species(i))%n_feature, &
             int(list%first(i + 1) - list%first(i)), work, scratch, own(own_offset(i) + 1:own_offset(i + 1)), &
             image(image_offset(i) + 1:image_offset(i + 1)), error_here)

@@ -1,13 +1,13 @@
 !> Descriptors of all species: one place that knows which kinds there are.
 module tf_descriptor
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
    use tf_chebyshev, only : chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, &
       chebyshev_work_type, new_chebyshev_work, chebyshev_scratch_type, new_chebyshev_scratch
    use tf_behler, only : behler_type, new_behler, behler_values, behler_gradient, &
       behler_scratch_type, new_behler_scratch
    use tf_neighbours, only : neighbour_list_type
-   use tf_error, only : error_type, raise, error_size, error_value, error_species
+   use tf_error, only : error_type, raise, check_memory, error_size, error_value, error_species
    implicit none
    private
    public :: descriptor_type, new_descriptors, check_species, descriptor_values, describe_surroundings, descriptor_gradient
@@ -68,7 +68,9 @@ contains
          call raise(error, error_size, "descriptor tables do not match the number of species")
          return
       end if
-      allocate (descriptors(n_species))
+      allocate (descriptors(n_species), stat=t)
+      call check_memory(t, "descriptors", storage_size(descriptors, i8)/8*n_species, error)
+      if (allocated(error)) return
       start = 0
       do t = 1, n_species
          associate (d => descriptors(t))
@@ -104,30 +106,33 @@ contains
    end subroutine new_descriptors
 
    !> Room for one atom with up to n_most neighbours
-   subroutine new_descriptor_work(descriptors, n_most, work)
+   subroutine new_descriptor_work(descriptors, n_most, work, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(descriptor_work_type), intent(out) :: work
+      type(error_type), allocatable, intent(inout) :: error
       integer :: t, order
 
-      call new_surroundings(n_most, work%around)
+      call new_surroundings(n_most, work%around, error)
       order = 0
       do t = 1, size(descriptors)
          order = max(order, descriptors(t)%chebyshev%angular_order)
       end do
-      call new_chebyshev_work(n_most, order, work%chebyshev)
+      if (.not. allocated(error)) call new_chebyshev_work(n_most, order, work%chebyshev, error)
    end subroutine new_descriptor_work
 
    !> Scratch for atoms with up to n_most neighbours
-   subroutine new_descriptor_scratch(descriptors, n_most, scratch)
+   subroutine new_descriptor_scratch(descriptors, n_most, scratch, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(descriptor_scratch_type), intent(out) :: scratch
+      type(error_type), allocatable, intent(inout) :: error
       integer :: t, n_shells, n_radial, n_exponents, n_powers
 
-      call new_chebyshev_scratch(n_most, scratch%chebyshev)
+      if (allocated(error)) return
+      call new_chebyshev_scratch(n_most, scratch%chebyshev, error)
       if (.not. any(descriptors%basis == basis_behler)) return
       n_shells = 0
       n_radial = 0
@@ -140,7 +145,7 @@ contains
          n_exponents = max(n_exponents, descriptors(t)%behler%most_exponents)
          n_powers = max(n_powers, descriptors(t)%behler%most_powers)
       end do
-      call new_behler_scratch(n_most, n_shells, n_radial, n_exponents, n_powers, scratch%behler)
+      call new_behler_scratch(n_most, n_shells, n_radial, n_exponents, n_powers, scratch%behler, error)
    end subroutine new_descriptor_scratch
 
    !> Refuse a structure with a neighbour species that a descriptor cannot handle

@@ -1,6 +1,7 @@
 !> Scratch memory of one thread, kept from structure to structure.
 module tf_workspace
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, check_memory
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, &
       descriptor_scratch_type, new_descriptor_scratch
    implicit none
@@ -34,11 +35,13 @@ module tf_workspace
 contains
 
    !> Take the scratch of the last call, if no other call has it, for n_threads threads
-   subroutine take(pool, n_threads, spaces)
+   subroutine take(pool, n_threads, spaces, error)
       class(workspace_pool_type), intent(inout) :: pool
       !> Of the coming call
       integer, intent(in) :: n_threads
       type(workspace_type), allocatable, intent(out) :: spaces(:)
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: status
 
       !$omp critical (tf_workspace_pool)
       if (allocated(pool%spaces)) call move_alloc(pool%spaces, spaces)
@@ -47,7 +50,8 @@ contains
          if (size(spaces) == n_threads) return
          deallocate (spaces)
       end if
-      allocate (spaces(n_threads))
+      allocate (spaces(n_threads), stat=status)
+      call check_memory(status, "the scratch of threads", storage_size(spaces, i8)/8*n_threads, error)
    end subroutine take
 
    !> Leave the scratch to the next call
@@ -61,14 +65,15 @@ contains
    end subroutine keep
 
    !> Make room for n_work atoms at a time with up to n_most neighbours each
-   subroutine reserve(space, descriptors, n_most, n_work, n_ghosts, n_feature, n_columns)
+   subroutine reserve(space, descriptors, n_most, n_work, n_ghosts, n_feature, n_columns, error)
       type(workspace_type), intent(inout) :: space
       type(descriptor_type), intent(in) :: descriptors(:)
       !> Largest number of neighbours, atoms at a time
       integer, intent(in) :: n_most, n_work
       !> Places for ghosts, values of a descriptor, and columns of network scratch; 0 if not needed
       integer, intent(in) :: n_ghosts, n_feature, n_columns
-      integer :: k, n, n_old
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: k, n, n_old, status
 
       n_old = 0
       if (allocated(space%work)) n_old = size(space%work)
@@ -77,38 +82,50 @@ contains
          space%n_most = max(space%n_most, n_most + n_most/8)
          n = max(n_old, n_work)
          if (allocated(space%work)) deallocate (space%work)
-         allocate (space%work(n))
+         allocate (space%work(n), stat=status)
+         call check_memory(status, "the scratch of descriptors", storage_size(space%work, i8)/8*n, error)
+         if (allocated(error)) return
          do k = 1, n
-            call new_descriptor_work(descriptors, space%n_most, space%work(k))
+            call new_descriptor_work(descriptors, space%n_most, space%work(k), error)
          end do
-         call new_descriptor_scratch(descriptors, space%n_most, space%scratch)
-      end if
-      if (n_ghosts > 0) then
-         if (allocated(space%ghosts)) then
-            if (size(space%ghosts, 1) /= n_ghosts) deallocate (space%ghosts)
+         call new_descriptor_scratch(descriptors, space%n_most, space%scratch, error)
+         if (allocated(error)) then
+            ! Nothing of it is used again
+            deallocate (space%work)
+            space%n_most = -1
+            return
          end if
-         if (.not. allocated(space%ghosts)) allocate (space%ghosts(n_ghosts, 3))
       end if
-      call grow(space%g, n_feature)
-      call grow(space%raw, block_atoms*n_feature)
-      call grow(space%panel, block_atoms*n_feature)
-      call grow(space%derivative, block_atoms*n_feature)
-      call grow(space%value, block_atoms*n_columns)
-      call grow(space%slope, block_atoms*n_columns)
+      if (allocated(space%ghosts)) then
+         if (size(space%ghosts, 1) /= n_ghosts) deallocate (space%ghosts)
+      end if
+      if (.not. allocated(space%ghosts)) then
+         allocate (space%ghosts(n_ghosts, 3), stat=status)
+         call check_memory(status, "periodic images", 24_i8*n_ghosts, error)
+      end if
+      call grow(space%g, n_feature, error)
+      call grow(space%raw, block_atoms*n_feature, error)
+      call grow(space%panel, block_atoms*n_feature, error)
+      call grow(space%derivative, block_atoms*n_feature, error)
+      call grow(space%value, block_atoms*n_columns, error)
+      call grow(space%slope, block_atoms*n_columns, error)
    end subroutine reserve
 
    !> At least n elements, the old ones lost
-   subroutine grow(array, n)
+   subroutine grow(array, n, error)
       !> At least n numbers afterwards
       real(wp), allocatable, intent(inout) :: array(:)
       integer, intent(in) :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: status
 
       if (n == 0) return
       if (allocated(array)) then
          if (size(array) >= n) return
          deallocate (array)
       end if
-      allocate (array(n))
+      allocate (array(n), stat=status)
+      call check_memory(status, "the networks of a block of atoms", 8_i8*n, error)
    end subroutine grow
 
 end module tf_workspace

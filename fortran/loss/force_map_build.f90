@@ -1,7 +1,7 @@
 !> Making the force map of a structure: which functions go where, how much room that takes, and the values.
 module tf_force_map_build
    use tf_kinds, only : wp, sp, i8, padded
-   use tf_error, only : error_type
+   use tf_error, only : error_type, check_memory
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
    use tf_chebyshev, only : radial_term_slopes
@@ -118,16 +118,18 @@ contains
       type(surroundings_type) :: around
       integer, allocatable :: counted(:)
       real(wp), allocatable :: ghosts(:, :)
-      integer :: i, j, k, t, u
+      integer :: i, j, k, t, u, status
 
       n_pairs = 0
       n_neighbours = 0
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
-      allocate (counted(size(species)), source=0)
-      allocate (ghosts(list%n_ghosts, 3))
+      allocate (counted(size(species)), ghosts(list%n_ghosts, 3), stat=status)
+      call check_memory(status, "periodic images", 24_i8*list%n_ghosts + 4_i8*size(species), error)
+      if (.not. allocated(error)) call new_surroundings(list%n_most, around, error)
+      if (allocated(error)) return
+      counted = 0
       call place_ghosts(list, list%position, ghosts)
-      call new_surroundings(list%n_most, around)
       do i = 1, size(species)
          t = species(i)
          ! The distances are those `fill_structure` will see, to the last bit
@@ -188,14 +190,16 @@ contains
       type(descriptor_work_type) :: work
       type(descriptor_scratch_type) :: scratch
       real(wp), allocatable :: ghosts(:, :), values(:)
-      integer :: i
+      integer :: i, status
 
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
-      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)))
+      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), stat=status)
+      call check_memory(status, "periodic images", 24_i8*list%n_ghosts, error)
+      if (.not. allocated(error)) call new_descriptor_work(descriptors, list%n_most, work, error)
+      if (.not. allocated(error)) call new_descriptor_scratch(descriptors, list%n_most, scratch, error)
+      if (allocated(error)) return
       call place_ghosts(list, list%position, ghosts)
-      call new_descriptor_work(descriptors, list%n_most, work)
-      call new_descriptor_scratch(descriptors, list%n_most, scratch)
       do i = 1, size(species)
          call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, &
             values(:descriptors(species(i))%n_feature), error)
@@ -361,14 +365,16 @@ contains
       type(descriptor_work_type) :: work
       type(descriptor_scratch_type) :: scratch
       real(wp), allocatable :: ghosts(:, :), values(:), factors(:)
-      integer :: i, f, n, at
+      integer :: i, f, n, at, status
 
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
-      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)))
+      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), stat=status)
+      call check_memory(status, "periodic images", 24_i8*list%n_ghosts, error)
+      if (.not. allocated(error)) call new_descriptor_work(descriptors, list%n_most, work, error)
+      if (.not. allocated(error)) call new_descriptor_scratch(descriptors, list%n_most, scratch, error)
+      if (allocated(error)) return
       call place_ghosts(list, list%position, ghosts)
-      call new_descriptor_work(descriptors, list%n_most, work)
-      call new_descriptor_scratch(descriptors, list%n_most, scratch)
       do i = 1, size(species)
          n = descriptors(species(i))%n_feature
          call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, values(:n), &

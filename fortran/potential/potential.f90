@@ -1,7 +1,7 @@
 !> Energies, forces and virial of structures from a potential, or from all members of a committee at once.
 module tf_potential
-   use tf_kinds, only : wp, padded
-   use tf_error, only : error_type, raise, error_size
+   use tf_kinds, only : wp, padded, i8
+   use tf_error, only : error_type, raise, check_memory, error_size
    use tf_descriptor, only : descriptor_type, describe_surroundings, descriptor_gradient
    use tf_network, only : network_type, forward, backward_to_inputs
    use tf_centres, only : centres_type
@@ -114,19 +114,23 @@ contains
       real(wp), allocatable :: force_part(:, :, :, :), strain_part(:, :, :, :), virial_part(:, :, :)
       type(blocks_type) :: blocks
       type(error_type), allocatable :: error_here
-      integer :: n_chunks, n_threads, n_columns, n, n_virials, me, c
+      integer :: n_chunks, n_threads, n_columns, n, n_virials, me, c, status
       logical :: with_forces
 
       with_forces = associated(wanted%force)
       wanted%atomic_energy = 0.0_wp
       if (with_forces) wanted%strain = 0.0_wp
-      call sort_into_blocks(centres, size(potential%descriptors), blocks)
+      call sort_into_blocks(centres, size(potential%descriptors), blocks, error)
+      if (allocated(error)) return
       n_chunks = min(blocks%n, max_chunks)
       if (present(one_chunk)) n_chunks = merge(min(1, n_chunks), n_chunks, one_chunk)
       n = merge(centres%n_atoms, 0, with_forces)
       n_virials = merge(centres%n_atoms, 0, associated(wanted%virial))
       allocate (force_part(3, n, potential%n_members, n_chunks), strain_part(3, 3, potential%n_members, n_chunks), &
-         virial_part(n_virial, n_virials, n_chunks))
+         virial_part(n_virial, n_virials, n_chunks), stat=status)
+      call check_memory(status, "the forces of parts of the atoms", 8_i8*n_chunks*((3_i8*n + 9)*potential%n_members &
+         + int(n_virial, i8)*n_virials), error)
+      if (allocated(error)) return
 
       n_threads = size(spaces)
       n_columns = maxval(potential%networks%n_columns)
@@ -135,9 +139,16 @@ contains
       !$ me = me + omp_get_thread_num()
       if (n_threads == 1) me = 1
       call reserve(spaces(me), potential%descriptors, centres%n_most, &
-         merge(max(1, min(block_atoms, size(centres%atom))), 1, with_forces), 0, size(potential%feature_shift, 1), n_columns)
+         merge(max(1, min(block_atoms, size(centres%atom))), 1, with_forces), 0, size(potential%feature_shift, 1), n_columns, &
+         error_here)
+      if (allocated(error_here)) then
+         !$omp critical (tf_evaluate_error)
+         if (.not. allocated(error)) error = error_here
+         !$omp end critical (tf_evaluate_error)
+      end if
       !$omp do schedule(dynamic)
       do c = 1, n_chunks
+         if (allocated(error_here)) cycle
          call evaluate_chunk(potential, centres, blocks, c, n_chunks, me == 1, stop, wanted, spaces(me), &
             force_part(:, :, :, c), strain_part(:, :, :, c), virial_part(:, :, c), error_here)
          if (allocated(error_here)) then
@@ -159,14 +170,17 @@ contains
    end subroutine evaluate_potential
 
    !> Cut the centres of each species into blocks, in a fixed order
-   subroutine sort_into_blocks(centres, n_species, blocks)
+   subroutine sort_into_blocks(centres, n_species, blocks, error)
       class(centres_type), intent(in) :: centres
       integer, intent(in) :: n_species
       type(blocks_type), intent(out) :: blocks
-      integer :: t, i, k, before, n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: t, i, k, before, n, status
 
       n = size(centres%atom)
-      allocate (blocks%atom(n), blocks%first(n + 1), blocks%species(n))
+      allocate (blocks%atom(n), blocks%first(n + 1), blocks%species(n), stat=status)
+      call check_memory(status, "blocks of atoms", 12_i8*n, error)
+      if (allocated(error)) return
       k = 0
       do t = 1, n_species
          before = k

@@ -1,8 +1,8 @@
 !> The atoms whose energies are wanted, and who surrounds them: by a neighbour list of ours or of a host program.
 module tf_centres
    use, intrinsic :: iso_c_binding, only : c_int, c_ptr, c_f_pointer
-   use tf_kinds, only : wp
-   use tf_error, only : error_type, raise, error_value
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, raise, check_memory, error_value
    use tf_neighbours, only : neighbour_list_type, place_ghosts
    use tf_surroundings, only : surroundings_type, gather, complete
    implicit none
@@ -69,26 +69,28 @@ module tf_centres
 contains
 
    !> All atoms of a structure as centres; `list`, `position` and `species` must live as long
-   subroutine new_listed_centres(list, position, species, centres, within)
+   subroutine new_listed_centres(list, position, species, centres, error, within)
       type(neighbour_list_type), intent(in), target :: list
       !> (3, n_atoms) Å, near list%position
       real(wp), intent(in), target, contiguous :: position(:, :)
       integer, intent(in) :: species(:)
       type(listed_centres_type), intent(out) :: centres
+      type(error_type), allocatable, intent(inout) :: error
       !> Leave out neighbours that are further away, Å: for a list that reaches beyond the cutoff
       real(wp), intent(in), optional :: within
-      integer :: i
+      integer :: i, status
 
       centres%n_atoms = size(species)
       centres%n_most = list%n_most
-      allocate (centres%atom(size(species)))
+      allocate (centres%atom(size(species)), centres%species(size(species)), centres%ghosts(list%n_ghosts, 3), stat=status)
+      call check_memory(status, "periodic images", 24_i8*list%n_ghosts + 8_i8*size(species), error)
+      if (allocated(error)) return
       do i = 1, size(species)
          centres%atom(i) = i
       end do
       centres%species = species
       centres%list => list
       centres%position => position
-      allocate (centres%ghosts(list%n_ghosts, 3))
       call place_ghosts(list, position, centres%ghosts)
       if (present(within)) centres%within = within
    end subroutine new_listed_centres
@@ -117,17 +119,20 @@ contains
       real(wp), intent(in) :: within
       type(host_centres_type), intent(out) :: centres
       type(error_type), allocatable, intent(inout) :: error
-      integer :: i, k, n
+      integer :: i, k, n, status
 
       centres%n_atoms = size(type_of)
-      allocate (centres%species_of(0:ubound(species_of, 1)), source=species_of)
       centres%mask = mask
       centres%within = within
       centres%position => position
       centres%type_of => type_of
       centres%n_neighbours => n_neighbours
       centres%neighbours => neighbours
-      allocate (centres%atom(size(listed)), centres%species(size(listed)))
+      allocate (centres%species_of(0:ubound(species_of, 1)), centres%atom(size(listed)), centres%species(size(listed)), &
+         stat=status)
+      call check_memory(status, "the atoms of a program", 8_i8*size(listed), error)
+      if (allocated(error)) return
+      centres%species_of(:) = species_of
       if (any(type_of < 0) .or. any(type_of > ubound(species_of, 1))) then
          call raise(error, error_value, "the type of an atom is out of range")
       else if (.not. all(abs(position) <= huge(1.0_wp))) then

@@ -5,7 +5,7 @@
 !> a structure reuse it after moving the ghosts.
 module tf_neighbours
    use tf_kinds, only : wp, i8
-   use tf_error, only : error_type, raise, error_geometry, error_value
+   use tf_error, only : error_type, raise, check_memory, error_geometry, error_value
    use tf_geometry, only : box_type, new_box, wrap
    implicit none
    private
@@ -76,7 +76,7 @@ contains
       if (allocated(error)) return
       call make_ghosts(position, reach, box, list, coordinate, error)
       if (allocated(error)) return
-      call search(reach, box, coordinate, list)
+      call search(reach, box, coordinate, list, error)
    end subroutine build_neighbour_list
 
    !> Write out the images within reach of the cell; `coordinate` gets their internal coordinates
@@ -90,10 +90,12 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: c(:, :)
       real(wp) :: margin(3), images
-      integer :: i, k, n, total, a1, a2, a3, low(3), high(3)
+      integer :: i, k, n, total, status, a1, a2, a3, low(3), high(3)
 
       n = list%n_atoms
-      allocate (list%position(3, n), c(3, n))
+      allocate (list%position(3, n), c(3, n), stat=status)
+      call check_memory(status, "the neighbours of atoms", 48_i8*n, error)
+      if (allocated(error)) return
       do i = 1, n
          call wrap(box, position(:, i), c(:, i), list%position(:, i))
       end do
@@ -113,7 +115,9 @@ contains
          return
       end if
       total = nint(images)
-      allocate (list%atom(total), list%shift(3, total), coordinate(3, total))
+      allocate (list%atom(total), list%shift(3, total), coordinate(3, total), stat=status)
+      call check_memory(status, "periodic images", 52_i8*total, error)
+      if (allocated(error)) return
       k = 0
       do i = 1, n
          call range_of_images(c(:, i), low, high)
@@ -149,51 +153,59 @@ contains
    end subroutine make_ghosts
 
    !> Sort the ghosts into bins and collect the neighbours of each atom
-   subroutine search(reach, box, coordinate, list)
+   subroutine search(reach, box, coordinate, list, error)
       !> Å
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
       !> (3, n_ghosts) internal coordinates; sorted with the ghosts
       real(wp), intent(inout) :: coordinate(:, :)
       type(neighbour_list_type), intent(inout) :: list
+      type(error_type), allocatable, intent(inout) :: error
       type(bins_type) :: bins
       real(wp), allocatable :: place(:, :), distance2(:)
       integer, allocatable :: home(:), found(:)
       integer(i8) :: used
-      integer :: i
+      integer :: i, status
 
       if (list%n_ghosts == 0) then
-         allocate (list%first(1), source=0_i8)
-         allocate (list%ghost(0))
+         allocate (list%first(1), list%ghost(0), stat=status)
+         call check_memory(status, "the neighbours of atoms", 8_i8, error)
+         if (status == 0) list%first = 0_i8
          return
       end if
-      call make_bins(reach, box, coordinate, bins)
-      allocate (place(list%n_ghosts, 3), distance2(list%n_ghosts), home(list%n_atoms))
-      call sort_ghosts(bins, list, coordinate, place, home)
+      call make_bins(reach, box, coordinate, bins, error)
+      if (allocated(error)) return
+      allocate (place(list%n_ghosts, 3), distance2(list%n_ghosts), home(list%n_atoms), list%first(list%n_atoms + 1), &
+         found(64 + 16*list%n_atoms), stat=status)
+      call check_memory(status, "the neighbours of atoms", 32_i8*list%n_ghosts + 76_i8*list%n_atoms, error)
+      if (.not. allocated(error)) call sort_ghosts(bins, list, coordinate, place, home, error)
+      if (allocated(error)) return
 
-      allocate (list%first(list%n_atoms + 1))
       list%first(1) = 0
-      allocate (found(64 + 16*list%n_atoms))
       used = 0
       do i = 1, list%n_atoms
          call find_neighbours(bins, bins%index_of(coordinate(:, home(i))), home(i), list%position(:, i), reach**2, &
-            place, distance2, found, used)
+            place, distance2, found, used, error)
+         if (allocated(error)) return
          list%first(i + 1) = used
          list%n_most = max(list%n_most, int(used - list%first(i)))
       end do
-      list%ghost = found(:used)
+      allocate (list%ghost(used), stat=status)
+      call check_memory(status, "the neighbours of atoms", 4*used, error)
+      if (status == 0) list%ghost = found(:used)
    end subroutine search
 
    !> Choose the bins, and count the ghosts in them
-   subroutine make_bins(reach, box, coordinate, bins)
+   subroutine make_bins(reach, box, coordinate, bins, error)
       !> Å
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
       !> (3, n_ghosts) internal coordinates
       real(wp), intent(in) :: coordinate(:, :)
       type(bins_type), intent(out) :: bins
+      type(error_type), allocatable, intent(inout) :: error
       real(wp) :: length(3), finest(3)
-      integer :: bin(3), g, k, n_ghosts
+      integer :: bin(3), g, k, n_ghosts, status
 
       n_ghosts = size(coordinate, 2)
       bins%least = minval(coordinate, dim=2)
@@ -209,8 +221,10 @@ contains
       bins%scale = bins%n/length*box%height
       bins%around = ceiling(reach*bins%n/length*(1.0_wp + 1.0e-9_wp))
 
-      allocate (bins%end(0:product(bins%n)), source=0)
-      allocate (bins%of(n_ghosts))
+      allocate (bins%end(0:product(bins%n)), bins%of(n_ghosts), stat=status)
+      call check_memory(status, "bins of atoms", 4_i8*(product(bins%n) + 1_i8 + n_ghosts), error)
+      if (allocated(error)) return
+      bins%end = 0
       do g = 1, n_ghosts
          bin = bins%index_of(coordinate(:, g))
          bins%of(g) = bin(3) + bins%n(3)*(bin(2) + bins%n(2)*bin(1)) + 1
@@ -232,7 +246,7 @@ contains
    end function index_of
 
    !> Counting sort by bin, stable, so that the order depends on the input alone
-   subroutine sort_ghosts(bins, list, coordinate, place, home)
+   subroutine sort_ghosts(bins, list, coordinate, place, home, error)
       type(bins_type), intent(in) :: bins
       type(neighbour_list_type), intent(inout) :: list
       !> (3, n_ghosts) internal coordinates
@@ -241,10 +255,16 @@ contains
       real(wp), intent(out) :: place(:, :)
       !> (n_atoms) the ghost that is the atom itself
       integer, intent(out) :: home(:)
+      type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: atom(:), next(:)
       real(wp), allocatable :: shift(:, :), old_coordinate(:, :)
-      integer :: g, to
+      integer :: g, to, status
 
+      associate (n => size(list%atom))
+         allocate (next(size(bins%end) - 1), atom(n), shift(3, n), old_coordinate(3, n), stat=status)
+         call check_memory(status, "periodic images", 52_i8*n + 4_i8*size(bins%end), error)
+      end associate
+      if (allocated(error)) return
       next = bins%end(0:ubound(bins%end, 1) - 1)
       atom = list%atom
       shift = list%shift
@@ -261,7 +281,7 @@ contains
    end subroutine sort_ghosts
 
    !> Append the neighbours of one atom, the ghost `home` in bin `bin`, to those found so far
-   subroutine find_neighbours(bins, bin, home, position, reach2, place, distance2, found, used)
+   subroutine find_neighbours(bins, bin, home, position, reach2, place, distance2, found, used, error)
       type(bins_type), intent(in) :: bins
       !> Bin of the atom, and the ghost that it is itself
       integer, intent(in) :: bin(3), home
@@ -274,8 +294,9 @@ contains
       !> Neighbours of this atom and those before it, and how many they are
       integer, allocatable, intent(inout) :: found(:)
       integer(i8), intent(inout) :: used
+      type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: larger(:)
-      integer :: b1, b2, first_run, last_run, run, k, g, n
+      integer :: b1, b2, first_run, last_run, run, k, g, n, status
 
       first_run = max(bin(3) - bins%around(3), 0)
       last_run = min(bin(3) + bins%around(3), bins%n(3) - 1)
@@ -285,7 +306,9 @@ contains
             run = bins%end(k + first_run)
             n = bins%end(k + last_run + 1) - run
             if (used + n > size(found)) then
-               allocate (larger(2*(size(found) + n)))
+               allocate (larger(2*(size(found) + n)), stat=status)
+               call check_memory(status, "the neighbours of atoms", 8_i8*(size(found) + n), error)
+               if (allocated(error)) return
                larger(:used) = found(:used)
                call move_alloc(larger, found)
             end if

@@ -3,7 +3,7 @@ module tf_surroundings
    use tf_kinds, only : wp, i8, padded
    use tf_constants, only : closest_distance
    use tf_neighbours, only : neighbour_list_type
-   use tf_error, only : error_type, raise, error_geometry
+   use tf_error, only : error_type, raise, check_memory, error_geometry
    implicit none
    private
    public :: surroundings_type, new_surroundings, gather, complete
@@ -25,15 +25,17 @@ module tf_surroundings
 contains
 
    !> Room for up to n_most neighbours
-   subroutine new_surroundings(n_most, around)
+   subroutine new_surroundings(n_most, around, error)
       !> Largest number of neighbours
       integer, intent(in) :: n_most
       type(surroundings_type), intent(out) :: around
-      integer :: n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: n, status
 
       n = max(padded(n_most), padded(1))
-      allocate (around%x(n), around%y(n), around%z(n), around%r(n), around%species(n), around%atom(n))
-      allocate (around%gx(n), around%gy(n), around%gz(n))
+      allocate (around%x(n), around%y(n), around%z(n), around%r(n), around%species(n), around%atom(n), &
+         around%gx(n), around%gy(n), around%gz(n), stat=status)
+      call check_memory(status, "the neighbours of an atom", 64_i8*n, error)
    end subroutine new_surroundings
 
    !> Collect the neighbours of atom i
