@@ -256,6 +256,7 @@ contains
       type(evaluation_type) :: wanted
       type(stop_type) :: stop
       real(wp), allocatable, target :: energy(:, :), force(:, :, :), strain(:, :, :)
+      integer :: status
 
       call check_filled(self, n_threads, error)
       if (.not. allocated(error)) call check_listed(self, list, position, species, error)
@@ -266,14 +267,19 @@ contains
       end if
       if (.not. allocated(error)) then
          allocate (energy(size(species), self%potential%n_members), force(3, size(species), self%potential%n_members), &
-            strain(3, 3, self%potential%n_members))
+            strain(3, 3, self%potential%n_members), stat=status)
+         call check_memory(status, "the forces of members", 32_i8*(size(species) + 3)*self%potential%n_members, error)
+         if (status == 0) call new_listed_centres(list%list, position, species, centres, error, within=self%potential%cutoff)
+         if (.not. allocated(error)) then
+            call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces, error)
+         end if
+      end if
+      if (.not. allocated(error)) then
          wanted%atomic_energy => energy
          wanted%force => force
          wanted%strain => strain
          wanted%virial => virial
-         call new_listed_centres(list%list, position, species, centres, within=self%potential%cutoff)
          stop%token => self%token
-         call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces)
          call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
          call self%pool%keep(spaces)
       end if
