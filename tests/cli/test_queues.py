@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import time
 from pathlib import Path
 
+import ase.io
 import pytest
 from ase.io import write
 
 from calculator_cases import random_atoms, write_member
-from cli_support import contents, make_toy, run, succeed, taylor, train_in
+from cli_support import contents, make_toy, run, start, succeed, taylor, train_in
 from taylorfit.tools.locks import alone
 
 SCAN = "GENERATE generate.in\nTRAIN train.in\n\nSCAN\nmode energy taylor\nseeds 1 2\n"
@@ -30,11 +34,11 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_train(folder: Path, iterations: int = 4) -> None:
+def write_train(folder: Path, iterations: int = 4, method: str = "bfgs", **keywords: str) -> None:
     """Write train.in and committee.in."""
-    common = {"iterations": iterations, "testpercent": 25, "checkpoint": 5, "hidden": "1 3:tanh"}
-    (folder / "train.in").write_text(train_in(**common))
-    (folder / "committee.in").write_text(train_in(**common, committee="3"))
+    common = {"iterations": iterations, "testpercent": 25, "checkpoint": 5, "hidden": "1 3:tanh", **keywords}
+    for name, more in (("train.in", {}), ("committee.in", {"committee": "3"})):
+        (folder / name).write_text(train_in(**common, **more).replace("bfgs", method))
 
 
 @pytest.mark.parametrize(
@@ -77,4 +81,45 @@ def test_temporary_files_of_a_killed_run_go_with_the_next(toy: Path, command: tu
             (folder / ".Ar.nn.0123456789ab.tmp").write_text("half")
     assert left_behind(toy)
     succeed(toy, *command, *(["--force"] if command[0] == "md" else []))
+    assert not left_behind(toy)
+
+
+# --- signals -----------------------------------------------------------------------------------
+
+
+def begun(folder: Path, command: tuple[str, str]) -> bool:
+    """Whether a run of the command has something that would be lost."""
+    if command[0] == "md":
+        return (folder / "run.extxyz").exists()
+    logs = [*folder.glob("committee/*/*.log"), *folder.glob("scan/points/*/train.log")]
+    return any(re.search(r"\n +[1-9][0-9]* ", log.read_text()) for log in logs)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("command", [("train", "committee.in"), ("scan", "scan.in"), ("md", "md.in")])
+def test_signals_end_every_long_command_and_it_goes_on(toy: Path, command: tuple[str, str], name: str) -> None:
+    number = getattr(signal, name)
+    write_train(toy, 1_000_000, method="adam", verbosity="high")
+    (toy / "md.in").write_text(MD.replace("STEPS 20", "STEPS 1000000"))
+    process = start(toy, *command)
+    while process.poll() is None and not begun(toy, command):
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130 if name == "SIGINT" else 128 + number, "")
+    assert "interrupted" in out and not left_behind(toy)
+    if command[0] == "md":
+        last = int(ase.io.read(toy / "run.extxyz", -1).info["step"])
+        (toy / "md.in").write_text(MD.replace("STEPS 20", f"STEPS {last + 10}"))
+        succeed(toy, *command, "--resume")
+        steps = [atoms.info["step"] for atoms in ase.io.read(toy / "run.extxyz", ":")]
+        assert steps == list(range(0, last + 11, 5))
+        return
+    checkpoints = [*toy.glob("committee/*/*.npz"), *toy.glob("scan/points/*/*.npz")]
+    assert checkpoints
+    last = max(
+        int(re.findall(r"\n +([0-9]+) ", log.read_text())[-1]) for log in toy.rglob("*.log") if "set" not in str(log)
+    )
+    write_train(toy, last + 5, method="adam", verbosity="high")
+    succeed(toy, *command, *(["--resume"] if command[0] == "train" else []))
     assert not left_behind(toy)

@@ -207,3 +207,43 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(toy: Path, mon
     monkeypatch.undo()
     (toy / "train.in").write_text(train_in(iterations=14, checkpoint=5, **VALIDATED))
     assert "at epoch 12" in succeed(toy, "train", "train.in", "--resume").out
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let the disk be full for files of these names."""
+    from taylorfit.tools import atomic_write as module
+
+    put = module._put_in_place
+
+    def full(temporary: Path, target: Path, path: Path, overwrite: bool) -> None:
+        if path.name in names:
+            raise OSError(28, "No space left on device", str(temporary))
+        put(temporary, target, path, overwrite)
+
+    monkeypatch.setattr(module, "_put_in_place", full)
+
+
+def test_a_full_disk_at_the_end_leaves_what_can_be_written(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = train_in(iterations=12, checkpoint=5, save_energies=True, timing=True, **VALIDATED)
+    (toy / "train.in").write_text(text)
+    for name in ("Ar.nn", "Ar.nn.last", "train.checkpoint.npz"):
+        (toy / name).unlink(missing_ok=True)
+    for missing in ("Ar.nn", "Ar.nn.last", "energies.train.0", "train.time"):
+        with monkeypatch.context() as patch:
+            refuse(patch, missing)
+            result = run(toy, "train", "train.in", "--fresh")
+        assert (
+            f"{missing}: cannot be written: No space left on device; the other files are complete" in result.complaint
+        )
+        assert "train.checkpoint.npz has the training" in result.complaint
+        assert "best epoch" in result.out and "validation, best epoch" in result.out
+        files = {"Ar.nn", "Ar.nn.last", "energies.train.0", "train.time", "train.checkpoint.npz"}
+        assert {name for name in files if (toy / name).exists()} == files - {missing}
+        succeed(toy, "train", "train.in", "--resume")
+        assert all((toy / name).exists() for name in files)
+        for name in files:
+            (toy / name).unlink()
+    refuse(monkeypatch, "Ar.nn", "Ar.nn.last", "energies.train.0", "train.time", "train.checkpoint.npz")
+    result = run(toy, "train", "train.in", "--fresh")
+    assert result.complaint.endswith("nothing is saved") and "the training cannot be resumed" in result.out
+    assert not list(toy.glob("*.nn*")) and not list(toy.glob(".*"))

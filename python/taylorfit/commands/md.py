@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ..errors import InputError
+from ..errors import InputError, TaylorfitError
 from ..formats.structures.files import read_files, require_species
 from ..md.dynamics import IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks
 from ..md.summary import (
@@ -214,9 +214,17 @@ def _run_all(walks: list[Walk], calculators: dict[str, Calculator], settings: Md
                     print(step_line(walk, walk.rows[-1]), flush=True)
                 update(k * per_walk + walk.step + settings.equilibration, f"{walk.label}, start {walk.start}")
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    save_checkpoint(_checkpoint(settings), pack_walks(walks), identity)
+                    _save(walks, settings, identity)
                     saved = time.monotonic()
-            save_checkpoint(_checkpoint(settings), pack_walks(walks), identity)
+            _save(walks, settings, identity)
+
+
+def _save(walks: list[Walk], settings: MdInput, identity: str) -> None:
+    """Write the checkpoint; a disk that is full for a while does not end the run."""
+    try:
+        save_checkpoint(_checkpoint(settings), pack_walks(walks), identity)
+    except TaylorfitError as error:
+        print(f"warning: no checkpoint: {error}", flush=True)
 
 
 def _own_settings(calculator: Calculator, label: str, settings: MdInput) -> MdInput:
@@ -231,7 +239,7 @@ def _own_settings(calculator: Calculator, label: str, settings: MdInput) -> MdIn
 
 def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bool) -> dict[str, Any]:
     """Write and print the tables; return the report."""
-    save_checkpoint(_checkpoint(settings), pack_walks(walks), identity)
+    _save(walks, settings, identity)
     rows = [walk_row(walk, settings) for walk in walks]
     steps, starts, rdf, checkpoint = _tables(settings)
     write_steps(steps, walks)

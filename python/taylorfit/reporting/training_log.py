@@ -67,6 +67,7 @@ class TrainingLog(Observer):
         self._outputs, self._resumed, self._stream, self._show = outputs, resumed, stream, show
         self._rows: EpochTable | None = None
         self._was_over = False
+        self._missing: TaylorfitError | None = None
         self._n_asked: Callable[[], int] = lambda: 0
 
     def _print(self, *lines: str) -> None:
@@ -116,9 +117,10 @@ class TrainingLog(Observer):
         """How often SIGUSR1 has come."""
         return self._n_asked()
 
-    def checkpoint_failed(self, error: TaylorfitError) -> None:
+    def checkpoint_failed(self, error: TaylorfitError, at_end: bool) -> None:
         """Say so, and that it will be tried again."""
-        self._print(f"warning: no checkpoint: {error}; it is tried again, at the end at the latest")
+        after = "the training cannot be resumed" if at_end else "it is tried again, at the end at the latest"
+        self._print(f"warning: no checkpoint: {error}; {after}")
 
     def trained(self, fit: Fit) -> None:
         """Write the potentials, and say how the training ended."""
@@ -126,14 +128,25 @@ class TrainingLog(Observer):
             self._print(f"\ninterrupted after epoch {fit.history.epoch[-1]}")
         if self._rows is not None:
             self._rows.close()
-        self._outputs.write(fit, self._problem, self._training)
+        try:
+            self._outputs.write(fit, self._problem, self._training)
+        except TaylorfitError as error:
+            self._missing = error
         self._print(*ending(fit))
 
     def ended(self, fit: Fit) -> None:
-        """Print the errors on the validation structures, and where the potentials are."""
+        """Print the errors on the validation structures, and where the potentials are.
+
+        Raises
+        ------
+        TaylorfitError
+            after that, if files could not be written.
+        """
         for errors, title in ((fit.errors, "best"), (fit.last_errors, "last")):
             if errors is not None:
                 self._print(f"validation, {title} epoch:", *(f"  {line}" for line in error_lines(errors)))
+        if self._missing is not None:
+            raise self._missing
         self._print(
             f"potentials: {' '.join(self._outputs.files(fit))} (best), the same with .last"
             + (f"; checkpoint {self._outputs.checkpoint}" if self._outputs.checkpoint else "")

@@ -47,8 +47,8 @@ class Observer:
         """How often somebody has asked for a checkpoint so far."""
         return 0
 
-    def checkpoint_failed(self, error: TaylorfitError) -> None:
-        """A checkpoint could not be written (a full disk, perhaps); the training goes on and tries again."""
+    def checkpoint_failed(self, error: TaylorfitError, at_end: bool) -> None:
+        """A checkpoint could not be written, as on a full disk; until its end the training goes on and tries again."""
 
     def trained(self, fit: Fit) -> None:
         """The epochs are over; errors on the validation structures are not yet known."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import TaylorfitError
 from ..formats.aenet.energies_file import write_energies
 from ..formats.aenet.network_binary import write_potential
 from ..model.network import SpeciesPotential
 from ..settings.train import NetworkSpec, TrainInput
-from ..tools.atomic_write import atomic_write, check_writable, remove_left
+from ..tools.atomic_write import Together, atomic_write, check_writable, remove_left
 from ..tools.interrupts import INTERRUPTED
 from .checkpoint import checkpoint_path
 from .fit import Fit
@@ -40,30 +41,46 @@ class Outputs:
         return {**fit.to_dict(), "potentials": self.files(fit), "exit_code": INTERRUPTED if fit.interrupted else 0}
 
     def write(self, fit: Fit, problem: Problem, training: Training) -> None:
-        """Write all that the settings ask for.
+        """Write all that the settings ask for, the potentials first; a file that fails leaves the others alone.
 
         Raises
         ------
-        InputError
-            if a file cannot be written.
+        TaylorfitError
+            at the end, if there were files that could not be written.
         """
-        write_potentials(fit.last.parts, self.networks, ".last")
-        write_potentials(fit.potential.parts, self.networks)
+        steps: list[Callable[[], None]] = [
+            lambda: write_potentials(fit.potential.parts, self.networks),
+            lambda: write_potentials(fit.last.parts, self.networks, ".last"),
+        ]
         if fit.settings.save_energies:
-            save_energies(training, problem, self.folder)
+            steps.append(lambda: save_energies(training, problem, self.folder))
         if fit.settings.timing:
-            with atomic_write(self.folder / "train.time") as stream:
-                stream.write(
-                    "# total time (s)  epochs  seconds per epoch\n"
-                    f"{fit.seconds:.3f} {len(fit.history)} {fit.seconds_per_epoch:.6f}\n"
-                )
+            steps.append(lambda: self._write_times(fit))
+        failures = []
+        for step in steps:
+            try:
+                step()
+            except TaylorfitError as error:
+                failures.append(error)
+        if failures:
+            rest = "the other files are complete" if len(failures) < len(steps) else "nothing is saved"
+            again = f"; {self.checkpoint} has the training" if self.checkpoint and self.checkpoint.exists() else ""
+            raise TaylorfitError(f"{'; '.join(map(str, failures))}; {rest}{again}")
+
+    def _write_times(self, fit: Fit) -> None:
+        with atomic_write(self.folder / "train.time") as stream:
+            stream.write(
+                "# total time (s)  epochs  seconds per epoch\n"
+                f"{fit.seconds:.3f} {len(fit.history)} {fit.seconds_per_epoch:.6f}\n"
+            )
 
 
 def write_potentials(potentials: Sequence[SpeciesPotential], specs: Sequence[NetworkSpec], suffix: str = "") -> None:
-    """Write each potential to the file of its species, with a suffix."""
+    """Write each potential to the file of its species, with a suffix: all of them or none."""
     files = {spec.symbol: spec.file + suffix for spec in specs}
-    for potential in potentials:
-        write_potential(files[potential.species], potential)
+    with Together() as together:
+        for potential in potentials:
+            write_potential(files[potential.species], potential, together)
 
 
 def save_energies(training: Training, problem: Problem, folder: Path) -> None:

@@ -95,7 +95,7 @@ class Saver:
     """Writes the state of a training to its checkpoint every so many epochs, and at the end; 0: never."""
 
     def __init__(
-        self, training: Training, path: Path, identity: str, every: int, failed: Callable[[TaylorfitError], None]
+        self, training: Training, path: Path, identity: str, every: int, failed: Callable[[TaylorfitError, bool], None]
     ) -> None:
         self._training, self._path, self._identity, self._every = training, path, identity, every
         self._failed = failed
@@ -116,14 +116,14 @@ class Saver:
     def training_ended(self) -> None:
         """Write it as long as the training can go on from it."""
         if self._every and self._training.state.history and self._training.resumable:
-            self._save()
+            self._save(at_end=True)
 
-    def _save(self) -> None:
+    def _save(self, at_end: bool = False) -> None:
         # Hours of training are worth more than their copy on a disk that is full for a while
         try:
             save_checkpoint(self._path, self._training.arrays(), self._identity)
         except TaylorfitError as error:
-            self._failed(error)
+            self._failed(error, at_end)
         self._saved = self._training.state.next_epoch - 1
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import FormatError, InputError
 from ...model.activations import ACTIVATIONS
 from ...model.network import Network, SpeciesPotential, TrainingSetInfo
-from ...tools.atomic_write import atomic_write
+from ...tools.atomic_write import Together, atomic_write
 from .records import RecordReader, RecordWriter
 from .setup_block import read_scaling, read_setup_block, read_species, write_scaling, write_setup_block, write_species
 
@@ -64,8 +64,8 @@ def read_potential_records(reader: RecordReader) -> SpeciesPotential:
     return SpeciesPotential(network, setup, info)
 
 
-def write_potential(path: str | PathLike[str], potential: SpeciesPotential) -> None:
-    """Write a potential as ænet does; `read_potential` gives it back unchanged.
+def write_potential(path: str | PathLike[str], potential: SpeciesPotential, together: Together | None = None) -> None:
+    """Write a potential as ænet does, perhaps `together` with others; `read_potential` gives it back unchanged.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def write_potential(path: str | PathLike[str], potential: SpeciesPotential) -> N
         if a weight is not finite, or the network does not fit the setup.
     """
     check_potential(path, potential)
-    with atomic_write(path, "wb") as stream:
+    with atomic_write(path, "wb", together=together) as stream:
         write_potential_records(RecordWriter(stream), potential)
 
 
