@@ -16,7 +16,7 @@ def test_existing_output_is_refused_before_the_work_starts(tmp_path):
     check_writable(path, overwrite=False)
     path.write_text("old")
     check_writable(path)
-    with pytest.raises(InputError, match="output exists, expected another name, or --force"):
+    with pytest.raises(InputError, match="output exists, expected another name, or overwrite=True"):
         check_writable(path, overwrite=False)
 
 

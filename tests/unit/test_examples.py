@@ -184,7 +184,7 @@ def test_command_writes_reports_and_says_what_is_next(tmp_path: Path, capsys: py
     for line in report["commands"]:
         assert line in printed
         assert (tmp_path / "water" / line.split()[-1]).is_file()
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="overwrite=True"):
         run_command(NAME, str(tmp_path / "water"))
     run_command(NAME, str(tmp_path / "water"), "--force")
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -75,6 +76,11 @@ def every_figure(folder: Path) -> dict[str, Figure]:
     }
 
 
+def letters(figure: Any) -> list[str]:
+    """Names of the panels, without those that have none."""
+    return [name for axes in figure.axes if (name := axes.get_title(loc="left"))]
+
+
 def test_every_axis_has_a_unit(tmp_path: Path) -> None:
     for name, figure in every_figure(tmp_path).items():
         plain = {"epoch", "share of the atoms per cell (%)", "values per cell"}
@@ -93,7 +99,7 @@ def test_figures_of_results_from_python() -> None:
     fit = SimpleNamespace(to_dict=lambda: train_report(20, 5))
     assert plotting.curves(fit).axes[0].get_xlim() == (1, 20)
     assert len(plotting.curves([fit, fit], ["a", "b"]).axes[0].get_legend().texts) == 5
-    for draw, n in ((plotting.parity, 2), (plotting.errors, 2), (plotting.directions, 2)):
+    for draw, n in ((plotting.parity, 3), (plotting.errors, 2), (plotting.directions, 2)):
         assert len(draw(SETS[0]).axes) == n
     with pytest.raises(AttributeError, match="pie"):
         _ = plotting.pie
@@ -142,12 +148,19 @@ def test_curves_of_two_trainings(tmp_path: Path) -> None:
     np.testing.assert_allclose(above.lines[2].get_xydata(), [[60, 1e3 * one.test_rmse[60]]])
     np.testing.assert_allclose(below.lines[0].get_ydata(), one.validation_force_error)
     assert legend(figure)[:2] == ["energy", "Taylor"] and "best test epoch" in legend(figure)
+    assert letters(figure) == ["(a)", "(b)"]
+
+
+def test_curves_of_one_training_are_called_test_and_training(tmp_path: Path) -> None:
+    figure = curves(training(tmp_path), ["some-file"])
+    assert legend(figure) == ["test", "training", "best test epoch"]
+    assert {line.get_color() for line in figure.axes[0].get_legend().get_lines()} == {style.COLOURS[0]}
 
 
 def test_curves_without_test_and_validation(tmp_path: Path) -> None:
     epochs = [row | {"test_rmse": None} for row in train_report()["epochs"]]
     figure = curves([training(tmp_path, epochs=epochs, validation_history=[])], ["a"])
-    assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 1 and legend(figure) == ["a"]
+    assert len(figure.axes) == 1 and len(figure.axes[0].lines) == 1 and legend(figure) == ["training"]
 
 
 def test_curves_show_test_forces_where_there_is_no_validation(tmp_path: Path) -> None:
@@ -166,7 +179,11 @@ def test_curves_show_test_forces_where_there_is_no_validation(tmp_path: Path) ->
 
 def test_parity_shows_points_and_errors() -> None:
     figure = parity(SETS[0])
-    energy, force = figure.axes[:2]
+    energy, residual, force = figure.axes[:3]
+    assert letters(figure) == ["(a)", "(b)", "(c)"]
+    error = 1e3 * (SETS[0].energies_per_atom[1] - SETS[0].energies_per_atom[0])
+    np.testing.assert_allclose(residual.lines[1].get_xydata().T, [SETS[0].energies_per_atom[0], error])
+    assert residual.get_ylim()[1] > np.abs(error).max()
     np.testing.assert_array_equal(energy.lines[0].get_xydata().T, SETS[0].energies_per_atom)
     reference, prediction = SETS[0].compared_forces
     np.testing.assert_array_equal(force.lines[0].get_xydata().T, [reference.ravel(), prediction.ravel()])
@@ -178,7 +195,7 @@ def test_parity_shows_points_and_errors() -> None:
 def test_parity_of_many_values_is_a_map() -> None:
     many = noisy_predictions(0.3, n_structures=400)
     figure = parity(many)
-    (mesh,) = figure.axes[1].collections
+    (mesh,) = figure.axes[2].collections
     assert mesh.get_array().sum() == many.forces.size
 
 
@@ -212,6 +229,23 @@ def test_logarithmic_distributions_count_what_is_beyond_the_axis() -> None:
     ]
     assert beyond[0] > 0 and limit < 50.0
     assert legend(figure) == [one.label + (f" ({n} farther out)" if n else "") for one, n in zip(SETS, beyond)]
+
+
+def test_logarithmic_distributions_are_fractions_of_larger_errors() -> None:
+    """Straight from the values: no bins, so that no single value of a tail stands alone."""
+    figure = errors(SETS, log=True)
+    assert letters(figure) == ["(a)", "(b)"] and not figure.axes[0].patches
+    for panel, values in zip(
+        figure.axes,
+        (
+            np.linalg.norm(SETS[1].forces - SETS[1].forces_ref, axis=1),
+            1e3 * np.abs(SETS[1].energy - SETS[1].energy_ref) / SETS[1].n_atoms,
+        ),
+    ):
+        error, larger = panel.lines[1].get_data()
+        assert larger[0] == 100.0 and larger[-1] == pytest.approx(100.0 / len(values)) and (np.diff(larger) <= 0).all()
+        for k in (1, len(values) // 2, len(values)):
+            assert larger[k] == pytest.approx(100.0 * (values >= error[k] - 1e-9).mean())
 
 
 def test_distributions_of_perfect_and_of_single_predictions() -> None:
@@ -276,7 +310,11 @@ def test_scan_figure_draws_best_solid_and_median_dashed(tmp_path: Path) -> None:
     figure = scan.figure(scan_table(tmp_path), "delta")
     for panel in figure.axes:
         assert len(panel.lines) == 6 and [line.get_linestyle() for line in panel.lines] == ["-", "--"] * 3
-    assert legend(figure) == ["energy", "taylor, a = 11", "taylor, a = 22", "best of 3", "median"]
+    assert legend(figure) == ["energy", "taylor, a = 11", "taylor, a = 22", "best of 3", "median", "each"]
+    points = figure.axes[1].collections[0].get_offsets()
+    assert len(points) == 6 and points[:, 1].min() == min(figure.axes[1].lines[2].get_ydata())
+    assert len(figure.axes[1].patches) == 1  # what the seeds of energy training span
+    assert figure.axes[1].get_ylim()[1] > points[:, 1].max()
 
 
 def test_scan_complaints(tmp_path: Path) -> None:
@@ -314,7 +352,8 @@ def test_nve_runs_are_per_atom_and_relative_to_the_start_and_belong_to_potential
     assert len(together.axes) == 1 and legend(together) == ["exact"]
     # A run that drifts would flatten the others
     apart = nve.figure(runs)
-    assert [axes.texts[0].get_text() for axes in apart.axes] == ["exact", "energy"]
+    assert [[text.get_text() for text in axes.texts] for axes in apart.axes] == [["exact", "1", "2"], ["energy"]]
+    assert [text.get_text() for text in together.axes[0].texts] == ["1", "2"]
     assert [len(axes.lines) for axes in apart.axes] == [3, 2]  # with the line at zero
     with pytest.raises(FormatError, match="no column n_atoms"):
         nve.nve_runs(table)

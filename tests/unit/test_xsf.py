@@ -390,7 +390,7 @@ def test_existing_file_is_replaced_only_if_allowed(tmp_path):
     structure = parse(CRYSTAL)
     write_xsf(path, structure, ["made by a test"])
     assert read_xsf(path).energy == -12.5
-    with pytest.raises(InputError, match="output exists, expected another name, or --force"):
+    with pytest.raises(InputError, match="output exists, expected another name, or overwrite=True"):
         write_xsf(path, structure, overwrite=False)
     write_xsf(path, structure)
     assert [file.name for file in tmp_path.iterdir()] == ["a.xsf"]

@@ -26,6 +26,8 @@ class Series:
     median: np.ndarray
     n_seeds: int
     """Most rows behind one value."""
+    single: tuple[np.ndarray, ...] = ()
+    """All values behind each, relative to the median of the mode that they are compared with."""
 
 
 def scan_series(table: Table, x: str, measure: str, relative: str | None = None) -> list[Series]:
@@ -89,6 +91,7 @@ def scan_series(table: Table, x: str, measure: str, relative: str | None = None)
                 np.array([values[group].min() / factor[0] for group, factor in zip(groups, factors)]),
                 np.array([np.median(values[group]) / factor[1] for group, factor in zip(groups, factors)]),
                 max(map(len, groups)),
+                tuple(values[group] / factor[1] for group, factor in zip(groups, factors)),
             )
         )
     return found

@@ -17,7 +17,7 @@ from typing import NoReturn
 from ..errors import DataWarning, InputError, TaylorfitError
 from ..formats.report_file import write_report
 from ..settings.document import suggestion
-from ..tools.atomic_write import check_writable
+from ..tools.atomic_write import OVERWRITE, check_writable
 from ..tools.interrupts import INTERRUPTED, QueueSignals
 
 COMMANDS = {
@@ -135,7 +135,8 @@ def _complain(error: TaylorfitError, with_traceback: bool, cause: BaseException 
         sys.stdout.flush()
     except OSError:
         _discard_output()
-    print(f"taylorfit: {error}", file=sys.stderr)
+    # Verbs speak of their arguments, the command line of its options
+    print(f"taylorfit: {str(error).replace(OVERWRITE, '--force')}", file=sys.stderr)
 
 
 def _discard_output() -> None:

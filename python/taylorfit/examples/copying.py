@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
+from ..tools.atomic_write import OVERWRITE
 from . import EXAMPLES, Example
 
 
@@ -65,9 +66,7 @@ def copy_example(
     elif not overwrite:
         for part in first_parts:
             if part in present:
-                raise InputError(
-                    "exists already", file=target / part, expected="another folder, or --force to overwrite"
-                )
+                raise InputError("exists already", file=target / part, expected=f"another folder, or {OVERWRITE}")
     new_folders = [folder for folder in (target, *target.parents) if not folder.exists()]
     try:
         target.mkdir(parents=True, exist_ok=True)

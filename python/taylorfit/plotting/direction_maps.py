@@ -12,7 +12,19 @@ from ..analysis.measures import binned_median, direction_error
 from ..errors import InputError
 from ..model.measures import FORCE_UNIT
 from ..model.predictions import Predictions
-from .style import BLACK, COLUMN, MAP_COLOURS, PAGE, in_symbols, literal, new_figure, note, plain_log_ticks, styled
+from .style import (
+    BLACK,
+    COLUMN,
+    MAP_COLOURS,
+    PAGE,
+    in_symbols,
+    letter_panels,
+    literal,
+    new_figure,
+    note,
+    plain_log_ticks,
+    styled,
+)
 
 BINS_FORCE, BINS_ANGLE = 50, 60
 BINS_MEDIAN = 25
@@ -74,6 +86,7 @@ def directions(sets: Predictions | Sequence[Predictions]) -> Figure:
     for panel in panels.flat[max(len(sets) - columns, 0) : len(sets)]:
         panel.set_xlabel(in_symbols(f"|F_ref| ({FORCE_UNIT.name})"))
         panel.tick_params(labelbottom=True)
+    letter_panels(panels.flat[: len(sets)])
     bar = drawing.colorbar(mesh, ax=panels, label="share of the atoms per cell (%)", pad=0.015, aspect=25)
     plain_log_ticks(bar.ax.yaxis)
     return drawing

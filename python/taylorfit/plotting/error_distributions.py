@@ -12,10 +12,12 @@ from ..analysis.measures import density, force_error_norm
 from ..errors import InputError
 from ..model.measures import ENERGY_UNIT, FORCE_UNIT
 from ..model.predictions import Predictions
-from .style import COLUMN, PAGE, in_symbols, line_style, literal, new_figure, plain_log_ticks, styled
+from .style import COLUMN, PAGE, in_symbols, letter_panels, line_style, literal, new_figure, plain_log_ticks, styled
 
 SHOWN = 0.995
 """Fraction of the values of the widest distribution inside of the panel."""
+LONGEST_TAIL = 3.0
+"""Tails are shown up to so many times the error that the fraction `SHOWN` stays below."""
 BINS = (8, 80)
 """At least and at most so many bins."""
 BINNED = 0.999
@@ -26,12 +28,15 @@ BINNED = 0.999
 def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figure:
     """Draw the distribution of |F − F_ref| over atoms, and that of the energy errors per atom over structures.
 
+    With `log` these are the fractions of larger errors (1 − cumulative distribution), in which single values of the
+    tails do not make a picket fence as in a histogram.
+
     Parameters
     ----------
     sets
         one or more; their labels make the legend
     log
-        logarithmic axis of the densities, which shows the tails
+        fractions of larger errors on a logarithmic axis, which shows the tails
 
     Raises
     ------
@@ -50,15 +55,24 @@ def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figu
     legend_in = panels[0]
     if with_forces:
         panel = panels.pop(0)
-        _curves(panel, norms, sets, signed=False, tails=log)
         panel.set_xlabel(in_symbols(f"|F − F_ref| ({FORCE_UNIT.name})"))
-        panel.set_ylabel("probability density (Å/eV)")
+        if log:
+            _tails(panel, norms, sets)
+            panel.set_ylabel("atoms with larger errors (%)")
+        else:
+            _curves(panel, norms, sets, signed=False)
+            panel.set_ylabel("probability density (Å/eV)")
     if with_energies:
         panel = panels.pop(0)
-        _curves(panel, energies, sets, signed=True, tails=log)
-        panel.axvline(0.0, color="0.6", linewidth=0.5, zorder=0)
-        panel.set_xlabel(f"energy error ({ENERGY_UNIT.name})")
-        panel.set_ylabel("probability density (atom/meV)")
+        if log:
+            _tails(panel, [np.abs(values) for values in energies], sets)
+            panel.set_xlabel(f"|energy error| ({ENERGY_UNIT.name})")
+            panel.set_ylabel("structures with larger errors (%)")
+        else:
+            _curves(panel, energies, sets, signed=True)
+            panel.axvline(0.0, color="0.6", linewidth=0.5, zorder=0)
+            panel.set_xlabel(f"energy error ({ENERGY_UNIT.name})")
+            panel.set_ylabel("probability density (atom/meV)")
     for panel in drawing.axes:
         if log:
             panel.set_yscale("log")
@@ -66,25 +80,43 @@ def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figu
         else:
             panel.set_ylim(bottom=0.0)
     legend_in.legend(loc="upper right")
+    letter_panels(drawing.axes)
     return drawing
 
 
-def _curves(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions], signed: bool, tails: bool) -> None:
-    """Draw the densities, each with bins of its own, as wide as its spread and number of values ask for.
+def _tails(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions]) -> None:
+    """Draw which fraction of the values, all ≥ 0, is larger; the legend counts those beyond the axis."""
+    known = [errors for errors in values if len(errors)]
+    bulk = max(float(np.quantile(errors, SHOWN, method="lower")) for errors in known)
+    largest = max(float(errors.max()) for errors in known)
+    widest = min(1.02 * largest, LONGEST_TAIL * bulk) or largest or 1.0
+    for index, (one, errors) in enumerate(zip(sets, values)):
+        if len(errors):
+            larger = 100.0 * np.arange(len(errors), 0, -1) / len(errors)
+            n = int((errors > widest).sum())
+            panel.step(
+                np.concatenate([[0.0], np.sort(errors)]),
+                np.concatenate([larger[:1], larger]),
+                linewidth=1.1,
+                label=literal(one.label) + (f" ({n} farther out)" if n else ""),
+                **line_style(index),
+            )
+    panel.set_xlim(0.0, widest)
+    panel.set_ylim(70.0 / max(map(len, values)), 130.0)
 
-    With `tails` the legend counts the values beyond the axis.
-    """
+
+def _curves(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions], signed: bool) -> None:
+    """Draw the densities, each with bins of its own, as wide as its spread and number of values ask for."""
     widest = max(float(np.quantile(np.abs(errors), SHOWN)) for errors in values if len(errors)) or 1.0
     for index, (one, errors) in enumerate(zip(sets, values)):
         if len(errors):
             edges = _edges(errors, signed)
-            n = int((np.abs(errors) > widest).sum())
             panel.stairs(
                 density(errors, edges),
                 edges,
                 baseline=None,
                 linewidth=1.1,
-                label=literal(one.label) + (f" ({n} farther out)" if tails and n else ""),
+                label=literal(one.label),
                 **line_style(index),
             )
     panel.set_xlim(-widest if signed else 0.0, widest)

@@ -13,7 +13,18 @@ from matplotlib.ticker import MaxNLocator
 
 from ..formats.train_report import TrainReport, report_of
 from ..model.measures import ENERGY_UNIT, FORCE_UNIT, MEASURES
-from .style import COLUMN, GREY, MARKERS, axis_label, line_style, literal, new_figure, plain_log_ticks, styled
+from .style import (
+    COLUMN,
+    GREY,
+    MARKERS,
+    axis_label,
+    letter_panels,
+    line_style,
+    literal,
+    new_figure,
+    plain_log_ticks,
+    styled,
+)
 
 if TYPE_CHECKING:
     from ..training.fit import Fit
@@ -36,7 +47,7 @@ def curves(trainings: Training | Sequence[Training], labels: Sequence[str] = ())
     trainings
         Results of `train`, or its reports.
     labels
-        What the legend calls them; default: the names of the reports.
+        What the legend calls them; default: the names of the reports.  A single training needs no name.
     """
     several = trainings if isinstance(trainings, Sequence) else [trainings]
     reports = [one if isinstance(one, TrainReport) else report_of(one.to_dict(), "training") for one in several]
@@ -68,15 +79,20 @@ def curves(trainings: Training | Sequence[Training], labels: Sequence[str] = ())
             if validation
             else f"test: RMSE of force components ({FORCE_UNIT.name})"
         )
-    handles = [Line2D([], [], **line_style(index)) for index in range(len(reports))]
-    titles = list(map(literal, labels))
+    single = len(reports) == 1
+    handles = [] if single else [Line2D([], [], **line_style(index)) for index in range(len(reports))]
+    titles = [] if single else list(map(literal, labels))
+    colour = line_style(0)["color"] if single else GREY
     if any(training.has_test for training in reports):
         handles += [
-            Line2D([], [], color=GREY),
-            Line2D([], [], color=GREY, linewidth=0.6),
-            Line2D([], [], color=GREY, marker=MARKERS[0], linestyle="none"),
+            Line2D([], [], color=colour),
+            Line2D([], [], color=colour, linewidth=0.6, alpha=0.7),
+            Line2D([], [], color=colour, marker=MARKERS[0], linestyle="none"),
         ]
         titles += ["test", "training", "best test epoch"]
+    elif single:
+        handles, titles = [Line2D([], [], color=colour)], ["training"]
+    letter_panels(panels)
     panels[0].legend(handles, titles, loc="best", ncols=2 if len(titles) > 4 else 1)
     return drawing
 

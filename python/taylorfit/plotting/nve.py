@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..formats.csv_table import Table
-from .style import COLUMN, line_style, literal, new_figure, note, styled
+from .style import COLUMN, letter_panels, line_style, literal, new_figure, note, styled
 
+NUMBER_HEIGHT = 5.0
+"""Of the numbers of runs, points."""
 APART = 8.0
 """Potentials whose ranges of energy differ by more than this factor get panels of their own."""
 
@@ -24,6 +27,8 @@ class NveRun:
     """(n,) ps"""
     energy: np.ndarray
     """(n,) total energy, eV/atom"""
+    number: str = ""
+    """Of the start, as the table has it."""
 
     @property
     def change(self) -> np.ndarray:
@@ -55,13 +60,16 @@ def nve_runs(table: Table, label: str | None = None, fallback: str = "", n_atoms
     runs = []
     for key in dict.fromkeys(keys):
         rows = np.array([other == key for other in keys])
-        runs.append(NveRun(key[0], time[rows], energy[rows] / atoms[rows]))
+        runs.append(NveRun(key[0], time[rows], energy[rows] / atoms[rows], key[1]))
     return runs
 
 
 @styled
 def figure(runs: Sequence[NveRun]) -> Figure:
-    """Draw total energies relative to the start, in one panel, or in one per label where one hides the others."""
+    """Draw total energies relative to the start, in one panel, or in one per label where one hides the others.
+
+    Where there are several runs of a label, their lines end with the number of the start.
+    """
     labels = list(dict.fromkeys(run.label for run in runs))
     ranges = [max(float(np.ptp(run.change)) for run in runs if run.label == label) for label in labels]
     separate = max(ranges) > APART * min(ranges)
@@ -71,16 +79,47 @@ def figure(runs: Sequence[NveRun]) -> Figure:
     for index, label in enumerate(labels):
         panel = panels[index if separate else 0]
         style = line_style(index) | ({"linestyle": "-"} if separate else {})
-        for number, run in enumerate(run for run in runs if run.label == label):
-            panel.plot(run.time, run.change, **style, linewidth=0.8, label=None if number else literal(label))
+        of_label = [run for run in runs if run.label == label]
+        for k, run in enumerate(of_label):
+            panel.plot(run.time, run.change, **style, linewidth=0.8, label=None if k else literal(label))
         if separate:
             panel.margins(y=0.25)
             note(panel, literal(label))
     for panel in panels:
         panel.axhline(0.0, color="0.8", linewidth=0.5, zorder=0)
         panel.set_xlim(0.0, max(run.time[-1] for run in runs) or 1.0)
+    for index, label in enumerate(labels):
+        of_label = [run for run in runs if run.label == label]
+        if len(of_label) > 1:
+            _number(panels[index if separate else 0], of_label, line_style(index)["color"], 0 if separate else index)
+    letter_panels(panels)
     panels[-1].set_xlabel("time (ps)")
     drawing.supylabel("E$_{\\mathrm{total}}$(t) − E$_{\\mathrm{total}}$(0) (meV/atom)", fontsize=8)
     if not separate:
         panels[0].legend(loc="best")
     return drawing
+
+
+def _number(panel: Axes, runs: Sequence[NveRun], colour: str, column: int) -> None:
+    """Write the numbers of runs beside the ends of their lines, in the order of these, none over another."""
+    low, high = panel.get_ylim()
+    gap = NUMBER_HEIGHT * (high - low) / panel.get_window_extent().height * panel.figure.dpi / 72.0
+    ends = sorted(runs, key=lambda run: run.change[-1])
+    upward = np.array([run.change[-1] for run in ends])
+    downward = upward.copy()
+    for k in range(1, len(ends)):
+        upward[k] = max(upward[k], upward[k - 1] + gap)
+        downward[-k - 1] = min(downward[-k - 1], downward[-k] - gap)
+    places = 0.5 * (upward + downward)
+    for run, place in zip(ends, places):
+        panel.annotate(
+            run.number,
+            (1.0, place),
+            (3 + 10 * column, 0),
+            xycoords=panel.get_yaxis_transform(),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontsize=NUMBER_HEIGHT,
+            annotation_clip=False,
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -12,15 +14,26 @@ from ..analysis.measures import mae_and_rmse
 from ..errors import InputError
 from ..model.measures import ENERGY_UNIT, FORCE_UNIT
 from ..model.predictions import Predictions
-from .style import COLOURS, GREY, MAP_COLOURS, PAGE, new_figure, note, plain_log_ticks, styled
+from .style import COLOURS, GREY, MAP_COLOURS, PAGE, letter_panels, new_figure, note, plain_log_ticks, styled
 
 MANY = 3000
 """More points than this are shown as a map of their density."""
+_POINT: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 2.5,
+    "color": COLOURS[0],
+    "alpha": 0.6,
+    "markeredgewidth": 0,
+    "rasterized": True,
+}
 
 
 @styled
 def parity(predictions: Predictions) -> Figure:
-    """Draw one panel for energies (eV/atom, relative to the isolated atoms) and one for force components (eV/Å).
+    """Draw energies (eV/atom, relative to the isolated atoms), their errors (meV/atom) and force components (eV/Å).
+
+    Energies vary so much more than their errors that only the panel of these shows them.
 
     A panel without reference data is left out.
 
@@ -40,15 +53,32 @@ def parity(predictions: Predictions) -> Figure:
         raise InputError(
             "no reference to compare with", value=predictions.label, expected="structures with energies or forces"
         )
-    drawing = new_figure(PAGE * len(quantities) / 2, 3.1)
-    panels = drawing.subplots(1, len(quantities), squeeze=False)[0]
-    for panel, (reference, prediction, what, unit, shown) in zip(panels, quantities):
+    n_panels = len(quantities) + bool(len(energy))
+    drawing = new_figure(PAGE * n_panels / 3, 2.5)
+    panels = drawing.subplots(1, n_panels, squeeze=False)[0]
+    if len(energy):
+        _residuals(panels[1], energy_ref, ENERGY_UNIT.factor * (energy - energy_ref))
+        panels[1].set_xlabel("reference energy (eV/atom)")
+        panels[1].set_ylabel(f"predicted − reference ({ENERGY_UNIT.name})")
+    for panel, (reference, prediction, what, unit, shown) in zip(
+        panels[:: 2 if len(energy) else 1], quantities, strict=True
+    ):
         _points(drawing, panel, reference, prediction)
         panel.set_xlabel(f"reference {what} ({unit})")
         panel.set_ylabel(f"predicted {what} ({unit})")
         mae, rmse = mae_and_rmse(shown.factor * (prediction - reference))
         note(panel, f"MAE {mae:#.3g} {shown.name}\nRMSE {rmse:#.3g} {shown.name}\n{len(reference)} values")
+    letter_panels(panels)
     return drawing
+
+
+def _residuals(panel: Axes, reference: np.ndarray, error: np.ndarray) -> None:
+    panel.axhline(0.0, color=GREY, linewidth=0.6, zorder=1)
+    panel.plot(reference, error, **_POINT)
+    largest = 1.15 * float(np.abs(error).max()) or 1.0
+    panel.set_ylim(-largest, largest)
+    panel.set_box_aspect(1.0)
+    panel.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
 
 
 def _points(drawing: Figure, panel: Axes, reference: np.ndarray, prediction: np.ndarray) -> None:
@@ -63,19 +93,10 @@ def _points(drawing: Figure, panel: Axes, reference: np.ndarray, prediction: np.
         bar = drawing.colorbar(mesh, cax=panel.inset_axes((1.03, 0.0, 0.04, 1.0)), label="values per cell")
         plain_log_ticks(bar.ax.yaxis)
     else:
-        panel.plot(
-            reference,
-            prediction,
-            linestyle="none",
-            marker="o",
-            markersize=2.5,
-            color=COLOURS[0],
-            alpha=0.6,
-            markeredgewidth=0,
-        )
+        panel.plot(reference, prediction, **_POINT)
     panel.plot(limits, limits, color=GREY, linewidth=0.6, zorder=1)
     panel.set_xlim(limits)
     panel.set_ylim(limits)
     panel.set_aspect("equal")
     for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
+        axis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..errors import FormatError
 from ..formats.csv_table import Table
-from .style import COLUMN, PAGE, line_style, literal, new_figure, styled
+from .style import COLUMN, PAGE, letter_panels, line_style, literal, new_figure, styled
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,4 +82,5 @@ def figure(curves: Sequence[Rdf]) -> Figure:
         panel.set_xlabel("r (Å)")
         panel.tick_params(labelbottom=True)
     panels.flat[0].legend(loc="best")
+    letter_panels(panels.flat[: len(pairs)])
     return drawing

@@ -21,6 +21,7 @@ from .style import (
     GREY,
     axis_label,
     in_symbols,
+    letter_panels,
     literal,
     marker_style,
     new_figure,
@@ -62,7 +63,7 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
             _draw(panel, one, index)
         panel.set_ylabel(axis_label(measure) if relative is None else f"relative {in_symbols(measure.title)}")
         if panel.lines:
-            panel.set_ylim(0.0, 1.06 * max(float(np.max(line.get_ydata())) for line in panel.lines))
+            panel.set_ylim(0.0, 1.06 * max(float(np.max(one)) for series in reduced[measure] for one in series.single))
     panels[-1].set_xlabel(axis.title)
     if axis.log:
         panels[-1].set_xscale("log")
@@ -77,9 +78,11 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
     seeds = max(one.n_seeds for one in known.values())
     if seeds > 1:
         handles += [Line2D([], [], color=GREY), Line2D([], [], color=GREY, linestyle=DASHES[1])]
-        titles += [f"best of {seeds}", "median"]
+        handles.append(Line2D([], [], color=GREY, linestyle="none", marker="o", markersize=2, markeredgewidth=0))
+        titles += [f"best of {seeds}", "median", "each"]
     if relative is not None:
         note(panels[0], f"relative to: {literal(relative)}", "lower left")
+    letter_panels(panels)
     # Long legends stand above the panels, which keep their size
     drawing.set_figheight(4.0 + 0.14 * -(-len(titles) // 2))
     drawing.legend(handles, titles, loc="outside upper center", ncols=2)
@@ -90,8 +93,19 @@ def _draw(panel: Axes, series: Series, index: int) -> None:
     lines = [(series.best, DASHES[0])]
     if series.n_seeds > 1:
         lines.append((series.median, DASHES[1]))
+        _each(panel, series, index)
     for values, dashes in lines:
         if len(series.x):
             panel.plot(series.x, values, linestyle=dashes, **marker_style(index))
         else:
             panel.axhline(values[0], linestyle=dashes, color=COLOURS[index % len(COLOURS)], linewidth=1.0)
+
+
+def _each(panel: Axes, series: Series, index: int) -> None:
+    """Draw the values of all trainings: as points, or as the band that they span where the axis does not count."""
+    colour = COLOURS[index % len(COLOURS)]
+    if not len(series.x):
+        panel.axhspan(series.single[0].min(), series.single[0].max(), color=colour, alpha=0.12, linewidth=0, zorder=0)
+        return
+    place = np.repeat(series.x, [len(one) for one in series.single])
+    panel.scatter(place, np.concatenate(series.single), s=4, color=colour, alpha=0.6, linewidths=0, zorder=1)

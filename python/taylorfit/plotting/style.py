@@ -7,10 +7,11 @@ user's matplotlibrc says, so the same data give the same file everywhere.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from os import PathLike
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib
@@ -139,6 +140,13 @@ def plain_log_ticks(axis: Axis) -> None:
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(FuncFormatter(between))
+
+
+def letter_panels(panels: Iterable[Axes]) -> None:
+    """Name the panels of a figure (a), (b), … above their left corners; a single one needs no name."""
+    several = list(panels)
+    for letter, panel in zip(ascii_lowercase, several if len(several) > 1 else ()):
+        panel.set_title(f"({letter})", loc="left", fontweight="bold", pad=3)
 
 
 def note(axes: Axes, text: str, corner: str = "upper left") -> None:

@@ -20,6 +20,8 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 _MODES = ("w", "wb")
+OVERWRITE = "overwrite=True"
+"""What lets a file be replaced, as the command line's `--force` does."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
 """Names of temporary files."""
 
@@ -240,7 +242,7 @@ def _target(path: Path) -> Path:
 
 
 def _exists(path: Path) -> InputError:
-    return InputError("output exists", file=path, expected="another name, or --force")
+    return InputError("output exists", file=path, expected=f"another name, or {OVERWRITE}")
 
 
 def _translated(path: Path, error: OSError) -> InputError:

@@ -10,7 +10,7 @@ from ..options import key_lines
 
 KINDS = {
     "curves": "train.json…   learning curves of trainings (files of train --report)",
-    "parity": "pred.npz      predicted against reference energies and force components",
+    "parity": "pred.npz      predicted against reference energies (with their errors) and force components",
     "errors": "pred.npz…     distributions of |F − F_ref| and of the energy error per atom",
     "directions": "pred.npz…     angle between F and F_ref against |F_ref|, a map for each file",
     "scan": "scan.csv      errors against δ, a, set size or β: best and median",
@@ -56,4 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--x", choices=AXES, help="scan: what is varied along the axis (delta)")
     parser.add_argument("--relative", metavar="MODE", help="scan: divide by the errors of this mode or label")
     parser.add_argument("--atoms", type=int, metavar="N", help="nve: atoms of the cell, for a table without n_atoms")
-    parser.add_argument("--log", action="store_true", help="errors: logarithmic densities, which show the tails")
+    parser.add_argument(
+        "--log", action="store_true", help="errors: share of larger errors, logarithmic, which shows the tails"
+    )
