@@ -20,6 +20,7 @@ from taylorfit.engine import (
     NeighbourList,
     NetworkTables,
     PotentialTables,
+    aligned_zeros,
     evaluate,
     evaluate_listed,
     library,
@@ -254,3 +255,12 @@ def test_folder_of_the_c_library_is_there() -> None:
 
     header, libraries = c_folders()
     assert (header / "taylorfit.h").is_file() and list(Path(libraries).glob("libtaylorfit.*"))
+
+
+@pytest.mark.parametrize("n", (1, 7, 1000, 100_000))
+def test_aligned_zeros_begin_a_cache_line(n: int) -> None:
+    for _ in range(5):
+        array = aligned_zeros(n)
+        assert array.shape == (n,)
+        assert array.ctypes.data % 64 == 0
+        assert not array.any()

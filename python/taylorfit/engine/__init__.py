@@ -8,7 +8,7 @@ No physics happens here.  Lengths in Å, energies in eV.
 from .derivatives import descriptor_derivatives
 from .descriptors import DescriptorTables, describe, descriptor_derivative, fill_descriptor_derivatives
 from .force_maps import ForceMap, canonical_order, changes_along, force_map, strain_changes
-from .handles import Handle, StopToken
+from .handles import Handle, StopToken, aligned_zeros
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
 from .lbfgs import Lbfgs
 from .library import LANES, MAX_CHUNKS, available_threads, blas_name, build_name, c_folders
@@ -43,6 +43,7 @@ __all__ = [
     "PotentialTables",
     "StopToken",
     "activation",
+    "aligned_zeros",
     "atom_virials",
     "available_threads",
     "blas_name",

@@ -16,6 +16,8 @@ from .runtime import FortranDerivedType
 
 _COLUMN = 5
 """Numbers that describe an array: its address and four extents (`column` in views.f90)."""
+_LINE = 64
+"""Bytes of a cache line (`line` in chunks.f90)."""
 
 
 class StopToken:
@@ -106,6 +108,14 @@ def views(*arrays: tuple[str, np.ndarray, type, int], written: bool = False) -> 
         row[0] = array.__array_interface__["data"][0]
         row[1 : 1 + n_dimensions] = array.shape
     return table.T
+
+
+def aligned_zeros(n: int) -> np.ndarray:
+    """Return n float64 zeros from the start of a cache line: vectors across two lines, are slower."""
+    spare = _LINE // 8
+    room = np.zeros(n + spare)
+    start = -room.__array_interface__["data"][0] % _LINE // 8
+    return room[start : start + n]
 
 
 def token_array(stop: StopToken | None) -> tuple[str, np.ndarray, type, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine import LANES
+from ..engine import LANES, aligned_zeros
 from ..errors import InputError
 from ..model.provenance import parse_copy_name
 from ..model.scaling import energy_scaling, force_scaling, standardisation
@@ -277,7 +277,7 @@ def pack(
         width[b] = _panel_widths(ends[-1])
     sizes = width.astype(np.int64) * np.array(n_feature)
     panel_offset = (np.cumsum(sizes) - sizes.ravel()).reshape(n_blocks, n_species)
-    features = np.zeros(int(sizes.sum()))
+    features = aligned_zeros(int(sizes.sum()))
 
     for b in range(n_blocks):
         chosen = picks[first[b] : first[b + 1]]
