@@ -458,6 +458,21 @@ def test_frames_of_a_committee_have_its_deviations(folder: Path):
     assert frame.arrays["forces_std"].shape == (len(frame),) and frame.arrays["forces_std"].min() > 0.0
 
 
+def test_the_table_of_steps_has_the_deviations_of_committees(folder: Path):
+    change(folder, "POTENTIALS", "all committee", "one committee/01", "", "TRAJECTORY run.extxyz")
+    succeed(folder, "md", "md.in")
+    rows = table(folder / "md.steps.csv")
+    frames = read(next(folder.glob("run*all*.extxyz")), ":")
+    of_all = [row for row in rows if row["potential"] == "all"]
+    assert [float(row["E_pot_std_eV"]) for row in of_all] == pytest.approx([f.info["energy_std"] for f in frames])
+    largest = [frame.arrays["forces_std"].max() for frame in frames]
+    assert [float(row["F_std_max_eV_per_A"]) for row in of_all] == pytest.approx(largest, abs=1e-7)
+    assert {row["E_pot_std_eV"] for row in rows if row["potential"] == "one"} == {""}
+    change(folder, "POTENTIALS", "one committee/01", "")
+    succeed(folder, "md", "md.in", "--force")
+    assert "E_pot_std_eV" not in table(folder / "md.steps.csv")[0]
+
+
 def test_a_backup_is_no_member_and_none_counts_twice(folder: Path):
     import shutil
 

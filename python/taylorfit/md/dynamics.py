@@ -28,6 +28,7 @@ from .analysis import pair_counts
 from .trajectory import append_frame
 
 COLUMNS = ("step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K")
+DEVIATIONS = ("E_pot_std_eV", "F_std_max_eV_per_A")
 """Of a row of a walk: total energies of the whole cell."""
 
 EXPLODED = 10.0
@@ -53,6 +54,8 @@ class Walk:
     """Negative during equilibration."""
     rows: list[tuple[float, ...]] = field(default_factory=list)
     """See `COLUMNS`."""
+    deviations: list[tuple[float, ...]] = field(default_factory=list)
+    """See `DEVIATIONS`: standard deviations over a committee in each row; NaN for a single potential."""
     histogram: np.ndarray | None = None
     """(n_pair, n_bin) counts of all samples"""
     n_samples: int = 0
@@ -242,6 +245,10 @@ def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: 
     walk.rows.append(
         (step, 1e-3 * step * settings.timestep, potential, kinetic, potential + kinetic, temperature(atoms))
     )
+    found = atoms.calc.results
+    walk.deviations.append(
+        (found["energy_std"], float(found["forces_std"].max())) if "forces_std" in found else (np.nan, np.nan)
+    )
 
 
 def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdInput) -> None:
@@ -305,6 +312,7 @@ def pack_walks(walks: Sequence[Walk]) -> dict[str, np.ndarray]:
             f"{k}.positions": walk.atoms.positions,
             f"{k}.momenta": walk.atoms.get_momenta(),
             f"{k}.rows": np.array(walk.rows).reshape(-1, len(COLUMNS)),
+            f"{k}.deviations": np.array(walk.deviations).reshape(-1, len(DEVIATIONS)),
         }
         if walk.histogram is not None:
             arrays[f"{k}.histogram"] = walk.histogram
@@ -355,7 +363,11 @@ def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Ato
     atoms.set_momenta(arrays[f"{k}.momenta"], apply_constraint=False)
     found = arrays[f"{k}.rows"].astype(np.float64, casting="safe").reshape(-1, len(COLUMNS))
     rows = [(int(row[0]), *row[1:]) for row in found.tolist()]
-    walk = Walk(atoms=atoms, rows=rows, histogram=arrays.get(f"{k}.histogram"), **plain)
+    # Checkpoints of earlier versions have none
+    unknown = np.full((len(rows), len(DEVIATIONS)), np.nan)
+    deviations = arrays.get(f"{k}.deviations", unknown).astype(np.float64, casting="safe").reshape(unknown.shape)
+    histogram = arrays.get(f"{k}.histogram")
+    walk = Walk(atoms=atoms, rows=rows, deviations=list(map(tuple, deviations.tolist())), histogram=histogram, **plain)
     np.random.default_rng().bit_generator.state = walk.rng_state
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.get_momenta()).all()):
         raise ValueError("positions or momenta are not finite")

@@ -12,7 +12,7 @@ from ..formats.csv_table import write_table
 from ..settings.md import MdInput
 from ..tools.tables import Table
 from .analysis import Drift, energy_drift, highest_peak, radial_distribution
-from .dynamics import COLUMNS, Walk
+from .dynamics import COLUMNS, DEVIATIONS, Walk
 from .walk_keys import WALK_KEYS
 
 
@@ -190,11 +190,20 @@ def distribution_lines(found: dict[str, Any]) -> list[str]:
 
 
 def write_steps(path: str | PathLike[str], walks: Sequence[Walk]) -> None:
-    """Write the rows of all walks: energies of the cell in eV, time in ps, temperature in K."""
+    """Write the rows of all walks: energies of the cell in eV, time in ps, temperature in K.
+
+    Where a potential is a committee, also the standard deviations of the energy (eV) and of the force on the atom that
+    has the largest (eV/Å); blank for the others.
+    """
+    more = DEVIATIONS if any(np.isfinite(walk.deviations).any() for walk in walks) else ()
     write_table(
         path,
-        ("potential", "start", "n_atoms", *COLUMNS),
-        ((walk.label, walk.start, walk.n_atoms, *row) for walk in walks for row in walk.rows),
+        ("potential", "start", "n_atoms", *COLUMNS, *more),
+        (
+            (walk.label, walk.start, walk.n_atoms, *row, *("" if np.isnan(s) else s for s in std[: len(more)]))
+            for walk in walks
+            for row, std in zip(walk.rows, walk.deviations, strict=True)
+        ),
     )
 
 
