@@ -220,7 +220,7 @@ contains
             size(change, 1) /= sum(self%map%n_features(self%map%species(first + 1:last)))) then
             call raise(error, error_size, "arrays of the directions do not match")
          else
-            call changes_of_structure(self%map, structure + 1, self%map%n_features, factor, displacement, change)
+            call changes_of_structure(self%map, structure + 1, self%map%n_features, factor, displacement, change, error)
          end if
       end if
       call report(error, ierr, errmsg)

@@ -3,7 +3,7 @@ module tf_c_api
    use, intrinsic :: iso_c_binding, only : c_int, c_int32_t, c_double, c_char, c_ptr, c_null_char, c_null_ptr, c_loc, &
       c_f_pointer, c_associated, c_size_t
    use tf_kinds, only : wp, i8
-   use tf_error, only : error_type, raise, error_size, error_value, error_memory, error_stopped
+   use tf_error, only : error_type, raise, check_memory, error_size, error_value, error_memory, error_stopped
    use tf_batch, only : worthwhile_threads
    use tf_centres, only : host_centres_type, new_host_centres
    use tf_committee_files, only : read_committee
@@ -209,8 +209,10 @@ contains
       if (must_stop(stop, .true.)) call raise(error, error_stopped, "stopped")
       if (.not. allocated(error)) call view_atoms(handle%potential, size(handle%names), atoms, centres, error)
       if (.not. allocated(error)) then
-         call prepare(atoms%n_atoms, handle%potential%n_members, results, scratch, wanted)
-         call handle%pool%take(worthwhile_threads(n_threads, int(size(centres%atom), i8)), spaces, error)
+         call prepare(atoms%n_atoms, handle%potential%n_members, results, scratch, wanted, error)
+         if (.not. allocated(error)) then
+            call handle%pool%take(worthwhile_threads(n_threads, int(size(centres%atom), i8)), spaces, error)
+         end if
          if (.not. allocated(error)) call evaluate_potential(handle%potential, centres, spaces, wanted, stop, error, &
             one_chunk=n_threads == 1)
          call handle%pool%keep(spaces)
@@ -262,22 +264,30 @@ contains
    end subroutine view_atoms
 
    !> Room for what is computed, and views of what is set directly
-   subroutine prepare(n_atoms, n_members, results, scratch, wanted)
+   subroutine prepare(n_atoms, n_members, results, scratch, wanted, error)
       integer, intent(in) :: n_atoms, n_members
       type(c_results_type), intent(in) :: results
       type(scratch_type), intent(inout), target :: scratch
       type(evaluation_type), intent(out) :: wanted
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: status
 
-      allocate (scratch%energy(n_atoms, n_members))
+      allocate (scratch%energy(n_atoms, n_members), stat=status)
+      call check_memory(status, "the energies of atoms", 8_i8*n_atoms*n_members, error)
+      if (allocated(error)) return
       wanted%atomic_energy => scratch%energy
       if (c_associated(results%force) .or. c_associated(results%virial) .or. c_associated(results%atom_virial) .or. &
          c_associated(results%centroid_virial) .or. c_associated(results%member_force)) then
-         allocate (scratch%force(3, n_atoms, n_members), scratch%strain(3, 3, n_members))
+         allocate (scratch%force(3, n_atoms, n_members), scratch%strain(3, 3, n_members), stat=status)
+         call check_memory(status, "the forces of members", 24_i8*(n_atoms + 3)*n_members, error)
+         if (allocated(error)) return
          wanted%force => scratch%force
          wanted%strain => scratch%strain
       end if
       if (c_associated(results%atom_virial) .or. c_associated(results%centroid_virial)) then
-         allocate (scratch%virial(n_virial, n_atoms))
+         allocate (scratch%virial(n_virial, n_atoms), stat=status)
+         call check_memory(status, "the virials of atoms", 8_i8*n_virial*n_atoms, error)
+         if (allocated(error)) return
          wanted%virial => scratch%virial
       end if
       if (.not. c_associated(results%excess) .or. .not. c_associated(results%component)) return

@@ -15,7 +15,7 @@
 !> Atoms of a structure are ordered by species ("canonical").
 module tf_force_map
    use tf_kinds, only : wp, sp, i8, padded
-   use tf_error, only : error_type, raise, error_size, error_value
+   use tf_error, only : error_type, raise, check_memory, error_size, error_value
    use tf_dense, only : combine_columns, project_on_columns
    use tf_radial_grid, only : radial_grid_type, new_radial_grid, spread_on_grid, collect_from_grid, window, &
       most_points, most_orders
@@ -164,7 +164,7 @@ contains
    end subroutine check_structures
 
    !> Changes of the standardised descriptors of structure s along displacements of its atoms
-   subroutine changes_of_structure(map, s, n_features, factor, displacement, change)
+   subroutine changes_of_structure(map, s, n_features, factor, displacement, change, error)
       type(force_map_type), intent(in) :: map
       !> From 1
       integer, intent(in) :: s
@@ -175,14 +175,18 @@ contains
       real(wp), intent(in) :: displacement(:, :, :)
       !> (n_values, n_directions) per species, feature by feature, atom by atom
       real(sp), intent(inout) :: change(:, :)
+      type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: radial(:, :, :), group(:, :, :), parities(:), columns(:), move(:, :), g(:)
       integer, allocatable :: atoms(:)
-      integer :: v, t, n, f, l, n_of, first, at
+      integer :: v, t, n, f, l, n_of, first, at, status
 
       atoms = map%species(map%first_atom(s) + 1:map%first_atom(s + 1))
       n = size(atoms)
-      allocate (radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n))
-      allocate (parities(4*map%grid%n_half*n), columns(map%grid%n_columns*n), g(n*maxval(n_features)))
+      allocate (radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n), &
+         parities(4*map%grid%n_half*n), columns(map%grid%n_columns*n), g(n*maxval(n_features)), stat=status)
+      call check_memory(status, "the changes of descriptors", 8_i8*n*((map%grid%n_points + map%n_group)*map%n_species + 4 &
+         + 4*map%grid%n_half + map%grid%n_columns + maxval(n_features)), error)
+      if (allocated(error)) return
       do v = 1, size(displacement, 3)
          move(:3, :) = displacement(:, :, v)
          move(4, :) = 0.0_wp
