@@ -11,6 +11,7 @@ import ase.io
 import pytest
 from ase.io import write
 
+import kill_runs
 from calculator_cases import random_atoms, write_member
 from cli_support import contents, make_toy, run, start, succeed, taylor, train_in
 from taylorfit.tools.locks import alone
@@ -123,3 +124,10 @@ def test_signals_end_every_long_command_and_it_goes_on(toy: Path, command: tuple
     write_train(toy, last + 5, method="adam", verbosity="high")
     succeed(toy, *command, *(["--resume"] if command[0] == "train" else []))
     assert not left_behind(toy)
+
+
+@pytest.mark.parametrize("name", kill_runs.COMMANDS)
+def test_nothing_is_lost_by_a_kill_at_a_random_time(tmp_path: Path, name: str) -> None:
+    """More of it: python tests/kill_runs.py."""
+    (tally,) = kill_runs.kill_all([name], 1, 5, tmp_path).values()
+    assert (tally.tried, tally.survived, tally.lost) == (1, 1, ())
