@@ -60,6 +60,8 @@ BAD = {
     "another version": b"\x93NUMPY\x09\0" + SIX[8:],
     "no members": zipped({}),
     "text": npy((6, 6), "a".encode("utf-32-le") * 36, "<U1"),
+    "complex numbers": npy((6, 6), np.eye(6, dtype=complex).tobytes(), "<c16"),
+    "characters that do not exist": zipped({"hessian.npy": npy((1,), b"\xff" * 4, "<U1")}),
     "half": zipped({"hessian.npy": SIX})[:100],
 }
 

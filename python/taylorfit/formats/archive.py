@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import zipfile
 from collections.abc import Callable
 from os import PathLike
@@ -48,9 +49,16 @@ def load_arrays(path: str | PathLike[str]) -> dict[str, np.ndarray]:
                 with archive.open(member) as content:
                     name = member.filename.removesuffix(".npy")
                     arrays[name] = np.lib.format.read_array(content, allow_pickle=False)
+                    if arrays[name].dtype.kind == "U" and _largest_character(arrays[name]) > sys.maxunicode:
+                        raise ValueError(f"{member.filename!r} is no text")
                     if content.read(1):  # the end is read, so that the checksum is compared
                         raise ValueError(f"{member.filename!r} is longer than its array")
         return arrays
+
+
+def _largest_character(array: np.ndarray) -> int:
+    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(-1)
+    return int(plain.view(np.uint32).max(initial=0))
 
 
 def _check_header(stream: IO[bytes], size: int) -> None:
@@ -60,6 +68,8 @@ def _check_header(stream: IO[bytes], size: int) -> None:
         raise ValueError(f"version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
+    if dtype.kind not in "biufU":
+        raise ValueError(f"{dtype} in place of numbers or text")
     wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or dtype.itemsize == 0 or wanted != size - stream.tell():
         raise ValueError(f"{size - stream.tell()} bytes for {dtype} of shape {shape}")
