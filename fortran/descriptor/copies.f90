@@ -35,27 +35,14 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       type(neighbour_list_type) :: list
       type(error_type), allocatable :: error_here
-      integer :: n_atoms, n_copies, n_threads, me, i, c, t
+      integer :: n_atoms, n_copies, n_threads, me, i, c
       type(stop_type) :: stop
-      real(wp) :: reach
       logical :: ready
 
       n_atoms = size(species)
       n_copies = size(displacement, 3)
       n_threads = size(spaces)
-      call check_species(descriptors, species, error)
-      if (allocated(error)) return
-      reach = 0.0_wp
-      do t = 1, size(descriptors)
-         if (any(species == t)) reach = max(reach, descriptors(t)%cutoff)
-      end do
-      if (.not. all(abs(displacement) <= huge(1.0_wp))) then
-         call raise(error, error_value, "a displacement is not finite")
-         return
-      end if
-      ! Two atoms may approach each other by twice the largest displacement
-      if (n_atoms > 0 .and. n_copies > 0) reach = reach + 2.0_wp*sqrt(maxval(sum(displacement**2, dim=1)))
-      call build_neighbour_list(position, cell, periodic, reach, list, error)
+      call list_of_copies(descriptors, position, cell, periodic, species, displacement, list, error)
       if (allocated(error)) return
       do c = 1, n_copies
          placed(:, :, c) = list%position + displacement(:, :, c)
@@ -117,5 +104,34 @@ contains
       end subroutine describe_atom
 
    end subroutine describe_structure
+
+   !> A neighbour list that serves for all copies of a structure
+   subroutine list_of_copies(descriptors, position, cell, periodic, species, displacement, list, error)
+      !> As for `describe_structure`
+      type(descriptor_type), intent(in) :: descriptors(:)
+      real(wp), intent(in) :: position(:, :), cell(3, 3)
+      logical, intent(in) :: periodic(3)
+      integer, intent(in), contiguous :: species(:)
+      real(wp), intent(in) :: displacement(:, :, :)
+      type(neighbour_list_type), intent(inout) :: list
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp) :: reach
+      integer :: t
+
+      call check_species(descriptors, species, error)
+      if (allocated(error)) return
+      reach = 0.0_wp
+      do t = 1, size(descriptors)
+         if (any(species == t)) reach = max(reach, descriptors(t)%cutoff)
+      end do
+      if (.not. all(abs(displacement) <= huge(1.0_wp))) then
+         call raise(error, error_value, "a displacement is not finite")
+         return
+      end if
+
+      ! Two atoms may approach each other by twice the largest displacement
+      if (size(displacement) > 0) reach = reach + 2.0_wp*sqrt(maxval(sum(displacement**2, dim=1)))
+      call build_neighbour_list(position, cell, periodic, reach, list, error)
+   end subroutine list_of_copies
 
 end module tf_copies
