@@ -1,8 +1,8 @@
 """Speed of `pair_style taylorfit` in the LAMMPS of this environment: time per atom and step, beside other styles.
 
 Run with ``make bench`` or ``python tests/bench/bench_lammps.py``.  Water-like cells with random potentials, as in
-bench_calculator.py; a metal beside `eam/alloy` and `snap` of the same LAMMPS.  Times are those of LAMMPS's loop; CPU
-time where all ranks have a core of their own.  `--quick` runs the smallest cells alone.
+bench_calculator.py and with its skin of 0.5 Å; a metal beside `eam/alloy` and `snap` of the same LAMMPS.  Times are
+those of LAMMPS's loop.  ``--quick`` runs the smallest cells alone.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ SCRIPT = """units metal
 atom_style atomic
 read_data atoms.data
 {style}
+neighbor 0.5 bin
 velocity all create 300 1 loop geom
 timestep 0.0005
 fix n all nve
