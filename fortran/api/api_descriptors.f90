@@ -5,10 +5,10 @@ module tf_api_descriptors
    use tf_copies, only : describe_structure
    use tf_descriptor, only : descriptor_type, new_descriptors
    use tf_descriptor_derivatives, only : derivative_of_atom, derivatives_of_atoms
-   use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size, error_value
+   use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size
    use tf_force_map_build, only : strain_of_structure
    use tf_stop, only : stop_type, must_stop
-   use tf_views, only : view, view_batch, check_views
+   use tf_views, only : view, open_batch, check_views
    use tf_workspace, only : workspace_type
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -73,7 +73,7 @@ contains
       type(stop_type) :: stop
 
       failed = 0
-      call open_batch(self, structures, n_threads, batch, error)
+      call open_batch(self%descriptors, structures, n_threads, batch, error)
       n_s = batch%n
       if (size(n_copies) /= n_s) call raise(error, error_size, "arrays of the displaced copies have the wrong size")
       if (.not. allocated(error)) then
@@ -158,7 +158,7 @@ contains
       type(error_type), allocatable :: error
       type(batch_type) :: batch
 
-      call open_batch(self, structure, 1, batch, error)
+      call open_batch(self%descriptors, structure, 1, batch, error)
       if (.not. allocated(error)) then
          if (batch%n /= 1 .or. any(shape(derivative) /= shape(batch%position)) .or. atom < 1 .or. &
             atom > size(batch%species)) call raise(error, error_size, "structure arrays have the wrong size")
@@ -185,7 +185,7 @@ contains
       type(error_type), allocatable :: error
       type(batch_type) :: batch
 
-      call open_batch(self, structure, n_threads, batch, error)
+      call open_batch(self%descriptors, structure, n_threads, batch, error)
       if (.not. allocated(error)) then
          if (batch%n /= 1 .or. atom_first < 1 .or. atom_last > size(batch%species) .or. atom_first > atom_last) then
            call raise(error, error_size, "structure arrays have the wrong size")
@@ -212,7 +212,7 @@ contains
       integer :: failed, s, a, b, i, status
 
       failed = 0
-      call open_batch(self, structures, n_threads, batch, error)
+      call open_batch(self%descriptors, structures, n_threads, batch, error)
       if (.not. allocated(error)) then
          allocate (first_value(size(batch%species) + 1), stat=status)
          call check_memory(status, "the numbers of atoms", 4_i8*size(batch%species), error)
@@ -240,19 +240,5 @@ contains
       end if
       call report(error, ierr, errmsg, failed)
    end subroutine strain_changes
-
-   !> View and check structures for descriptors that have been filled
-   subroutine open_batch(self, structures, n_threads, batch, error)
-      type(descriptors_handle), intent(in) :: self
-      !> Arrays of a batch, see `view_batch`
-      integer(i8), intent(in) :: structures(:, :)
-      integer, intent(in) :: n_threads
-      type(batch_type), intent(out) :: batch
-      type(error_type), allocatable, intent(inout) :: error
-
-      if (.not. allocated(self%descriptors)) call raise(error, error_value, "the descriptors are empty")
-      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
-      if (.not. allocated(error)) call view_batch(structures, size(self%descriptors), batch, error)
-   end subroutine open_batch
 
 end module tf_api_descriptors

@@ -5,11 +5,12 @@ module tf_api_force_maps
    use tf_api_descriptors, only : descriptors_handle
    use tf_batch, only : batch_type
    use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
-   use tf_force_map, only : force_map_type, new_force_map, check_force_map, check_structures, changes_of_structure
+   use tf_force_map, only : force_map_type, new_force_map, changes_of_structure
+   use tf_force_map_checks, only : check_force_map, check_structures
    use tf_force_map_build, only : find_functions => force_map_tables, count_structure, fill_structure
    use tf_radial_grid, only : fit_slopes
    use tf_stop, only : stop_type, must_stop
-   use tf_views, only : view, view_batch, check_views
+   use tf_views, only : view, open_batch, check_views
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -70,7 +71,7 @@ contains
       integer :: failed, s, a, b
 
       failed = 0
-      call open_batch(descriptors, structures, n_threads, batch, error)
+      call open_batch(descriptors%descriptors, structures, n_threads, batch, error)
       if (.not. allocated(error)) then
          if (any(shape(n_pairs) /= [size(descriptors%descriptors), size(batch%species)]) .or. &
             any(shape(n_neighbours) /= shape(n_pairs))) then
@@ -156,7 +157,7 @@ contains
 
       failed = 0
       offset = 0
-      call open_batch(descriptors, structures, n_threads, batch, error)
+      call open_batch(descriptors%descriptors, structures, n_threads, batch, error)
       if (.not. self%map%has_arrays) call raise(error, error_value, "the force map is empty")
       if (.not. allocated(error)) then
          map = self%map
@@ -225,19 +226,5 @@ contains
       end if
       call report(error, ierr, errmsg)
    end subroutine force_map_changes
-
-   !> View and check structures for descriptors that have been filled
-   subroutine open_batch(descriptors, structures, n_threads, batch, error)
-      type(descriptors_handle), intent(in) :: descriptors
-      !> Arrays of a batch, see `view_batch`
-      integer(i8), intent(in) :: structures(:, :)
-      integer, intent(in) :: n_threads
-      type(batch_type), intent(out) :: batch
-      type(error_type), allocatable, intent(inout) :: error
-
-      if (.not. allocated(descriptors%descriptors)) call raise(error, error_value, "the descriptors are empty")
-      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
-      if (.not. allocated(error)) call view_batch(structures, size(descriptors%descriptors), batch, error)
-   end subroutine open_batch
 
 end module tf_api_force_maps

@@ -218,6 +218,7 @@ contains
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
+      type(evaluation_type) :: wanted
       integer :: n, n_members
 
       n = size(species)
@@ -233,8 +234,18 @@ contains
             call raise(error, error_size, "arrays for the results have the wrong size")
          end if
       end if
-      if (.not. allocated(error)) call evaluate_one(self, list%list, position, species, n_threads, atomic_energy, force, &
-         strain, excess, component, error)
+      if (.not. allocated(error)) then
+         wanted%atomic_energy => atomic_energy
+         if (size(force) > 0) then
+            wanted%force => force
+            wanted%strain => strain
+         end if
+         if (size(excess) > 0) then
+            wanted%excess => excess
+            wanted%component => component
+         end if
+         call evaluate_with_list(self, list%list, position, species, n_threads, wanted, error)
+      end if
       call report(error, ierr, errmsg, 1)
    end subroutine evaluate_listed
 
@@ -242,8 +253,8 @@ contains
    subroutine atom_virials(self, list, position, species, n_threads, virial, ierr, errmsg)
       type(potential_handle), intent(inout) :: self
       !> As for `evaluate_listed`
-      type(list_handle), intent(in), target :: list
-      real(wp), intent(in), target, contiguous :: position(:, :)
+      type(list_handle), intent(in) :: list
+      real(wp), intent(in) :: position(:, :)
       integer, intent(in) :: species(:)
       integer, intent(in) :: n_threads
       !> (n_virial, n_atoms) as in `evaluation_type`
@@ -251,10 +262,7 @@ contains
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
-      type(workspace_type), allocatable :: spaces(:)
-      type(listed_centres_type) :: centres
       type(evaluation_type) :: wanted
-      type(stop_type) :: stop
       real(wp), allocatable, target :: energy(:, :), force(:, :, :), strain(:, :, :)
       integer :: status
 
@@ -269,19 +277,13 @@ contains
          allocate (energy(size(species), self%potential%n_members), force(3, size(species), self%potential%n_members), &
             strain(3, 3, self%potential%n_members), stat=status)
          call check_memory(status, "the forces of members", 32_i8*(size(species) + 3)*self%potential%n_members, error)
-         if (status == 0) call new_listed_centres(list%list, position, species, centres, error, within=self%potential%cutoff)
-         if (.not. allocated(error)) then
-            call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces, error)
-         end if
       end if
       if (.not. allocated(error)) then
          wanted%atomic_energy => energy
          wanted%force => force
          wanted%strain => strain
          wanted%virial => virial
-         stop%token => self%token
-         call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
-         call self%pool%keep(spaces)
+         call evaluate_with_list(self, list%list, position, species, n_threads, wanted, error)
       end if
       call report(error, ierr, errmsg, 1)
    end subroutine atom_virials
@@ -308,38 +310,27 @@ contains
       end if
    end subroutine check_listed
 
-   !> One structure with its list, everything checked
-   subroutine evaluate_one(self, list, position, species, n_threads, atomic_energy, force, strain, excess, component, error)
+   !> What is wanted of one structure with its list, everything checked
+   subroutine evaluate_with_list(self, list, position, species, n_threads, wanted, error)
       type(potential_handle), intent(inout) :: self
       type(neighbour_list_type), intent(in), target :: list
-      !> As for `evaluate_listed`
+      !> As for `evaluate_listed`; the centres keep a view of it
       real(wp), intent(in), target, contiguous :: position(:, :)
       integer, intent(in) :: species(:), n_threads
-      real(wp), intent(inout), target, contiguous :: atomic_energy(:, :), force(:, :, :), strain(:, :, :), excess(:)
-      integer, intent(inout), target, contiguous :: component(:)
+      type(evaluation_type), intent(in) :: wanted
       type(error_type), allocatable, intent(inout) :: error
       type(workspace_type), allocatable :: spaces(:)
       type(listed_centres_type) :: centres
-      type(evaluation_type) :: wanted
       type(stop_type) :: stop
 
       call new_listed_centres(list, position, species, centres, error, within=self%potential%cutoff)
       if (allocated(error)) return
-      wanted%atomic_energy => atomic_energy
-      if (size(force) > 0) then
-         wanted%force => force
-         wanted%strain => strain
-      end if
-      if (size(excess) > 0) then
-         wanted%excess => excess
-         wanted%component => component
-      end if
       stop%token => self%token
       call self%pool%take(worthwhile_threads(n_threads, int(size(species), i8)), spaces, error)
       if (allocated(error)) return
       call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
       call self%pool%keep(spaces)
-   end subroutine evaluate_one
+   end subroutine evaluate_with_list
 
    !> Refuse an empty potential, and no threads
    subroutine check_filled(self, n_threads, error)

@@ -4,10 +4,11 @@ module tf_views
    use, intrinsic :: iso_c_binding, only : c_int32_t, c_intptr_t, c_null_ptr, c_ptr, c_f_pointer
    use tf_kinds, only : wp, sp, i8
    use tf_batch, only : batch_type, check_batch
-   use tf_error, only : error_type, raise, error_size
+   use tf_descriptor, only : descriptor_type
+   use tf_error, only : error_type, raise, error_size, error_value
    implicit none
    private
-   public :: view, check_views, view_batch, view_token
+   public :: view, check_views, view_batch, open_batch, view_token
 
    !> Numbers of a column
    integer, parameter :: column = 5
@@ -48,6 +49,20 @@ contains
       batch%n = size(batch%cell, 3)
       call check_batch(batch, n_species, error)
    end subroutine view_batch
+
+   !> View and check structures for descriptors that have been filled
+   subroutine open_batch(descriptors, structures, n_threads, batch, error)
+      type(descriptor_type), allocatable, intent(in) :: descriptors(:)
+      !> Arrays of a batch, see `view_batch`
+      integer(i8), intent(in) :: structures(:, :)
+      integer, intent(in) :: n_threads
+      type(batch_type), intent(out) :: batch
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (.not. allocated(descriptors)) call raise(error, error_value, "the descriptors are empty")
+      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
+      if (.not. allocated(error)) call view_batch(structures, size(descriptors), batch, error)
+   end subroutine open_batch
 
    !> View a stop token, an array of one number; null if it has none
    subroutine view_token(views, k, token)
