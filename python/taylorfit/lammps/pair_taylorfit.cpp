@@ -41,6 +41,7 @@ class NeighRequest : protected Pointers {
 #include "taylorfit.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
