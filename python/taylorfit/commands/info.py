@@ -15,7 +15,7 @@ from ..formats.aenet.records import RecordReader
 from ..formats.aenet.rngstate import read_rngstate
 from ..formats.aenet.setup_file import read_setup
 from ..formats.aenet.trainset_ascii import read_trainset_ascii
-from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.aenet.trainset_binary import read_trainset_in_parts
 from ..formats.companion import load_geometry
 from ..formats.predictions import read_predictions
 from ..formats.recognise import FileKind, recognise
@@ -105,8 +105,8 @@ def _bytes(size: float) -> str:
 
 
 READERS: dict[FileKind, Callable[[str], Description]] = {
-    FileKind.TRAINSET: lambda path: describe_data.describe_trainset(read_trainset(path)),
-    FileKind.TRAINSET_TEXT: lambda path: describe_data.describe_trainset(read_trainset_ascii(path)),
+    FileKind.TRAINSET: lambda path: describe_data.describe_trainset(read_trainset_in_parts(path)),
+    FileKind.TRAINSET_TEXT: lambda path: describe_data.describe_trainset([read_trainset_ascii(path)]),
     FileKind.POTENTIAL: lambda path: describe_models.describe_potential(read_potential_file(path)),
     FileKind.POTENTIAL_TEXT: lambda path: describe_models.describe_potential(read_potential_file(path)),
     FileKind.DERIVATIVES: lambda path: describe_data.describe_derivatives(read_derivatives(path)),

@@ -190,9 +190,9 @@ def checksum_of_parents(
 
 def checksum_of_references(training_set: TrainingSet) -> str:
     """The `checksum_of_parents` of the reference structures of a training set."""
-    t, first = training_set, training_set.first_atom
+    t = training_set
     parents = [s for s, name in enumerate(t.names) if parse_copy_name(name) is None]
-    return checksum_of_parents(*_parents(t), [t.forces[first[s] : first[s + 1]] for s in parents], t.atomic_energies)
+    return checksum_of_parents(*_parents(t), [t.forces_of(s) for s in parents], t.atomic_energies)
 
 
 def _parents(training_set: TrainingSet) -> tuple[list[str], np.ndarray]:

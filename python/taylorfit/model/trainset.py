@@ -103,3 +103,17 @@ class TrainingSet:
     def n_atoms(self) -> np.ndarray:
         """(n_structure,) number of atoms of each structure."""
         return np.diff(self.first_atom)
+
+    def positions_of(self, structure: int) -> np.ndarray:
+        """Return the positions (n_atom, 3) of the atoms of a structure."""
+        return self.positions[self.first_atom[structure] : self.first_atom[structure + 1]]
+
+    def forces_of(self, structure: int) -> np.ndarray:
+        """Return the forces (n_atom, 3) on the atoms of a structure."""
+        return self.forces[self.first_atom[structure] : self.first_atom[structure + 1]]
+
+    def descriptors_of(self, atoms: np.ndarray) -> np.ndarray:
+        """Return the descriptors (n, n_feature) of atoms (n,), all of one species."""
+        first = self.first_value[atoms]
+        n_feature = int(self.first_value[atoms[0] + 1] - first[0]) if len(atoms) else 0
+        return self.descriptors[first[:, None] + np.arange(n_feature)]

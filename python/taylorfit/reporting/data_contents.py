@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,75 +41,130 @@ def describe_geometry(geometry: Geometry) -> Description:
     return lines, data
 
 
-def describe_trainset(t: TrainingSet) -> Description:
-    """Describe a training set: structures and copies, energies, forces, setups."""
+@dataclass
+class _Numbers:
+    """Count, range, mean and standard deviation of numbers that come in parts."""
+
+    n: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of the squared deviations from the mean."""
+
+    def add(self, values: np.ndarray) -> None:
+        if not len(values):
+            return
+        n, mean = len(values), float(values.mean())
+        step = mean - self.mean
+        self.squares += float(((values - mean) ** 2).sum()) + step**2 * self.n * n / (self.n + n)
+        self.mean += step * n / (self.n + n)
+        self.n += n
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self.squares / self.n)
+
+
+class _TrainsetContents:
+    """What is counted of a training set, part by part."""
+
+    def __init__(self) -> None:
+        self.strategies: Counter[tuple[str, float]] = Counter()
+        self.compositions: Counter[str] = Counter()
+        self.parents: set[str] = set()
+        self.energies = {"structures": _Numbers(), "copies": _Numbers()}
+        self.sizes = _Numbers()
+        self.atoms: np.ndarray | int = 0
+        self.n_values = self.n_without_forces = 0
+        self.force_max = self.force_squares = 0.0
+
+    def add(self, t: TrainingSet) -> None:
+        copies = [parse_copy_name(name) for name in t.names]
+        is_copy = np.array([copy is not None for copy in copies], dtype=bool)
+        self.strategies.update((copy.strategy, copy.delta) for copy in copies if copy is not None)
+        self.parents.update(copy.parent for copy in copies if copy is not None)
+        self.compositions.update(
+            _formula(t.species, t.atom_species[a:b])
+            for a, b in zip(t.first_atom[:-1].tolist(), t.first_atom[1:].tolist())
+        )
+        per_atom = t.energy / t.n_atoms
+        self.energies["structures"].add(per_atom[~is_copy])
+        self.energies["copies"].add(per_atom[is_copy])
+        self.sizes.add(t.n_atoms)
+        self.atoms = self.atoms + np.bincount(t.atom_species, minlength=len(t.species))
+        self.n_values += len(t.descriptors)
+        size = np.linalg.norm(t.forces, axis=1)
+        self.n_without_forces += int((np.maximum.reduceat(size, t.first_atom[:-1]) == 0.0).sum())
+        self.force_max = max(self.force_max, float(size.max()))
+        self.force_squares += float((size**2).sum())
+
+
+def describe_trainset(parts: Iterable[TrainingSet]) -> Description:
+    """Describe a training set that comes in parts: structures and copies, energies, forces, setups.
+
+    Energy range and setups are those of the last part.
+    """
+    found = _TrainsetContents()
+    for t in parts:
+        found.add(t)
     unit = "(scaled)" if t.normalised else "eV/atom"
-    copies = [parse_copy_name(name) for name in t.names]
-    is_copy = np.array([copy is not None for copy in copies])
-    per_strategy = Counter((copy.strategy, copy.delta) for copy in copies if copy is not None)
-    strategies = [{"strategy": s, "delta": d, "copies": n} for (s, d), n in sorted(per_strategy.items())]
-    n_parents = len({copy.parent for copy in copies if copy is not None})
-    per_atom = t.energy / t.n_atoms
-    counts = np.bincount(t.atom_species, minlength=len(t.species))
-    atoms = {symbol: int(n) for symbol, n in zip(t.species, counts)}
+    strategies = [{"strategy": s, "delta": d, "copies": n} for (s, d), n in sorted(found.strategies.items())]
+    n_structures, n_copies = (found.energies[key].n for key in ("structures", "copies"))
+    atoms = {symbol: int(n) for symbol, n in zip(t.species, np.atleast_1d(found.atoms))}
+    n_atoms = sum(atoms.values())
     energies = {symbol: float(e) for symbol, e in zip(t.species, t.atomic_energies)}
-    size = np.linalg.norm(t.forces, axis=1)
-    without = np.maximum.reduceat(size, t.first_atom[:-1]) == 0.0
-    compositions = Counter(
-        _formula(t.species, t.atom_species[a:b]) for a, b in zip(t.first_atom[:-1].tolist(), t.first_atom[1:].tolist())
-    )
+    force_rms = math.sqrt(found.force_squares / n_atoms)
 
     lines = [f"species {', '.join(f'{s} (atomic energy {e:.8g} eV)' for s, e in energies.items())}"]
     lines.append(
-        f"{int((~is_copy).sum())} structures"
-        + (f", {int(is_copy.sum())} Taylor copies of {n_parents} structures" if is_copy.any() else ", no Taylor copies")
+        f"{n_structures} structures"
+        + (f", {n_copies} Taylor copies of {len(found.parents)} structures" if n_copies else ", no Taylor copies")
     )
     units = {STRAIN: ""}
     lines += [
         f"  {s['copies']} copies {s['strategy']}, up to {s['delta']:g}{units.get(str(s['strategy']), ' Å')}"
         for s in strategies
     ]
-    n = t.n_atoms
     lines.append(
-        f"{int(n.sum())} atoms ({', '.join(f'{k} {s}' for s, k in atoms.items())}), "
-        f"{n.min()} to {n.max()} in a structure"
+        f"{n_atoms} atoms ({', '.join(f'{k} {s}' for s, k in atoms.items())}), "
+        f"{found.sizes.low:.0f} to {found.sizes.high:.0f} in a structure"
     )
-    lines.append("compositions " + _most_common(compositions))
-    for what, chosen in (("structures", ~is_copy), ("copies", is_copy)):
-        if chosen.any():
-            e = per_atom[chosen]
-            lines.append(
-                f"energies of {what}: {e.min():.6f} … {e.max():.6f}, mean {e.mean():.6f} {unit}, "
-                f"standard deviation {e.std():.6f}"
-            )
+    lines.append("compositions " + _most_common(found.compositions))
+    lines += [
+        f"energies of {what}: {e.low:.6f} … {e.high:.6f}, mean {e.mean:.6f} {unit}, "
+        f"standard deviation {e.deviation:.6f}"
+        for what, e in found.energies.items()
+        if e.n
+    ]
     lines.append(f"footer: {t.energy_min:.6f} … {t.energy_max:.6f}, mean {t.energy_mean:.6f} {unit}")
-    force_unit = "(scaled)" if t.normalised else "eV/Å"
     lines.append(
-        f"forces: largest {size.max():.4f}, RMS {np.sqrt((size**2).mean()):.4f} {force_unit}"
-        + (f"; none in {int(without.sum())} structures" if without.any() else "")
+        f"forces: largest {found.force_max:.4f}, RMS {force_rms:.4f} {'(scaled)' if t.normalised else 'eV/Å'}"
+        + (f"; none in {found.n_without_forces} structures" if found.n_without_forces else "")
     )
     if t.normalised:
         lines.append(f"scaled by ænet: E' = {t.scale:.10g}·(E − n·{t.shift:.10g} eV); descriptors standardised")
     data: dict[str, Any] = {
         "species": list(t.species),
         "atomic_energies": energies,
-        "n_structures": int((~is_copy).sum()),
-        "n_copies": int(is_copy.sum()),
+        "n_structures": n_structures,
+        "n_copies": n_copies,
         "copies": strategies,
-        "n_parents_of_copies": n_parents,
-        "n_atoms": int(n.sum()),
+        "n_parents_of_copies": len(found.parents),
+        "n_atoms": n_atoms,
         "atoms": atoms,
-        "compositions": dict(compositions.most_common()),
+        "compositions": dict(found.compositions.most_common()),
         "normalised": t.normalised,
         "scale": t.scale,
         "shift": t.shift,
         "energy_min": t.energy_min,
         "energy_max": t.energy_max,
         "energy_mean": t.energy_mean,
-        "force_max": size.max(),
-        "force_rms": np.sqrt((size**2).mean()),
-        "n_without_forces": int(without.sum()),
-        "n_values": len(t.descriptors),
+        "force_max": found.force_max,
+        "force_rms": force_rms,
+        "n_without_forces": found.n_without_forces,
+        "n_values": found.n_values,
         "setups": None,
     }
     if t.setups is None:

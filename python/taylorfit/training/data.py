@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.aenet.trainset_mapped import map_trainset
 from ..formats.companion import checksum_of_references, parents_path, read_parents
 from ..formats.structures.files import read_structure_files
 from ..model.descriptor import same_functions
@@ -98,7 +98,7 @@ def read_data(
         if a file is missing, damaged, or does not go with the others.
     """
     files = (settings.trainingset, *settings.taylorset)
-    sources = tuple(map(read_trainset, files))
+    sources = tuple(map(map_trainset, files))
     data = TrainingData(
         sources,
         files,

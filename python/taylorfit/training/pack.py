@@ -338,8 +338,9 @@ def _displacement_squares(
     squares = np.zeros(len(picks))
     parent = np.zeros((0, 3))
     for p, (k, s) in enumerate(picks):
-        source = sources[k]
-        positions = source.positions[source.first_atom[s] : source.first_atom[s + 1]]
+        if not is_copy[p : p + 2].any():
+            continue
+        positions = sources[k].positions_of(s)
         if not is_copy[p]:
             parent = positions
             continue
@@ -362,4 +363,4 @@ def _descriptors_of_species(source: TrainingSet, structures: np.ndarray, t: int,
     """(n, n_feature) raw descriptors of all atoms of species t in the structures, in order."""
     atoms = np.concatenate([np.arange(source.first_atom[s], source.first_atom[s + 1]) for s in structures])
     atoms = atoms[source.atom_species[atoms] == t]
-    return source.descriptors[source.first_value[atoms][:, None] + np.arange(n_feature)]
+    return source.descriptors_of(atoms) if len(atoms) else np.empty((0, n_feature))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -238,7 +238,14 @@ def prepare(
 def _without_descriptors(training_set: TrainingSet) -> TrainingSet:
     """A training set without what is in the packed data, to free the memory."""
     none = np.zeros(0)
-    return replace(training_set, descriptors=none, positions=none.reshape(0, 3), forces=none.reshape(0, 3))
+    large: dict[str, Any] = {
+        "descriptors": none,
+        "first_value": none,
+        "positions": none.reshape(0, 3),
+        "forces": none.reshape(0, 3),
+    }
+    small = (field.name for field in fields(TrainingSet) if field.name not in large)
+    return TrainingSet(**{name: getattr(training_set, name) for name in small}, **large)
 
 
 def _is_copy(sources: Sequence[TrainingSet], pick: tuple[int, int]) -> bool:

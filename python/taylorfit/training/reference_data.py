@@ -81,7 +81,7 @@ def _atoms(training_set: TrainingSet, s: int) -> tuple[tuple[str, ...], np.ndarr
     """Symbols, positions (Å) and forces (eV/Å) of structure s."""
     atoms = slice(training_set.first_atom[s], training_set.first_atom[s + 1])
     symbols = tuple(training_set.species[t] for t in training_set.atom_species[atoms])
-    return symbols, training_set.positions[atoms], training_set.forces[atoms]
+    return symbols, training_set.positions_of(s), training_set.forces_of(s)
 
 
 def _from_companion(training_set: TrainingSet, parents: Sequence[int], geometry: Geometry, path: str) -> ReferenceData:

@@ -13,7 +13,7 @@ from typing import Any
 from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of, set_key
 from ..analysis.scan_groups import POINT_REPORT, point_folder, summarise
 from ..errors import InputError, TaylorfitError
-from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.aenet.trainset_binary import read_trainset_in_parts
 from ..formats.companion import load_training_set
 from ..formats.report_file import write_report
 from ..formats.scan_table import (
@@ -74,7 +74,8 @@ class SetTask:
             if load_training_set(self.settings.output).geometry is None:
                 return False  # its companion has gone
             for file in self.copies:
-                read_trainset(file)
+                for _ in read_trainset_in_parts(file):
+                    pass
         except (TaylorfitError, ValueError, KeyError, TypeError):
             return False  # damaged since, and so made again
         return bool(self.copies) or not n_copies

@@ -13,7 +13,7 @@ from ..data.propose import propose
 from ..data.setup import HIDDEN, Setup
 from ..engine import available_threads
 from ..errors import DataWarning, InputError
-from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.aenet.trainset_mapped import map_trainset
 from ..formats.structures.in_memory import Structures, as_structures
 from ..generation.generate import generate
 from ..model.provenance import parse_copy_name
@@ -291,7 +291,7 @@ def _training_set(
             raise InputError("a setup beside a training set, which has its own", expected="only one of the two")
         if isinstance(data, TrainingSet):
             return data, IN_MEMORY, data.notes
-        return read_trainset(data), fspath(data), ()
+        return map_trainset(data), fspath(data), ()
     structures = as_structures(data)
     if not structures:
         raise InputError("no structures to train on", expected="at least one")

@@ -69,6 +69,11 @@ class RecordReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def forget(self) -> None:
+        """Give back the memory of what has been read; read again, it comes from the file."""
+        if self._map is not None and hasattr(self._map, "madvise"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     @property
     def remaining(self) -> int:
         """Bytes not yet read."""

@@ -6,6 +6,8 @@ one parent) as one array; see `trainset_layout`.  The writer is `trainset_writer
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import Any
 
@@ -19,12 +21,13 @@ from .setup_block import read_scaling, read_setup_block, read_species
 from .trainset_layout import ATOM_SIZE, HEAD_SIZE, StructureLayout, all_finite, peek_counts, peek_layout
 from .trainset_writer import TrainsetWriter, write_trainset
 
-__all__ = ["TrainsetWriter", "read_trainset", "write_trainset"]
+__all__ = ["TrainsetFile", "TrainsetWriter", "read_trainset", "read_trainset_in_parts", "write_trainset"]
 
 Segment = tuple[int, StructureLayout, int]
 """Byte offset, layout, and number of structures that follow each other with this layout."""
 
-_READ_BLOCK = 1 << 25
+NO_FOOTER: dict[str, Any] = {"energy_mean": math.nan, "energy_min": math.nan, "energy_max": math.nan, "setups": None}
+_READ_BLOCK = 1 << 23
 _MAX_LAYOUTS = 512
 _RECENT = 8
 
@@ -41,77 +44,141 @@ def read_trainset(path: str | PathLike[str]) -> TrainingSet:
         if the file cannot be opened.
     """
     with RecordReader(path) as reader:
-        n_species = reader.integer("number of species", 1)
-        at = reader.position
-        n_structure = reader.integer("number of structures", 1)
-        species = read_species(reader, "species", n_species)
-        atomic_energies = reader.reals("atomic energies", n_species)
-        scaling = read_scaling(reader)
-        if n_structure > reader.remaining // (HEAD_SIZE + ATOM_SIZE):
-            raise reader.error(
-                "file is too short for its number of structures",
-                at,
-                value=n_structure,
-                expected=f"at most {reader.remaining // (HEAD_SIZE + ATOM_SIZE)}",
-            )
-        segments, n_features = _scan(reader, n_structure, n_species)
-        n_atom = sum(count * layout.n_atom for _, layout, count in segments)
-        at = reader.position
-        if reader.integer("number of atoms in the footer") != n_atom:
-            raise reader.error("number of atoms in the footer contradicts the structures", at, expected=str(n_atom))
-        energy_mean, energy_min, energy_max = map(float, reader.reals("energy range", 3, finite=False))
-        setups = read_setups(reader, species, n_features) if reader.logical("has setups") else None
-        reader.end()
-        content = _load(reader, segments)
-    training_set = TrainingSet(
-        species=species,
-        atomic_energies=atomic_energies,
-        **scaling,
-        energy_mean=energy_mean,
-        energy_min=energy_min,
-        energy_max=energy_max,
-        setups=setups,
-        **content,
-    )
+        file = TrainsetFile(reader)
+        segments = list(file.segments())
+        training_set = TrainingSet(**file.head, **file.footer(), **_load(reader, segments))
     check_values(training_set, reader.path)
     return training_set
 
 
-def _scan(reader: RecordReader, n_structure: int, n_species: int) -> tuple[list[Segment], dict[int, int]]:
-    """Find and verify the layout of every structure without reading their values.
+def read_trainset_in_parts(path: str | PathLike[str], part_bytes: int = _READ_BLOCK) -> Iterator[TrainingSet]:
+    """Read a training-set file a part at a time, in little memory; only the last part has setups and energy range.
 
-    Returns the segments and the descriptor length of each species that occurs.
+    Raises
+    ------
+    FormatError, InputError
+        as `read_trainset`; those of the footer after all other parts.
     """
-    segments: list[Segment] = []
-    n_features: dict[int, int] = {}
-    layouts: dict[tuple[int, int], list[StructureLayout]] = {}
-    layout: StructureLayout | None = None
-    guess = 1
-    while n_structure:
-        count = 0
-        if layout is not None:
-            limit = min(n_structure, guess, reader.remaining // layout.size)
-            count = _count(reader, layout, limit)
-            guess = 2 * guess if count == limit < _READ_BLOCK // layout.size else max(count, 1)
-        if not count:
-            key = peek_counts(reader.buffer, reader.position, reader.size)
-            known = layouts.setdefault(key, []) if key else []
-            layout = next((one for one in known if _count(reader, one, 1)), None)
-            if layout is None:
-                layout = peek_layout(reader.buffer, reader.position, reader.size)
-                if layout is None or not _count(reader, layout, 1) or not _consistent(layout, n_species, n_features):
-                    raise _explain(reader, n_species, n_features)
-                if len(layouts) > _MAX_LAYOUTS:
-                    layouts.clear()
-                    layouts[layout.name_length, layout.n_atom] = known
-                known.insert(0, layout)
-                del known[_RECENT:]
-            count, guess = 1, 1
-        assert layout is not None
-        segments.append((reader.position, layout, count))
-        reader.position += count * layout.size
-        n_structure -= count
-    return segments, n_features
+    with RecordReader(path) as reader:
+        file = TrainsetFile(reader)
+        part: list[Segment] = []
+        size = 0
+        for offset, layout, count in file.segments():
+            part.append((offset, layout, count))
+            size += count * layout.size
+            if size >= part_bytes and file.n_left:
+                yield _part(reader, file.head | NO_FOOTER, part)
+                part, size = [], 0
+        yield _part(reader, file.head | file.footer(), part)
+
+
+def _part(reader: RecordReader, fields: dict[str, Any], segments: list[Segment]) -> TrainingSet:
+    part = TrainingSet(**fields, **_load(reader, segments))
+    reader.forget()
+    check_values(part, reader.path)
+    return part
+
+
+class TrainsetFile:
+    """A training-set file from its first record to its last: head, `segments`, `footer`.
+
+    Parameters
+    ----------
+    reader
+        at the start of the file.
+
+    Raises
+    ------
+    FormatError
+        here and in all methods, if the file is malformed, truncated, or contradicts itself.
+    """
+
+    def __init__(self, reader: RecordReader) -> None:
+        self._reader = reader
+        self._n_species = reader.integer("number of species", 1)
+        at = reader.position
+        self.n_left = reader.integer("number of structures", 1)
+        """Structures that `segments` has not come to yet."""
+        species = read_species(reader, "species", self._n_species)
+        self.head: dict[str, Any] = {
+            "species": species,
+            "atomic_energies": reader.reals("atomic energies", self._n_species),
+            **read_scaling(reader),
+        }
+        """The first fields of a `TrainingSet`."""
+        if self.n_left > reader.remaining // (HEAD_SIZE + ATOM_SIZE):
+            raise reader.error(
+                "file is too short for its number of structures",
+                at,
+                value=self.n_left,
+                expected=f"at most {reader.remaining // (HEAD_SIZE + ATOM_SIZE)}",
+            )
+        self._n_atoms = 0
+        self._n_features: dict[int, int] = {}
+
+    @property
+    def n_features(self) -> np.ndarray:
+        """(n_species,) length of the descriptor of each species, 0 where none has been seen."""
+        return np.array([self._n_features.get(species, 0) for species in range(self._n_species)], dtype=np.int64)
+
+    def segments(self) -> Iterator[Segment]:
+        """Find and verify the layout of every structure without reading their values."""
+        reader = self._reader
+        layouts: dict[tuple[int, int], list[StructureLayout]] = {}
+        layout: StructureLayout | None = None
+        guess, seen = 1, reader.position
+        while self.n_left:
+            count = 0
+            if layout is not None:
+                limit = min(self.n_left, guess, reader.remaining // layout.size)
+                count = _count(reader, layout, limit)
+                guess = 2 * guess if count == limit < _READ_BLOCK // layout.size else max(count, 1)
+            if not count:
+                key = peek_counts(reader.buffer, reader.position, reader.size)
+                known = layouts.setdefault(key, []) if key else []
+                layout = next((one for one in known if _count(reader, one, 1)), None)
+                if layout is None:
+                    layout = peek_layout(reader.buffer, reader.position, reader.size)
+                    if layout is None or not _count(reader, layout, 1) or not self._fits(layout):
+                        raise _explain(reader, self._n_species, self._n_features)
+                    if len(layouts) > _MAX_LAYOUTS:
+                        layouts.clear()
+                        layouts[layout.name_length, layout.n_atom] = known
+                    known.insert(0, layout)
+                    del known[_RECENT:]
+                count, guess = 1, 1
+            assert layout is not None
+            at = reader.position
+            reader.position += count * layout.size
+            self.n_left -= count
+            self._n_atoms += count * layout.n_atom
+            if reader.position - seen > _READ_BLOCK:
+                reader.forget()
+                seen = reader.position
+            yield at, layout, count
+
+    def _fits(self, layout: StructureLayout) -> bool:
+        """Check, and note, that a species has descriptors of the same length everywhere."""
+        if int(layout.atom_species.max()) >= self._n_species:
+            return False
+        for species, n_feature in zip(layout.atom_species.tolist(), layout.n_features.tolist()):
+            if self._n_features.setdefault(species, n_feature) != n_feature:
+                return False
+        return True
+
+    def footer(self) -> dict[str, Any]:
+        """Read what follows the structures, to the end of the file: further fields of a `TrainingSet`."""
+        reader = self._reader
+        at = reader.position
+        if reader.integer("number of atoms in the footer") != self._n_atoms:
+            raise reader.error(
+                "number of atoms in the footer contradicts the structures", at, expected=str(self._n_atoms)
+            )
+        energies = map(float, reader.reals("energy range", 3, finite=False))
+        has_setups = reader.logical("has setups")
+        setups = read_setups(reader, self.head["species"], self._n_features) if has_setups else None
+        reader.end()
+        return {**dict(zip(("energy_mean", "energy_min", "energy_max"), energies)), "setups": setups}
 
 
 def _count(reader: RecordReader, layout: StructureLayout, limit: int) -> int:
@@ -120,16 +187,6 @@ def _count(reader: RecordReader, layout: StructureLayout, limit: int) -> int:
     if limit < 1:
         return 0
     return layout.count_matching(layout.view(reader.buffer, reader.position, limit))
-
-
-def _consistent(layout: StructureLayout, n_species: int, n_features: dict[int, int]) -> bool:
-    """Check, and note, that a species has descriptors of the same length everywhere."""
-    if int(layout.atom_species.max()) >= n_species:
-        return False
-    for species, n_feature in zip(layout.atom_species.tolist(), layout.n_features.tolist()):
-        if n_features.setdefault(species, n_feature) != n_feature:
-            return False
-    return True
 
 
 def _explain(reader: RecordReader, n_species: int, n_features: dict[int, int]) -> FormatError:
@@ -198,7 +255,7 @@ def _load(reader: RecordReader, segments: list[Segment]) -> dict[str, Any]:
         structures = slice(structure, structure + count)
         atoms = slice(atom, atom + count * layout.n_atom)
         values = slice(value, value + count * layout.n_value)
-        names += _names(block["name"])
+        names += names_of(block["name"])
         n_species_in[structures] = block["n_species_in"]
         energy[structures] = block["energy"]
         atom_species[atoms].reshape(count, -1)[...] = layout.atom_species
@@ -223,7 +280,7 @@ def _load(reader: RecordReader, segments: list[Segment]) -> dict[str, Any]:
     }
 
 
-def _names(characters: np.ndarray) -> list[str]:
+def names_of(characters: np.ndarray) -> list[str]:
     """Return the names held in an (n, name_length) array of bytes, blanks included."""
     n, length = characters.shape
     payload = characters.tobytes()
@@ -233,16 +290,19 @@ def _names(characters: np.ndarray) -> list[str]:
 def check_values(training_set: TrainingSet, path: str) -> None:
     """Refuse numbers that are not finite, and name their structure."""
     t = training_set
+    check_heads(t, path)
     for what, array, first in (
-        ("energy", t.energy, None),
         ("position", t.positions, t.first_atom),
         ("force", t.forces, t.first_atom),
         ("descriptor", t.descriptors, t.first_value[t.first_atom]),
     ):
-        if not all_finite(array):
-            bad = int(np.argwhere(~np.isfinite(array))[0][0])
-            structure = bad if first is None else int(np.searchsorted(first, bad, side="right")) - 1
-            raise FormatError(f"a {what} of {printable(t.names[structure])} is not finite", file=path)
+        check_finite(what, array, lambda row: int(np.searchsorted(first, row, side="right")) - 1, t.names, path)  # noqa: B023
+
+
+def check_heads(training_set: TrainingSet, path: str) -> None:
+    """Refuse energies that are not finite, and numbers of species that cannot be."""
+    t = training_set
+    check_finite("energy", t.energy, int, t.names, path)
     wrong = (t.n_species_in < 1) | (t.n_species_in > len(t.species))
     if wrong.any():
         bad = int(wrong.argmax())
@@ -252,3 +312,12 @@ def check_values(training_set: TrainingSet, path: str) -> None:
             value=int(t.n_species_in[bad]),
             expected=f"1 to {len(t.species)}",
         )
+
+
+def check_finite(
+    what: str, values: np.ndarray, structure_of: Callable[[int], int], names: Sequence[str], path: str
+) -> None:
+    """Refuse values of which one is not finite; `structure_of` tells the structure from its row."""
+    if not all_finite(values):
+        bad = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise FormatError(f"a {what} of {printable(names[structure_of(bad)])} is not finite", file=path)

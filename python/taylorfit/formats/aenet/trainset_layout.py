@@ -47,6 +47,8 @@ class StructureLayout:
         self.first_value = np.concatenate([[0], np.cumsum(self.n_features)])
         """(n_atom + 1,) where each atom's descriptor begins"""
         self.n_value = int(self.first_value[-1])
+        self.atom_at = HEAD_SIZE + name_length + ATOM_SIZE * np.arange(self.n_atom) + 8 * self.first_value[:-1]
+        """(n_atom,) bytes before the record of each atom"""
         # Neighbouring atoms with equally long descriptors form one array.
         cuts = [0, *(np.flatnonzero(np.diff(self.n_features)) + 1).tolist(), self.n_atom]
         self._runs = [(f"atoms{first}", first, last) for first, last in pairwise(cuts)]
@@ -196,6 +198,12 @@ def _atom_dtype(n_feature: int) -> np.dtype:
             ("values_tail", INTEGER),
         ]
     )
+
+
+_FIELDS = _atom_dtype(1).fields
+assert _FIELDS is not None
+POSITION_AT, FORCE_AT, VALUES_AT = (_FIELDS[part][1] for part in ("position", "force", "values"))
+"""Bytes of an atom before its position, force and descriptor."""
 
 
 def peek_counts(buffer: bytes | mmap | memoryview, offset: int, size: int) -> tuple[int, int] | None:
