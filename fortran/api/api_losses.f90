@@ -12,10 +12,12 @@ module tf_api_losses
    use tf_pack, only : loss_type, check_pack, check_groups
    use tf_passes, only : descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass
    use tf_stop, only : stop_type
+   use tf_tree_sum, only : nodes_type, most_nodes, columns_of_sums, join_nodes, total_of_nodes
    use tf_views, only : view, view_token, check_views
    implicit none
    private
-   public :: loss_handle, loss_fill, loss_add_forces, loss_evaluate, loss_energies
+   public :: loss_handle, loss_fill, loss_add_forces, loss_evaluate, loss_energies, sums_most, sums_columns, sums_join, &
+      sums_total
    public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_levenberg_marquardt
 
    !> A loss of energies, with forces and directions if these have been added
@@ -29,11 +31,13 @@ module tf_api_losses
 contains
 
    !> \brief View the arrays of a packed data set and of a loss over it, and build the networks.
-   subroutine loss_fill(self, views, ierr, errmsg)
+   subroutine loss_fill(self, views, first_leaf, ierr, errmsg)
       type(loss_handle), intent(inout) :: self
       !> features, panel_offset, panel_width, block_first, atom_offset, atom_count of `pack_type`; layers, nodes and codes
       !> (see `new_networks`); energy_ref, factor, structure_weight, group of `loss_type`; stop token
       integer(i8), intent(in) :: views(:, :)
+      !> Number of the first block, from 0
+      integer(i8), intent(in) :: first_leaf
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
@@ -50,6 +54,7 @@ contains
             call view(views, 4, pack%block_first)
             call view(views, 5, pack%atom_offset)
             call view(views, 6, pack%atom_count)
+            pack%first_leaf = first_leaf
             pack%n_species = size(pack%panel_offset, 1)
             pack%n_blocks = size(pack%panel_offset, 2)
             pack%n_structures = size(pack%atom_offset, 2)
@@ -112,8 +117,8 @@ contains
       call report(error, ierr, errmsg)
    end subroutine loss_add_forces
 
-   !> \brief The loss at some weights, what it is made of and, if asked for, its weight gradient.
-   subroutine loss_evaluate(self, weights, n_threads, energy, force, derivative, gradient, loss, ierr, errmsg)
+   !> \brief What a loss at some weights is made of; its weight gradient, if asked for, and itself as partial sums.
+   subroutine loss_evaluate(self, weights, n_threads, energy, force, derivative, nodes, sums, n_nodes, ierr, errmsg)
       type(loss_handle), intent(in) :: self
       !> (n_weights) of all networks
       real(wp), intent(in) :: weights(:)
@@ -123,21 +128,27 @@ contains
       !> (3, n_atoms) and (n_directions): of size 0 without such terms
       real(wp), intent(inout) :: force(:, :)
       real(wp), intent(inout) :: derivative(:)
-      !> (n_weights), or of size 0: no gradient
-      real(wp), intent(inout) :: gradient(:)
-      real(wp), intent(out) :: loss
+      !> (2, `sums_most`) first leaf and level of each node, see tf_tree_sum
+      integer(i8), intent(inout) :: nodes(:, :)
+      !> (n_weights + 1, `sums_most`) gradient and loss; (1, …): no gradient
+      real(wp), intent(inout) :: sums(:, :)
+      integer, intent(out) :: n_nodes
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(stop_type) :: stop
+      type(nodes_type) :: found
       logical :: with_gradient
 
-      loss = 0.0_wp
-      with_gradient = size(gradient) > 0
+      n_nodes = 0
+      with_gradient = size(sums, 1) > 1
       call check_call(self, weights, n_threads, error)
       if (.not. allocated(error)) then
-         if (size(energy) /= self%loss%pack%n_structures .or. (with_gradient .and. size(gradient) /= size(weights))) then
+         if (size(energy) /= self%loss%pack%n_structures .or. (with_gradient .and. size(sums, 1) /= size(weights) + 1)) then
            call raise(error, error_size, "arrays of the loss have the wrong size")
+         end if
+         if (size(sums, 2) < most_nodes(self%loss%pack%n_blocks) .or. any(shape(nodes) /= [2, size(sums, 2)])) then
+           call raise(error, error_size, "arrays of partial sums have the wrong size")
          end if
          if (self%with_terms) then
             if (any(shape(force) /= shape(self%terms%force_ref)) .or. size(derivative) /= size(self%terms%derivative_ref)) then
@@ -149,13 +160,58 @@ contains
          stop%token => self%loss%token
          if (self%with_terms) then
             call evaluate_force_loss(self%loss, self%terms, weights, with_gradient, n_threads, energy, force, derivative, &
-               loss, gradient, stop, error)
+               found, stop, error)
          else
-            call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, loss, gradient, stop, error)
+            call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, found, stop, error)
          end if
+      end if
+      if (.not. allocated(error)) then
+         n_nodes = found%n
+         nodes(1, :n_nodes) = found%first(:n_nodes)
+         nodes(2, :n_nodes) = found%level(:n_nodes)
+         sums(:, :n_nodes) = found%sums(:size(sums, 1), :n_nodes)
       end if
       call report(error, ierr, errmsg)
    end subroutine loss_evaluate
+
+   !> \brief So many nodes make up any n leaves at most.
+   subroutine sums_most(n_leaves, n)
+      integer, intent(in) :: n_leaves
+      integer, intent(out) :: n
+
+      n = most_nodes(n_leaves)
+   end subroutine sums_most
+
+   !> \brief Columns of partial sums that an evaluation takes: its memory besides the data.
+   subroutine sums_columns(n_leaves, n_threads, n)
+      integer, intent(in) :: n_leaves
+      integer, intent(in) :: n_threads
+      integer, intent(out) :: n
+
+      n = columns_of_sums(n_leaves, n_threads)
+   end subroutine sums_columns
+
+   !> \brief Join nodes of consecutive leaves; n_joined of them are left.
+   subroutine sums_join(nodes, sums, n_joined)
+      !> (2, n_nodes) and (n_numbers, n_nodes) as for `loss_evaluate`
+      integer(i8), intent(inout) :: nodes(:, :)
+      real(wp), intent(inout) :: sums(:, :)
+      integer, intent(out) :: n_joined
+      integer :: level(size(nodes, 2))
+
+      level = int(nodes(2, :))
+      n_joined = size(level)
+      call join_nodes(n_joined, nodes(1, :), level, sums)
+      nodes(2, :) = level
+   end subroutine sums_join
+
+   !> \brief The sum over all leaves, from their joined nodes, in the first column.
+   subroutine sums_total(sums)
+      !> (n_numbers, n_nodes)
+      real(wp), intent(inout) :: sums(:, :)
+
+      call total_of_nodes(size(sums, 2), sums)
+   end subroutine sums_total
 
    !> \brief Network energies of chosen structures.
    subroutine loss_energies(self, chosen, weights, n_threads, energy, ierr, errmsg)

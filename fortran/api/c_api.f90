@@ -214,7 +214,7 @@ contains
             call handle%pool%take(worthwhile_threads(n_threads, int(size(centres%atom), i8)), spaces, error)
          end if
          if (.not. allocated(error)) call evaluate_potential(handle%potential, centres, spaces, wanted, stop, error, &
-            one_chunk=n_threads == 1)
+            one_leaf=n_threads == 1)
          call handle%pool%keep(spaces)
       end if
       if (stop%stopped) call raise(error, error_stopped, "stopped")

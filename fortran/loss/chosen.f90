@@ -8,12 +8,14 @@ module tf_chosen
    use tf_error, only : error_type, check_memory, keep_first
    use tf_network, only : forward, backward_to_weights
    use tf_pack, only : pack_type, loss_type
+   use tf_stop, only : stop_type
+   use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, total_of_nodes
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
    public :: panel_type, forward_chosen, backward_chosen, chosen_energies, evaluate_jacobian, batch_gradient
 
-   !> A mini-batch is cut into pieces of at least so many atoms, whose gradients are added in order
+   !> A mini-batch is cut into pieces of at least so many atoms, whose gradients are added in a fixed order
    integer, parameter :: piece_atoms = 256
 
    !> Panels of chosen structures, and what the forward pass leaves for the backward pass
@@ -22,6 +24,19 @@ module tf_chosen
       integer, allocatable :: width(:), x_offset(:), scratch_offset(:)
       real(wp), allocatable :: x(:), value(:), slope(:), seed(:)
    end type panel_type
+
+   !> The pieces of a mini-batch
+   type, extends(leaf_task_type) :: batch_task_type
+      type(loss_type), pointer :: loss => null()
+      real(wp), pointer, contiguous :: weights(:) => null()
+      integer, pointer, contiguous :: chosen(:) => null()
+      !> (n_leaves + 1) pieces, see `cut`
+      integer, allocatable :: first(:)
+      !> (n_threads)
+      type(panel_type), pointer :: panel(:) => null()
+   contains
+      procedure :: add_leaf => add_piece
+   end type batch_task_type
 
 contains
 
@@ -147,47 +162,63 @@ contains
    end subroutine evaluate_jacobian
 
    !> Gradient of L = ½ Σ_k weight_k (factor_k (E_ref,k − E_k))² over chosen structures
-   subroutine batch_gradient(loss, weights, chosen, n_threads, gradient, error)
-      type(loss_type), intent(in) :: loss
+   subroutine batch_gradient(loss, weights, chosen, n_threads, gradient, stop, error)
+      type(loss_type), intent(in), target :: loss
       !> (n_weights) of all networks
-      real(wp), intent(in), contiguous :: weights(:)
+      real(wp), intent(in), contiguous, target :: weights(:)
       !> Structure numbers; one that occurs twice counts twice
-      integer, intent(in) :: chosen(:)
+      integer, intent(in), contiguous, target :: chosen(:)
       integer, intent(in) :: n_threads
       !> (n_weights)
       real(wp), intent(out), contiguous :: gradient(:)
+      !> The result is incomplete if the user stops
+      type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
-      type(error_type), allocatable :: error_here
-      type(panel_type) :: panel(n_threads)
-      integer, allocatable :: first(:)
-      real(wp), allocatable :: part(:, :), energy(:)
-      integer :: p, i, n_pieces, failed, status
+      type(batch_task_type) :: task
+      type(panel_type), allocatable, target :: panel(:)
+      type(nodes_type) :: nodes
+      real(wp) :: none(0)
 
       gradient = 0.0_wp
-      call cut(loss%pack, chosen, first, error)
+      call cut(loss%pack, chosen, task%first, error)
       if (allocated(error)) return
-      n_pieces = size(first) - 1
-      allocate (part(size(weights), n_pieces), energy(size(chosen)), stat=status)
-      call check_memory(status, "the gradient of a batch", 8_i8*(size(weights, kind=i8)*n_pieces + size(chosen)), error)
-      if (allocated(error)) return
-      failed = 0
-      !$omp parallel do num_threads(n_threads) if (n_pieces > 1) schedule(dynamic) default(shared) private(i, error_here)
-      do p = 1, n_pieces
-         i = this_thread()
-         associate (piece => chosen(first(p):first(p + 1) - 1), e => energy(first(p):first(p + 1) - 1))
-            call forward_chosen(loss, weights, piece, panel(i), e, error_here)
-            e = -loss%structure_weight(piece)*loss%factor(piece)**2*(loss%energy_ref(piece) - e)
-            part(:, p) = 0.0_wp
-            if (.not. allocated(error_here)) call backward_chosen(loss, weights, piece, e, panel(i), part(:, p))
-         end associate
-         call keep_first(p, error_here, failed, error)
-      end do
-      !$omp end parallel do
-      if (allocated(error)) return
-      do p = 1, n_pieces
-         gradient = gradient + part(:, p)
-      end do
+      task%n_leaves = size(task%first) - 1
+      task%n_numbers = size(weights)
+      task%n_threads = min(n_threads, task%n_leaves)
+      task%loss => loss
+      task%weights => weights
+      task%chosen => chosen
+      allocate (panel(task%n_threads))
+      task%panel => panel
+      if (task%n_leaves == 1) then
+         call task%add_leaf(1, 1, none, gradient, error)
+         return
+      end if
+      call sum_leaves(task, nodes, stop, error)
+      if (allocated(error) .or. stop%stopped) return
+      call total_of_nodes(nodes%n, nodes%sums)
+      gradient = nodes%sums(:size(weights), 1)
    end subroutine batch_gradient
+
+   !> One piece of a mini-batch
+   subroutine add_piece(task, leaf, thread, scratch, sums, error)
+      class(batch_task_type), intent(in) :: task
+      !> Number of the piece
+      integer, intent(in) :: leaf
+      integer, intent(in) :: thread
+      !> Not used: panels grow as they must
+      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous :: sums(:)
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp) :: energy(task%first(leaf + 1) - task%first(leaf))
+
+      associate (loss => task%loss, piece => task%chosen(task%first(leaf):task%first(leaf + 1) - 1))
+         call forward_chosen(loss, task%weights, piece, task%panel(thread), energy, error)
+         if (allocated(error)) return
+         energy = -loss%structure_weight(piece)*loss%factor(piece)**2*(loss%energy_ref(piece) - energy)
+         call backward_chosen(loss, task%weights, piece, energy, task%panel(thread), sums)
+      end associate
+   end subroutine add_piece
 
    !> Cut chosen structures into pieces first(p) … first(p + 1) - 1 of at least `piece_atoms` atoms (the last: any)
    subroutine cut(pack, chosen, first, error)

@@ -5,25 +5,26 @@ module tf_energy_loss
    use tf_network, only : forward, backward_to_weights
    use tf_pack, only : pack_type, loss_type
    use tf_stop, only : stop_type
-   use tf_chunks, only : block_task_type, sum_blocks
+   use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, useful_threads
    implicit none
    private
    public :: evaluate_energy_loss, add_energy_terms, spread_dloss
 
-   type, extends(block_task_type) :: energy_task_type
+   type, extends(leaf_task_type) :: energy_task_type
       type(loss_type), pointer :: loss => null()
+      logical :: with_gradient = .false.
       !> Weights of all networks; results
       real(wp), pointer, contiguous :: weights(:) => null(), energy(:) => null(), dloss_denergy(:) => null()
       !> (n_species + 1) where the columns of each panel start in the scratch
       integer, allocatable :: start(:)
    contains
-      procedure :: evaluate => evaluate_block
+      procedure :: add_leaf => add_block
    end type energy_task_type
 
 contains
 
-   !> The loss and its gradient
-   subroutine evaluate_energy_loss(loss, weights, with_gradient, n_threads, energy, value, gradient, stop, error)
+   !> The gradient, if wanted, and behind it the loss: sums over the blocks of the pack
+   subroutine evaluate_energy_loss(loss, weights, with_gradient, n_threads, energy, nodes, stop, error)
       type(loss_type), intent(in), target :: loss
       !> Weights of all networks
       real(wp), intent(in), contiguous, target :: weights(:)
@@ -31,9 +32,7 @@ contains
       integer, intent(in) :: n_threads
       !> (n_structures) energies of the networks
       real(wp), intent(out), contiguous, target :: energy(:)
-      real(wp), intent(out) :: value
-      !> Derivative of the loss with respect to the weights; untouched without gradient
-      real(wp), intent(inout) :: gradient(:)
+      type(nodes_type), intent(out) :: nodes
       type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
       type(energy_task_type) :: task
@@ -42,13 +41,13 @@ contains
 
       allocate (dloss_denergy(loss%pack%n_structures), stat=status)
       call check_memory(status, "the derivatives of the loss", 8_i8*loss%pack%n_structures, error)
-      value = 0.0_wp
       if (allocated(error)) return
       associate (pack => loss%pack, networks => loss%networks)
       task%dloss_denergy => dloss_denergy
-      task%n_blocks = pack%n_blocks
-      task%n_weights = loss%n_weights
-      task%n_atoms = sum(int(pack%panel_width, i8))
+      task%n_leaves = pack%n_blocks
+      task%first_leaf = pack%first_leaf
+      task%n_numbers = merge(loss%n_weights, 0, with_gradient) + 1
+      task%n_threads = useful_threads(sum(int(pack%panel_width, i8)), n_threads)
       task%with_gradient = with_gradient
       task%loss => loss
       task%weights => weights
@@ -65,24 +64,24 @@ contains
          task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
       task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + widest
-      call sum_blocks(task, n_threads, value, gradient, stop, error)
+      call sum_leaves(task, nodes, stop, error)
       end associate
    end subroutine evaluate_energy_loss
 
    !> One block of the energy loss
-   subroutine evaluate_block(task, b, scratch, gradient, loss)
+   subroutine add_block(task, leaf, thread, scratch, sums, error)
       class(energy_task_type), intent(in) :: task
       !> Number of the block
-      integer, intent(in) :: b
+      integer, intent(in) :: leaf
+      integer, intent(in) :: thread
       !> Of this thread
       real(wp), intent(inout), contiguous :: scratch(:)
-      !> (n_weights), or of size 0
-      real(wp), intent(inout), contiguous :: gradient(:)
-      real(wp), intent(inout) :: loss
+      real(wp), intent(inout), contiguous :: sums(:)
+      type(error_type), allocatable, intent(inout) :: error
       integer :: t, s, q, n_q, first, last, output, slope, seed
       integer(i8) :: x
 
-      associate (pack => task%loss%pack, networks => task%loss%networks)
+      associate (pack => task%loss%pack, networks => task%loss%networks, b => leaf)
       first = pack%block_first(b) + 1
       last = pack%block_first(b + 1)
       slope = task%start(pack%n_species + 1)
@@ -102,7 +101,8 @@ contains
             task%energy(s) = task%energy(s) + sum(scratch(q + 1:q + pack%atom_count(t, s)))
          end do
       end do
-      call add_energy_terms(task%loss, first, last, .true., task%energy(first:last), loss, task%dloss_denergy(first:last))
+      call add_energy_terms(task%loss, first, last, .true., task%energy(first:last), sums(task%n_numbers), &
+         task%dloss_denergy(first:last))
       if (.not. task%with_gradient) return
       do t = 1, pack%n_species
          n_q = pack%panel_width(t, b)
@@ -111,11 +111,11 @@ contains
          x = pack%panel_offset(t, b) + 1
          associate (net => networks(t))
             call backward_to_weights(net, n_q, pack%features(x:), task%weights(net%first_weight:), scratch(seed + 1:), &
-               scratch(task%start(t) + 1:), scratch(slope + task%start(t) + 1:), gradient(net%first_weight:))
+               scratch(task%start(t) + 1:), scratch(slope + task%start(t) + 1:), sums(net%first_weight:))
          end associate
       end do
       end associate
-   end subroutine evaluate_block
+   end subroutine add_block
 
    !> Add the energy errors of structures first … last to the loss; derivative of the loss with respect to each energy
    pure subroutine add_energy_terms(loss, first, last, with_groups, energy, value, dloss_denergy)

@@ -6,11 +6,11 @@
 !> D_v E is the derivative of a structure's energy along a direction v (a displacement of its atoms or a strain).
 !> The cost is linear in the number of atoms: residual forces, and residual derivatives along the directions, are
 !> carried to the descriptors and on through one tangent pass of the networks (tf_network_tangent), however many
-!> directions there are.  Blocks, chunks and sums as in tf_energy_loss.
+!> directions there are.  Blocks and sums as in tf_energy_loss.
 module tf_force_loss
    use tf_kinds, only : wp, sp, i8, lanes
    use tf_stop, only : stop_type
-   use tf_chunks, only : block_task_type, sum_blocks
+   use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, useful_threads
    use tf_dense, only : combine_columns, project_on_columns
    use tf_error, only : error_type, raise, check_memory, error_size
    use tf_network, only : network_type, forward, backward_to_weights
@@ -44,7 +44,8 @@ module tf_force_loss
       real(wp), pointer, contiguous :: derivative_ref(:) => null(), direction_weight(:) => null()
    end type force_terms_type
 
-   type, extends(block_task_type) :: force_task_type
+   type, extends(leaf_task_type) :: force_task_type
+      logical :: with_gradient = .false.
       type(loss_type), pointer :: loss => null()
       type(force_terms_type), pointer :: terms => null()
       real(wp), pointer, contiguous :: weights(:) => null()
@@ -59,7 +60,7 @@ module tf_force_loss
       integer(i8) :: map_part(7) = 0_i8
       integer :: n_feature_most = 0
    contains
-      procedure :: evaluate => evaluate_block
+      procedure :: add_leaf => add_block
    end type force_task_type
 
    ! Sets of columns; curvatures stand where the changes of the arguments come later
@@ -68,9 +69,10 @@ module tf_force_loss
 
 contains
 
-   !> Loss, energies, forces and directional derivatives, and the weight gradient
-   subroutine evaluate_force_loss(loss, terms, weights, with_gradient, n_threads, energy, force, derivative, value, &
-         gradient, stop, error)
+   !> Energies, forces and directional derivatives; the weight gradient, if wanted, and behind it the loss, as sums over
+   !> the blocks of the pack
+   subroutine evaluate_force_loss(loss, terms, weights, with_gradient, n_threads, energy, force, derivative, nodes, stop, &
+         error)
       type(loss_type), intent(in), target :: loss
       type(force_terms_type), intent(in), target :: terms
       !> (n_weights) of all networks
@@ -83,8 +85,7 @@ contains
       real(wp), intent(out), contiguous, target :: force(:, :)
       !> (n_directions)
       real(wp), intent(out), contiguous, target :: derivative(:)
-      real(wp), intent(out) :: value
-      real(wp), intent(inout) :: gradient(:)
+      type(nodes_type), intent(out) :: nodes
       type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
       type(force_task_type) :: task
@@ -94,12 +95,12 @@ contains
 
       allocate (dloss_denergy(loss%pack%n_structures), stat=status)
       call check_memory(status, "the derivatives of the loss", 8_i8*loss%pack%n_structures, error)
-      value = 0.0_wp
       if (allocated(error)) return
       associate (pack => loss%pack, networks => loss%networks)
-      task%n_blocks = pack%n_blocks
-      task%n_weights = loss%n_weights
-      task%n_atoms = work_per_atom*sum(int(pack%panel_width, i8))
+      task%n_leaves = pack%n_blocks
+      task%first_leaf = pack%first_leaf
+      task%n_numbers = merge(loss%n_weights, 0, with_gradient) + 1
+      task%n_threads = useful_threads(work_per_atom*sum(int(pack%panel_width, i8)), n_threads)
       task%with_gradient = with_gradient
       task%loss => loss
       task%terms => terms
@@ -134,7 +135,7 @@ contains
       task%n_scratch = task%map_part(7)
       force = 0.0_wp
       derivative = 0.0_wp
-      call sum_blocks(task, n_threads, value, gradient, stop, error)
+      call sum_leaves(task, nodes, stop, error)
       end associate
    end subroutine evaluate_force_loss
 
@@ -146,20 +147,20 @@ contains
    end function whole_lines
 
    !> One block
-   subroutine evaluate_block(task, b, scratch, gradient, loss)
+   subroutine add_block(task, leaf, thread, scratch, sums, error)
       class(force_task_type), intent(in) :: task
       !> Number of the block
-      integer, intent(in) :: b
+      integer, intent(in) :: leaf
+      integer, intent(in) :: thread
       !> Of this thread
       real(wp), intent(inout), contiguous :: scratch(:)
-      !> (n_weights), or of size 0
-      real(wp), intent(inout), contiguous :: gradient(:)
-      real(wp), intent(inout) :: loss
+      real(wp), intent(inout), contiguous :: sums(:)
+      type(error_type), allocatable, intent(inout) :: error
       integer :: t, s, n_q, first, last, m
       integer(i8) :: q, panels, changes, seed
       logical :: has_tangent
 
-      associate (pack => task%loss%pack, networks => task%loss%networks)
+      associate (pack => task%loss%pack, networks => task%loss%networks, b => leaf, loss => sums(task%n_numbers))
       m = pack%n_species
       first = pack%block_first(b) + 1
       last = pack%block_first(b + 1)
@@ -205,10 +206,10 @@ contains
                   scratch(at(set_value_dot):))
                call backward_tangent(net, n_q, x, x_dot, w, scratch(seed + 1:), scratch(at(set_value):), &
                   scratch(at(set_slope):), scratch(at(set_change):), scratch(at(set_bend):), scratch(at(set_z_dot):), &
-                  scratch(at(set_value_dot):), scratch(at(set_work):), gradient(net%first_weight:))
+                  scratch(at(set_value_dot):), scratch(at(set_work):), sums(net%first_weight:))
             else
                call backward_to_weights(net, n_q, x, w, scratch(seed + 1:), scratch(at(set_value):), &
-                  scratch(at(set_slope):), gradient(net%first_weight:))
+                  scratch(at(set_slope):), sums(net%first_weight:))
             end if
          end associate
       end do
@@ -223,7 +224,7 @@ contains
          at = set*task%columns(m + 1) + task%columns(t) + 1
       end function at
 
-   end subroutine evaluate_block
+   end subroutine add_block
 
    !> Forces and directional derivatives of one structure: their share of the loss, and what follows for the descriptors
    subroutine add_structure(task, b, s, g_panels, x_dot_panels, work, loss, has_tangent)

@@ -14,6 +14,8 @@ module tf_pack
    !> How a packed data set is laid out; the arrays belong to the caller
    type :: pack_type
       integer :: n_species = 0, n_blocks = 0, n_structures = 0
+      !> Number of the first block, from 0, where other processes hold those before
+      integer(i8) :: first_leaf = 0_i8
       !> All panels, one after the other
       real(wp), pointer, contiguous :: features(:) => null()
       !> (n_species, n_blocks) panel starts behind this many values

@@ -106,12 +106,12 @@ contains
    subroutine adam_pass(loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1
-      integer, intent(in) :: chosen(:)
+      integer, intent(in), contiguous, target :: chosen(:)
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps of tf_adam
       real(wp), intent(in) :: rates(4)
       integer, intent(in) :: n_threads
-      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout), contiguous, target :: weights(:)
       !> (n_weights)
       real(wp), intent(inout) :: mean(:), mean_square(:)
       !> Steps taken so far
@@ -127,8 +127,8 @@ contains
       if (allocated(error)) return
       do first = 1, size(chosen), batch_size
          last = min(first + batch_size - 1, size(chosen))
-         call batch_gradient(loss, weights, chosen(first:last), n_threads, gradient, error)
-         if (allocated(error)) return
+         call batch_gradient(loss, weights, chosen(first:last), n_threads, gradient, stop, error)
+         if (allocated(error) .or. stop%stopped) return
          n_steps = n_steps + 1
          call adam_step(rates(1), rates(2), rates(3), rates(4), n_steps, gradient, weights, mean, mean_square)
          if (mod(n_steps, steps_between) == 0 .or. last - first > steps_between) then

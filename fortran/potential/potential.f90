@@ -8,13 +8,13 @@ module tf_potential
    use tf_surroundings, only : surroundings_type
    use tf_workspace, only : workspace_type, reserve, block_atoms, atoms_per_look
    use tf_stop, only : stop_type, must_stop
-!$ use omp_lib, only : omp_get_thread_num
+   use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, total_of_nodes
    implicit none
    private
    public :: potential_type, new_potential, evaluation_type, evaluate_potential, n_virial
 
-   ! Blocks are joined to at most this many chunks with a force array each
-   integer, parameter :: max_chunks = 16
+   ! Blocks are joined to at most so many leaves: each costs as much as adding up the forces on all atoms
+   integer, parameter :: max_leaves = 64
    !> Numbers of an atom's virial: xx, yy, zz, xy, xz, yz, yx, zx, zy
    integer, parameter :: n_virial = 9
 
@@ -65,6 +65,21 @@ module tf_potential
       integer, allocatable :: first(:), species(:)
    end type blocks_type
 
+   !> Leaves of one or more blocks, which contribute forces, strain derivatives and virials, one behind the other
+   type, extends(leaf_task_type) :: evaluation_task_type
+      type(potential_type), pointer :: potential => null()
+      class(centres_type), pointer :: centres => null()
+      type(evaluation_type), pointer :: wanted => null()
+      type(blocks_type) :: blocks
+      !> Scratch of each thread
+      type(workspace_type), pointer :: spaces(:) => null()
+      type(stop_type), pointer :: stop => null()
+      !> Numbers of forces, and of these with strains; blocks of a leaf
+      integer :: n_force = 0, n_strain = 0, blocks_per_leaf = 1
+   contains
+      procedure :: add_leaf => add_blocks
+   end type evaluation_task_type
+
 contains
 
    !> Check that the parts of a potential belong together
@@ -99,74 +114,55 @@ contains
    end subroutine new_potential
 
    !> Energies of the centres, forces, strain derivative, and whatever else `wanted` asks for
-   subroutine evaluate_potential(potential, centres, spaces, wanted, stop, error, one_chunk)
-      type(potential_type), intent(in) :: potential
+   subroutine evaluate_potential(potential, centres, spaces, wanted, stop, error, one_leaf)
+      type(potential_type), intent(in), target :: potential
       !> Atoms, and their neighbours within the cutoff or beyond
-      class(centres_type), intent(in) :: centres
+      class(centres_type), intent(in), target :: centres
       !> Scratch of each thread to be used
-      type(workspace_type), intent(inout) :: spaces(:)
+      type(workspace_type), intent(inout), target :: spaces(:)
       !> Its arrays are set for the atoms that are centres, or that forces act on
-      type(evaluation_type), intent(in) :: wanted
-      type(stop_type), intent(inout) :: stop
+      type(evaluation_type), intent(in), target :: wanted
+      type(stop_type), intent(inout), target :: stop
       type(error_type), allocatable, intent(inout) :: error
       !> Sum the forces in one go: faster for one thread, but then the last bits depend on the number of threads
-      logical, intent(in), optional :: one_chunk
-      real(wp), allocatable :: force_part(:, :, :, :), strain_part(:, :, :, :), virial_part(:, :, :)
-      type(blocks_type) :: blocks
-      type(error_type), allocatable :: error_here
-      integer :: n_chunks, n_threads, n_columns, n, n_virials, me, c, status
-      logical :: with_forces
+      logical, intent(in), optional :: one_leaf
+      type(evaluation_task_type) :: task
+      type(nodes_type) :: nodes
+      integer :: n
 
-      with_forces = associated(wanted%force)
       wanted%atomic_energy = 0.0_wp
-      if (with_forces) wanted%strain = 0.0_wp
-      call sort_into_blocks(centres, size(potential%descriptors), blocks, error)
+      if (associated(wanted%force)) wanted%strain = 0.0_wp
+      call sort_into_blocks(centres, size(potential%descriptors), task%blocks, error)
       if (allocated(error)) return
-      n_chunks = min(blocks%n, max_chunks)
-      if (present(one_chunk)) n_chunks = merge(min(1, n_chunks), n_chunks, one_chunk)
-      n = merge(centres%n_atoms, 0, with_forces)
-      n_virials = merge(centres%n_atoms, 0, associated(wanted%virial))
-      allocate (force_part(3, n, potential%n_members, n_chunks), strain_part(3, 3, potential%n_members, n_chunks), &
-         virial_part(n_virial, n_virials, n_chunks), stat=status)
-      call check_memory(status, "the forces of parts of the atoms", 8_i8*n_chunks*((3_i8*n + 9)*potential%n_members &
-         + int(n_virial, i8)*n_virials), error)
-      if (allocated(error)) return
-
-      n_threads = size(spaces)
-      n_columns = maxval(potential%networks%n_columns)
-      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(me, error_here)
-      me = 1
-      !$ me = me + omp_get_thread_num()
-      if (n_threads == 1) me = 1
-      call reserve(spaces(me), potential%descriptors, centres%n_most, &
-         merge(max(1, min(block_atoms, size(centres%atom))), 1, with_forces), 0, size(potential%feature_shift, 1), n_columns, &
-         error_here)
-      if (allocated(error_here)) then
-         !$omp critical (tf_evaluate_error)
-         if (.not. allocated(error)) error = error_here
-         !$omp end critical (tf_evaluate_error)
+      task%potential => potential
+      task%centres => centres
+      task%wanted => wanted
+      task%spaces => spaces
+      task%stop => stop
+      task%n_threads = size(spaces)
+      if (associated(wanted%force)) then
+         task%n_force = size(wanted%force)
+         task%n_strain = task%n_force + size(wanted%strain)
       end if
-      !$omp do schedule(dynamic)
-      do c = 1, n_chunks
-         if (allocated(error_here)) cycle
-         call evaluate_chunk(potential, centres, blocks, c, n_chunks, me == 1, stop, wanted, spaces(me), &
-            force_part(:, :, :, c), strain_part(:, :, :, c), virial_part(:, :, c), error_here)
-         if (allocated(error_here)) then
-            !$omp critical (tf_evaluate_error)
-            if (.not. allocated(error)) error = error_here
-            !$omp end critical (tf_evaluate_error)
-         end if
-      end do
-      !$omp end do
-      if (with_forces) call add_parts(n_chunks, 3*n*potential%n_members, force_part, wanted%force)
-      if (n_virials > 0) call add_parts(n_chunks, n_virial*n, virial_part, wanted%virial)
-      !$omp end parallel
-      if (allocated(error) .or. .not. with_forces) return
+      task%n_numbers = task%n_strain
+      if (associated(wanted%virial)) task%n_numbers = task%n_strain + size(wanted%virial, kind=i8)
+      task%blocks_per_leaf = (task%blocks%n + max_leaves - 1)/max_leaves
+      if (present(one_leaf)) task%blocks_per_leaf = merge(task%blocks%n, task%blocks_per_leaf, one_leaf)
+      task%blocks_per_leaf = max(1, task%blocks_per_leaf)
+      task%n_leaves = (task%blocks%n + task%blocks_per_leaf - 1)/task%blocks_per_leaf
 
-      do c = 1, n_chunks
-         wanted%strain = wanted%strain + strain_part(:, :, :, c)
-      end do
-      if (n_virials > 0) wanted%virial = wanted%virial/potential%n_members
+      call sum_leaves(task, nodes, stop, error)
+      if (allocated(error) .or. .not. associated(wanted%force)) return
+      if (nodes%n == 0) then
+         wanted%force = 0.0_wp
+         if (associated(wanted%virial)) wanted%virial = 0.0_wp
+         return
+      end if
+      n = centres%n_atoms
+      call total_of_nodes(nodes%n, nodes%sums)
+      call take_sums(n, potential%n_members, nodes%sums, wanted%force, wanted%strain)
+      if (associated(wanted%virial)) call take_virials(n, nodes%sums(task%n_strain + 1:, 1), wanted%virial)
+      if (associated(wanted%virial)) wanted%virial = wanted%virial/potential%n_members
    end subroutine evaluate_potential
 
    !> Cut the centres of each species into blocks, in a fixed order
@@ -198,80 +194,75 @@ contains
       blocks%first(blocks%n + 1) = k + 1
    end subroutine sort_into_blocks
 
-   !> total(i) = Σ_c part(i,c) in the order of c; called by all threads
-   subroutine add_parts(n_chunks, n, part, total)
-      !> Parts, and numbers of each
-      integer, intent(in) :: n_chunks, n
-      real(wp), intent(in) :: part(n, n_chunks)
-      real(wp), intent(inout) :: total(n)
-      integer :: i, c
+   !> Forces and strain derivatives from the sums of all leaves
+   subroutine take_sums(n, n_members, sums, force, strain)
+      !> Atoms, members
+      integer, intent(in) :: n, n_members
+      real(wp), intent(in) :: sums(3*n*n_members + 9*n_members)
+      real(wp), intent(out) :: force(3*n*n_members), strain(9*n_members)
 
-      if (n_chunks == 0) then
-         !$omp single
-         total = 0.0_wp
-         !$omp end single
-         return
-      end if
-      !$omp do schedule(static)
-      do i = 1, n
-         total(i) = part(i, 1)
-         do c = 2, n_chunks
-            total(i) = total(i) + part(i, c)
-         end do
-      end do
-      !$omp end do
-   end subroutine add_parts
+      force = sums(:size(force))
+      strain = sums(size(force) + 1:)
+   end subroutine take_sums
 
-   !> The blocks of one chunk
-   subroutine evaluate_chunk(potential, centres, blocks, c, n_chunks, look, stop, wanted, space, force_sum, strain_sum, &
-         virial_sum, error)
-      type(potential_type), intent(in) :: potential
-      class(centres_type), intent(in) :: centres
-      type(blocks_type), intent(in) :: blocks
-      !> Number of the chunk, and of all
-      integer, intent(in) :: c, n_chunks
-      !> Is this the thread that may look for a wish to stop?
-      logical, intent(in) :: look
-      !> Shared by the threads
-      type(stop_type), intent(inout) :: stop
-      type(evaluation_type), intent(in) :: wanted
-      type(workspace_type), intent(inout) :: space
-      !> As in `evaluation_type`, of size 0 where not wanted
-      real(wp), intent(out), contiguous :: force_sum(:, :, :), strain_sum(:, :, :), virial_sum(:, :)
+   !> Virials of the atoms
+   subroutine take_virials(n, sums, virial)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: sums(n_virial*n)
+      real(wp), intent(out) :: virial(n_virial*n)
+
+      virial = sums
+   end subroutine take_virials
+
+   !> The blocks of one leaf
+   subroutine add_blocks(task, leaf, thread, scratch, sums, error)
+      class(evaluation_task_type), intent(in) :: task
+      integer, intent(in) :: leaf, thread
+      !> Not used: the thread has its workspace
+      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous :: sums(:)
       type(error_type), allocatable, intent(inout) :: error
-      integer :: b, t, n, n_columns
+      integer :: b, t, n, n_columns, n_atoms
 
-      force_sum = 0.0_wp
-      strain_sum = 0.0_wp
-      virial_sum = 0.0_wp
-      do b = 1 + (c - 1)*blocks%n/n_chunks, c*blocks%n/n_chunks
-         if (must_stop(stop, look .and. mod(b, atoms_per_look/block_atoms) == 0)) return
+      associate (potential => task%potential, blocks => task%blocks, space => task%spaces(thread), &
+         with_forces => associated(task%wanted%force))
+      n_columns = maxval(potential%networks%n_columns)
+      call reserve(space, potential%descriptors, task%centres%n_most, &
+         merge(max(1, min(block_atoms, size(task%centres%atom))), 1, with_forces), 0, size(potential%feature_shift, 1), &
+         n_columns, error)
+      n_atoms = merge(task%centres%n_atoms, 0, with_forces)
+      do b = 1 + (leaf - 1)*task%blocks_per_leaf, min(leaf*task%blocks_per_leaf, blocks%n)
+         if (allocated(error)) return
+         if (must_stop(task%stop, thread == 1 .and. mod(b, atoms_per_look/block_atoms) == 0)) return
          t = blocks%species(b)
          n = blocks%first(b + 1) - blocks%first(b)
          n_columns = maxval(potential%networks(t::size(potential%descriptors))%n_columns)
-         call evaluate_block(potential, centres, t, n, padded(n), potential%descriptors(t)%n_feature, n_columns, &
-            blocks%atom(blocks%first(b):blocks%first(b + 1) - 1), wanted, space, space%g, space%raw, space%panel, &
-            space%value, space%slope, space%derivative, force_sum, strain_sum, virial_sum, error)
-         if (allocated(error)) return
+         call evaluate_block(potential, task%centres, t, n, padded(n), potential%descriptors(t)%n_feature, n_columns, &
+            blocks%atom(blocks%first(b):blocks%first(b + 1) - 1), n_atoms, task%wanted, space, space%g, space%raw, &
+            space%panel, space%value, space%slope, space%derivative, sums(:task%n_force), &
+            sums(task%n_force + 1:task%n_strain), sums(task%n_strain + 1:), error)
       end do
-   end subroutine evaluate_chunk
+      end associate
+   end subroutine add_blocks
 
    !> One block: descriptors, then for each member the networks and the forces
-   subroutine evaluate_block(potential, centres, t, n, n_q, n_f, n_columns, atom, wanted, space, g, raw, panel, value, slope, &
-         derivative, force_sum, strain_sum, virial_sum, error)
+   subroutine evaluate_block(potential, centres, t, n, n_q, n_f, n_columns, atom, n_atoms, wanted, space, g, raw, panel, &
+         value, slope, derivative, force_sum, strain_sum, virial_sum, error)
       type(potential_type), intent(in) :: potential
       class(centres_type), intent(in) :: centres
       !> Species, atoms, their padded number, values of the descriptor, columns of network scratch
       integer, intent(in) :: t, n, n_q, n_f, n_columns
       integer, intent(in) :: atom(n)
+      !> Atoms on which forces act; 0: none wanted
+      integer, intent(in) :: n_atoms
       type(evaluation_type), intent(in) :: wanted
       !> Scratch of the descriptors
       type(workspace_type), intent(inout) :: space
       !> Scratch: a descriptor; descriptors, raw and standardised; values and slopes of the networks; dE/dG
       real(wp), intent(inout) :: g(n_f), raw(n_q, n_f), panel(n_q, n_f), value(n_q, n_columns), slope(n_q, n_columns), &
          derivative(n_q, n_f)
-      !> As in `evaluate_chunk`
-      real(wp), intent(inout), contiguous :: force_sum(:, :, :), strain_sum(:, :, :), virial_sum(:, :)
+      !> As in `evaluation_type`, of size 0 where not wanted
+      real(wp), intent(inout), contiguous :: force_sum(:), strain_sum(:), virial_sum(:)
       type(error_type), allocatable, intent(inout) :: error
       integer :: q, m, s, f
       logical :: with_forces
@@ -310,8 +301,9 @@ contains
          do q = 1, n
             g = derivative(q, :)*potential%feature_factor(:n_f, s)/potential%energy_scale(s)
             call descriptor_gradient(potential%descriptors, t, g, space%work(q), space%scratch)
-            call add_forces(atom(q), centres%n_atoms, space%work(q)%around, force_sum(:, :, m), strain_sum(:, :, m))
-            if (associated(wanted%virial)) call add_virials(space%work(q)%around, virial_sum)
+            call add_forces(atom(q), n_atoms, space%work(q)%around, force_sum(3*n_atoms*(m - 1) + 1:), &
+               strain_sum(9*(m - 1) + 1:))
+            if (associated(wanted%virial)) call add_virials(n_atoms, space%work(q)%around, virial_sum)
          end do
       end do
    end subroutine evaluate_block
@@ -354,10 +346,10 @@ contains
 
    !> Each neighbour's share of the virial of one centre: with it the heat current of many-body potentials is
    !> Σ_j W_j v_j (Z. Fan et al., Phys. Rev. B 92, 094301 (2015))
-   subroutine add_virials(around, virial_sum)
+   subroutine add_virials(n_atoms, around, virial_sum)
+      integer, intent(in) :: n_atoms
       type(surroundings_type), intent(in) :: around
-      !> (n_virial, n_atoms)
-      real(wp), intent(inout), contiguous :: virial_sum(:, :)
+      real(wp), intent(inout) :: virial_sum(n_virial, n_atoms)
       integer :: j, k
 
       do k = 1, around%n

@@ -311,9 +311,9 @@ def _large(n_repeats: int) -> tuple[Structure, PotentialTables]:
     ), potential
 
 
-@pytest.mark.parametrize("n_repeats", [1, 3, 5])
+@pytest.mark.parametrize("n_repeats", [1, 3, 7])
 def test_one_structure_gives_bitwise_the_same_for_any_number_of_threads(n_repeats: int) -> None:
-    """750 atoms in the largest make more blocks than the engine has chunks."""
+    """2058 atoms in the largest make more blocks than an evaluation has leaves."""
     structure, potential = _large(n_repeats)
     reference = one(structure, potential)
     for threads in (2, 3, 5):

@@ -44,9 +44,7 @@ CASES = (
     Case("one structure", (6, 3), ((5,), (2,)), ((1, 0), (1, 0)), n_structures=1),
     Case("one block", (6, 3), ((5,), (2,)), ((1, 0), (1, 0)), block_atoms=10**6),
     Case("a block for each structure", (6, 3), ((5,), (2,)), ((1, 0), (1, 0)), block_atoms=1),
-    Case(
-        "more blocks than chunks", (4, 3), ((5,), (2,)), ((1, 0), (1, 0)), n_structures=300, block_atoms=3, most_atoms=4
-    ),
+    Case("many blocks", (4, 3), ((5,), (2,)), ((1, 0), (1, 0)), n_structures=300, block_atoms=3, most_atoms=4),
     Case(
         "large structures",
         (4, 3),

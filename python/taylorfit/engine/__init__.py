@@ -11,9 +11,10 @@ from .force_maps import ForceMap, canonical_order, changes_along, force_map, str
 from .handles import Handle, StopToken, aligned_zeros
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
 from .lbfgs import Lbfgs
-from .library import LANES, MAX_CHUNKS, available_threads, blas_name, build_name, c_folders
+from .library import LANES, available_threads, blas_name, build_name, c_folders
 from .losses import ForceTerms, Loss, LossValue, start_covariance
 from .neighbour_lists import NeighbourList
+from .partial_sums import PartialSums, columns_of_sums, most_nodes
 from .potentials import (
     Evaluation,
     ListedEvaluation,
@@ -28,7 +29,6 @@ from .potentials import (
 
 __all__ = [
     "LANES",
-    "MAX_CHUNKS",
     "DescriptorTables",
     "Evaluation",
     "ForceMap",
@@ -40,6 +40,7 @@ __all__ = [
     "LossValue",
     "NeighbourList",
     "NetworkTables",
+    "PartialSums",
     "PotentialTables",
     "StopToken",
     "activation",
@@ -52,6 +53,7 @@ __all__ = [
     "c_folders",
     "canonical_order",
     "changes_along",
+    "columns_of_sums",
     "cutoff",
     "describe",
     "descriptor_derivative",
@@ -61,6 +63,7 @@ __all__ = [
     "evaluate_members",
     "fill_descriptor_derivatives",
     "force_map",
+    "most_nodes",
     "neighbours",
     "panel_products",
     "share_descriptors",

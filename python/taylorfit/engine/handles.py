@@ -17,7 +17,7 @@ from .runtime import FortranDerivedType
 _COLUMN = 5
 """Numbers that describe an array: its address and four extents (`column` in views.f90)."""
 _LINE = 64
-"""Bytes of a cache line (`line` in chunks.f90)."""
+"""Bytes of a cache line (`line` in tree_sum.f90)."""
 
 
 class StopToken:

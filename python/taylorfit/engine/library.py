@@ -19,9 +19,6 @@ from ..errors import EngineError, InputError
 LANES = 8
 """Panels of atoms are padded to a multiple of this (`lanes` in kinds.f90)."""
 
-MAX_CHUNKS = 128
-"""Partial gradients of an epoch, at most (`max_chunks` in chunks.f90)."""
-
 _LEVEL_VARIABLE = "TAYLORFIT_CPU"
 
 

@@ -16,6 +16,7 @@ from . import library
 from .force_maps import ForceMap
 from .handles import Handle, StopToken, token_array, views
 from .library import call, integers, thread_count
+from .partial_sums import PartialSums, most_nodes
 from .potentials import NetworkTables
 
 if TYPE_CHECKING:
@@ -126,9 +127,10 @@ class Loss(Handle):
             ("group", group, np.int32, 1),
             token_array(stop),
         )
-        call(library.losses.loss_fill, self.object, views(*arrays))
+        call(library.losses.loss_fill, self.object, views(*arrays), 0)
         self.keep(*(array for _, array, _, _ in arrays))
         self._shapes = (0, 0)
+        self._most_nodes = most_nodes(len(pack.panel_width))
         if terms is not None:
             self._add(terms)
 
@@ -169,7 +171,9 @@ class Loss(Handle):
         """
         energy = np.empty(self.n_structures)
         force, derivative = np.empty((self._shapes[0], 3)), np.empty(self._shapes[1])
-        loss = call(
+        nodes = np.empty((self._most_nodes, 2), dtype=np.int64)
+        sums = np.empty((self._most_nodes, 1 if gradient is None else len(gradient) + 1))
+        n = call(
             library.losses.loss_evaluate,
             self.object,
             weights,
@@ -177,9 +181,13 @@ class Loss(Handle):
             energy,
             force.T,
             derivative,
-            _NO_GRADIENT if gradient is None else gradient,
+            nodes.T,
+            sums.T,
         )
-        return LossValue(float(loss), energy, force, derivative)
+        total = PartialSums(nodes[:n], sums[:n]).total()
+        if gradient is not None:
+            gradient[...] = total[:-1]
+        return LossValue(float(total[-1]), energy, force, derivative)
 
     def energies(self, chosen: Sequence[int] | np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the energies (n_chosen,) of the structures with these indices (from 0)."""
@@ -271,9 +279,6 @@ class Loss(Handle):
             damping,
         )
         return bool(moved)
-
-
-_NO_GRADIENT = np.zeros(0)
 
 
 def _from_1(chosen: Sequence[int] | np.ndarray) -> np.ndarray:

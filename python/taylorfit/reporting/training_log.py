@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..analysis.errors import error_lines
-from ..engine import MAX_CHUNKS, Lbfgs, build_name
+from ..engine import Lbfgs, build_name, columns_of_sums
 from ..errors import TaylorfitError
 from ..model.measures import ENERGY_UNIT, FORCE_UNIT, MEASURES
 from ..settings.methods import format_method
@@ -296,7 +296,8 @@ def description(problem: Problem, networks: Sequence[NetworkSpec], resumed: bool
         f"{sampling_of(settings.method, settings.sampling)}; "
         f"{problem.threads} thread{'s' if problem.threads > 1 else ''}, engine {build_name()}"
     )
-    parts = min(MAX_CHUNKS, len(train.panel_width)) * sum(network.n_weights for network in problem.networks) * 8
+    n_weights = sum(network.n_weights for network in problem.networks)
+    parts = 8 * n_weights * columns_of_sums(len(train.panel_width), problem.threads)
     yield (
         f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; "
         f"prepared in {duration(problem.seconds)}"
