@@ -19,6 +19,8 @@ from .generation.displace import displace as displace
 from .generation.generate import generate as generate
 from .generation.repel import repel as repel
 from .generation.suggest import suggest as suggest
+from .learning.label import Labels as Labels
+from .learning.label import label as label
 from .model.descriptor import DescriptorSetup as DescriptorSetup
 from .model.descriptor import chebyshev_setup as chebyshev_setup
 from .model.network import SpeciesPotential as SpeciesPotential
@@ -36,6 +38,7 @@ from .settings.forces import Directional as Directional
 from .settings.forces import Energy as Energy
 from .settings.forces import Exact as Exact
 from .settings.forces import Taylor as Taylor
+from .settings.label import Reference as Reference
 from .settings.methods import Adam as Adam
 from .settings.methods import Bfgs as Bfgs
 from .settings.methods import Ekf as Ekf

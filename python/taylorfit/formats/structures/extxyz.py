@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 
 import numpy as np
@@ -14,11 +14,22 @@ from ...tools.atomic_write import atomic_write
 from .frames import COHESIVE_KEY
 
 
-def write_extxyz(path: str | PathLike[str], structures: Iterable[Structure], *, overwrite: bool = True) -> int:
+def write_extxyz(
+    path: str | PathLike[str],
+    structures: Iterable[Structure],
+    *,
+    overwrite: bool = True,
+    info: Mapping[str, str] | None = None,
+) -> int:
     """Write structures as frames of an extended XYZ file, which ASE reads back exactly.
 
     Lengths in Å, energies in eV, forces in eV/Å, stress in eV/Å³.  A cohesive energy stands
     under a key that other programs do not know.
+
+    Parameters
+    ----------
+    info
+        More keys of every frame, and their text.
 
     Returns
     -------
@@ -32,13 +43,13 @@ def write_extxyz(path: str | PathLike[str], structures: Iterable[Structure], *, 
     n = 0
     with atomic_write(path, overwrite=overwrite) as stream:
         for structure in structures:
-            stream.write(format_frame(structure))
+            stream.write(format_frame(structure, info or {}))
             n += 1
     return n
 
 
-def format_frame(structure: Structure) -> str:
-    """Return one frame of an extended XYZ file."""
+def format_frame(structure: Structure, info: Mapping[str, str]) -> str:
+    """Return one frame of an extended XYZ file, with more keys."""
     columns = [structure.positions]
     properties = "species:S:1:pos:R:3"
     if structure.forces is not None:
@@ -64,6 +75,7 @@ def format_frame(structure: Structure) -> str:
         pairs.append('config_type="{}"'.format(re.sub(r'["\\\s]', "_", structure.config_type)))
     if not structure.converged:
         pairs.append("converged=F")
+    pairs += ['{}="{}"'.format(key, re.sub(r'["\\]', "'", " ".join(text.split()))) for key, text in info.items()]
     pairs.append('pbc="{} {} {}"'.format(*("T" if p else "F" for p in structure.pbc)))
     parts = [values, structure.cell, structure.energy, structure.cohesive_energy, structure.stress]
     if not structure.symbols or not all(np.isfinite(part).all() for part in parts if part is not None):

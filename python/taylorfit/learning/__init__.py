@@ -1,0 +1,1 @@
+"""Reference calculations where a potential needs them: label, select, learn."""
