@@ -32,7 +32,7 @@ from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.provenance import parse_copy_name
 from taylorfit.model.scaling import standardisation
 from taylorfit.training import prepare as problem
-from taylorfit.training.pack import Split
+from taylorfit.training.split import Split
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from taylorfit.taylor.displacements import RandomDisplacements
 from taylorfit.taylor.expansion import taylor_energies
 from taylorfit.taylor.selection import select_all
 from taylorfit.training.losses import CentredTaylorLoss
-from taylorfit.training.pack import PackedDataset, Scaling, pack, split_parents
+from taylorfit.training.pack import PackedDataset, Scaling, pack
+from taylorfit.training.split import SplitRule, split_parents
 
 BETA = 2.0e-3
 SPECIES = ("O", "H")
@@ -94,7 +95,7 @@ def problem() -> tuple[PackedDataset, NetworkTables, np.ndarray]:
         ),
     )
     scaling = Scaling.of(training_set)
-    split = split_parents([training_set], scaling, 0.0, np.random.default_rng(0))
+    split = split_parents([training_set], scaling, SplitRule("seed", 0.0, 0))
     packed = pack([training_set], split.train, scaling, block_atoms=1, whole_groups=True)
     networks = [Network.random((setup.n_feature, 5, 1), (ACTIVATIONS.index("tanh"), 0), rng) for setup in setups]
     return packed, NetworkTables.from_networks(networks), np.concatenate([n.weights for n in networks])

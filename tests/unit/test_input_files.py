@@ -157,6 +157,7 @@ SINGLE_VALUES = [
     ("train", "committee 3 split=OWN folder='my nets'", "committee", Committee(3, "my nets", "own")),
     ("train", "CHECKPOINT 0", "checkpoint", 0),
     ("train", "BEST both", "best", "both"),
+    ("train", "split HASH", "split", "hash"),
     (
         "train",
         "FORCES mode=exact beta=1e-2,1e-3@500 weight_O=0.5 percent=50",

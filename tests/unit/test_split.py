@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cli_support import morse_cluster
-from taylorfit import InputError, Structure, split
+from taylorfit import InputError, Structure, repel, split
 from taylorfit.model.provenance import copy_name
 
 
@@ -49,6 +49,22 @@ def test_a_split_by_hash_stays_when_data_are_added(structures):
     few = {s.name for s in split(structures[:30], 0.3, by="hash")[1]}
     many = {s.name for s in split(structures[::-1], 0.3, by="hash")[1]}
     assert few and few == many & set(names(structures[:30]))
+
+
+def test_pushed_copies_follow_their_parents(structures):
+    copies = repel(structures, copies=2, push=(0.1, 0.3)).structures
+    pushed = [replace(copy, name=f"pushed-{k}.xsf") for k, copy in enumerate(copies)]  # as files are named
+    side_of = {s.content_hash(): s.name for s in structures}
+    for by in ("seed", "hash"):
+        train, held_out = split([*pushed[40:], *structures, *pushed[:40]], 0.2, by=by)
+        assert len(train) + len(held_out) == len(structures) + len(pushed) and len(pushed) > 80
+        parents = {s.name for s in held_out if not s.pushed_from}
+        assert names(split(structures, 0.2, by=by)[1]) == [s.name for s in structures if s.name in parents]
+        assert {side_of[s.pushed_from] for s in held_out if s.pushed_from} <= parents
+        assert not {side_of[s.pushed_from] for s in train if s.pushed_from} & parents
+    # By hash they know their side without the parent, too
+    alone = {s.name for s in split(pushed, 0.2, by="hash")[1]}
+    assert alone == {s.name for s in split([*structures, *pushed], 0.2, by="hash")[1] if s.pushed_from}
 
 
 def test_structures_of_one_name_stay_together(structures):

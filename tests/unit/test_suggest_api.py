@@ -70,8 +70,9 @@ def test_pushed_copies_are_those_of_the_command_and_can_be_trained_on(folder: Pa
     for own, file in zip(found.structures, files, strict=True):
         np.testing.assert_allclose(own.positions, file.positions, atol=1e-9)
         assert own.weight == pytest.approx(file.weight) and own.forces is None
-    fit = tfit.train(structures + found.structures, epochs=2, networks=[(4, "tanh")], threads=1)
-    assert fit.counts.n_train + fit.counts.n_test == len(structures) + len(names)
+        assert own.pushed_from == file.pushed_from in {s.content_hash() for s in structures}
+    fit = tfit.train(structures + found.structures, epochs=2, networks=[(4, "tanh")], threads=1, test_fraction=0.25)
+    assert fit.counts.n_test == 2 and fit.counts.n_train == len(structures) - 2 + len(names) - 4
 
 
 def test_what_cannot_be_done(structures):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -201,6 +201,8 @@ class Structures:
     entries: tuple[Entry, ...]
     digests: Mapping[str, str]
     """Hash of the content of each file, by path."""
+    parents: Mapping[int, int] = field(default_factory=dict)
+    """Of each copy with pushed atoms (`repel`) among the entries: the place of the structure it is made from, or -1."""
 
     @classmethod
     def of(cls, files: Sequence[FileEntry], listed_in: str) -> Structures:
@@ -212,21 +214,33 @@ class Structures:
             if a file is missing or damaged.
         """
         entries: list[Entry] = []
+        places: dict[str, int] = {}
+        pushed: dict[int, str] = {}
         digests = {}
         for path in expand_patterns([(entry.path, entry.line) for entry in files], listed_in=listed_in):
             file = split_selection(path)[0]
             digests[file] = _digest(Path(file).read_bytes())
             for structure in read_structures(path):
                 frame = structure.name.removeprefix(file).removeprefix("#")
+                if structure.pushed_from:
+                    pushed[len(entries)] = structure.pushed_from
+                else:
+                    places[structure.content_hash()] = len(entries)
                 entries.append((file, int(frame) if frame else None))
-        return cls(tuple(entries), digests)
+        return cls(tuple(entries), digests, {place: places.get(parent, -1) for place, parent in pushed.items()})
 
     def subset(self, size: int | None) -> tuple[Entry, ...]:
-        """`size` structures in their order, drawn so that the larger sets hold the smaller ones; None: all."""
+        """`size` structures in their order, drawn so that the larger sets hold the smaller ones; None: all.
+
+        Copies with pushed atoms do not count; they come with the structure they are made from.
+        """
         if size is None:
             return self.entries
-        drawn = Stream.SUBSET.generator(1).permutation(len(self.entries))[:size]
-        return tuple(self.entries[place] for place in sorted(drawn.tolist()))
+        own = [place for place in range(len(self.entries)) if place not in self.parents]
+        drawn = {own[index] for index in Stream.SUBSET.generator(1).permutation(len(own))[:size].tolist()}
+        return tuple(
+            entry for place, entry in enumerate(self.entries) if place in drawn or self.parents.get(place) in drawn
+        )
 
     def digest(self, entries: Iterable[Entry]) -> str:
         """Hash of structures, names and contents."""
@@ -261,7 +275,8 @@ def point_key(point: Point, of_set: str, validation: Structures | None) -> str:
         networks=tuple(replace(spec, file=spec.symbol) for spec in point.settings.networks),
     )
     checked = "" if validation is None else validation.digest(validation.entries)
-    return _digest(repr((of_set, settings, checked)).encode())[:12]
+    # Without SPLIT as before there was one
+    return _digest(repr((of_set, settings, checked)).replace(", split=None", "").encode())[:12]
 
 
 def _digest(*contents: bytes) -> str:

@@ -121,7 +121,7 @@ def check(
     """Look for what is usually wrong with reference data; the cost grows linearly with the data.
 
     Energies are compared with the work of the forces between near frames (units, signs), and structures with each
-    other: see `KINDS`.
+    other: see `KINDS`.  Copies of `repel` are passed over.
 
     Parameters
     ----------
@@ -153,17 +153,20 @@ def check(
     note: no forces (3 structures: structure 1, structure 2, structure 3)
     warning: same atoms, cell and positions as an earlier structure (1 structure: structure 2)
     """
-    structures = as_structures(structures, named=False)
+    given = as_structures(structures, named=False)
+    # Copies with pushed atoms are unlike the data on purpose
+    own = [index for index, structure in enumerate(given) if not structure.pushed_from]
+    data = [given[index] for index in own]
     found: list[Finding] = []
 
     def report(kind: str, indices: Collection[int] | np.ndarray, detail: str = "") -> None:
-        indices = tuple(sorted({int(index) for index in indices}))
+        indices = tuple(own[index] for index in sorted({int(index) for index in indices}))
         if indices:
-            names = tuple(structures[index].name or f"structure {index + 1}" for index in indices)
+            names = tuple(given[index].name or f"structure {index + 1}" for index in indices)
             found.append(Finding(kind, KINDS[kind] + detail, indices, names))
 
-    pairs = find_frame_pairs(structures)
-    units = check_units(structures, pairs)
+    pairs = find_frame_pairs(data)
+    units = check_units(data, pairs)
     for problem in dict.fromkeys(unit.problem for unit in units if unit.problem):
         shown = [
             f"{unit.formula}: slope {unit.slope:.4g} instead of 1, correlation {unit.correlation:.3f}"
@@ -171,37 +174,37 @@ def check(
             if unit.problem == problem
         ]
         found.append(Finding("units", f"{KINDS['units']}: {problem} ({'; '.join(shown)})"))
-    largest, typical, net = _force_sizes(structures)
-    distances = [shortest_distances(structure) for structure in structures]
-    known, residual = _energy_residuals(structures)
+    largest, typical, net = _force_sizes(data)
+    distances = [shortest_distances(structure) for structure in data]
+    known, residual = _energy_residuals(data)
     spread = float(robust_deviation(residual)) if len(known) >= _FEW else None
-    found += [Finding("units", line) for line in implausible_scales(structures, typical, spread, units)]
-    cohesion = _cohesion(structures, atomic_energies)
+    found += [Finding("units", line) for line in implausible_scales(data, typical, spread, units)]
+    cohesion = _cohesion(data, atomic_energies)
     if cohesion is not None and abs(cohesion) > _HUGE_COHESION:
         found.append(Finding("atomic-energies", f"{KINDS['atomic-energies']}: median {cohesion:.4g} eV/atom remain"))
-    report("unconverged", [i for i, s in enumerate(structures) if not s.converged])
-    report("predicted", [i for i, s in enumerate(structures) if s.predicted_by])
-    report("missing-energy", [i for i, s in enumerate(structures) if s.energy is None and not s.cohesive_energy])
-    report("missing-forces", [i for i, s in enumerate(structures) if s.forces is None])
-    duplicates, unequal = _duplicates(structures)
+    report("unconverged", [i for i, s in enumerate(data) if not s.converged])
+    report("predicted", [i for i, s in enumerate(data) if s.predicted_by])
+    report("missing-energy", [i for i, s in enumerate(data) if s.energy is None and not s.cohesive_energy])
+    report("missing-forces", [i for i, s in enumerate(data) if s.forces is None])
+    duplicates, unequal = _duplicates(data)
     report("duplicate", duplicates, f", with energies that differ by up to {unequal:.3g} eV" if unequal > 1e-6 else "")
     report("near-duplicate", _near_duplicates(pairs, duplicates))
     report("near-zero-forces", np.flatnonzero(largest < STATIONARY_FORCE))
     report(
         "placeholder-energy",
-        [i for i, s in enumerate(structures) if s.energy == 0.0 and not s.cohesive_energy and largest[i] > 0.0],
+        [i for i, s in enumerate(data) if s.energy == 0.0 and not s.cohesive_energy and largest[i] > 0.0],
     )
     _report_energies(known, residual, report)
     if np.isfinite(largest).sum() >= _MANY:
         usual = float(np.nanmedian(largest))
         odd = np.flatnonzero(largest > _FORCE_FACTOR * max(usual, STATIONARY_FORCE))
         report("force-outlier", odd, f" {usual:.3g} eV/Å, up to {np.nanmax(largest):.3g}")
-    shortest = _report_distances(structures, distances, min_distances or {}, report)
+    shortest = _report_distances(data, distances, min_distances or {}, report)
     net_force = float(np.nanmax(net)) if np.isfinite(net).any() else None
     report("net-force", np.flatnonzero(net > _NET_FORCE), f", up to {net_force or 0.0:.3g}")
     n_near = int(((pairs.largest < 1.0) & np.isfinite(pairs.work)).sum())
-    n_forces = sum(s.forces is not None for s in structures)
-    return DataCheck(len(structures), n_forces, n_near, tuple(units), shortest, net_force, tuple(found))
+    n_forces = sum(s.forces is not None for s in data)
+    return DataCheck(len(given), n_forces, n_near, tuple(units), shortest, net_force, tuple(found))
 
 
 def droppable(kinds: Collection[str]) -> list[str]:

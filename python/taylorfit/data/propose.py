@@ -68,7 +68,8 @@ def propose(structures: Structures, *, behler: bool = False, mode: str | None = 
     >>> setup.species, setup.atomic_energies["H"], setup.descriptors[0].r_cut
     (('H',), -3.35, 4.0)
     """
-    data = [s for s in as_structures(structures) if parse_copy_name(s.name) is None]
+    given = as_structures(structures)
+    data = [s for s in given if parse_copy_name(s.name) is None and not s.pushed_from]
     if not data:
         raise InputError("no structures", expected="at least one")
     for structure in data:
@@ -98,7 +99,7 @@ def propose(structures: Structures, *, behler: bool = False, mode: str | None = 
         reasons=(*choice.reasons, reason),
         mode=mode,
         notes=notes,
-        files=_files(data),
+        files=_files([s for s in given if parse_copy_name(s.name) is None]),
         evidence=Evidence(checked, found, fit, choice, skipped),
     )
 

@@ -11,7 +11,8 @@ from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..tools.randomness import Stream
 
-RULES = ("seed", "hash")
+SEED, HASH = "seed", "hash"
+RULES = (SEED, HASH)
 
 
 def split(
@@ -19,8 +20,8 @@ def split(
 ) -> tuple[list[Structure], list[Structure]]:
     """Split structures into those to train on and those to keep back.
 
-    Structures of one name stay together, and so do Taylor copies and the structure they are made from (see
-    `displace`), wherever they stand in the list.
+    Structures of one name stay together, and so do Taylor copies (see `displace`) and copies with pushed atoms (see
+    `repel`) and the structure they are made from, wherever they stand in the list.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def split(
     by
         `seed`: drawn at random, ⌊fraction · n⌋ of them, so that another number of structures gives another split.
         `hash`: a hash of species, positions and cell decides for each structure by itself.  It stays on its side when
-        data are added or sorted in another way; the share is only about `fraction`.
+        data are added or sorted in another way, and so do copies of it where it is not there; the share is only about
+        `fraction`.  It is the split of ``train(…, split="hash")``.
 
     Returns
     -------
@@ -61,12 +63,21 @@ def split(
     if by not in RULES:
         raise InputError("unknown rule for a split", value=by, expected=" or ".join(RULES))
     found = as_structures(structures)
-    origins = [copy.parent if (copy := parse_copy_name(s.name)) is not None else s.name for s in found]
-    parents = {structure.name: structure for structure in found if parse_copy_name(structure.name) is None}
+    own = [s for s in found if parse_copy_name(s.name) is None and not s.pushed_from]
+    contents = {structure.name: structure.content_hash() for structure in own}
+    name_of = {content: name for name, content in contents.items()}
+
+    def origin(structure: Structure) -> str:
+        if structure.pushed_from:
+            return name_of.get(structure.pushed_from, structure.pushed_from)
+        copy = parse_copy_name(structure.name)
+        return structure.name if copy is None else copy.parent
+
+    origins = list(map(origin, found))
     # Copies without their parent stay together, too
-    names = list(parents) + [name for name in dict.fromkeys(origins) if name not in parents]
-    if by == "hash":
-        kept_back = {name for name in names if _place(parents.get(name), name, seed) < fraction}
+    names = list(contents) + [name for name in dict.fromkeys(origins) if name not in contents]
+    if by == HASH:
+        kept_back = {name for name in names if place_of(contents.get(name, name), seed) < fraction}
     else:
         # The tiny subtraction keeps rounding from turning 0.9·60 = 54.000…01 into 55
         n_train = ceil((1.0 - fraction) * len(names) - 1e-9)
@@ -75,13 +86,13 @@ def split(
     if len(kept_back) == len(names):
         raise InputError("no structures to train on", value=len(names), expected="at least one")
     sides: tuple[list[Structure], list[Structure]] = ([], [])
-    for structure, origin in zip(found, origins):
-        sides[origin in kept_back].append(structure)
+    for structure, name in zip(found, origins):
+        sides[name in kept_back].append(structure)
     return sides
 
 
-def _place(structure: Structure | None, name: str, seed: int) -> float:
-    """A number in [0, 1) that belongs to a structure, or to a name where there is none."""
-    content = name if structure is None else structure.content_hash()
-    digest = hashlib.sha256(f"{seed} {content}".encode("utf-8", "surrogateescape")).digest()
+def place_of(content: str, *seed: int) -> float:
+    """A number in [0, 1) that belongs to a structure's `content_hash`: it is kept back if that is below the share."""
+    words = " ".join([*map(str, seed), content])
+    digest = hashlib.sha256(words.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 256.0**6

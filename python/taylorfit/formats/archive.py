@@ -68,7 +68,7 @@ def _check_header(stream: IO[bytes], size: int) -> None:
         raise ValueError(f"version {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
-    if dtype.kind not in "biufU":
+    if dtype.kind not in "biufUS":
         raise ValueError(f"{dtype} in place of numbers or text")
     wanted = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or dtype.itemsize == 0 or wanted != size - stream.tell():

@@ -1,6 +1,6 @@
 """Companion of a training set (`NAME.geometry`): what force training needs and ænet's format has no place for.
 
-A NumPy archive with the cells, periodicity, stresses and weights of the reference structures, in the order of
+A NumPy archive with the cells, periodicity, stresses, weights and hashes of the reference structures, in the order of
 the training set.  A checksum of names and energies ties it to its training set.
 
 Taylor copies in a training set of their own have another companion, `NAME.parents`: one line with a checksum of the
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, InputError
-from ..model.geometry import Geometry
+from ..model.geometry import HASH, Geometry
 from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
 from ..tools.atomic_write import Together, atomic_write, check_writable
@@ -31,6 +31,8 @@ MARK = "geometry_checksum"
 """Name of the array that such files alone have."""
 PARENTS_MARK = "taylorfit-parents-sha256"
 _ARRAYS = ("cell", "pbc", "has_forces", "stress", "weight", "first_atom", "atom_weight")
+_HASHES = ("content", "pushed_from")
+"""Of structures; files of earlier versions have none."""
 
 
 def geometry_path(trainset: str | PathLike[str]) -> str:
@@ -54,7 +56,7 @@ def write_geometry(
 ) -> None:
     """Write the companion of a training set with reference structures of these names and energies (n_structure,)."""
     arrays: dict[str, Any] = {"version": np.array(VERSION), MARK: np.array(_checksum(names, energies))}
-    arrays |= {name: getattr(geometry, name) for name in _ARRAYS}
+    arrays |= {name: getattr(geometry, name) for name in (*_ARRAYS, *_HASHES)}
     with atomic_write(path, "wb", overwrite=overwrite, together=together) as stream:
         np.savez_compressed(stream, **arrays)
 
@@ -92,6 +94,8 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
 
     def take(found: dict[str, np.ndarray]) -> tuple[Geometry, str]:
         arrays = {name: found[name] for name in _ARRAYS}
+        unknown = np.zeros(len(arrays["cell"]), dtype=HASH)
+        arrays |= {name: found.get(name, unknown) for name in _HASHES}
         geometry = Geometry(**arrays)
         n, n_atoms = len(geometry.cell), len(geometry.atom_weight)
         shapes = {
@@ -102,8 +106,11 @@ def load_geometry(path: str | PathLike[str]) -> tuple[Geometry, str]:
             "weight": (n,),
             "first_atom": (n + 1,),
             "atom_weight": (n_atoms,),
+            **dict.fromkeys(_HASHES, (n,)),
         }
         if any(arrays[name].shape != shape for name, shape in shapes.items()):
+            raise ValueError
+        if any(arrays[name].dtype.kind != "S" for name in _HASHES):
             raise ValueError
         if not all(np.isfinite(arrays[name]).all() for name in ("cell", "weight", "atom_weight")):
             raise ValueError

@@ -213,7 +213,9 @@ def write_training_sets(
             n_species = len(np.unique(species))
             if not any(structure.pbc):
                 positions = positions - positions.min(axis=1, keepdims=True) + ISOLATED_MARGIN
-            outputs.parents.add(structure.name, n_species, energy, species, positions[0], forces, values[0])
+            # A copy with pushed atoms is no data: a potential that comes there has left them
+            in_range = not structure.pushed_from
+            outputs.parents.add(structure.name, n_species, energy, species, positions[0], forces, values[0], in_range)
             n_structures += 1
             n_atoms += structure.n_atoms * len(values)
             if copies is None:

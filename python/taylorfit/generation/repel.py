@@ -8,8 +8,8 @@ copy of which two atoms are moved towards each other by a few tenths of an ångs
 
 the Taylor expansion of Cooper, Kästner, Urban, Artrith (2020), with mean force constants k where they are known, and
 with all that lies beyond the first order of V, the universal repulsion of two nuclei and their electrons (Ziegler,
-Biersack, Littmark 1985).  These copies are ordinary structures with energies and small weights, for
-training in any mode.
+Biersack, Littmark 1985).  These copies have energies and small weights, for training in any mode.  They know the
+structure they are made from (`Structure.pushed_from`), and go with it wherever data are split.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def pushed_copies(
         return []
     pairs = _Pairs(structure)
     expansion = Expansion(curvature or {})
-    rng = Stream.PUSHES.generator(plan.seed, index)
+    rng, parent = Stream.PUSHES.generator(plan.seed, index), structure.content_hash()
     found: list[PushedCopy] = []
     for _ in range(_TRIES * plan.copies if pairs.kinds else 0):
         if len(found) == plan.copies:
@@ -258,6 +258,7 @@ def pushed_copies(
             energy=energy,
             cohesive_energy=cohesive,
             name=f"{structure.name}#pushed:{len(found) + 1}",
+            pushed_from=parent,
         )
         distance = float(pairs.distance[pair]) - push
         found.append(PushedCopy(copy, pairs.name(pair), distance, rise, structure.name, index, len(found) + 1))

@@ -46,21 +46,24 @@ class RunningStatistics:
 
     def __init__(self, n_feature: int) -> None:
         self.n_evaluated = 0
-        self._minimum = np.full(n_feature, np.inf)
-        self._maximum = np.full(n_feature, -np.inf)
+        self._range = np.full((2, n_feature), np.inf)
+        """Smallest values and negative largest ones."""
+        self._whole_range = self._range.copy()
+        """Of all values, in the range or not."""
         self._mean = np.zeros(n_feature)
         self._mean_square = np.zeros(n_feature)
 
-    def add(self, values: np.ndarray) -> None:
-        """Add a batch of descriptors, (..., n_feature)."""
+    def add(self, values: np.ndarray, in_range: bool = True) -> None:
+        """Add a batch of descriptors, (..., n_feature); to minimum and maximum only if `in_range`."""
         values = values.reshape(-1, values.shape[-1])
         n = len(values)
         if n == 0:
             return
         self.n_evaluated += n
         fraction = n / self.n_evaluated
-        np.minimum(self._minimum, values.min(axis=0), out=self._minimum)
-        np.maximum(self._maximum, values.max(axis=0), out=self._maximum)
+        ends = np.stack([values.min(axis=0), -values.max(axis=0)])
+        for found in (self._range, self._whole_range) if in_range else (self._whole_range,):
+            np.minimum(found, ends, out=found)
         self._mean += (values.sum(axis=0) / n - self._mean) * fraction
         self._mean_square += (np.einsum("ij,ij->j", values, values) / n - self._mean_square) * fraction
 
@@ -68,9 +71,8 @@ class RunningStatistics:
         """Return the statistics so far."""
         if self.n_evaluated == 0:
             return DescriptorStatistics.empty(len(self._mean))
-        return DescriptorStatistics(
-            self.n_evaluated, self._minimum.copy(), self._maximum.copy(), self._mean.copy(), self._mean_square.copy()
-        )
+        minimum, maximum = (self._range if np.isfinite(self._range).all() else self._whole_range) * [[1.0], [-1.0]]
+        return DescriptorStatistics(self.n_evaluated, minimum, maximum, self._mean.copy(), self._mean_square.copy())
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Cells, periodicity, stresses and weights of structures: what ænet's training sets have no place for."""
+"""Cells, periodicity, stresses, weights and origin of structures: what ænet's training sets have no place for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .structure import Structure
+
+HASH = "S64"
+"""Type of arrays of hashes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,10 @@ class Geometry:
     """(n_structure + 1,) int64"""
     atom_weight: np.ndarray
     """(n_atom,) weight of the force on each atom, in the order of the training set"""
+    content: np.ndarray
+    """(n_structure,) bytes: `Structure.content_hash`, by which structures are split; empty where not known"""
+    pushed_from: np.ndarray
+    """(n_structure,) bytes: that of the structure a copy with pushed atoms is made from (`repel`); empty for others"""
 
     @classmethod
     def of(cls, structures: Sequence[Structure]) -> Geometry:
@@ -45,4 +52,6 @@ class Geometry:
             atom_weight=np.concatenate(
                 [np.zeros(0), *(np.ones(s.n_atoms) if s.force_weights is None else s.force_weights for s in structures)]
             ),
+            content=np.array([s.content_hash() for s in structures], dtype=HASH),
+            pushed_from=np.array([s.pushed_from for s in structures], dtype=HASH),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -78,6 +79,8 @@ class Structure:
     """(n_atom, 3) momenta, √(u eV), where the file has them."""
     converged: bool = True
     """Did the self-consistency cycle behind energy and forces converge, as far as the file tells?"""
+    pushed_from: str = ""
+    """`content_hash` of the structure of which it is a copy with pushed atoms (`repel`); "": no such copy."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -257,6 +260,11 @@ class Structure:
         for symbol in self.symbols:
             energy -= atomic_energies[symbol]
         return energy
+
+
+def is_content_hash(text: str) -> bool:
+    """Whether a text may be what `Structure.content_hash` returns."""
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def _array(values: np.ndarray, shape: tuple[int, ...], what: str, name: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from ..tools.interrupts import STOP_FILE, Interrupt, counted_requests, deferred_
 from ..tools.progress import Advance, Steps, duration, progress
 from ..training.data import expected_memory
 from ..training.fit import Fit
-from ..training.loop import BOTH, Epoch, Training
+from ..training.loop import BOTH, LAST, Epoch, Training
 from ..training.networks import StartingNetwork, hidden_layers
 from ..training.observer import Observer, Told, epoch_note
 from ..training.optimisers import sampling_of
@@ -243,10 +243,9 @@ def ending(fit: Fit) -> Iterator[str]:
         yield f"stopped at epoch {last.epoch}: {reasons[fit.status]}"
     criterion = "test" if fit.counts.n_test else "training"
     what = f"{criterion} error of energies and forces" if fit.criterion == BOTH else f"{criterion} RMSE"
-    yield (
-        f"best epoch {fit.best_epoch} (smallest {what}): {_rmse_text(fit.best, fit)}; "
-        f"last epoch {last.epoch}: {_rmse_text(last, fit)}"
-    )
+    best = f"best epoch {fit.best_epoch} (smallest {what}): {_rmse_text(fit.best, fit)}; "
+    kept = "kept" if fit.criterion == LAST else ""
+    yield f"{'' if kept else best}last epoch {last.epoch}{kept and ', which is kept'}: {_rmse_text(last, fit)}"
     yield f"{len(fit.history)} epochs in {duration(fit.seconds)}, {1e3 * fit.seconds_per_epoch:.1f} ms each"
 
 
@@ -286,7 +285,9 @@ def description(problem: Problem, networks: Sequence[NetworkSpec], resumed: bool
     for line in network_lines(problem.starts, networks, resumed):
         yield f"  {line}"
     yield loss_line(problem)
-    if problem.criterion == BOTH:
+    if problem.keeps_last:
+        yield "the last epoch is kept" + "".join(f"; {doubt}" for doubt in problem.doubts)
+    elif problem.criterion == BOTH:
         yield (
             "best epoch: smallest E² + beta F², E (eV/atom) and F (eV/Å per component) RMSE of the test set, "
             f"beta {settings.forces.final_beta:g} Å²"

@@ -14,7 +14,7 @@ from ..plotting import curves, directions, errors, parity
 from ..plotting.style import png_bytes
 from ..tools.progress import duration
 from ..tools.tables import Table
-from ..training.loop import BOTH, ENERGY
+from ..training.loop import BOTH, ENERGY, LAST
 from .document import Block, Document, Picture, Section, Warnings
 from .outliers import worst_atoms, worst_structures
 from .warnings import prediction_warnings, training_warnings
@@ -23,8 +23,12 @@ UNKNOWN = "not recorded"
 
 SETTING_TITLES = {"beta_A2": "beta, Å²", "testpercent": "test structures, %"}
 """Settings whose key is not what a reader calls them."""
-CRITERIA = {ENERGY: "smallest test error of energies", BOTH: "smallest test error of energies and forces"}
-"""What chose the best epoch, by the word in the report."""
+CRITERIA = {
+    ENERGY: "smallest test error of energies",
+    BOTH: "smallest test error of energies and forces",
+    LAST: "the last one",
+}
+"""What chose the kept epoch, by the word in the report."""
 SHOWN_ELSEWHERE = {"trainingset", "taylorset", "species", "networks", "n_atoms", "n_validation"}
 """Settings that the sections on data and networks show."""
 
@@ -145,7 +149,8 @@ def _training_errors(training: TrainReport) -> tuple[Block, ...]:
     validation = [training.data.get(key) or {} for key in ("validation", "validation_last")]
     if any(validation):
         rows += error_rows(validation, "validation: ")
-    header = ("", f"best epoch ({training.best_epoch})", f"last epoch ({last['epoch']})")
+    kept = "kept" if training.data.get("criterion") == LAST else "best"
+    header = ("", f"{kept} epoch ({training.best_epoch})", f"last epoch ({last['epoch']})")
     note = (
         "Errors of reference structures alone, never of Taylor copies. Test structures choose the best epoch; "
         "validation structures choose nothing."

@@ -13,6 +13,7 @@ from ..formats.train_report import TrainReport
 from ..model.measures import ENERGY_UNIT, MEASURES, TAIL
 from ..model.predictions import Predictions
 from ..settings.forces import MODES, WITH_BETA, WITH_COPIES
+from ..training.loop import LAST
 from .outliers import worst_structures
 
 RISE = 1.05
@@ -137,7 +138,8 @@ def _last_forces(training: TrainReport) -> Sequence[str]:
 
 def _end(training: TrainReport) -> Sequence[str]:
     first, last = training.epoch[0], training.epoch[-1]
-    if training.data.get("status") in ("converged", "stuck") or training.best_epoch < last - END * (last - first):
+    is_chosen = training.data.get("criterion") != LAST and training.best_epoch >= last - END * (last - first)
+    if training.data.get("status") in ("converged", "stuck") or not is_chosen:
         return []
     return [
         f"The best epoch ({training.best_epoch}) is at the very end ({last:.0f}): the errors still fall. Train "
@@ -153,7 +155,7 @@ def _tests(training: TrainReport) -> Sequence[str]:
             "overfitting. Set TESTPERCENT."
         ]
     found = []
-    if isinstance(n, int) and n < FEW_TESTS:
+    if isinstance(n, int) and n < FEW_TESTS and training.data.get("criterion") != LAST:
         found.append(f"Only {n} test structures: their error, and the best epoch chosen by it, is largely chance.")
     at_best = training.epoch == training.best_epoch
     if at_best.any():

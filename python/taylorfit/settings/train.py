@@ -130,8 +130,9 @@ class TrainInput(InputFile):
     file_name: ClassVar[str] = "train.in"
     # The fields have an order of their own: results of a scan are found again by their repr.
     key_order: ClassVar[str] = (
-        "TRAININGSET TESTPERCENT ITERATIONS MAXENERGY TAYLORSET SAMPLING SEED VALIDATIONEVERY PATIENCE LOSS COPYWEIGHT"
-        " THREADS CHECKPOINT SAVE_ENERGIES TIMING DEBUG VERBOSITY FORCES BEST COMMITTEE METHOD NETWORKS VALIDATION"
+        "TRAININGSET TESTPERCENT SPLIT ITERATIONS MAXENERGY TAYLORSET SAMPLING SEED VALIDATIONEVERY PATIENCE LOSS"
+        " COPYWEIGHT THREADS CHECKPOINT SAVE_ENERGIES TIMING DEBUG VERBOSITY FORCES BEST COMMITTEE METHOD NETWORKS"
+        " VALIDATION"
     )
 
     trainingset: str = option(kind=FILE, help="training set of generate")
@@ -197,12 +198,25 @@ class TrainInput(InputFile):
     )
     best: str | None = option(
         None,
-        one_of(energy="of energies", both="of energies and forces, E² + beta F²"),
+        one_of(
+            energy="smallest test error of energies",
+            both="smallest test error of energies and forces, E² + beta F²",
+            last="the last epoch",
+        ),
         shown="energy with mode=energy, else both where cells are known",
-        help="the best epoch has the smallest test error",
+        help="whose weights are kept",
     )
     committee: Committee = option(
         factory=Committee, kind=COMMITTEE, help="networks to train, from different random weights"
+    )
+    split: str | None = option(
+        None,
+        one_of(
+            seed="drawn with SEED, and anew when structures are added",
+            hash="by a hash of species, positions, cell and SEED, so that each structure stays on its side",
+        ),
+        shown="seed; hash where the potentials that training starts from were trained so",
+        help="how test structures are chosen",
     )
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -22,9 +22,9 @@ from .checkpoint import fingerprint
 from .data import TrainingData
 from .fit import Fit
 from .loop import Epoch
-from .networks import existing_potentials, starting_networks, weights_generator
+from .networks import Initial, existing_potentials, starting_networks, weights_generator
 from .observer import CallbackObserver, Observer, ProgressObserver
-from .prepare import Problem, prepare
+from .prepare import Problem, prepare, started_from
 from .run import train_problem
 
 CRITERION = "that with the smallest error by which best epochs are chosen (BEST)"
@@ -94,9 +94,9 @@ def summary(errors: Mapping[int, MemberErrors]) -> Summary:
 
     def over(reduce: Any, least: int) -> MemberErrors:
         found = {}
-        for field in fields(MemberErrors):
-            values = [value for one in errors.values() if (value := getattr(one, field.name)) is not None]
-            found[field.name] = float(reduce(values)) if len(values) >= least else None
+        for entry in fields(MemberErrors):
+            values = [value for one in errors.values() if (value := getattr(one, entry.name)) is not None]
+            found[entry.name] = float(reduce(values)) if len(values) >= least else None
         return MemberErrors(**found)
 
     best = min(errors, key=criterion)
@@ -234,6 +234,13 @@ class Member:
     """Continue from the checkpoint?"""
     fresh: bool = True
     """Leave potential files alone?"""
+    initial: Initial = field(default_factory=dict)
+    """Potentials to start from, where these files are left alone."""
+
+    @property
+    def start(self) -> Initial:
+        """Potentials to start from."""
+        return self.initial if self.fresh else existing_potentials(self.settings.networks)
 
 
 def run_committee(
@@ -255,7 +262,7 @@ def run_committee(
         if the user interrupts before there is anything to return.
     """
     observer, settings = observer or CommitteeObserver(), members[0].settings
-    first = replace(data, initial=_initial(members[0], data))
+    first = replace(data, initial=members[0].start)
     problem = prepare(settings, first, threads, observer=observer.preparing())
     identity: str | None = problem.identity()
     shared: Problem | TrainingData = problem
@@ -290,10 +297,6 @@ def run_committee(
     return CommitteeFit(fits, failed, len(members), interrupted)
 
 
-def _initial(member: Member, data: TrainingData) -> Any:
-    return data.initial if member.fresh else existing_potentials(member.settings.networks)
-
-
 def _train_member(
     number: int,
     member: Member,
@@ -309,13 +312,11 @@ def _train_member(
     settings, place = member.settings, number - 1
     with observer.member(number, tell_progress(tell), interrupt) as own:
         if isinstance(shared, TrainingData):
-            data = replace(shared, initial=_initial(member, shared))
-            problem = prepare(settings, data, threads, member=place, observer=own)
+            problem = prepare(settings, replace(shared, initial=member.start), threads, member=place, observer=own)
         else:
-            initial = {} if member.fresh else existing_potentials(settings.networks)
-            generator = weights_generator(settings.seed, place)
+            generator, initial = weights_generator(settings.seed, place), member.start
             starts = starting_networks(settings.networks, shared.main, generator, initial)
-            problem = replace(shared, settings=settings, starts=starts, threads=threads)
+            problem = started_from(replace(shared, settings=settings, threads=threads), initial, starts)
             own.prepared(problem)
         identity = fingerprint(text=f"{identity or problem.identity()} member {place}")
         return train_problem(

@@ -89,15 +89,16 @@ class Fit:
     """A trained potential, and how it came about."""
 
     potential: Potential
-    """With the weights of the best epoch."""
+    """With the weights of the best epoch, or of the last one where `criterion` says so."""
     last: Potential
     """With the weights of the last epoch."""
     history: History
     best_epoch: int
+    """The epoch whose weights `potential` has."""
     best_value: float
-    """What the best epoch has least of, eV²/atom²: the squared error of `criterion`."""
+    """What the best epoch has least of, eV²/atom²: a squared error of energies, or of energies and forces."""
     criterion: str
-    """What the best epoch is chosen by: `energy`, or `both` energies and forces."""
+    """What the best epoch is chosen by: `energy`, or `both` energies and forces; or it is the `last` one."""
     mode: str
     """How forces were trained on, one of `settings.forces.MODES`."""
     status: str

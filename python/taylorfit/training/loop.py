@@ -23,8 +23,10 @@ from .losses import EnergyLoss
 from .optimisers import Optimiser
 from .optimisers.pass_optimiser import PassOptimiser
 
-ENERGY, BOTH = "energy", "both"
-"""What the best epoch is chosen by: the test energies (the paper, ænet), or test energies and forces."""
+ENERGY, BOTH, LAST = "energy", "both", "last"
+"""What the best epoch is chosen by: the test energies (the paper, ænet), or test energies and forces.
+
+Or the last one is kept, whatever its errors."""
 
 
 @dataclass(frozen=True)

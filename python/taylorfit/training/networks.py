@@ -135,16 +135,11 @@ def hidden_layers(network: Network) -> Layers:
     return tuple((n, ACTIVATIONS[code]) for n, code in zip(network.layer_sizes[1:-1], network.activations))
 
 
-def potentials_from(
-    weights: np.ndarray, networks: Sequence[Network], training_set: TrainingSet, file: str, scaling: Scaling
-) -> list[SpeciesPotential]:
-    """Potentials with the given weights (all species one after the other), ready to be written.
-
-    The energy range is that of the scaled data set, as ænet records it.
-    """
+def training_set_info(training_set: TrainingSet, file: str, scaling: Scaling) -> TrainingSetInfo:
+    """What a potential remembers of its data; the energy range is that of the scaled data set, as ænet records it."""
     energies = scaling.energies(training_set) / training_set.n_atoms
     kept = energies <= KEPT_ENERGY
-    info = TrainingSetInfo(
+    return TrainingSetInfo(
         file=file,
         normalised=True,
         scale=scaling.energy_scale,
@@ -157,6 +152,13 @@ def potentials_from(
         energy_max=float(energies[kept].max()),
         energy_mean=float(energies[kept].mean()),
     )
+
+
+def potentials_from(
+    weights: np.ndarray, networks: Sequence[Network], training_set: TrainingSet, file: str, scaling: Scaling
+) -> list[SpeciesPotential]:
+    """Potentials with the given weights (all species one after the other), ready to be written."""
+    info = training_set_info(training_set, file, scaling)
     potentials, start = [], 0
     for network, setup in zip(networks, training_set.setups or ()):
         part = weights[start : start + network.n_weights]

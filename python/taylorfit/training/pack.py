@@ -7,7 +7,7 @@ species form one panel (features × atoms, the atoms contiguous, padded to a mul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,96 +127,6 @@ class Scaling:
         if training_set.normalised:
             return training_set.energy.copy()
         return self.energy_scale * (training_set.energy - training_set.n_atoms * self.energy_shift)
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Which structures are trained on and which are only tested; pairs (training set, structure)."""
-
-    train: list[tuple[int, int]]
-    """Parents, each followed by its copies."""
-    test: list[tuple[int, int]]
-    """Reference structures alone."""
-    n_dropped: int
-    """Reference structures above MAXENERGY."""
-    n_unused_copies: int
-    """Copies of test or dropped structures, which are never trained on."""
-
-
-def split_parents(
-    sources: Sequence[TrainingSet],
-    scaling: Scaling,
-    test_percent: float,
-    rng: np.random.Generator,
-    files: Sequence[str] | None = None,
-    choose: Callable[[int], Collection[int]] | None = None,
-) -> Split:
-    """Split the reference structures of ``sources[0]`` into train and test; copies follow their parent.
-
-    Copies may stand in any of the files.  As in ænet, the number of training structures is
-    ceil((1 − p/100)·N).  `files` are the names of the sources, for errors.  `choose`, if given,
-    draws the test structures instead of `rng`: from their number to their indices.
-
-    Raises
-    ------
-    InputError
-        if a copy names a parent that is not in the first file, or nothing is left to train on.
-    """
-    main = sources[0]
-    where = [None] * len(sources) if files is None else files
-    copies: dict[str, list[tuple[int, int]]] = {}
-    strained: dict[str, list[tuple[int, int]]] = {}
-    parents: list[int] = []
-    for k, source in enumerate(sources):
-        for s, name in enumerate(source.names):
-            provenance = parse_copy_name(name)
-            if provenance is not None:
-                (strained if provenance.is_strained else copies).setdefault(provenance.parent, []).append((k, s))
-            elif k == 0:
-                parents.append(s)
-            else:
-                raise InputError(
-                    "TAYLORSET holds a structure that is no Taylor copy",
-                    file=where[k],
-                    value=name,
-                    expected="copies written by generate",
-                )
-    # Strained copies of a parent come after its displaced ones
-    for parent, found in strained.items():
-        copies.setdefault(parent, []).extend(found)
-    known = {main.names[s] for s in parents}
-    orphans = sorted(set(copies) - known)
-    if orphans:
-        raise InputError(
-            "a Taylor copy names a parent that is not in TRAININGSET",
-            file=where[copies[orphans[0]][0][0]],
-            value=orphans[0],
-            expected="TRAININGSET and TAYLORSET of one generate run",
-        )
-    per_atom = scaling.energies(main) / main.n_atoms
-    kept = [s for s in parents if per_atom[s] <= KEPT_ENERGY]
-    if choose is not None:
-        test = set(choose(len(kept)))
-    else:
-        # The tiny subtraction keeps rounding from turning e.g. 0.9·60 = 54.000…01 into 55
-        n_train = int(np.ceil((1.0 - test_percent / 100.0) * len(kept) - 1.0e-9))
-        test = set(rng.choice(len(kept), len(kept) - n_train, replace=False).tolist())
-    if len(test) == len(kept):
-        raise InputError("no structures to train on", file=where[0], value=len(kept), expected="at least one")
-    # By name: a structure that is listed twice may be on both sides, but its copies must not be trained on
-    tested = {main.names[kept[index]] for index in test}
-    train: list[tuple[int, int]] = []
-    for index, s in enumerate(kept):
-        if index not in test:
-            train.append((0, s))
-            if main.names[s] not in tested:
-                train.extend(copies.pop(main.names[s], ()))
-    return Split(
-        train=train,
-        test=[(0, kept[index]) for index in sorted(test)],
-        n_dropped=len(parents) - len(kept),
-        n_unused_copies=sum(map(len, copies.values())),
-    )
 
 
 def pack(

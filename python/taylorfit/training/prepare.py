@@ -21,18 +21,19 @@ from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
 from ..settings.train import TrainInput
-from ..tools.randomness import Stream
 from .checkpoint import fingerprint
 from .data import TrainingData, needs_reference
 from .force_terms import ForceData, force_terms
-from .loop import BOTH, ENERGY, ForceChecks
+from .loop import BOTH, ENERGY, LAST, ForceChecks
 from .losses import CentredTaylorLoss, EnergyLoss, ForceLoss
 from .modes import choose_mode
-from .networks import StartingNetwork, starting_networks, weights_generator
+from .networks import Initial, StartingNetwork, starting_networks, training_set_info, weights_generator
 from .observer import Observer
 from .optimisers import method_notes
-from .pack import FORCE_BLOCK_ATOMS, PackedDataset, Scaling, Split, pack, split_parents
+from .pack import FORCE_BLOCK_ATOMS, PackedDataset, Scaling, pack
 from .reference_data import ReferenceData, reference_without_cells
+from .split import Split, SplitRule, split_parents
+from .warm_start import check_start, rule_of
 
 NO_CELLS = (
     "note: cells and weights of the structures are not known, so force errors of training and test structures are not "
@@ -52,6 +53,7 @@ class Problem:
     """The reference structures, without their descriptors, which are in `train` and `test`."""
     files: tuple[str, ...]
     """Names of the training sets."""
+    rule: SplitRule
     split: Split
     scaling: Scaling
     train: PackedDataset
@@ -69,6 +71,8 @@ class Problem:
     """What a user should know, besides the warnings of `starts`."""
     seconds: float = 0.0
     """That the preparation took."""
+    doubts: tuple[str, ...] = ()
+    """Why the best epoch cannot be told by the test structures; empty where it can."""
 
     @property
     def networks(self) -> list[Network]:
@@ -89,9 +93,14 @@ class Problem:
         )
 
     @property
+    def keeps_last(self) -> bool:
+        """Whether the last epoch is kept instead of the best one."""
+        return self.settings.best == LAST or (self.settings.best is None and bool(self.doubts))
+
+    @property
     def criterion(self) -> str:
         """What the best epoch is chosen by."""
-        if self.settings.best is not None:
+        if self.settings.best not in (None, LAST):
             return self.settings.best
         known = self.test_forces if self.test is not None else self.forces
         return ENERGY if self.mode == "energy" or known is None or not known.known.any() else BOTH
@@ -190,14 +199,8 @@ def prepare(
         file=data.files[0],
         energy_weight=settings.forces.energyweight,
     )
-    split = split_parents(
-        sources,
-        scaling,
-        settings.testpercent,
-        Stream.TEST_SET.generator(settings.seed, member),
-        data.files,
-        data.choose_test,
-    )
+    rule = replace(rule_of(settings, data.initial, member), choose=data.choose_test)
+    split = split_parents(sources, scaling, rule, data.files, data.reference)
     starts = starting_networks(
         settings.networks, main, weights_generator(settings.seed, member), data.initial, data.listed_in
     )
@@ -221,18 +224,41 @@ def prepare(
         threads,
         _without_descriptors(main),
         data.files,
+        rule,
         split,
         scaling,
         train,
         test,
         starts,
-        data.validation,
+        tuple(structure for structure in data.validation if not structure.pushed_from),
     )
     problem = _with_forces(problem, data, chosen, observer)
-    notes = (*method_notes(settings.method, settings.sampling), *data.notes, *problem.notes)
+    notes = (*method_notes(settings.method, settings.sampling), *data.notes, *_split_notes(split), *problem.notes)
     problem = replace(problem, notes=notes, seconds=time.perf_counter() - begun)
+    problem = started_from(problem, data.initial, starts)
     observer.prepared(problem)
     return problem
+
+
+def started_from(problem: Problem, initial: Initial, starts: tuple[StartingNetwork, ...]) -> Problem:
+    """The problem with these starting networks, from these potentials, and whether its test structures are honest.
+
+    Raises
+    ------
+    InputError
+        if the potentials were trained on structures that would be test structures now.
+    """
+    doubts: tuple[str, ...] = ()
+    if problem.settings.iterations and problem.test is not None:
+        info = training_set_info(problem.main, problem.files[0], problem.scaling)
+        doubts = check_start(problem.rule, initial, info)
+    return replace(problem, starts=starts, doubts=doubts)
+
+
+def _split_notes(split: Split) -> tuple[str, ...]:
+    if not split.n_orphans:
+        return ()
+    return (f"note: {split.n_orphans} copies of repel are of structures that are not in the training set",)
 
 
 def _without_descriptors(training_set: TrainingSet) -> TrainingSet:
@@ -308,7 +334,7 @@ def _with_forces(
     if problem.test is not None:
         changes["test_forces"] = terms(problem.split.test, options=compare, derivatives=derivatives(bare))
     if mode != "exact":
-        parents = [pick for pick in chosen if not _is_copy(sources, pick)]
+        parents = [pick for pick in chosen if not _is_copy(sources, pick) and pick[1] not in reference.pushed_from]
         n = min(len(parents), max(1, len(problem.split.test)))
         sample = [parents[i] for i in np.linspace(0, len(parents) - 1, n).round().astype(int)]
         changes["sample"] = pack(sources, sample, problem.scaling)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,10 @@ class ReferenceData:
     """(n_atom,) weight of the force on each atom."""
     source: str
     """Where cells come from, for messages."""
+    content: dict[int, str] = field(default_factory=dict)
+    """`Structure.content_hash` of each structure, as far as it is known."""
+    pushed_from: dict[int, str] = field(default_factory=dict)
+    """That of the structure it is made from, of each copy with pushed atoms (`repel`)."""
 
 
 def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None:
@@ -107,7 +111,12 @@ def _from_companion(training_set: TrainingSet, parents: Sequence[int], geometry:
             name=training_set.names[s],
         )
         weights[s] = geometry.atom_weight[first:last]
-    return ReferenceData(structures, {s: float(w) for s, w in zip(parents, geometry.weight)}, weights, path)
+    content, pushed_from = (
+        {s: text.decode("ascii", "replace") for s, text in zip(parents, hashes.tolist()) if text}
+        for hashes in (geometry.content, geometry.pushed_from)
+    )
+    own = {s: float(w) for s, w in zip(parents, geometry.weight)}
+    return ReferenceData(structures, own, weights, path, content, pushed_from)
 
 
 def _from_files(training_set: TrainingSet, parents: Sequence[int]) -> ReferenceData | None:
@@ -140,6 +149,8 @@ def _from_files(training_set: TrainingSet, parents: Sequence[int]) -> ReferenceD
         {s: structures[s].weight for s in parents},
         {s: _force_weights(structures[s]) for s in parents},
         "the structure files",
+        {s: structures[s].content_hash() for s in parents},
+        {s: structures[s].pushed_from for s in parents if structures[s].pushed_from},
     )
 
 

@@ -15,11 +15,12 @@ from ..potential.potential import Potential
 from ..settings.forces import WITH_BETA
 from .checkpoint import load_checkpoint, save_checkpoint
 from .fit import INTERRUPTED, Counts, Fit, History
-from .loop import Training
+from .loop import LAST, Training
 from .networks import potentials_from
 from .observer import Observer
 from .optimisers import make_optimiser
 from .prepare import Problem
+from .warm_start import split_record, with_record
 
 
 def train_problem(
@@ -148,7 +149,8 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
 
 def _potential(problem: Problem, weights: np.ndarray) -> Potential:
     file = problem.settings.trainingset
-    return Potential(tuple(potentials_from(weights, problem.networks, problem.main, file, problem.scaling)))
+    parts = potentials_from(weights, problem.networks, problem.main, file, problem.scaling)
+    return Potential(with_record(parts, split_record(problem.rule)))
 
 
 def _errors(problem: Problem, potential: Potential, stop: StopToken | None = None) -> Errors:
@@ -158,14 +160,15 @@ def _errors(problem: Problem, potential: Potential, stop: StopToken | None = Non
 def _result(problem: Problem, training: Training, interrupted: bool) -> Fit:
     """What is known after the last epoch."""
     state = training.state
+    kept = state.history[-1 if problem.keeps_last else state.best_epoch]
     n_copies = int(problem.train.is_copy.sum())
     return Fit(
-        potential=_potential(problem, state.best_weights),
+        potential=_potential(problem, state.last_weights if problem.keeps_last else state.best_weights),
         last=_potential(problem, state.last_weights),
         history=History.of(state.history, state.validation, training.test is not None),
-        best_epoch=state.best_epoch,
-        best_value=training.badness(state.history[state.best_epoch]),
-        criterion=training.criterion,
+        best_epoch=kept.epoch,
+        best_value=training.badness(kept),
+        criterion=LAST if problem.keeps_last else training.criterion,
         mode=problem.mode,
         status=INTERRUPTED if interrupted else _status(problem, training),
         settings=problem.settings,

@@ -308,7 +308,7 @@ def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
     base, settings = GenerateInput.read(scan.generate), TrainInput.read(scan.train)
     points = points_of(scan, base, settings, input_file)
     structures = Structures.of(base.files, scan.generate)
-    n = len(structures.entries)
+    n = len(structures.entries) - len(structures.parents)
     for axis in scan.axes:
         for size in axis.values if axis.name == "size" else ():
             if size > n:

@@ -27,7 +27,7 @@ from .committee import CommitteeCallback, CommitteeFit, CommitteeObserver, Commi
 from .data import TrainingData, needs_reference
 from .fit import Fit
 from .loop import Epoch
-from .networks import Layers
+from .networks import Initial, Layers
 from .observer import observer_of
 from .prepare import prepare
 from .reference_data import reference_data
@@ -53,6 +53,7 @@ def train(
     test_fraction: float = 0.01 * TrainInput.testpercent,
     validation: Structures = (),
     initial: Source | None = None,
+    split: str | None = TrainInput.split,
     seed: int = TrainInput.seed,
     threads: int = 0,
     patience: int = TrainInput.patience,
@@ -92,6 +93,10 @@ def train(
         Structures with forces that are neither trained on nor looked at: `Fit.errors`.
     initial
         A potential to start from, or its files; None: random weights.
+    split
+        How test structures are chosen: `seed`, drawn anew when structures are added; or `hash`, each by a hash of
+        itself (see `split`), so that a training that goes on from `initial` with more structures does not test what
+        that was trained on.  None: `hash` where `initial` was trained so, else `seed`.
     seed
         Of the split and the random weights.
     threads
@@ -99,7 +104,8 @@ def train(
     patience
         Stop after so many epochs without a better test error; 0: never.
     best
-        What the best epoch has least of: `energy`, or `both` errors; None: what suits the mode.
+        What the best epoch has least of: `energy`, or `both` errors; `last`: the last epoch is kept; None: what suits
+        mode and data.
     loss
         `aenet`: error per atom, each structure alike; `total`: eq. 3 of Cooper et al. (2020).
     copyweight
@@ -174,6 +180,7 @@ def train(
         threads=threads,
         forces=forces,
         best=best,
+        split=split,
     )
     problem = prepare(settings, found, threads or available_threads(), observer=observer)
     # What is trained on is in the problem
@@ -192,12 +199,14 @@ def train_committee(
     *,
     epochs: int,
     members: int = 4,
-    split: str = Committee.split,
+    test_sets: str = Committee.split,
+    initial: Sequence[Source] | None = None,
     forces: ForceMode = Energy(),
     method: Method = Bfgs(),
     networks: Networks | None = None,
     test_fraction: float = 0.01 * TrainInput.testpercent,
     validation: Structures = (),
+    split: str | None = TrainInput.split,
     seed: int = TrainInput.seed,
     threads: int = 0,
     patience: int = TrainInput.patience,
@@ -219,8 +228,11 @@ def train_committee(
     ----------
     members
         How many.
-    split
-        `same`: all have the same test structures; `own`: each draws its own.
+    test_sets
+        `same`: all have the same test structures; `own`: each has its own.
+    initial
+        For each member the potential to start from, or its files, such as `CommitteeFit.potentials`; None: random
+        weights.
     checkpoint
         Folder for the checkpoints of the members; None: none.
     resume
@@ -249,7 +261,10 @@ def train_committee(
     if resume and checkpoint is None:
         raise InputError("nothing to resume from", expected="the folder of checkpoints of an interrupted training")
     training_set, file, notes = _training_set(data, setup, forces, threads, progress is True)
-    found = _training_data(training_set, file, validation)
+    starts = [] if initial is None else list(initial)
+    if initial is not None and len(starts) != members:
+        raise InputError("not a potential for each member", value=len(starts), expected=str(members))
+    found = _training_data(training_set, file, validation, starts[0] if starts else None)
     settings = TrainInput(
         trainingset=found.files[0],
         networks=_network_specs(found, networks, setup),
@@ -266,14 +281,23 @@ def train_committee(
         threads=threads,
         forces=forces,
         best=best,
-        committee=Committee(members, split=split),
+        split=split,
+        committee=Committee(members, split=test_sets),
     )
     paths: list[Path | None] = [None] * members
     if checkpoint is not None:
         Path(checkpoint).mkdir(parents=True, exist_ok=True)
         paths = [Path(checkpoint) / f"{number:02d}.checkpoint.npz" for number in range(1, members + 1)]
     committee = run_committee(
-        [Member(settings, path, resume and path is not None and path.exists()) for path in paths],
+        [
+            Member(
+                settings,
+                path,
+                resume and path is not None and path.exists(),
+                initial=_initial(starts[k]) if starts else {},
+            )
+            for k, path in enumerate(paths)
+        ],
         found,
         threads or available_threads(),
         CommitteeCallback(progress) if callable(progress) else CommitteeProgress() if progress else CommitteeObserver(),
@@ -313,14 +337,18 @@ def _training_data(
     for structure in checked:
         if structure.energy is None and not structure.cohesive_energy:
             raise InputError("no energy", file=structure.name, expected="a total or cohesive energy")
-    parts = () if initial is None else as_potential(initial).parts
     return TrainingData(
         (training_set,),
         (file,),
         reference_data(training_set, file) if needs_reference(training_set) else None,
         tuple(checked),
-        {part.species: (f"the initial potential of {part.species}", part) for part in parts},
+        {} if initial is None else _initial(initial),
     )
+
+
+def _initial(source: Source) -> Initial:
+    """A potential to start from."""
+    return {part.species: (f"the initial potential of {part.species}", part) for part in as_potential(source).parts}
 
 
 def _network_specs(data: TrainingData, networks: Networks | None, setup: Setup | None) -> tuple[NetworkSpec, ...]:

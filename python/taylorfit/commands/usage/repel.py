@@ -14,8 +14,9 @@ or pairs of near frames), and the universal repulsion of nuclei (Ziegler, Biersa
 A potential trained with them keeps atoms apart where the reference structures know nothing, so that MD does not
 end in atoms falling into each other. The energies are rough: the files have small weights and no forces. List them in
 generate.in beside the structures; they serve every mode of training. `train` heeds the weights, which are in the
-.geometry file of the training set (ænet does not). `generate` then warns of short distances, energies are scaled to
-the wider range of all structures, and extrapolation warnings know the copies as training data, too.
+.geometry file of the training set (ænet does not). A copy goes where the structure goes that it is made from: none of
+a test structure is trained on, none is a test structure. Energies are scaled to the wider range of all structures; the
+ranges outside which a potential extrapolates are those of the structures without the copies.
 
 Example: taylorfit repel 'xsf/*.xsf' --output repulsive --temperature 400
          and in generate.in, under FILES: 2, xsf/*.xsf, repulsive/*.xsf

@@ -89,6 +89,7 @@ class TrainsetSink(ABC):
         positions: np.ndarray,
         forces: np.ndarray,
         descriptors: np.ndarray,
+        in_range: bool = True,
     ) -> None:
         """Take one structure; shapes as in `add_many` without the first axis."""
         self.add_many(
@@ -99,6 +100,7 @@ class TrainsetSink(ABC):
             np.asarray(positions)[np.newaxis],
             np.asarray(forces)[np.newaxis],
             np.asarray(descriptors).reshape(1, -1),
+            in_range,
         )
 
     def add_many(
@@ -110,6 +112,7 @@ class TrainsetSink(ABC):
         positions: np.ndarray,
         forces: np.ndarray,
         descriptors: np.ndarray,
+        in_range: bool = True,
     ) -> None:
         """Take n structures with the same sequence of atoms.
 
@@ -127,6 +130,8 @@ class TrainsetSink(ABC):
             (n, n_atom, 3) Å and eV/Å.
         descriptors
             (n, n_value) the descriptors of all atoms one after the other.
+        in_range
+            Do they count in the range of the descriptors, outside which potentials extrapolate?
 
         Raises
         ------
@@ -147,7 +152,7 @@ class TrainsetSink(ABC):
                 chosen = slice(start + first, start + first + len(part))
                 energy, positions, forces, values = (a[chosen] for a in arrays)
                 self._store(layout, part, n_species_in, energy, positions, forces, values)
-                self._collect(layout, energy, values)
+                self._collect(layout, energy, values, in_range)
             start += len(run)
 
     @abstractmethod
@@ -163,7 +168,7 @@ class TrainsetSink(ABC):
     ) -> None:
         """Keep structures of one layout; arrays as in `add_many`."""
 
-    def _collect(self, layout: StructureLayout, energy: np.ndarray, values: np.ndarray) -> None:
+    def _collect(self, layout: StructureLayout, energy: np.ndarray, values: np.ndarray, in_range: bool) -> None:
         n = len(energy)
         self.n_structures += n
         self.n_atoms += n * layout.n_atom
@@ -173,7 +178,7 @@ class TrainsetSink(ABC):
         self._energy_max = max(self._energy_max, float(per_atom.max()))
         if self._statistics is not None:
             for species in layout.species_present:
-                self._statistics[species].add(layout.descriptors_of(values, species))
+                self._statistics[species].add(layout.descriptors_of(values, species), in_range)
 
     def _with_statistics(self) -> tuple[DescriptorSetup, ...] | None:
         """The setups, with the statistics so far if they are collected here."""

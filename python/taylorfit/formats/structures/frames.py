@@ -10,12 +10,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import FormatError
-from ...model.structure import VOIGT, Structure
+from ...model.structure import VOIGT, Structure, is_content_hash
 from ...model.units import SYSTEM_FORM, UnitSystem, first_energy_unit, is_per_atom, unit, unit_system
 from .labels import ENERGY, FORCES, FREE_ENERGY, STRESS, VIRIAL, FileLabels, LabelKey, asking_for
 
 COHESIVE_KEY = "aenet_cohesive_energy"
 """Key under which `extxyz` writes the cohesive energy of an XSF file."""
+PUSHED_KEY = "pushed_from"
+"""Key for the hash of the structure that a copy of `repel` is made from."""
 WEIGHT_KEYS = ("weight", "config_weight")
 """Keys taken for the weight of the structure in a loss."""
 MASS_KEYS = ("masses", "mass")
@@ -152,6 +154,7 @@ class _Reader:
             ),
             weight=1.0 if weight is None else float(self.finite(weight, (), "weight")),
             force_weights=None if force_weights is None else self.finite(force_weights, (n_atoms,), "force weights"),
+            pushed_from=_pushed_from(info),
             predicted_by=str(info["potential"]) if {"potential", "step"} <= info.keys() and not labels.is_asked else "",
             masses=self._per_atom(columns, MASS_KEYS, (n_atoms,)),
             fixed=frame.fixed,
@@ -347,3 +350,9 @@ def check_cell(cell: np.ndarray, pbc: tuple[bool, ...], name: str) -> None:
                 value=cell.tolist(),
                 expected='independent vectors, or pbc="F F F"',
             )
+
+
+def _pushed_from(info: Mapping[str, Any]) -> str:
+    """The hash of the structure that a frame is a copy of; "" for others, and for what only looks like one."""
+    value = str(info.get(PUSHED_KEY, ""))
+    return value if is_content_hash(value) else ""

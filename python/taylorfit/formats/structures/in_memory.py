@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import InputError
 from ...model.structure import VOIGT_ELEMENTS, Structure
 from .ase_frames import structure_from_atoms
-from .frames import COHESIVE_KEY
+from .frames import COHESIVE_KEY, PUSHED_KEY
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -69,6 +69,8 @@ def structure_to_ase(structure: Structure) -> Atoms:
         atoms.info[COHESIVE_KEY] = structure.cohesive_energy
     if structure.weight != 1.0:
         atoms.info["weight"] = structure.weight
+    if structure.pushed_from:
+        atoms.info[PUSHED_KEY] = structure.pushed_from
     if structure.masses is not None:
         atoms.set_masses(structure.masses)
     if structure.fixed is not None:

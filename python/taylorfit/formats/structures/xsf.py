@@ -29,6 +29,8 @@ from .xsf_sections import (
     MIN_RELATIVE_VOLUME,
     PBC_COMMENT,
     PHRASES,
+    PUSHED_COMMENT,
+    PUSHED_FORM,
     STRESS_COMMENT,
     WEIGHT_COMMENT,
     Sections,
@@ -36,6 +38,14 @@ from .xsf_sections import (
 )
 
 _AXES = "xyz"
+_STATEMENTS = (
+    (STRESS_COMMENT, "# Stress ="),
+    (PBC_COMMENT, "# Pbc ="),
+    (WEIGHT_COMMENT, "# Weight ="),
+    (FORCE_WEIGHTS_COMMENT, "# Force weights in column 8"),
+    (PUSHED_COMMENT, "# Pushed from ="),
+)
+"""Comments that mean something, and how one is written that should not."""
 
 
 def read_xsf(path: str | PathLike[str], *, require_energy: bool = False, require_forces: bool = False) -> Structure:
@@ -123,6 +133,7 @@ def parse_xsf(
         stress=None if found.stress is None else np.array(found.stress)[VOIGT],
         cohesive_energy=found.cohesive_energy,
         weight=found.weight,
+        pushed_from=found.pushed_from,
         force_weights=None if force_weights is None else np.array(force_weights),
         name=name,
     )
@@ -164,7 +175,8 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
     ``# pbc = T T F``, which is read here; to ænet it is periodic in all three.  The cell of a structure that is
     not periodic is left out.  The stress is a comment, which ænet ignores: its symmetric part as
     ``# stress = xx yy zz yz xz xy eV/A^3``, in eV/Å³ and with ASE's sign (negative under compression).  So are the
-    weights of a loss: ``# weight = 2.0``, and ``# force weights in column 8`` for an eighth column of the atoms.
+    weights of a loss: ``# weight = 2.0``, and ``# force weights in column 8`` for an eighth column of the atoms; and
+    ``# pushed from = HASH`` of a copy of `repel`.
 
     Parameters
     ----------
@@ -186,12 +198,12 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         for phrase in PHRASES:
             # Otherwise the comment would be read as an energy.
             comment = comment.replace(phrase, phrase.replace(" ", "-"))
-        # ... or as a stress or weights
+        # ... or as another statement
         for line in comment.splitlines():
-            line = PBC_COMMENT.sub("# Pbc =", STRESS_COMMENT.sub("# Stress =", f"# {line}".rstrip()))
-            lines.append(
-                FORCE_WEIGHTS_COMMENT.sub("# Force weights in column 8", WEIGHT_COMMENT.sub("# Weight =", line))
-            )
+            line = f"# {line}".rstrip()
+            for pattern, harmless in _STATEMENTS:
+                line = pattern.sub(harmless, line)
+            lines.append(line)
     if structure.energy is not None:
         lines.append(f"# total energy = {float(structure.energy)!r} eV")
     if structure.cohesive_energy is not None:
@@ -204,6 +216,8 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         lines.append("# pbc = {} {} {}".format(*("FT"[periodic] for periodic in structure.pbc)))
     if structure.weight != 1.0:
         lines.append(f"# weight = {float(structure.weight)!r}")
+    if structure.pushed_from:
+        lines.append(PUSHED_FORM.replace("HASH", structure.pushed_from))
     columns = [structure.positions]
     if structure.forces is not None:
         columns.append(structure.forces)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from ...errors import FormatError
+from ...model.structure import is_content_hash
 from ...model.units import first_energy_unit, unit
 from ...tools.plain_text import fortran_number, value_complaint
 
@@ -30,6 +31,9 @@ WEIGHT_FORM = "# weight = 2.0"
 FORCE_WEIGHTS_COMMENT = re.compile(r"\s*#\s*force weights in column 8\s*$")
 """Comment line: the atom lines have the weight of the force on the atom as eighth word, which ænet does not read."""
 FORCE_WEIGHTS_FORM = "# force weights in column 8"
+PUSHED_COMMENT = re.compile(r"\s*#\s*pushed from\s*=")
+"""Start of the comment line of a copy with pushed atoms: the hash of the structure that it is made from."""
+PUSHED_FORM = "# pushed from = HASH"
 
 _STRESS_UNITS = frozenset(
     f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
@@ -55,6 +59,7 @@ class Sections:
     weight: float = 1.0
     pbc: tuple[bool, bool, bool] = (True, True, True)
     with_force_weights: bool = False
+    pushed_from: str = ""
     count: int | None = None
     count_line: int = 0
     declared: str = ""
@@ -99,6 +104,8 @@ class Sections:
                     self.weight = self._weight(line, index)
                 elif FORCE_WEIGHTS_COMMENT.match(line):
                     self.with_force_weights = True
+                elif PUSHED_COMMENT.match(line):
+                    self.pushed_from = self._pushed_from(line, index)
             elif "PRIMVEC" in line:
                 self._read_cell(lines, index)
                 index += 3
@@ -201,6 +208,14 @@ class Sections:
         value = fortran_number(words[0]) if words else None
         if value is None or value < 0:
             self.fail(index, "weight is not a number ≥ 0", value=line.strip(), expected=f"'{WEIGHT_FORM}'")
+        return value
+
+    def _pushed_from(self, line: str, index: int) -> str:
+        value = line.split("=", 1)[1].strip()
+        if not is_content_hash(value):
+            self.fail(
+                index, "not the hash of a structure", value=line.strip(), expected=f"'{PUSHED_FORM}', as repel writes"
+            )
         return value
 
     def force_weights(self, rows: list[list[str]], start: int) -> list[float] | None:

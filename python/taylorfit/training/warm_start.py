@@ -1,0 +1,114 @@
+"""Going on from potentials: which test structures are honest then, and what is kept at the end.
+
+A test structure that the starting potentials were trained on makes their error too small, and the best epoch comes too
+early: after few epochs, with the weights of before.  A potential file knows how many structures it was trained on, but
+not which.  So a test set drawn at random serves only where the data are the same; with other data the split must be by
+a hash, and have been so before, which the description in the potential records.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.split import HASH, SEED
+from ..errors import InputError
+from ..model.network import SpeciesPotential, TrainingSetInfo
+from ..settings.train import TrainInput
+from .networks import Initial
+from .split import SplitRule
+
+LONGEST_DESCRIPTION = 1000
+"""Characters; ænet's files have room for 1024."""
+_RECORD = re.compile(r"(?:\$\$)?test structures: (split=hash [^$]*)")
+
+SAME = 1e-6
+"""Relative difference of numbers written by ænet, as text or in double precision."""
+
+
+def rule_of(settings: TrainInput, initial: Initial, member: int = 0) -> SplitRule:
+    """How the test structures of a training are chosen: as SPLIT says, else as for the potentials it starts from."""
+    recorded = [recorded_split(potential) for _, potential in initial.values()]
+    by = settings.split or (HASH if recorded and all(recorded) else SEED)
+    return SplitRule(by, settings.testpercent, settings.seed, member)
+
+
+def check_start(rule: SplitRule, initial: Initial, info: TrainingSetInfo) -> tuple[str, ...]:
+    """See that no test structure is known to the starting potentials, as far as can be told.
+
+    Parameters
+    ----------
+    info
+        What a potential trained on these data remembers of them.
+
+    Returns
+    -------
+    tuple of str
+        Why the best epoch cannot be told, so that the last one is kept; empty where it can.
+
+    Raises
+    ------
+    InputError
+        if the test structures are drawn with SEED, and the potentials were trained on other data or split by a hash.
+    """
+    if not initial or not rule.percent or rule.choose is not None:
+        return ()
+    recorded = {recorded_split(potential) for _, potential in initial.values()}
+    if rule.by == HASH:
+        if recorded == {split_record(rule)}:
+            return ()
+        return (
+            "the starting potentials were not trained with this SPLIT hash, SEED and TESTPERCENT, and may know test "
+            "structures: the last epoch is kept",
+        )
+    others = [name for name, potential in initial.values() if not _same_data(potential.info, info)]
+    if recorded == {None} and not others:
+        return ()
+    raise InputError(
+        "a test set drawn with SEED would hold structures that this potential was trained on",
+        file=(others or [name for name, _ in initial.values()])[0],
+        expected="the same structures as then; or SPLIT hash, now and then; or a new start (--fresh)",
+    )
+
+
+def _same_data(first: TrainingSetInfo, second: TrainingSetInfo) -> bool:
+    if (first.n_structures, first.n_atoms) != (second.n_structures, second.n_atoms):
+        return False
+
+    def energies(info: TrainingSetInfo) -> np.ndarray:
+        """Smallest, largest and mean energy per atom, eV."""
+        return np.array([info.energy_min, info.energy_max, info.energy_mean]) / info.scale + info.shift
+
+    return bool(np.abs(energies(first) - energies(second)).max() < SAME * max(1.0, np.abs(energies(second)).max()))
+
+
+def split_record(rule: SplitRule) -> str | None:
+    """What a potential remembers of a split that others can repeat; None of any other."""
+    if rule.by != HASH or rule.choose is not None:
+        return None
+    return f"split=hash seed={rule.seed} member={rule.member} percent={rule.percent:g}"
+
+
+def recorded_split(potential: SpeciesPotential) -> str | None:
+    """The `split_record` of the training of a potential."""
+    found = _RECORD.search(potential.setup.description)
+    return None if found is None else found[1].strip()
+
+
+def with_record(potentials: Sequence[SpeciesPotential], record: str | None) -> tuple[SpeciesPotential, ...]:
+    """Potentials with the record of their split in the description, where there is room."""
+    if record is None:
+        return tuple(potentials)
+    marked = []
+    for potential in potentials:
+        plain = _RECORD.sub("", potential.setup.description)
+        text = "$$".join(
+            filter(
+                None, (plain[: LONGEST_DESCRIPTION - len(record) - 20].removesuffix("$$"), f"test structures: {record}")
+            )
+        )
+        marked.append(replace(potential, setup=replace(potential.setup, description=text)))
+    return tuple(marked)
