@@ -3,7 +3,8 @@
 module tf_api_losses
    use tf_kinds, only : wp, i8
    use tf_api_force_maps, only : force_map_handle
-   use tf_chosen, only : chosen_energies
+   use tf_adam, only : adam_step
+   use tf_chosen, only : chosen_energies, batch_sums
    use tf_energy_loss, only : evaluate_energy_loss
    use tf_error, only : error_type, raise, report, error_size, error_value
    use tf_force_loss, only : force_terms_type, check_force_terms, evaluate_force_loss
@@ -18,7 +19,7 @@ module tf_api_losses
    private
    public :: loss_handle, loss_fill, loss_add_forces, loss_evaluate, loss_energies, sums_most, sums_columns, sums_join, &
       sums_total
-   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_levenberg_marquardt
+   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_batch, adam_move, loss_levenberg_marquardt
 
    !> A loss of energies, with forces and directions if these have been added
    type :: loss_handle
@@ -165,14 +166,23 @@ contains
             call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, found, stop, error)
          end if
       end if
-      if (.not. allocated(error)) then
-         n_nodes = found%n
-         nodes(1, :n_nodes) = found%first(:n_nodes)
-         nodes(2, :n_nodes) = found%level(:n_nodes)
-         sums(:, :n_nodes) = found%sums(:size(sums, 1), :n_nodes)
-      end if
+      if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
       call report(error, ierr, errmsg)
    end subroutine loss_evaluate
+
+   !> Nodes of a sum in the caller's arrays
+   subroutine give_nodes(found, nodes, sums, n_nodes)
+      type(nodes_type), intent(in) :: found
+      !> As for `loss_evaluate`
+      integer(i8), intent(inout) :: nodes(:, :)
+      real(wp), intent(inout) :: sums(:, :)
+      integer, intent(out) :: n_nodes
+
+      n_nodes = found%n
+      nodes(1, :n_nodes) = found%first(:n_nodes)
+      nodes(2, :n_nodes) = found%level(:n_nodes)
+      sums(:, :n_nodes) = found%sums(:size(sums, 1), :n_nodes)
+   end subroutine give_nodes
 
    !> \brief So many nodes make up any n leaves at most.
    subroutine sums_most(n_leaves, n)
@@ -321,6 +331,52 @@ contains
          n_steps(1), error)
       call report(error, ierr, errmsg)
    end subroutine loss_adam
+
+   !> \brief The share of one process of the gradient of a mini-batch, as partial sums.
+   subroutine loss_batch(self, chosen, share, weights, n_threads, nodes, sums, n_nodes, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      !> Structure numbers, from 1
+      integer, intent(in) :: chosen(:)
+      !> Number of the process, from 0, and of all
+      integer, intent(in) :: share(:)
+      real(wp), intent(in) :: weights(:)
+      integer, intent(in) :: n_threads
+      !> As for `loss_evaluate`, with room for one leaf per structure, and without the loss
+      integer(i8), intent(inout) :: nodes(:, :)
+      real(wp), intent(inout) :: sums(:, :)
+      integer, intent(out) :: n_nodes
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(nodes_type) :: found
+      type(stop_type) :: stop
+
+      n_nodes = 0
+      call check_call(self, weights, n_threads, error, chosen)
+      if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(chosen)) .or. &
+         any(shape(nodes) /= [2, size(sums, 2)]) .or. size(share) /= 2) then
+        call raise(error, error_size, "arrays of partial sums have the wrong size")
+      end if
+      stop%token => self%loss%token
+      if (.not. allocated(error)) call batch_sums(self%loss, weights, chosen, share, n_threads, found, stop, error)
+      if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
+      call report(error, ierr, errmsg)
+   end subroutine loss_batch
+
+   !> \brief One step of Adam along the gradient of a mini-batch.
+   subroutine adam_move(rates, step, gradient, weights, mean, mean_square)
+      !> mu, b1, b2, eps
+      real(wp), intent(in) :: rates(:)
+      !> Number of this step, from 1
+      integer, intent(in) :: step
+      !> (n_weights) all four
+      real(wp), intent(in) :: gradient(:)
+      real(wp), intent(inout) :: weights(:)
+      real(wp), intent(inout) :: mean(:)
+      real(wp), intent(inout) :: mean_square(:)
+
+      call adam_step(rates(1), rates(2), rates(3), rates(4), step, gradient, weights, mean, mean_square)
+   end subroutine adam_move
 
    !> \brief One pass of Levenberg and Marquardt over chosen structures in batches; damping(1) is updated.
    subroutine loss_levenberg_marquardt(self, chosen, batch_size, n_steps, rates, n_threads, weights, damping, moved, ierr, &

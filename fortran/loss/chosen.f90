@@ -13,7 +13,8 @@ module tf_chosen
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: panel_type, forward_chosen, backward_chosen, chosen_energies, evaluate_jacobian, batch_gradient
+   public :: panel_type, forward_chosen, backward_chosen, chosen_energies, evaluate_jacobian, batch_gradient, &
+      batch_sums
 
    !> A mini-batch is cut into pieces of at least so many atoms, whose gradients are added in a fixed order
    integer, parameter :: piece_atoms = 256
@@ -175,21 +176,13 @@ contains
       type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
       type(batch_task_type) :: task
-      type(panel_type), allocatable, target :: panel(:)
+      type(panel_type), target :: panel(n_threads)
       type(nodes_type) :: nodes
       real(wp) :: none(0)
 
       gradient = 0.0_wp
-      call cut(loss%pack, chosen, task%first, error)
+      call new_batch_task(loss, weights, chosen, [0, 1], panel, task, error)
       if (allocated(error)) return
-      task%n_leaves = size(task%first) - 1
-      task%n_numbers = size(weights)
-      task%n_threads = min(n_threads, task%n_leaves)
-      task%loss => loss
-      task%weights => weights
-      task%chosen => chosen
-      allocate (panel(task%n_threads))
-      task%panel => panel
       if (task%n_leaves == 1) then
          call task%add_leaf(1, 1, none, gradient, error)
          return
@@ -199,6 +192,51 @@ contains
       call total_of_nodes(nodes%n, nodes%sums)
       gradient = nodes%sums(:size(weights), 1)
    end subroutine batch_gradient
+
+   !> The share of one process of the same gradient, as partial sums
+   subroutine batch_sums(loss, weights, chosen, share, n_threads, nodes, stop, error)
+      !> As for `batch_gradient`
+      type(loss_type), intent(in), target :: loss
+      real(wp), intent(in), contiguous, target :: weights(:)
+      integer, intent(in), contiguous, target :: chosen(:)
+      !> Number of the process, from 0, and of all
+      integer, intent(in) :: share(2)
+      integer, intent(in) :: n_threads
+      type(nodes_type), intent(out) :: nodes
+      type(stop_type), intent(inout) :: stop
+      type(error_type), allocatable, intent(inout) :: error
+      type(batch_task_type) :: task
+      type(panel_type), target :: panel(n_threads)
+
+      call new_batch_task(loss, weights, chosen, share, panel, task, error)
+      if (.not. allocated(error)) call sum_leaves(task, nodes, stop, error)
+   end subroutine batch_sums
+
+   !> The pieces of one process
+   subroutine new_batch_task(loss, weights, chosen, share, panel, task, error)
+      type(loss_type), intent(in), target :: loss
+      real(wp), intent(in), contiguous, target :: weights(:)
+      integer, intent(in), contiguous, target :: chosen(:)
+      integer, intent(in) :: share(2)
+      !> For each thread
+      type(panel_type), intent(in), target :: panel(:)
+      type(batch_task_type), intent(out) :: task
+      type(error_type), allocatable, intent(inout) :: error
+      integer(i8) :: n
+
+      call cut(loss%pack, chosen, task%first, error)
+      if (allocated(error)) return
+      n = size(task%first) - 1
+      task%first_leaf = n*share(1)/share(2)
+      task%n_leaves = int(n*(share(1) + 1)/share(2) - task%first_leaf)
+      task%first = task%first(task%first_leaf + 1:task%first_leaf + task%n_leaves + 1)
+      task%n_numbers = size(weights)
+      task%n_threads = max(1, min(size(panel), task%n_leaves))
+      task%loss => loss
+      task%weights => weights
+      task%chosen => chosen
+      task%panel => panel
+   end subroutine new_batch_task
 
    !> One piece of a mini-batch
    subroutine add_piece(task, leaf, thread, scratch, sums, error)

@@ -296,8 +296,8 @@ for name, change in {changes!r}.items():
     exec(change)
     print("trying", name, flush=True)
     try:
-        Loss(SimpleNamespace(**pack, energy=reference), NetworkTables.from_networks(networks), factor, structure_weight,
-             threads=threads).evaluate(weights, gradient)
+        Loss(SimpleNamespace(**pack, energy=reference, first_leaf=0), NetworkTables.from_networks(networks), factor,
+             structure_weight, threads=threads).evaluate(weights, gradient)
     except EngineError as error:
         print("refused:", error, flush=True)
     else:

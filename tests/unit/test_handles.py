@@ -19,11 +19,13 @@ from taylorfit.engine import (
     Loss,
     NeighbourList,
     NetworkTables,
+    PartialSums,
     PotentialTables,
     aligned_zeros,
     evaluate,
     evaluate_listed,
     library,
+    most_nodes,
     start_covariance,
 )
 from taylorfit.engine.handles import StopToken, views
@@ -42,6 +44,7 @@ def make_pack(n: int = 12) -> SimpleNamespace:
     rng = np.random.default_rng(0)
     width = -(-n // 8) * 8
     return SimpleNamespace(
+        first_leaf=0,
         features=rng.normal(size=3 * width),
         panel_offset=np.zeros((1, 1), dtype=np.int64),
         panel_width=np.full((1, 1), width, dtype=np.int32),
@@ -214,6 +217,7 @@ def test_a_handle_that_is_closed_during_a_call_lives_to_its_end() -> None:
     ones = np.ones(200_000)
     loss = Loss(pack, NETWORKS, ones, ones, threads=1)
     expected = loss.evaluate(NETWORK.weights).loss
+    n_nodes = most_nodes(len(pack.panel_width))
     found: list[float] = []
     started = threading.Event()
 
@@ -221,7 +225,9 @@ def test_a_handle_that_is_closed_during_a_call_lives_to_its_end() -> None:
         object_ = loss.object
         started.set()
         energy, none = np.empty(200_000), np.zeros((3, 0), order="F")
-        found.append(library.losses.loss_evaluate(object_, NETWORK.weights, 1, energy, none, np.zeros(0), np.zeros(0)))
+        nodes, sums = np.zeros((n_nodes, 2), dtype=np.int64), np.zeros((n_nodes, 1))
+        n = library.losses.loss_evaluate(object_, NETWORK.weights, 1, energy, none, np.zeros(0), nodes.T, sums.T)
+        found.append(PartialSums(nodes[:n], sums[:n]).total()[0])
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -314,7 +314,7 @@ def test_epoch_zero_is_the_start_and_epoch_k_follows_k_passes(problem: Problem, 
     loss = problem.loss()
     for epoch in epochs:
         error = loss(optimiser.weights, with_gradient=False)[1][~problem.data.is_copy]
-        assert epoch.train_rmse == np.sqrt((error**2).mean())
+        assert epoch.train_rmse == pytest.approx(np.sqrt((error**2).mean()), rel=1e-14)
         optimiser.run_epoch(loss.terms)
 
 

@@ -138,6 +138,7 @@ def test_ctrl_c_reaches_into_a_call_of_the_engine() -> None:
     n, n_steps = 64, 40_000_000
     rng = np.random.default_rng(0)
     pack = SimpleNamespace(
+        first_leaf=0,
         features=rng.normal(size=3 * n),
         panel_offset=np.zeros((1, 1), dtype=np.int64),
         panel_width=np.full((1, 1), n, dtype=np.int32),

@@ -46,6 +46,14 @@ def test_any_split_gives_the_bits_of_the_tree(n: int, data: st.DataObject) -> No
     assert np.array_equal(parts[0].total(), tree(values))
 
 
+@pytest.mark.parametrize("first", [0, 3, 8])
+def test_leaves_at_once_are_those_one_after_the_other(first: int) -> None:
+    values = np.random.default_rng(first).normal(size=(21, 2))
+    at_once = PartialSums.of_leaves(first, values[first:].copy())
+    one_by_one = of_range(values, first, 21)
+    assert np.array_equal(at_once.nodes, one_by_one.nodes) and np.array_equal(at_once.sums, one_by_one.sums)
+
+
 @pytest.mark.parametrize("n", [1, 5, 64, 1000])
 def test_a_range_is_few_nodes(n: int) -> None:
     values = np.ones((n + 3, 1))

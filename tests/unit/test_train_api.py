@@ -316,7 +316,7 @@ def test_a_second_interrupt_is_one_and_so_is_the_first_before_any_epoch(
         with pytest.raises(KeyboardInterrupt):
             train(structures, setup, progress=interrupting(2), **options)
     with monkeypatch.context() as patch:
-        patch.setattr(running.Training, "_force_errors", interrupted)
+        patch.setattr(running.Training, "_means", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(structures, setup, **options)
 

@@ -12,7 +12,7 @@ from .handles import Handle, StopToken, aligned_zeros
 from .kernels import activation, blas_product, cutoff, neighbours, panel_products
 from .lbfgs import Lbfgs
 from .library import LANES, available_threads, blas_name, build_name, c_folders
-from .losses import ForceTerms, Loss, LossValue, start_covariance
+from .losses import Contribution, ForceTerms, Loss, LossValue, adam_step, start_covariance
 from .neighbour_lists import NeighbourList
 from .partial_sums import PartialSums, columns_of_sums, most_nodes
 from .potentials import (
@@ -29,6 +29,7 @@ from .potentials import (
 
 __all__ = [
     "LANES",
+    "Contribution",
     "DescriptorTables",
     "Evaluation",
     "ForceMap",
@@ -44,6 +45,7 @@ __all__ = [
     "PotentialTables",
     "StopToken",
     "activation",
+    "adam_step",
     "aligned_zeros",
     "atom_virials",
     "available_threads",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import EngineError
 from . import library
 from .force_maps import ForceMap
 from .handles import Handle, StopToken, token_array, views
@@ -66,6 +67,18 @@ class LossValue:
     """(n_atom, 3), atoms by species; (0, 3) without a map.  With a gradient only where a weight asks for it, else 0."""
     derivative: np.ndarray
     """(n_direction,)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """What the structures of one process contribute."""
+
+    sums: PartialSums
+    """Gradient, if wanted, and behind it the loss."""
+    energy: np.ndarray
+    force: np.ndarray
+    derivative: np.ndarray
+    """As in `LossValue`."""
 
 
 class Loss(Handle):
@@ -127,10 +140,10 @@ class Loss(Handle):
             ("group", group, np.int32, 1),
             token_array(stop),
         )
-        call(library.losses.loss_fill, self.object, views(*arrays), 0)
+        call(library.losses.loss_fill, self.object, views(*arrays), pack.first_leaf)
         self.keep(*(array for _, array, _, _ in arrays))
         self._shapes = (0, 0)
-        self._most_nodes = most_nodes(len(pack.panel_width))
+        self._n_blocks = len(pack.panel_width)
         if terms is not None:
             self._add(terms)
 
@@ -169,10 +182,19 @@ class Loss(Handle):
         KeyboardInterrupt
             if the user interrupts.
         """
+        if gradient is not None and (gradient.dtype != np.float64 or gradient.shape != (self._n_weights,)):
+            raise EngineError(f"wrong argument for the engine: gradient has not {self._n_weights} float64")
+        found = self.contribution(weights, gradient is not None)
+        total = found.sums.total()
+        if gradient is not None:
+            gradient[...] = total[:-1]
+        return LossValue(float(total[-1]), found.energy, found.force, found.derivative)
+
+    def contribution(self, weights: np.ndarray, with_gradient: bool = True) -> Contribution:
+        """Return what these structures contribute to the gradient, if wanted, and to the loss; else as `evaluate`."""
         energy = np.empty(self.n_structures)
         force, derivative = np.empty((self._shapes[0], 3)), np.empty(self._shapes[1])
-        nodes = np.empty((self._most_nodes, 2), dtype=np.int64)
-        sums = np.empty((self._most_nodes, 1 if gradient is None else len(gradient) + 1))
+        nodes, sums = _room(self._n_blocks, self._n_weights + 1 if with_gradient else 1)
         n = call(
             library.losses.loss_evaluate,
             self.object,
@@ -184,10 +206,7 @@ class Loss(Handle):
             nodes.T,
             sums.T,
         )
-        total = PartialSums(nodes[:n], sums[:n]).total()
-        if gradient is not None:
-            gradient[...] = total[:-1]
-        return LossValue(float(total[-1]), energy, force, derivative)
+        return Contribution(PartialSums(nodes[:n], sums[:n]), energy, force, derivative)
 
     def energies(self, chosen: Sequence[int] | np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the energies (n_chosen,) of the structures with these indices (from 0)."""
@@ -248,6 +267,13 @@ class Loss(Handle):
             n_steps,
         )
 
+    def batch(self, batch: np.ndarray, rank: int, n_ranks: int, weights: np.ndarray) -> PartialSums:
+        """Return the share of one of several processes of the gradient of a mini-batch, the step of `adam`."""
+        nodes, sums = _room(len(batch), self._n_weights)
+        share = np.array([rank, n_ranks], dtype=np.int32)
+        n = call(library.losses.loss_batch, self.object, _from_1(batch), share, weights, self._threads, nodes.T, sums.T)
+        return PartialSums(nodes[:n], sums[:n])
+
     def levenberg_marquardt(
         self,
         order: np.ndarray,
@@ -279,6 +305,23 @@ class Loss(Handle):
             damping,
         )
         return bool(moved)
+
+
+def _room(n_leaves: int, n_numbers: int) -> tuple[np.ndarray, np.ndarray]:
+    most = most_nodes(n_leaves)
+    return np.empty((most, 2), dtype=np.int64), np.empty((most, n_numbers))
+
+
+def adam_step(
+    rates: tuple[float, float, float, float],
+    step: int,
+    gradient: np.ndarray,
+    weights: np.ndarray,
+    mean: np.ndarray,
+    mean_square: np.ndarray,
+) -> None:
+    """Step number `step` (from 1) of Adam along a gradient; moves the last three arrays."""
+    call(library.losses.adam_move, np.array(rates), int(step), gradient, weights, mean, mean_square)
 
 
 def _from_1(chosen: Sequence[int] | np.ndarray) -> np.ndarray:

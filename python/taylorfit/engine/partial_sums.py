@@ -28,11 +28,22 @@ class PartialSums:
     sums: np.ndarray
     """(n_node, n_number)"""
 
+    @classmethod
+    def of_leaves(cls, first: int, values: np.ndarray) -> PartialSums:
+        """Return the sums of leaves that contribute `values` (n_leaf, n_number), which are used up; `first`: number."""
+        nodes = np.zeros((len(values), 2), dtype=np.int64)
+        nodes[:, 0] = np.arange(first, first + len(values))
+        return cls(nodes, values)._reduced()
+
     def joined(self, after: PartialSums) -> PartialSums:
         """Return the sums over these leaves and those that come directly after them."""
-        nodes, sums = np.concatenate([self.nodes, after.nodes]), np.concatenate([self.sums, after.sums])
-        n = int(library.losses.sums_join(nodes.T, sums.T))
-        return PartialSums(nodes[:n], sums[:n])
+        return PartialSums(
+            np.concatenate([self.nodes, after.nodes]), np.concatenate([self.sums, after.sums])
+        )._reduced()
+
+    def _reduced(self) -> PartialSums:
+        n = int(library.losses.sums_join(self.nodes.T, self.sums.T))
+        return PartialSums(self.nodes[:n].copy(), self.sums[:n].copy())
 
     def total(self) -> np.ndarray:
         """Return the sums (n_number,) over all leaves, which begin with the first; they are used up by that."""

@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..analysis.errors import Errors
-from ..analysis.measures import mae_and_rmse
-from ..engine import Lbfgs
+from ..engine import Lbfgs, PartialSums
 from ..errors import InputError, TaylorfitError
 from ..tools.interrupts import Interrupt
-from .losses import EnergyLoss
+from ..tools.ranks import ALONE, Ranks
+from .losses import EnergyLoss, means_of_errors
 from .optimisers import Optimiser
 from .optimisers.pass_optimiser import PassOptimiser
 
@@ -110,6 +111,8 @@ class Training:
         ENERGY, or BOTH: the best epoch is that with the smallest E² + β F², E the RMSE of the test energies per
         atom, weighted where structures have weights, F that of the test force components, β = `criterion_beta`; of
         the training structures without a test set
+    ranks
+        the processes that the structures are shared out over; all make the same epochs
     with_energies
         False: energies do not count in the criterion BOTH, as where their weight in the loss is 0
 
@@ -140,8 +143,9 @@ class Training:
         criterion: str = ENERGY,
         criterion_beta: float = 0.0,
         with_energies: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.train, self.test, self.optimiser = train, test, optimiser
+        self.train, self.test, self.optimiser, self._ranks = train, test, optimiser, ranks
         self._validate, self._validation_every = validate, validation_every
         self._checks, self._beta_at = checks, beta_at
         self._beta: float | None = None
@@ -150,11 +154,14 @@ class Training:
         self._terms = None if optimiser.full_batch else train.terms
         self.state = TrainingState()
         self.resumable = True
-        self._reference = ~train.data.is_copy
-        self._has_copies = bool(train.data.is_copy.any())
-        weight = train.data.structure_weight
-        self._train_weight = None if weight is None else weight[self._reference]
-        self._test_weight = None if test is None else test.data.structure_weight
+        copies, weight = train.data.is_copy, train.data.structure_weight
+        self._train_weight = np.where(copies, 0.0, 1.0 if weight is None else weight)
+        self._copies_weight = copies.astype(np.float64)
+        self._has_copies = ranks.any(bool(copies.any()))
+        self._test_weight = np.zeros(0)
+        if test is not None:
+            weight = test.data.structure_weight
+            self._test_weight = np.ones(test.data.n_structures) if weight is None else weight
 
     def run(self, iterations: int, patience: int = 0, interrupt: Interrupt | None = None) -> Iterator[Epoch]:
         """Yield the epochs up to `iterations`, epoch 0 being the starting weights.
@@ -183,19 +190,13 @@ class Training:
                 weights = self.optimiser.weights.copy()
                 loss, error = self.train(weights, with_gradient=self.optimiser.full_batch)
                 test_error = self.test(weights, with_gradient=False)[1] if self.test else np.zeros(0)
-                forces = self._force_errors(weights)
+                errors = self._means(weights, error, test_error)
                 seconds = time.perf_counter() - start
                 checked = self._validation(weights)
                 self.resumable = False
             if not np.isfinite(loss) and state.next_epoch == 0:
                 raise TaylorfitError("the loss is not finite at the starting weights")
-            epoch = Epoch(
-                state.next_epoch,
-                *mae_and_rmse(error[self._reference], self._train_weight),
-                *mae_and_rmse(test_error, self._test_weight),
-                mae_and_rmse(error[~self._reference])[1] if self._has_copies else None,
-                *forces,
-            )
+            epoch = Epoch(state.next_epoch, *errors)
             start = time.perf_counter()
             try:
                 self._keep(epoch, weights, checked)
@@ -223,24 +224,30 @@ class Training:
         if epoch and self._beta_at(epoch - 1) != beta and state.history and isinstance(self.optimiser, Lbfgs):
             self.optimiser.restart(state.last_weights)
 
-    def _force_errors(self, weights: np.ndarray) -> list[float | None]:
-        """MAE and RMSE of the force components, training then test structures, as far as this epoch has them."""
+    def _means(self, weights: np.ndarray, error: np.ndarray, test_error: np.ndarray) -> list[Any]:
+        """The errors of an epoch, in the order of `Epoch`, from those of single structures."""
+        sums: list[PartialSums | None] = [self.train.energy_error_sums(error, self._train_weight)]
+        sums.append(None if self.test is None else self.test.energy_error_sums(test_error, self._test_weight))
+        sums.append(self.train.energy_error_sums(error, self._copies_weight) if self._has_copies else None)
+        sums += self._force_error_sums(weights)
+        totals = iter(self._ranks.totals([one for one in sums if one is not None]))
+        means = [(0.0, float("nan")) if one is None else means_of_errors(next(totals)) for one in sums]
+        forces = [value if np.isfinite(rmse) else None for mae, rmse in means[3:] for value in (mae, rmse)]
+        return [*means[0], *means[1], means[2][1] if self._has_copies else None, *forces]
+
+    def _force_error_sums(self, weights: np.ndarray) -> list[PartialSums | None]:
+        """Sums of the force errors of training and test structures, as far as this epoch has them."""
         due = self._checks.every > 0 and self.state.next_epoch % self._checks.every == 0
-        errors: list[float | None] = []
         decides = self.train if self.test is None else self.test
+        sums: list[PartialSums | None] = []
         for loss, check in ((self.train, self._checks.train), (self.test, self._checks.test)):
             # In every epoch that may become the best
             if check is not None and (due or (self.criterion == BOTH and loss is decides)):
                 check(weights, with_gradient=False)
-                found, weight = check.force_error, check.force_error_weight
+                sums.append(check.force_error_sums())
             else:
-                found = None if loss is None else loss.force_error
-                weight = None if loss is None else loss.force_error_weight
-            if found is None or not len(found) or (weight is not None and not weight.any()):
-                errors += [None, None]
-            else:
-                errors += mae_and_rmse(found, None if weight is None else np.tile(weight, (3, 1)).T)
-        return errors
+                sums.append(None if loss is None else loss.force_error_sums())
+        return sums
 
     @contextmanager
     def _undo_unfinished_pass(self) -> Iterator[None]:

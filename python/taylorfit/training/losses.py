@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ..engine import ForceTerms, Loss, NetworkTables, StopToken
+from ..engine import ForceTerms, Loss, NetworkTables, PartialSums, StopToken
 from ..errors import InputError
+from ..tools.ranks import ALONE, Ranks
 from .force_terms import ForceData
 from .pack import PackedDataset
 
@@ -25,7 +26,8 @@ class EnergyLoss:
 
     f_s = 1/n_atoms for ænet's loss (each structure counts alike), 1 for the paper's eq. 3.
     `copy_weight` is w_s of the Taylor copies, 1 that of reference structures, times the data's own weights.
-    `stop` ends evaluations early, whose results are incomplete then.
+    `stop` ends evaluations early, whose results are incomplete then.  `ranks` are the processes that the structures
+    are shared out over: loss and gradient are of all of them, errors of those here.
     """
 
     def __init__(
@@ -38,8 +40,9 @@ class EnergyLoss:
         energy_scale: float = 1.0,
         threads: int = 0,
         stop: StopToken | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.data, self.networks, self.threads, self._stop = data, networks, threads, stop
+        self.data, self.networks, self.threads, self._stop, self._ranks = data, networks, threads, stop, ranks
         n_atoms = data.n_atoms.astype(np.float64)
         self._factor = 1.0 / n_atoms if loss == LOSS_AENET else np.ones_like(n_atoms)
         self._weight = np.where(data.is_copy, copy_weight, 1.0)
@@ -50,8 +53,9 @@ class EnergyLoss:
         self._per_atom = 1.0 / (energy_scale * n_atoms)
         self.gradient = np.zeros(networks.n_weights)
         self.force_error: np.ndarray | None = None
-        self.force_error_weight: np.ndarray | None = None
-        """(n_atom, 3) errors of the forces at the last evaluation, eV/Å, where this loss knows forces"""
+        """(n, 3) errors of the forces at the last evaluation, eV/Å, where this loss knows forces"""
+        self.force_error_atoms = np.zeros(0, dtype=bool)
+        """(n_atom,) which atoms they are of"""
 
     @cached_property
     def _loss(self) -> Loss:
@@ -69,8 +73,23 @@ class EnergyLoss:
 
     def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
         """Return the loss and the energy errors E_ref − E of all structures, eV/atom; fill `gradient`."""
-        found = self._loss.evaluate(weights, self.gradient if with_gradient else None)
-        return found.loss, (self.data.energy - found.energy) * self._per_atom
+        found = self._loss.contribution(weights, with_gradient)
+        return self._sum(found.sums, with_gradient), (self.data.energy - found.energy) * self._per_atom
+
+    def _sum(self, sums: PartialSums, with_gradient: bool) -> float:
+        """Return the loss of all ranks and keep the gradient."""
+        (total,) = self._ranks.totals([sums])
+        if with_gradient:
+            self.gradient[...] = total[:-1]
+        return float(total[-1])
+
+    def energy_error_sums(self, error: np.ndarray, weight: np.ndarray) -> PartialSums:
+        """Return the sums that `means_of_errors` needs of errors of energies (n_structure,) with these weights."""
+        return _error_sums(error[:, None], weight, self.data.block_first, self.data.first_leaf)
+
+    def force_error_sums(self) -> PartialSums | None:
+        """Return the same of the errors of forces at the last evaluation; None where this loss knows no forces."""
+        return None
 
     def set_beta(self, beta: float) -> None:
         """Change the weight of the forces, Å²; here they have none."""
@@ -115,8 +134,9 @@ class CentredTaylorLoss(EnergyLoss):
         energy_scale: float = 1.0,
         threads: int = 0,
         stop: StopToken | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        super().__init__(data, networks, energy_scale=energy_scale, threads=threads, stop=stop)
+        super().__init__(data, networks, energy_scale=energy_scale, threads=threads, stop=stop, ranks=ranks)
         self._group = data.group
         n_copies = np.bincount(data.group, minlength=1)
         squares = np.bincount(data.group, weights=data.displacement_square)
@@ -160,8 +180,9 @@ class ForceLoss(EnergyLoss):
         energy_scale: float = 1.0,
         threads: int = 0,
         stop: StopToken | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        super().__init__(data, networks, loss=loss, energy_scale=energy_scale, threads=threads, stop=stop)
+        super().__init__(data, networks, loss=loss, energy_scale=energy_scale, threads=threads, stop=stop, ranks=ranks)
         self._weight = self._weight * energy_weight
         self._scale = energy_scale
         self._forces = forces
@@ -182,13 +203,21 @@ class ForceLoss(EnergyLoss):
 
     def __call__(self, weights: np.ndarray, with_gradient: bool = True) -> tuple[float, np.ndarray]:
         """As for `EnergyLoss`; `force_error` is set, with a gradient only of the forces that are trained on."""
-        found = self._loss.evaluate(weights, self.gradient if with_gradient else None)
+        found = self._loss.contribution(weights, with_gradient)
         if self._force_terms.map is not None:
-            known = self._trained if with_gradient else self._forces.known
-            weight = self._forces.weight
-            self.force_error_weight = None if weight is None else weight[known]
+            known = self.force_error_atoms = self._trained if with_gradient else self._forces.known
             self.force_error = (found.force[known] - self._force_terms.force_ref[known]) / self._scale
-        return found.loss, (self.data.energy - found.energy) * self._per_atom
+        return self._sum(found.sums, with_gradient), (self.data.energy - found.energy) * self._per_atom
+
+    def force_error_sums(self) -> PartialSums | None:
+        """Return the sums of the errors of forces at the last evaluation; None where this loss knows no forces."""
+        if self.force_error is None:
+            return None
+        known, weight = self.force_error_atoms, self._forces.weight
+        error, weights = np.zeros((len(known), 3)), np.zeros(len(known))
+        error[known], weights[known] = self.force_error, 1.0 if weight is None else weight[known]
+        first = np.concatenate([[0], np.cumsum(self.data.n_atoms)])[self.data.block_first]
+        return _error_sums(error, weights, first, self.data.first_leaf)
 
     @property
     def terms(self) -> Loss:
@@ -202,3 +231,25 @@ class ForceLoss(EnergyLoss):
         raise InputError(
             "this METHOD goes from structure to structure, but the loss has forces", expected="METHOD bfgs"
         )
+
+
+def _error_sums(error: np.ndarray, weight: np.ndarray, first: np.ndarray, first_leaf: int) -> PartialSums:
+    """Sums of weighted absolute errors, squares and weights over blocks, of which each begins at an item of `first`.
+
+    Parameters
+    ----------
+    error
+        (n, n_component)
+    weight
+        (n,)
+    """
+    sums = (np.abs(error).sum(axis=1) * weight, (error**2).sum(axis=1) * weight, weight * error.shape[1])
+    items = np.ascontiguousarray(np.stack(sums, axis=1))
+    blocks = np.add.reduceat(items, first[:-1], axis=0) if len(first) > 1 else np.zeros((0, len(sums)))
+    return PartialSums.of_leaves(first_leaf, blocks)
+
+
+def means_of_errors(totals: np.ndarray) -> tuple[float, float]:
+    """Mean absolute and root mean square error from their sums; of none 0 and NaN, as ænet prints."""
+    absolute, square, weight = map(float, totals)
+    return (absolute / weight, float(np.sqrt(square / weight))) if weight > 0.0 else (0.0, float("nan"))

@@ -62,6 +62,8 @@ class PackedDataset:
     None: no strained ones"""
     structure_weight: np.ndarray | None = None
     """(n_structure,) weight in the loss where the data has weights; None: 1 for all"""
+    first_leaf: int = 0
+    """Number of the first block, where other processes have those before"""
 
     @property
     def n_structures(self) -> int:
