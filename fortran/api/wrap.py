@@ -46,6 +46,7 @@ def main() -> None:
     # The few classes that are needed at run time are our own (engine/runtime.py)
     substitute(Path("_engine.py"), "import f90wrap.runtime\n", "from taylorfit.engine import runtime\n")
     substitute(Path("_engine.py"), "f90wrap.runtime.", "runtime.")
+    substitute(Path("_engine.py"), "import logging\n", "")  # takes a while, and is not used
     for name in ("fortranobject.c", "fortranobject.h"):
         shutil.copy(Path(numpy.f2py.get_include()) / name, output)
     run("-m", "numpy.f2py", *wrapped, "-m", "_ext", "--lower", "--f2cmap", ".f2py_f2cmap")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from .tools.lazy import lazy_names
+
 EXPORTS = {
     "analysis.errors": ("Errors",),
     "data.check": ("DataCheck", "Finding", "check"),
@@ -48,22 +50,15 @@ EXPORTS = {
 `python python/write_stub.py` writes them into `__init__.pyi`."""
 ROOMS = ("plotting",)
 """Public modules, likewise."""
-_MODULES = {name: module for module, names in EXPORTS.items() for name in names}
+_find = lazy_names(__name__, EXPORTS)
 
-__all__ = ["__version__", *ROOMS, *sorted(_MODULES)]
+__all__ = ["__version__", *ROOMS, *sorted(name for names in EXPORTS.values() for name in names)]
 
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        value: object = _version()
-    elif name in ROOMS:
-        value = import_module(f".{name}", __name__)
-    elif name in _MODULES:
-        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+        return _version()
+    return import_module(f".{name}", __name__) if name in ROOMS else _find(name)
 
 
 def __dir__() -> list[str]:

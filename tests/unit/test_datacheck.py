@@ -12,6 +12,7 @@ from taylorfit.data.check import check, drop
 from taylorfit.data.findings import KINDS
 from taylorfit.data.frame_pairs import find_frame_pairs
 from taylorfit.errors import InputError
+from taylorfit.model.distances import shortest_distances
 from taylorfit.model.structure import Structure
 
 HARTREE, BOHR = 27.211386245988, 0.529177210903
@@ -281,3 +282,30 @@ def test_what_cannot_be_dropped():
             drop(data, report, [kind])
     with pytest.raises(InputError, match="other data"):
         drop(data[:-1], report, ["duplicate"])
+
+
+def test_shortest_distances_of_all_structures_are_those_of_each_by_itself():
+    generator = np.random.default_rng(0)
+    structures = []
+    for n in (1, 2, 7, 300):
+        for pbc in ((False,) * 3, (True,) * 3, (True, False, True)):
+            symbols = tuple(generator.choice(["H", "O", "Ti"], n).tolist())
+            cells = (CELL + generator.normal(0.0, 0.2, (3, 3)) for _ in range(3))
+            structures += [Structure(symbols, generator.uniform(0.0, 9.0, (n, 3)), cell, pbc) for cell in cells]
+    found = shortest_distances(structures)
+    for structure, together in zip(structures, found):
+        assert shortest_distances([structure]) == [together]
+        images = [np.array([i, j, k]) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
+        allowed = [image @ structure.cell for image in images if not image[~np.array(structure.pbc)].any()]
+        if structure.n_atoms > 7:
+            continue
+        for pair, distance in together.items():
+            a, b = pair.split("-")
+            every = [
+                np.linalg.norm(structure.positions[i] - structure.positions[j] + shift)
+                for i, first in enumerate(structure.symbols)
+                for j, second in enumerate(structure.symbols)
+                for shift in allowed
+                if i != j and {first, second} == {a, b}
+            ]
+            assert distance == pytest.approx(min(every), abs=1e-9) or min(every) > 2.5

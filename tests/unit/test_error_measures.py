@@ -15,6 +15,7 @@ from taylorfit.analysis.measures import (
     mae_and_rmse,
     tail_fraction,
 )
+from taylorfit.tools.statistics import median
 
 FORCES = np.array([[1.0, 0.0, 0.0], [2.0, 2.0, 0.0], [0.0, -3.0, 0.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
 REFERENCE = np.array([[2.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
@@ -80,3 +81,14 @@ def test_errors_survive_a_checkpoint_and_those_of_earlier_versions_lack_the_last
 def test_lines_tell_median_and_tail():
     text = "\n".join(error_lines(errors_in(noisy_predictions(0.5))))
     assert "median" in text and "> 1 eV/Å" in text and "% of the atoms" in text
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 11])
+def test_the_median_is_that_of_numpy_to_the_last_bit(n):
+    values = np.random.default_rng(n).normal(size=n)
+    assert median(values) == np.median(values)
+
+
+def test_there_is_no_median_of_nothing_or_of_numbers_that_are_not():
+    assert np.isnan(median([]))
+    assert np.isnan(median([1.0, np.nan, 2.0]))

@@ -13,6 +13,7 @@ from ..model.measures import ANGLE_UNIT, ENERGY_UNIT, ERRORS, FORCE_UNIT, MEASUR
 from ..model.predictions import Predictions
 from ..model.structure import Structure
 from ..tools.chunks import runs
+from ..tools.statistics import median
 from .measures import direction_error, force_error_norm, mae_and_rmse, tail_fraction
 
 
@@ -144,7 +145,7 @@ def errors_in(predictions: Predictions) -> Errors:
         angle_error_mean=mae_and_rmse(angle, angle_weight)[0] if len(angle) else None,
         n_structures=len(per_atom),
         n_forces=len(f_ref),
-        angle_error_median=float(np.median(angle)) if len(angle) else None,
+        angle_error_median=median(angle) if len(angle) else None,
         force_error_tail=tail_fraction(norm_error),
         **everything,
     )

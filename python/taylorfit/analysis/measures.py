@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..model.measures import TAIL
+from ..tools.statistics import median
 
 
 def mae_and_rmse(errors: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
@@ -77,5 +78,5 @@ def binned_median(x: np.ndarray, y: np.ndarray, edges: np.ndarray, least: int = 
     for index in range(len(medians)):
         inside = y[place == index]
         if len(inside) >= max(least, 1):
-            medians[index] = np.median(inside)
+            medians[index] = median(inside)
     return medians

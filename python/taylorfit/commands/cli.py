@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import io
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import NoReturn
 
 from ..errors import DataWarning, InputError, TaylorfitError
-from ..formats.report_file import write_report
 from ..settings.document import suggestion
 from ..tools.atomic_write import OVERWRITE, check_writable
 from ..tools.interrupts import INTERRUPTED, QueueSignals
@@ -41,8 +40,14 @@ COMMANDS = {
 `commands.usage.NAME` says how it is called, and is all that ``--help`` needs."""
 
 
+_GARBAGE = 100_000, 20, 100
+"""New objects after which Python looks for circles of them; and how many such looks make one at older objects."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
+    # Modules and thousands of structures are many objects, but no circles: looking for these takes a tenth of start-up
+    gc.set_threshold(*_GARBAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # Å in an ASCII or Latin-1 locale; names of files in no encoding
             stream.reconfigure(errors="backslashreplace")
@@ -64,6 +69,8 @@ def _main(argv: Sequence[str] | None) -> int:
             warnings.simplefilter("ignore", DataWarning)
             report = _module(arguments.command).run(arguments)
         if arguments.report:
+            from ..formats.report_file import write_report
+
             write_report(arguments.report, arguments.command, report)
         sys.stdout.flush()
         return int(report.get("exit_code", 0))
@@ -116,10 +123,12 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         epilog="Example: taylorfit example water-cluster demo && cd demo && taylorfit generate generate.in",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog="taylorfit")
     for name, line in COMMANDS.items():
+        if command not in (None, name):
+            continue
         sub = subparsers.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
-        # Only the module of the command that runs is imported: start-up stays short
+        # Only the command that runs is made, and its module imported: start-up stays short
         if name == command:
             usage = importlib.import_module(f".usage.{name}", __package__)
             sub.description, sub.epilog = usage.DESCRIPTION, usage.EPILOG
@@ -131,6 +140,8 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 def _complain(error: TaylorfitError, with_traceback: bool, cause: BaseException | None = None) -> None:
     if with_traceback:
+        import traceback
+
         traceback.print_exception(cause or error)
     try:
         sys.stdout.flush()

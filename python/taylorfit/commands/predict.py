@@ -16,7 +16,6 @@ from ..formats.structures.files import require_species
 from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
 from ..potential.predict import predict
-from ..potential.relaxation import relax
 from ..settings.predict import PredictInput, RelaxOptions
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
@@ -90,6 +89,8 @@ def _relaxed(
     structures: list[Structure], potential: Potential, options: RelaxOptions, threads: int
 ) -> tuple[list[Structure], list[dict[str, Any] | None]]:
     """Relax all structures; return them and what happened to each."""
+    from ..potential.relaxation import relax
+
     relaxed: list[Structure] = []
     outcomes: list[dict[str, Any] | None] = []
     with progress("relax", len(structures)) as update:

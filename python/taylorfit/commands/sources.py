@@ -6,17 +6,19 @@ import argparse
 import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import Entry, expand_patterns, read_files
 from ..model.structure import Structure
-from ..settings.displacements import TaylorOptions, read_curvature
-from ..settings.generate import GenerateInput
-from ..settings.predict import PredictInput
 from ..settings.reading import AS_THEY_ARE, READING_KINDS, ReadingOptions
 from ..tools.progress import progress
+
+if TYPE_CHECKING:
+    from ..settings.displacements import TaylorOptions
+    from ..settings.generate import GenerateInput
+    from ..settings.predict import PredictInput
 
 
 def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorOptions]:
@@ -27,6 +29,9 @@ def structure_sources(arguments: argparse.Namespace) -> tuple[list[str], TaylorO
     InputError
         for a file that cannot be read, a pattern without files, or a curvature that cannot be used.
     """
+    from ..settings.displacements import TaylorOptions, read_curvature
+    from ..settings.generate import GenerateInput
+
     first = arguments.structures[0]
     paths, known = None, TaylorOptions()
     if len(arguments.structures) == 1 and _is_generate_input(first):

@@ -12,7 +12,7 @@ from ..formats.structures.in_memory import Structures, as_structures
 from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..settings.displacements import STATIONARY_FORCE
-from ..tools.statistics import robust_deviation
+from ..tools.statistics import median, robust_deviation
 from .findings import DROPPABLE, KINDS, NOTES
 from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 from .scales import implausible_scales
@@ -175,7 +175,7 @@ def check(
         ]
         found.append(Finding("units", f"{KINDS['units']}: {problem} ({'; '.join(shown)})"))
     largest, typical, net = _force_sizes(data)
-    distances = [shortest_distances(structure) for structure in data]
+    distances = shortest_distances(data)
     known, residual = _energy_residuals(data)
     spread = float(robust_deviation(residual)) if len(known) >= _FEW else None
     found += [Finding("units", line) for line in implausible_scales(data, typical, spread, units)]
@@ -196,7 +196,7 @@ def check(
     )
     _report_energies(known, residual, report)
     if np.isfinite(largest).sum() >= _MANY:
-        usual = float(np.nanmedian(largest))
+        usual = median(largest[~np.isnan(largest)])
         odd = np.flatnonzero(largest > _FORCE_FACTOR * max(usual, STATIONARY_FORCE))
         report("force-outlier", odd, f" {usual:.3g} eV/Å, up to {np.nanmax(largest):.3g}")
     shortest = _report_distances(data, distances, min_distances or {}, report)
@@ -252,7 +252,7 @@ def _force_sizes(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarra
                 continue
             norm = np.sqrt((structure.forces**2).sum(axis=1))[believed]
             net = np.sqrt((structure.forces.sum(axis=0) ** 2).sum()) / structure.n_atoms
-            sizes[:, index] = norm.max(), np.median(norm), net
+            sizes[:, index] = norm.max(), median(norm), net
     return sizes[0], sizes[1], sizes[2]
 
 
@@ -265,7 +265,7 @@ def _cohesion(structures: Sequence[Structure], atomic_energies: Mapping[str, flo
         for s in structures
         if s.energy is not None and not s.cohesive_energy and s.n_atoms
     ]
-    return float(np.median(values)) if values else None
+    return median(values) if values else None
 
 
 def _duplicates(structures: Sequence[Structure]) -> tuple[set[int], float]:
@@ -310,7 +310,7 @@ def _energy_residuals(structures: Sequence[Structure]) -> tuple[list[int], np.nd
         fit = np.linalg.lstsq(fractions * weight[:, None], energy * weight, rcond=None)[0]
         residual = energy - fractions @ fit
         weight = 1.0 / np.sqrt(np.maximum(np.abs(residual), 1e-6))
-    return known, residual - np.median(residual)
+    return known, residual - median(residual)
 
 
 def _report_energies(known: Sequence[int], residual: np.ndarray, report: _Reporter) -> None:
@@ -344,10 +344,10 @@ def _report_distances(
         distances = np.array([d for d, _ in entries])
         limit = allowed.get(pair, _COLLISION)
         if pair not in allowed and len(entries) >= _MANY:
-            limit = max(limit, _SHORT_FACTOR * float(np.median(distances)))
+            limit = max(limit, _SHORT_FACTOR * median(distances))
         if distances.min() < limit:
             short.update(index for d, index in entries if d < limit)
-            details.append(f"{pair} {distances.min():.3f} Å (usually {np.median(distances):.3f})")
+            details.append(f"{pair} {distances.min():.3f} Å (usually {median(distances):.3f})")
     report("short-distance", short, ": " + ", ".join(details))
     with_forces = {
         pair: [d for d, index in entries if structures[index].forces is not None]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..model.structure import Structure
 from ..tools.randomness import Stream
+from ..tools.statistics import median
 
 MIN_PAIRS = 5
 """Fewer usable pairs than this are not judged."""
@@ -168,8 +169,10 @@ def _near_pairs(points: np.ndarray, n_nearest: int = 3) -> np.ndarray:
     n = len(points)
     points = points - points.mean(axis=0)
     square = (points**2).sum(axis=1)
-    direction = Stream.PROJECTION.generator(0).standard_normal(points.shape[1])
-    order = np.argsort(points @ direction, kind="stable")
+    order = np.arange(n)
+    if n > _BLOCK:
+        direction = Stream.PROJECTION.generator(0).standard_normal(points.shape[1])
+        order = np.argsort(points @ direction, kind="stable")
     found = [np.stack([np.arange(n - 1), np.arange(1, n)], axis=1)]
     for begin in range(0, max(1, n - _BLOCK // 2), _BLOCK // 2):
         block = order[begin : begin + _BLOCK]
@@ -178,7 +181,9 @@ def _near_pairs(points: np.ndarray, n_nearest: int = 3) -> np.ndarray:
         k = min(n_nearest, len(block) - 1)
         near = np.argpartition(distance, k - 1, axis=1)[:, :k]
         found.append(np.sort(np.stack([np.repeat(block, k), block[near].ravel()], axis=1), axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+    keys = np.sort(np.concatenate(found) @ np.array([n, 1]))
+    keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
+    return np.stack(np.divmod(keys, n), axis=1)
 
 
 def check_units(structures: Sequence[Structure], pairs: FramePairs) -> list[UnitCheck]:
@@ -210,7 +215,7 @@ def _judge(label: str, pairs: FramePairs, members: np.ndarray) -> UnitCheck:
     # The nearer half obeys the trapezoidal rule better; the rest adds noise.
     members = members[: max(2 * MIN_PAIRS, min(_MAX_PAIRS, len(members) // 2))]
     work, change = pairs.work[members], pairs.energy_change[members]
-    rms = float(np.median(pairs.rms[members])) if len(members) else None
+    rms = median(pairs.rms[members]) if len(members) else None
     if rms is None or len(members) < MIN_PAIRS or not (np.any(work) and np.any(change)):
         return UnitCheck(label, len(members), n_curved, None, None, rms, None)
     # Line through the origin that minimises Σ|ΔE - k W|: finds the single frames that do not fit.
@@ -218,7 +223,7 @@ def _judge(label: str, pairs: FramePairs, members: np.ndarray) -> UnitCheck:
     weight = np.cumsum(np.abs(work[order]))
     middle = order[np.searchsorted(weight, 0.5 * weight[-1])]
     residual = np.abs(change - change[middle] / (work[middle] or 1.0) * work)
-    kept = residual <= 6.0 * np.median(residual) + 1e-9
+    kept = residual <= 6.0 * median(residual) + 1e-9
     work, change = work[kept], change[kept]
     power = float(np.sqrt((work**2).sum() * (change**2).sum()))
     correlation = float((work * change).sum()) / power if power > 0.0 else 0.0

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..model.distances import typical_bond
 from ..model.structure import Structure
+from ..tools.statistics import median
 from .frame_pairs import UnitCheck
 
 _GPA = 160.2176634  # per eV/Å³
@@ -37,13 +38,13 @@ def implausible_scales(
         energies against forces, which say whether the units are at least consistent
     """
     found = []
-    if np.isfinite(median_forces).any() and np.nanmedian(median_forces) > _HUGE_FORCE:
+    usual = median(median_forces[~np.isnan(median_forces)])
+    if usual > _HUGE_FORCE:
         found.append(
-            f"forces are implausibly large: median |F| {np.nanmedian(median_forces):.3g} eV/Å; "
-            "multiplied by 27.2 or 51.4 on the way?"
+            f"forces are implausibly large: median |F| {usual:.3g} eV/Å; multiplied by 27.2 or 51.4 on the way?"
         )
     largest = [np.abs(s.stress).max() for s in structures if s.stress is not None]
-    stress = float(np.median(largest)) if largest else 0.0
+    stress = median(largest) if largest else 0.0
     if stress > _LARGEST_STRESS:
         found.append(
             f"stresses are implausibly large: median of the largest component {stress:.3g} eV/Å³, "

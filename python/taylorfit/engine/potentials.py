@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from . import library
 from .descriptors import Batch, DescriptorTables
 from .handles import Handle, StopToken, token_array, views
 from .library import call, integers, thread_count
-from .neighbour_lists import NeighbourList
+
+if TYPE_CHECKING:
+    from .neighbour_lists import NeighbourList
 
 _NOTHING = np.zeros((0, 0, 0), order="F")
 

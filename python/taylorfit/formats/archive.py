@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import zipfile
 from collections.abc import Callable
 from os import PathLike
 from typing import IO, TypeVar
@@ -29,6 +28,8 @@ def load_arrays(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     Exception
         of whatever kind, as NumPy's and zipfile's own errors for damaged files are not documented.
     """
+    import zipfile  # which takes a while
+
     with open(path, "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         if stream.read(2) != b"PK":

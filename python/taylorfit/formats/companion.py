@@ -23,7 +23,6 @@ from ..model.geometry import HASH, Geometry
 from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
 from ..tools.atomic_write import Together, atomic_write, check_writable
-from .aenet.trainset_binary import read_trainset, write_trainset
 from .archive import read_archive
 
 VERSION = 1
@@ -135,6 +134,8 @@ def save_training_set(path: str | PathLike[str], training_set: TrainingSet, over
     companion = geometry_path(path)
     for file in (path, companion):
         check_writable(file, overwrite=overwrite)
+    from .aenet.trainset_binary import write_trainset
+
     write_trainset(path, training_set, overwrite=overwrite)
     if training_set.geometry is None:
         # What an earlier run left there belongs to another training set
@@ -145,6 +146,8 @@ def save_training_set(path: str | PathLike[str], training_set: TrainingSet, over
 
 def load_training_set(path: str | PathLike[str]) -> TrainingSet:
     """Read a training set and, where there is one, its companion."""
+    from .aenet.trainset_binary import read_trainset
+
     training_set = read_trainset(path)
     companion = geometry_path(path)
     if not Path(companion).exists():

@@ -10,9 +10,6 @@ from os import PathLike, fsdecode
 from ..errors import FormatError
 from ..tools.os_errors import explained
 from ..tools.plain_text import without_mark
-from .aenet.energies_file import HEADER_WORDS
-from .companion import MARK as GEOMETRY_MARK
-from .predictions import MARK
 from .structures.files import XSF_KEYWORD, kind_from_head
 
 _HEAD_BYTES = 1 << 16
@@ -84,18 +81,25 @@ def recognise(path: str | PathLike[str]) -> FileKind:
         head = stream.read(_HEAD_BYTES)
     if not head.strip():
         raise FormatError("empty file", file=name, expected="a file with content")
-    if head[:4] == b"PK\x03\x04" and b"identity.npy" in head:
-        return FileKind.MD_CHECKPOINT if b"n_walks.npy" in head else FileKind.CHECKPOINT
-    if head[:4] == b"PK\x03\x04" and MARK.encode() + b".npy" in head:
-        return FileKind.PREDICTIONS
-    if head[:4] == b"PK\x03\x04" and GEOMETRY_MARK.encode() + b".npy" in head:
-        return FileKind.GEOMETRY
+    if head[:4] == b"PK\x03\x04":
+        return _archive_kind(head)
     if head[:4] == b"\0\0\0\4" and head[8:12] == b"\0\0\0\4":
         raise FormatError("binary file of a big-endian machine", file=name, expected="little-endian records")
     kind = _binary_kind(head, size)
     if kind is None and b"\0" not in head:
         kind = _text_kind(head)
     return kind or FileKind.STRUCTURES
+
+
+def _archive_kind(head: bytes) -> FileKind:
+    """Tell archives of NumPy apart by the names of their arrays."""
+    from .companion import MARK as GEOMETRY_MARK
+    from .predictions import MARK
+
+    if b"identity.npy" in head:
+        return FileKind.MD_CHECKPOINT if b"n_walks.npy" in head else FileKind.CHECKPOINT
+    marks = {MARK: FileKind.PREDICTIONS, GEOMETRY_MARK: FileKind.GEOMETRY}
+    return next((kind for mark, kind in marks.items() if mark.encode() + b".npy" in head), FileKind.STRUCTURES)
 
 
 def _binary_kind(head: bytes, size: int) -> FileKind | None:
@@ -131,6 +135,8 @@ def _text_kind(head: bytes) -> FileKind | None:
     head = without_mark(head)
     if XSF_KEYWORD.search(head):
         return FileKind.XSF
+    from .aenet.energies_file import HEADER_WORDS
+
     text = head.decode("latin-1")
     if text.split(None, 3)[:3] == list(HEADER_WORDS[:3]):
         return FileKind.ENERGIES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,13 +24,14 @@ from ..model.structure import Structure
 from ..settings.displacements import TaylorOptions
 from ..settings.generate import GenerateInput
 from ..settings.reading import ReadingOptions
-from ..taylor.copies import CopySource
 from ..tools.atomic_write import Together, check_writable, remove_left
 from ..tools.interrupts import Interrupt
 from ..tools.progress import Advance, Steps, no_steps
-from .copy_plan import PlannedCopies, plan_copies
-from .descriptor_derivatives import choose_structures, write_derivatives
 from .generate import GenerationCounts, Outputs, XsfCopies, write_training_sets
+
+if TYPE_CHECKING:
+    from ..taylor.copies import CopySource
+    from .copy_plan import PlannedCopies
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +174,8 @@ def generate_files(
         kept, energies = [_without_energy(s) for s in kept], dict.fromkeys(settings.species, 0.0)
     planned = None
     if targets.displacements is not None:
+        from .copy_plan import plan_copies
+
         planned = plan_copies(kept, targets.displacements, found.shortest, threads)
         observer.planned(planned)
     separate = targets.copies is not None and planned is not None and planned.n_copies > 0
@@ -182,6 +185,8 @@ def generate_files(
         counts = _write(targets, kept, planned, tables, energies, separate, threads, overwrite, together, observer)
         _write_companions(targets, kept, reference, [energies[t] for t in tables.species], separate, together)
         if targets.derivatives is not None:
+            from .descriptor_derivatives import choose_structures, write_derivatives
+
             chosen = choose_structures(len(kept), settings.forces_percent, targets.seed)
             with observer.steps("derivatives", len(kept)) as update:
                 n_values = write_derivatives(

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..data.check import check
-from ..data.setup import Setup
 from ..engine import DescriptorTables, describe
 from ..errors import InputError
 from ..formats.aenet.trainset_sink import TrainsetBuilder, TrainsetSink
@@ -21,11 +21,14 @@ from ..model.geometry import Geometry
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
-from ..taylor.copies import Copies, CopySource
 from ..tools.chunks import runs
 from ..tools.progress import progress as show_progress
 from ..tools.warn import warn_of_data
-from .displace import Displacements, copy_source
+
+if TYPE_CHECKING:
+    from ..data.setup import Setup
+    from ..taylor.copies import Copies, CopySource
+    from .displace import Displacements
 
 BATCH_ATOMS = 16384
 """Atoms (copies counted) per engine call: a fraction of a second, so that Ctrl-C and progress live."""
@@ -151,6 +154,8 @@ def generate(
     source: CopySource | None = None
     notes = checked.doubts
     if displacements is not None:
+        from .displace import copy_source
+
         source, more = copy_source(parents, displacements, seed=seed, shortest=checked.shortest, threads=threads)
         warn_of_data(more)
         notes += more
@@ -210,7 +215,7 @@ def write_training_sets(
                 raise InputError("no energy", file=structure.name, expected="a total or cohesive energy")
             forces = np.zeros((structure.n_atoms, 3)) if structure.forces is None else structure.forces
             species = structure.species_index(tables.species)
-            n_species = len(np.unique(species))
+            n_species = len(set(structure.symbols))
             if not any(structure.pbc):
                 positions = positions - positions.min(axis=1, keepdims=True) + ISOLATED_MARGIN
             # A copy with pushed atoms is no data: a potential that comes there has left them

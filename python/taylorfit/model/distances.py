@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .elements import COVALENT_RADII, NOBLE_GASES
 from .structure import Structure
 
 _DISTANCE_ATOMS = 256  # centres looked at per structure; bounds the cost of large cells
+_BLOCK = 1 << 18  # pairs of atoms looked at together; bounds the memory
 
 
-def shortest_distances(structure: Structure) -> dict[str, float]:
-    """Shortest distance of each pair of species (`H-O`), Å, over nearest images.
+def shortest_distances(structures: Sequence[Structure]) -> list[dict[str, float]]:
+    """Shortest distance of each pair of species (`H-O`) in each structure, Å, over nearest images.
 
     Exact up to half the spacing of the lattice planes (short distances are what is looked for), never
     too short.  In structures with many atoms only evenly spaced centres are looked at.
     """
-    n_atoms = structure.n_atoms
-    if n_atoms < 2:
-        return {}
-    order = np.argsort(structure.symbols, kind="stable")
-    symbols = np.array(structure.symbols)[order]
-    centres = np.arange(n_atoms)[:: -(-n_atoms // _DISTANCE_ATOMS)]
-    square = _squares(structure, order[centres], structure.positions[order])
-    square[np.arange(len(centres)), centres] = np.inf
-    species, first = np.unique(symbols, return_index=True)
-    nearest = np.sqrt(np.minimum.reduceat(square, first, axis=1))  # (n_centre, n_species)
-    result: dict[str, float] = {}
-    for a in np.unique(symbols[centres]):
-        for b, distance in zip(species, nearest[symbols[centres] == a].min(axis=0)):
-            pair = "-".join(sorted((str(a), str(b))))
-            if np.isfinite(distance):
-                result[pair] = min(float(distance), result.get(pair, np.inf))
-    return result
+    found: list[dict[str, float]] = [{} for _ in structures]
+    groups: dict[tuple[tuple[str, ...], tuple[bool, ...]], list[int]] = {}
+    for index, structure in enumerate(structures):
+        if structure.n_atoms > 1:
+            groups.setdefault((structure.symbols, structure.pbc), []).append(index)
+    for (symbols, _), members in groups.items():
+        step = max(1, _BLOCK // (min(len(symbols), _DISTANCE_ATOMS) * len(symbols)))
+        for first in range(0, len(members), step):
+            part = members[first : first + step]
+            pairs, distances = _shortest_of_kind(symbols, [structures[index] for index in part])
+            for index, row in zip(part, distances.T.tolist()):
+                found[index] = {pair: distance for pair, distance in zip(pairs, row) if distance < np.inf}
+    return found
+
+
+def _shortest_of_kind(symbols: tuple[str, ...], structures: Sequence[Structure]) -> tuple[list[str], np.ndarray]:
+    """Pairs of species, and (n_pair, n_structure) their shortest distances, of structures with the same atoms."""
+    order = np.argsort(symbols, kind="stable")
+    species = sorted(set(symbols))
+    first = [0]
+    for symbol in species[:-1]:
+        first.append(first[-1] + symbols.count(symbol))
+    centres = np.arange(len(symbols))[:: -(-len(symbols) // _DISTANCE_ATOMS)]
+    sorted_symbols = np.array(symbols)[order]
+    positions = np.stack([structure.positions for structure in structures])
+    square = _squares(structures, positions[:, order[centres]], positions[:, order])
+    square[:, np.arange(len(centres)), centres] = np.inf
+    nearest = np.sqrt(np.minimum.reduceat(square, first, axis=2))  # (n_structure, n_centre, n_species)
+    shortest: dict[str, np.ndarray] = {}
+    for a in species:
+        own = sorted_symbols[centres] == a
+        for b, distances in zip(species, nearest[:, own].min(axis=1, initial=np.inf).T):
+            pair = "-".join(sorted((a, b)))
+            shortest[pair] = np.minimum(distances, shortest[pair]) if pair in shortest else distances
+    return list(shortest), np.stack(list(shortest.values()))
 
 
 def typical_bond(structure: Structure) -> tuple[float, str, float] | None:
@@ -46,7 +67,7 @@ def typical_bond(structure: Structure) -> tuple[float, str, float] | None:
     if len(atoms) < 2:
         return None
     centres = atoms[:: -(-len(atoms) // _DISTANCE_ATOMS)]
-    square = _squares(structure, centres, structure.positions[atoms])
+    square = _squares([structure], structure.positions[None, centres], structure.positions[None, atoms])[0]
     square[centres[:, None] == atoms] = np.inf
     relative = np.sqrt(square) / (radii[centres, None] + radii[atoms])
     nearest = relative.argmin(axis=1)
@@ -57,11 +78,14 @@ def typical_bond(structure: Structure) -> tuple[float, str, float] | None:
     return float(lengths[middle]), pair, float(lengths[middle] * (radii[i] + radii[j]))
 
 
-def _squares(structure: Structure, centres: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(n_centre, n_position) squared distances, Å², over nearest images."""
-    difference = structure.positions[centres, None] - positions
-    if any(structure.pbc):
-        periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
+def _squares(structures: Sequence[Structure], centres: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(n_structure, n_centre, n_position) squared distances, Å², over nearest images, of structures of one pbc.
+
+    `centres` and `positions` are (n_structure, n, 3).
+    """
+    difference = centres[:, :, None] - positions[:, None]
+    if any(structures[0].pbc):
+        periodic = np.stack([np.where(np.array(s.pbc)[:, None], s.cell, 0.0) for s in structures])[:, None]
         difference -= np.rint(difference @ np.linalg.pinv(periodic)) @ periodic
-    squares: np.ndarray = np.einsum("ijk,ijk->ij", difference, difference)
+    squares: np.ndarray = np.einsum("nijk,nijk->nij", difference, difference)
     return squares

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -159,6 +158,8 @@ class Structure:
 
     def content_hash(self) -> str:
         """Return a hash (hexadecimal) of species, positions, cell and periodicity, exactly as they are."""
+        import hashlib  # which loads OpenSSL
+
         digest = hashlib.sha256(" ".join(self.symbols).encode())
         for array in (self.positions, self.cell, np.array(self.pbc, dtype=np.float64)):
             digest.update((array + 0.0).astype("<f8").tobytes())  # 0.0 and -0.0 are the same

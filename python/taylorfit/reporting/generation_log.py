@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ..data.check import DataCheck
 from ..engine import DescriptorTables
-from ..generation.copy_plan import PlannedCopies
 from ..generation.files import Generated, GenerationObserver
 from ..model.descriptor import BEHLER2011, CHEBYSHEV
 from ..settings.generate import GenerateInput
 from ..tools.interrupts import Interrupt
 from ..tools.progress import duration, no_steps, progress
+
+if TYPE_CHECKING:
+    from ..generation.copy_plan import PlannedCopies
 
 
 class GenerationLog(GenerationObserver):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from os import PathLike, fspath
 from typing import Any, NoReturn, TypeVar
 
@@ -109,6 +108,8 @@ class Word:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return what to expect instead of `name`: the nearest of `known`, else all of them."""
+    from difflib import get_close_matches
+
     by_lower = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower()[:80], by_lower, n=1)
     if near:

@@ -6,7 +6,6 @@ from os import PathLike
 
 from ...model.network import SpeciesPotential
 from ..recognise import FileKind, recognise
-from .network_ascii import read_potential_ascii
 from .network_binary import read_potential
 
 
@@ -20,5 +19,8 @@ def read_potential_file(path: str | PathLike[str]) -> SpeciesPotential:
     InputError
         if it cannot be opened.
     """
-    is_text = recognise(path) is FileKind.POTENTIAL_TEXT
-    return read_potential_ascii(path) if is_text else read_potential(path)
+    if recognise(path) is FileKind.POTENTIAL_TEXT:
+        from .network_ascii import read_potential_ascii
+
+        return read_potential_ascii(path)
+    return read_potential(path)

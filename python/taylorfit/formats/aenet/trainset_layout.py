@@ -43,7 +43,7 @@ class StructureLayout:
         self.atom_species = np.ascontiguousarray(atom_species, dtype=np.int32)
         self.n_features = np.ascontiguousarray(n_features, dtype=np.int64)
         self.n_atom = len(self.atom_species)
-        self.species_present: list[int] = np.unique(self.atom_species).tolist()
+        self.species_present: list[int] = sorted(set(self.atom_species.tolist()))
         self.first_value = np.concatenate([[0], np.cumsum(self.n_features)])
         """(n_atom + 1,) where each atom's descriptor begins"""
         self.n_value = int(self.first_value[-1])

@@ -12,7 +12,7 @@ from glob import glob, has_magic
 from itertools import chain, islice
 from os import PathLike, fsdecode
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...model.structure import Structure
@@ -20,12 +20,12 @@ from ...model.units import required_system
 from ...settings.reading import AS_THEY_ARE, ReadingOptions
 from ...tools.os_errors import explained
 from ...tools.plain_text import read_bytes, without_mark
-from .extxyz_frames import read_extxyz_frames, scan_keys
-from .foreign import identify, read_foreign_frames
-from .frames import Frame, structure_of
-from .labels import FileLabels, WantedKeys
-from .n2p2 import N2P2_START, read_n2p2_frames
 from .xsf import line_of_symbol, parse_xsf
+
+if TYPE_CHECKING:
+    from ...model.units import UnitSystem
+    from .frames import Frame
+    from .labels import FileLabels
 
 Entry = str | tuple[str, int | None]
 """A path or pattern, alone or with the number of the line it stands in."""
@@ -38,6 +38,7 @@ _PEEK_BYTES = 16384
 _SKIPPED = "unreadable, left out: "
 XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
 _XYZ_NAME = re.compile(r"\.(?:ext)?xyz(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
+_N2P2_START = re.compile(rb"\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b", re.IGNORECASE)
 _EXTXYZ_START = re.compile(rb"\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)\s*=", re.IGNORECASE)
 _ASE_STARTS = {
     "vasp-xml": re.compile(rb"\A\s*(?:<\?xml[^>]*>\s*)?<modeling>"),
@@ -162,20 +163,12 @@ def read_structures(
             yield only
         return
 
-    labels = FileLabels(name, WantedKeys(options.energy_key, options.forces_key, options.stress_key))
-    frames: Iterator[Frame]
-    if kind == EXTXYZ:
-        for keys, columns in scan_keys(name):
-            labels.add(keys, columns)
-        frames = read_extxyz_frames(name)
-    elif kind == N2P2:
-        frames = read_n2p2_frames(name, system)
-    elif (foreign := identify(name)) is not None:
-        frames = read_foreign_frames(name, foreign)
-    else:
-        from .ase_frames import read_ase_frames
+    # The modules for formats other than ours are imported where there is such a file
+    from .frames import structure_of
+    from .labels import FileLabels, WantedKeys
 
-        frames = read_ase_frames(name, kind, tell)
+    labels = FileLabels(name, WantedKeys(options.energy_key, options.forces_key, options.stress_key))
+    frames = _frames(name, kind, system, labels, tell)
     if not (kind in (EXTXYZ, N2P2) or str(kind).startswith("lammps-dump")):
         system = None  # the units of other formats are fixed
     if system is not None and not system.is_standard:
@@ -198,6 +191,30 @@ def read_structures(
             tell(remark)
             n_told += 1
         yield structure
+
+
+def _frames(
+    name: str, kind: str | None, system: UnitSystem | None, labels: FileLabels, tell: Callable[[str], None]
+) -> Iterator[Frame]:
+    """The frames of a file that is not XSF; all labels of extended XYZ are known then."""
+    if kind == EXTXYZ:
+        from .extxyz_frames import read_extxyz_frames, scan_keys
+
+        for keys, columns in scan_keys(name):
+            labels.add(keys, columns)
+        return read_extxyz_frames(name)
+    if kind == N2P2:
+        from .n2p2 import read_n2p2_frames
+
+        return read_n2p2_frames(name, system)
+    from .foreign import identify, read_foreign_frames
+
+    foreign = identify(name)
+    if foreign is not None:
+        return read_foreign_frames(name, foreign)
+    from .ase_frames import read_ase_frames
+
+    return read_ase_frames(name, kind, tell)
 
 
 def read_structure_files(
@@ -361,7 +378,7 @@ def kind_from_head(head: bytes) -> str | None:
     """As `kind_of_file`, from the first bytes alone, without a byte-order mark."""
     if XSF_KEYWORD.search(head):
         return XSF
-    if N2P2_START.match(head):
+    if _N2P2_START.match(head):
         return N2P2
     if _EXTXYZ_START.match(head):
         return EXTXYZ

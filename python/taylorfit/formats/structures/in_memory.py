@@ -10,8 +10,6 @@ import numpy as np
 
 from ...errors import InputError
 from ...model.structure import VOIGT_ELEMENTS, Structure
-from .ase_frames import structure_from_atoms
-from .frames import COHESIVE_KEY, PUSHED_KEY
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -46,6 +44,8 @@ def as_structures(structures: Structures, *, named: bool = True) -> list[Structu
 
 def structure_from_ase(atoms: Atoms, name: str = "") -> Structure:
     """Return `Atoms` as a structure: see `Structure.from_ase`."""
+    from .ase_frames import structure_from_atoms
+
     return structure_from_atoms(atoms, name or str(atoms.info.get(NAME_KEY, "")))
 
 
@@ -53,6 +53,8 @@ def structure_to_ase(structure: Structure) -> Atoms:
     """Return a structure as `Atoms`: see `Structure.to_ase`."""
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
+
+    from .frames import COHESIVE_KEY, PUSHED_KEY
 
     atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
     results = {

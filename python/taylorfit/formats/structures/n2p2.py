@@ -15,8 +15,6 @@ from ...model.units import BOHR, SYSTEM_FORM, UnitSystem, unit_system
 from ...tools.plain_text import decode_lines, fortran_number, read_bytes, value_complaint
 from .frames import Frame
 
-N2P2_START = re.compile(rb"\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b", re.IGNORECASE)
-"""How such a file begins."""
 _SAID_UNITS = re.compile(r"\bunits?\b\s*(?:are|is|:|=)?\s*(.+)", re.IGNORECASE)
 
 
