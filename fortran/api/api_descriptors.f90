@@ -6,6 +6,7 @@ module tf_api_descriptors
    use tf_descriptor, only : descriptor_type, new_descriptors
    use tf_descriptor_derivatives, only : derivative_of_atom, derivatives_of_atoms
    use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size
+   use tf_farthest, only : farthest_points
    use tf_force_map_build, only : strain_of_structure
    use tf_stop, only : stop_type, must_stop
    use tf_views, only : view, open_batch, check_views
@@ -13,7 +14,7 @@ module tf_api_descriptors
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: descriptors_handle, descriptors_fill, describe, descriptor_derivative, descriptor_derivatives, strain_changes
+   public :: descriptors_handle, descriptors_fill, describe, descriptor_derivative, descriptor_derivatives, strain_changes, farthest
 
    !> The descriptors of all species
    type :: descriptors_handle
@@ -240,5 +241,24 @@ contains
       end if
       call report(error, ierr, errmsg, failed)
    end subroutine strain_changes
+
+   !> \brief Choose points far from each other and from the first n_given: see tf_farthest.
+   subroutine farthest(point, n_given, weight, n_threads, chosen, distance, ierr, errmsg)
+      !> (n_dimension, n_point)
+      real(wp), intent(in) :: point(:, :)
+      integer, intent(in) :: n_given
+      !> (n_point - n_given)
+      real(wp), intent(in) :: weight(:)
+      integer, intent(in) :: n_threads
+      !> From 1, behind the given points; their distances to the nearest point there was
+      integer, intent(inout) :: chosen(:)
+      real(wp), intent(inout) :: distance(:)
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call farthest_points(point, n_given, weight, n_threads, chosen, distance, error)
+      call report(error, ierr, errmsg)
+   end subroutine farthest
 
 end module tf_api_descriptors

@@ -24,6 +24,7 @@ EXPORTS = {
     "generation.repel": ("repel",),
     "generation.suggest": ("suggest",),
     "learning.label": ("Labels", "label"),
+    "learning.select": ("Selection", "select"),
     "model.descriptor": ("DescriptorSetup", "chebyshev_setup"),
     "model.network": ("SpeciesPotential",),
     "model.predictions": ("Predictions",),

@@ -21,6 +21,8 @@ from .generation.repel import repel as repel
 from .generation.suggest import suggest as suggest
 from .learning.label import Labels as Labels
 from .learning.label import label as label
+from .learning.select import Selection as Selection
+from .learning.select import select as select
 from .model.descriptor import DescriptorSetup as DescriptorSetup
 from .model.descriptor import chebyshev_setup as chebyshev_setup
 from .model.network import SpeciesPotential as SpeciesPotential

@@ -31,6 +31,7 @@ COMMANDS = {
     "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
     "repel": "write structures with atoms pushed together, so that potentials keep atoms apart in MD",
     "label": "energies and forces of a reference for structures: any calculator of ASE, a command, a cluster",
+    "select": "frames of a pool that are worth a calculation, by a committee and by descriptors; thins data sets",
     "lammps": "the pair style for LAMMPS: where it is, or compile it for a LAMMPS",
     "info": "what a training set, potential, setup, checkpoint or structure file holds",
     "convert": "convert training sets and potentials between binary and text, structures to XSF and back",

@@ -14,7 +14,7 @@ EXPORTS = {
     "descriptors": ("DescriptorTables", "describe", "descriptor_derivative", "fill_descriptor_derivatives"),
     "force_maps": ("ForceMap", "canonical_order", "changes_along", "force_map", "strain_changes"),
     "handles": ("Handle", "StopToken", "aligned_zeros"),
-    "kernels": ("activation", "blas_product", "cutoff", "neighbours", "panel_products"),
+    "kernels": ("activation", "blas_product", "cutoff", "farthest_points", "neighbours", "panel_products"),
     "lbfgs": ("Lbfgs",),
     "library": ("LANES", "available_threads", "blas_name", "build_name", "c_folders"),
     "losses": ("Contribution", "ForceTerms", "Loss", "LossValue", "adam_step", "start_covariance"),

@@ -16,6 +16,7 @@ from .handles import aligned_zeros as aligned_zeros
 from .kernels import activation as activation
 from .kernels import blas_product as blas_product
 from .kernels import cutoff as cutoff
+from .kernels import farthest_points as farthest_points
 from .kernels import neighbours as neighbours
 from .kernels import panel_products as panel_products
 from .lbfgs import Lbfgs as Lbfgs

@@ -7,7 +7,7 @@ import numpy as np
 from ..model.structure import Structure
 from . import library
 from .descriptors import Batch
-from .library import call
+from .library import call, thread_count
 
 
 def cutoff(r: np.ndarray, r_cut: float) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +44,43 @@ def blas_product(a: np.ndarray, b: np.ndarray, repeats: int = 1) -> np.ndarray:
     c = np.zeros((a.shape[0], b.shape[1]), order="F")
     call(library.optimisers.blas_product, a, b, c, int(repeats))
     return c
+
+
+def farthest_points(
+    points: np.ndarray, given: np.ndarray, n: int, weights: np.ndarray, threads: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose points far from each other and from given ones: always the one with the largest weight times distance².
+
+    Parameters
+    ----------
+    points, given
+        (n_point, n_dimension) and (n_given, n_dimension), at least one given.
+    n
+        How many, at most n_point.
+    weights
+        (n_point,) not negative.
+    threads
+        0: all cores.  The result does not depend on it.
+
+    Returns
+    -------
+    chosen
+        (n,) int32 places in `points`, in the order in which they were chosen; of equal ones the first
+    distances
+        (n,) of each, when it was chosen, to the nearest point there was
+    """
+    everything = np.ascontiguousarray(np.concatenate([given, points]), dtype=np.float64)
+    chosen, distances = np.zeros(n, dtype=np.int32), np.zeros(n)
+    call(
+        library.descriptors.farthest,
+        everything.T,
+        len(given),
+        np.ascontiguousarray(weights, dtype=np.float64),
+        thread_count(threads),
+        chosen,
+        distances,
+    )
+    return chosen - 1, distances
 
 
 def neighbours(structure: Structure, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
