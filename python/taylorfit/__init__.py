@@ -38,6 +38,7 @@ EXPORTS = {
     "settings.forces": ("Centred", "Directional", "Energy", "Exact", "Taylor"),
     "settings.label": ("Reference",),
     "settings.methods": ("Adam", "Bfgs", "Ekf", "Lm", "OnlineSd"),
+    "settings.store": ("Store",),
     "taylor.displacements": ("AntitheticDisplacements", "CartesianDisplacements", "RandomDisplacements"),
     "taylor.modes": ("ModeDisplacements",),
     "taylor.orthogonal": ("OrthogonalDisplacements",),

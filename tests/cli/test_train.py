@@ -32,6 +32,7 @@ from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.provenance import parse_copy_name
 from taylorfit.model.scaling import standardisation
 from taylorfit.training import prepare as problem
+from taylorfit.training.pack import PackLayout
 from taylorfit.training.split import Split
 
 
@@ -164,8 +165,8 @@ def test_the_report_has_the_keys_the_help_documents(toy: Path) -> None:
 
 def test_copies_of_test_structures_are_never_trained_on(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = []
-    pack = problem.pack
-    monkeypatch.setattr(problem, "pack", lambda *a, **k: packed.append(pack(*a, **k)) or packed[-1])
+    fill = PackLayout.fill
+    monkeypatch.setattr(PackLayout, "fill", lambda *a, **k: packed.append(fill(*a, **k)) or packed[-1])
     found = train(toy, iterations=2, testpercent=25, taylorset="copies.train")
     trained, tested, _ = packed  # and some training structures whose force errors are shown
     parents = {name for name in trained.names if parse_copy_name(name) is None}

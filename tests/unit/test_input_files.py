@@ -16,6 +16,7 @@ from taylorfit.settings.generate import GenerateInput, TaylorOptions
 from taylorfit.settings.methods import AdamMethod, BfgsMethod, EkfMethod, LmMethod, OnlineSdMethod
 from taylorfit.settings.option import options_of
 from taylorfit.settings.predict import PredictInput, RelaxOptions
+from taylorfit.settings.store import Store
 from taylorfit.settings.tables import describe
 from taylorfit.settings.train import NetworkSpec, TrainInput
 
@@ -154,6 +155,7 @@ SINGLE_VALUES = [
     ("train", "COPYWEIGHT .5", "copyweight", 0.5),
     ("train", "FORCES mode=centred beta=2d-3", "forces", ForceMode("centred", 2e-3)),
     ("train", "COMMITTEE 10 ! members", "committee", Committee(10)),
+    ("train", "STORE disk folder=/scratch ! a file", "store", Store("disk", folder="/scratch")),
     ("train", "committee 3 split=OWN folder='my nets'", "committee", Committee(3, "my nets", "own")),
     ("train", "CHECKPOINT 0", "checkpoint", 0),
     ("train", "BEST both", "best", "both"),

@@ -13,7 +13,7 @@ from ..engine import available_threads
 from ..errors import TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
 from ..reporting.committee_log import CommitteeLog, print_committee
-from ..reporting.training_log import TrainingLog, expected_memory_line
+from ..reporting.training_log import TrainingLog
 from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED, stop_obeyed
@@ -65,7 +65,6 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _read(settings: TrainInput, arguments: argparse.Namespace) -> TrainingData:
     """Read the data, and say what ænet has left in this folder."""
-    print(expected_memory_line(settings))
     choose_test = aenet_leftovers(settings.testpercent, rngstate=not arguments.no_rngstate)
     data = read_data(settings, arguments.input, fresh=arguments.fresh, choose_test=choose_test)
     for note in data.notes:

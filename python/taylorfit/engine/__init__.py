@@ -12,8 +12,16 @@ from ..tools.lazy import lazy_names
 EXPORTS = {
     "derivatives": ("descriptor_derivatives",),
     "descriptors": ("DescriptorTables", "describe", "descriptor_derivative", "fill_descriptor_derivatives"),
-    "force_maps": ("ForceMap", "canonical_order", "changes_along", "force_map", "strain_changes"),
-    "handles": ("Handle", "StopToken", "aligned_zeros"),
+    "force_maps": (
+        "ForceMap",
+        "ForceMapLayout",
+        "canonical_order",
+        "changes_along",
+        "force_map",
+        "force_map_layout",
+        "strain_changes",
+    ),
+    "handles": ("Handle", "StopToken", "Zeros", "aligned_zeros"),
     "kernels": ("activation", "blas_product", "cutoff", "farthest_points", "neighbours", "panel_products"),
     "lbfgs": ("Lbfgs",),
     "library": ("LANES", "available_threads", "blas_name", "build_name", "c_folders"),

@@ -6,12 +6,15 @@ from .descriptors import describe as describe
 from .descriptors import descriptor_derivative as descriptor_derivative
 from .descriptors import fill_descriptor_derivatives as fill_descriptor_derivatives
 from .force_maps import ForceMap as ForceMap
+from .force_maps import ForceMapLayout as ForceMapLayout
 from .force_maps import canonical_order as canonical_order
 from .force_maps import changes_along as changes_along
 from .force_maps import force_map as force_map
+from .force_maps import force_map_layout as force_map_layout
 from .force_maps import strain_changes as strain_changes
 from .handles import Handle as Handle
 from .handles import StopToken as StopToken
+from .handles import Zeros as Zeros
 from .handles import aligned_zeros as aligned_zeros
 from .kernels import activation as activation
 from .kernels import blas_product as blas_product

@@ -11,7 +11,7 @@ import numpy as np
 from ..model.structure import Structure
 from . import library
 from .descriptors import Batch, DescriptorTables
-from .handles import Handle, views
+from .handles import Handle, Zeros, aligned_zeros, views
 from .library import LANES, call, thread_count
 
 WINDOW = LANES
@@ -167,27 +167,18 @@ def force_map(
     InputError
         for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
     """
+    return force_map_layout(structures, tables, threads, merged).build(threads, advance)
+
+
+def force_map_layout(
+    structures: Sequence[Structure], tables: DescriptorTables, threads: int = 0, merged: bool | None = None
+) -> ForceMapLayout:
+    """Return what the map of structures will look like, and how large it will be; arguments as of `force_map`."""
     ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
-    layouts = [_Layout.of(ordered, tables, choice, threads) for choice in (False, True) if merged in (None, choice)]
-    layout = min(layouts, key=lambda one: one.nbytes)
-    result = layout.allocate()
-    place = result.make_handle(with_values=False)
-    done = 0
-    for part in _parts(ordered):
-        batch = Batch.of(part, tables)
-        call(
-            library.force_maps.force_map_values,
-            place.object,
-            tables.handle.object,
-            batch.views(),
-            int(layout.merged),
-            done,
-            thread_count(threads),
-            names=batch.names,
-        )
-        done += len(part)
-        advance(done)
-    return result
+    layouts = [
+        ForceMapLayout.of(ordered, tables, choice, threads) for choice in (False, True) if merged in (None, choice)
+    ]
+    return min(layouts, key=lambda one: one.n_value_bytes)
 
 
 def _parts(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
@@ -201,9 +192,12 @@ def _parts(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Layout:
+class ForceMapLayout:
     """Tables and sizes of a map before it is filled."""
 
+    structures: Sequence[Structure]
+    """In canonical order."""
+    descriptors: DescriptorTables
     merged: bool
     tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     n_pairs: np.ndarray
@@ -215,7 +209,10 @@ class _Layout:
     n_features: np.ndarray
 
     @classmethod
-    def of(cls, structures: Sequence[Structure], tables: DescriptorTables, merged: bool, threads: int) -> _Layout:
+    def of(
+        cls, structures: Sequence[Structure], tables: DescriptorTables, merged: bool, threads: int
+    ) -> ForceMapLayout:
+        """Count pairs and neighbours of structures in canonical order."""
         n, widest = len(tables.setups), int(tables.n_function.max())
         radial_count, radial_half = (np.zeros(n, dtype=np.int32) for _ in range(2))
         weight = np.zeros((n, n), order="F")
@@ -245,6 +242,8 @@ class _Layout:
             names=batch.names,
         )
         return cls(
+            structures,
+            tables,
             merged,
             (radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
             n_pairs,
@@ -260,26 +259,64 @@ class _Layout:
         return group_lanes(self.n_neighbours) * self.tables[3].T[self.species - 1].astype(np.int64)
 
     @property
-    def nbytes(self) -> int:
+    def n_value_bytes(self) -> int:
+        """Bytes of pairs and of the values of groups, by which layouts are chosen."""
         return int(4 * self.group_sizes.sum() + PAIR_BYTES * self.n_pairs.sum(dtype=np.int64))
 
-    def allocate(self) -> ForceMap:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that `build` takes from `zeros`."""
+        return self.n_value_bytes + 4 * int(self.n_neighbours.sum(dtype=np.int64))
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the other arrays: two offsets for each atom and species, and numbers of atoms."""
+        return 16 * self.n_pairs.size + 4 * len(self.species) + self.first_atom.nbytes
+
+    def build(
+        self, threads: int = 0, advance: Callable[[int], None] = lambda done: None, zeros: Zeros = aligned_zeros
+    ) -> ForceMap:
+        """Make the map, its large arrays from `zeros`; other arguments as of `force_map`."""
+        result = self._allocate(zeros)
+        place = result.make_handle(with_values=False)
+        done = 0
+        for part in _parts(self.structures):
+            batch = Batch.of(part, self.descriptors)
+            call(
+                library.force_maps.force_map_values,
+                place.object,
+                self.descriptors.handle.object,
+                batch.views(),
+                int(self.merged),
+                done,
+                thread_count(threads),
+                names=batch.names,
+            )
+            done += len(part)
+            advance(done)
+        return result
+
+    def _allocate(self, zeros: Zeros) -> ForceMap:
         n_pairs, sizes = int(self.n_pairs.sum(dtype=np.int64)), self.group_sizes
-        return ForceMap(
+        result = ForceMap(
             *self.tables,
             pair_first=offsets(self.n_pairs.ravel()),
-            pair_atom=np.ones(n_pairs, dtype=np.int32),
-            pair_place=np.zeros(n_pairs, dtype=np.int32),
-            pair_unit=np.zeros((n_pairs, 4), dtype=np.float32),
-            pair_value=np.zeros((n_pairs, WINDOW), dtype=np.float32),
+            pair_atom=zeros(n_pairs, np.int32),
+            pair_place=zeros(n_pairs, np.int32),
+            pair_unit=zeros(4 * n_pairs, np.float32).reshape(n_pairs, 4),
+            pair_value=zeros(WINDOW * n_pairs, np.float32).reshape(n_pairs, WINDOW),
             group_atom_first=offsets(self.n_neighbours.ravel()),
             group_value_first=offsets(sizes.ravel()),
-            group_atom=np.ones(int(self.n_neighbours.sum(dtype=np.int64)), dtype=np.int32),
-            group_value=np.zeros(int(sizes.sum()), dtype=np.float32),
+            group_atom=zeros(int(self.n_neighbours.sum(dtype=np.int64)), np.int32),
+            group_value=zeros(int(sizes.sum()), np.float32),
             first_atom=self.first_atom,
             species=self.species,
             n_features=self.n_features,
         )
+        # Atoms that are there, for the engine's checks
+        result.pair_atom[...] = 1
+        result.group_atom[...] = 1
+        return result
 
 
 def group_lanes(n_neighbours: np.ndarray) -> np.ndarray:

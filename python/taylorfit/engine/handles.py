@@ -7,7 +7,7 @@ engine would read freed memory.  So its address and shape are passed, once its t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from .runtime import FortranDerivedType
 
 _COLUMN = 5
 """Numbers that describe an array: its address and four extents (`column` in views.f90)."""
+Zeros: TypeAlias = "Callable[[int, type], np.ndarray]"
+"""Where large arrays come from: so many zeros of a type."""
 _LINE = 64
 """Bytes of a cache line (`line` in tree_sum.f90)."""
 
@@ -110,11 +112,11 @@ def views(*arrays: tuple[str, np.ndarray, type, int], written: bool = False) -> 
     return table.T
 
 
-def aligned_zeros(n: int) -> np.ndarray:
-    """Return n float64 zeros from the start of a cache line: vectors across two lines, are slower."""
-    spare = _LINE // 8
-    room = np.zeros(n + spare)
-    start = -room.__array_interface__["data"][0] % _LINE // 8
+def aligned_zeros(n: int, dtype: type = np.float64) -> np.ndarray:
+    """Return n zeros from the start of a cache line: vectors across two lines are slower."""
+    size = np.dtype(dtype).itemsize
+    room: np.ndarray = np.zeros(n + _LINE // size, dtype=dtype)
+    start = -room.__array_interface__["data"][0] % _LINE // size
     return room[start : start + n]
 
 

@@ -27,6 +27,11 @@ class Lbfgs:
         self._memory = memory
         self.restart(weights)
 
+    @staticmethod
+    def nbytes(n_weights: int, memory: int) -> int:
+        """Return the bytes of the state."""
+        return 8 * n_weights * (2 * memory + 4)
+
     def restart(self, weights: np.ndarray) -> None:
         """Start anew at `weights` (n_weight,), for another loss."""
         n_integers, n_reals = library.optimisers.lbfgs_sizes()

@@ -16,7 +16,7 @@ from ..training.observer import Observer
 from ..training.outputs import Outputs
 from ..training.scan import PointTask, ScanObserver, ScanPlan, SetTask
 from .generation_log import GenerationLog
-from .training_log import TrainingLog, expected_memory_line
+from .training_log import TrainingLog
 
 
 class ScanLog(ScanObserver):
@@ -54,7 +54,6 @@ class ScanLog(ScanObserver):
         """Print to the log of a training."""
         resumed = task.checkpoint if task.checkpoint.exists() else None
         with open(task.folder / "train.log", "a" if resumed else "w", encoding="utf-8") as stream:
-            print(expected_memory_line(task.settings), file=stream)
             yield TrainingLog(outputs, resumed, stream, show, interrupt)
 
     def set_failed(self, task: SetTask, error: str) -> None:

@@ -14,12 +14,12 @@ from ..engine import Lbfgs, build_name, columns_of_sums
 from ..errors import TaylorfitError
 from ..model.measures import ENERGY_UNIT, FORCE_UNIT, MEASURES
 from ..settings.methods import format_method
-from ..settings.train import NetworkSpec, TrainInput
+from ..settings.train import NetworkSpec
 from ..tools.interrupts import STOP_FILE, Interrupt, counted_requests, deferred_interrupt, stop_requested
 from ..tools.progress import Advance, Steps, duration, progress
-from ..training.data import expected_memory
 from ..training.fit import Fit
 from ..training.loop import BOTH, LAST, Epoch, Training
+from ..training.memory import Storage
 from ..training.networks import StartingNetwork, hidden_layers
 from ..training.observer import Observer, Told, epoch_note
 from ..training.optimisers import sampling_of
@@ -76,6 +76,10 @@ class TrainingLog(Observer):
     def steps(self, title: str, total: int, unit: str = "structures") -> AbstractContextManager[Advance]:
         """Show how far it is."""
         return self._show(title, total, unit)
+
+    def planned(self, storage: Storage) -> None:
+        """Say how much memory will be taken."""
+        self._print(*memory_lines(storage))
 
     def prepared(self, problem: Problem) -> None:
         """Say what will be trained."""
@@ -215,10 +219,20 @@ class EpochTable:
         return line + energy + forces
 
 
-def expected_memory_line(settings: TrainInput) -> str:
-    """How much memory a training needs, before its data are read."""
-    memory, size = expected_memory(settings)
-    return f"estimated memory: up to {memory / 1e6:.0f} MB, from {size / 1e6:.0f} MB of training sets"
+def memory_lines(storage: Storage) -> Iterator[str]:
+    """How much memory a training will take, and where its data go."""
+    needs, n = storage.needs, 1e-6
+    where = "" if storage.folder is None else f" in a file in {storage.folder}"
+    parts = (
+        f"program {n * needs.program:.0f}",
+        f"packed data {n * needs.packed:.0f}{where}",
+        *([f"force maps and directions {n * needs.forces:.0f}{where}"] if needs.forces else []),
+        f"lists and work {n * (needs.lists + max(needs.work, needs.temporary)):.0f}",
+    )
+    left = "" if storage.available is None else f"; {n * storage.available.n_bytes:.0f} MB are left"
+    yield f"estimated memory: up to {n * needs.peak:.0f} MB ({', '.join(parts)}){left}"
+    if storage.note is not None:
+        yield storage.note
 
 
 def estimated_time(training: Training, n_epochs: int) -> str:

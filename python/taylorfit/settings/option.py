@@ -258,7 +258,15 @@ class Option:
         raise FieldError(self.field, message.format(title), number, self.expected or expected)
 
 
-def option(default: Any = MISSING, kind: Kind | None = None, *, help: str, factory: Any = MISSING, **more: Any) -> Any:
+def option(
+    default: Any = MISSING,
+    kind: Kind | None = None,
+    *,
+    help: str,
+    factory: Any = MISSING,
+    in_repr: bool = True,
+    **more: Any,
+) -> Any:
     """Declare an option as the field of a dataclass; returns what `dataclasses.field` does.
 
     Parameters
@@ -269,6 +277,8 @@ def option(default: Any = MISSING, kind: Kind | None = None, *, help: str, facto
         How it is read and written; default: that of the type of the default.
     help
         One line, without unit and default.
+    in_repr
+        Is it part of the repr of the settings?
     key
         Its name in the file; default: that of the field, in capitals for a keyword.
     unit
@@ -290,7 +300,10 @@ def option(default: Any = MISSING, kind: Kind | None = None, *, help: str, facto
     if kind is None:
         kind = _KIND_OF[type(default)]
     return dataclasses.field(
-        default=default, default_factory=factory, metadata={"option": {"kind": kind, "help": help, **more}}
+        default=default,
+        default_factory=factory,
+        repr=in_repr,
+        metadata={"option": {"kind": kind, "help": help, **more}},
     )
 
 

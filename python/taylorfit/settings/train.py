@@ -29,6 +29,7 @@ from .option import (
     require_distinct_species,
     require_one_of,
 )
+from .store import Store
 
 ACTIVATION_CODES = {"l": "linear", "t": "tanh", "s": "sigmoid", "m": "mtanh", "w": "twist"}
 """ænet's one-letter codes."""
@@ -112,6 +113,7 @@ NETWORKS = Kind(
     reader=_read_networks,
     is_block=True,
 )
+STORE = options(Store, what="a place", example="STORE disk folder=/scratch", title="options of {}, on its line")
 COMMITTEE = options(Committee, what="a number", example="COMMITTEE 10", title="options of {}, on its line")
 
 
@@ -131,8 +133,8 @@ class TrainInput(InputFile):
     # The fields have an order of their own: results of a scan are found again by their repr.
     key_order: ClassVar[str] = (
         "TRAININGSET TESTPERCENT SPLIT ITERATIONS MAXENERGY TAYLORSET SAMPLING SEED VALIDATIONEVERY PATIENCE LOSS"
-        " COPYWEIGHT THREADS CHECKPOINT SAVE_ENERGIES TIMING DEBUG VERBOSITY FORCES BEST COMMITTEE METHOD NETWORKS"
-        " VALIDATION"
+        " COPYWEIGHT THREADS CHECKPOINT STORE SAVE_ENERGIES TIMING DEBUG VERBOSITY FORCES BEST COMMITTEE METHOD"
+        " NETWORKS VALIDATION"
     )
 
     trainingset: str = option(kind=FILE, help="training set of generate")
@@ -218,6 +220,8 @@ class TrainInput(InputFile):
         shown="seed; hash where the potentials that training starts from were trained so",
         help="how test structures are chosen",
     )
+    # Results are the same, so what they are found again by does not have it
+    store: Store = option(factory=Store, kind=STORE, in_repr=False, help="where packed data and force maps are kept")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -263,16 +263,17 @@ def run_committee(
     """
     observer, settings = observer or CommitteeObserver(), members[0].settings
     first = replace(data, initial=members[0].start)
-    problem = prepare(settings, first, threads, observer=observer.preparing())
+    own, at_once = settings.committee.split == "own", min(threads, len(members))
+    problem = prepare(settings, first, threads, at_once=1 if own else at_once, observer=observer.preparing())
     identity: str | None = problem.identity()
     shared: Problem | TrainingData = problem
-    if settings.committee.split == "own":
+    if own:
         identity, shared = None, data
     # What the members do not share is freed
     del problem, first, data
     observer.begun(threads)
     jobs = [
-        Job(f"{number:02d}", _train_member, (number, member, shared, identity, observer))
+        Job(f"{number:02d}", _train_member, (number, member, shared, identity, at_once, observer))
         for number, member in enumerate(members, start=1)
     ]
     with observer.running(len(jobs), settings.iterations) as bars:
@@ -302,6 +303,7 @@ def _train_member(
     member: Member,
     shared: Problem | TrainingData,
     identity: str | None,
+    share: int,
     observer: CommitteeObserver,
     *,
     threads: int,
@@ -312,7 +314,8 @@ def _train_member(
     settings, place = member.settings, number - 1
     with observer.member(number, tell_progress(tell), interrupt) as own:
         if isinstance(shared, TrainingData):
-            problem = prepare(settings, replace(shared, initial=member.start), threads, member=place, observer=own)
+            data = replace(shared, initial=member.start)
+            problem = prepare(settings, data, threads, member=place, share=share, observer=own)
         else:
             generator, initial = weights_generator(settings.seed, place), member.start
             starts = starting_networks(settings.networks, shared.main, generator, initial)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from ..errors import InputError
 from ..formats.aenet.trainset_mapped import map_trainset
@@ -16,10 +15,6 @@ from ..model.trainset import TrainingSet
 from ..settings.train import TrainInput
 from .networks import Initial, existing_potentials
 from .reference_data import ReferenceData, reference_data
-
-MEMORY_FACTOR, MEMORY_BASE = 1.5, 90e6
-"""Peak memory of a training: the file as read and as packed, and Python itself (bytes)."""
-
 
 _SAME_ENERGY = 1e-9
 """eV; both sets have it from the same line of generate.in."""
@@ -134,10 +129,3 @@ def _compare_parents(sources: Sequence[TrainingSet], files: Sequence[str]) -> tu
                 expected=f"one written together with {files[0]}; run generate again",
             )
     return tuple(notes)
-
-
-def expected_memory(settings: TrainInput) -> tuple[float, float]:
-    """Bytes of memory that a training needs at most, and bytes of its training-set files."""
-    files = map(Path, (settings.trainingset, *settings.taylorset))
-    size = sum(file.stat().st_size for file in files if file.is_file())
-    return MEMORY_FACTOR * size + MEMORY_BASE, size

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from ..engine import DescriptorTables, ForceMap, ForceTerms, canonical_order, changes_along, force_map, strain_changes
-from ..engine.force_maps import group_lanes, in_canonical_order, no_pairs, offsets
+from ..engine import (
+    DescriptorTables,
+    ForceMap,
+    ForceMapLayout,
+    ForceTerms,
+    Zeros,
+    aligned_zeros,
+    canonical_order,
+    changes_along,
+    force_map_layout,
+    strain_changes,
+)
+from ..engine.force_maps import in_canonical_order, offsets
 from ..errors import InputError
-from ..model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
+from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.forces import ForceMode
 from ..tools.chunks import runs
 from ..tools.progress import Steps, no_steps
 from ..tools.randomness import Stream
+from .derivatives_map import map_from_derivatives
 from .pack import Scaling
 from .reference_data import ReferenceData
 
 DIRECTION_ATOMS = 20000
 """Atoms whose force maps are made at a time where only directions are kept."""
+N_STRAINS = 6
+FORCE_ATOM_BYTES = 3 * 8 + 8 + 1 + 8
+"""Of an atom whose force is known: force, weight in the loss, mark, weight in errors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,102 +75,285 @@ def force_terms(
     derivatives: Iterable[StructureDerivatives] | None = None,
     steps: Steps = no_steps,
 ) -> ForceData:
-    """Build the terms of exact or directional training, or (other modes) for the errors of forces alone.
-
-    Parameters
-    ----------
-    picks
-        the structures of a pack, by their numbers in the training set (see `dataset.pack`).
-    reference
-        their geometry, forces and weights.
-    total
-        LOSS total: force terms of a structure times n², so that they keep their relation to its energy error.
-    seed
-        of the choice of structures (percent) and of the directions.
-    derivatives
-        of a `.train.forces` file, instead of computing them.
-    steps
-        around what takes long, as `Observer.steps`
-
-    Returns
-    -------
-    ForceData
-        exact: weights β/(3n) of each |ΔF_j|² with β = 1.  directional: for each structure a orthonormal directions
-        without net displacement and weights (3n − 3)/(3n a), so that their sum estimates the same.
-        virial: six derivatives W_ab along strains of each structure with a stress, weighted such that their sum is
-        the mean over the nine components of (ΔW_ab/n)².
-
-    Raises
-    ------
-    InputError
-        if no structure has forces (exact, directional) or stresses (virial).
-    """
-    structures = [reference.structures[s] for _, s in picks]
-    ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
-    forces = np.concatenate(
-        [np.zeros((0, 3)), *(np.zeros((s.n_atoms, 3)) if s.forces is None else s.forces for s in ordered)]
+    """Build the terms of a loss with forces; arguments as of `ForceLayout.of` and `ForceLayout.build`."""
+    layout = ForceLayout.of(
+        picks,
+        reference,
+        tables,
+        scaling,
+        options,
+        total=total,
+        seed=seed,
+        threads=threads,
+        file=None if derivatives is None else "",
     )
-    known = np.concatenate([np.zeros(0, dtype=bool), *(np.full(s.n_atoms, s.forces is not None) for s in ordered)])
-    weight = _weights(picks, structures, ordered, reference, tables, options, seed, total)
-    factor = feature_factors(scaling)
-    n = len(structures)
-    trains = options.mode in ("exact", "directional")
-    if trains and not any(w.any() for w in weight):
-        raise InputError(
-            f"FORCES mode={options.mode} without forces to train on",
-            file=reference.source,
-            expected="structures with forces",
-        )
-    map_: ForceMap | None = None
-    if derivatives is not None:
-        map_, known_here = map_from_derivatives(derivatives, structures, tables)
-        known &= known_here
-        weight = [w * known[a:b] for w, a, b in zip(weight, map_.first_atom, map_.first_atom[1:])]
-    elif options.mode != "directional":
-        with steps("force map", n) as update:
-            map_ = force_map(structures, tables, threads, update)
-    directions = _Directions(n)
-    if options.mode == "directional":
-        _add_random_directions(
-            directions, ordered, weight, tables, scaling, factor, options.directions, seed, threads, steps
-        )
-    if options.virial > 0:
-        _add_strains(
-            directions,
-            structures,
+    return layout.build(derivatives, steps=steps)
+
+
+@dataclass(frozen=True, eq=False)
+class ForceLayout:
+    """The terms of exact or directional training, or of the errors of forces alone, before anything large is made."""
+
+    picks: Sequence[tuple[int, int]]
+    reference: ReferenceData
+    tables: DescriptorTables
+    scaling: Scaling
+    options: ForceMode
+    total: bool
+    seed: int
+    threads: int
+    structures: Sequence[Structure]
+    ordered: Sequence[Structure]
+    """The same with their atoms by species."""
+    weight: Sequence[np.ndarray]
+    """See `_weights`."""
+    map: ForceMapLayout | None
+    """Of the map that is kept."""
+    parts: Sequence[tuple[Sequence[int], ForceMapLayout]]
+    """Structures whose random directions are made from one map that is not kept."""
+    strained: Sequence[int]
+    """Structures with strains."""
+    file: str | None = None
+    """Of a map that is not computed."""
+
+    @classmethod
+    def of(
+        cls,
+        picks: Sequence[tuple[int, int]],
+        reference: ReferenceData,
+        tables: DescriptorTables,
+        scaling: Scaling,
+        options: ForceMode,
+        *,
+        total: bool = False,
+        seed: int = 1,
+        threads: int = 0,
+        file: str | None = None,
+    ) -> ForceLayout:
+        """Lay out the terms.
+
+        Parameters
+        ----------
+        picks
+            the structures of a pack, by their numbers in the training set (see `training.pack`).
+        reference
+            their geometry, forces and weights.
+        options
+            mode exact or directional: what is trained on; others: terms for the errors of forces alone.
+        total
+            LOSS total: force terms of a structure times n², so that they keep their relation to its energy error.
+        seed
+            of the choice of structures (percent) and of the directions.
+        file
+            `.train.forces` file that the map will come from; None: it is computed.
+
+        Raises
+        ------
+        InputError
+            if no structure has forces (exact, directional) or stresses (virial).
+        """
+        structures = [reference.structures[s] for _, s in picks]
+        ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
+        weight = _weights(picks, structures, ordered, reference, tables, options, seed, total)
+        if options.mode in ("exact", "directional") and not any(w.any() for w in weight):
+            raise InputError(
+                f"FORCES mode={options.mode} without forces to train on",
+                file=reference.source,
+                expected="structures with forces",
+            )
+        map_, parts, strained = None, [], []
+        if options.mode == "directional":
+            wanted = [p for p, (s, w) in enumerate(zip(ordered, weight)) if w.any() and s.n_atoms > 1]
+            for part in runs(wanted, lambda p: ordered[p].n_atoms, DIRECTION_ATOMS):
+                parts.append((part, force_map_layout([ordered[p] for p in part], tables, threads)))
+        elif file is None:
+            map_ = force_map_layout(structures, tables, threads)
+        if options.virial > 0:
+            strained = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
+            if not strained:
+                raise InputError(
+                    "FORCES virial= without stresses",
+                    file=reference.source,
+                    expected="periodic structures with stresses",
+                )
+        return cls(
+            picks,
+            reference,
             tables,
             scaling,
-            factor,
-            options.virial,
-            [reference.weight[s] for _, s in picks],
+            options,
             total,
+            seed,
             threads,
-            reference.source,
-            steps,
+            structures,
+            ordered,
+            weight,
+            map_,
+            parts,
+            strained,
+            file,
         )
-    terms = ForceTerms(
-        n,
-        map_,
-        factor,
-        scaling.energy_scale * forces if map_ is not None else np.zeros((0, 3)),
-        np.concatenate([np.zeros(0), *weight]) * (1.0 if trains else 0.0) if map_ is not None else np.zeros(0),
-        **directions.arrays(),
-    )
-    own = np.concatenate(
-        [
-            np.zeros(0),
-            *(
-                reference.weight[s] * reference.atom_weight[s][canonical_order(structure.species_index(tables.species))]
-                for (_, s), structure in zip(picks, structures)
-            ),
-        ]
-    )
-    return ForceData(
-        terms,
-        known if map_ is not None else np.zeros(0, dtype=bool),
-        np.array(directions.is_strain, dtype=bool),
-        None if map_ is None or (own == 1.0).all() else own,
-    )
+
+    @property
+    def _n_directions(self) -> np.ndarray:
+        """(n_structure,) directions of each structure."""
+        n = np.zeros(len(self.structures), dtype=np.int64)
+        for part, _ in self.parts:
+            n[list(part)] = [n_orthonormal(self.ordered[p].n_atoms, self.options.directions) for p in part]
+        n[list(self.strained)] += N_STRAINS
+        return n
+
+    @property
+    def _n_values(self) -> np.ndarray:
+        """(n_structure,) descriptor values of each structure."""
+        widths = self.tables.n_function
+        return np.array([int(widths[s.species_index(self.tables.species)].sum()) for s in self.ordered], dtype=np.int64)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that `build` takes from `zeros`; a map from a file is not among them."""
+        change = 4 * int((self._n_directions * self._n_values).sum())
+        return change + (0 if self.map is None else self.map.nbytes)
+
+    @property
+    def small_bytes(self) -> int:
+        """Bytes of the other arrays that are kept: forces, weights, offsets."""
+        n_atoms = 0 if self.map is None else len(self.map.species)
+        index = 0 if self.map is None else self.map.index_bytes
+        # Numbers in the file have twice the length of those of a map
+        from_file = 0 if self.file is None else Path(self.file).stat().st_size // 2
+        return index + FORCE_ATOM_BYTES * n_atoms + 20 * int(self._n_directions.sum()) + from_file
+
+    @property
+    def temporary_bytes(self) -> int:
+        """Bytes of what `build` makes and throws away again: the largest map for directions."""
+        return max((part.nbytes + part.index_bytes for _, part in self.parts), default=0)
+
+    def build(
+        self,
+        derivatives: Iterable[StructureDerivatives] | None = None,
+        *,
+        zeros: Zeros = aligned_zeros,
+        steps: Steps = no_steps,
+    ) -> ForceData:
+        """Make the terms.
+
+        Parameters
+        ----------
+        derivatives
+            of a `.train.forces` file, instead of computing them.
+        zeros
+            where large arrays come from.
+        steps
+            around what takes long, as `Observer.steps`
+
+        Returns
+        -------
+        ForceData
+            exact: weights β/(3n) of each |ΔF_j|² with β = 1.  directional: for each structure a orthonormal directions
+            without net displacement and weights (3n − 3)/(3n a), so that their sum estimates the same.
+            virial: six derivatives W_ab along strains of each structure with a stress, weighted such that their sum is
+            the mean over the nine components of (ΔW_ab/n)².
+        """
+        n, weight = len(self.structures), self.weight
+        factor = feature_factors(self.scaling)
+        map_: ForceMap | None = None
+        known = [np.full(s.n_atoms, s.forces is not None) for s in self.ordered]
+        if derivatives is not None:
+            map_, known_here = map_from_derivatives(derivatives, self.structures, self.tables)
+            known = [a & b for a, b in zip(known, np.split(known_here, map_.first_atom[1:-1]))]
+            weight = [w * k for w, k in zip(weight, known)]
+        elif self.map is not None:
+            with steps("force map", n) as update:
+                map_ = self.map.build(self.threads, update, zeros)
+        directions = _Directions(self._n_directions, self._n_values, zeros)
+        self._add_random(directions, factor, steps)
+        self._add_strains(directions, factor, steps)
+        trains = self.options.mode in ("exact", "directional")
+        own = self._own_weights()
+        terms = ForceTerms(
+            n,
+            map_,
+            factor,
+            self.scaling.energy_scale * self._forces() if map_ is not None else np.zeros((0, 3)),
+            np.concatenate([np.zeros(0), *weight]) * (1.0 if trains else 0.0) if map_ is not None else np.zeros(0),
+            **directions.arrays(),
+        )
+        return ForceData(
+            terms,
+            np.concatenate([np.zeros(0, dtype=bool), *(known if map_ is not None else ())]),
+            directions.is_strain,
+            None if map_ is None or (own == 1.0).all() else own,
+        )
+
+    def _forces(self) -> np.ndarray:
+        """(n_atom, 3) reference forces, 0 where there are none."""
+        known = (np.zeros((s.n_atoms, 3)) if s.forces is None else s.forces for s in self.ordered)
+        return np.concatenate([np.zeros((0, 3)), *known])
+
+    def _own_weights(self) -> np.ndarray:
+        """(n_atom,) weights of the forces and their structures."""
+        reference, own = self.reference, [np.zeros(0)]
+        for (_, s), structure in zip(self.picks, self.structures):
+            order = canonical_order(structure.species_index(self.tables.species))
+            own.append(reference.weight[s] * reference.atom_weight[s][order])
+        return np.concatenate(own)
+
+    def _add_random(self, directions: _Directions, factor: np.ndarray, steps: Steps) -> None:
+        """Add orthonormal directions of all structures with weights; atoms count with their ω."""
+        if not self.parts:
+            return
+        with steps("directions", sum(len(part) for part, _ in self.parts)) as update:
+            done = 0
+            for part, layout in self.parts:
+                map_ = layout.build(self.threads)
+                for k, p in enumerate(part):
+                    structure, n = self.ordered[p], self.ordered[p].n_atoms
+                    vectors = random_directions(
+                        n, self.options.directions, Stream.FORCE_DIRECTIONS.generator(self.seed, p)
+                    )
+                    # ½ Σ_v (v·√ω ΔF)² estimates ½ Σ_j ω_j |ΔF_j|²
+                    vectors = vectors * np.sqrt(self.weight[p])[:, None]
+                    derivative = -self.scaling.energy_scale * np.einsum("vjc,jc->v", vectors, structure.known_forces)
+                    share = np.full(len(vectors), (3 * n - 3) / len(vectors))
+                    directions.add(p, changes_along(map_, k, vectors, factor), derivative, share, False)
+                done += len(part)
+                update(done)
+
+    def _add_strains(self, directions: _Directions, factor: np.ndarray, steps: Steps) -> None:
+        """Add the six strains of the structures with a stress, W_ab = dE/dε_ab = V σ_ab."""
+        if not self.strained:
+            return
+        with steps("strains", len(self.strained)) as update:
+            done = 0
+            for part in runs(self.strained, lambda p: self.structures[p].n_atoms, DIRECTION_ATOMS):
+                changes = strain_changes([self.structures[p] for p in part], self.tables, self.threads)
+                for p, raw in zip(part, changes):
+                    self._add_strains_of(directions, p, raw, factor)
+                done += len(part)
+                update(done)
+
+    def _add_strains_of(self, directions: _Directions, p: int, raw: np.ndarray, factor: np.ndarray) -> None:
+        """Add the six strains of structure p, whose descriptors change by `raw`."""
+        structure, tables = self.structures[p], self.tables
+        n = structure.n_atoms
+        weight = self.options.virial * self.reference.weight[self.picks[p][1]]
+        index = structure.species_index(tables.species)
+        first = offsets(tables.n_function[index])
+        # From atom after atom to the order of packs: per species, feature by feature
+        rows = np.concatenate(
+            [
+                (first[:-1][index == t][None, :] + np.arange(tables.n_function[t])[:, None]).ravel()
+                for t in range(len(tables.species))
+            ]
+        )
+        scale = np.concatenate(
+            [np.repeat(factor[: tables.n_function[t], t], int((index == t).sum())) for t in range(len(tables.species))]
+        )
+        derivative = self.scaling.energy_scale * structure.volume * structure.known_stress[VOIGT_ELEMENTS]
+        # Mean over nine components of the error per atom; those off the diagonal come twice
+        share = weight / 9.0 * np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) * (1.0 if self.total else 1.0 / n**2)
+        directions.add(p, (raw[rows] * scale[:, None]).T, derivative, share, True)
 
 
 def feature_factors(scaling: Scaling) -> np.ndarray:
@@ -195,31 +394,45 @@ def _weights(
 
 
 class _Directions:
-    """Directions of the structures, added in any order of kinds, collected in the order of the structures."""
+    """Directions of the structures, added in any order of structures, those of one structure one after the other.
 
-    def __init__(self, n_structures: int) -> None:
-        self._parts: list[list[tuple[np.ndarray, np.ndarray, np.ndarray, bool]]] = [[] for _ in range(n_structures)]
+    `n_directions` and `n_values` are (n_structure,).
+    """
+
+    def __init__(self, n_directions: np.ndarray, n_values: np.ndarray, zeros: Zeros) -> None:
+        self._first, self._first_change = offsets(n_directions), offsets(n_directions * n_values)
+        self._next, self._n_values = self._first[:-1].copy(), n_values
+        n = int(self._first[-1])
+        self._change = zeros(int(self._first_change[-1]), np.float32)
+        self._derivative, self._weight = np.zeros(n), np.zeros(n)
+        self.is_strain = np.zeros(n, dtype=bool)
+        """(n_direction,)"""
 
     def add(self, structure: int, change: np.ndarray, derivative: np.ndarray, weight: np.ndarray, strain: bool) -> None:
         """(n_direction, n_value) changes, and (n_direction,) reference derivatives and weights of one structure."""
-        self._parts[structure].append((np.ascontiguousarray(change, dtype=np.float32), derivative, weight, strain))
-
-    @property
-    def is_strain(self) -> list[bool]:
-        return [strain for parts in self._parts for _, derivative, _, strain in parts for _ in derivative]
+        here = slice(self._next[structure], self._next[structure] + len(derivative))
+        self._next[structure] = here.stop
+        n = self._n_values[structure]
+        at = self._first_change[structure] + (here.start - self._first[structure]) * n
+        self._change[at : at + change.size].reshape(change.shape)[...] = change
+        self._derivative[here], self._weight[here], self.is_strain[here] = derivative, weight, strain
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields of `ForceTerms`."""
-        flat = [part for parts in self._parts for part in parts]
-        if not flat:
+        if not len(self._derivative):
             return {}
         return {
-            "first_direction": offsets([sum(len(d) for _, d, _, _ in parts) for parts in self._parts]).astype(np.int32),
-            "first_change": offsets([sum(c.size for c, _, _, _ in parts) for parts in self._parts]),
-            "change": np.concatenate([c.ravel() for c, _, _, _ in flat]),
-            "derivative_ref": np.concatenate([d for _, d, _, _ in flat]),
-            "direction_weight": np.concatenate([w for _, _, w, _ in flat]),
+            "first_direction": self._first.astype(np.int32),
+            "first_change": self._first_change,
+            "change": self._change,
+            "derivative_ref": self._derivative,
+            "direction_weight": self._weight,
         }
+
+
+def n_orthonormal(n_atoms: int, n_directions: int) -> int:
+    """So many directions without net displacement has a structure, at most `n_directions`."""
+    return min(n_directions, 3 * n_atoms - 3)
 
 
 def random_directions(n_atoms: int, n_directions: int, rng: np.random.Generator) -> np.ndarray:
@@ -227,198 +440,8 @@ def random_directions(n_atoms: int, n_directions: int, rng: np.random.Generator)
 
     Uniformly distributed: the orthogonal factor of a Gaussian matrix, projected on zero net displacement first.
     """
-    n = min(n_directions, 3 * n_atoms - 3)
+    n = n_orthonormal(n_atoms, n_directions)
     vectors = rng.standard_normal((n, n_atoms, 3))
     vectors -= vectors.mean(axis=1, keepdims=True)
     q, r = np.linalg.qr(vectors.reshape(n, 3 * n_atoms).T)
     return np.ascontiguousarray((q * np.sign(np.diag(r))).T).reshape(n, n_atoms, 3)
-
-
-def _add_random_directions(
-    directions: _Directions,
-    ordered: Sequence[Structure],
-    weight: Sequence[np.ndarray],
-    tables: DescriptorTables,
-    scaling: Scaling,
-    factor: np.ndarray,
-    n_directions: int,
-    seed: int,
-    threads: int,
-    steps: Steps,
-) -> None:
-    """Add orthonormal directions of all structures with weights; atoms count with their ω."""
-    wanted = [p for p, (s, w) in enumerate(zip(ordered, weight)) if w.any() and s.n_atoms > 1]
-    with steps("directions", len(wanted)) as update:
-        done = 0
-        for part in runs(wanted, lambda p: ordered[p].n_atoms, DIRECTION_ATOMS):
-            map_ = force_map([ordered[p] for p in part], tables, threads)
-            for k, p in enumerate(part):
-                structure, n = ordered[p], ordered[p].n_atoms
-                vectors = random_directions(n, n_directions, Stream.FORCE_DIRECTIONS.generator(seed, p))
-                # ½ Σ_v (v·√ω ΔF)² estimates ½ Σ_j ω_j |ΔF_j|²
-                vectors = vectors * np.sqrt(weight[p])[:, None]
-                derivative = -scaling.energy_scale * np.einsum("vjc,jc->v", vectors, structure.known_forces)
-                share = np.full(len(vectors), (3 * n - 3) / len(vectors))
-                directions.add(p, changes_along(map_, k, vectors, factor), derivative, share, False)
-            done += len(part)
-            update(done)
-
-
-def _add_strains(
-    directions: _Directions,
-    structures: Sequence[Structure],
-    tables: DescriptorTables,
-    scaling: Scaling,
-    factor: np.ndarray,
-    virial: float,
-    weight: Sequence[float],
-    total: bool,
-    threads: int,
-    source: str,
-    steps: Steps,
-) -> None:
-    """Add the six strains of the structures with a stress, W_ab = dE/dε_ab = V σ_ab; `weight` is per structure."""
-    wanted = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
-    if not wanted:
-        raise InputError("FORCES virial= without stresses", file=source, expected="periodic structures with stresses")
-    with steps("strains", len(wanted)) as update:
-        done = 0
-        for part in runs(wanted, lambda p: structures[p].n_atoms, DIRECTION_ATOMS):
-            for p, raw in zip(part, strain_changes([structures[p] for p in part], tables, threads)):
-                _add_strains_of(directions, p, structures[p], raw, tables, scaling, factor, virial * weight[p], total)
-            done += len(part)
-            update(done)
-
-
-def _add_strains_of(
-    directions: _Directions,
-    p: int,
-    structure: Structure,
-    raw: np.ndarray,
-    tables: DescriptorTables,
-    scaling: Scaling,
-    factor: np.ndarray,
-    weight: float,
-    total: bool,
-) -> None:
-    """Add the six strains of structure p, whose descriptors change by `raw`."""
-    n = structure.n_atoms
-    index = structure.species_index(tables.species)
-    first = offsets(tables.n_function[index])
-    # From atom after atom to the order of packs: per species, feature by feature
-    rows = np.concatenate(
-        [
-            (first[:-1][index == t][None, :] + np.arange(tables.n_function[t])[:, None]).ravel()
-            for t in range(len(tables.species))
-        ]
-    )
-    scale = np.concatenate(
-        [np.repeat(factor[: tables.n_function[t], t], int((index == t).sum())) for t in range(len(tables.species))]
-    )
-    derivative = scaling.energy_scale * structure.volume * structure.known_stress[VOIGT_ELEMENTS]
-    # Mean over nine components of the error per atom; those off the diagonal come twice
-    share = weight / 9.0 * np.array([1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) * (1.0 if total else 1.0 / n**2)
-    directions.add(p, (raw[rows] * scale[:, None]).T, derivative, share, True)
-
-
-def map_from_derivatives(
-    derivatives: Iterable[StructureDerivatives], structures: Sequence[Structure], tables: DescriptorTables
-) -> tuple[ForceMap, np.ndarray]:
-    """Build the force map from descriptor derivatives, e.g. those of ænet's `.train.forces`.
-
-    Returns
-    -------
-    map, known
-        known (n_atom,): atoms of structures that the derivatives cover (FORCESPERCENT may leave some out).
-
-    Raises
-    ------
-    InputError
-        if they are of other atoms or descriptors than the structures.
-    """
-    by_name = {structure.name.rstrip(): p for p, structure in enumerate(structures)}
-    n_species, n_feature = len(tables.species), tables.n_function
-    parts: list[_Groups | None] = [None] * len(structures)
-    for found in derivatives:
-        p = by_name.get(found.name.rstrip())
-        if p is None or found.atoms is None:
-            continue
-        index = structures[p].species_index(tables.species)
-        if len(found.atoms) != len(index) or any(
-            atom.species != t or len(atom.own) != n_feature[t] for atom, t in zip(found.atoms, index)
-        ):
-            raise InputError(
-                "descriptor derivatives of other atoms or descriptors than the training set's",
-                value=found.name,
-                expected="the .train.forces of the same generate run",
-            )
-        parts[p] = _Groups.of(found.atoms, index, n_species)
-    species = [np.sort(s.species_index(tables.species), kind="stable") for s in structures]
-    groups = [part or _Groups.none(len(index), n_species) for part, index in zip(parts, species)]
-    known = [np.full(len(index), part is not None) for part, index in zip(parts, species)]
-    all_species = np.concatenate([np.zeros(0, dtype=np.int32), *species])
-    counts = np.concatenate([np.zeros((0, n_species), dtype=np.int64), *(part.counts for part in groups)])
-    identity = np.zeros((2, int(n_feature.max()), n_species, n_species), dtype=np.int32, order="F")
-    for t in range(n_species):
-        identity[0, : n_feature[t], :, t] = np.arange(1, n_feature[t] + 1)[:, None]
-    n_atoms = [s.n_atoms for s in structures]
-    none = np.zeros(n_species, dtype=np.int32)
-    result = ForceMap(
-        radial_count=none,
-        radial_half=none,
-        weight=np.zeros((n_species, n_species), order="F"),
-        group_count=np.asfortranarray(np.broadcast_to(n_feature, (n_species, n_species)).astype(np.int32)),
-        group_feature=identity,
-        **no_pairs(sum(n_atoms), n_species),
-        group_atom_first=offsets(counts.ravel()),
-        group_value_first=offsets((group_lanes(counts) * n_feature[all_species][:, None]).ravel()),
-        group_atom=np.concatenate([none[:0], *(a for part in groups for a in part.atoms)]).astype(np.int32),
-        group_value=np.concatenate([np.zeros(0, dtype=np.float32), *(v for part in groups for v in part.values)]),
-        first_atom=offsets(n_atoms),
-        species=(all_species + 1).astype(np.int32),
-        n_features=n_feature,
-    )
-    return result, np.concatenate([np.zeros(0, dtype=bool), *known])
-
-
-@dataclass(frozen=True, eq=False)
-class _Groups:
-    """The groups of a structure's atoms, which are by species: one for each species of neighbours."""
-
-    counts: np.ndarray
-    """(n_atom, n_species) neighbours"""
-    atoms: list[np.ndarray]
-    """For each atom its neighbours, from 1, by species"""
-    values: list[np.ndarray]
-    """For each atom the matrices of its groups, one after the other"""
-
-    @classmethod
-    def none(cls, n_atoms: int, n_species: int) -> _Groups:
-        return cls(np.zeros((n_atoms, n_species), dtype=np.int64), [], [])
-
-    @classmethod
-    def of(cls, derivatives: Sequence[AtomDerivatives], index: np.ndarray, n_species: int) -> _Groups:
-        """Images summed up, what depends on the atom itself left out; `index` are the species."""
-        order = canonical_order(index)
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        result = cls.none(len(order), n_species)
-        for at, i in enumerate(order):
-            atom = derivatives[i]
-            others = atom.neighbours != i
-            near, slot = np.unique(place[atom.neighbours[others]], return_inverse=True)
-            n_features = atom.images.shape[1]
-            total = np.zeros((len(near), n_features, 3))
-            np.add.at(total, slot, atom.images[others])
-            group = index[order[near]]
-            count = np.bincount(group, minlength=n_species)
-            lanes = group_lanes(count)
-            # Row by row of a group's matrix: one for each feature, three components for each neighbour, padding
-            start = n_features * offsets(lanes)[group] + 3 * (np.arange(len(near)) - offsets(count)[group])
-            row = lanes[group][:, None] * np.arange(n_features)
-            values = np.zeros(n_features * int(lanes.sum()), dtype=np.float32)
-            values[(start[:, None] + row)[:, :, None] + np.arange(3)] = total
-            result.counts[at] = count
-            result.atoms.append((near + 1).astype(np.int32))
-            result.values.append(values)
-        return result

@@ -17,6 +17,10 @@ from ..tools.ranks import ALONE, Ranks
 from .force_terms import ForceData
 from .pack import PackedDataset
 
+LOSS_STRUCTURE_BYTES = 12 * 8
+"""Memory of a structure in losses: factors, weights, and what an evaluation and its errors leave for a while."""
+FORCE_LOSS_ATOM_BYTES = 8 + 3 * 8 * 6
+"""Memory of an atom whose force is known: a weight that changes, and forces and errors of an evaluation."""
 LOSS_AENET, LOSS_TOTAL = "aenet", "total"
 """Energy error per atom (ænet; default) or total energy error (eq. 3 of Cooper et al. 2020)."""
 

@@ -14,6 +14,7 @@ from .loop import Epoch, Training
 
 if TYPE_CHECKING:
     from .fit import Fit
+    from .memory import Storage
     from .prepare import Problem
 
 Told = Callable[[Epoch], bool | None]
@@ -35,6 +36,9 @@ class Observer:
     def steps(self, title: str, total: int, unit: str = "structures") -> AbstractContextManager[Advance]:
         """Around a part of the preparation that takes long."""
         return no_steps(title, total, unit)
+
+    def planned(self, storage: Storage) -> None:
+        """It is known how much memory the data will take, and where they go; now they are packed."""
 
     def prepared(self, problem: Problem) -> None:
         """The data are read, split and packed."""

@@ -8,11 +8,11 @@ species form one panel (features × atoms, the atoms contiguous, padded to a mul
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..engine import LANES, aligned_zeros
+from ..engine import LANES, Zeros, aligned_zeros
 from ..errors import InputError
 from ..model.provenance import parse_copy_name
 from ..model.scaling import energy_scaling, force_scaling, standardisation
@@ -138,89 +138,122 @@ def pack(
     block_atoms: int = BLOCK_ATOMS,
     whole_groups: bool = False,
 ) -> PackedDataset:
-    """Lay out structures for the engine.
+    """Lay out structures for the engine, and fill in their descriptors; arguments as of `PackLayout.of`."""
+    return PackLayout.of(sources, picks, scaling, block_atoms, whole_groups).fill()
 
-    Parameters
-    ----------
-    sources
-        training sets with the same species and descriptors
-    picks
-        (training set, structure) in the order wanted; copies follow their parent
-    scaling
-        applied to descriptors and energies here, once
-    block_atoms
-        a block is closed when it holds at least so many atoms
-    whole_groups
-        keep a parent and its copies in one block, however large
-    """
-    n_species = len(sources[0].species)
-    n_feature = [len(shift) for shift in scaling.feature_shift]
-    n_structures = len(picks)
-    count = np.zeros((n_structures, n_species), dtype=np.int32)
-    for p, (k, s) in enumerate(picks):
-        source = sources[k]
-        atoms = source.atom_species[source.first_atom[s] : source.first_atom[s + 1]]
-        count[p] = np.bincount(atoms, minlength=n_species)
 
-    names = [sources[k].names[s] for k, s in picks]
-    provenances = [parse_copy_name(name) for name in names]
-    is_copy = np.array([provenance is not None for provenance in provenances], dtype=bool)
-    strain = np.array(
-        [provenance.delta if provenance is not None and provenance.is_strained else 0.0 for provenance in provenances]
-    )
-    group = _groups(is_copy, strain > 0)
-    block_first = [0]
-    atoms_here = 0
-    for p, n in enumerate(count.sum(axis=1).tolist()):
-        atoms_here += n
-        torn = whole_groups and p + 1 < n_structures and is_copy[p + 1]
-        if (atoms_here >= block_atoms and not torn) or p == n_structures - 1:
-            block_first.append(p + 1)
-            atoms_here = 0
-    first = np.array(block_first, dtype=np.int32)
-    n_blocks = len(first) - 1
+@dataclass(frozen=True, eq=False)
+class PackLayout:
+    """A pack before its descriptors are filled in."""
 
-    offset = np.zeros((n_structures, n_species), dtype=np.int32)
-    width = np.zeros((n_blocks, n_species), dtype=np.int32)
-    for b in range(n_blocks):
-        inside = slice(first[b], first[b + 1])
-        ends = np.cumsum(count[inside], axis=0)
-        offset[inside] = ends - count[inside]
-        width[b] = _panel_widths(ends[-1])
-    sizes = width.astype(np.int64) * np.array(n_feature)
-    panel_offset = (np.cumsum(sizes) - sizes.ravel()).reshape(n_blocks, n_species)
-    features = aligned_zeros(int(sizes.sum()))
+    sources: Sequence[TrainingSet]
+    picks: Sequence[tuple[int, int]]
+    scaling: Scaling
+    empty: PackedDataset
+    """Without features."""
 
-    for b in range(n_blocks):
-        chosen = picks[first[b] : first[b + 1]]
-        for t in range(n_species):
-            if width[b, t] == 0:
-                continue
-            start = panel_offset[b, t]
-            panel = features[start : start + sizes[b, t]].reshape(n_feature[t], width[b, t])
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[TrainingSet],
+        picks: Sequence[tuple[int, int]],
+        scaling: Scaling,
+        block_atoms: int = BLOCK_ATOMS,
+        whole_groups: bool = False,
+    ) -> PackLayout:
+        """Lay out structures.
+
+        Parameters
+        ----------
+        sources
+            training sets with the same species and descriptors
+        picks
+            (training set, structure) in the order wanted; copies follow their parent
+        scaling
+            applied to descriptors and energies here, once
+        block_atoms
+            a block is closed when it holds at least so many atoms
+        whole_groups
+            keep a parent and its copies in one block, however large
+        """
+        n_species = len(sources[0].species)
+        count = np.zeros((len(picks), n_species), dtype=np.int32)
+        for p, (k, s) in enumerate(picks):
+            source = sources[k]
+            atoms = source.atom_species[source.first_atom[s] : source.first_atom[s + 1]]
+            count[p] = np.bincount(atoms, minlength=n_species)
+
+        names = [sources[k].names[s] for k, s in picks]
+        copies = [parse_copy_name(name) for name in names]
+        is_copy = np.array([copy is not None for copy in copies], dtype=bool)
+        strain = np.array([copy.delta if copy is not None and copy.is_strained else 0.0 for copy in copies])
+        first = _blocks(count.sum(axis=1), is_copy, block_atoms, whole_groups)
+        n_blocks = len(first) - 1
+        offset = np.zeros((len(picks), n_species), dtype=np.int32)
+        width = np.zeros((n_blocks, n_species), dtype=np.int32)
+        for b in range(n_blocks):
+            inside = slice(first[b], first[b + 1])
+            ends = np.cumsum(count[inside], axis=0)
+            offset[inside] = ends - count[inside]
+            width[b] = _panel_widths(ends[-1])
+        sizes = _panel_sizes(width, scaling)
+        scaled = [scaling.energies(source) for source in sources]
+        empty = PackedDataset(
+            features=np.zeros(0),
+            panel_offset=(np.cumsum(sizes) - sizes.ravel()).reshape(n_blocks, n_species),
+            panel_width=width,
+            block_first=first,
+            atom_offset=offset,
+            atom_count=count,
+            energy=np.array([scaled[k][s] for k, s in picks], dtype=np.float64),
+            is_copy=is_copy,
+            names=names,
+            group=_groups(is_copy, strain > 0),
+            displacement_square=_displacement_squares(sources, picks, is_copy) * (strain == 0),
+            strain_square=strain**2 / STRAIN_DIMENSION if strain.any() else None,
+        )
+        return cls(sources, picks, scaling, empty)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array that `fill` takes from `zeros`."""
+        return 8 * int(_panel_sizes(self.empty.panel_width, self.scaling).sum())
+
+    def fill(self, zeros: Zeros = aligned_zeros) -> PackedDataset:
+        """Return the pack with its descriptors, in an array from `zeros`."""
+        first, width, scaling = self.empty.block_first, self.empty.panel_width, self.scaling
+        sizes = _panel_sizes(width, scaling)
+        features = zeros(int(sizes.sum()), np.float64)
+        for b, t in np.argwhere(width > 0):
+            start, n_feature = self.empty.panel_offset[b, t], len(scaling.feature_shift[t])
+            panel = features[start : start + sizes[b, t]].reshape(n_feature, width[b, t])
             column = 0
             # Runs of structures from one file are gathered in one go
-            for k, run in _runs(chosen):
-                rows = _descriptors_of_species(sources[k], run, t, n_feature[t])
+            for k, run in _runs(self.picks[first[b] : first[b + 1]]):
+                rows = _descriptors_of_species(self.sources[k], run, t, n_feature)
                 panel[:, column : column + len(rows)] = (
                     (rows - scaling.feature_shift[t]) * scaling.feature_factor[t]
                 ).T
                 column += len(rows)
-    scaled = [scaling.energies(source) for source in sources]
-    return PackedDataset(
-        features=features,
-        panel_offset=panel_offset,
-        panel_width=width,
-        block_first=first,
-        atom_offset=offset,
-        atom_count=count,
-        energy=np.array([scaled[k][s] for k, s in picks], dtype=np.float64),
-        is_copy=is_copy,
-        names=names,
-        group=group,
-        displacement_square=_displacement_squares(sources, picks, is_copy) * (strain == 0),
-        strain_square=strain**2 / STRAIN_DIMENSION if strain.any() else None,
-    )
+        return replace(self.empty, features=features)
+
+
+def _blocks(n_atoms: np.ndarray, is_copy: np.ndarray, block_atoms: int, whole_groups: bool) -> np.ndarray:
+    """(n_block + 1,) int32 where blocks begin; n_atoms and is_copy are (n_structure,)."""
+    ends = [0]
+    atoms_here = 0
+    for p, n in enumerate(n_atoms.tolist()):
+        atoms_here += n
+        torn = whole_groups and is_copy[p + 1 : p + 2].any()
+        if (atoms_here >= block_atoms and not torn) or p == len(n_atoms) - 1:
+            ends.append(p + 1)
+            atoms_here = 0
+    return np.array(ends, dtype=np.int32)
+
+
+def _panel_sizes(width: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """(n_block, n_species) int64 values of each panel."""
+    return width.astype(np.int64) * np.array([len(shift) for shift in scaling.feature_shift])
 
 
 def _groups(is_copy: np.ndarray, is_strained: np.ndarray) -> np.ndarray:

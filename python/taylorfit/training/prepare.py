@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from ..engine import DescriptorTables, NetworkTables, StopToken
 from ..errors import InputError
 from ..formats.aenet.derivatives_file import read_derivatives
 from ..formats.structures.files import require_species
-from ..model.descriptor_derivatives import StructureDerivatives
 from ..model.network import Network
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
@@ -23,14 +21,15 @@ from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
 from ..settings.train import TrainInput
 from .checkpoint import fingerprint
 from .data import TrainingData, needs_reference
-from .force_terms import ForceData, force_terms
+from .force_terms import ForceData, ForceLayout
 from .loop import BOTH, ENERGY, LAST, ForceChecks
 from .losses import CentredTaylorLoss, EnergyLoss, ForceLoss
+from .memory import needs_of, storage_for
 from .modes import choose_mode
 from .networks import Initial, StartingNetwork, starting_networks, training_set_info, weights_generator
 from .observer import Observer
 from .optimisers import method_notes
-from .pack import FORCE_BLOCK_ATOMS, PackedDataset, Scaling, pack
+from .pack import BLOCK_ATOMS, FORCE_BLOCK_ATOMS, PackedDataset, PackLayout, Scaling
 from .reference_data import ReferenceData, reference_without_cells
 from .split import Split, SplitRule, split_parents
 from .warm_start import check_start, rule_of
@@ -172,17 +171,32 @@ class Problem:
 
 
 def prepare(
-    settings: TrainInput, data: TrainingData, threads: int, *, member: int = 0, observer: Observer | None = None
+    settings: TrainInput,
+    data: TrainingData,
+    threads: int,
+    *,
+    member: int = 0,
+    at_once: int = 1,
+    share: int = 1,
+    observer: Observer | None = None,
 ) -> Problem:
     """Split, normalise and pack data.
 
-    The random numbers are those of a `member` (from 0) of a committee; 0: also those of an ordinary training.
-    `observer` is shown the progress and told when the problem is complete.
+    Parameters
+    ----------
+    member
+        whose random numbers are used, of a committee (from 0); 0: also those of an ordinary training.
+    at_once
+        trainings that will run beside each other on this problem
+    share
+        trainings with problems of their own that run beside this one, and need memory, too
+    observer
+        is shown the progress, told how much memory will be taken, and when the problem is complete.
 
     Raises
     ------
     InputError
-        if data, networks or settings do not fit together.
+        if data, networks or settings do not fit together, or there is too little memory.
     """
     begun, observer = time.perf_counter(), observer or Observer()
     sources, main = data.sources, data.sources[0]
@@ -208,16 +222,31 @@ def prepare(
     copies = [copy for name in names if (copy := parse_copy_name(name)) is not None]
     mode = choose_mode(settings, copies, data.listed_in)
     chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if not _is_copy(sources, pick)]
-    train = pack(
-        sources,
-        chosen,
-        scaling,
-        whole_groups=mode == "centred",
-        **({"block_atoms": FORCE_BLOCK_ATOMS} if mode in WITH_GEOMETRY else {}),
-    )
-    test = pack(sources, split.test, scaling) if split.test else None
     for structure in data.validation:
         require_species(structure, main.species)
+
+    reference, notes = _reference(settings, mode, data)
+    packs = _pack_layouts(mode, data, scaling, chosen, split.test, reference)
+    forces = {} if reference is None else _force_layouts(settings, mode, data, scaling, packs, reference, threads)
+    needs = needs_of(
+        list(packs.values()),
+        list(forces.values()),
+        settings.method,
+        sum(start.network.n_weights for start in starts),
+        threads,
+        at_once,
+    )
+    storage = storage_for(settings.store, needs, share=share, file=data.listed_in)
+    observer.planned(storage)
+    filled = {key: layout.fill(storage.zeros) for key, layout in packs.items()}
+    for key in filled.keys() & {"train", "test"}:
+        filled[key] = _weighted(filled[key], mode, data.reference, main)
+    made = {
+        key: layout.build(
+            read_derivatives(layout.file) if layout.file else None, zeros=storage.zeros, steps=observer.steps
+        )
+        for key, layout in forces.items()
+    }
     problem = Problem(
         settings,
         mode,
@@ -227,14 +256,23 @@ def prepare(
         rule,
         split,
         scaling,
-        train,
-        test,
+        filled["train"],
+        filled.get("test"),
         starts,
         tuple(structure for structure in data.validation if not structure.pushed_from),
+        made.get("train"),
+        made.get("test"),
+        filled.get("sample"),
+        made.get("sample"),
+        (
+            *method_notes(settings.method, settings.sampling),
+            *data.notes,
+            *_split_notes(split),
+            *notes,
+            *(() if storage.note is None else (storage.note,)),
+        ),
+        time.perf_counter() - begun,
     )
-    problem = _with_forces(problem, data, chosen, observer)
-    notes = (*method_notes(settings.method, settings.sampling), *data.notes, *_split_notes(split), *problem.notes)
-    problem = replace(problem, notes=notes, seconds=time.perf_counter() - begun)
     problem = started_from(problem, data.initial, starts)
     observer.prepared(problem)
     return problem
@@ -278,68 +316,90 @@ def _is_copy(sources: Sequence[TrainingSet], pick: tuple[int, int]) -> bool:
     return parse_copy_name(sources[pick[0]].names[pick[1]]) is not None
 
 
-def _with_forces(
-    problem: Problem, data: TrainingData, chosen: Sequence[tuple[int, int]], observer: Observer
-) -> Problem:
-    """Add what is needed to train on forces, or to compare them, as far as the data has it."""
-    settings, mode, main, sources = problem.settings, problem.mode, data.sources[0], data.sources
-    options = replace(settings.forces, mode=mode)
-    required = mode in WITH_GEOMETRY
+def _reference(settings: TrainInput, mode: str, data: TrainingData) -> tuple[ReferenceData | None, tuple[str, ...]]:
+    """What forces are computed or compared with, None where that is impossible; and what a user should know."""
+    main, required = data.sources[0], mode in WITH_GEOMETRY
     if not needs_reference(main):
         if required:
             raise InputError(
                 f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=data.files[0]
             )
-        return replace(problem, train=_weighted(problem.train, mode, None, main))
-    reference = data.reference
-    problem = replace(
-        problem,
-        train=_weighted(problem.train, mode, reference, main),
-        test=None if problem.test is None else _weighted(problem.test, mode, reference, main),
-    )
+        return None, ()
+    if data.reference is not None:
+        return data.reference, ()
     # Without cells, derivatives from a file serve the test structures too
-    bare = reference is None and options.derivatives is not None
-    if bare:
-        reference = reference_without_cells(main)
-    if reference is None:
-        if required:
-            raise InputError(
-                f"FORCES mode={mode} needs the cells of the structures",
-                file=data.listed_in,
-                value=data.files[0],
-                expected=f"{data.files[0]}.geometry, which generate writes, or the structure files it names"
-                if data.listed_in
-                else "a training set of generate, which knows them",
-            )
-        return replace(problem, notes=(NO_CELLS,))
-    terms = partial(
-        force_terms,
-        reference=reference,
-        tables=DescriptorTables.from_setups(main.species, main.setups or ()),
-        scaling=problem.scaling,
-        seed=settings.seed,
-        threads=problem.threads,
-        steps=observer.steps,
-    )
-    compare = ForceMode(mode="energy")
-    changes: dict[str, Any] = {}
-
-    def derivatives(wanted: bool) -> Iterator[StructureDerivatives] | None:
-        return read_derivatives(options.derivatives) if wanted and options.derivatives is not None else None
-
+    if settings.forces.derivatives is not None:
+        return reference_without_cells(main), ()
     if required:
-        changes["forces"] = terms(
-            chosen, options=options, total=settings.loss == "total", derivatives=derivatives(True)
+        raise InputError(
+            f"FORCES mode={mode} needs the cells of the structures",
+            file=data.listed_in,
+            value=data.files[0],
+            expected=f"{data.files[0]}.geometry, which generate writes, or the structure files it names"
+            if data.listed_in
+            else "a training set of generate, which knows them",
         )
-    if problem.test is not None:
-        changes["test_forces"] = terms(problem.split.test, options=compare, derivatives=derivatives(bare))
-    if mode != "exact":
+    return None, (NO_CELLS,)
+
+
+def _pack_layouts(
+    mode: str,
+    data: TrainingData,
+    scaling: Scaling,
+    chosen: Sequence[tuple[int, int]],
+    test: Sequence[tuple[int, int]],
+    reference: ReferenceData | None,
+) -> dict[str, PackLayout]:
+    """The packs of a training; with a sample of the training structures where the training knows no forces itself."""
+    sources = data.sources
+    block_atoms = FORCE_BLOCK_ATOMS if mode in WITH_GEOMETRY else BLOCK_ATOMS
+    packs = {"train": PackLayout.of(sources, chosen, scaling, block_atoms, whole_groups=mode == "centred")}
+    if test:
+        packs["test"] = PackLayout.of(sources, test, scaling)
+    if reference is not None and mode != "exact":
         parents = [pick for pick in chosen if not _is_copy(sources, pick) and pick[1] not in reference.pushed_from]
-        n = min(len(parents), max(1, len(problem.split.test)))
+        n = min(len(parents), max(1, len(test)))
         sample = [parents[i] for i in np.linspace(0, len(parents) - 1, n).round().astype(int)]
-        changes["sample"] = pack(sources, sample, problem.scaling)
-        changes["sample_forces"] = terms(sample, options=compare)
-    return replace(problem, **changes)
+        packs["sample"] = PackLayout.of(sources, sample, scaling)
+    return packs
+
+
+def _force_layouts(
+    settings: TrainInput,
+    mode: str,
+    data: TrainingData,
+    scaling: Scaling,
+    packs: dict[str, PackLayout],
+    reference: ReferenceData,
+    threads: int,
+) -> dict[str, ForceLayout]:
+    """The terms with forces of each pack: what is trained on, and what is only compared."""
+    main, options = data.sources[0], replace(settings.forces, mode=mode)
+    tables = DescriptorTables.from_setups(main.species, main.setups or ())
+    bare = data.reference is None
+
+    def layout(key: str, mode: ForceMode, file: str | None = None) -> ForceLayout:
+        return ForceLayout.of(
+            packs[key].picks,
+            reference,
+            tables,
+            scaling,
+            mode,
+            total=key == "train" and settings.loss == "total",
+            seed=settings.seed,
+            threads=threads,
+            file=file,
+        )
+
+    compare = ForceMode(mode="energy")
+    layouts = {}
+    if mode in WITH_GEOMETRY:
+        layouts["train"] = layout("train", options, options.derivatives)
+    if "test" in packs:
+        layouts["test"] = layout("test", compare, options.derivatives if bare else None)
+    if "sample" in packs:
+        layouts["sample"] = layout("sample", compare)
+    return layouts
 
 
 def _weighted(data: PackedDataset, mode: str, reference: ReferenceData | None, main: TrainingSet) -> PackedDataset:

@@ -430,7 +430,8 @@ def _train(
                 task.checkpoint.unlink(missing_ok=True)
             observer.point_ended(task, f"{outcome.name} of {len(tasks)}", row, outcome.error)
 
-        jobs = [Job(name, train_point, (task, choose_test, observer)) for name, task in by_name.items()]
+        share = min(plan.threads, len(tasks))
+        jobs = [Job(name, train_point, (task, choose_test, share, observer)) for name, task in by_name.items()]
         _, interrupted = run_jobs(
             jobs, plan.threads, told=told, ended=ended, stop=observer.stopping, interrupt=observer.interrupt
         )
@@ -440,6 +441,7 @@ def _train(
 def train_point(
     task: PointTask,
     choose_test: ChooseTest | None,
+    share: int,
     observer: ScanObserver,
     *,
     threads: int,
@@ -455,9 +457,9 @@ def train_point(
     outputs = Outputs(settings.networks, task.folder, task.checkpoint if settings.checkpoint else None)
     with observer.training(task, outputs, tell_progress(tell), interrupt) as own:
         # The data are not kept: what is trained on is in the problem
-        problem = prepare(
-            settings, read_data(settings, input_file, fresh=True, choose_test=choose_test), threads, observer=own
-        )
+        data = read_data(settings, input_file, fresh=True, choose_test=choose_test)
+        problem = prepare(settings, data, threads, share=share, observer=own)
+        del data
         fit = train_problem(problem, checkpoint=task.checkpoint, resume=resume, observer=own)
     write_report(task.folder / POINT_REPORT, "train", outputs.report(fit))
     return result_cells(fit) if fit.status in DONE else None

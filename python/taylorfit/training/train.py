@@ -22,6 +22,7 @@ from ..potential.potential import Source, as_potential
 from ..settings.committee import Committee
 from ..settings.forces import WITH_COPIES, Energy, ForceMode
 from ..settings.methods import Bfgs, Method
+from ..settings.store import AUTO, Store
 from ..settings.train import NetworkSpec, TrainInput
 from .committee import CommitteeCallback, CommitteeFit, CommitteeObserver, CommitteeProgress, Member, run_committee
 from .data import TrainingData, needs_reference
@@ -63,6 +64,7 @@ def train(
     maxenergy: float = TrainInput.maxenergy,
     sampling: str | None = TrainInput.sampling,
     validationevery: int = TrainInput.validationevery,
+    store: str | Store = AUTO,
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: bool | Callable[[Epoch], bool | None] = False,
@@ -116,6 +118,9 @@ def train(
         Order of the structures in an epoch; None: that of the method.
     validationevery
         Epochs between errors of the validation structures; 0: only at the end.
+    store
+        Where packed descriptors and force maps are kept: `memory`, `disk` (a file without a name, mapped), or `auto`:
+        a file where they do not fit in memory; `Store("disk", folder="/scratch")` says where.  Results are the same.
     checkpoint
         File to write now and then and at the end, for `resume`; None: none.
     resume
@@ -181,6 +186,7 @@ def train(
         forces=forces,
         best=best,
         split=split,
+        store=store if isinstance(store, Store) else Store(store),
     )
     problem = prepare(settings, found, threads or available_threads(), observer=observer)
     # What is trained on is in the problem
@@ -216,6 +222,7 @@ def train_committee(
     maxenergy: float = TrainInput.maxenergy,
     sampling: str | None = TrainInput.sampling,
     validationevery: int = TrainInput.validationevery,
+    store: str | Store = AUTO,
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
     progress: bool | Callable[[int, Epoch], bool | None] = False,
@@ -282,6 +289,7 @@ def train_committee(
         forces=forces,
         best=best,
         split=split,
+        store=store if isinstance(store, Store) else Store(store),
         committee=Committee(members, split=test_sets),
     )
     paths: list[Path | None] = [None] * members

@@ -7,8 +7,6 @@ within an epoch: `run_epoch` makes one pass over the structures in the order of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ...engine import Lbfgs
@@ -22,7 +20,7 @@ from .steepest_descent import SteepestDescent
 
 Optimiser = Lbfgs | PassOptimiser
 
-_PASSES: dict[type[Method], Callable[..., PassOptimiser]] = {
+_PASSES: dict[type[Method], type[PassOptimiser]] = {
     LmMethod: LevenbergMarquardt,
     EkfMethod: KalmanFilter,
     AdamMethod: Adam,
@@ -42,6 +40,14 @@ def make_optimiser(method: Method, weights: np.ndarray, sampling: str | None = N
     if isinstance(method, BfgsMethod):
         return Lbfgs(weights, memory=method.m)
     return _PASSES[type(method)](method, weights, Sampler(sampling_of(method, sampling), seed))
+
+
+def optimiser_bytes(method: Method, n_weights: int, n_structures: int) -> int:
+    """Return the bytes of memory that a method takes for so many weights and structures."""
+    if isinstance(method, BfgsMethod):
+        return Lbfgs.nbytes(n_weights, method.m)
+    # The state is there twice, so that an epoch which is broken off can be undone
+    return _PASSES[type(method)].nbytes(method, n_weights, n_structures)
 
 
 def method_notes(method: Method, sampling: str | None) -> list[str]:

@@ -18,11 +18,15 @@ class Adam(PassOptimiser):
     """
 
     def __init__(self, method: AdamMethod, weights: np.ndarray, sampler: Sampler) -> None:
-        super().__init__(weights, sampler)
-        self.method = method
+        super().__init__(method, weights, sampler)
         self.state["mean"] = np.zeros(len(weights))
         self.state["mean_square"] = np.zeros(len(weights))
         self.state["steps"] = np.zeros(1, dtype=np.int32)
+
+    @classmethod
+    def nbytes(cls, method: AdamMethod, n_weights: int, n_structures: int) -> int:
+        """Return the bytes of memory of weights and two means, twice, and gradients of parts of a batch."""
+        return 8 * n_weights * (2 * 3 + 2)
 
     def _pass(self, terms: Loss, epoch: int) -> str:
         m, v = self.method, self.state

@@ -20,10 +20,15 @@ class KalmanFilter(PassOptimiser):
     """
 
     def __init__(self, method: EkfMethod, weights: np.ndarray, sampler: Sampler) -> None:
-        super().__init__(weights, sampler)
-        self.method = method
+        super().__init__(method, weights, sampler)
         self.state["covariance"] = start_covariance(len(weights), method.wgroup, 1.0 / method.state)
         self.state["forgetting"] = np.array([method.lambda_])
+
+    @classmethod
+    def nbytes(cls, method: EkfMethod, n_weights: int, n_structures: int) -> int:
+        """Return the bytes of memory of the covariance, twice, and the rest."""
+        full, rest = divmod(n_weights, method.wgroup)
+        return 8 * (2 * (full * method.wgroup**2 + rest**2) + 4 * n_weights)
 
     def _pass(self, terms: Loss, epoch: int) -> str:
         order = self.sampler.order(terms, self.weights, epoch)

@@ -30,9 +30,16 @@ class LevenbergMarquardt(PassOptimiser):
     """
 
     def __init__(self, method: LmMethod, weights: np.ndarray, sampler: Sampler) -> None:
-        super().__init__(weights, sampler)
-        self.method = method
+        super().__init__(method, weights, sampler)
         self.state["damping"] = np.array([method.learnrate])
+
+    @classmethod
+    def nbytes(cls, method: LmMethod, n_weights: int, n_structures: int) -> int:
+        """Return the bytes of memory of a step on a batch (`damped_trials` in passes.f90)."""
+        n = min(method.batchsize, n_structures)
+        small = min(n, n_weights)
+        # Jacobian, perhaps transposed, too; normal matrix and its factors
+        return 8 * ((1 if n < n_weights else 2) * n * n_weights + 2 * small**2 + 4 * n_weights)
 
     def _pass(self, terms: Loss, epoch: int) -> str:
         order = self.sampler.order(terms, self.weights, epoch)

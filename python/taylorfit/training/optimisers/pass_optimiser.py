@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +25,18 @@ class PassOptimiser(ABC):
     full_batch = False
     RUNNING, CONVERGED, STUCK = Lbfgs.RUNNING, Lbfgs.CONVERGED, Lbfgs.STUCK
 
-    def __init__(self, weights: np.ndarray, sampler: Sampler) -> None:
+    def __init__(self, method: Any, weights: np.ndarray, sampler: Sampler) -> None:
+        self.method = method
         self.sampler = sampler
         self.state: dict[str, np.ndarray] = {
             "weights": np.array(weights, dtype=np.float64),
             "epochs": np.zeros(1, dtype=np.int64),
         }
+
+    @classmethod
+    def nbytes(cls, method: Any, n_weights: int, n_structures: int) -> int:
+        """Return the bytes of memory of the state, which is kept twice in an epoch, and of a pass."""
+        return 8 * 2 * 2 * n_weights
 
     @property
     def weights(self) -> np.ndarray:

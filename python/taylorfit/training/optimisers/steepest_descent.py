@@ -17,8 +17,7 @@ class SteepestDescent(PassOptimiser):
     """
 
     def __init__(self, method: OnlineSdMethod, weights: np.ndarray, sampler: Sampler) -> None:
-        super().__init__(weights, sampler)
-        self.method = method
+        super().__init__(method, weights, sampler)
         self.state["velocity"] = np.zeros(len(weights))
 
     def _pass(self, terms: Loss, epoch: int) -> str:
