@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,8 @@ from taylorfit.training.pack import PackedDataset, Scaling, pack
 SPECIES = ("O", "H")
 SINGLE = 3.0e-7
 """Relative error of sums of products with single-precision factors."""
+ROUNDED = 1.0e-4
+"""The same with factors of 16 bits: the groups of force maps."""
 SCALE, SHIFT = 0.7, 0.3
 
 
@@ -37,17 +40,20 @@ def chebyshev(species: str, environment: tuple[str, ...] = SPECIES, **changes: f
     return chebyshev_setup(species, environment, **options)
 
 
-def behler(tmp_path, species: str) -> DescriptorSetup:
-    """G1 to G5 of two species."""
-    functions = [
-        "G=1 type2=O Rc=4.0",
-        "G=2 type2=H Rc=4.0 Rs=0.5 eta=0.3",
-        "G=2 type2=O Rc=3.5 Rs=0.0 eta=0.1",
-        "G=3 type2=H Rc=4.0 kappa=0.7",
-        "G=4 type2=O type3=H Rc=4.0 lambda=1.0 zeta=2.0 eta=0.05",
-        "G=4 type2=H type3=H Rc=4.0 lambda=-1.0 zeta=1.0 eta=0.02",
-        "G=5 type2=O type3=O Rc=4.0 lambda=1.0 zeta=4.0 eta=0.01",
-    ]
+FUNCTIONS = (
+    "G=1 type2=O Rc=4.0",
+    "G=2 type2=H Rc=4.0 Rs=0.5 eta=0.3",
+    "G=2 type2=O Rc=3.5 Rs=0.0 eta=0.1",
+    "G=3 type2=H Rc=4.0 kappa=0.7",
+    "G=4 type2=O type3=H Rc=4.0 lambda=1.0 zeta=2.0 eta=0.05",
+    "G=4 type2=H type3=H Rc=4.0 lambda=-1.0 zeta=1.0 eta=0.02",
+    "G=5 type2=O type3=O Rc=4.0 lambda=1.0 zeta=4.0 eta=0.01",
+)
+"""G1 to G5 of two species."""
+
+
+def behler(tmp_path, species: str, functions: Sequence[str] = FUNCTIONS) -> DescriptorSetup:
+    """Symmetry functions of two species."""
     path = tmp_path / f"{species}.stp"
     path.write_text(
         f"DESCR\ntest\nEND DESCR\nATOM {species}\nENV 2\nO\nH\nRMIN 0.5\nFUNCTIONS type=Behler2011\n"

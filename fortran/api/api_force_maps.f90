@@ -24,13 +24,15 @@ module tf_api_force_maps
 contains
 
    !> \brief Which functions of the descriptors are kept as pairs and which in groups.
-   subroutine force_map_tables(descriptors, merged, radial_count, radial_half, weight, group_count, group_feature, ierr, errmsg)
+   subroutine force_map_tables(descriptors, merged, radial_count, radial_half, pair_feature, weight, group_count, &
+         group_feature, ierr, errmsg)
       type(descriptors_handle), intent(in) :: descriptors
       !> Not 0: everything in groups
       integer, intent(in) :: merged
-      !> As in `force_map_type`; group_feature has room for all functions
+      !> As in `force_map_type`; pair_feature and group_feature have room for all functions
       integer, intent(inout) :: radial_count(:)
       integer, intent(inout) :: radial_half(:)
+      integer, intent(inout) :: pair_feature(:, :, :)
       real(wp), intent(inout) :: weight(:, :)
       integer, intent(inout) :: group_count(:, :)
       integer, intent(inout) :: group_feature(:, :, :, :)
@@ -45,12 +47,13 @@ contains
          n = size(descriptors%descriptors)
          if (size(radial_count) /= n .or. size(radial_half) /= n .or. any(shape(weight) /= n) .or. &
             any(shape(group_count) /= n) .or. &
+            any(shape(pair_feature) /= [maxval(descriptors%descriptors%n_feature), n, n]) .or. &
             any(shape(group_feature) /= [2, maxval(descriptors%descriptors%n_feature), n, n])) then
            call raise(error, error_size, "tables of the force map have the wrong size")
          end if
       end if
       if (.not. allocated(error)) call find_functions(descriptors%descriptors, merged /= 0, radial_count, radial_half, &
-         weight, group_count, group_feature)
+         pair_feature, weight, group_count, group_feature)
       call report(error, ierr, errmsg)
    end subroutine force_map_tables
 
@@ -106,25 +109,27 @@ contains
       type(error_type), allocatable :: error
 
       self%map%has_arrays = .false.
-      call check_views(views, 16, error)
+      call check_views(views, 18, error)
       if (.not. allocated(error)) then
          associate (map => self%map)
             call view(views, 1, map%radial_count)
             call view(views, 2, map%radial_half)
-            call view(views, 3, map%weight)
-            call view(views, 4, map%group_count)
-            call view(views, 5, map%group_feature)
-            call view(views, 6, map%pair_first)
-            call view(views, 7, map%pair_atom)
-            call view(views, 8, map%pair_place)
-            call view(views, 9, map%pair_unit)
-            call view(views, 10, map%pair_value)
-            call view(views, 11, map%group_atom_first)
-            call view(views, 12, map%group_value_first)
-            call view(views, 13, map%group_atom)
-            call view(views, 14, map%group_value)
-            call view(views, 15, map%first_atom)
-            call view(views, 16, map%species)
+            call view(views, 3, map%pair_feature)
+            call view(views, 4, map%weight)
+            call view(views, 5, map%group_count)
+            call view(views, 6, map%group_feature)
+            call view(views, 7, map%pair_first)
+            call view(views, 8, map%pair_atom)
+            call view(views, 9, map%pair_place)
+            call view(views, 10, map%pair_unit)
+            call view(views, 11, map%pair_value)
+            call view(views, 12, map%group_atom_first)
+            call view(views, 13, map%group_value_first)
+            call view(views, 14, map%group_atom)
+            call view(views, 15, map%group_value)
+            call view(views, 16, map%group_scale)
+            call view(views, 17, map%first_atom)
+            call view(views, 18, map%species)
             call new_force_map(map)
             self%map%n_features = n_features
             call check_force_map(map, n_features, error)

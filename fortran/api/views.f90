@@ -15,8 +15,8 @@ module tf_views
 
    !> array => the array of column k
    interface view
-      module procedure view_real_1, view_real_2, view_real_3, view_single_1, view_single_2
-      module procedure view_int_1, view_int_2, view_int_4, view_long_1, view_long_2
+      module procedure view_real_1, view_real_2, view_real_3, view_single_1, view_single_2, view_single_3
+      module procedure view_int_1, view_int_2, view_int_3, view_int_4, view_long_1, view_long_2
    end interface view
 
 contains
@@ -129,6 +129,15 @@ contains
       call c_f_pointer(address_of(views, k), array, views(2:3, k))
    end subroutine view_single_2
 
+   subroutine view_single_3(views, k, array)
+      !> (5, n) a column for each array, see tf_views
+      integer(i8), intent(in) :: views(:, :)
+      integer, intent(in) :: k
+      real(sp), pointer, contiguous, intent(out) :: array(:, :, :)
+
+      call c_f_pointer(address_of(views, k), array, views(2:4, k))
+   end subroutine view_single_3
+
    subroutine view_int_1(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
@@ -146,6 +155,15 @@ contains
 
       call c_f_pointer(address_of(views, k), array, views(2:3, k))
    end subroutine view_int_2
+
+   subroutine view_int_3(views, k, array)
+      !> (5, n) a column for each array, see tf_views
+      integer(i8), intent(in) :: views(:, :)
+      integer, intent(in) :: k
+      integer, pointer, contiguous, intent(out) :: array(:, :, :)
+
+      call c_f_pointer(address_of(views, k), array, views(2:4, k))
+   end subroutine view_int_3
 
    subroutine view_int_4(views, k, array)
       !> (5, n) a column for each array, see tf_views

@@ -6,6 +6,7 @@ module tf_behler
    use tf_kinds, only : wp, lanes, padded, i8
    use tf_vector_math, only : exponentials, whole_powers, inner_product
    use tf_surroundings, only : surroundings_type
+   use tf_cutoff, only : cosine_cutoff_squared
    use tf_behler_tables, only : behler_type, radial_type, angular_type, new_behler
    use tf_behler_shells, only : shells_type, new_shells, fill_shells, room, col_x, col_y, col_z, col_r, &
       col_square, col_inverse, col_f, col_slope, n_columns
@@ -14,7 +15,8 @@ module tf_behler
    use tf_error, only : error_type, check_memory
    implicit none
    private
-   public :: behler_type, new_behler, behler_values, behler_gradient, behler_scratch_type, new_behler_scratch
+   public :: behler_type, new_behler, behler_values, behler_gradient, behler_scratch_type, new_behler_scratch, &
+      radial_function_slopes
 
    !> Scratch for one thread
    type :: behler_scratch_type
@@ -55,6 +57,31 @@ contains
       if (.not. allocated(error)) call new_triples_work(scratch%triples%capacity, n_exponents, n_powers, &
          scratch%triples_work, error)
    end subroutine new_behler_scratch
+
+   !> Derivatives of single radial functions, 1/Å
+   pure subroutine radial_function_slopes(r, table, slopes)
+      !> Distance, Å
+      real(wp), intent(in) :: r
+      !> (5, n) from `radial_of_species`
+      real(wp), intent(in) :: table(:, :)
+      real(wp), intent(out) :: slopes(size(table, 2))
+      real(wp) :: f(1), df(1), last
+      integer :: m
+
+      last = 0.0_wp
+      do m = 1, size(table, 2)
+         if (abs(table(4, m) - last) > 0.0_wp) call cosine_cutoff_squared(1, [r**2], table(4, m), f, df)
+         last = table(4, m)
+         select case (nint(table(1, m)))
+         case (1)
+            slopes(m) = r*df(1)
+         case (2)
+            slopes(m) = (r*df(1) - 2.0_wp*table(3, m)*(r - table(2, m))*f(1))*exp(-table(3, m)*(r - table(2, m))**2)
+         case (3)
+            slopes(m) = r*df(1)*cos(table(2, m)*r) - table(2, m)*f(1)*sin(table(2, m)*r)
+         end select
+      end do
+   end subroutine radial_function_slopes
 
    !> Values of the descriptor of one atom
    subroutine behler_values(behler, around, scratch, values)

@@ -8,7 +8,7 @@ module tf_behler_tables
    use tf_error, only : error_type, raise, error_value, error_size, error_species
    implicit none
    private
-   public :: behler_type, shell_type, radial_type, angular_type, new_behler, functions_of_species
+   public :: behler_type, shell_type, radial_type, angular_type, new_behler, functions_of_species, radial_of_species
 
    !> Neighbours of one species inside one cutoff
    type :: shell_type
@@ -87,6 +87,26 @@ contains
          if (any(behler%shells(behler%angular(i)%shell)%species == species)) depends(behler%angular(i)%feature) = .true.
       end do
    end function functions_of_species
+
+   !> Radial functions of neighbours of a species: kind, R_s or κ, η, cutoff (Å), and place in the descriptor, (5, n)
+   pure function radial_of_species(behler, species) result(table)
+      type(behler_type), intent(in) :: behler
+      !> Global species index
+      integer, intent(in) :: species
+      real(wp), allocatable :: table(:, :)
+      integer :: i, m
+
+      allocate (table(5, 0))
+      do i = 1, size(behler%radial)
+         associate (radial => behler%radial(i), shell => behler%shells(behler%radial(i)%shell))
+         if (shell%species /= species) cycle
+         do m = 1, radial%n
+            table = reshape([table, real(radial%kind(m), wp), radial%place(m), radial%eta(m), shell%r_cut, &
+               real(radial%feature(m), wp)], [5, size(table, 2) + 1])
+         end do
+         end associate
+      end do
+   end function radial_of_species
 
    !> Sort the functions of ænet's table into groups
    subroutine new_behler(kind, parameters, neighbours, environment, behler, error)

@@ -124,7 +124,7 @@ contains
          task%n_feature_most = size(terms%feature_factor, 1)
          most = maxval(terms%map%first_atom(2:) - terms%map%first_atom(:pack%n_structures))
          associate (grid => terms%map%grid, part => task%map_part)
-         part(2) = part(1) + whole_lines(most*grid%n_points*pack%n_species)
+         part(2) = part(1) + whole_lines(most*terms%map%n_points*pack%n_species)
          part(3) = part(2) + whole_lines(most*terms%map%n_group*pack%n_species)
          part(4) = part(3) + whole_lines(most*4*grid%n_half)
          part(5) = part(4) + whole_lines(most*grid%n_columns)
@@ -272,7 +272,7 @@ contains
       real(wp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
       !> Scratch
-      real(wp), intent(inout) :: radial(task%terms%map%grid%n_points, task%loss%pack%n_species, n_atoms), &
+      real(wp), intent(inout) :: radial(task%terms%map%n_points, task%loss%pack%n_species, n_atoms), &
          group(task%terms%map%n_group, task%loss%pack%n_species, n_atoms), parities(4*task%terms%map%grid%n_half*n_atoms), &
          columns(task%terms%map%grid%n_columns*n_atoms), g(task%n_feature_most*n_atoms), force(4, n_atoms)
       integer :: species(n_atoms)

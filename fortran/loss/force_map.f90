@@ -3,11 +3,12 @@
 !> Between the derivatives of the atomic energies with respect to the descriptors and the forces stands a constant
 !> linear map that only the geometry determines.  Both ways are needed once an epoch: from descriptor derivatives to
 !> forces, and from displacements (residual forces) to changes of the descriptors.  Its numbers are kept in single
-!> precision and used in double: the loss is that of forces off by a few 1e-7 of their parts, and its gradient is exact.
+!> precision or 16 bits (groups) and used in double: the loss is that of forces off by a few 1e-7 of their parts, or 1e-5, and
+!> its gradient is exact.
 !>
 !> A descriptor's Chebyshev radial part is Σ_j h(r_ij), and where both atoms of a pair have the same functions h of
 !> r, at most `most_orders`, the pair is stored once ("pairs"): a unit vector, and dh/dr of all orders as eight weights
-!> on a grid (tf_radial_grid).  Everything else (angular parts, symmetry
+!> on a grid (tf_radial_grid).  Radial symmetry functions that both atoms have are stored so too, eight dh/dr at a time.  Everything else (angular parts, symmetry
 !> functions) is stored for each centre and species of its neighbours as one matrix over displacement components
 !> and functions ("groups"), periodic images of an atom summed up.  An atom's own derivative is minus the sum of
 !> the others, so only differences of displacements enter.
@@ -16,7 +17,7 @@
 module tf_force_map
    use tf_kinds, only : wp, sp, i8, padded
    use tf_error, only : error_type, check_memory
-   use tf_dense, only : combine_columns, project_on_columns
+   use tf_group_products, only : combine_group, project_on_group
    use tf_radial_grid, only : radial_grid_type, new_radial_grid, spread_on_grid, collect_from_grid, window, &
       most_points, most_orders
    implicit none
@@ -27,12 +28,15 @@ module tf_force_map
    !> Views of the caller's arrays
    type :: force_map_type
       integer :: n_species = 0
-      !> Most functions of a group
-      integer :: n_group = 0
+      !> Most functions of a group, and coefficients of pairs with a species
+      integer :: n_group = 0, n_points = 0
       !> Of the radial functions that pairs serve
       type(radial_grid_type) :: grid
-      !> (n_species) radial functions of each centre that pairs serve, and place before their weighted half, 0 if none
+      !> (n_species) radial functions of each centre that pairs serve on the grid, and place before their weighted half, 0 if none
       integer, pointer, contiguous :: radial_count(:) => null(), radial_half(:) => null()
+      !> (most, n_species, n_species) radial functions of a neighbour species (second) and a centre that pairs serve one by
+      !> one, a window at a time: the descriptor value of each, then 0
+      integer, pointer, contiguous :: pair_feature(:, :, :) => null()
       !> (n_species, n_species) weight of a neighbour species (first) in the weighted half of a centre
       real(wp), pointer, contiguous :: weight(:, :) => null()
       !> (n_species, n_species) functions in the group of a neighbour species (first) and a centre
@@ -49,8 +53,11 @@ module tf_force_map
       integer(i8), pointer, contiguous :: group_atom_first(:) => null(), group_value_first(:) => null()
       !> Neighbours of each group, canonical numbers
       integer, pointer, contiguous :: group_atom(:) => null()
-      !> (lanes_of_group, functions) of each group: components x, y, z of its neighbours one after the other, padded
-      real(sp), pointer, contiguous :: group_value(:) => null()
+      !> (lanes_of_group, words of functions) of each group: components x, y, z of its neighbours one after the other, padded;
+      !> tf_group_products
+      integer, pointer, contiguous :: group_value(:) => null()
+      !> (n_group, n_species, n_atoms) what the values of each function are multiples of, 1/Å
+      real(sp), pointer, contiguous :: group_scale(:, :, :) => null()
       !> (n_structures + 1) atoms of structure s are first_atom(s) + 1 … first_atom(s + 1)
       integer(i8), pointer, contiguous :: first_atom(:) => null()
       !> (n_atoms)
@@ -69,7 +76,9 @@ contains
 
       map%n_species = size(map%radial_count)
       map%n_group = size(map%group_feature, 2)
+      map%n_points = padded(size(map%pair_feature, 1))
       call new_radial_grid(min(max(0, maxval(map%radial_count)), most_orders), map%grid)
+      map%n_points = max(map%n_points, map%grid%n_points)
    end subroutine new_force_map
 
    !> Rows of the matrix of a group with n neighbours
@@ -99,9 +108,9 @@ contains
 
       atoms = map%species(map%first_atom(s) + 1:map%first_atom(s + 1))
       n = size(atoms)
-      allocate (radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n), &
+      allocate (radial(map%n_points, map%n_species, n), group(map%n_group, map%n_species, n), move(4, n), &
          parities(4*map%grid%n_half*n), columns(map%grid%n_columns*n), g(n*maxval(n_features)), stat=status)
-      call check_memory(status, "the changes of descriptors", 8_i8*n*((map%grid%n_points + map%n_group)*map%n_species + 4 &
+      call check_memory(status, "the changes of descriptors", 8_i8*n*((map%n_points + map%n_group)*map%n_species + 4 &
          + 4*map%grid%n_half + map%grid%n_columns + maxval(n_features)), error)
       if (allocated(error)) return
       do v = 1, size(displacement, 3)
@@ -139,10 +148,18 @@ contains
       !> Scratch
       real(wp), intent(inout) :: parities(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
       !> By the species of the other atom: coefficients of pairs, on the grid, and of groups
-      real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
+      real(wp), intent(inout) :: radial(map%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
       integer :: u, k, one, two
 
-      if (map%radial_count(t) == 0) radial = 0.0_wp
+      if (map%radial_count(t) == 0) then
+         radial = 0.0_wp
+         do u = 1, map%n_species
+            do k = 1, size(map%pair_feature, 1)
+               if (map%pair_feature(k, u, t) == 0) exit
+               radial(k, u, :) = g(:, map%pair_feature(k, u, t))
+            end do
+         end do
+      end if
       if (map%radial_count(t) > 0) call take_radial(map, t, n, n_feature, g, parities(1, 1, 1), parities(1, 1, 2), &
          parities(1, 1, 3), parities(1, 1, 4), columns, radial)
       do u = 1, map%n_species
@@ -167,7 +184,7 @@ contains
       !> Scratch
       real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_weighted, odd_weighted
       real(wp), intent(inout) :: columns(map%grid%n_columns*n)
-      real(wp), intent(inout) :: radial(map%grid%n_points, map%n_species, n)
+      real(wp), intent(inout) :: radial(map%n_points, map%n_species, n)
       real(wp) :: e, o, weight
       integer :: i, u, l, half
 
@@ -203,7 +220,7 @@ contains
       type(force_map_type), intent(in) :: map
       !> Species, atoms of it, values of its descriptor
       integer, intent(in) :: t, n, n_feature
-      real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
+      real(wp), intent(in) :: radial(map%n_points, map%n_species, n), group(map%n_group, map%n_species, n)
       !> Scratch
       real(wp), intent(inout) :: parities(map%grid%n_half, n, 4), columns(map%grid%n_columns*n)
       real(wp), intent(out) :: g_dot(n, n_feature)
@@ -213,6 +230,11 @@ contains
       if (map%radial_count(t) > 0) call give_radial(map, t, n, n_feature, radial, parities(1, 1, 1), parities(1, 1, 2), &
          parities(1, 1, 3), parities(1, 1, 4), columns, g_dot)
       do u = 1, map%n_species
+         do k = 1, size(map%pair_feature, 1)
+            one = map%pair_feature(k, u, t)
+            if (one == 0) exit
+            g_dot(:, one) = g_dot(:, one) + radial(k, u, :)
+         end do
          do k = 1, map%group_count(u, t)
             one = map%group_feature(1, k, u, t)
             two = map%group_feature(2, k, u, t)
@@ -227,7 +249,7 @@ contains
       type(force_map_type), intent(in) :: map
       !> As for `give_changes`
       integer, intent(in) :: t, n, n_feature
-      real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n)
+      real(wp), intent(in) :: radial(map%n_points, map%n_species, n)
       real(wp), intent(inout), dimension(map%grid%n_half, n) :: even, odd, even_weighted, odd_weighted
       real(wp), intent(inout) :: columns(map%grid%n_columns*n)
       real(wp), intent(inout) :: g_dot(n, n_feature)
@@ -278,7 +300,7 @@ contains
       !> Canonical, ascending
       integer, intent(in) :: species(n_atoms)
       !> From `take_coefficients`
-      real(wp), intent(in) :: radial(map%grid%n_points, map%n_species, n_atoms), &
+      real(wp), intent(in) :: radial(map%n_points, map%n_species, n_atoms), &
          group(map%n_group, map%n_species, n_atoms)
       !> Fourth component: not used
       real(wp), intent(out) :: force(4, n_atoms)
@@ -292,7 +314,7 @@ contains
             k = (first + i - 1)*map%n_species + u
             a = map%pair_first(k)
             n = int(map%pair_first(k + 1) - a)
-            if (n > 0) call pair_forces(map%grid%n_points, map%n_species, n_atoms, n, i, u, species(i), &
+            if (n > 0) call pair_forces(map%n_points, map%n_species, n_atoms, n, i, u, species(i), &
                map%pair_atom(a + 1:a + n), map%pair_place(a + 1:a + n), map%pair_unit(:, a + 1:a + n), &
                map%pair_value(:, a + 1:a + n), radial, force)
             a = map%group_atom_first(k)
@@ -300,8 +322,8 @@ contains
             if (n == 0) cycle
             v = map%group_value_first(k)
             if (map%group_value_first(k + 1) == v) cycle
-            call combine_columns(lanes_of_group(n), map%group_count(u, species(i)), group(1, u, i), &
-               map%group_value(v + 1:), pushes)
+            call combine_group(lanes_of_group(n), map%group_count(u, species(i)), group(1, u, i), &
+               map%group_scale(:, u, first + i), map%group_value(v + 1:), pushes)
             do l = 1, n
                j = map%group_atom(a + l)
                do c = 1, 3
@@ -323,7 +345,7 @@ contains
       !> Displacements; the fourth component is 0
       real(wp), intent(in) :: move(4, n_atoms)
       !> For `give_changes`
-      real(wp), intent(out) :: radial(map%grid%n_points, map%n_species, n_atoms), &
+      real(wp), intent(out) :: radial(map%n_points, map%n_species, n_atoms), &
          group(map%n_group, map%n_species, n_atoms)
       real(wp) :: moves(lanes_of_group(n_atoms))
       integer :: i, u, n, c, j, l
@@ -336,7 +358,7 @@ contains
             k = (first + i - 1)*map%n_species + u
             a = map%pair_first(k)
             n = int(map%pair_first(k + 1) - a)
-            if (n > 0) call pair_changes(map%grid%n_points, map%n_species, n_atoms, n, i, u, species(i), &
+            if (n > 0) call pair_changes(map%n_points, map%n_species, n_atoms, n, i, u, species(i), &
                map%pair_atom(a + 1:a + n), map%pair_place(a + 1:a + n), map%pair_unit(:, a + 1:a + n), &
                map%pair_value(:, a + 1:a + n), move, radial)
             a = map%group_atom_first(k)
@@ -351,8 +373,8 @@ contains
                end do
             end do
             moves(3*n + 1:lanes_of_group(n)) = 0.0_wp
-            call project_on_columns(lanes_of_group(n), map%group_count(u, species(i)), moves, &
-               map%group_value(v + 1:), group(1, u, i))
+            call project_on_group(lanes_of_group(n), map%group_count(u, species(i)), moves, &
+               map%group_scale(:, u, first + i), map%group_value(v + 1:), group(1, u, i))
          end do
       end do
    end subroutine add_changes

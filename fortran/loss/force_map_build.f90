@@ -5,11 +5,13 @@ module tf_force_map_build
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
    use tf_chebyshev, only : radial_term_slopes
-   use tf_behler_tables, only : functions_of_species
+   use tf_behler, only : radial_function_slopes
+   use tf_behler_tables, only : functions_of_species, radial_of_species
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
       new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species, basis_chebyshev, basis_behler
    use tf_force_map, only : force_map_type, lanes_of_group
-   use tf_radial_grid, only : place_on_grid, most_orders
+   use tf_group_products, only : round_column
+   use tf_radial_grid, only : place_on_grid, most_orders, most_points, window
    implicit none
    private
    public :: force_map_tables, count_structure, fill_structure, strain_of_structure
@@ -17,18 +19,22 @@ module tf_force_map_build
 contains
 
    !> Which functions are kept as pairs and which as groups
-   subroutine force_map_tables(descriptors, merged, radial_count, radial_half, weight, group_count, group_feature)
+   subroutine force_map_tables(descriptors, merged, radial_count, radial_half, pair_feature, weight, group_count, &
+         group_feature)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> Everything in groups: smaller for cells that are smaller than the cutoff
       logical, intent(in) :: merged
-      !> As in force_map_type; group_feature has room for all functions
-      integer, intent(out) :: radial_count(:), radial_half(:), group_count(:, :), group_feature(:, :, :, :)
+      !> As in force_map_type; pair_feature and group_feature have room for all functions
+      integer, intent(out) :: radial_count(:), radial_half(:), pair_feature(:, :, :), group_count(:, :), &
+         group_feature(:, :, :, :)
       real(wp), intent(out) :: weight(:, :)
       logical, allocatable :: depends(:)
+      real(wp), allocatable :: table(:, :)
       integer :: t, u, k, n, n_r, n_a, half
 
       radial_count = 0
       radial_half = 0
+      pair_feature = 0
       weight = 0.0_wp
       group_feature = 0
       do t = 1, size(descriptors)
@@ -64,6 +70,11 @@ contains
                end associate
             case (basis_behler)
                depends = functions_of_species(descriptors(t)%behler, u)
+               table = radial_in_pairs(descriptors, merged, t, u)
+               do k = 1, size(table, 2)
+                  pair_feature(k, u, t) = nint(table(5, k))
+                  depends(pair_feature(k, u, t)) = .false.
+               end do
                do k = 1, size(depends)
                   if (.not. depends(k)) cycle
                   n = n + 1
@@ -89,6 +100,51 @@ contains
          abs(a%radial_cut - b%radial_cut) <= 0.0_wp
       end associate
    end function as_pairs
+
+   !> Radial symmetry functions of t that count u, if those of u that count t are the same, see `radial_of_species`
+   pure function radial_in_pairs(descriptors, merged, t, u) result(table)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups? Species of centre and neighbour
+      logical, intent(in) :: merged
+      integer, intent(in) :: t, u
+      real(wp), allocatable :: table(:, :), other(:, :)
+
+      if (.not. merged .and. descriptors(t)%basis == basis_behler .and. descriptors(u)%basis == basis_behler) then
+         table = radial_of_species(descriptors(t)%behler, u)
+         other = radial_of_species(descriptors(u)%behler, t)
+         if (size(table) == size(other) .and. size(table, 2) <= most_points) then
+            if (all(abs(table(:4, :) - other(:4, :)) <= 0.0_wp)) return
+         end if
+      end if
+      table = reshape([real(wp) ::], [5, 0])
+   end function radial_in_pairs
+
+   !> What pairs of the species of a structure are: how far they reach (Å), and their windows
+   pure subroutine pair_extents(descriptors, merged, reach, windows)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      !> Everything in groups?
+      logical, intent(in) :: merged
+      !> (n_species, n_species)
+      real(wp), intent(out) :: reach(:, :)
+      integer, intent(out) :: windows(:, :)
+      real(wp), allocatable :: table(:, :)
+      integer :: t, u
+
+      do t = 1, size(descriptors)
+         do u = 1, size(descriptors)
+            reach(u, t) = 0.0_wp
+            windows(u, t) = 0
+            if (as_pairs(descriptors, merged, t, u)) then
+               reach(u, t) = descriptors(t)%chebyshev%radial_cut
+               windows(u, t) = 1
+            else
+               table = radial_in_pairs(descriptors, merged, t, u)
+               if (size(table) > 0) reach(u, t) = maxval(table(4, :))
+               windows(u, t) = padded(size(table, 2))/window
+            end if
+         end do
+      end do
+   end subroutine pair_extents
 
    !> Distance up to which neighbours of species u are in the group of a centre t
    pure real(wp) function group_reach(descriptors, merged, t, u)
@@ -118,6 +174,8 @@ contains
       type(surroundings_type) :: around
       integer, allocatable :: counted(:)
       real(wp), allocatable :: ghosts(:, :)
+      real(wp) :: reach(size(descriptors), size(descriptors))
+      integer :: windows(size(descriptors), size(descriptors))
       integer :: i, j, k, t, u, status
 
       n_pairs = 0
@@ -129,6 +187,7 @@ contains
       if (.not. allocated(error)) call new_surroundings(list%n_most, around, error)
       if (allocated(error)) return
       counted = 0
+      call pair_extents(descriptors, merged, reach, windows)
       call place_ghosts(list, list%position, ghosts)
       do i = 1, size(species)
          t = species(i)
@@ -139,9 +198,7 @@ contains
             j = around%atom(k)
             if (j == i) cycle
             u = species(j)
-            if (j > i .and. as_pairs(descriptors, merged, t, u)) then
-               if (around%r(k) < descriptors(t)%chebyshev%radial_cut) n_pairs(u, i) = n_pairs(u, i) + 1
-            end if
+            if (j > i .and. around%r(k) < reach(u, t)) n_pairs(u, i) = n_pairs(u, i) + windows(u, t)
             if (counted(j) == i .or. .not. around%r(k) < group_reach(descriptors, merged, t, u)) cycle
             counted(j) = i
             n_neighbours(u, i) = n_neighbours(u, i) + 1
@@ -222,18 +279,20 @@ contains
       !> Neighbours of atom i and their cutoff functions
       type(descriptor_work_type), intent(in) :: work
       type(force_map_type), intent(inout) :: map
-      real(wp) :: slopes(map%grid%n_orders)
-      integer :: next(size(species)), k, j, here, at_grid
-      integer(i8) :: at
+      real(wp) :: slopes(map%grid%n_orders), singles(map%n_points), reach(map%n_species, map%n_species)
+      integer :: windows(map%n_species, map%n_species), next(size(species)), k, j, t, u, w, n, here
+      real(wp), allocatable :: table(:, :)
+      integer(i8) :: at, first
 
-      at = map%pair_first(place*map%n_species + 1)
-      if (map%pair_first((place + 1)*map%n_species + 1) == at) return
+      first = map%pair_first(place*map%n_species + 1)
+      if (map%pair_first((place + 1)*map%n_species + 1) == first) return
+      call pair_extents(descriptors, merged, reach, windows)
+      t = species(i)
 
-      associate (around => work%around, cut => descriptors(species(i))%chebyshev%radial_cut, &
-         f => work%chebyshev%f, df => work%chebyshev%df)
+      associate (around => work%around, cut => descriptors(t)%chebyshev%radial_cut)
          next = 0
          do k = 1, around%n
-            if (is_pair(k)) next(around%atom(k)) = next(around%atom(k)) + 1
+            if (is_pair(k)) next(around%atom(k)) = next(around%atom(k)) + windows(around%species(k), t)
          end do
 
          ! Where the pairs with each atom start
@@ -242,16 +301,33 @@ contains
             here = here + next(j)
             next(j) = here - next(j)
          end do
-         do k = 1, around%n
-            if (.not. is_pair(k)) cycle
-            j = around%atom(k)
-            next(j) = next(j) + 1
-            call radial_term_slopes(around%r(k), cut, f(k), df(k), slopes)
-            at_grid = place_on_grid(map%grid, around%r(k), cut)
-            map%pair_atom(at + next(j)) = j
-            map%pair_place(at + next(j)) = at_grid
-            map%pair_unit(:, at + next(j)) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
-            map%pair_value(:, at + next(j)) = real(matmul(fit(:, :, at_grid), slopes), sp)
+         do u = 1, map%n_species
+            if (.not. any(species(i + 1:) == u)) cycle
+            table = radial_in_pairs(descriptors, merged, t, u)
+            do k = 1, around%n
+               if (around%species(k) /= u) cycle
+               if (.not. is_pair(k)) cycle
+               j = around%atom(k)
+               at = first + next(j)
+               next(j) = next(j) + windows(u, t)
+               map%pair_atom(at + 1:at + windows(u, t)) = j
+               do w = 1, windows(u, t)
+                  map%pair_unit(:, at + w) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
+               end do
+               if (size(table) == 0) then
+                  call radial_term_slopes(around%r(k), cut, work%chebyshev%f(k), work%chebyshev%df(k), slopes)
+                  map%pair_place(at + 1) = place_on_grid(map%grid, around%r(k), cut)
+                  map%pair_value(:, at + 1) = real(matmul(fit(:, :, map%pair_place(at + 1)), slopes), sp)
+               else
+                  n = size(table, 2)
+                  call radial_function_slopes(around%r(k), table, singles(:n))
+                  singles(n + 1:) = 0.0_wp
+                  do w = 1, windows(u, t)
+                     map%pair_place(at + w) = (w - 1)*window
+                     map%pair_value(:, at + w) = real(singles((w - 1)*window + 1:w*window), sp)
+                  end do
+               end if
+            end do
          end do
       end associate
 
@@ -261,11 +337,7 @@ contains
       pure logical function is_pair(k)
          integer, intent(in) :: k
 
-         is_pair = .false.
-         associate (around => work%around)
-            if (around%atom(k) <= i .or. .not. around%r(k) < descriptors(species(i))%chebyshev%radial_cut) return
-            is_pair = as_pairs(descriptors, merged, species(i), species(around%atom(k)))
-         end associate
+         is_pair = work%around%atom(k) > i .and. work%around%r(k) < reach(work%around%species(k), t)
       end function is_pair
 
    end subroutine fill_pairs
@@ -304,7 +376,7 @@ contains
             in_group(j) = n
             map%group_atom(map%group_atom_first(group) + n) = j
          end do
-         map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0.0_sp
+         map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0
       end do
 
       do f = 1, descriptors(t)%n_feature
@@ -318,19 +390,23 @@ contains
             if (n == 0) cycle
             do k = 1, map%group_count(u, t)
                if (map%group_feature(1, k, u, t) /= f) cycle
-               call add_column(work%around, in_group, u, n, &
-                  map%group_value(map%group_value_first(group) + int(k - 1, i8)*lanes_of_group(n) + 1:))
+               call add_column(work%around, in_group, u, n, k, &
+                  map%group_value(map%group_value_first(group) + int((k - 1)/2, i8)*lanes_of_group(n) + 1:), &
+                  map%group_scale(k, u, place + 1))
             end do
          end do
       end do
    end subroutine fill_groups
 
    !> One function of the group of n atoms of species u, images of an atom summed up
-   subroutine add_column(around, in_group, u, n, column)
+   subroutine add_column(around, in_group, u, n, place, column, scale)
       type(surroundings_type), intent(in) :: around
       !> (n_atoms) place of each atom in its group, 0: in none
       integer, intent(in) :: in_group(:), u, n
-      real(sp), intent(inout) :: column(:)
+      !> Which function of the group
+      integer, intent(in) :: place
+      integer, intent(inout) :: column(:)
+      real(sp), intent(out) :: scale
       real(wp) :: total(3*n)
       integer :: k, j, l
 
@@ -344,7 +420,7 @@ contains
          total(l + 2) = total(l + 2) + around%gy(k)
          total(l + 3) = total(l + 3) + around%gz(k)
       end do
-      column(:3*n) = real(total, sp)
+      call round_column(3*n, place, total, column, scale)
    end subroutine add_column
 
    !> Derivatives of all descriptor values of a structure with respect to a homogeneous strain, Σ_j r_ij ⊗ ∂G/∂r_ij

@@ -3,7 +3,8 @@ module tf_force_map_checks
    use tf_kinds, only : i8
    use tf_error, only : error_type, raise, error_size, error_value
    use tf_force_map, only : force_map_type, lanes_of_group
-   use tf_radial_grid, only : window
+   use tf_group_products, only : words_of_columns
+   use tf_radial_grid, only : window, most_points
    implicit none
    private
    public :: check_force_map, check_structures
@@ -28,7 +29,9 @@ contains
          size(map%group_value_first, kind=i8) /= n_atoms*n + 1 .or. size(map%pair_unit, 1) /= 4 .or. &
          size(map%pair_unit, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. &
          size(map%pair_value, 2, kind=i8) /= size(map%pair_atom, kind=i8) .or. size(map%pair_value, 1) /= window .or. &
-         size(map%pair_place, kind=i8) /= size(map%pair_atom, kind=i8)) then
+         size(map%pair_place, kind=i8) /= size(map%pair_atom, kind=i8) .or. &
+         any(shape(map%pair_feature) /= [size(map%pair_feature, 1), n, n]) .or. &
+         any(shape(map%group_scale, i8) /= [int(map%n_group, i8), int(n, i8), n_atoms])) then
          call raise(error, error_size, "arrays of the force map do not match")
          return
       end if
@@ -40,11 +43,14 @@ contains
       end if
       if (any(map%radial_count < 0) .or. any(map%radial_count > map%grid%n_orders) .or. any(map%radial_half < 0) .or. &
          any(merge(map%radial_half + map%radial_count, map%radial_count, map%radial_half > 0) > n_features) .or. &
-         any(map%group_count < 0) .or. any(map%group_count > map%n_group)) then
+         any(map%group_count < 0) .or. any(map%group_count > map%n_group) .or. map%n_points > most_points) then
          call raise(error, error_size, "functions of the force map are not those of the descriptors")
          return
       end if
       do t = 1, n
+         if (any(map%pair_feature(:, :, t) < 0) .or. any(map%pair_feature(:, :, t) > n_features(t))) then
+            call raise(error, error_size, "functions of the force map are not those of the descriptors")
+         end if
          do u = 1, n
             associate (feature => map%group_feature(:, :map%group_count(u, t), u, t))
             if (any(feature(1, :) < 1) .or. any(feature(2, :) < 0) .or. any(feature > n_features(t))) then
@@ -115,7 +121,7 @@ contains
             else if (any(species(pairs) /= u)) then
                structure_fits = .false.
             end if
-            if (any(places < 0) .or. any(places > map%grid%n_points - window)) structure_fits = .false.
+            if (any(places < 0) .or. any(places > map%n_points - window)) structure_fits = .false.
             end associate
             associate (atoms => map%group_atom(map%group_atom_first(k) + 1:map%group_atom_first(k + 1)))
             if (any(atoms < 1) .or. any(atoms > n)) then
@@ -124,7 +130,7 @@ contains
                structure_fits = .false.
             end if
             if (map%group_value_first(k + 1) - map%group_value_first(k) /= &
-               int(lanes_of_group(size(atoms)), i8)*map%group_count(u, species(i))) structure_fits = .false.
+               int(lanes_of_group(size(atoms)), i8)*words_of_columns(map%group_count(u, species(i)))) structure_fits = .false.
             end associate
          end do
       end do

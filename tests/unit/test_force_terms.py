@@ -10,8 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from force_cases import SCALE, SINGLE, SPECIES, ForceCase, chebyshev, make_case, order_of, structures
-from taylorfit.engine import changes_along, force_map
+from force_cases import (
+    ROUNDED,
+    SCALE,
+    SINGLE,
+    SPECIES,
+    ForceCase,
+    behler,
+    chebyshev,
+    make_case,
+    order_of,
+    structures,
+)
+from taylorfit.engine import ForceMap, changes_along, descriptor_derivatives, force_map
+from taylorfit.engine.force_maps import round_rows
 from taylorfit.settings.forces import ForceMode
 from taylorfit.training.force_terms import force_terms
 from taylorfit.training.losses import ForceLoss
@@ -109,6 +121,9 @@ WRONG = {
     "atoms of structures": "m.first_atom[1] += 1",
     "too many radial functions": "m.radial_count[0] = 100",
     "a function that is not there": "m.group_feature[0, 0, 0, 0] = 100",
+    "too few scales": "m = replace(m, group_scale=m.group_scale[:-1]); terms = replace(terms, map=m)",
+    "a function of pairs that is not there": "m = replace(m, pair_feature=np.full((1, 2, 2), 99, np.int32, order='F'));"
+    "terms = replace(terms, map=m)",
     "directions beyond the end": "terms = replace(terms, first_direction=np.array([0, 1], dtype=np.int32), "
     "first_change=np.array([0, 99]))",
 }
@@ -138,18 +153,76 @@ except EngineError as error:
     assert result.stdout.startswith("refused")
 
 
-@pytest.mark.parametrize("order", (0, 1, 7, 8, 18, 20, 30, 59, 60, 70))
-def test_pairs_on_the_grid_are_the_radial_functions_of_any_order(order):
-    """Up to order 59 (60 functions) they go through the grid, else they are kept like angular functions."""
-    case = make_case(structures(True), [chebyshev(s, radial_cutoff=5.0, radial_order=order) for s in SPECIES])
-    pairs, merged = (force_map(case.structures, case.tables, merged=choice) for choice in (False, True))
-    assert (len(pairs.pair_atom) > 0) == (order < 60) and len(merged.pair_atom) == 0
+def changes(case: ForceCase, p: int, moves: np.ndarray) -> np.ndarray:
+    """(n_direction, n_value) changes of the raw descriptors from their derivatives, as `changes_along` sorts them."""
+    structure = case.structures[p]
+    order, rows = order_of(structure), []
+    of_atoms = np.empty_like(moves)
+    of_atoms[:, order] = moves
+    for i, atom in enumerate(descriptor_derivatives(structure, case.tables)):
+        rows.append(np.einsum("kfc,vkc->vf", atom.images, of_atoms[:, atom.neighbours] - of_atoms[:, [i]]))
+    index = structure.species_index(SPECIES)
+    return np.concatenate(
+        [np.stack([rows[i] for i in order if index[i] == t], axis=2).reshape(len(moves), -1) for t in set(index[order])],
+        axis=1,
+    )
+
+
+def check_changes(case: ForceCase, merged: bool, error: float) -> ForceMap:
+    """The map's changes are those of the derivatives, to this part of the largest."""
+    map_ = force_map(case.structures, case.tables, merged=merged)
     rng = np.random.default_rng(4)
     unit = np.ones((int(case.tables.n_function.max()), 2), order="F")
     for p, structure in enumerate(case.structures):
         moves = rng.normal(size=(2, structure.n_atoms, 3))
-        found, expected = (changes_along(m, p, moves, unit) for m in (pairs, merged))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2.0 * SINGLE * np.abs(expected).max())
+        expected = changes(case, p, moves)
+        np.testing.assert_allclose(
+            changes_along(map_, p, moves, unit), expected, rtol=0, atol=error * np.abs(expected).max()
+        )
+    return map_
+
+
+@pytest.mark.parametrize("order", (0, 1, 7, 8, 18, 20, 30, 59, 60, 70))
+def test_pairs_on_the_grid_are_the_radial_functions_of_any_order(order):
+    """Up to order 59 (60 functions) they go through the grid, else they are kept like angular functions."""
+    radial = {"radial_cutoff": 5.0, "radial_order": order, "angular_cutoff": 0.0, "angular_order": 0}
+    case = make_case(structures(True), [chebyshev(s, **radial) for s in SPECIES])
+    map_ = check_changes(case, False, 2.0 * SINGLE if order < 60 else ROUNDED)
+    assert (len(map_.pair_atom) > 0) == (order < 60) and (len(map_.group_value) > 0) == (order >= 60)
+
+
+RADIAL = [
+    *(f"G=1 type2={s} Rc={r}" for s in SPECIES for r in (4.0, 3.5)),
+    *(f"G=2 type2={s} Rc=4.0 Rs={place} eta=0.3" for s in SPECIES for place in (0.0, 0.5, 1.0, 1.5, 2.0)),
+    *(f"G=3 type2={s} Rc=4.5 kappa={kappa}" for s in SPECIES for kappa in (0.7, 1.4)),
+]
+
+
+@pytest.mark.parametrize("periodic", (False, True), ids=("isolated", "periodic"))
+def test_radial_symmetry_functions_are_kept_as_pairs_where_both_atoms_have_them(tmp_path, periodic):
+    """Nine functions of each species of neighbours take two windows; other ones of H around O go into groups."""
+    same = make_case(structures(periodic), [behler(tmp_path, s, RADIAL) for s in SPECIES])
+    map_ = check_changes(same, False, 2.0 * SINGLE)
+    assert len(map_.pair_atom) > 0 and len(map_.group_value) == 0
+    changed = [line.replace("kappa=0.7", "kappa=0.8") if "type2=H" in line else line for line in RADIAL]
+    other = make_case(structures(periodic), [behler(tmp_path, "O", changed), behler(tmp_path, "H", RADIAL)])
+    map_ = check_changes(other, False, ROUNDED)
+    assert len(map_.pair_atom) > 0 and len(map_.group_value) > 0
+
+
+@pytest.mark.parametrize("merged", (False, True), ids=("pairs", "merged"))
+def test_changes_of_descriptors_are_those_of_their_derivatives(tmp_path, merged):
+    check_changes(make_case(structures(True), [chebyshev(s) for s in SPECIES]), merged, ROUNDED)
+    check_changes(make_case(structures(True), [behler(tmp_path, s) for s in SPECIES]), merged, ROUNDED)
+
+
+def test_rows_of_groups_are_rounded_to_a_part_of_their_largest_number():
+    values = np.random.default_rng(1).normal(size=(3, 16)) * np.array([[1e-3], [0.0], [1e4]])
+    words, scale = round_rows(values)
+    odd = words << 16 >> 16
+    found = np.stack([odd[:16], (words - odd)[:16] >> 16, odd[16:]]) * scale[:, None]
+    assert scale[1] == 0 and len(words) == 32 and not (words - odd)[16:].any()
+    assert (np.abs(found - values) <= 0.51 * scale[:, None]).all()
 
 
 def test_a_map_that_names_other_atoms_is_refused():

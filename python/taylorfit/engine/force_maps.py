@@ -30,9 +30,12 @@ class ForceMap:
     """
 
     radial_count: np.ndarray
-    """(n_species,) int32 radial functions of each centre that pairs serve"""
+    """(n_species,) int32 radial functions of each centre that pairs serve on a grid"""
     radial_half: np.ndarray
     """(n_species,) int32 place before their weighted half, 0 if none"""
+    pair_feature: np.ndarray
+    """(n_most, n_species, n_species) int32 Fortran order: descriptor values of the radial functions of a neighbour species
+    (second) and a centre that pairs serve one by one, then 0"""
     weight: np.ndarray
     """(n_species, n_species) Fortran order: weight of a neighbour species (first) for a centre"""
     group_count: np.ndarray
@@ -56,7 +59,9 @@ class ForceMap:
     group_atom: np.ndarray
     """int32 neighbours of each group, from 1 within their structure"""
     group_value: np.ndarray
-    """float32 derivatives of the functions of each group, 1/Å"""
+    """int32 derivatives of the functions of each group, two in a word, as multiples of `group_scale`"""
+    group_scale: np.ndarray
+    """(n_atom, n_species, n_group) float32 of each function of each group, 1/Å"""
     first_atom: np.ndarray
     """(n_structure + 1,) int64"""
     species: np.ndarray
@@ -82,6 +87,7 @@ class ForceMap:
         table = views(
             ("radial_count", self.radial_count, np.int32, 1),
             ("radial_half", self.radial_half, np.int32, 1),
+            ("pair_feature", self.pair_feature, np.int32, 3),
             ("weight", self.weight, np.float64, 2),
             ("group_count", self.group_count, np.int32, 2),
             ("group_feature", self.group_feature, np.int32, 4),
@@ -93,7 +99,8 @@ class ForceMap:
             ("group_atom_first", self.group_atom_first, np.int64, 1),
             ("group_value_first", self.group_value_first, np.int64, 1),
             ("group_atom", self.group_atom, np.int32, 1),
-            ("group_value", self.group_value, np.float32, 1),
+            ("group_value", self.group_value, np.int32, 1),
+            ("group_scale", self.group_scale.T, np.float32, 3),
             ("first_atom", self.first_atom, np.int64, 1),
             ("species", self.species, np.int32, 1),
             written=not with_values,
@@ -118,6 +125,10 @@ def no_pairs(n_atoms: int, n_species: int) -> dict[str, np.ndarray]:
     """The arrays of a `ForceMap` without pairs."""
     none = np.zeros(0, dtype=np.int32)
     return {
+        "radial_count": np.zeros(n_species, dtype=np.int32),
+        "radial_half": np.zeros(n_species, dtype=np.int32),
+        "pair_feature": np.zeros((0, n_species, n_species), dtype=np.int32, order="F"),
+        "weight": np.zeros((n_species, n_species), order="F"),
         "pair_first": np.zeros(n_atoms * n_species + 1, dtype=np.int64),
         "pair_atom": none,
         "pair_place": none,
@@ -199,7 +210,8 @@ class ForceMapLayout:
     """In canonical order."""
     descriptors: DescriptorTables
     merged: bool
-    tables: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    tables: dict[str, np.ndarray]
+    """Fields of the map that its structures do not change"""
     n_pairs: np.ndarray
     """(n_atom, n_species)"""
     n_neighbours: np.ndarray
@@ -215,6 +227,7 @@ class ForceMapLayout:
         """Count pairs and neighbours of structures in canonical order."""
         n, widest = len(tables.setups), int(tables.n_function.max())
         radial_count, radial_half = (np.zeros(n, dtype=np.int32) for _ in range(2))
+        pair_feature = np.zeros((widest, n, n), dtype=np.int32, order="F")
         weight = np.zeros((n, n), order="F")
         group_count = np.zeros((n, n), dtype=np.int32, order="F")
         group_feature = np.zeros((2, widest, n, n), dtype=np.int32, order="F")
@@ -224,10 +237,12 @@ class ForceMapLayout:
             int(merged),
             radial_count,
             radial_half,
+            pair_feature,
             weight,
             group_count,
             group_feature,
         )
+        n_most = int((pair_feature > 0).any(axis=(1, 2)).sum())
         n_group = max(1, int(group_count.max()))
         batch = Batch.of(structures, tables)
         n_pairs, n_neighbours = (np.zeros((len(batch.species), n), dtype=np.int32) for _ in range(2))
@@ -245,7 +260,14 @@ class ForceMapLayout:
             structures,
             tables,
             merged,
-            (radial_count, radial_half, weight, group_count, np.asfortranarray(group_feature[:, :n_group])),
+            {
+                "radial_count": radial_count,
+                "radial_half": radial_half,
+                "pair_feature": np.asfortranarray(pair_feature[:n_most]),
+                "weight": weight,
+                "group_count": group_count,
+                "group_feature": np.asfortranarray(group_feature[:, :n_group]),
+            },
             n_pairs,
             n_neighbours,
             batch.first_atom.astype(np.int64),
@@ -255,8 +277,8 @@ class ForceMapLayout:
 
     @property
     def group_sizes(self) -> np.ndarray:
-        """(n_atom, n_species) values of each group."""
-        return group_lanes(self.n_neighbours) * self.tables[3].T[self.species - 1].astype(np.int64)
+        """(n_atom, n_species) words of each group."""
+        return group_words(self.n_neighbours, self.tables["group_count"].T[self.species - 1])
 
     @property
     def n_value_bytes(self) -> int:
@@ -266,7 +288,12 @@ class ForceMapLayout:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays that `build` takes from `zeros`."""
-        return self.n_value_bytes + 4 * int(self.n_neighbours.sum(dtype=np.int64))
+        return self.n_value_bytes + 4 * (int(self.n_neighbours.sum(dtype=np.int64)) + self.n_pairs.size * self.n_group)
+
+    @property
+    def n_group(self) -> int:
+        """Most functions of a group."""
+        return int(self.tables["group_feature"].shape[1])
 
     @property
     def index_bytes(self) -> int:
@@ -298,8 +325,9 @@ class ForceMapLayout:
 
     def _allocate(self, zeros: Zeros) -> ForceMap:
         n_pairs, sizes = int(self.n_pairs.sum(dtype=np.int64)), self.group_sizes
+        n_scales = self.n_pairs.size * self.n_group
         result = ForceMap(
-            *self.tables,
+            **self.tables,
             pair_first=offsets(self.n_pairs.ravel()),
             pair_atom=zeros(n_pairs, np.int32),
             pair_place=zeros(n_pairs, np.int32),
@@ -308,7 +336,8 @@ class ForceMapLayout:
             group_atom_first=offsets(self.n_neighbours.ravel()),
             group_value_first=offsets(sizes.ravel()),
             group_atom=zeros(int(self.n_neighbours.sum(dtype=np.int64)), np.int32),
-            group_value=zeros(int(sizes.sum()), np.float32),
+            group_value=zeros(int(sizes.sum()), np.int32),
+            group_scale=zeros(n_scales, np.float32).reshape(*self.n_pairs.shape, self.n_group),
             first_atom=self.first_atom,
             species=self.species,
             n_features=self.n_features,
@@ -322,6 +351,20 @@ class ForceMapLayout:
 def group_lanes(n_neighbours: np.ndarray) -> np.ndarray:
     """Rows of the matrix of a group: three components for each neighbour, padded."""
     return (-(-3 * n_neighbours.astype(np.int64) // LANES)) * LANES
+
+
+def group_words(n_neighbours: np.ndarray, n_functions: np.ndarray) -> np.ndarray:
+    """Words of groups: two functions in each (fortran/loss/group_products.f90)."""
+    return group_lanes(n_neighbours) * ((n_functions.astype(np.int64) + 1) // 2)
+
+
+def round_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words of (row, lane) values, int32, and the (row,) float32 scales that they are multiples of."""
+    n_rows, n_lanes = values.shape
+    scale = (np.abs(values).max(axis=1, initial=0.0) / 32767).astype(np.float32)
+    rounded = np.zeros((n_rows + n_rows % 2, n_lanes), dtype=np.int32)
+    rounded[:n_rows] = np.rint(values / np.where(scale > 0, scale, 1.0)[:, None]).clip(-32767, 32767)
+    return (rounded[::2] + (rounded[1::2] << 16)).ravel(), scale
 
 
 def offsets(counts: np.ndarray | Sequence[int]) -> np.ndarray:

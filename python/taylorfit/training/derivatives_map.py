@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine import DescriptorTables, ForceMap, canonical_order
-from ..engine.force_maps import group_lanes, no_pairs, offsets
+from ..engine.force_maps import group_lanes, group_words, no_pairs, offsets, round_rows
 from ..errors import InputError
 from ..model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
 from ..model.structure import Structure
@@ -32,6 +32,7 @@ def map_from_derivatives(
     by_name = {structure.name.rstrip(): p for p, structure in enumerate(structures)}
     n_species, n_feature = len(tables.species), tables.n_function
     parts: list[_Groups | None] = [None] * len(structures)
+    width = int(n_feature.max())
     for found in derivatives:
         p = by_name.get(found.name.rstrip())
         if p is None or found.atoms is None:
@@ -45,28 +46,26 @@ def map_from_derivatives(
                 value=found.name,
                 expected="the .train.forces of the same generate run",
             )
-        parts[p] = _Groups.of(found.atoms, index, n_species)
+        parts[p] = _Groups.of(found.atoms, index, n_species, width)
     species = [np.sort(s.species_index(tables.species), kind="stable") for s in structures]
-    groups = [part or _Groups.none(len(index), n_species) for part, index in zip(parts, species)]
+    groups = [part or _Groups.none(len(index), n_species, width) for part, index in zip(parts, species)]
     known = [np.full(len(index), part is not None) for part, index in zip(parts, species)]
     all_species = np.concatenate([np.zeros(0, dtype=np.int32), *species])
     counts = np.concatenate([np.zeros((0, n_species), dtype=np.int64), *(part.counts for part in groups)])
-    identity = np.zeros((2, int(n_feature.max()), n_species, n_species), dtype=np.int32, order="F")
+    identity = np.zeros((2, width, n_species, n_species), dtype=np.int32, order="F")
     for t in range(n_species):
         identity[0, : n_feature[t], :, t] = np.arange(1, n_feature[t] + 1)[:, None]
     n_atoms = [s.n_atoms for s in structures]
     none = np.zeros(n_species, dtype=np.int32)
     result = ForceMap(
-        radial_count=none,
-        radial_half=none,
-        weight=np.zeros((n_species, n_species), order="F"),
         group_count=np.asfortranarray(np.broadcast_to(n_feature, (n_species, n_species)).astype(np.int32)),
         group_feature=identity,
         **no_pairs(sum(n_atoms), n_species),
         group_atom_first=offsets(counts.ravel()),
-        group_value_first=offsets((group_lanes(counts) * n_feature[all_species][:, None]).ravel()),
+        group_value_first=offsets(group_words(counts, n_feature[all_species][:, None]).ravel()),
         group_atom=np.concatenate([none[:0], *(a for part in groups for a in part.atoms)]).astype(np.int32),
-        group_value=np.concatenate([np.zeros(0, dtype=np.float32), *(v for part in groups for v in part.values)]),
+        group_value=np.concatenate([none[:0], *(v for part in groups for v in part.values)]),
+        group_scale=np.concatenate([np.zeros((0, n_species, width), np.float32), *(part.scales for part in groups)]),
         first_atom=offsets(n_atoms),
         species=(all_species + 1).astype(np.int32),
         n_features=n_feature,
@@ -83,19 +82,22 @@ class _Groups:
     atoms: list[np.ndarray]
     """For each atom its neighbours, from 1, by species"""
     values: list[np.ndarray]
-    """For each atom the matrices of its groups, one after the other"""
+    """For each group its matrix"""
+    scales: np.ndarray
+    """(n_atom, n_species, n_feature_most) of the functions of each group"""
 
     @classmethod
-    def none(cls, n_atoms: int, n_species: int) -> _Groups:
-        return cls(np.zeros((n_atoms, n_species), dtype=np.int64), [], [])
+    def none(cls, n_atoms: int, n_species: int, width: int) -> _Groups:
+        scales = np.zeros((n_atoms, n_species, width), dtype=np.float32)
+        return cls(np.zeros((n_atoms, n_species), dtype=np.int64), [], [], scales)
 
     @classmethod
-    def of(cls, derivatives: Sequence[AtomDerivatives], index: np.ndarray, n_species: int) -> _Groups:
+    def of(cls, derivatives: Sequence[AtomDerivatives], index: np.ndarray, n_species: int, width: int) -> _Groups:
         """Images summed up, what depends on the atom itself left out; `index` are the species."""
         order = canonical_order(index)
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
-        result = cls.none(len(order), n_species)
+        result = cls.none(len(order), n_species, width)
         for at, i in enumerate(order):
             atom = derivatives[i]
             others = atom.neighbours != i
@@ -106,12 +108,12 @@ class _Groups:
             group = index[order[near]]
             count = np.bincount(group, minlength=n_species)
             lanes = group_lanes(count)
-            # Row by row of a group's matrix: one for each feature, three components for each neighbour, padding
-            start = n_features * offsets(lanes)[group] + 3 * (np.arange(len(near)) - offsets(count)[group])
-            row = lanes[group][:, None] * np.arange(n_features)
-            values = np.zeros(n_features * int(lanes.sum()), dtype=np.float32)
-            values[(start[:, None] + row)[:, :, None] + np.arange(3)] = total
             result.counts[at] = count
             result.atoms.append((near + 1).astype(np.int32))
-            result.values.append(values)
+            for u in range(n_species):
+                # A row for each feature: three components for each neighbour, padding
+                rows = np.zeros((n_features, lanes[u]))
+                rows[:, : 3 * count[u]] = total[group == u].transpose(1, 0, 2).reshape(n_features, -1)
+                values, result.scales[at, u, :n_features] = round_rows(rows)
+                result.values.append(values)
         return result

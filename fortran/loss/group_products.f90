@@ -1,0 +1,145 @@
+!> Products with the matrices of groups of a force map: 16-bit numbers, two columns in a word, times a scale for each column.
+!>
+!> A matrix is read from memory twice an epoch, and its bytes are the cost.  Rounded to 1/65534 of the largest number of its
+!> column, forces are off by about 1e-5 of their parts; both ways use the same rounded numbers, so that gradients stay exact.
+!>
+!> A word is w = b + 2^16 a with the signed numbers b (of the odd column) and a (of the even one that follows, or 0), so that
+!> x b + y a = (x - 2^-16 y) b + 2^-16 y w: b alone has to be cut out.
+module tf_group_products
+   use tf_kinds, only : wp, sp
+   implicit none
+   private
+   public :: words_of_columns, round_column, combine_group, project_on_group
+
+   ! Largest number that is kept, and bits of one
+   real(wp), parameter :: largest = 32767.0_wp
+   integer, parameter :: bits = 16
+   real(wp), parameter :: one_high = 2.0_wp**bits
+
+contains
+
+   !> Words of a row of so many columns
+   elemental integer function words_of_columns(n)
+      !> Columns
+      integer, intent(in) :: n
+
+      words_of_columns = (n + 1)/2
+   end function words_of_columns
+
+   !> Keep x(l) as column k of a matrix whose words are 0 there, times the scale
+   pure subroutine round_column(n, k, x, word, scale)
+      !> Rows, and number of the column
+      integer, intent(in) :: n, k
+      real(wp), intent(in) :: x(n)
+      !> Words of the column
+      integer, intent(inout) :: word(n)
+      real(sp), intent(out) :: scale
+      integer :: l, rounded
+
+      scale = real(maxval(abs(x))/largest, sp)
+      if (.not. scale > 0.0_sp) return
+      do l = 1, n
+         ! The scale may have been rounded down
+         rounded = int(max(-largest, min(largest, anint(x(l)/real(scale, wp)))))
+         word(l) = word(l) + merge(rounded, ishft(rounded, bits), mod(k, 2) == 1)
+      end do
+   end subroutine round_column
+
+   !> The number of the odd column
+   elemental integer function odd_part(word)
+      integer, intent(in) :: word
+
+      odd_part = shifta(shiftl(word, bits), bits)
+   end function odd_part
+
+   !> y(l) = Σ_k x(k) scale(k) a(l,k)
+   pure subroutine combine_group(n, m, x, scale, word, y)
+      !> Rows, a multiple of `lanes`, and columns
+      integer, intent(in) :: n, m
+      real(wp), intent(in) :: x(m)
+      real(sp), intent(in) :: scale(m)
+      integer, intent(in) :: word(n, words_of_columns(m))
+      real(wp), intent(out) :: y(n)
+      real(wp) :: low, high, low_next, high_next
+      integer :: k, l, last
+
+      y = 0.0_wp
+      last = words_of_columns(m) - mod(words_of_columns(m), 2)
+      do k = 1, last, 2
+         call factors(k, low, high)
+         call factors(k + 1, low_next, high_next)
+         !$omp simd
+         do l = 1, n
+            y(l) = y(l) + (low*real(odd_part(word(l, k)), wp) + high*real(word(l, k), wp)) &
+               + (low_next*real(odd_part(word(l, k + 1)), wp) + high_next*real(word(l, k + 1), wp))
+         end do
+      end do
+      if (last == words_of_columns(m)) return
+      call factors(last + 1, low, high)
+      !$omp simd
+      do l = 1, n
+         y(l) = y(l) + (low*real(odd_part(word(l, last + 1)), wp) + high*real(word(l, last + 1), wp))
+      end do
+
+   contains
+
+      !> Of the odd part and the whole of words k
+      pure subroutine factors(k, low, high)
+         integer, intent(in) :: k
+         real(wp), intent(out) :: low, high
+
+         high = 0.0_wp
+         if (2*k <= m) high = x(2*k)*real(scale(2*k), wp)/one_high
+         low = x(2*k - 1)*real(scale(2*k - 1), wp) - high
+      end subroutine factors
+
+   end subroutine combine_group
+
+   !> y(k) = Σ_l x(l) scale(k) a(l,k)
+   pure subroutine project_on_group(n, m, x, scale, word, y)
+      !> Rows, a multiple of `lanes`, and columns
+      integer, intent(in) :: n, m
+      real(wp), intent(in) :: x(n)
+      real(sp), intent(in) :: scale(m)
+      integer, intent(in) :: word(n, words_of_columns(m))
+      real(wp), intent(inout) :: y(m)
+      real(wp) :: low, whole, low_next, whole_next
+      integer :: k, l, last
+
+      last = words_of_columns(m) - mod(words_of_columns(m), 2)
+      do k = 1, last, 2
+         low = 0.0_wp; whole = 0.0_wp; low_next = 0.0_wp; whole_next = 0.0_wp
+         !$omp simd reduction(+:low, whole, low_next, whole_next)
+         do l = 1, n
+            low = low + x(l)*real(odd_part(word(l, k)), wp)
+            whole = whole + x(l)*real(word(l, k), wp)
+            low_next = low_next + x(l)*real(odd_part(word(l, k + 1)), wp)
+            whole_next = whole_next + x(l)*real(word(l, k + 1), wp)
+         end do
+         call split(m, k, low, whole, scale, y)
+         call split(m, k + 1, low_next, whole_next, scale, y)
+      end do
+      if (last == words_of_columns(m)) return
+      low = 0.0_wp; whole = 0.0_wp
+      !$omp simd reduction(+:low, whole)
+      do l = 1, n
+         low = low + x(l)*real(odd_part(word(l, last + 1)), wp)
+         whole = whole + x(l)*real(word(l, last + 1), wp)
+      end do
+      call split(m, last + 1, low, whole, scale, y)
+   end subroutine project_on_group
+
+   !> Sums of the columns of words k
+   pure subroutine split(m, k, low, whole, scale, y)
+      !> Columns, and which words
+      integer, intent(in) :: m, k
+      !> Sums of the odd parts and of the words
+      real(wp), intent(in) :: low, whole
+      real(sp), intent(in) :: scale(m)
+      real(wp), intent(inout) :: y(m)
+
+      y(2*k - 1) = low*real(scale(2*k - 1), wp)
+      if (2*k <= m) y(2*k) = (whole - low)*real(scale(2*k), wp)/one_high
+   end subroutine split
+
+end module tf_group_products
