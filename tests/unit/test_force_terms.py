@@ -10,18 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from force_cases import (
-    ROUNDED,
-    SCALE,
-    SINGLE,
-    SPECIES,
-    ForceCase,
-    behler,
-    chebyshev,
-    make_case,
-    order_of,
-    structures,
-)
+from force_cases import ROUNDED, SCALE, SINGLE, SPECIES, ForceCase, behler, chebyshev, make_case, order_of, structures
 from taylorfit.engine import ForceMap, changes_along, descriptor_derivatives, force_map
 from taylorfit.engine.force_maps import round_rows
 from taylorfit.settings.forces import ForceMode
@@ -163,7 +152,10 @@ def changes(case: ForceCase, p: int, moves: np.ndarray) -> np.ndarray:
         rows.append(np.einsum("kfc,vkc->vf", atom.images, of_atoms[:, atom.neighbours] - of_atoms[:, [i]]))
     index = structure.species_index(SPECIES)
     return np.concatenate(
-        [np.stack([rows[i] for i in order if index[i] == t], axis=2).reshape(len(moves), -1) for t in set(index[order])],
+        [
+            np.stack([rows[i] for i in order if index[i] == t], axis=2).reshape(len(moves), -1)
+            for t in set(index[order])
+        ],
         axis=1,
     )
 

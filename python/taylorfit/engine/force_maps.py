@@ -34,8 +34,8 @@ class ForceMap:
     radial_half: np.ndarray
     """(n_species,) int32 place before their weighted half, 0 if none"""
     pair_feature: np.ndarray
-    """(n_most, n_species, n_species) int32 Fortran order: descriptor values of the radial functions of a neighbour species
-    (second) and a centre that pairs serve one by one, then 0"""
+    """(n_most, n_species, n_species) int32 Fortran order: descriptor values of the radial functions of a neighbour
+    species (second) and a centre that pairs serve one by one, then 0"""
     weight: np.ndarray
     """(n_species, n_species) Fortran order: weight of a neighbour species (first) for a centre"""
     group_count: np.ndarray
