@@ -21,6 +21,9 @@ from .generation.repel import repel as repel
 from .generation.suggest import suggest as suggest
 from .learning.label import Labels as Labels
 from .learning.label import label as label
+from .learning.learn import Learned as Learned
+from .learning.learn import learn as learn
+from .learning.rounds import Round as Round
 from .learning.select import Selection as Selection
 from .learning.select import select as select
 from .model.descriptor import DescriptorSetup as DescriptorSetup
@@ -40,7 +43,11 @@ from .settings.forces import Directional as Directional
 from .settings.forces import Energy as Energy
 from .settings.forces import Exact as Exact
 from .settings.forces import Taylor as Taylor
+from .settings.label import Labelling as Labelling
 from .settings.label import Reference as Reference
+from .settings.learn import Exploration as Exploration
+from .settings.learn import LabelBudget as LabelBudget
+from .settings.learn import Thresholds as Thresholds
 from .settings.methods import Adam as Adam
 from .settings.methods import Bfgs as Bfgs
 from .settings.methods import Ekf as Ekf

@@ -111,6 +111,7 @@ def test_verbs_do_not_print_parse_exit_catch_signals_or_change_directory() -> No
         "taylor",
         "training",
         "analysis",
+        "learning",
     )
     calls = {
         (path.relative_to(PACKAGE).as_posix(), ast.unparse(node.func))

@@ -30,6 +30,7 @@ COMMANDS = {
     "setup": "propose setup and input files for a set of structures",
     "suggest": "propose displacements of Taylor copies for a set of structures, and say why",
     "repel": "write structures with atoms pushed together, so that potentials keep atoms apart in MD",
+    "learn": "from a few frames to a potential that holds: explore, label what is not known, train, and again",
     "label": "energies and forces of a reference for structures: any calculator of ASE, a command, a cluster",
     "select": "frames of a pool that are worth a calculation, by a committee and by descriptors; thins data sets",
     "lammps": "the pair style for LAMMPS: where it is, or compile it for a LAMMPS",

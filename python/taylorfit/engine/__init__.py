@@ -33,6 +33,7 @@ EXPORTS = {
         "ListedEvaluation",
         "NetworkTables",
         "PotentialTables",
+        "RepeatedEvaluation",
         "atom_virials",
         "evaluate",
         "evaluate_listed",

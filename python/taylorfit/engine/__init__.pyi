@@ -42,6 +42,7 @@ from .potentials import Evaluation as Evaluation
 from .potentials import ListedEvaluation as ListedEvaluation
 from .potentials import NetworkTables as NetworkTables
 from .potentials import PotentialTables as PotentialTables
+from .potentials import RepeatedEvaluation as RepeatedEvaluation
 from .potentials import atom_virials as atom_virials
 from .potentials import evaluate as evaluate
 from .potentials import evaluate_listed as evaluate_listed

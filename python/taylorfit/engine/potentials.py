@@ -268,25 +268,9 @@ def evaluate_members(
     InputError
         as for `evaluate`.
     """
-    for structure in structures:
-        structure.species_index(committee.species)
-    batch = Batch.of(structures, committee.descriptors)
-    n_atoms, n_members = len(batch.species), committee.n_members
-    atomic = np.zeros((n_members, n_atoms))
-    force = np.zeros((n_members, n_atoms if forces else 0, 3))
-    strain = np.zeros((n_members, len(structures), 3, 3))
-    values = np.zeros((n_atoms if descriptors else 0, len(committee.feature_shift)))
-    call(
-        library.potentials.evaluate,
-        committee.handle.object,
-        batch.views(),
-        thread_count(threads),
-        atomic.T,
-        force.T,
-        strain.T,
-        values.T,
-        names=batch.names,
-    )
+    batch = _batch(structures, committee)
+    atomic, force, strain, values = _evaluate_batch(batch, committee, forces, descriptors, threads)
+    n_members = committee.n_members
     results = []
     for s, (a, b) in enumerate(zip(batch.first_atom, batch.first_atom[1:])):
         results.append(
@@ -301,6 +285,67 @@ def evaluate_members(
             ]
         )
     return results
+
+
+def _batch(structures: Sequence[Structure], committee: PotentialTables) -> Batch:
+    for structure in structures:
+        structure.species_index(committee.species)
+    return Batch.of(structures, committee.descriptors)
+
+
+def _evaluate_batch(
+    batch: Batch, committee: PotentialTables, forces: bool, descriptors: bool, threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Energies (n_member, n_atom), forces (…, n_atom, 3), strain derivatives (n_member, n, 3, 3), and descriptors."""
+    n_atoms, n_members = len(batch.species), committee.n_members
+    atomic = np.zeros((n_members, n_atoms))
+    force = np.zeros((n_members, n_atoms if forces else 0, 3))
+    strain = np.zeros((n_members, len(batch.names), 3, 3))
+    values = np.zeros((n_atoms if descriptors else 0, len(committee.feature_shift)))
+    call(
+        library.potentials.evaluate,
+        committee.handle.object,
+        batch.views(),
+        thread_count(threads),
+        atomic.T,
+        force.T,
+        strain.T,
+        values.T,
+        names=batch.names,
+    )
+    return atomic, force, strain, values
+
+
+class RepeatedEvaluation:
+    """Forces of the same structures, again and again at other places: laid out for the engine once.
+
+    Raises
+    ------
+    InputError
+        on construction and when called, as for `evaluate`.
+    """
+
+    def __init__(self, structures: Sequence[Structure], committee: PotentialTables, threads: int = 0) -> None:
+        self._committee, self._threads = committee, threads
+        self._batch = _batch(structures, committee)
+
+    def __call__(self, positions: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Evaluate at (n_atom, 3) positions, Å, in (n, 3, 3) cells.
+
+        Returns
+        -------
+        energies
+            (n,) eV, a mean over the members
+        forces
+            (n_member, n_atom, 3) eV/Å
+        strain
+            (n, 3, 3) derivative of the energy by the strain, eV, a mean over the members
+        """
+        self._batch.positions.T[...] = positions
+        self._batch.cells.T[...] = cells
+        atomic, force, strain, _ = _evaluate_batch(self._batch, self._committee, True, False, self._threads)
+        energies = np.add.reduceat(atomic.mean(axis=0), self._batch.first_atom[:-1])
+        return energies, force, symmetric(strain.mean(axis=0))
 
 
 @dataclass(frozen=True, eq=False)

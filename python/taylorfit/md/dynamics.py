@@ -21,7 +21,7 @@ from ..formats.structures.in_memory import set_fixed
 from ..model.structure import Structure
 from ..potential.calculator import Calculator
 from ..potential.extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
-from ..settings.md import MdInput, Thermostat
+from ..settings.md import EXPLODED, MOST_RELEASED, MdInput, Thermostat
 from ..tools.interrupts import deferred_interrupt
 from ..tools.randomness import Stream
 from .analysis import pair_counts
@@ -30,13 +30,6 @@ from .trajectory import append_frame
 COLUMNS = ("step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K")
 DEVIATIONS = ("E_pot_std_eV", "F_std_max_eV_per_A")
 """Of a row of a walk: total energies of the whole cell."""
-
-EXPLODED = 10.0
-"""A walk has exploded when its temperature is this many times the wanted one."""
-
-
-MOST_RELEASED = 1.0
-"""eV/atom of potential energy that a start far from equilibrium may turn into heat before it counts as explosion."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Figures for print, one module per kind; matplotlib is an optional extra.
 
-`curves`, `parity`, `errors` and `directions` draw results of the Python API and return a `matplotlib.figure.Figure`;
-the other modules draw tables, each by its function `figure`.
+`curves`, `parity`, `errors`, `directions` and `learning` draw results of the Python API and return a
+`matplotlib.figure.Figure`; the other modules draw tables, each by its function `figure`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..errors import TaylorfitError
 if TYPE_CHECKING:
     from .direction_maps import directions as directions
     from .error_distributions import errors as errors
+    from .learning import learning as learning
     from .learning_curves import curves as curves
     from .parity_panels import parity as parity
 
@@ -22,11 +23,12 @@ _MODULES = {
     "curves": "learning_curves",
     "directions": "direction_maps",
     "errors": "error_distributions",
+    "learning": "learning",
     "parity": "parity_panels",
 }
 """Function → module: imported when first used, for matplotlib takes its time."""
 
-__all__ = ["curves", "directions", "errors", "parity", "require_matplotlib"]
+__all__ = ["curves", "directions", "errors", "learning", "parity", "require_matplotlib"]
 
 
 def __getattr__(name: str) -> object:

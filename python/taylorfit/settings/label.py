@@ -73,21 +73,20 @@ class Reference(Settings):
         if self.external:
             return EXTERNAL
         if self.command:
-            return f"{COMMAND} {quote(self.command)}"
+            return f"{COMMAND}={quote(self.command)}"
         values = ((key, v if isinstance(v, str) else json.dumps(v)) for key, v in sorted(self.options.items()))
         return " ".join([self.calculator, *(f"{key}={quote(value)}" for key, value in values)])
 
 
 def _read(document: Document, line: Line) -> Reference:
     words = list(line.options())[1:]
+    if [key for key, _ in words] == [COMMAND]:
+        return Reference(command=words[0][1].text)
+    if [(key, word.text) for key, word in words] == [("", EXTERNAL)]:
+        return Reference(external=True)
     if not words or words[0][0]:
-        line.fail(f"{line.keyword} without a calculator", line.text, f"MODULE:CLASS, {COMMAND} or {EXTERNAL}")
+        line.fail("not a reference", line.text, f"MODULE:CLASS key=value …, {COMMAND}=…, or {EXTERNAL}")
     (_, first), *rest = words
-    if first.text in (COMMAND, EXTERNAL):
-        wanted = first.text == COMMAND
-        if len(rest) != wanted or any(key for key, _ in rest):
-            line.fail("not a reference", line.text, f'{COMMAND} "run.sh {{input}} {{output}}", or {EXTERNAL}')
-        return Reference(command=rest[0][1].text) if wanted else Reference(external=True)
     for key, word in rest:
         if not key:
             word.fail("not an option of the calculator", "key=value")
@@ -100,7 +99,7 @@ def _read(document: Document, line: Line) -> Reference:
 REFERENCE = Kind(
     "a calculator",
     write=lambda reference: reference.text,
-    form="MODULE:CLASS key=value …, or command …, or external",
+    form="MODULE:CLASS key=value …, or command=…, or external",
     reader=_read,
 )
 """The line ``REFERENCE tblite.ase:TBLite method=GFN1-xTB``."""

@@ -17,6 +17,11 @@ THERMOSTATS = ("langevin", "bussi")
 TRAJECTORY_ENDINGS = (".extxyz", ".xyz", ".traj")
 """Formats of ASE to which frames can be appended."""
 
+EXPLODED = 10.0
+"""A run has exploded when its temperature is this many times the wanted one."""
+MOST_RELEASED = 1.0
+"""eV/atom of potential energy that a start far from equilibrium may turn into heat before it counts as explosion."""
+
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 

@@ -42,6 +42,10 @@ class Stream(Enum):
     """Structures of a scan with axis size, of seed 1."""
     PUSHES = "repel", None
     """Only the structure."""
+    EXPLORATION = "learn", 11
+    """Then the round, the exploration and the start; 0: which frames the starts begin at."""
+    CHECK = "learn", 12
+    """Frames labelled to measure the error; then the round."""
     VELOCITIES = "md", None
     """Then the same numbers go on as the thermostat's."""
     PROJECTION = "check", None

@@ -1,0 +1,294 @@
+"""Molecular dynamics of many small systems at once, all in one evaluation of a committee in each step.
+
+Langevin dynamics by the splitting BAOAB (Leimkuhler, Matthews 2013), which without friction is velocity Verlet; the
+volume by stochastic rescaling of the cell (Bernetti, Bussi 2020).  Every run has random numbers of its own, so that
+its path does not depend on what runs beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from ase import units
+from ase.data import atomic_masses, atomic_numbers
+
+from ..engine import PotentialTables, RepeatedEvaluation
+from ..errors import InputError
+from ..model.structure import Structure
+from ..settings.learn import Exploration
+from ..settings.md import EXPLODED, MOST_RELEASED
+from ..tools.randomness import Stream
+
+HELD, LEFT, COLLAPSED = "held", "left its data", "collapsed"
+"""How a run ends: at its last step, at a deviation above the limit, or beyond anything physical."""
+BEYOND = 3.0
+"""Frames with a deviation of this many times the limit are collapsed: not worth a label."""
+WALL_STIFFNESS = 1.0
+"""eV/Å² of the soft wall."""
+_GPA = units.GPa
+
+
+@dataclass(eq=False)
+class Walk:
+    """A run: where it began, and what was seen."""
+
+    exploration: Exploration
+    start: int
+    """From 1."""
+    structure: Structure
+    rng: np.random.Generator
+    frames: list[Structure] = field(default_factory=list)
+    """Every `sample` steps, and the one at which it left its data."""
+    deviations: list[float] = field(default_factory=list)
+    """Of each frame: the standard deviation of the force on the atom where it is largest, eV/Å."""
+    steps: int = 0
+    verdict: str = HELD
+
+    @property
+    def time(self) -> float:
+        """How long it held, ps."""
+        return 1e-3 * self.steps * self.exploration.timestep
+
+
+def new_walks(
+    explorations: Sequence[Exploration], frames: Sequence[Sequence[Structure]], seed: int, round_: int
+) -> list[Walk]:
+    """Return the runs of all explorations, each starting from a frame drawn from `frames` of its exploration."""
+    walks = []
+    for k, (exploration, pool) in enumerate(zip(explorations, frames, strict=True)):
+        order = Stream.EXPLORATION.generator(seed, round_, k, 0).permutation(len(pool))
+        for start in range(1, exploration.starts + 1):
+            rng = Stream.EXPLORATION.generator(seed, round_, k, start)
+            first = pool[order[(start - 1) % len(pool)]]
+            if exploration.strain > 0.0:
+                strain = rng.uniform(-exploration.strain, exploration.strain, (3, 3))
+                change = np.eye(3) + 0.5 * (strain + strain.T)
+                first = replace(first, positions=first.positions @ change, cell=first.cell @ change)
+            if exploration.ensemble == "npt" and not all(first.pbc):
+                raise InputError(
+                    "no volume to change", file=first.name or None, value="npt", expected="three periodic directions"
+                )
+            walks.append(Walk(exploration, start, first, rng))
+    return walks
+
+
+class _Ensemble:
+    """Positions and velocities of the atoms of all runs that go on, one after the other."""
+
+    def __init__(self, walks: Sequence[Walk]) -> None:
+        self.walks = list(walks)
+        sizes = [walk.structure.n_atoms for walk in walks]
+        self.first = np.concatenate([[0], np.cumsum(sizes)])
+        self.owner = np.repeat(np.arange(len(sizes)), sizes)
+        numbers = [[atomic_numbers[s] for s in walk.structure.symbols] for walk in walks]
+        masses = [
+            atomic_masses[z] if walk.structure.masses is None else walk.structure.masses
+            for walk, z in zip(walks, numbers)
+        ]
+        self.mass = np.concatenate(masses)[:, None]
+        self.positions = np.concatenate([walk.structure.positions for walk in walks])
+        self.cells = np.array([walk.structure.cell for walk in walks])
+        own = [walk.exploration for walk in walks]
+        self.temperature = np.array([e.temperature for e in own]) * units.kB
+        step = np.array([e.timestep for e in own]) * units.fs
+        friction = np.array([e.friction / units.fs if e.ensemble != "nve" else 0.0 for e in own])
+        self.step = step[self.owner, None]
+        decay = np.exp(-friction * step)
+        self.decay = decay[self.owner, None]
+        kick = np.sqrt((1.0 - decay**2) * self.temperature)
+        self.kick = kick[self.owner, None] / np.sqrt(self.mass)
+        self.noisy = friction > 0.0
+        self.walls = np.array([e.wall for e in own])
+        self.centres = np.array([self._centre(k) for k in range(len(own))])
+        # Stochastic rescaling: drift and noise of ln V for a pressure in eV/Å³
+        npt = np.array([e.ensemble == "npt" for e in own])
+        mobility = np.array([e.compressibility / _GPA / (e.barostat * units.fs) for e in own])
+        self.mobility = np.where(npt, mobility * step, 0.0)
+        self.pressure = np.array([e.pressure for e in own]) * _GPA
+        self.highest = np.full(len(own), -np.inf)
+        self.velocities = np.concatenate([self._velocities(k) for k in range(len(own))])
+
+    def _centre(self, k: int) -> np.ndarray:
+        part = slice(self.first[k], self.first[k + 1])
+        centre: np.ndarray = (self.mass[part] * self.positions[part]).sum(axis=0) / self.mass[part].sum()
+        return centre
+
+    def _velocities(self, k: int) -> np.ndarray:
+        """Of Maxwell and Boltzmann, with the whole at rest unless it is a single atom."""
+        mass = self.mass[self.first[k] : self.first[k + 1]]
+        momenta = self.walks[k].rng.standard_normal((len(mass), 3)) * np.sqrt(mass * self.temperature[k])
+        if len(mass) > 1:
+            momenta -= mass / mass.sum() * momenta.sum(axis=0)
+        velocities: np.ndarray = momenta / mass
+        return velocities
+
+    def without(self, ended: np.ndarray) -> _Ensemble:
+        """The runs that go on; their state is kept."""
+        left = object.__new__(_Ensemble)
+        stay, atoms = ~ended, ~ended[self.owner]
+        left.walks = [walk for walk, kept in zip(self.walks, stay) if kept]
+        sizes = np.diff(self.first)[stay]
+        left.first = np.concatenate([[0], np.cumsum(sizes)])
+        left.owner = np.repeat(np.arange(len(sizes)), sizes)
+        for name in ("mass", "positions", "velocities", "step", "decay", "kick"):
+            setattr(left, name, getattr(self, name)[atoms])
+        for name in ("cells", "temperature", "noisy", "walls", "centres", "mobility", "pressure", "highest"):
+            setattr(left, name, getattr(self, name)[stay])
+        return left
+
+    def structure(self, k: int) -> Structure:
+        """Run k as it is now."""
+        old = self.walks[k].structure
+        part = slice(self.first[k], self.first[k + 1])
+        return Structure(old.symbols, self.positions[part].copy(), self.cells[k].copy(), old.pbc)
+
+    def half_kick(self, forces: np.ndarray) -> None:
+        """Velocities by half a step."""
+        self.velocities += 0.5 * self.step * forces / self.mass
+
+    def drift(self) -> None:
+        """Half a step, a kick of the thermostat, and half a step."""
+        self.positions += 0.5 * self.step * self.velocities
+        if self.noisy.any():
+            noise = np.zeros_like(self.positions)
+            for k in np.flatnonzero(self.noisy):
+                part = slice(self.first[k], self.first[k + 1])
+                noise[part] = self.walks[k].rng.standard_normal((part.stop - part.start, 3))
+            self.velocities = self.decay * self.velocities + self.kick * noise
+        self.positions += 0.5 * self.step * self.velocities
+
+    def rescale(self, strain_derivatives: np.ndarray) -> None:
+        """Change the volumes, with the cells' derivatives of the energy (eV) at hand."""
+        if not self.mobility.any():
+            return
+        kinetic = self.kinetic()
+        scale = np.ones(len(self.walks))
+        for k in np.flatnonzero(self.mobility):
+            volume = abs(np.linalg.det(self.cells[k]))
+            inner = (2.0 * kinetic[k] - np.trace(strain_derivatives[k])) / (3.0 * volume)
+            thermal = self.temperature[k] / volume
+            # ln V has the diffusion D = kT m/V, and Itô's drift D' + D (ln p)' for p ∝ V exp(-(K + U + pV)/kT) at
+            # fixed scaled positions and momenta: the terms without pressures cancel
+            drift = -self.mobility[k] * (self.pressure[k] - inner)
+            noise = np.sqrt(2.0 * thermal * self.mobility[k]) * self.walks[k].rng.standard_normal()
+            # A far too large step would tear the cell apart before the barostat finds its way
+            scale[k] = np.exp(np.clip(drift + noise, -0.2, 0.2) / 3.0)
+        self.cells *= scale[:, None, None]
+        self.positions *= scale[self.owner, None]
+        self.velocities /= scale[self.owner, None]
+
+    def wall_forces(self) -> np.ndarray | float:
+        """Of the soft walls, eV/Å."""
+        if not self.walls.any():
+            return 0.0
+        away = self.positions - self.centres[self.owner]
+        distance = np.linalg.norm(away, axis=1)
+        radius = np.where(self.walls > 0.0, self.walls, np.inf)[self.owner]
+        outside = np.maximum(distance - radius, 0.0)
+        forces: np.ndarray = -WALL_STIFFNESS * (outside / np.maximum(distance, 1e-12))[:, None] * away
+        return forces
+
+    def is_hot(self, energies: np.ndarray) -> np.ndarray:
+        """Whether a run is far too hot, or its numbers are none; a start far from equilibrium may release energy."""
+        self.highest = np.fmax(self.highest, energies)
+        n_atoms = np.diff(self.first)
+        release = np.clip(self.highest - energies, 0.0, MOST_RELEASED * n_atoms)
+        hot: np.ndarray = ~(self.kinetic() <= EXPLODED * 1.5 * n_atoms * self.temperature + release)
+        return hot
+
+    def kinetic(self) -> np.ndarray:
+        """(n,) kinetic energies, eV."""
+        each = (0.5 * self.mass * self.velocities**2).sum(axis=1)
+        return np.bincount(self.owner, each, minlength=len(self.walks))
+
+
+Evaluator = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""(n_atom, 3) positions, (n, 3, 3) cells → (n,) mean energies, (n_member, n_atom, 3) forces, (n, 3, 3) mean derivatives
+of the energies by the strain."""
+
+
+def committee_evaluator(committee: PotentialTables, threads: int) -> Callable[[Sequence[Structure]], Evaluator]:
+    """Return what lays out structures for the engine and then evaluates them at changing places."""
+
+    def lay_out(structures: Sequence[Structure]) -> Evaluator:
+        numbered = [replace(structure, name=str(k)) for k, structure in enumerate(structures)]
+        return RepeatedEvaluation(numbered, committee, threads)
+
+    return lay_out
+
+
+def run_walks(
+    walks: Sequence[Walk],
+    lay_out: Callable[[Sequence[Structure]], Evaluator],
+    high: float,
+    advance: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Run all walks to their ends; frames, deviations and verdicts are noted in them.
+
+    Parameters
+    ----------
+    lay_out
+        Makes the evaluator of some structures.
+    high
+        eV/Å; a run whose deviation is above has left its data.
+    advance
+        Called with the number of steps done.
+    """
+    state = _Ensemble(walks)
+    evaluate = lay_out([walk.structure for walk in walks])
+    forces = strain = np.zeros(0)
+    step = 0
+    while state.walks:
+        if step > 0:
+            state.half_kick(forces)
+            state.drift()
+            state.rescale(strain)
+        while True:
+            try:
+                energies, members, strain = evaluate(state.positions, state.cells)
+                break
+            except InputError as error:  # atoms fell into each other in a run, which is named by its number
+                lost = np.arange(len(state.walks)) == int(error.file or 0)
+                state = _end(state, lost, COLLAPSED)
+            if not state.walks:
+                return
+            evaluate = lay_out([walk.structure for walk in state.walks])
+        forces = members.mean(axis=0) + state.wall_forces()
+        if step > 0:
+            state.half_kick(forces)
+        spread = np.sqrt(members.var(axis=0).sum(axis=1))
+        ended = _note(state, energies, np.maximum.reduceat(spread, state.first[:-1]), step, high)
+        if ended.any():
+            forces, strain = forces[~ended[state.owner]], strain[~ended]
+            state = state.without(ended)
+            evaluate = lay_out([walk.structure for walk in state.walks])
+        advance(step)
+        step += 1
+
+
+def _note(state: _Ensemble, energies: np.ndarray, deviations: np.ndarray, step: int, high: float) -> np.ndarray:
+    """Note frames and verdicts; return which runs are over."""
+    hot, left = state.is_hot(energies), ~(deviations <= high)
+    collapsed = hot | ~(deviations <= BEYOND * high)
+    ended = left | collapsed
+    for k, walk in enumerate(state.walks):
+        if collapsed[k]:
+            walk.verdict = COLLAPSED
+            continue
+        walk.steps = step
+        if left[k]:
+            walk.verdict = LEFT
+        if left[k] or step % walk.exploration.sample == 0:
+            walk.frames.append(state.structure(k))
+            walk.deviations.append(float(deviations[k]))
+        ended[k] |= step >= walk.exploration.steps
+    return ended
+
+
+def _end(state: _Ensemble, lost: np.ndarray, verdict: str) -> _Ensemble:
+    for walk, is_lost in zip(state.walks, lost):
+        if is_lost:
+            walk.verdict = verdict
+    return state.without(lost)

@@ -1,0 +1,201 @@
+"""Explorations by LAMMPS: each run a process with `pair_style taylorfit`, its frames read from a dump.
+
+Runs as in `explore`: Langevin's thermostat, and for npt the barostat of LAMMPS (Nosé and Hoover); a run ends where
+members of the committee differ by more than the limit.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ase.calculators.lammps import Prism
+from ase.io.lammpsdata import write_lammps_data
+
+from ..errors import InputError, TaylorfitError
+from ..lammps.build import FOLDER as PLUGIN_FOLDER
+from ..lammps.build import PLUGIN
+from ..lammps.installation import find_lammps
+from ..model.structure import Structure
+from ..potential.potential import Potential
+from ..tools.os_errors import make_folder
+from .explore import BEYOND, COLLAPSED, HELD, LEFT, WALL_STIFFNESS, Walk
+from .select import force_deviations
+
+_MARGIN = 20.0
+"""Å around structures that are not periodic."""
+_BAR = 1e4
+"""bar in GPa"""
+_PICOSECOND = 1e-3
+"""ps in fs"""
+
+_SCRIPT = """units metal
+atom_style atomic
+newton on
+boundary {boundary}
+box tilt large
+read_data atoms.data
+pair_style taylorfit extrapolation off
+pair_coeff * * {potentials} {species}
+neighbor 0.5 bin
+timestep {timestep}
+velocity all create {temperature} {seed} mom yes rot no dist gaussian
+compute dev all pair taylorfit
+variable over equal c_dev[1]
+fix end all halt 1 v_over > {high} error continue message no
+{fixes}
+thermo {sample}
+thermo_style custom step temp c_dev[1]
+dump frames all custom {sample} frames.dump id xu yu zu
+dump_modify frames sort id format float %.17g
+run {steps}
+write_dump all custom last.dump id xu yu zu modify sort id format float %.17g
+"""
+
+
+def run_in_lammps(
+    walks: Sequence[Walk], potentials: Path, members: Sequence[Potential], high: float, folder: Path, threads: int
+) -> None:
+    """Run walks one after the other; frames, deviations and verdicts are noted in them, as `run_walks` does.
+
+    Parameters
+    ----------
+    potentials
+        Folder of the committee.
+    folder
+        For the files of LAMMPS.
+
+    Raises
+    ------
+    InputError
+        if there is no LAMMPS, no plugin, or an exploration that it cannot run.
+    TaylorfitError
+        if LAMMPS fails.
+    """
+    lammps = find_lammps()
+    if not (_plugin_folder() / PLUGIN).exists():
+        raise InputError("no plugin for LAMMPS", file=_plugin_folder() / PLUGIN, expected="taylorfit lammps --build")
+    for number, walk in enumerate(walks, start=1):
+        own = make_folder(folder / f"{number:03d}")
+        frames, last = _run(walk, potentials.resolve(), high, own, lammps.executable, threads)
+        steps = [step for step, _ in frames]
+        if last[0] not in steps:
+            frames.append(last)
+        structures = [structure for _, structure in frames]
+        deviations = force_deviations(members, structures, threads)
+        for (step, structure), deviation in zip(frames, deviations):
+            if not deviation <= BEYOND * high:
+                walk.verdict = COLLAPSED
+                break
+            walk.steps = step
+            walk.frames.append(structure)
+            walk.deviations.append(float(deviation))
+            if deviation > high:
+                walk.verdict = LEFT
+                break
+        else:
+            walk.verdict = HELD if walk.steps >= walk.exploration.steps else COLLAPSED
+
+
+def _plugin_folder() -> Path:
+    return Path(os.environ.get("LAMMPS_PLUGIN_PATH", "") or PLUGIN_FOLDER)
+
+
+def _run(
+    walk: Walk, potentials: Path, high: float, folder: Path, executable: Sequence[str], threads: int
+) -> tuple[list[tuple[int, Structure]], tuple[int, Structure]]:
+    """Run LAMMPS; return step and structure of every frame, and of the last step."""
+    own, structure = walk.exploration, walk.structure
+    atoms = replace(structure, momenta=None).to_ase()
+    atoms.calc = None
+    if not all(structure.pbc):
+        if any(structure.pbc):
+            raise InputError(
+                "slabs and wires are not run in LAMMPS", file=structure.name, expected="EXPLORER taylorfit"
+            )
+        low = atoms.positions.min(axis=0) - _MARGIN
+        atoms.positions -= low
+        atoms.set_cell(np.diag(atoms.positions.max(axis=0) + _MARGIN))
+    else:
+        low = np.zeros(3)
+    species = sorted(set(structure.symbols))
+    prism = Prism(atoms.cell.array, pbc=atoms.pbc)
+    write_lammps_data(folder / "atoms.data", atoms, specorder=species, masses=True, atom_style="atomic", prismobj=prism)
+    script = _SCRIPT.format(
+        boundary="p p p" if all(structure.pbc) else "f f f",
+        potentials=potentials,
+        species=" ".join(species),
+        timestep=own.timestep * _PICOSECOND,
+        temperature=own.temperature,
+        seed=int(walk.rng.integers(1, 2**31 - 1)),
+        high=high,
+        fixes=_fixes(walk, atoms.positions.mean(axis=0)),
+        sample=own.sample,
+        steps=own.steps,
+    )
+    (folder / "in.run").write_text(script, encoding="utf-8")
+    for old in folder.glob("*.dump"):
+        old.unlink()
+    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": str(_plugin_folder()), "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [*executable, "-in", "in.run", "-log", "log.lammps", "-screen", "none"],
+        cwd=folder, capture_output=True, text=True, errors="replace", env=environment,
+    )  # fmt: skip
+    frames = _frames(folder / "frames.dump", structure, prism, low)
+    if done.returncode and not frames:
+        log = (folder / "log.lammps").read_text(errors="replace") if (folder / "log.lammps").exists() else ""
+        first = next((line for line in (log + done.stdout + done.stderr).splitlines() if "ERROR" in line), "no message")
+        raise TaylorfitError(f"LAMMPS failed in {folder}: {first}")
+    if own.ensemble == "npt":  # its cell is known from the dump of all frames only
+        return frames, frames[-1]
+    end = _frames(folder / "last.dump", structure, prism, low)
+    return frames, (end or frames)[-1]
+
+
+def _fixes(walk: Walk, centre: np.ndarray) -> str:
+    own = walk.exploration
+    seed = int(walk.rng.integers(1, 2**31 - 1))
+    lines = []
+    if own.ensemble == "npt":
+        pressure = own.pressure * _BAR
+        lines.append(f"fix move all nph iso {pressure:g} {pressure:g} {own.barostat * _PICOSECOND:g}")
+    else:
+        lines.append("fix move all nve")
+    if own.ensemble != "nve":
+        damp = _PICOSECOND / own.friction
+        lines.append(f"fix bath all langevin {own.temperature} {own.temperature} {damp:g} {seed} zero yes")
+    if own.wall > 0.0:
+        away = [f"({name}-{place:.10g})" for name, place in zip("xyz", centre)]
+        lines.append("variable far atom sqrt(" + "+".join(f"{one}^2" for one in away) + ")")
+        lines.append(f"variable pull atom {-WALL_STIFFNESS:g}*(v_far>{own.wall:g})*(v_far-{own.wall:g})/(v_far+1e-12)")
+        lines += [f"variable w{name} atom v_pull*{one}" for name, one in zip("xyz", away)]
+        lines.append("fix wall all addforce v_wx v_wy v_wz")
+    return "\n".join(lines)
+
+
+def _frames(file: Path, structure: Structure, prism: Prism, low: np.ndarray) -> list[tuple[int, Structure]]:
+    """Step and structure of each frame of a dump; half a frame at its end is left out."""
+    if not file.exists():
+        return []
+    found: list[tuple[int, Structure]] = []
+    first = 0.0
+    for part in file.read_text().split("ITEM: TIMESTEP\n")[1:]:
+        head, _, rows = part.partition("ITEM: ATOMS")
+        lines = rows.splitlines()[1:]
+        if len(lines) < structure.n_atoms or not rows.endswith("\n"):
+            break
+        table = np.array([line.split() for line in lines], dtype=np.float64)
+        positions = prism.vector_to_ase(table[:, 1:4]) + low
+        cell = structure.cell
+        if all(structure.pbc):
+            low_z, high_z = head.partition("ITEM: BOX BOUNDS")[2].splitlines()[3].split()[:2]
+            height = float(high_z) - float(low_z)
+            first = first or height
+            # The volume changes by the same factor along all vectors
+            cell = structure.cell * (height / first)
+        found.append((int(head.split()[0]), Structure(structure.symbols, positions, cell, structure.pbc)))
+    return found
