@@ -40,7 +40,7 @@ from taylorfit.tools import progress
 from taylorfit.tools.tables import text_lines
 from taylorfit.training.checkpoint import load_checkpoint
 from taylorfit.training.committee import MemberErrors, summary
-from taylorfit.training.networks import potentials_from
+from taylorfit.training.networks import potentials_from, training_set_info
 from taylorfit.training.outputs import write_potentials
 from taylorfit.training.pack import Scaling
 
@@ -93,7 +93,12 @@ def test_members_equal_single_trainings_from_the_same_weights_bit_for_bit(traine
     layers = (training_set.setups[0].n_feature, 6, 6, 1)
     for k, expected in enumerate(trained.outcomes):
         network = Network.random(layers, (1, 1, 0), np.random.default_rng([1, 2, k]))
-        start = potentials_from(network.weights, [network], training_set, "toy.train", Scaling.of(training_set))
+        start = potentials_from(
+            network.weights,
+            [network],
+            training_set.setups,
+            training_set_info(training_set, "toy.train", Scaling.of(training_set)),
+        )
         write_potentials(start, [NetworkSpec("Ar", str(toy / "Ar.nn"), None)])
         assert outcome(toy, train(toy, iterations=15, **VALIDATED)) == expected
 

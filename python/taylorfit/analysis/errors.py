@@ -13,6 +13,7 @@ from ..model.measures import ANGLE_UNIT, ENERGY_UNIT, ERRORS, FORCE_UNIT, MEASUR
 from ..model.predictions import Predictions
 from ..model.structure import Structure
 from ..tools.chunks import runs
+from ..tools.ranks import ALONE, Ranks
 from ..tools.statistics import median
 from .measures import direction_error, force_error_norm, mae_and_rmse, tail_fraction
 
@@ -168,8 +169,9 @@ def validate(
     atomic_energies: dict[str, float],
     threads: int = 0,
     stop: StopToken | None = None,
+    ranks: Ranks = ALONE,
 ) -> Errors:
-    """Evaluate energies and forces of structures and return the errors.
+    """Evaluate energies and forces of structures and return the errors; `ranks` share the structures, which all know.
 
     Raises
     ------
@@ -177,11 +179,13 @@ def validate(
         once `stop` is set.
     """
     evaluations: list[Evaluation] = []
-    for part in runs(structures, lambda s: s.n_atoms):
+    here = ranks.share(len(structures))
+    for part in runs(structures[here.start : here.stop], lambda s: s.n_atoms):
         if stop is not None and stop.is_set():
             raise KeyboardInterrupt
         evaluations += evaluate(part, potential, threads=threads)
-    return errors_in(predictions_of(structures, evaluations, atomic_energies))
+    found = [one for part in ranks.gather(evaluations) for one in part]
+    return ranks.from_root(lambda: errors_in(predictions_of(structures, found, atomic_energies)))
 
 
 def _counted(n: int, what: str) -> str:

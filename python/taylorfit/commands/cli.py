@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from types import ModuleType
 from typing import NoReturn
 
@@ -18,6 +18,7 @@ from ..errors import DataWarning, InputError, TaylorfitError
 from ..settings.document import suggestion
 from ..tools.atomic_write import OVERWRITE, check_writable
 from ..tools.interrupts import INTERRUPTED, QueueSignals
+from ..tools.ranks import ALONE, Ranks, is_first_copy, launched_ranks
 
 COMMANDS = {
     "generate": "write training sets: descriptors of structures and of Taylor-displaced copies",
@@ -46,6 +47,10 @@ _GARBAGE = 100_000, 20, 100
 """New objects after which Python looks for circles of them; and how many such looks make one at older objects."""
 
 
+SHARED_OUT = ("train",)
+"""Commands whose work several ranks of MPI share."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     # Modules and thousands of structures are many objects, but no circles: looking for these takes a tenth of start-up
@@ -54,44 +59,93 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # Å in an ASCII or Latin-1 locale; names of files in no encoding
             stream.reconfigure(errors="backslashreplace")
     with QueueSignals() as signals:
-        return signals.code(_main(argv))
+        try:
+            ranks = launched_ranks()
+        except TaylorfitError as error:
+            if is_first_copy():
+                _complain(error, with_traceback=False)
+            return error.exit_code
+        if ranks.is_root:
+            return signals.code(_main(argv, ranks))
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            return signals.code(_main(argv, ranks))
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: Sequence[str] | None, ranks: Ranks) -> int:
+    """Run a command; if it fails, say why and end all ranks."""
     argv = list(sys.argv[1:] if argv is None else argv)
     with_traceback = "--traceback" in argv
     try:
-        arguments = _parser(argv).parse_args(argv)
-        if getattr(arguments, "threads", None) is not None and arguments.threads < 0:
-            raise InputError("--threads is negative", value=arguments.threads, expected="a number, 0 for all cores")
-        if arguments.report:
-            check_writable(arguments.report)
-        with warnings.catch_warnings():
-            # Commands print what verbs warn of
-            warnings.simplefilter("ignore", DataWarning)
-            report = _module(arguments.command).run(arguments)
-        if arguments.report:
-            from ..formats.report_file import write_report
-
-            write_report(arguments.report, arguments.command, report)
-        sys.stdout.flush()
-        return int(report.get("exit_code", 0))
+        return _run(argv, ranks)
     except TaylorfitError as error:
-        _complain(error, with_traceback)
-        return error.exit_code
+        code = error.exit_code
+        _complain(error, with_traceback, ranks=ranks)
     except MemoryError as error:
-        _complain(TaylorfitError("not enough memory for this data set"), with_traceback, error)
-        return TaylorfitError.exit_code
+        code = TaylorfitError.exit_code
+        _complain(TaylorfitError("not enough memory for this data set"), with_traceback, error, ranks)
     except KeyboardInterrupt:
-        print("\ntaylorfit: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        code = INTERRUPTED
+        if ranks.is_root:
+            print("\ntaylorfit: interrupted", file=sys.stderr)
     except BrokenPipeError:
         # The reader of our output has gone, e.g. `| head`
+        code = 1
         _discard_output()
-        return 1
     except OSError as error:
-        _complain(TaylorfitError(f"{error.filename or 'output'}: {error.strerror or error}"), with_traceback, error)
-        return TaylorfitError.exit_code
+        code = TaylorfitError.exit_code
+        _complain(
+            TaylorfitError(f"{error.filename or 'output'}: {error.strerror or error}"), with_traceback, error, ranks
+        )
+    except Exception:
+        if ranks.size == 1:
+            raise
+        import traceback
+
+        code = 1
+        traceback.print_exc()
+    sys.stderr.flush()
+    ranks.abort(code)
+    return code
+
+
+def _run(argv: Sequence[str], ranks: Ranks) -> int:
+    """Run a command; return its exit code."""
+    arguments = _parser(argv).parse_args(argv)
+    if getattr(arguments, "threads", None) is not None and arguments.threads < 0:
+        raise InputError("--threads is negative", value=arguments.threads, expected="a number, 0 for all cores")
+    if ranks.size > 1:
+        _require_shareable(arguments.command, ranks)
+    if arguments.report and ranks.is_root:
+        check_writable(arguments.report)
+    arguments.ranks = ranks
+    with warnings.catch_warnings():
+        # Commands print what verbs warn of
+        warnings.simplefilter("ignore", DataWarning)
+        report = _module(arguments.command).run(arguments)
+    if arguments.report and ranks.is_root:
+        from ..formats.report_file import write_report
+
+        write_report(arguments.report, arguments.command, report)
+    sys.stdout.flush()
+    return int(report.get("exit_code", 0))
+
+
+def _require_shareable(command: str, ranks: Ranks) -> None:
+    """Refuse commands with nothing to share out, and processors whose engines differ in the last bits."""
+    from ..engine import build_name
+
+    if command not in SHARED_OUT:
+        raise InputError(
+            f"{command} has no work for several ranks",
+            value=f"{ranks.size} ranks",
+            expected="one process; ranks are for " + ", ".join(SHARED_OUT),
+        )
+    builds = set(ranks.gather(build_name()))
+    if len(builds) > 1:
+        raise TaylorfitError(
+            f"the ranks use different builds of the engine ({', '.join(sorted(builds))}): set TAYLORFIT_CPU to the "
+            "level of the oldest processor, 1 or 3"
+        )
 
 
 def _module(command: str) -> ModuleType:
@@ -140,7 +194,14 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _complain(error: TaylorfitError, with_traceback: bool, cause: BaseException | None = None) -> None:
+def _complain(
+    error: TaylorfitError, with_traceback: bool, cause: BaseException | None = None, ranks: Ranks = ALONE
+) -> None:
+    if not ranks.is_root:
+        # What all ranks find is said by the first, which ends the others
+        import time
+
+        time.sleep(1.0)
     if with_traceback:
         import traceback
 

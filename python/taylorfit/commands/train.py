@@ -16,13 +16,14 @@ from ..reporting.committee_log import CommitteeLog, print_committee
 from ..reporting.training_log import TrainingLog
 from ..settings.train import TrainInput
 from ..tools.atomic_write import check_writable
-from ..tools.interrupts import INTERRUPTED, stop_obeyed
+from ..tools.interrupts import INTERRUPTED, deferred_interrupt, stop_obeyed
 from ..tools.locks import alone
+from ..tools.ranks import Ranks
 from ..training.checkpoint import checkpoint_path
 from ..training.committee import Member, run_committee
 from ..training.data import TrainingData, read_data
 from ..training.optimisers import method_notes
-from ..training.outputs import MemberFiles, Outputs
+from ..training.outputs import MemberFiles, Outputs, TakingPart
 from ..training.prepare import prepare
 from ..training.run import train_problem
 
@@ -35,14 +36,12 @@ AENET_STATE = "train.rngstate"
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, print the table of epochs, write the potentials; return the report."""
-    settings = TrainInput.read(arguments.input)
-    if arguments.committee is not None:
-        settings = replace(settings, committee=replace(settings.committee, n=arguments.committee))
-    threads = (settings.threads if arguments.threads is None else arguments.threads) or available_threads()
-    for note in method_notes(settings.method, settings.sampling):
-        print(note)
-    for spec in settings.networks:
-        check_writable(spec.file)
+    ranks: Ranks = arguments.ranks
+    settings = ranks.from_root(lambda: _settings(arguments))
+    wanted = settings.threads if arguments.threads is None else arguments.threads
+    threads = wanted or ranks.threads(available_threads())
+    if not ranks.is_root:
+        return _take_part(settings, arguments, threads)
     if settings.committee.n > 1:
         with alone(settings.committee.folder, *(spec.file for spec in settings.networks)):
             return _train_committee(settings, arguments, threads)
@@ -56,11 +55,36 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     log = TrainingLog(outputs, checkpoint if resume else None)
     with alone(*(spec.file for spec in settings.networks), *([checkpoint] if settings.checkpoint else [])):
         # The data are not kept: what is trained on is in the problem
-        problem = prepare(settings, _read(settings, arguments), threads, observer=log)
+        problem = prepare(settings, _read(settings, arguments), threads, observer=log, ranks=ranks)
+        resume = ranks.from_root(lambda: resume)
         fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=log)
     if fit.status == "stopped":
         stop_obeyed()
     return outputs.report(fit)
+
+
+def _settings(arguments: argparse.Namespace) -> TrainInput:
+    """Read train.in, and see that its results can be written."""
+    settings = TrainInput.read(arguments.input)
+    if arguments.committee is not None:
+        settings = replace(settings, committee=replace(settings.committee, n=arguments.committee))
+    for note in method_notes(settings.method, settings.sampling):
+        print(note)
+    for spec in settings.networks:
+        check_writable(spec.file)
+    return settings
+
+
+def _take_part(settings: TrainInput, arguments: argparse.Namespace, threads: int) -> dict[str, Any]:
+    """Train as a rank that neither reads nor writes; return a report of nothing but the exit code."""
+    ranks: Ranks = arguments.ranks
+    with deferred_interrupt() as interrupt:
+        observer = TakingPart(interrupt)
+        problem = prepare(settings, None, threads, observer=observer, ranks=ranks)
+        resume = ranks.from_root(lambda: False)
+        checkpoint = checkpoint_path(arguments.input)
+        fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=observer)
+    return {"exit_code": INTERRUPTED if fit.interrupted else 0}
 
 
 def _read(settings: TrainInput, arguments: argparse.Namespace) -> TrainingData:

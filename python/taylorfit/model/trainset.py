@@ -104,6 +104,10 @@ class TrainingSet:
         """(n_structure,) number of atoms of each structure."""
         return np.diff(self.first_atom)
 
+    def n_atoms_of(self, structure: int) -> int:
+        """Return the number of atoms of a structure."""
+        return int(self.first_atom[structure + 1] - self.first_atom[structure])
+
     def positions_of(self, structure: int) -> np.ndarray:
         """Return the positions (n_atom, 3) of the atoms of a structure."""
         return self.positions[self.first_atom[structure] : self.first_atom[structure + 1]]

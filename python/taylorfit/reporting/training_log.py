@@ -95,7 +95,8 @@ class TrainingLog(Observer):
         if self._resumed is not None:
             self._print(f"\nresumed from {self._resumed} at epoch {first - 1}")
             self._was_over = first > last or training.state.status != Lbfgs.RUNNING
-        if not quiet and last - first > 10:
+        # Of several ranks, all would have to take part
+        if not quiet and last - first > 10 and self._problem.ranks.size == 1:
             self._print(estimated_time(training, last - first + 1))
         self._rows = None if quiet else EpochTable(self._problem, training, self._print)
         caught = deferred_interrupt() if self._gets_signals else nullcontext(self.interrupt)
@@ -276,14 +277,13 @@ def _rmse_text(epoch: Epoch, fit: Fit) -> str:
 
 def description(problem: Problem, networks: Sequence[NetworkSpec], resumed: bool = False) -> Iterator[str]:
     """What will be trained, with the files that `networks` go to; `resumed`: from a checkpoint."""
-    settings, train, split, scaling = problem.settings, problem.train, problem.split, problem.scaling
+    settings, totals, split, scaling = problem.settings, problem.totals, problem.split, problem.scaling
     if NO_CELLS in problem.notes:
         yield NO_CELLS
     yield f"training set {', '.join(problem.files)}: species {' '.join(problem.main.species)}"
     yield f"  scaling factor {scaling.energy_scale:.6f} per eV, shift {scaling.energy_shift:.6f} eV/atom"
-    copies = int(train.is_copy.sum())
     yield (
-        f"  {train.n_structures - copies} training structures, {copies} Taylor copies, "
+        f"  {totals.n_structures - totals.n_copies} training structures, {totals.n_copies} Taylor copies, "
         f"{len(split.test)} test structures"
         + (f", {split.n_unused_copies} copies of test structures left out" if split.n_unused_copies else "")
         + (f", {split.n_dropped} structures above MAXENERGY dropped" if split.n_dropped else "")
@@ -309,12 +309,13 @@ def description(problem: Problem, networks: Sequence[NetworkSpec], resumed: bool
     yield (
         f"method: {settings.method.title} ({format_method(settings.method)}), "
         f"{sampling_of(settings.method, settings.sampling)}; "
-        f"{problem.threads} thread{'s' if problem.threads > 1 else ''}, engine {build_name()}"
+        + (f"{problem.ranks.size} ranks, each " if problem.ranks.size > 1 else "")
+        + f"{problem.threads} thread{'s' if problem.threads > 1 else ''}, engine {build_name()}"
     )
     n_weights = sum(network.n_weights for network in problem.networks)
-    parts = 8 * n_weights * columns_of_sums(len(train.panel_width), problem.threads)
+    parts = 8 * n_weights * columns_of_sums(totals.n_blocks, problem.threads)
     yield (
-        f"memory: {(problem.memory + parts) / 1e6:.0f} MB for {int(train.n_atoms.sum())} atoms; "
+        f"memory: {(totals.memory + parts) / 1e6:.0f} MB for {totals.n_atoms} atoms; "
         f"prepared in {duration(problem.seconds)}"
     )
 
@@ -340,7 +341,7 @@ def network_lines(
 def loss_line(problem: Problem) -> str:
     """What is minimised."""
     settings, forces, mode = problem.settings, problem.settings.forces, problem.mode
-    has_copies = bool(problem.train.is_copy.any())
+    totals, has_copies = problem.totals, problem.totals.n_copies > 0
     loss = (
         "error of the energy per atom, each structure alike (ænet)"
         if settings.loss == "aenet"
@@ -355,12 +356,11 @@ def loss_line(problem: Problem) -> str:
             f"parent's copies (group-centred Taylor), {beta}"
         )
     elif problem.forces is not None:
-        n_atoms = int(problem.forces.trained_atoms().sum())
-        n_strain = int(problem.forces.is_strain.sum())
+        n_strain = totals.n_strains
         trained = (
-            f"all forces ({n_atoms} atoms)"
+            f"all forces ({totals.n_force_atoms} atoms)"
             if mode == "exact"
-            else f"derivatives along {len(problem.forces.is_strain) - n_strain} directions"
+            else f"derivatives along {totals.n_directions - n_strain} directions"
         )
         what = f"energies and {trained}, {beta}" + (
             f"; {n_strain} virial components, weight {forces.virial:g}" if n_strain else ""

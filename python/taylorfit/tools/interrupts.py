@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ranks import Ranks
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it."""
@@ -82,6 +85,27 @@ class Interrupt:
         """Was there a Ctrl-C since the last call?  For loops that go on for a while after it."""
         requested, self.requested = self.requested, False
         return requested
+
+
+class SharedInterrupt(Interrupt):
+    """An interrupt of any rank, obeyed by all at the same `check`, and nowhere else.
+
+    `own` is the one that catches signals here.
+    """
+
+    def __init__(self, own: Interrupt, ranks: Ranks) -> None:
+        super().__init__()
+        self._own, self._ranks = own, ranks
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Obey nothing: the ranks wait for each other within the block."""
+        yield
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt on all ranks if an interrupt was noted on one."""
+        if self._ranks.any(self._own.requested):
+            raise KeyboardInterrupt
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from ..settings.forces import ForceMode
 from ..tools.chunks import runs
 from ..tools.progress import Steps, no_steps
 from ..tools.randomness import Stream
+from ..tools.ranks import ALONE, Ranks
 from .derivatives_map import map_from_derivatives
 from .pack import Scaling
 from .reference_data import ReferenceData
@@ -100,6 +101,7 @@ class ForceLayout:
     scaling: Scaling
     options: ForceMode
     total: bool
+    first: int
     seed: int
     threads: int
     structures: Sequence[Structure]
@@ -126,9 +128,12 @@ class ForceLayout:
         options: ForceMode,
         *,
         total: bool = False,
+        trained: np.ndarray | None = None,
+        first: int = 0,
         seed: int = 1,
         threads: int = 0,
         file: str | None = None,
+        ranks: Ranks = ALONE,
     ) -> ForceLayout:
         """Lay out the terms.
 
@@ -142,10 +147,16 @@ class ForceLayout:
             mode exact or directional: what is trained on; others: terms for the errors of forces alone.
         total
             LOSS total: force terms of a structure times n², so that they keep their relation to its energy error.
+        trained
+            (n_structure,) bool: whose forces are trained on; None: as many as `options` says, by the seed.
+        first
+            structures that other ranks have before these.
         seed
-            of the choice of structures (percent) and of the directions.
+            of the directions.
         file
             `.train.forces` file that the map will come from; None: it is computed.
+        ranks
+            processes that the structures are shared out over.
 
         Raises
         ------
@@ -154,8 +165,10 @@ class ForceLayout:
         """
         structures = [reference.structures[s] for _, s in picks]
         ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
-        weight = _weights(picks, structures, ordered, reference, tables, options, seed, total)
-        if options.mode in ("exact", "directional") and not any(w.any() for w in weight):
+        if trained is None:
+            trained = with_forces(picks, reference, options.percent, seed)
+        weight = _weights(picks, structures, ordered, reference, tables, options, trained, total)
+        if options.mode in ("exact", "directional") and not ranks.any(any(w.any() for w in weight)):
             raise InputError(
                 f"FORCES mode={options.mode} without forces to train on",
                 file=reference.source,
@@ -170,7 +183,7 @@ class ForceLayout:
             map_ = force_map_layout(structures, tables, threads)
         if options.virial > 0:
             strained = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
-            if not strained:
+            if not ranks.any(bool(strained)):
                 raise InputError(
                     "FORCES virial= without stresses",
                     file=reference.source,
@@ -183,6 +196,7 @@ class ForceLayout:
             scaling,
             options,
             total,
+            first,
             seed,
             threads,
             structures,
@@ -310,7 +324,7 @@ class ForceLayout:
                 for k, p in enumerate(part):
                     structure, n = self.ordered[p], self.ordered[p].n_atoms
                     vectors = random_directions(
-                        n, self.options.directions, Stream.FORCE_DIRECTIONS.generator(self.seed, p)
+                        n, self.options.directions, Stream.FORCE_DIRECTIONS.generator(self.seed, self.first + p)
                     )
                     # ½ Σ_v (v·√ω ΔF)² estimates ½ Σ_j ω_j |ΔF_j|²
                     vectors = vectors * np.sqrt(self.weight[p])[:, None]
@@ -356,6 +370,15 @@ class ForceLayout:
         directions.add(p, (raw[rows] * scale[:, None]).T, derivative, share, True)
 
 
+def with_forces(picks: Sequence[tuple[int, int]], reference: ReferenceData, percent: float, seed: int) -> np.ndarray:
+    """(n_structure,) bool: as many percent of the structures that have forces, drawn with the seed."""
+    known = [p for p, (_, s) in enumerate(picks) if reference.structures[s].forces is not None]
+    n_chosen = int(np.ceil(len(known) * percent / 100.0 - 1e-9))
+    chosen = np.zeros(len(picks), dtype=bool)
+    chosen[Stream.FORCE_STRUCTURES.generator(seed).permutation(known)[:n_chosen].astype(int)] = True
+    return chosen
+
+
 def feature_factors(scaling: Scaling) -> np.ndarray:
     """(n_feature_most, n_species) Fortran order: factors of the standardisation, as the engine wants them."""
     widest = max(len(part) for part in scaling.feature_factor)
@@ -372,17 +395,14 @@ def _weights(
     reference: ReferenceData,
     tables: DescriptorTables,
     options: ForceMode,
-    seed: int,
+    trained: np.ndarray,
     total: bool,
 ) -> list[np.ndarray]:
     """For each structure (n_atom,) ω_j/(3n), atoms by species; 0 where there is no force or it was not chosen."""
-    with_forces = [p for p, s in enumerate(structures) if s.forces is not None]
-    n_chosen = int(np.ceil(len(with_forces) * options.percent / 100.0 - 1e-9))
-    chosen = set(Stream.FORCE_STRUCTURES.generator(seed).permutation(with_forces)[:n_chosen].tolist())
     result = []
     for p, ((_, s), structure, sorted_one) in enumerate(zip(picks, structures, ordered)):
         n = structure.n_atoms
-        if p not in chosen:
+        if not trained[p]:
             result.append(np.zeros(n))
             continue
         order = canonical_order(structure.species_index(tables.species))

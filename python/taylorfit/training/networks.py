@@ -155,12 +155,11 @@ def training_set_info(training_set: TrainingSet, file: str, scaling: Scaling) ->
 
 
 def potentials_from(
-    weights: np.ndarray, networks: Sequence[Network], training_set: TrainingSet, file: str, scaling: Scaling
+    weights: np.ndarray, networks: Sequence[Network], setups: Sequence[DescriptorSetup], info: TrainingSetInfo
 ) -> list[SpeciesPotential]:
     """Potentials with the given weights (all species one after the other), ready to be written."""
-    info = training_set_info(training_set, file, scaling)
     potentials, start = [], 0
-    for network, setup in zip(networks, training_set.setups or ()):
+    for network, setup in zip(networks, setups):
         part = weights[start : start + network.n_weights]
         start += network.n_weights
         potentials.append(SpeciesPotential(replace(network, weights=part.copy()), setup, info))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import TaylorfitError
 from ..formats.aenet.energies_file import write_energies
@@ -18,6 +21,7 @@ from ..tools.interrupts import INTERRUPTED
 from .checkpoint import checkpoint_path
 from .fit import Fit
 from .loop import Training
+from .observer import Observer, Told
 from .prepare import Problem
 
 
@@ -84,8 +88,11 @@ def write_potentials(potentials: Sequence[SpeciesPotential], specs: Sequence[Net
 
 
 def save_energies(training: Training, problem: Problem, folder: Path) -> None:
-    """Write energies.train.0 and energies.test.0 of the best weights, reference structures alone, into `folder`."""
-    weights = training.state.best_weights
+    """Write energies.train.0 and energies.test.0 of the best weights, reference structures alone, into `folder`.
+
+    Of several ranks all call it, and the first writes.
+    """
+    weights, ranks = training.state.best_weights, problem.ranks
     for name, loss in (("energies.train.0", training.train), ("energies.test.0", training.test)):
         if loss is None:
             continue
@@ -93,15 +100,36 @@ def save_energies(training: Training, problem: Problem, folder: Path) -> None:
         error = loss(weights, with_gradient=False)[1]
         keep = ~data.is_copy
         reference = data.energy / problem.scaling.energy_scale + data.n_atoms * problem.scaling.energy_shift
-        write_energies(
-            folder / name,
-            problem.main.species,
-            [n for n, k in zip(data.names, keep) if k],
-            data.atom_count[keep],
-            reference[keep],
-            error[keep],
-            problem.scaling.energy_scale,
-        )
+        names = [n for n, k in zip(data.names, keep) if k]
+        parts = ranks.gather((names, data.atom_count[keep], reference[keep], error[keep]))
+        if ranks.is_root:
+            all_names, *arrays = zip(*parts)
+            write_energies(
+                folder / name,
+                problem.main.species,
+                [one for some in all_names for one in some],
+                *map(np.concatenate, arrays),
+                problem.scaling.energy_scale,
+            )
+
+
+class TakingPart(Observer):
+    """What ranks other than the first do beside training: their share of what that one writes."""
+
+    def prepared(self, problem: Problem) -> None:
+        """Remember it."""
+        self._problem = problem
+
+    @contextmanager
+    def epochs(self, training: Training, last: int) -> Iterator[Told]:
+        """Remember it."""
+        self._training = training
+        yield lambda epoch: None
+
+    def trained(self, fit: Fit) -> None:
+        """Compute energies for the first rank."""
+        if fit.settings.save_energies:
+            save_energies(self._training, self._problem, Path())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,8 @@ class PackedDataset:
     """(n_structure,) int32, ascending from 1: the same for all displaced, and for all strained, copies of a parent;
     0 for a reference structure"""
     displacement_square: np.ndarray
-    """(n_structure,) mean square displacement component of a copy, ⟨δ_x²⟩, Å²; 0 for a reference structure"""
+    """(n_structure,) mean square displacement component of a copy, ⟨δ_x²⟩, Å²; 0 for a reference structure, and where
+    groups are torn"""
     strain_square: np.ndarray | None = None
     """(n_structure,) mean square component ⟨ε²⟩ of the strain of a strained copy; 0 for all others;
     None: no strained ones"""
@@ -74,6 +76,35 @@ class PackedDataset:
     def n_atoms(self) -> np.ndarray:
         """(n_structure,) number of atoms of each structure."""
         return self.atom_count.sum(axis=1)
+
+    def blocks(self, chosen: range) -> PackedDataset:
+        """Return some consecutive blocks, as views."""
+        first = self.block_first[chosen.start : chosen.stop + 1]
+        here = slice(first[0], first[-1])
+        values = np.append(self.panel_offset[:, 0], len(self.features))[[chosen.start, chosen.stop]]
+        arrays: dict[str, Any] = {
+            name: None if (array := getattr(self, name)) is None else array[here]
+            for name in (
+                "atom_offset",
+                "atom_count",
+                "energy",
+                "is_copy",
+                "names",
+                "group",
+                "displacement_square",
+                "strain_square",
+                "structure_weight",
+            )
+        }
+        return replace(
+            self,
+            features=self.features[values[0] : values[1]],
+            panel_offset=self.panel_offset[chosen.start : chosen.stop] - values[0],
+            panel_width=self.panel_width[chosen.start : chosen.stop],
+            block_first=first - first[0],
+            first_leaf=self.first_leaf + chosen.start,
+            **arrays,
+        )
 
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The arrays `engine.energy_loss` starts with."""
@@ -160,6 +191,7 @@ class PackLayout:
         scaling: Scaling,
         block_atoms: int = BLOCK_ATOMS,
         whole_groups: bool = False,
+        first_leaf: int = 0,
     ) -> PackLayout:
         """Lay out structures.
 
@@ -175,6 +207,8 @@ class PackLayout:
             a block is closed when it holds at least so many atoms
         whole_groups
             keep a parent and its copies in one block, however large
+        first_leaf
+            blocks that other processes have before these
         """
         n_species = len(sources[0].species)
         count = np.zeros((len(picks), n_species), dtype=np.int32)
@@ -187,7 +221,7 @@ class PackLayout:
         copies = [parse_copy_name(name) for name in names]
         is_copy = np.array([copy is not None for copy in copies], dtype=bool)
         strain = np.array([copy.delta if copy is not None and copy.is_strained else 0.0 for copy in copies])
-        first = _blocks(count.sum(axis=1), is_copy, block_atoms, whole_groups)
+        first = block_starts(count.sum(axis=1), is_copy, block_atoms, whole_groups)
         n_blocks = len(first) - 1
         offset = np.zeros((len(picks), n_species), dtype=np.int32)
         width = np.zeros((n_blocks, n_species), dtype=np.int32)
@@ -209,8 +243,11 @@ class PackLayout:
             is_copy=is_copy,
             names=names,
             group=_groups(is_copy, strain > 0),
-            displacement_square=_displacement_squares(sources, picks, is_copy) * (strain == 0),
+            displacement_square=_displacement_squares(sources, picks, is_copy) * (strain == 0)
+            if whole_groups
+            else np.zeros(len(picks)),
             strain_square=strain**2 / STRAIN_DIMENSION if strain.any() else None,
+            first_leaf=first_leaf,
         )
         return cls(sources, picks, scaling, empty)
 
@@ -238,17 +275,18 @@ class PackLayout:
         return replace(self.empty, features=features)
 
 
-def _blocks(n_atoms: np.ndarray, is_copy: np.ndarray, block_atoms: int, whole_groups: bool) -> np.ndarray:
-    """(n_block + 1,) int32 where blocks begin; n_atoms and is_copy are (n_structure,)."""
-    ends = [0]
-    atoms_here = 0
+def block_starts(
+    n_atoms: np.ndarray, is_copy: Sequence[bool] | np.ndarray, block_atoms: int, whole_groups: bool
+) -> np.ndarray:
+    """(n_block + 1,) int32 where the blocks of structures of so many atoms (n_structure,) begin; see `pack`."""
+    starts, atoms_here, last = [0], 0, len(n_atoms) - 1
     for p, n in enumerate(n_atoms.tolist()):
         atoms_here += n
-        torn = whole_groups and is_copy[p + 1 : p + 2].any()
-        if (atoms_here >= block_atoms and not torn) or p == len(n_atoms) - 1:
-            ends.append(p + 1)
+        torn = whole_groups and p < last and is_copy[p + 1]
+        if (atoms_here >= block_atoms and not torn) or p == last:
+            starts.append(p + 1)
             atoms_here = 0
-    return np.array(ends, dtype=np.int32)
+    return np.array(starts, dtype=np.int32)
 
 
 def _panel_sizes(width: np.ndarray, scaling: Scaling) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,12 +12,14 @@ from ..engine import DescriptorTables, NetworkTables, StopToken
 from ..errors import InputError
 from ..formats.aenet.derivatives_file import read_derivatives
 from ..formats.structures.files import require_species
-from ..model.network import Network
+from ..model.network import Network, TrainingSetInfo
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
-from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
+from ..settings.forces import WITH_GEOMETRY, ForceMode
+from ..settings.methods import AdamMethod, BfgsMethod
 from ..settings.train import TrainInput
+from ..tools.ranks import ALONE, Ranks
 from .checkpoint import fingerprint
 from .data import TrainingData, needs_reference
 from .force_terms import ForceData, ForceLayout
@@ -29,7 +30,8 @@ from .modes import choose_mode
 from .networks import Initial, StartingNetwork, starting_networks, training_set_info, weights_generator
 from .observer import Observer
 from .optimisers import method_notes
-from .pack import BLOCK_ATOMS, FORCE_BLOCK_ATOMS, PackedDataset, PackLayout, Scaling
+from .pack import PackedDataset, PackLayout, Scaling
+from .plan import Part, Plan
 from .reference_data import ReferenceData, reference_without_cells
 from .split import Split, SplitRule, split_parents
 from .warm_start import check_start, rule_of
@@ -38,6 +40,26 @@ NO_CELLS = (
     "note: cells and weights of the structures are not known, so force errors of training and test structures are not "
     "shown, and all structures count alike"
 )
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The size of a training, over all ranks."""
+
+    n_structures: int = 0
+    """That are trained on, copies included."""
+    n_copies: int = 0
+    n_atoms: int = 0
+    n_blocks: int = 0
+    n_force_atoms: int = 0
+    """Atoms whose forces are trained on."""
+    n_directions: int = 0
+    """Directional derivatives that are trained on, those along strains included."""
+    n_strains: int = 0
+    memory: int = 0
+    """Bytes of the packed data and force terms."""
+    knows_forces: bool = False
+    """Can forces take part in choosing the best epoch?"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +71,18 @@ class Problem:
     """How forces are trained on, FORCES and the data considered."""
     threads: int
     main: TrainingSet
-    """The reference structures, without their descriptors, which are in `train` and `test`."""
+    """The reference structures, without their descriptors, which are in `train` and `test`; only the first rank has a
+    list of them, as in `split`."""
+    info: TrainingSetInfo
+    """What potentials remember of them."""
     files: tuple[str, ...]
     """Names of the training sets."""
     rule: SplitRule
     split: Split
     scaling: Scaling
     train: PackedDataset
-    test: PackedDataset | None
     starts: tuple[StartingNetwork, ...]
+    test: PackedDataset | None = None
     validation: tuple[Structure, ...] = ()
     forces: ForceData | None = None
     """Terms of exact or directional training."""
@@ -72,6 +97,9 @@ class Problem:
     """That the preparation took."""
     doubts: tuple[str, ...] = ()
     """Why the best epoch cannot be told by the test structures; empty where it can."""
+    ranks: Ranks = ALONE
+    """The processes that the packs are shared out over: each has its blocks of them."""
+    totals: Totals = Totals()
 
     @property
     def networks(self) -> list[Network]:
@@ -84,14 +112,6 @@ class Problem:
         return dict(zip(self.main.species, map(float, self.main.atomic_energies)))
 
     @property
-    def memory(self) -> int:
-        """Bytes of the packed data and force terms."""
-        packs = [pack_.features.nbytes for pack_ in (self.train, self.test, self.sample) if pack_ is not None]
-        return sum(packs) + sum(
-            f.terms.nbytes for f in (self.forces, self.test_forces, self.sample_forces) if f is not None
-        )
-
-    @property
     def keeps_last(self) -> bool:
         """Whether the last epoch is kept instead of the best one."""
         return self.settings.best == LAST or (self.settings.best is None and bool(self.doubts))
@@ -101,29 +121,16 @@ class Problem:
         """What the best epoch is chosen by."""
         if self.settings.best not in (None, LAST):
             return self.settings.best
-        known = self.test_forces if self.test is not None else self.forces
-        return ENERGY if self.mode == "energy" or known is None or not known.known.any() else BOTH
+        return BOTH if self.mode != "energy" and self.totals.knows_forces else ENERGY
 
     def identity(self) -> str:
-        """What a checkpoint must agree with."""
-        s = self.settings
-        forces = (
-            []
-            if self.forces is None
-            else [
-                self.forces.terms.force_ref,
-                self.forces.terms.atom_weight,
-                self.forces.terms.derivative_ref,
-                self.forces.terms.direction_weight,
-            ]
-        )
+        """What a checkpoint must agree with; the same for any number of ranks."""
+        s, train = self.settings, _digests(self.train, self.forces)
+        test = [] if self.test is None else _digests(self.test, None)
+        if not self.has_whole_training:
+            train = [digest for part in self.ranks.gather(train) for digest in part]
+        test = [digest for part in self.ranks.gather(test) for digest in part]
         return fingerprint(
-            self.train.features,
-            self.train.energy,
-            *forces,
-            *(() if self.train.structure_weight is None else (self.train.structure_weight,)),
-            *(() if self.test is None else (self.test.features, self.test.energy)),
-            *(() if self.test is None or self.test.structure_weight is None else (self.test.structure_weight,)),
             text=repr(
                 (
                     s.loss,
@@ -135,22 +142,35 @@ class Problem:
                     s.seed,
                     self.criterion,
                     [n.layer_sizes + n.activations for n in self.networks],
-                    self.train.names,
-                    [] if self.test is None else self.test.names,
+                    train,
+                    test,
                 )
-            ),
+            )
         )
+
+    @property
+    def has_whole_training(self) -> bool:
+        """Whether every rank has all training structures: methods that go through them in an order of their own."""
+        return self.ranks.size > 1 and not isinstance(self.settings.method, BfgsMethod)
 
     def losses(self, stop: StopToken | None = None) -> tuple[EnergyLoss, EnergyLoss | None, ForceChecks]:
         """The loss of the training structures, that of the test structures, and further force errors."""
         s, tables = self.settings, NetworkTables.from_networks(self.networks)
-        common: dict[str, Any] = {"energy_scale": self.scaling.energy_scale, "threads": self.threads, "stop": stop}
+        common: dict[str, Any] = {
+            "energy_scale": self.scaling.energy_scale,
+            "threads": self.threads,
+            "stop": stop,
+            "ranks": self.ranks,
+        }
         weighted = common | {"beta": s.forces.beta_at(0), "energy_weight": s.forces.energyweight}
         train: EnergyLoss
         if self.forces is not None:
             train = ForceLoss(self.train, tables, self.forces, loss=s.loss, **weighted)
         elif self.mode == "centred":
             train = CentredTaylorLoss(self.train, tables, virial=s.forces.virial, **weighted)
+        elif self.has_whole_training:
+            here = self.train.blocks(self.ranks.share(len(self.train.panel_width)))
+            train = EnergyLoss(here, tables, loss=s.loss, copy_weight=s.copyweight, whole=self.train, **common)
         else:
             train = EnergyLoss(self.train, tables, loss=s.loss, copy_weight=s.copyweight, **common)
 
@@ -172,13 +192,14 @@ class Problem:
 
 def prepare(
     settings: TrainInput,
-    data: TrainingData,
+    data: TrainingData | None,
     threads: int,
     *,
     member: int = 0,
     at_once: int = 1,
     share: int = 1,
     observer: Observer | None = None,
+    ranks: Ranks = ALONE,
 ) -> Problem:
     """Split, normalise and pack data.
 
@@ -192,6 +213,8 @@ def prepare(
         trainings with problems of their own that run beside this one, and need memory, too
     observer
         is shown the progress, told how much memory will be taken, and when the problem is complete.
+    ranks
+        share out the data, which only the first of several has.
 
     Raises
     ------
@@ -199,6 +222,71 @@ def prepare(
         if data, networks or settings do not fit together, or there is too little memory.
     """
     begun, observer = time.perf_counter(), observer or Observer()
+    chosen: tuple[dict[str, Any], Plan] | None = None
+    if data is not None:
+        _require_shareable(settings, data, ranks)
+        chosen = _choose(settings, data, member)
+
+    def part_of(rank: int) -> tuple[dict[str, Any], Plan]:
+        assert chosen is not None
+        common, plan = chosen
+        whole = not isinstance(settings.method, BfgsMethod)
+        return common if rank == 0 else _for_others(common), plan.share(ranks, rank, whole_training=whole)
+
+    common, plan = ranks.deal(part_of)
+    initial = None if data is None else data.initial
+    # What is not packed here is freed
+    data = chosen = None
+    packs, forces = _layouts(plan, settings, common, threads, ranks)
+    needs = needs_of(
+        list(packs.values()),
+        list(forces.values()),
+        settings.method,
+        sum(start.network.n_weights for start in common["starts"]),
+        threads,
+        at_once,
+    )
+    storage = storage_for(settings.store, needs, share=share * ranks.n_here, file=common.pop("listed_in"))
+    observer.planned(storage)
+    filled = {key: _weighted(layout.fill(storage.zeros), plan.parts[key]) for key, layout in packs.items()}
+    made = {
+        key: layout.build(
+            read_derivatives(layout.file) if layout.file else None, zeros=storage.zeros, steps=observer.steps
+        )
+        for key, layout in forces.items()
+    }
+    common["notes"] += () if storage.note is None else (storage.note,)
+    problem = Problem(
+        **common,
+        threads=threads,
+        train=filled["train"],
+        test=filled.get("test"),
+        forces=made.get("train"),
+        test_forces=made.get("test"),
+        sample=filled.get("sample"),
+        sample_forces=made.get("sample"),
+        ranks=ranks,
+    )
+    problem = replace(problem, totals=_totals(problem), seconds=time.perf_counter() - begun)
+    if initial is not None:
+        problem = started_from(problem, initial, problem.starts)
+    problem = replace(problem, doubts=ranks.from_root(lambda: problem.doubts))
+    observer.prepared(problem)
+    return problem
+
+
+def _require_shareable(settings: TrainInput, data: TrainingData, ranks: Ranks) -> None:
+    if ranks.size > 1 and not isinstance(settings.method, BfgsMethod | AdamMethod):
+        raise InputError(
+            f"METHOD {settings.method.name} goes from structure to structure, so there is nothing to share out",
+            file=data.listed_in,
+            value=f"{ranks.size} ranks",
+            expected="METHOD bfgs or adam, or COMMITTEE",
+        )
+
+
+def _choose(settings: TrainInput, data: TrainingData, member: int) -> tuple[dict[str, Any], Plan]:
+    """The fields of `Problem` that are known before anything is packed, and what is to be packed."""
     sources, main = data.sources, data.sources[0]
     if settings.maxenergy <= main.energy_min:
         raise InputError(
@@ -221,61 +309,63 @@ def prepare(
     names = (sources[k].names[s] for k, s in split.train)
     copies = [copy for name in names if (copy := parse_copy_name(name)) is not None]
     mode = choose_mode(settings, copies, data.listed_in)
-    chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if not _is_copy(sources, pick)]
     for structure in data.validation:
         require_species(structure, main.species)
-
-    reference, notes = _reference(settings, mode, data)
-    packs = _pack_layouts(mode, data, scaling, chosen, split.test, reference)
-    forces = {} if reference is None else _force_layouts(settings, mode, data, scaling, packs, reference, threads)
-    needs = needs_of(
-        list(packs.values()),
-        list(forces.values()),
-        settings.method,
-        sum(start.network.n_weights for start in starts),
-        threads,
-        at_once,
-    )
-    storage = storage_for(settings.store, needs, share=share, file=data.listed_in)
-    observer.planned(storage)
-    filled = {key: layout.fill(storage.zeros) for key, layout in packs.items()}
-    for key in filled.keys() & {"train", "test"}:
-        filled[key] = _weighted(filled[key], mode, data.reference, main)
-    made = {
-        key: layout.build(
-            read_derivatives(layout.file) if layout.file else None, zeros=storage.zeros, steps=observer.steps
-        )
-        for key, layout in forces.items()
+    reference = _reference_of(settings, mode, data)
+    cells = (NO_CELLS,) if reference is None and needs_reference(main) else ()
+    common = {
+        "settings": settings,
+        "mode": mode,
+        "main": _without_descriptors(main),
+        "info": training_set_info(main, settings.trainingset, scaling),
+        "files": data.files,
+        "listed_in": data.listed_in,
+        "rule": rule,
+        "split": split,
+        "scaling": scaling,
+        "starts": starts,
+        "validation": tuple(structure for structure in data.validation if not structure.pushed_from),
+        "notes": (*method_notes(settings.method, settings.sampling), *data.notes, *_split_notes(split), *cells),
     }
-    problem = Problem(
-        settings,
-        mode,
-        threads,
-        _without_descriptors(main),
-        data.files,
-        rule,
-        split,
-        scaling,
-        filled["train"],
-        filled.get("test"),
-        starts,
-        tuple(structure for structure in data.validation if not structure.pushed_from),
-        made.get("train"),
-        made.get("test"),
-        filled.get("sample"),
-        made.get("sample"),
-        (
-            *method_notes(settings.method, settings.sampling),
-            *data.notes,
-            *_split_notes(split),
-            *notes,
-            *(() if storage.note is None else (storage.note,)),
-        ),
-        time.perf_counter() - begun,
-    )
-    problem = started_from(problem, data.initial, starts)
-    observer.prepared(problem)
-    return problem
+    return common, Plan.of(sources, reference, split, replace(settings.forces, mode=mode), settings.seed)
+
+
+def _reference_of(settings: TrainInput, mode: str, data: TrainingData) -> ReferenceData | None:
+    """The reference structures as far as forces can be trained on or compared; None: not at all."""
+    required, main = mode in WITH_GEOMETRY, data.sources[0]
+    if not needs_reference(main):
+        if required:
+            raise InputError(
+                f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=data.files[0]
+            )
+        return None
+    # Without cells, derivatives from a file serve the test structures too
+    if data.reference is None and settings.forces.derivatives is not None:
+        return reference_without_cells(main)
+    if data.reference is None and required:
+        raise InputError(
+            f"FORCES mode={mode} needs the cells of the structures",
+            file=data.listed_in,
+            value=data.files[0],
+            expected=f"{data.files[0]}.geometry, which generate writes, or the structure files it names"
+            if data.listed_in
+            else "a training set of generate, which knows them",
+        )
+    return data.reference
+
+
+def _for_others(common: dict[str, Any]) -> dict[str, Any]:
+    """What ranks other than the first get: no lists of all structures."""
+    main, split = common["main"], common["split"]
+    none: dict[str, Any] = {
+        "names": [],
+        "n_species_in": main.n_species_in[:0],
+        "energy": main.energy[:0],
+        "first_atom": main.first_atom[:1],
+        "atom_species": main.atom_species[:0],
+        "geometry": None,
+    }
+    return common | {"main": replace(main, **none), "split": replace(split, train=[], test=[])}
 
 
 def started_from(problem: Problem, initial: Initial, starts: tuple[StartingNetwork, ...]) -> Problem:
@@ -288,8 +378,7 @@ def started_from(problem: Problem, initial: Initial, starts: tuple[StartingNetwo
     """
     doubts: tuple[str, ...] = ()
     if problem.settings.iterations and problem.test is not None:
-        info = training_set_info(problem.main, problem.files[0], problem.scaling)
-        doubts = check_start(problem.rule, initial, info)
+        doubts = check_start(problem.rule, initial, problem.info)
     return replace(problem, starts=starts, doubts=doubts)
 
 
@@ -312,103 +401,88 @@ def _without_descriptors(training_set: TrainingSet) -> TrainingSet:
     return TrainingSet(**{name: getattr(training_set, name) for name in small}, **large)
 
 
-def _is_copy(sources: Sequence[TrainingSet], pick: tuple[int, int]) -> bool:
-    return parse_copy_name(sources[pick[0]].names[pick[1]]) is not None
-
-
-def _reference(settings: TrainInput, mode: str, data: TrainingData) -> tuple[ReferenceData | None, tuple[str, ...]]:
-    """What forces are computed or compared with, None where that is impossible; and what a user should know."""
-    main, required = data.sources[0], mode in WITH_GEOMETRY
-    if not needs_reference(main):
-        if required:
-            raise InputError(
-                f"FORCES mode={mode} needs the training set as generate writes it, with its setups", file=data.files[0]
-            )
-        return None, ()
-    if data.reference is not None:
-        return data.reference, ()
-    # Without cells, derivatives from a file serve the test structures too
-    if settings.forces.derivatives is not None:
-        return reference_without_cells(main), ()
-    if required:
-        raise InputError(
-            f"FORCES mode={mode} needs the cells of the structures",
-            file=data.listed_in,
-            value=data.files[0],
-            expected=f"{data.files[0]}.geometry, which generate writes, or the structure files it names"
-            if data.listed_in
-            else "a training set of generate, which knows them",
-        )
-    return None, (NO_CELLS,)
-
-
-def _pack_layouts(
-    mode: str,
-    data: TrainingData,
-    scaling: Scaling,
-    chosen: Sequence[tuple[int, int]],
-    test: Sequence[tuple[int, int]],
-    reference: ReferenceData | None,
-) -> dict[str, PackLayout]:
-    """The packs of a training; with a sample of the training structures where the training knows no forces itself."""
-    sources = data.sources
-    block_atoms = FORCE_BLOCK_ATOMS if mode in WITH_GEOMETRY else BLOCK_ATOMS
-    packs = {"train": PackLayout.of(sources, chosen, scaling, block_atoms, whole_groups=mode == "centred")}
-    if test:
-        packs["test"] = PackLayout.of(sources, test, scaling)
-    if reference is not None and mode != "exact":
-        parents = [pick for pick in chosen if not _is_copy(sources, pick) and pick[1] not in reference.pushed_from]
-        n = min(len(parents), max(1, len(test)))
-        sample = [parents[i] for i in np.linspace(0, len(parents) - 1, n).round().astype(int)]
-        packs["sample"] = PackLayout.of(sources, sample, scaling)
-    return packs
-
-
-def _force_layouts(
-    settings: TrainInput,
-    mode: str,
-    data: TrainingData,
-    scaling: Scaling,
-    packs: dict[str, PackLayout],
-    reference: ReferenceData,
-    threads: int,
-) -> dict[str, ForceLayout]:
-    """The terms with forces of each pack: what is trained on, and what is only compared."""
-    main, options = data.sources[0], replace(settings.forces, mode=mode)
+def _layouts(
+    plan: Plan, settings: TrainInput, common: dict[str, Any], threads: int, ranks: Ranks
+) -> tuple[dict[str, PackLayout], dict[str, ForceLayout]]:
+    """The packs here, and their terms with forces: what is trained on, and what is only compared."""
+    mode, main, scaling, reference = common["mode"], common["main"], common["scaling"], plan.reference
+    packs = {
+        key: PackLayout.of(plan.sources, part.picks, scaling, part.block_atoms, part.whole_groups, part.first_leaf)
+        for key, part in plan.parts.items()
+    }
+    if reference is None:
+        return packs, {}
     tables = DescriptorTables.from_setups(main.species, main.setups or ())
-    bare = data.reference is None
 
-    def layout(key: str, mode: ForceMode, file: str | None = None) -> ForceLayout:
+    def layout(key: str, options: ForceMode, file: str | None = None) -> ForceLayout:
+        part = plan.parts[key]
         return ForceLayout.of(
-            packs[key].picks,
+            part.picks,
             reference,
             tables,
             scaling,
-            mode,
+            options,
             total=key == "train" and settings.loss == "total",
+            trained=part.with_forces,
+            first=part.first,
             seed=settings.seed,
             threads=threads,
             file=file,
+            ranks=ranks,
         )
 
-    compare = ForceMode(mode="energy")
+    options, compare = replace(settings.forces, mode=mode), ForceMode(mode="energy")
     layouts = {}
     if mode in WITH_GEOMETRY:
         layouts["train"] = layout("train", options, options.derivatives)
     if "test" in packs:
-        layouts["test"] = layout("test", compare, options.derivatives if bare else None)
+        layouts["test"] = layout("test", compare, options.derivatives if reference.has_no_cells else None)
     if "sample" in packs:
         layouts["sample"] = layout("sample", compare)
-    return layouts
+    return packs, layouts
 
 
-def _weighted(data: PackedDataset, mode: str, reference: ReferenceData | None, main: TrainingSet) -> PackedDataset:
-    """The pack with the weights of the data: of structures, and of single copies where these count one by one."""
-    own = {} if reference is None else {main.names[s]: weight for s, weight in reference.weight.items()}
-    weights = np.ones(data.n_structures)
-    for p, name in enumerate(data.names):
-        copy = parse_copy_name(name)
-        weights[p] = own.get(name if copy is None else copy.parent, 1.0)
-        if copy is not None and mode == "taylor":
-            weights[p] *= copy.weight
-    return data if (weights == 1.0).all() else replace(data, structure_weight=weights)
+def _weighted(data: PackedDataset, part: Part) -> PackedDataset:
+    return data if (part.weight == 1.0).all() else replace(data, structure_weight=part.weight)
+
+
+def _totals(problem: Problem) -> Totals:
+    """Sizes over all ranks."""
+    train, forces = problem.train, problem.forces
+    sizes = {
+        "n_structures": train.n_structures,
+        "n_copies": int(train.is_copy.sum()),
+        "n_atoms": int(train.n_atoms.sum()),
+        "n_blocks": len(train.panel_width),
+        "n_force_atoms": 0 if forces is None else int(forces.trained_atoms().sum()),
+        "n_directions": 0 if forces is None else len(forces.is_strain),
+        "n_strains": 0 if forces is None else int(forces.is_strain.sum()),
+    }
+    if problem.has_whole_training and not problem.ranks.is_root:
+        sizes = dict.fromkeys(sizes, 0)
+    packs = [data.features.nbytes for data in (train, problem.test, problem.sample) if data is not None]
+    maps = [f.terms.nbytes for f in (forces, problem.test_forces, problem.sample_forces) if f is not None]
+    sizes["memory"] = sum(packs) + sum(maps)
+    known = problem.test_forces if problem.test is not None else forces
+    knows_forces = problem.ranks.any(known is not None and bool(known.known.any()))
+    return Totals(**dict(zip(sizes, problem.ranks.add(*sizes.values()))), knows_forces=knows_forces)
+
+
+def _digests(data: PackedDataset, forces: ForceData | None) -> list[str]:
+    """For each block, a hash of what the loss depends on."""
+    first, n_atoms = data.block_first, np.concatenate([[0], np.cumsum(data.n_atoms)])
+    weight = np.ones(data.n_structures) if data.structure_weight is None else data.structure_weight
+    digests = []
+    for b in range(len(first) - 1):
+        here = slice(first[b], first[b + 1])
+        arrays = [data.blocks(range(b, b + 1)).features, data.energy[here], weight[here]]
+        if forces is not None:
+            t = forces.terms
+            if t.map is not None:
+                atoms = slice(n_atoms[first[b]], n_atoms[first[b + 1]])
+                arrays += [t.force_ref[atoms], t.atom_weight[atoms]]
+            if t.first_direction is not None:
+                directions = slice(t.first_direction[first[b]], t.first_direction[first[b + 1]])
+                arrays += [t.derivative_ref[directions], t.direction_weight[directions]]
+        digests.append(fingerprint(*arrays, text=repr(data.names[here])))
+    return digests

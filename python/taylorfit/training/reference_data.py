@@ -37,6 +37,8 @@ class ReferenceData:
     """`Structure.content_hash` of each structure, as far as it is known."""
     pushed_from: dict[int, str] = field(default_factory=dict)
     """That of the structure it is made from, of each copy with pushed atoms (`repel`)."""
+    has_no_cells: bool = False
+    """Neither cells nor weights are known."""
 
 
 def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None:
@@ -78,6 +80,7 @@ def reference_without_cells(training_set: TrainingSet) -> ReferenceData:
         dict.fromkeys(structures, 1.0),
         {s: np.ones(a.n_atoms) for s, a in structures.items()},
         "the training set",
+        has_no_cells=True,
     )
 
 

@@ -13,6 +13,8 @@ from ..engine import Lbfgs, StopToken
 from ..errors import InputError, TaylorfitError
 from ..potential.potential import Potential
 from ..settings.forces import WITH_BETA
+from ..tools.interrupts import SharedInterrupt
+from ..tools.ranks import Ranks
 from .checkpoint import load_checkpoint, save_checkpoint
 from .fit import INTERRUPTED, Counts, Fit, History
 from .loop import LAST, Training
@@ -52,21 +54,23 @@ def train_problem(
         before the first epoch is done, and at a second interrupt; the first one ends the training as if it were over.
     """
     settings, observer = problem.settings, observer or Observer()
-    token, interrupted = StopToken(), False
-    observer.interrupt.also(token.set)
+    ranks, token, interrupted = problem.ranks, StopToken(), False
+    if ranks.size == 1:
+        observer.interrupt.also(token.set)
     training = training_of(problem, token)
     if resume and checkpoint is None:
         raise InputError("nothing to resume from", expected="a checkpoint of a training that was interrupted")
     saver = None
     if checkpoint is not None and (settings.checkpoint or resume):
         own = identity or problem.identity()
-        saver = Saver(training, checkpoint, own, settings.checkpoint, observer.checkpoint_failed)
+        saver = Saver(training, checkpoint, own, settings.checkpoint, observer.checkpoint_failed, ranks)
     if resume and saver is not None:
         saver.restore()
     try:
         with observer.epochs(training, settings.iterations) as told:
-            for epoch in training.run(settings.iterations, settings.patience, observer.interrupt):
-                stop = told(epoch)
+            interrupt = observer.interrupt if ranks.size == 1 else SharedInterrupt(observer.interrupt, ranks)
+            for epoch in training.run(settings.iterations, settings.patience, interrupt):
+                stop = ranks.any(bool(told(epoch)))
                 if saver is not None:
                     saver.epoch_ended(observer.checkpoints_asked())
                 if stop:
@@ -96,15 +100,21 @@ class Saver:
     """Writes the state of a training to its checkpoint every so many epochs, and at the end; 0: never."""
 
     def __init__(
-        self, training: Training, path: Path, identity: str, every: int, failed: Callable[[TaylorfitError, bool], None]
+        self,
+        training: Training,
+        path: Path,
+        identity: str,
+        every: int,
+        failed: Callable[[TaylorfitError, bool], None],
+        ranks: Ranks,
     ) -> None:
         self._training, self._path, self._identity, self._every = training, path, identity, every
-        self._failed = failed
+        self._failed, self._ranks = failed, ranks
         self._saved, self._n_asked = -1, 0
 
     def restore(self) -> None:
         """Continue from the checkpoint."""
-        self._training.restore(load_checkpoint(self._path, self._identity))
+        self._training.restore(self._ranks.from_root(lambda: load_checkpoint(self._path, self._identity)))
         self._saved = self._training.state.next_epoch - 1
 
     def epoch_ended(self, n_asked: int = 0) -> None:
@@ -120,6 +130,8 @@ class Saver:
             self._save(at_end=True)
 
     def _save(self, at_end: bool = False) -> None:
+        if not self._ranks.is_root:
+            return
         # Hours of training are worth more than their copy on a disk that is full for a while
         try:
             save_checkpoint(self._path, self._training.arrays(), self._identity)
@@ -136,7 +148,7 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
     return Training(
         train,
         test,
-        make_optimiser(settings.method, start, settings.sampling, settings.seed),
+        make_optimiser(settings.method, start, settings.sampling, settings.seed, problem.ranks),
         validate=(lambda weights: _errors(problem, _potential(problem, weights), stop)) if problem.validation else None,
         validation_every=settings.validationevery,
         checks=checks,
@@ -144,24 +156,24 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
         criterion=problem.criterion,
         criterion_beta=settings.forces.final_beta,
         with_energies=settings.forces.energyweight > 0.0,
+        ranks=problem.ranks,
     )
 
 
 def _potential(problem: Problem, weights: np.ndarray) -> Potential:
-    file = problem.settings.trainingset
-    parts = potentials_from(weights, problem.networks, problem.main, file, problem.scaling)
+    parts = potentials_from(weights, problem.networks, problem.main.setups or (), problem.info)
     return Potential(with_record(parts, split_record(problem.rule)))
 
 
 def _errors(problem: Problem, potential: Potential, stop: StopToken | None = None) -> Errors:
-    return validate(problem.validation, potential.tables, problem.atomic_energies, problem.threads, stop)
+    return validate(problem.validation, potential.tables, problem.atomic_energies, problem.threads, stop, problem.ranks)
 
 
 def _result(problem: Problem, training: Training, interrupted: bool) -> Fit:
     """What is known after the last epoch."""
     state = training.state
     kept = state.history[-1 if problem.keeps_last else state.best_epoch]
-    n_copies = int(problem.train.is_copy.sum())
+    totals = problem.totals
     return Fit(
         potential=_potential(problem, state.last_weights if problem.keeps_last else state.best_weights),
         last=_potential(problem, state.last_weights),
@@ -173,14 +185,14 @@ def _result(problem: Problem, training: Training, interrupted: bool) -> Fit:
         status=INTERRUPTED if interrupted else _status(problem, training),
         settings=problem.settings,
         counts=Counts(
-            n_train=problem.train.n_structures - n_copies,
+            n_train=totals.n_structures - totals.n_copies,
             n_test=len(problem.split.test),
-            n_copies=n_copies,
-            n_force_atoms=0 if problem.forces is None else int(problem.forces.trained_atoms().sum()),
-            n_atoms=int(problem.train.n_atoms.sum()),
+            n_copies=totals.n_copies,
+            n_force_atoms=totals.n_force_atoms,
+            n_atoms=totals.n_atoms,
             n_weights=len(state.best_weights),
             n_validation=len(problem.validation),
-            memory=problem.memory,
+            memory=totals.memory,
         ),
         threads=problem.threads,
         seconds=state.seconds,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from ...errors import InputError
 from ...model.trainset import TrainingSet
 from .records import REAL, RecordReader
 from .trainset_binary import TrainsetFile, check_finite, check_heads, names_of
@@ -14,6 +17,10 @@ from .trainset_layout import ATOM_SIZE, FORCE_AT, POSITION_AT, VALUES_AT
 
 _KEPT = 1 << 25
 """Bytes that may be read before the pages of the file are given back."""
+
+
+_IN_FILE = ("positions", "forces", "first_value", "descriptors")
+"""Fields of a training set that stay there."""
 
 
 class MappedTrainingSet(TrainingSet):
@@ -29,9 +36,28 @@ class MappedTrainingSet(TrainingSet):
     """(n_species,)"""
     _n_read: int
 
-    def __init__(self, reader: RecordReader, record_at: np.ndarray, n_features: np.ndarray, **fields: Any) -> None:
+    def __init__(self, reader: RecordReader, record_at: np.ndarray, n_features: np.ndarray, **small: Any) -> None:
         own = {"_reader": reader, "_record_at": record_at, "_n_features": n_features, "_n_read": 0}
-        vars(self).update(fields, geometry=None, notes=(), **own)
+        vars(self).update({"geometry": None, "notes": ()} | small | own)
+
+    def structures(self, chosen: Sequence[int]) -> MappedTrainingSet:
+        """Return some structures (ascending numbers), in the same file."""
+        atoms = np.concatenate([np.zeros(0, dtype=np.int64), *map(self._atoms_of, chosen)])
+        n_atoms = [self.n_atoms_of(s) for s in chosen]
+        small = {field.name: getattr(self, field.name) for field in fields(TrainingSet) if field.name not in _IN_FILE}
+        small |= {
+            "names": [self.names[s] for s in chosen],
+            "n_species_in": self.n_species_in[chosen],
+            "energy": self.energy[chosen],
+            "first_atom": np.concatenate([[0], np.cumsum(n_atoms)]).astype(np.int64),
+            "atom_species": self.atom_species[atoms],
+        }
+        return MappedTrainingSet(self._reader, self._record_at[atoms], self._n_features, **small)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the name of the file, which it must see, too."""
+        small = {field.name: getattr(self, field.name) for field in fields(TrainingSet) if field.name not in _IN_FILE}
+        return _reopened, (self._reader.path, self._reader.size, self._record_at, self._n_features, small)
 
     def positions_of(self, structure: int) -> np.ndarray:
         """Return the positions (n_atom, 3) of the atoms of a structure."""
@@ -92,6 +118,20 @@ class MappedTrainingSet(TrainingSet):
 
     def _structure_of(self, atom: int) -> int:
         return int(np.searchsorted(self.first_atom, atom, side="right")) - 1
+
+
+def _reopened(
+    path: str, size: int, record_at: np.ndarray, n_features: np.ndarray, small: dict[str, Any]
+) -> MappedTrainingSet:
+    reader = RecordReader(path)
+    if reader.size != size:
+        raise InputError(
+            "is not the file that the first rank has read",
+            file=path,
+            value=f"{reader.size} bytes",
+            expected=f"{size} bytes",
+        )
+    return MappedTrainingSet(reader, record_at, n_features, **small)
 
 
 def map_trainset(path: str | PathLike[str]) -> MappedTrainingSet:

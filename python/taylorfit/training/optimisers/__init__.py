@@ -11,6 +11,7 @@ import numpy as np
 
 from ...engine import Lbfgs
 from ...settings.methods import AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod
+from ...tools.ranks import ALONE, Ranks
 from .adam import Adam
 from .kalman import KalmanFilter
 from .levenberg_marquardt import LevenbergMarquardt
@@ -35,10 +36,14 @@ def sampling_of(method: Method, sampling: str | None) -> str:
     return sampling
 
 
-def make_optimiser(method: Method, weights: np.ndarray, sampling: str | None = None, seed: int = 1) -> Optimiser:
-    """Return an optimiser that starts from `weights` (n_weight,)."""
+def make_optimiser(
+    method: Method, weights: np.ndarray, sampling: str | None = None, seed: int = 1, ranks: Ranks = ALONE
+) -> Optimiser:
+    """Return an optimiser that starts from `weights` (n_weight,); of several `ranks` each has its own, all alike."""
     if isinstance(method, BfgsMethod):
         return Lbfgs(weights, memory=method.m)
+    if isinstance(method, AdamMethod):
+        return Adam(method, weights, Sampler(sampling_of(method, sampling), seed), ranks)
     return _PASSES[type(method)](method, weights, Sampler(sampling_of(method, sampling), seed))
 
 

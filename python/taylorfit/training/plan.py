@@ -1,0 +1,156 @@
+"""What a training trains on, before it is packed: chosen by one rank, shared out over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..formats.aenet.trainset_mapped import MappedTrainingSet
+from ..model.provenance import parse_copy_name
+from ..model.trainset import TrainingSet
+from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
+from ..tools.ranks import Ranks
+from .force_terms import with_forces
+from .pack import BLOCK_ATOMS, FORCE_BLOCK_ATOMS, block_starts
+from .reference_data import ReferenceData
+from .split import Split
+
+Pick = tuple[int, int]
+"""Number of a training set, and of a structure in it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Structures of one pack, or consecutive blocks of them."""
+
+    picks: list[Pick]
+    weight: np.ndarray
+    """(n_structure,) in the loss"""
+    block_atoms: int = BLOCK_ATOMS
+    whole_groups: bool = False
+    with_forces: np.ndarray | None = None
+    """(n_structure,) bool: structures whose forces are trained on; None: none"""
+    first: int = 0
+    """Structures of the pack that other ranks have before these."""
+    first_leaf: int = 0
+    """Blocks likewise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Training sets and reference data, and what of them goes into which pack."""
+
+    sources: tuple[TrainingSet, ...]
+    reference: ReferenceData | None
+    train: Part
+    test: Part | None
+    sample: Part | None
+    """Some training structures, for errors of forces where the training itself does not know them."""
+
+    @classmethod
+    def of(
+        cls,
+        sources: tuple[TrainingSet, ...],
+        reference: ReferenceData | None,
+        split: Split,
+        forces: ForceMode,
+        seed: int,
+    ) -> Plan:
+        """Choose the structures of the packs; `forces.mode` is the one that is trained."""
+        mode = forces.mode
+
+        def is_copy(pick: Pick) -> bool:
+            return parse_copy_name(sources[pick[0]].names[pick[1]]) is not None
+
+        chosen = split.train if mode in WITH_COPIES else [pick for pick in split.train if not is_copy(pick)]
+        own = {} if reference is None else {sources[0].names[s]: weight for s, weight in reference.weight.items()}
+
+        def part(picks: list[Pick], block_atoms: int = BLOCK_ATOMS, whole_groups: bool = False) -> Part:
+            names = [sources[k].names[s] for k, s in picks]
+            return Part(picks, _weights(names, own, mode), block_atoms, whole_groups)
+
+        train = part(chosen, FORCE_BLOCK_ATOMS if mode in WITH_GEOMETRY else BLOCK_ATOMS, mode == "centred")
+        sample = None
+        if reference is not None:
+            if mode in WITH_GEOMETRY:
+                train = replace(train, with_forces=with_forces(chosen, reference, forces.percent, seed))
+            if mode != "exact":
+                parents = [pick for pick in chosen if not is_copy(pick) and pick[1] not in reference.pushed_from]
+                n = min(len(parents), max(1, len(split.test)))
+                sample = part([parents[i] for i in np.linspace(0, len(parents) - 1, n).round().astype(int)])
+        return cls(sources, reference, train, part(split.test) if split.test else None, sample)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The packs that there are, by name."""
+        named = {"train": self.train, "test": self.test, "sample": self.sample}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def share(self, ranks: Ranks, rank: int, *, whole_training: bool = False) -> Plan:
+        """Return the blocks of a rank, with as much of the data as they need; all of them if it is alone.
+
+        `whole_training`: every rank gets all training structures.
+        """
+        if ranks.size == 1:
+            return self
+        parts: list[Any] = [self.train if whole_training else self._blocks_of(self.train, ranks, rank)]
+        parts += [None if part is None else self._blocks_of(part, ranks, rank) for part in (self.test, self.sample)]
+        needed: list[set[int]] = [set() for _ in self.sources]
+        for part in parts:
+            for k, s in [] if part is None else part.picks:
+                needed[k].add(s)
+        kept = [sorted(structures) for structures in needed]
+        place = [{s: new for new, s in enumerate(structures)} for structures in kept]
+        reference = self.reference
+        if reference is not None:
+            here = {s: new for s, new in place[0].items() if s in reference.structures}
+            reference = ReferenceData(
+                {new: reference.structures[s] for s, new in here.items()},
+                {new: reference.weight[s] for s, new in here.items()},
+                {new: reference.atom_weight[s] for s, new in here.items()},
+                reference.source,
+                has_no_cells=reference.has_no_cells,
+            )
+
+        def renumbered(part: Part) -> Part:
+            return replace(part, picks=[(k, place[k][s]) for k, s in part.picks])
+
+        train, test, sample = (None if part is None else renumbered(part) for part in parts)
+        assert train is not None
+        sources = tuple(_structures_of(source, structures) for source, structures in zip(self.sources, kept))
+        return Plan(sources, reference, train, test, sample)
+
+    def _blocks_of(self, part: Part, ranks: Ranks, rank: int) -> Part:
+        """The blocks of a rank, which have about as many atoms as those of any other."""
+        n_atoms = np.array([self.sources[k].n_atoms_of(s) for k, s in part.picks])
+        is_copy = [parse_copy_name(self.sources[k].names[s]) is not None for k, s in part.picks]
+        first = block_starts(n_atoms, is_copy, part.block_atoms, part.whole_groups)
+        blocks = ranks.share(len(first) - 1, rank)
+        here = slice(first[blocks.start], first[blocks.stop])
+        return replace(
+            part,
+            picks=part.picks[here],
+            weight=part.weight[here],
+            with_forces=None if part.with_forces is None else part.with_forces[here],
+            first=int(here.start),
+            first_leaf=blocks.start,
+        )
+
+
+def _structures_of(source: TrainingSet, structures: Sequence[int]) -> TrainingSet:
+    assert isinstance(source, MappedTrainingSet), "only files are shared out"
+    return source.structures(structures)
+
+
+def _weights(names: Sequence[str], own: dict[str, float], mode: str | None) -> np.ndarray:
+    """(n_structure,) weights of the data: of structures, and of single copies where these count one by one."""
+    weights = np.ones(len(names))
+    for p, name in enumerate(names):
+        copy = parse_copy_name(name)
+        weights[p] = own.get(name if copy is None else copy.parent, 1.0)
+        if copy is not None and mode == "taylor":
+            weights[p] *= copy.weight
+    return weights
