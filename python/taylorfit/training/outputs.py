@@ -103,12 +103,13 @@ def save_energies(training: Training, problem: Problem, folder: Path) -> None:
         names = [n for n, k in zip(data.names, keep) if k]
         parts = ranks.gather((names, data.atom_count[keep], reference[keep], error[keep]))
         if ranks.is_root:
-            all_names, *arrays = zip(*parts)
             write_energies(
                 folder / name,
                 problem.main.species,
-                [one for some in all_names for one in some],
-                *map(np.concatenate, arrays),
+                [one for part in parts for one in part[0]],
+                np.concatenate([part[1] for part in parts]),
+                np.concatenate([part[2] for part in parts]),
+                np.concatenate([part[3] for part in parts]),
                 problem.scaling.energy_scale,
             )
 
