@@ -17,6 +17,7 @@ from typing import NoReturn
 from ..errors import DataWarning, InputError, TaylorfitError
 from ..settings.document import suggestion
 from ..tools.atomic_write import OVERWRITE, check_writable
+from ..tools.environment import environment
 from ..tools.interrupts import INTERRUPTED, QueueSignals
 from ..tools.ranks import ALONE, Ranks, is_first_copy, launched_ranks
 
@@ -149,7 +150,10 @@ def _require_shareable(command: str, ranks: Ranks) -> None:
 
 
 def _module(command: str) -> ModuleType:
-    return importlib.import_module(f".{command}", __package__)
+    # NumPy has only small products to compute here, and threads of its BLAS would spin while those of the engine work
+    one_thread = {} if "OPENBLAS_NUM_THREADS" in os.environ else {"OPENBLAS_NUM_THREADS": "1"}
+    with environment(one_thread):
+        return importlib.import_module(f".{command}", __package__)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -29,6 +29,7 @@ _WRONG_ENERGY = 5.0  # eV/atom off is an outlier also among few structures
 _MANY = 20  # structures needed for a statistical criterion
 _FEW = 5  # structures needed to say anything about energies
 _SHOWN = 5
+_BLOCK = 1 << 18  # atoms looked at together; bounds the memory
 
 _Reporter = Callable[..., None]  # (kind, indices of structures, detail)
 
@@ -245,14 +246,28 @@ def drop(structures: Sequence[Structure], report: DataCheck, kinds: Collection[s
 def _force_sizes(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n_structure,) largest and median |F|, and |ΣF| per atom, eV/Å; NaN without forces."""
     sizes = np.full((3, len(structures)), np.nan)
+    groups: dict[int, list[int]] = {}
     for index, structure in enumerate(structures):
         if structure.forces is not None and structure.n_atoms:
-            believed = structure.atom_weights > 0.0
-            if not believed.any():
-                continue
-            norm = np.sqrt((structure.forces**2).sum(axis=1))[believed]
-            net = np.sqrt((structure.forces.sum(axis=0) ** 2).sum()) / structure.n_atoms
-            sizes[:, index] = norm.max(), median(norm), net
+            groups.setdefault(structure.n_atoms, []).append(index)
+    for n_atoms, members in groups.items():
+        step = max(1, _BLOCK // n_atoms)
+        for first in range(0, len(members), step):
+            part = members[first : first + step]
+            forces = np.stack([structures[index].known_forces for index in part])
+            norms = np.sqrt((forces**2).sum(axis=2))
+            n_believed = np.full(len(part), n_atoms)
+            for number, index in enumerate(part):
+                if structures[index].has_weights:
+                    doubted = structures[index].atom_weights <= 0.0
+                    norms[number, doubted] = np.inf
+                    n_believed[number] -= doubted.sum()
+            rows, n = np.flatnonzero(n_believed), n_believed[n_believed > 0]
+            ordered, known = np.sort(norms[rows], axis=1), np.array(part)[rows]
+            each = np.arange(len(rows))
+            sizes[0, known] = ordered[each, n - 1]
+            sizes[1, known] = 0.5 * (ordered[each, (n - 1) // 2] + ordered[each, n // 2])
+            sizes[2, known] = np.sqrt((forces[rows].sum(axis=1) ** 2).sum(axis=1)) / n_atoms
     return sizes[0], sizes[1], sizes[2]
 
 

@@ -109,9 +109,9 @@ def find_frame_pairs(structures: Sequence[Structure]) -> FramePairs:
     overlapping blocks, so the cost grows linearly with their number (all pairs of up to 256 frames are seen).
     """
     groups: dict[tuple, list[int]] = {}
+    cells = np.round([structure.cell for structure in structures], 3) + 0.0  # + 0.0: no negative zeros
     for index, structure in enumerate(structures):
-        cell = tuple(np.round(structure.cell, 3).ravel() + 0.0)  # + 0.0: no negative zeros
-        groups.setdefault((structure.symbols, structure.pbc, cell), []).append(index)
+        groups.setdefault((structure.symbols, structure.pbc, cells[index].tobytes()), []).append(index)
     columns: list[tuple[np.ndarray, ...]] = [
         _pairs_of_group(structures, np.array(members)) for members in groups.values() if len(members) > 1
     ]
@@ -131,7 +131,10 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
     pairs = _near_pairs(positions.reshape(len(members), -1))
     unknown = np.full((n_atoms, 3), np.nan)
     forces = np.stack([unknown if frame.forces is None else frame.forces for frame in frames])
-    doubted = np.stack([frame.atom_weights == 0.0 for frame in frames])
+    doubted = np.zeros(forces.shape[:2], dtype=bool)
+    for number, frame in enumerate(frames):
+        if frame.has_weights:
+            doubted[number] = frame.atom_weights == 0.0
     forces[doubted] = 0.0
     energy = np.array([np.nan if frame.energy is None else frame.energy for frame in frames])
     rms, largest, work, bend = (np.empty(len(pairs)) for _ in range(4))
@@ -160,6 +163,8 @@ def separation(first: Structure, second: Structure) -> np.ndarray:
 
 def _nearest_image(vectors: np.ndarray, structure: Structure) -> np.ndarray:
     """Exact for vectors shorter than half the spacing of the lattice planes, which near frames are."""
+    if not any(structure.pbc):
+        return vectors
     periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
     return vectors - np.rint(vectors @ np.linalg.pinv(periodic)) @ periodic
 
@@ -176,7 +181,9 @@ def _near_pairs(points: np.ndarray, n_nearest: int = 3) -> np.ndarray:
     found = [np.stack([np.arange(n - 1), np.arange(1, n)], axis=1)]
     for begin in range(0, max(1, n - _BLOCK // 2), _BLOCK // 2):
         block = order[begin : begin + _BLOCK]
-        distance = square[block, None] + square[block] - 2.0 * points[block] @ points[block].T
+        distance = points[block] @ points[block].T
+        distance *= -2.0
+        distance += square[block, None] + square[block]
         np.fill_diagonal(distance, np.inf)
         k = min(n_nearest, len(block) - 1)
         near = np.argpartition(distance, k - 1, axis=1)[:, :k]

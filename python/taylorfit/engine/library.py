@@ -6,8 +6,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EngineError, InputError
+from ..tools.environment import environment
 
 LANES = 8
 """Panels of atoms are padded to a multiple of this (`lanes` in kinds.f90)."""
@@ -35,21 +35,6 @@ def _library_settings(processor: int) -> dict[str, str]:
     return settings
 
 
-@contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for a moment."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _load() -> tuple[ModuleType, str]:
     """Import the build of the engine that suits this processor, or the one the user names."""
     package = __package__.rpartition(".")[0]
@@ -63,7 +48,7 @@ def _load() -> tuple[ModuleType, str]:
             continue
         suffix = "" if candidate == 1 else f"_v{candidate}"
         try:
-            with _environment(_library_settings(processor)):
+            with environment(_library_settings(processor)):
                 extension = importlib.import_module(f"._ext{suffix}", package)
         except ModuleNotFoundError:
             continue

@@ -27,7 +27,7 @@ from ..settings.reading import ReadingOptions
 from ..tools.atomic_write import Together, check_writable, remove_left
 from ..tools.interrupts import Interrupt
 from ..tools.progress import Advance, Steps, no_steps
-from .generate import GenerationCounts, Outputs, XsfCopies, write_training_sets
+from .stream import GenerationCounts, Outputs, XsfCopies, write_training_sets
 
 if TYPE_CHECKING:
     from ..taylor.copies import CopySource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -161,14 +162,20 @@ class Structure:
         import hashlib  # which loads OpenSSL
 
         digest = hashlib.sha256(" ".join(self.symbols).encode())
-        for array in (self.positions, self.cell, np.array(self.pbc, dtype=np.float64)):
-            digest.update((array + 0.0).astype("<f8").tobytes())  # 0.0 and -0.0 are the same
+        for array in (self.positions, self.cell):
+            digest.update((array + 0.0).astype("<f8", copy=False).tobytes())  # 0.0 and -0.0 are the same
+        digest.update(struct.pack("<3d", *self.pbc))
         return digest.hexdigest()
 
     @property
     def n_atoms(self) -> int:
         """Number of atoms."""
         return len(self.symbols)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether `atom_weights` are others than 1."""
+        return self.weight != 1.0 or self.force_weights is not None
 
     @property
     def atom_weights(self) -> np.ndarray:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any, NoReturn
 
 import numpy as np
@@ -60,7 +61,7 @@ def scan_keys(path: str) -> Iterator[tuple[list[str], list[str]]]:
         while (n_atoms := lines.count()) is not None:
             pairs = _pairs(lines.next() or "", path, lines.number)
             columns = next((value for key, value in pairs if key.lower() == "properties"), "")
-            lines.skip(n_atoms)
+            lines.some(n_atoms)
             yield [key for key, _ in pairs], str(columns).strip("\"'").split(":")[::3]
 
 
@@ -109,11 +110,12 @@ class _Lines:
             self.fail("no lattice vector", self.number, line, "VEC1 and three numbers")
         return numbers
 
-    def skip(self, n: int) -> None:
-        """Pass over `n` lines, or up to the end."""
-        for _ in range(n):
-            if self.next() is None:
-                return
+    def some(self, n: int) -> list[str]:
+        """The next `n` lines, with their ends, or those up to the end of the file."""
+        ahead, self._ahead = [self._ahead] if self._ahead and n else [], None if n else self._ahead
+        found = [*ahead, *islice(self._stream, n - len(ahead))]
+        self.number += len(found)
+        return found
 
     def count(self) -> int | None:
         """Number of atoms of the next frame; None if there is none.
@@ -147,9 +149,7 @@ def _frame(lines: _Lines) -> Frame | None:
     start = lines.number
     comment = lines.next()
     pairs = [] if comment is None else _pairs(comment, lines.path, lines.number)
-    rows: list[list[str]] = []
-    while len(rows) < n_atoms and (line := lines.next()) is not None:
-        rows.append(line.split())
+    rows = [line.split() for line in lines.some(n_atoms)]
     if comment is None or len(rows) < n_atoms:
         lines.fail(f"truncated frame: {len(rows)} of {n_atoms} atoms", start, None, f"{n_atoms} atom lines")
     info: dict[str, Any] = {}

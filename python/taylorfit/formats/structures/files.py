@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from glob import glob, has_magic
 from itertools import chain, islice
 from os import PathLike, fsdecode
@@ -159,6 +160,9 @@ def read_structures(
         structure = parse_xsf(
             read_bytes(name), name, require_energy=require_energy, require_forces=require_forces, units=system
         )
+        if not selection:
+            yield structure
+            return
         for _, only in _select([(0, structure)], name, selection):
             yield only
         return
@@ -431,6 +435,12 @@ def _check_file(path: str, text: str, listed_in: str | PathLike[str] | None, lin
 
 def natural_key(path: str) -> tuple[Sequence[Any], str]:
     """Sort key by path component, in which numbers count by their value."""
+    folder, separator, name = path.rpartition(os.sep)
+    return (*_natural_keys(folder), _natural_keys(name)[0]) if separator else _natural_keys(name), path
+
+
+@lru_cache
+def _natural_keys(path: str) -> tuple[list[Any], ...]:
+    """Each component of a path in pieces, of which every second is a number; folders come again and again."""
     split = [re.split("([0-9]+)", part) for part in path.split(os.sep)]
-    keys = [[int(p) if i % 2 else p for i, p in enumerate(pieces)] for pieces in split]
-    return keys, path
+    return tuple([int(p) if i % 2 else p for i, p in enumerate(pieces)] for pieces in split)

@@ -272,10 +272,9 @@ def _atoms(rows: list[list[str]], lines: list[str], start: int, name: str) -> tu
     n_columns = 7 if len(rows[-1]) >= 7 else 4
     symbols = tuple([row[0][:2] for row in rows])
     try:
-        lengths = {len(row) for row in rows}
         text = "".join(lines)
         # float() also takes 1_000 and digits of other scripts.
-        if len(lengths) == 1 and "_" not in text and text.isascii():
+        if len(set(map(len, rows))) == 1 and "_" not in text and text.isascii():
             words = chain.from_iterable([row[1:n_columns] for row in rows])
             values = np.array(list(map(float, words))).reshape(len(rows), n_columns - 1)
             if np.isfinite(values).all() and all(map(is_symbol, set(symbols))):

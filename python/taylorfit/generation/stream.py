@@ -1,0 +1,283 @@
+"""Structures and their copies as a stream: displaced, described, and handed to the training sets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..engine import DescriptorTables, describe
+from ..errors import InputError
+from ..formats.aenet.trainset_sink import TrainsetSink
+from ..formats.structures.xsf_folder import XsfFolder
+from ..model.structure import Structure
+from ..tools.beside import beside
+from ..tools.chunks import runs
+
+if TYPE_CHECKING:
+    from ..taylor.copies import Copies, CopySource
+
+BATCH_ATOMS = 16384
+"""Atoms (copies counted) per engine call: a fraction of a second, so that Ctrl-C and progress live."""
+
+ISOLATED_MARGIN = 1.0e-6
+"""ænet stores isolated structures relative to their bounding box, this far (Å) from its corner."""
+
+_LONGEST_STEM = 150  # characters; names of files may have 255 bytes
+
+
+class XsfCopies(XsfFolder):
+    """A folder of Taylor copies as XSF files, for any other energy trainer."""
+
+    def __init__(self, directory: str | PathLike[str]) -> None:
+        super().__init__(directory)
+        self._stems: set[str] = set()
+
+    def write(self, parent: Structure, copies: Copies, description: str) -> None:
+        """Write the copies of one structure; `description` says how their energies are expanded."""
+        stem = self._stem(parent.name)
+        for number, copy in enumerate(copies.structures(parent)):
+            self.add(
+                f"{stem}-taylor-{number:04d}.xsf",
+                copy,
+                [f"Taylor copy {copy.name}", f"{description}; forces are those of the parent"],
+            )
+
+    def _stem(self, name: str) -> str:
+        """A flat file name for a structure, from the end of its path and its frame; used only once."""
+        path, _, frame = name.rpartition("#") if name.rpartition("#")[2].isdigit() else (name, "", "")
+        plain = re.sub(r"[^\w.+-]+", "_", path.removesuffix(".xsf")).strip("._")[-_LONGEST_STEM:]
+        wanted = stem = (plain or "structure") + (f"_{int(frame):06d}" if frame else "")
+        again = 1
+        while stem in self._stems:
+            again += 1
+            stem = f"{wanted}_again{again}"
+        self._stems.add(stem)
+        return stem
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """Where structures and copies go."""
+
+    parents: TrainsetSink
+    copies: TrainsetSink
+    """The same one when copies are to stand with their parents."""
+    xsf_copies: XsfCopies | None = None
+    """Also write the copies as XSF files here."""
+
+
+@dataclass(frozen=True)
+class GenerationCounts:
+    """What was written."""
+
+    structures: int
+    copies: int
+    atoms: int
+    """Atoms of all structures and copies."""
+
+
+Described: TypeAlias = "list[tuple[np.ndarray, np.ndarray]]"
+"""For each structure (1 + n_copy, n_value) descriptors and (1 + n_copy, n_atom, 3) positions, Å."""
+
+
+def write_training_sets(
+    structures: Sequence[Structure],
+    source: CopySource | None,
+    tables: DescriptorTables,
+    atomic_energies: dict[str, float],
+    outputs: Outputs,
+    *,
+    threads: int = 0,
+    advance: Callable[[int], None] = lambda done: None,
+) -> GenerationCounts:
+    """Describe structures and their copies and stream them into training sets.
+
+    A copy's energy is the Taylor energy of its parent (eq. 10 of Cooper et al. 2020, with what
+    `source` knows of the second order); its descriptors are exact.  As the forces of a copy the file gets
+    those of its parent, their zeroth-order expansion: nothing reads them in training.
+
+    Parameters
+    ----------
+    source
+        where copies come from; None: there are none
+    advance
+        called with the number of structures done
+
+    Raises
+    ------
+    InputError
+        for a structure without energy, with unknown species, or with coinciding atoms.
+    """
+
+    def atoms(s: int) -> int:
+        return structures[s].n_atoms * (1 + (int(source.n_copies[s]) if source else 0))
+
+    batches = list(runs(range(len(structures)), atoms, BATCH_ATOMS))
+    stream = _Stream(structures, source, tables.species, atomic_energies, outputs)
+    made = stream.copies_of(batches[0]) if batches else []
+    last: _Batch | None = None
+    for batch, following in zip(batches, [*batches[1:], []]):
+        # While the engine describes one batch, the one before is written, and the copies of the next one are made
+        with beside(partial(stream.write_and_make, last, following), is_needed=len(batches) > 1) as other:
+            described = _described(structures, batch, made, tables, threads)
+        advance(stream.n_structures)
+        last, made = (batch, made, described), other.result()
+    if last is not None:
+        stream.write(*last)
+        advance(stream.n_structures)
+    return GenerationCounts(stream.n_structures, stream.n_copies, stream.n_atoms)
+
+
+_Batch: TypeAlias = "tuple[list[int], list[Copies | None], Described]"
+"""Structures, their copies, and the descriptors of both."""
+
+
+class _Stream:
+    """Makes copies, and hands described structures and copies to the outputs, in order."""
+
+    def __init__(
+        self,
+        structures: Sequence[Structure],
+        source: CopySource | None,
+        species: tuple[str, ...],
+        atomic_energies: dict[str, float],
+        outputs: Outputs,
+    ) -> None:
+        self._structures, self._source, self._outputs = structures, source, outputs
+        self._species, self._atomic_energies = species, atomic_energies
+        self._kinds: dict[tuple[str, ...], tuple[int, np.ndarray]] = {}
+        self._parents = _Gathered(outputs.parents)
+        self._copies = self._parents if outputs.copies is outputs.parents else _Gathered(outputs.copies)
+        self.n_structures = self.n_copies = self.n_atoms = 0
+
+    def copies_of(self, batch: Sequence[int]) -> list[Copies | None]:
+        """The copies of some structures; None for those without."""
+        source = self._source
+        if source is None:
+            return [None] * len(batch)
+        return [source.of(s, self._structures[s]) if source.n_copies[s] else None for s in batch]
+
+    def write_and_make(self, described: _Batch | None, following: Sequence[int]) -> list[Copies | None]:
+        """Write one batch, and make the copies of another."""
+        if described is not None:
+            self.write(*described)
+        return self.copies_of(following)
+
+    def write(self, batch: Sequence[int], made: Sequence[Copies | None], described: Described) -> None:
+        """Hand on the structures of a batch with their copies."""
+        for s, copies, (values, positions) in zip(batch, made, described):
+            structure = self._structures[s]
+            energy = self._energy(structure)
+            if structure.symbols not in self._kinds:
+                self._kinds[structure.symbols] = len(set(structure.symbols)), structure.species_index(self._species)
+            n_species, species = self._kinds[structure.symbols]
+            forces = np.zeros((structure.n_atoms, 3)) if structure.forces is None else structure.forces
+            isolated = not any(structure.pbc)
+            # A copy with pushed atoms is no data: a potential that comes there has left them
+            kind = _Kind(n_species, species, isolated, not structure.pushed_from)
+            own = np.array([energy])
+            self._parents.add(kind, [structure.name], own, positions[:1], forces[None], values[:1])
+            self.n_structures += 1
+            self.n_atoms += structure.n_atoms * len(values)
+            if copies is None:
+                continue
+            n = len(copies.names)
+            kind = _Kind(n_species, species, isolated, True)
+            same_forces = np.broadcast_to(forces, (n, *forces.shape))
+            self._copies.add(kind, copies.names, energy + copies.energy_changes, positions[1:], same_forces, values[1:])
+            self.n_copies += n
+            if self._outputs.xsf_copies is not None and self._source is not None:
+                self._outputs.xsf_copies.write(structure, copies, self._source.description)
+        self._parents.hand_on()
+        self._copies.hand_on()
+
+    def _energy(self, structure: Structure) -> float:
+        """Energy relative to the isolated atoms, eV, of reference data."""
+        if structure.predicted_by:
+            raise InputError(
+                "energy and forces are those of a potential, not of a reference calculation",
+                file=structure.name,
+                value=f"potential={structure.predicted_by}",
+                expected="reference data; --drop predicted leaves such frames out, ENERGY_KEY energy takes them",
+            )
+        energy = structure.reference_energy(self._atomic_energies)
+        if energy is None:
+            raise InputError("no energy", file=structure.name, expected="a total or cohesive energy")
+        return energy
+
+
+class _Kind(NamedTuple):
+    """What structures must have in common to be handed on together."""
+
+    n_species: int
+    species: np.ndarray
+    """(n_atom,) index"""
+    isolated: bool
+    in_range: bool
+
+
+class _Gathered:
+    """Hands structures of one kind that follow each other on together, for each call of a sink takes its time."""
+
+    def __init__(self, sink: TrainsetSink) -> None:
+        self._sink = sink
+        self._kind: _Kind | None = None
+        self._names: list[str] = []
+        self._parts: list[tuple[np.ndarray, ...]] = []
+
+    def add(self, kind: _Kind, names: Sequence[str], *arrays: np.ndarray) -> None:
+        """Take structures: energies, positions, forces and descriptors as in `TrainsetSink.add_many`."""
+        known = self._kind
+        # Kinds with the same species share their array
+        if known is None or known.species is not kind.species or known[2:] != kind[2:]:
+            self.hand_on()
+        self._kind = kind
+        self._names += names
+        self._parts.append(arrays)
+
+    def hand_on(self) -> None:
+        """Give what has been gathered to the sink."""
+        if self._kind is not None and self._names:
+            energies, positions, forces, values = (
+                parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*self._parts)
+            )
+            n_species, species, isolated, in_range = self._kind
+            if isolated:
+                positions = positions - positions.min(axis=1, keepdims=True) + ISOLATED_MARGIN
+            self._sink.add_many(self._names, n_species, energies, species, positions, forces, values, in_range)
+        self._kind, self._names, self._parts = None, [], []
+
+
+def _described(
+    structures: Sequence[Structure],
+    batch: Sequence[int],
+    made: Sequence[Copies | None],
+    tables: DescriptorTables,
+    threads: int,
+) -> Described:
+    """Describe structures with their copies."""
+    bases: list[Structure] = []
+    displacements: list[np.ndarray] = []
+    n_bases: list[int] = []
+    for s, copies in zip(batch, made):
+        parts = [(structures[s], np.zeros((1, structures[s].n_atoms, 3)))]
+        for base, moved in zip(copies.bases, copies.displacements) if copies is not None else ():
+            if base is structures[s]:  # shares the neighbours of the structure itself
+                parts[0] = (base, np.concatenate([parts[0][1], moved]))
+            else:
+                parts.append((base, moved))
+        bases += [base for base, _ in parts]
+        displacements += [moved for _, moved in parts]
+        n_bases.append(len(parts))
+    described = iter(describe(bases, tables, displacements, threads=threads))
+    found: Described = []
+    for n in n_bases:
+        values, positions = zip(*(next(described) for _ in range(n)))
+        found.append((values[0], positions[0]) if n == 1 else (np.concatenate(values), np.concatenate(positions)))
+    return found
