@@ -236,3 +236,21 @@ def test_numbers_are_read_back_exactly(tmp_path: Path) -> None:
             np.testing.assert_array_equal(reader.reals("numbers", len(finite)), finite)
         assert np.isnan(reader.real("nan", finite=False))
         reader.end()
+
+
+def test_numbers_have_the_digits_of_the_c_library() -> None:
+    rng = np.random.default_rng(4)
+    halves = np.arange(-200, 200) / 8.0  # ties, which go to the even digit
+    powers = 2.0 ** np.arange(-1074.0, 1023.0, 7.0)
+    bits = np.frombuffer(rng.bytes(8 * 5000))
+    numbers = [*halves, *powers, *np.nextafter(10.0 ** np.arange(-20, 20), 0), *bits[np.isfinite(bits)], 1e22, 1e23]
+    text = list_directed(numbers)
+    for place, x in enumerate(numbers):
+        word = text[26 * place : 26 * (place + 1)].strip()
+        assert float(word) == x
+        digits = word.upper().split("E")[0].lstrip("-").replace(".", "").lstrip("0").ljust(17, "0")
+        assert digits == f"{abs(x):.16E}".split("E")[0].replace(".", "").lstrip("0").ljust(17, "0")
+    for x, word in zip(numbers, scientific(numbers)[0].split()):
+        mantissa, _, exponent = f"{x:.17E}".partition("E")
+        # Three digits of an exponent leave no room for its letter
+        assert word == f"{mantissa}{'E' if len(exponent) == 3 else ''}{exponent}"

@@ -6,9 +6,9 @@ writes their text versions too.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from itertools import chain
 from os import PathLike, fspath
 from typing import Any
@@ -25,32 +25,49 @@ _PACKED_SPECIES = re.compile(r"([A-Z][a-z0-9]?) *")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+_text = import_module("._text", __package__.partition(".")[0])
+"""The extension that writes numbers (fortran/api/text_module.c)."""
+
+
 def list_directed(values: Iterable[float]) -> str:
     """Return doubles as gfortran's ``write(*,*)`` shows them: 17 significant digits, 26 characters each."""
-    words = []
-    for value in values:
-        if not math.isfinite(value):
-            words.append(("NaN" if math.isnan(value) else f"{'-' * (value < 0)}Infinity").rjust(26))
-            continue
-        word = f"{value:.16E}"
-        exponent = int(word[word.index("E") + 1 :])
-        if -1 <= exponent <= 16:
-            fixed = f"{value:.{16 - exponent}f}" + ("." if exponent == 16 else "")
-            words.append(f"{fixed:>21}     ")
-        else:
-            words.append(f"{word[: word.index('E')]}E{exponent:+04d}".rjust(26))
-    return "".join(words)
+    return str(_text.reals(np.array(list(values), dtype=np.float64), _text.LISTED), "ascii")
 
 
 def scientific(values: Iterable[float], per_line: int | None = None) -> list[str]:
     """Return doubles as lines of ``(1x,ES24.17)`` items, all on one line or so many on each."""
-    words = []
-    for value in values:
-        mantissa, _, exponent = f"{value:.17E}".partition("E")
-        # Three digits of an exponent leave no room for its letter
-        words.append(f"{mantissa}{'E' if len(exponent) == 3 else ''}{exponent}".rjust(25))
-    step = per_line or max(len(words), 1)
-    return ["".join(words[first : first + step]) for first in range(0, len(words), step)]
+    text = str(_text.reals(np.array(list(values), dtype=np.float64), _text.SCIENTIFIC), "ascii")
+    step = (per_line or max(len(text), 1)) * int(_text.SCIENTIFIC)
+    return [text[first : first + step] for first in range(0, len(text), step)]
+
+
+def atom_lines(
+    species: np.ndarray,
+    positions: np.ndarray,
+    forces: np.ndarray,
+    first_value: np.ndarray,
+    descriptors: np.ndarray,
+    *,
+    is_scientific: bool,
+) -> bytes:
+    """Return five lines for each atom: species from 1, position, force, length of the descriptor, descriptor.
+
+    Parameters
+    ----------
+    species
+        (n_atom,) int32, from 0.
+    positions, forces
+        (n_atom, 3) float64.
+    first_value
+        (n_atom + 1,) int64: where the descriptors begin, counted from any place.
+    descriptors
+        (n_value,) float64 of these atoms.
+    is_scientific
+        Are descriptors written as (1x,ES24.17) with a blank at the end, or list-directed as all else?
+    """
+    style = _text.SCIENTIFIC if is_scientific else _text.LISTED
+    text: bytes = _text.atoms(species, positions, forces, first_value, descriptors, style)
+    return text
 
 
 class TextRecordReader(RecordReader):

@@ -26,7 +26,7 @@ from .setup_block import (
     write_scaling,
     write_setup_block,
 )
-from .text_records import TextRecordReader, TextRecordWriter, list_directed, scientific
+from .text_records import TextRecordReader, TextRecordWriter, atom_lines, list_directed, scientific
 from .trainset_binary import check_values, read_setups
 
 MAX_NAME = 1024
@@ -135,23 +135,24 @@ class _SetWriter(TextRecordWriter):
 
 
 def _write_structures(writer: TextRecordWriter, t: TrainingSet, dialect: str) -> None:
-    positions, forces = t.positions.tolist(), t.forces.tolist()
-    first = t.first_value.tolist()
-    species = (t.atom_species + 1).tolist()
+    species = np.ascontiguousarray(t.atom_species, dtype=np.int32)
+    positions, forces, descriptors = map(np.ascontiguousarray, (t.positions, t.forces, t.descriptors))
+    first_atom, first_value = t.first_atom.tolist(), np.ascontiguousarray(t.first_value, dtype=np.int64)
     for s, name in enumerate(t.names):
-        atoms = range(int(t.first_atom[s]), int(t.first_atom[s + 1]))
+        a, b = first_atom[s : s + 2]
         head = name if dialect == AENET else f"{len(encode_text(name)):12d}\n {name}"
-        lines = [head, f"{len(atoms):12d}{int(t.n_species_in[s]):12d}", list_directed([float(t.energy[s])])]
-        for atom in atoms:
-            values = t.descriptors[first[atom] : first[atom + 1]].tolist()
-            lines += [
-                f"{species[atom]:12d}",
-                list_directed(positions[atom]),
-                list_directed(forces[atom]),
-                f"{len(values):12d}",
-                scientific(values)[0] + " " if dialect == AENET else list_directed(values),
-            ]
-        writer.stream.write(encode_text("\n".join(lines) + "\n"))
+        energy = list_directed([float(t.energy[s])])
+        writer.stream.write(encode_text(f"{head}\n{b - a:12d}{int(t.n_species_in[s]):12d}\n{energy}\n"))
+        writer.stream.write(
+            atom_lines(
+                species[a:b],
+                positions[a:b],
+                forces[a:b],
+                first_value[a : b + 1],
+                descriptors[first_value[a] : first_value[b]],
+                is_scientific=dialect == AENET,
+            )
+        )
 
 
 def _dialect(path: str | PathLike[str]) -> str:
