@@ -22,7 +22,9 @@ from calculator_cases import random_atoms, write_committee, write_member
 from engine_reference import chebyshev_tables
 from taylorfit import Calculator
 from taylorfit.engine import DescriptorTables
+from taylorfit.errors import TaylorfitError
 from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.lammps import build
 from taylorfit.lammps.build import PLUGIN, build_plugin
 from taylorfit.lammps.installation import find_lammps
 
@@ -409,3 +411,12 @@ def test_a_plugin_for_another_lammps_says_so(lammps, water, plugin, tmp_path):
     output = lammps(atoms, potentials)
     assert output.code != 0
     assert "this plugin is for LAMMPS 20310101, the running one is 20250722" in output.text
+
+
+def test_a_build_that_lammps_cannot_load_says_so(tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with headers of another version: a symbol is missing."""
+    options = build.compiler_options
+    monkeypatch.setattr(build, "compiler_options", lambda lammps: [*options(lammps), "-DLAMMPS_NS=OTHER_LAMMPS"])
+    with pytest.raises(TaylorfitError, match="cannot load the pair style .*undefined symbol.*OTHER_LAMMPS"):
+        build_plugin(find_lammps(), tmp_path / PLUGIN)
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -60,5 +61,37 @@ def build_plugin(lammps: Installation, output: str | os.PathLike[str] = PLUGIN, 
     if result.returncode != 0:
         first = next((line for line in result.stderr.splitlines() if "error" in line), result.stderr.strip()[:200])
         raise TaylorfitError(f"pair_taylorfit.cpp does not compile for LAMMPS {lammps.date}: {first}")
+    try:
+        _try_to_load(lammps, part)
+    except TaylorfitError:
+        os.unlink(part)
+        raise
     os.replace(part, output)
     return Path(output)
+
+
+def _try_to_load(lammps: Installation, plugin: str) -> None:
+    """Load a plugin into its LAMMPS, where that has the package PLUGIN.
+
+    Raises
+    ------
+    TaylorfitError
+        with what the loader says, such as a symbol that this LAMMPS lacks.
+    """
+    if not lammps.has_plugins:
+        return
+    script = f"plugin load {os.path.abspath(plugin)}\nplugin list\n"
+    environment = {key: value for key, value in os.environ.items() if key != "LAMMPS_PLUGIN_PATH"}
+    command = [*lammps.executable, "-log", "none", "-nocite"]
+    try:
+        result = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60, env=environment)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TaylorfitError(f"LAMMPS {lammps.date} cannot be started to try the pair style ({error})") from None
+    said = result.stdout + result.stderr
+    if re.search(r"^\s*\d+: .*\btaylorfit\b", said, re.MULTILINE):
+        return
+    reason = re.search(r"^.*(?:undefined symbol|cannot open|[Ff]ailed|ERROR).*$", said, re.MULTILINE)
+    raise TaylorfitError(
+        f"LAMMPS {lammps.date} cannot load the pair style compiled for it: its headers are not those of the program "
+        f"({reason[0].strip() if reason else said.strip()[-200:]})"
+    )
