@@ -55,7 +55,7 @@ COMMANDS = {
     "train": Command(("train", "train.in"), _resume("train.checkpoint.npz"), ("Ar.nn", "Ar.nn.last")),
     "committee": Command(
         ("train", "committee.in"),
-        _resume("committee/*/*.npz"),
+        lambda folder: ("--resume",) if list(folder.glob("committee*/*/*.npz")) else (),
         ("Ar.nn", "committee/*/Ar.nn", "committee/*/Ar.nn.last"),
     ),
     "scan": Command(("scan", "scan.in"), lambda folder: (), ("scan/points/*/Ar.nn", "scan/sets/*/*.train")),

@@ -251,7 +251,7 @@ def interrupt(folder: Path, send: Callable[[subprocess.Popen[str]], None], **key
     """Train until the first two of three members are beyond epoch 20, interrupt by `send`; return the report."""
     write_endless(folder, **keywords)
     process = start(folder, "train", "train.in", "--report", "report.json", start_new_session=True)
-    logs = [folder / f"committee/0{k}/train.log" for k in (1, 2)]
+    logs = [folder / f"committee.partial/0{k}/train.log" for k in (1, 2)]
     while process.poll() is None and not all(log.exists() and re.search(r"\n +20 ", log.read_text()) for log in logs):
         time.sleep(0.02)
     send(process)
@@ -301,7 +301,7 @@ def test_ctrl_c_on_a_terminal_reaches_all_processes_and_stops_them_once(toy: Pat
 def test_a_file_named_stop_ends_all_members(toy: Path) -> None:
     write_endless(toy, **LONG)
     process = start(toy, "train", "train.in", "--report", "report.json")
-    while process.poll() is None and not all((toy / f"committee/0{k}/train.log").exists() for k in (1, 2)):
+    while process.poll() is None and not all((toy / f"committee.partial/0{k}/train.log").exists() for k in (1, 2)):
         time.sleep(0.02)
     (toy / "STOP").touch()
     assert process.wait(timeout=30) == 0
@@ -336,7 +336,7 @@ def test_a_member_that_fails_leaves_the_others_alone(trained: Trained, toy: Path
     (toy / "committee/02/Ar.nn").write_bytes(b"damaged")
     result = run(toy, "train", "train.in", "--report", "r.json")
     assert result.code == 2
-    assert re.fullmatch(r"taylorfit: member 02: committee/02/Ar\.nn: .*\n", result.err)
+    assert re.fullmatch(r"taylorfit: member 02: committee.partial/02/Ar\.nn: .*\n", result.err)
     found = json.loads((toy / "r.json").read_text())
     assert outcomes(toy, found) == [trained.outcomes[0], trained.outcomes[2]]
     assert [entry["member"] for entry in found["committee"]["failed"]] == [2]
@@ -351,7 +351,7 @@ def test_if_all_members_fail_so_does_the_committee(toy: Path) -> None:
     # The first member's is found before anything starts, as it would be without a committee
     (toy / "committee/01/Ar.nn").parent.mkdir()
     (toy / "committee/01/Ar.nn").write_bytes(b"damaged")
-    assert run(toy, "train", "train.in").complaint.startswith("committee/01/Ar.nn: ")
+    assert run(toy, "train", "train.in").complaint.startswith("committee.partial/01/Ar.nn: ")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(toy: Path) -> No
     (toy / "train.in").write_text(train_in(committee=2))
     assert run(toy, "train", "train.in", "--committee", "0").complaint.startswith("COMMITTEE without members: found 0")
     (toy / "committee").touch()
-    assert run(toy, "train", "train.in").complaint.startswith("committee/01: ")
+    assert run(toy, "train", "train.in").complaint.startswith("committee: ")
     text = train_in(("Ar", "Kr"), committee=2)
     (toy / "train.in").write_text(text.replace("Ar.nn", "a/X.nn").replace("Kr.nn", "b/X.nn"))
     assert "two networks with one file name" in run(toy, "train", "train.in").complaint

@@ -92,7 +92,7 @@ def begun(folder: Path, command: tuple[str, str]) -> bool:
     """Whether a run of the command has something that would be lost."""
     if command[0] == "md":
         return (folder / "run.extxyz").exists()
-    logs = [*folder.glob("committee/*/*.log"), *folder.glob("scan/points/*/train.log")]
+    logs = [*folder.glob("committee.partial/*/*.log"), *folder.glob("scan/points/*.partial/train.log")]
     return any(re.search(r"\n +[1-9][0-9]* ", log.read_text()) for log in logs)
 
 
@@ -116,7 +116,7 @@ def test_signals_end_every_long_command_and_it_goes_on(toy: Path, command: tuple
         steps = [atoms.info["step"] for atoms in ase.io.read(toy / "run.extxyz", ":")]
         assert steps == list(range(0, last + 11, 5))
         return
-    checkpoints = [*toy.glob("committee/*/*.npz"), *toy.glob("scan/points/*/*.npz")]
+    checkpoints = [*toy.glob("committee/*/*.npz"), *toy.glob("scan/points/*.partial/*.npz")]
     assert checkpoints
     last = max(
         int(re.findall(r"\n +([0-9]+) ", log.read_text())[-1]) for log in toy.rglob("*.log") if "set" not in str(log)

@@ -21,7 +21,8 @@ from taylorfit.tools.interrupts import Interrupt
 from taylorfit.tools.progress import Steps
 from taylorfit.training.observer import Observer
 from taylorfit.training.outputs import Outputs
-from taylorfit.training.scan import PointTask, ScanObserver, ScanPlan, run_scan
+from taylorfit.training.scan import ScanObserver, run_scan
+from taylorfit.training.scan_plan import PointTask, ScanPlan
 
 
 @pytest.fixture

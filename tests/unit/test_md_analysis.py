@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.io import read
 
 from calculator_cases import random_atoms, write_member
 from taylorfit import Calculator
@@ -24,6 +25,7 @@ from taylorfit.md.dynamics import (
     unpack_walks,
 )
 from taylorfit.md.summary import distributions, walk_row
+from taylorfit.md.trajectory import FrameWriter
 from taylorfit.model.structure import Structure
 from taylorfit.settings.extrapolation import ExtrapolationPolicy
 from taylorfit.settings.md import MdInput, RdfOptions, Thermostat
@@ -44,8 +46,34 @@ def settings(**changes: object) -> MdInput:
     return MdInput(**{**base, **changes})
 
 
+def test_frames_wait_while_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from taylorfit.md import trajectory
+
+    def frame(step: int) -> Atoms:
+        return Atoms("Ar", [[0.1 * step, 0, 0]], info={"step": step})
+
+    def full(path: str, atoms: Atoms) -> None:
+        with open(path, "a") as stream:
+            stream.write("1\nProp")  # what fitted
+        raise InputError("cannot be written: No space left on device", file=path)
+
+    path, told = str(tmp_path / "run.extxyz"), list[str]()
+    writer = FrameWriter(path, told.append)
+    writer.write(frame(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(trajectory, "append_frame", full)
+        for step in (5, 10):
+            writer.write(frame(step))
+        assert writer.n_missing == 2 and len(told) == 1 and "No space left" in told[0]
+        patch.setattr(FrameWriter, "MOST", 1)
+        writer.write(frame(15))
+    writer.write(frame(20))
+    assert [atoms.info["step"] for atoms in read(path, ":")] == [0, 10, 15, 20]
+    assert writer.n_missing == writer.n_lost == 1 and "written again" in told[1]
+
+
 def finish(walk: Walk, calculator: Calculator, data: MdInput, trajectory: str | None = None) -> Walk:
-    for _ in run_walk(walk, calculator, data, trajectory):
+    for _ in run_walk(walk, calculator, data, None if trajectory is None else FrameWriter(trajectory, print)):
         pass
     return walk
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taylorfit.errors import FormatError, InputError, TaylorfitError
-from taylorfit.formats.structures.files import expand_patterns, read_structure_files, read_structures
+from taylorfit.formats.structures.files import expand_patterns, read_files, read_structures
 from taylorfit.model.structure import Structure
 
 XSF = "# total energy = -5.0 eV\n\nATOMS\nO 0 0 0 1.0 0 0\nH 1 0 0 -1.0 0 0\n"
@@ -90,11 +90,11 @@ def test_entries_without_files_are_refused_with_their_line(folder, entry, messag
 
 def test_all_entries_are_checked_before_the_first_file_is_read(folder):
     with pytest.raises(InputError, match="no such file"):
-        next(read_structure_files(["s1.xsf", "none.xsf"], folder))
+        read_files([str(folder / "s1.xsf"), str(folder / "none.xsf")])
 
 
 def test_files_are_read_in_order_under_their_paths(folder):
-    names = [s.name for s in read_structure_files(["s*.xsf"], folder)]
+    names = [s.name for s in read_files([str(folder / "s*.xsf")])]
     assert names == [str(folder / f"s{i}.xsf") for i in (1, 2, 10)]
 
 

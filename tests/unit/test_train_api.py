@@ -20,7 +20,7 @@ from taylorfit.data.setup import Setup
 from taylorfit.engine import lbfgs, library, losses, potentials
 from taylorfit.errors import DataWarning, InputError
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.formats.structures.files import read_structure_files
+from taylorfit.formats.structures.files import read_files
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
 from taylorfit.potential.calculator import Calculator
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def structures(folder: Path) -> list[Structure]:
     """The clusters as they stand in the files, by the names that these have in the folder."""
-    found = read_structure_files([(str(path), None) for path in sorted((folder / "xsf").iterdir())])
+    found = read_files([(str(path), None) for path in sorted((folder / "xsf").iterdir())])
     return [replace(s, name=str(Path(s.name).relative_to(folder))) for s in found]
 
 
@@ -417,3 +417,26 @@ def test_a_training_set_has_a_setup_of_its_own_and_needs_its_geometry(folder: Pa
     with pytest.raises(InputError, match="needs the cells"):
         train(bare, forces=Exact(), **OPTIONS)
     assert any("cells" in note for note in train(bare, **OPTIONS).notes)
+
+
+def test_python_calls_hold_locks_like_commands(
+    structures: list[Structure], setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from taylorfit.generation.generate import generate
+    from taylorfit.tools.locks import alone
+
+    monkeypatch.chdir(tmp_path)
+    made = generate(structures, replace(setup, displacements=None))
+    fit = train(made, networks=HIDDEN, **OPTIONS)
+    calls: dict[str, Callable[[], object]] = {
+        "fit": lambda: fit.potential.save("fit"),
+        "toy.train": lambda: made.save("toy.train"),
+        "c.npz": lambda: train(made, networks=HIDDEN, checkpoint="c.npz", **OPTIONS),
+        "all": lambda: train_committee(made, members=2, networks=HIDDEN, checkpoint="all", **OPTIONS),
+        "two": lambda: train_committee(made, members=2, networks=HIDDEN, **OPTIONS).save("two"),
+    }
+    for name, call in calls.items():
+        with alone(name), pytest.raises(InputError, match=f"{name}: another run is writing"):
+            call()
+        call()
+    assert sorted(os.listdir()) == sorted([*calls, "toy.train.geometry"]) and sorted(os.listdir("two")) == ["01", "02"]

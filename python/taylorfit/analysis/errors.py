@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy as np
 from ..engine import Evaluation, PotentialTables, StopToken, evaluate
 from ..model.measures import ANGLE_UNIT, ENERGY_UNIT, ERRORS, FORCE_UNIT, MEASURES, SHARE_UNIT, TAIL, Measure
 from ..model.predictions import Predictions
-from ..model.structure import Structure
+from ..model.structure import Structure, formula
 from ..tools.chunks import runs
 from ..tools.ranks import ALONE, Ranks
 from ..tools.statistics import median
@@ -150,6 +152,38 @@ def errors_in(predictions: Predictions) -> Errors:
         force_error_tail=tail_fraction(norm_error),
         **everything,
     )
+
+
+def errors_by_element(predictions: Predictions) -> dict[str, Errors]:
+    """Errors of the forces on the atoms of each element; without energies."""
+    symbols = np.array(predictions.symbols, dtype=object)
+    return {
+        symbol: errors_in(
+            replace(
+                predictions,
+                energy_ref=np.full_like(predictions.energy_ref, np.nan),
+                forces_ref=np.where((symbols == symbol)[:, None], predictions.forces_ref, np.nan),
+            )
+        )
+        for symbol in sorted(set(predictions.symbols))
+    }
+
+
+def errors_by_composition(predictions: Predictions) -> dict[str, Errors]:
+    """Errors of the structures of each composition, such as H2O, by falling number of structures."""
+    symbols, offsets = predictions.symbols, predictions.offsets.tolist()
+    formulas = np.array([formula(symbols[a:b]) for a, b in pairwise(offsets)], dtype=object)
+    atom_formulas = np.repeat(formulas, predictions.n_atoms)
+    return {
+        name: errors_in(
+            replace(
+                predictions,
+                energy_ref=np.where(formulas == name, predictions.energy_ref, np.nan),
+                forces_ref=np.where((atom_formulas == name)[:, None], predictions.forces_ref, np.nan),
+            )
+        )
+        for name, _ in Counter(formulas.tolist()).most_common()
+    }
 
 
 def _errors_over_all(predictions: Predictions) -> dict[str, float]:

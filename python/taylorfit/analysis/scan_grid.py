@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..formats.scan_table import Row, number
@@ -19,6 +20,7 @@ from ..settings.forces import FORCES, WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WIT
 from ..settings.generate import GenerateInput
 from ..settings.keyword_file import build, format_options
 from ..settings.option import quote
+from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.randomness import Stream
@@ -205,8 +207,8 @@ class Structures:
     """Of each copy with pushed atoms (`repel`) among the entries: the place of the structure it is made from, or -1."""
 
     @classmethod
-    def of(cls, files: Sequence[FileEntry], listed_in: str) -> Structures:
-        """Find the structures of all files, and read what they hold.
+    def of(cls, files: Sequence[FileEntry], listed_in: str, reading: ReadingOptions = AS_THEY_ARE) -> Structures:
+        """Find the structures of all files, and read what they hold; `reading`: what the files leave open.
 
         Raises
         ------
@@ -220,7 +222,7 @@ class Structures:
         for path in expand_patterns([(entry.path, entry.line) for entry in files], listed_in=listed_in):
             file = split_selection(path)[0]
             digests[file] = _digest(Path(file).read_bytes())
-            for structure in read_structures(path):
+            for structure in read_structures(path, reading):
                 frame = structure.name.removeprefix(file).removeprefix("#")
                 if structure.pushed_from:
                     pushed[len(entries)] = structure.pushed_from
@@ -255,7 +257,9 @@ def set_key(plan: SetPlan, generate: GenerateInput, structures: Structures) -> s
         hessian = Path(plan.derivatives.hessian or "")
         named += sorted(hessian.iterdir()) if plan.derivatives.hessian and hessian.is_dir() else [hessian]
     contents = [_digest(file.read_bytes()) for file in named if file.is_file()]
-    settings = (generate.types, contents, plan.derivatives, generate.forces, generate.forces_percent)
+    settings: tuple[Any, ...] = (generate.types, contents, plan.derivatives, generate.forces, generate.forces_percent)
+    if (reading := ReadingOptions.of(generate)) != AS_THEY_ARE:
+        settings += (reading,)
     return _digest(repr(settings).encode(), structures.digest(structures.subset(plan.size)).encode())[:12]
 
 
@@ -275,8 +279,11 @@ def point_key(point: Point, of_set: str, validation: Structures | None) -> str:
         networks=tuple(replace(spec, file=spec.symbol) for spec in point.settings.networks),
     )
     checked = "" if validation is None else validation.digest(validation.entries)
-    # Without SPLIT as before there was one
-    return _digest(repr((of_set, settings, checked)).replace(", split=None", "").encode())[:12]
+    text = repr((of_set, settings, checked))
+    # Without these keywords as before there were any
+    for unsaid in (", split=None", ", units=None, energy_key=None, forces_key=None, stress_key=None"):
+        text = text.replace(unsaid, "")
+    return _digest(text.encode())[:12]
 
 
 def _digest(*contents: bytes) -> str:

@@ -11,22 +11,24 @@ from ..generation.files import generate_files
 from ..reporting.generation_log import GenerationLog
 from ..settings.generate import GenerateInput
 from ..tools.atomic_write import atomic_write
+from ..tools.locks import alone
 from .sources import dropped_kinds, read_options
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Generate the training sets; return the report."""
     settings = GenerateInput.read(arguments.input)
-    made = generate_files(
-        settings,
-        arguments.input,
-        threads=arguments.threads or available_threads(),
-        overwrite=arguments.force,
-        xsf_output=arguments.write_xsf,
-        dropped=dropped_kinds(arguments, DROPPABLE),
-        reading=read_options(arguments, settings),
-        observer=GenerationLog(settings),
-    )
+    with alone(settings.output):
+        made = generate_files(
+            settings,
+            arguments.input,
+            threads=arguments.threads or available_threads(),
+            overwrite=arguments.force,
+            xsf_output=arguments.write_xsf,
+            dropped=dropped_kinds(arguments, DROPPABLE),
+            reading=read_options(arguments, settings),
+            observer=GenerationLog(settings),
+        )
     if settings.timing:
         with atomic_write("generate.time") as stream:
             stream.write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ from ..md.summary import (
     write_steps,
     write_walks,
 )
-from ..md.trajectory import cut_after
+from ..md.trajectory import FrameWriter, cut_after
 from ..potential.calculator import Calculator
 from ..settings.md import MdInput
+from ..settings.reading import ReadingOptions
 from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED
 from ..tools.locks import alone
@@ -81,7 +83,9 @@ def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> C
 def _structures(settings: MdInput, calculators: dict[str, Calculator], input_file: str) -> list[Atoms]:
     """The starting structures, checked against the potentials and what is wanted."""
     notes: list[str] = []
-    structures = read_files([settings.structure], listed_in=input_file, tell=notes.append)
+    structures = read_files(
+        [settings.structure], **asdict(ReadingOptions.of(settings)), listed_in=input_file, tell=notes.append
+    )
     for note in notes:
         print(f"note: {note}")
     if settings.velocities == "file":
@@ -203,20 +207,24 @@ def _run_all(walks: list[Walk], calculators: dict[str, Calculator], settings: Md
     saved = time.monotonic()
     single = len(walks) == 1
     if single:
-        print(step_header())
+        print(step_header(calculators[walks[0].label].n_members > 1))
     every = max(1, settings.steps // settings.sample // SHOWN_LINES)
     with progress("md", len(walks) * per_walk, "steps", quiet=single and settings.steps < 100) as update:
         for k, walk in enumerate(walks):
             calculator = calculators[walk.label]
             own = _own_settings(calculator, walk.label, settings)
-            for _ in run_walk(walk, calculator, own, _trajectory(settings, walk.label, walk.start)):
+            trajectory = _trajectory(settings, walk.label, walk.start)
+            frames = None if trajectory is None else FrameWriter(trajectory, print)
+            for _ in run_walk(walk, calculator, own, frames):
                 if single and walk.rows and (len(walk.rows) - 1) % every == 0 and walk.rows[-1][0] == walk.step:
-                    print(step_line(walk, walk.rows[-1]), flush=True)
+                    print(step_line(walk), flush=True)
                 update(k * per_walk + walk.step + settings.equilibration, f"{walk.label}, start {walk.start}")
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(walks, settings, identity)
                     saved = time.monotonic()
             _save(walks, settings, identity)
+            if frames is not None and frames.n_missing:
+                print(f"warning: {trajectory} lacks {frames.n_missing} frames, for which there was no space")
 
 
 def _save(walks: list[Walk], settings: MdInput, identity: str) -> None:
@@ -242,16 +250,22 @@ def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bo
     _save(walks, settings, identity)
     rows = [walk_row(walk, settings) for walk in walks]
     steps, starts, rdf, checkpoint = _tables(settings)
-    write_steps(steps, walks)
-    write_walks(starts, rows)
-    outputs = [steps, starts, checkpoint]
     found = distributions(walks, settings)
+    tables: dict[str, Callable[[], None]] = {
+        steps: lambda: write_steps(steps, walks),
+        starts: lambda: write_walks(starts, rows),
+    }
     if found is not None:
-        write_distributions(rdf, found)
-        outputs.append(rdf)
-    outputs += [
-        path for walk in walks if (path := _trajectory(settings, walk.label, walk.start)) and Path(path).exists()
-    ]
+        tables[rdf] = lambda: write_distributions(rdf, found)
+    outputs, failures = list[str](), list[str]()
+    for path, write in tables.items():
+        try:
+            write()
+            outputs.append(path)
+        except TaylorfitError as error:
+            failures.append(str(error))
+    trajectories = [_trajectory(settings, walk.label, walk.start) for walk in walks]
+    outputs += [checkpoint, *(path for path in trajectories if path and Path(path).exists())]
     print()
     print_table(stability_table(rows))
     for line in outcome_lines(rows):
@@ -265,6 +279,9 @@ def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bo
     for line in distribution_lines(found) if found else ():
         print(line)
     print(f"\n{', '.join(outputs)} written")
+    if failures:
+        again = f"; --resume writes them, from {checkpoint}" if Path(checkpoint).exists() else ""
+        raise TaylorfitError(f"{'; '.join(failures)}{again}")
     if interrupted:
         print("interrupted; taylorfit md --resume goes on from here")
     return {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import available_threads
-from ..errors import TaylorfitError
+from ..errors import InputError, TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
 from ..reporting.committee_log import CommitteeLog, print_committee
 from ..reporting.training_log import TrainingLog
@@ -111,15 +111,22 @@ def aenet_leftovers(test_percent: float, rngstate: bool = True) -> Callable[[int
 
 def _train_committee(settings: TrainInput, arguments: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Train a committee, print its table, copy the potentials of the best; return the report."""
-    files = MemberFiles(settings, arguments.input)
-    files.prepare()
+    final = MemberFiles.of(settings, arguments.input)
+    files = final.begin(go_on=arguments.resume)
     resumed = frozenset(k for k in files.numbers if arguments.resume and files.checkpoint(k).exists())
     if arguments.resume and not resumed:
-        print(f"note: there is no {files.checkpoint(1)} to resume from, nor of another member: all start anew")
+        print(f"note: there is no {final.checkpoint(1)} to resume from, nor of another member: all start anew")
     members = [Member(files.settings_of(k), files.checkpoint(k), k in resumed, arguments.fresh) for k in files.numbers]
-    committee = run_committee(members, _read(members[0].settings, arguments), threads, CommitteeLog(files, resumed))
+    log = CommitteeLog(files, resumed)
+    try:
+        committee = run_committee(members, _read(members[0].settings, arguments), threads, log)
+    except InputError:
+        if not resumed:
+            files.abandon()
+        raise
     if any(fit.status == "stopped" for fit in committee.members.values()):
         stop_obeyed()
+    files = files.finish()
     print_committee(committee, files)
     files.copy_potentials(committee.summary.best_member)
     report = committee.to_dict()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.structure import Structure
+from ..model.structure import Structure, formula
 from ..tools.randomness import Stream
 from ..tools.statistics import median
 
@@ -95,11 +95,6 @@ class UnitCheck:
     def judged(self) -> bool:
         """Whether there was enough to judge."""
         return self.problem is not None or (self.correlation or 0.0) >= MIN_CORRELATION
-
-
-def formula(symbols: Sequence[str]) -> str:
-    """Return the composition as text, species in alphabetical order."""
-    return "".join(f"{s}{n if (n := list(symbols).count(s)) > 1 else ''}" for s in sorted(set(symbols)))
 
 
 def find_frame_pairs(structures: Sequence[Structure]) -> FramePairs:

@@ -130,7 +130,7 @@ class Setup:
             symbol = descriptor.species
             layers = " ".join(f"{n}:{activation}" for n, activation in self.networks[symbol])
             lines.append(
-                f"{symbol:2s} {descriptor.basis}, {descriptor.n_feature} values, cutoff {descriptor.r_cut:g} Å; "
+                f"{symbol:2s} {descriptor.in_words}; "
                 f"isolated atom {self.atomic_energies[symbol]:.6f} eV; hidden layers {layers}"
             )
         return "\n".join([*lines, *self.reasons, *(f"note: {note}" for note in self.notes)])
@@ -245,12 +245,13 @@ class Setup:
         )
         md = MdInput(
             structure=_seen_from(folder, _first_structure((self.validation or self.files)[0])),
+            **asdict(self.reading),
             networks=potentials,
             timestep=0.5 if "H" in self.species else 1.0,
             equilibration=500,
             steps=5000,
         )
-        train = replaced(self._train_input(), validation=as_entries(held_back))
+        train = replaced(self._train_input(), validation=as_entries(held_back), **asdict(self.reading))
         for path, settings in zip(paths[-len(INPUT_FILES) :], (generate, train, predict, md)):
             settings.write(path)
         return paths
@@ -276,7 +277,7 @@ class Setup:
             beta=train.forces.beta,
             epochs=train.iterations,
             files=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in generate.files),
-            reading=ReadingOptions(generate.units, generate.energy_key, generate.forces_key, generate.stress_key),
+            reading=ReadingOptions.of(generate),
             mode=train.forces.mode,
             validation=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in train.validation),
         )

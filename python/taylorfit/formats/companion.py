@@ -23,6 +23,7 @@ from ..model.geometry import HASH, Geometry
 from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
 from ..tools.atomic_write import Together, atomic_write, check_writable
+from ..tools.locks import alone_in_python
 from .archive import read_archive
 
 VERSION = 1
@@ -136,12 +137,13 @@ def save_training_set(path: str | PathLike[str], training_set: TrainingSet, over
         check_writable(file, overwrite=overwrite)
     from .aenet.trainset_binary import write_trainset
 
-    write_trainset(path, training_set, overwrite=overwrite)
-    if training_set.geometry is None:
-        # What an earlier run left there belongs to another training set
-        Path(companion).unlink(missing_ok=True)
-    else:
-        write_geometry(companion, training_set.geometry, *_parents(training_set), overwrite=overwrite)
+    with alone_in_python(path):
+        write_trainset(path, training_set, overwrite=overwrite)
+        if training_set.geometry is None:
+            # What an earlier run left there belongs to another training set
+            Path(companion).unlink(missing_ok=True)
+        else:
+            write_geometry(companion, training_set.geometry, *_parents(training_set), overwrite=overwrite)
 
 
 def load_training_set(path: str | PathLike[str]) -> TrainingSet:

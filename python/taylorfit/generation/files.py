@@ -163,7 +163,7 @@ def generate_files(
     files = [settings.setups[symbol] for symbol in settings.species]
     tables = DescriptorTables.from_setups(settings.species, [read_setup(file) for file in files], files)
     observer.described(tables)
-    structures = _read(settings, listed_in, reading or reading_options(settings), dropped, observer)
+    structures = _read(settings, listed_in, reading or ReadingOptions.of(settings), dropped, observer)
     found = check(structures, settings.atomic_energies)
     kept = drop(structures, found, dropped) if dropped else structures
     observer.checked(found, len(structures), len(structures) - len(kept))
@@ -221,11 +221,6 @@ def generate_files(
     )
     observer.ended(made)
     return made
-
-
-def reading_options(settings: GenerateInput) -> ReadingOptions:
-    """What generate.in says about files that leave it open."""
-    return ReadingOptions(settings.units, settings.energy_key, settings.forces_key, settings.stress_key)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ..settings.md import EXPLODED, MOST_RELEASED, MdInput, Thermostat
 from ..tools.interrupts import deferred_interrupt
 from ..tools.randomness import Stream
 from .analysis import pair_counts
-from .trajectory import append_frame
+from .trajectory import FrameWriter
 
 COLUMNS = ("step", "time_ps", "E_pot_eV", "E_kin_eV", "E_tot_eV", "T_K")
 DEVIATIONS = ("E_pot_std_eV", "F_std_max_eV_per_A")
@@ -144,7 +144,9 @@ def _freedom(atoms: Atoms) -> int:
     return max(3 * len(atoms) - (3 if is_free(atoms) else n_held), 1)
 
 
-def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: str | None = None) -> Iterator[Walk]:
+def run_walk(
+    walk: Walk, calculator: Calculator, settings: MdInput, frames: FrameWriter | None = None
+) -> Iterator[Walk]:
     """Go on from where the walk is; yield it after every sample, when it may be kept.
 
     Rows, histogram and trajectory get one entry every `settings.sample` steps from step 0 on.  An error of
@@ -169,7 +171,7 @@ def run_walk(walk: Walk, calculator: Calculator, settings: MdInput, trajectory: 
             # Ctrl-C waits: half a frame, or a frame without its row, would stay in the file of a resumed run
             with deferred_interrupt() as interrupt:
                 if step >= 0 and step % settings.sample == 0 and not (walk.rows and walk.rows[-1][0] >= step):
-                    _sample(walk, atoms, step, settings, trajectory)
+                    _sample(walk, atoms, step, settings, frames)
                 kept = atoms.copy()
                 kept.set_constraint(_held(atoms))
                 walk.atoms, walk.rng_state, walk.step = kept, rng.bit_generator.state, step
@@ -218,7 +220,7 @@ def _watched(walk: Walk, guard: ExtrapolationGuard, step: int) -> Iterator[None]
         walk.first_extrapolation, walk.extrapolation = step, str(next(iter(guard.worst.values())))
 
 
-def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: str | None) -> None:
+def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, frames: FrameWriter | None) -> None:
     potential, kinetic = float(atoms.get_potential_energy()), float(atoms.get_kinetic_energy())
     counts = (
         None
@@ -230,8 +232,9 @@ def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: 
             settings.rdf.bins,
         )
     )
-    if trajectory is not None:
-        _append_frame(trajectory, atoms, walk, step, settings)
+    if frames is not None:
+        frames.write(_frame(atoms, walk, step, settings))
+        walk.trajectory = frames.path
     if counts is not None:
         walk.histogram = counts if walk.histogram is None else walk.histogram + counts
         walk.n_samples += 1
@@ -244,8 +247,8 @@ def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, trajectory: 
     )
 
 
-def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdInput) -> None:
-    """Append a frame with energy and forces of the potential, time in fs."""
+def _frame(atoms: Atoms, walk: Walk, step: int, settings: MdInput) -> Atoms:
+    """A frame with energy and forces of the potential, time in fs."""
     frame = atoms.copy()
     frame.set_constraint(_held(atoms))
     frame.info.update(potential=walk.label, start=walk.start, step=step, time_fs=step * settings.timestep)
@@ -254,8 +257,7 @@ def _append_frame(path: str, atoms: Atoms, walk: Walk, step: int, settings: MdIn
     if "forces_std" in atoms.calc.results:  # of a committee, eV and eV/Å
         frame.info["energy_std"] = atoms.calc.results["energy_std"]
         frame.set_array("forces_std", atoms.calc.results["forces_std"])
-    append_frame(path, frame)
-    walk.trajectory = path
+    return frame
 
 
 def _dynamics(atoms: Atoms, rng: np.random.Generator, settings: MdInput, thermostat: bool) -> Any:

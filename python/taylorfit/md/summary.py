@@ -54,17 +54,24 @@ STEP_COLUMNS = (
     ("ΔE_tot, meV/atom", 16, ".4f"),
 )
 """Title, width and format of the columns of the table of steps, which grows while a run goes on."""
+DEVIATION_COLUMNS = (("std E, meV/atom", 16, ".4f"), ("max std F, eV/Å", 16, ".4f"))
+"""The same of a committee: standard deviations of the energy and of the force on the atom that has the largest."""
 
 
-def step_header() -> str:
+def step_header(committee: bool = False) -> str:
     """Header of the table of steps."""
-    return "  ".join(f"{title:>{width}}" for title, width, _ in STEP_COLUMNS)
+    columns = STEP_COLUMNS + (DEVIATION_COLUMNS if committee else ())
+    return "  ".join(f"{title:>{width}}" for title, width, _ in columns)
 
 
-def step_line(walk: Walk, row: Sequence[float]) -> str:
-    """A line of the table of steps."""
+def step_line(walk: Walk) -> str:
+    """The last line of the table of steps; of a committee with its standard deviations."""
+    row, deviations = walk.rows[-1], walk.deviations[-1]
     values = (*row, 1e3 * (row[4] - walk.rows[0][4]) / walk.n_atoms)
-    return "  ".join(f"{value:{width}{form}}" for value, (_, width, form) in zip(values, STEP_COLUMNS))
+    if np.isfinite(deviations[0]):
+        values += (1e3 * deviations[0] / walk.n_atoms, *deviations[1:])
+    columns = STEP_COLUMNS + DEVIATION_COLUMNS
+    return "  ".join(f"{value:{width}{form}}" for value, (_, width, form) in zip(values, columns))
 
 
 def stability_table(rows: Sequence[dict[str, Any]]) -> Table:

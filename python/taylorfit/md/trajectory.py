@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 
 import ase.io
 from ase import Atoms
@@ -14,6 +15,55 @@ from ..tools.atomic_write import atomic_write
 from ..tools.os_errors import explained
 
 _STEP = re.compile(rb"\bstep=(-?[0-9]+)")
+
+
+class FrameWriter:
+    """Appends frames to a file; those for which the disk is full wait in memory until there is space again.
+
+    Parameters
+    ----------
+    path
+        the file
+    tell
+        is told, in one line, when frames cannot be written, and when they can again
+    """
+
+    MOST = 1000
+    """Frames that wait at most; then the oldest are lost."""
+
+    def __init__(self, path: str, tell: Callable[[str], None]) -> None:
+        self.path, self._tell = path, tell
+        self._waiting: list[Atoms] = []
+        self._last: int | None = None
+        self._fails = False
+        self.n_lost = 0
+
+    @property
+    def n_missing(self) -> int:
+        """Frames that are not in the file."""
+        return self.n_lost + len(self._waiting)
+
+    def write(self, frame: Atoms) -> None:
+        """Write a frame and those that wait, or let it wait; its `info` has the step."""
+        self._waiting.append(frame)
+        try:
+            if self._fails and os.path.exists(self.path):
+                # Part of a frame may be there
+                cut_after(self.path, int(frame.info["step"]) - 1 if self._last is None else self._last)
+            while self._waiting:
+                append_frame(self.path, self._waiting[0])
+                self._last = int(self._waiting.pop(0).info["step"])
+        except InputError as error:
+            if not self._fails:
+                self._tell(f"warning: {error}; the run goes on, and tries again with the next frame")
+            self._fails = True
+            if len(self._waiting) > self.MOST:
+                del self._waiting[0]
+                self.n_lost += 1
+            return
+        if self._fails:
+            self._tell(f"{self.path}: frames are written again")
+        self._fails = False
 
 
 def append_frame(path: str, frame: Atoms) -> None:

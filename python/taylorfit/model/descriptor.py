@@ -115,6 +115,11 @@ class DescriptorSetup:
         """Length of the descriptor."""
         return len(self.function)
 
+    @property
+    def in_words(self) -> str:
+        """What it is: "Chebyshev, 48 values, cutoff 6.5 Å"."""
+        return f"{self.basis}, {self.n_feature} values, cutoff {self.r_cut:g} Å"
+
 
 def chebyshev_length(n_environment: int, radial_order: int, angular_order: int) -> int:
     """Length of a Chebyshev descriptor: doubled (weighted part) for two or more species."""

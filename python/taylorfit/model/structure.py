@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ VOIGT_ELEMENTS = (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1]))
 """Rows and columns of the elements xx yy zz yz xz xy."""
 
 _ISOLATED = 10.0  # Å; atoms further apart do not feel each other
+
+
+def formula(symbols: Iterable[str]) -> str:
+    """Return the number of atoms of each species, in order of the alphabet: "H4O2"."""
+    return "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in sorted(Counter(symbols).items()))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,7 +128,7 @@ class Structure:
     @property
     def formula(self) -> str:
         """Number of atoms of each species, in order of the alphabet: "H4O2"."""
-        return "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in sorted(Counter(self.symbols).items()))
+        return formula(self.symbols)
 
     @classmethod
     def from_ase(cls, atoms: Atoms, name: str = "") -> Structure:

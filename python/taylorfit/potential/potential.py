@@ -14,8 +14,9 @@ from ..formats.aenet.network_binary import check_potential, write_potential
 from ..formats.aenet.potential_file import read_potential_file
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.network import SpeciesPotential
-from ..tools.atomic_write import check_writable
+from ..tools.atomic_write import Together, check_writable
 from ..tools.chunks import runs
+from ..tools.locks import alone_in_python
 from ..tools.os_errors import make_folder
 
 ENDINGS = (".nn", ".nn.ascii")
@@ -104,6 +105,8 @@ class Potential:
     def save(self, folder: str | PathLike[str], overwrite: bool = False) -> list[Path]:
         """Write one file for each species, `H.nn`, `O.nn`, …, in ænet's binary format; return their paths.
 
+        All files get their names together.
+
         Parameters
         ----------
         folder
@@ -114,14 +117,15 @@ class Potential:
         Raises
         ------
         InputError
-            if a file exists or cannot be written.
+            if a file exists or cannot be written, or another run is writing to the folder.
         """
         paths = [make_folder(folder) / f"{symbol}{ENDINGS[0]}" for symbol in self.species]
-        for path, part in zip(paths, self.parts):
-            check_writable(path, overwrite=overwrite)
-            check_potential(path, part)
-        for path, part in zip(paths, self.parts):
-            write_potential(path, part)
+        with alone_in_python(folder), Together() as together:
+            for path, part in zip(paths, self.parts):
+                check_writable(path, overwrite=overwrite)
+                check_potential(path, part)
+            for path, part in zip(paths, self.parts):
+                write_potential(path, part, together)
         return paths
 
     @property

@@ -247,7 +247,7 @@ def describe_energies(saved: SavedEnergies) -> Description:
 
 def describe_structures(structures: Sequence[Structure]) -> Description:
     """Describe the frames of a structure file: one in detail, several by their ranges."""
-    formulas = Counter(_formula(tuple(sorted(set(s.symbols))), s.symbols) for s in structures)
+    formulas = Counter(printable(s.formula) for s in structures)
     energies = np.array([s.energy / s.n_atoms for s in structures if s.energy is not None])
     cohesive = np.array([s.cohesive_energy / s.n_atoms for s in structures if s.cohesive_energy])
     forces = [np.linalg.norm(s.forces, axis=1) for s in structures if s.forces is not None]

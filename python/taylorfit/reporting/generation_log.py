@@ -42,7 +42,7 @@ class GenerationLog(GenerationObserver):
         """Say how structures are described."""
         for symbol, setup in zip(tables.species, tables.setups):
             self._print(
-                f"{symbol:2s} {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
+                f"{symbol:2s} {setup.in_words}, "
                 f"environment {' '.join(setup.environment)}, from {self._settings.setups[symbol]}"
             )
         for note in setup_notes(tables):

@@ -35,10 +35,7 @@ def chebyshev_weights(n_environment: int) -> list[int]:
 
 def describe_setup(setup: DescriptorSetup, functions: bool = True) -> Description:
     """Describe a descriptor setup and its statistics; with `functions` each symmetry function."""
-    lines = [
-        f"descriptor of {setup.species}: {setup.basis}, {setup.n_feature} values, cutoff {setup.r_cut:g} Å, "
-        f"RMIN {setup.r_min:g} Å"
-    ]
+    lines = [f"descriptor of {setup.species}: {setup.in_words}, RMIN {setup.r_min:g} Å"]
     data: dict[str, Any] = {
         "species": setup.species,
         "environment": list(setup.environment),

@@ -14,7 +14,8 @@ from ..tools.interrupts import Interrupt, deferred_interrupt, stop_requested
 from ..tools.progress import JobsProgress, Steps, duration, progress_of_jobs
 from ..training.observer import Observer
 from ..training.outputs import Outputs
-from ..training.scan import PointTask, ScanObserver, ScanPlan, SetTask
+from ..training.scan import ScanObserver
+from ..training.scan_plan import PointTask, ScanPlan, SetTask
 from .generation_log import GenerationLog
 from .training_log import TrainingLog
 
@@ -46,14 +47,14 @@ class ScanLog(ScanObserver):
     @contextmanager
     def generation(self, task: SetTask, interrupt: Interrupt) -> Iterator[GenerationObserver]:
         """Print to the log of a training set."""
-        with open(task.folder / "generate.log", "w", encoding="utf-8") as stream:
+        with open(task.place / "generate.log", "w", encoding="utf-8") as stream:
             yield GenerationLog(task.settings, stream, interrupt)
 
     @contextmanager
     def training(self, task: PointTask, outputs: Outputs, show: Steps, interrupt: Interrupt) -> Iterator[Observer]:
         """Print to the log of a training."""
         resumed = task.checkpoint if task.checkpoint.exists() else None
-        with open(task.folder / "train.log", "a" if resumed else "w", encoding="utf-8") as stream:
+        with open(task.place / "train.log", "a" if resumed else "w", encoding="utf-8") as stream:
             yield TrainingLog(outputs, resumed, stream, show, interrupt)
 
     def set_failed(self, task: SetTask, error: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..analysis.errors import Errors, error_rows, errors_in
+from ..analysis.errors import Errors, error_rows, errors_by_composition, errors_by_element, errors_in
 from ..formats.train_report import TrainReport
 from ..model.measures import ENERGY_UNIT, EPOCH_ERRORS, MEASURES
 from ..model.predictions import Predictions
@@ -20,6 +20,10 @@ from .outliers import worst_atoms, worst_structures
 from .warnings import prediction_warnings, training_warnings
 
 UNKNOWN = "not recorded"
+ENERGY_MEASURES = (MEASURES["energy_mae"], MEASURES["energy_rmse"])
+FORCE_MEASURES = (MEASURES["force_mae"], MEASURES["force_rmse"], MEASURES["force_error_norm_mean"])
+MOST_PARTS = 20
+"""Compositions that are shown."""
 
 SETTING_TITLES = {"beta_A2": "beta, Å²", "testpercent": "test structures, %"}
 """Settings whose key is not what a reader calls them."""
@@ -29,7 +33,7 @@ CRITERIA = {
     LAST: "the last one",
 }
 """What chose the kept epoch, by the word in the report."""
-SHOWN_ELSEWHERE = {"trainingset", "taylorset", "species", "networks", "n_atoms", "n_validation"}
+SHOWN_ELSEWHERE = {"trainingset", "taylorset", "species", "networks", "descriptors", "n_atoms", "n_validation"}
 """Settings that the sections on data and networks show."""
 
 
@@ -50,7 +54,8 @@ def training_page(training: TrainReport, sets: Sequence[Predictions] = ()) -> Do
         *_committee(training.data),
         Section("Data", (_facts(_data_facts(training.data)),)),
         Section("Settings", (_facts(_setting_facts(training)),)),
-        Section("Networks", _networks(training.data)),
+        Section("Descriptors and networks", _networks(training.data)),
+        *_checksums(training.data),
         Section(
             "Learning curves",
             (
@@ -65,6 +70,7 @@ def training_page(training: TrainReport, sets: Sequence[Predictions] = ()) -> Do
     ]
     if sets:
         sections.append(Section("Predictions", _predictions(sets)))
+        sections += [Section(f"Errors by element and composition: {one.label}", _parts(one)) for one in sets]
         sections += [Section(f"Largest errors: {one.label}", _outliers(one)) for one in sets]
     return Document(f"Training report: {training.name}", tuple(sections))
 
@@ -114,20 +120,32 @@ def _setting_facts(training: TrainReport) -> dict[str, Any]:
         "time per epoch": None if each is None else f"{1e3 * each:.1f} ms",
         "memory of the data": None if memory is None else f"{memory:.0f} MB",
         "taylorfit": data.get("version"),
+        **_mapping(data, "versions"),
     }
 
 
+def _checksums(data: Mapping[str, Any]) -> Sequence[Section]:
+    """SHA-256 of what was trained on and of what came of it; nothing in reports of earlier versions."""
+    sums = _mapping(data, "checksums")
+    return [Section("Checksums (SHA-256)", (Table(("file", "checksum"), tuple(sums.items())),))] if sums else []
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
 def _settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    settings = data.get("settings")
-    return settings if isinstance(settings, Mapping) else {}
+    return _mapping(data, "settings")
 
 
 def _networks(data: Mapping[str, Any]) -> tuple[Block, ...]:
-    networks = _settings(data).get("networks")
-    layers = {f"layers, {symbol}": value for symbol, value in networks.items()} if isinstance(networks, Mapping) else {}
+    descriptors = {f"descriptor, {s}": value for s, value in _mapping(_settings(data), "descriptors").items()}
+    layers = {f"layers, {symbol}": value for symbol, value in _mapping(_settings(data), "networks").items()}
     return (
         _facts(
             {
+                **(descriptors or {"descriptors": None}),
                 **(layers or {"layers": None}),
                 "weights": data.get("n_weights"),
                 "potential files": data.get("potentials"),
@@ -226,6 +244,30 @@ def _predictions(sets: Sequence[Predictions]) -> tuple[Block, ...]:
 def picture(name: str, figure: Any, caption: str) -> Picture:
     """A figure of matplotlib for a page, as wide as it is."""
     return Picture(name, png_bytes(figure), caption, float(figure.get_figwidth()))
+
+
+def _parts(one: Predictions) -> tuple[Block, ...]:
+    """Errors of the forces on each element, and of the structures of each composition."""
+    compositions = errors_by_composition(one)
+    blocks: list[Block] = []
+    for title, count, found, measures in (
+        ("element", "atoms", errors_by_element(one), FORCE_MEASURES),
+        ("composition", "structures", compositions, (*ENERGY_MEASURES, *FORCE_MEASURES)),
+    ):
+        rows = [
+            (
+                name,
+                str(e.n_forces if count == "atoms" else e.n_structures),
+                *(measure.cell(getattr(e, measure.key)) for measure in measures),
+            )
+            for name, e in list(found.items())[:MOST_PARTS]
+            if e.n_structures or e.n_forces
+        ]
+        if rows:
+            blocks.append(Table((title, count, *(m.heading for m in measures)), tuple(rows), numeric=True))
+    if len(compositions) > MOST_PARTS:
+        blocks.append(f"The {MOST_PARTS} most frequent of {len(compositions)} compositions.")
+    return tuple(blocks) or ("No reference values.",)
 
 
 def _outliers(one: Predictions) -> tuple[Block, ...]:

@@ -11,6 +11,7 @@ from .document import Document, Line, Located, Word, integer, text
 from .extrapolation import ExtrapolationPolicy
 from .keyword_file import SPECIES_PATHS, InputFile, options
 from .option import FILE, NAME, REAL, Kind, Settings, one_of, option, quote, require
+from .reading import reading_option
 
 ENSEMBLES = ("nve", "nvt")
 THERMOSTATS = ("langevin", "bussi")
@@ -128,6 +129,10 @@ class MdInput(InputFile):
     structure: str = option(
         kind=FILE, help="starting structures: XSF or any file of ASE; frames as in ASE: traj.xyz@::10"
     )
+    units: str | None = reading_option("units")
+    energy_key: str | None = reading_option("energy_key")
+    forces_key: str | None = reading_option("forces_key")
+    stress_key: str | None = reading_option("stress_key")
     potentials: tuple[tuple[str, tuple[str, ...]], ...] = option(
         (),
         POTENTIALS,

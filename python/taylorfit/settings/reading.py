@@ -43,6 +43,11 @@ class ReadingOptions(Settings):
     forces_key: str | None = option(None, TEXT, help="name of the forces")
     stress_key: str | None = option(None, TEXT, help="name of the stresses or virials")
 
+    @classmethod
+    def of(cls, settings: Any) -> ReadingOptions:
+        """What an input file with these keywords says."""
+        return cls(settings.units, settings.energy_key, settings.forces_key, settings.stress_key)
+
 
 READING_KINDS = ("unreadable", "unconverged")
 """Structures that can be left out instead of failing."""

@@ -29,6 +29,7 @@ from .option import (
     require_distinct_species,
     require_one_of,
 )
+from .reading import reading_option
 from .store import Store
 
 ACTIVATION_CODES = {"l": "linear", "t": "tanh", "s": "sigmoid", "m": "mtanh", "w": "twist"}
@@ -182,6 +183,10 @@ class TrainInput(InputFile):
         normalise=as_entries,
         help="files or patterns as in FILES: structures with forces, never trained on, for errors",
     )
+    units: str | None = reading_option("units")
+    energy_key: str | None = reading_option("energy_key")
+    forces_key: str | None = reading_option("forces_key")
+    stress_key: str | None = reading_option("stress_key")
     validationevery: int = option(
         10, EPOCHS, check="n ≥ 0", help="epochs between validation errors, 0: only at the end"
     )

@@ -6,12 +6,13 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 
 from ..errors import InputError
 from .atomic_write import remove_left, try_lock
+from .warn import warn_of_data
 
 _HELD = (errno.EAGAIN, errno.EACCES)
 
@@ -51,6 +52,11 @@ def alone(*places: str | PathLike[str], tell: Callable[[str], None] = print) -> 
         for folder in {target.parent for target in real} | {target for target in real if target.is_dir()}:
             remove_left(folder)
         yield
+
+
+def alone_in_python(*places: str | PathLike[str]) -> AbstractContextManager[None]:
+    """As `alone`, for functions called from Python: where there are no locks, they warn."""
+    return alone(*places, tell=lambda line: warn_of_data([line.removeprefix("warning: ")]))
 
 
 @contextmanager

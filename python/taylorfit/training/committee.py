@@ -16,8 +16,10 @@ from ..errors import TaylorfitError
 from ..potential.potential import Potential
 from ..settings.train import TrainInput
 from ..tools.interrupts import Interrupt
+from ..tools.locks import alone_in_python
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, progress_of_jobs, tell_progress
+from ..tools.whole_folder import begin_folder, finish_folder
 from .checkpoint import fingerprint
 from .data import TrainingData
 from .fit import Fit
@@ -140,13 +142,18 @@ class CommitteeFit:
     def save(self, folder: str | PathLike[str], overwrite: bool = False) -> list[Path]:
         """Write the potential of each member to a folder of its own, 01, 02, …; return the paths of the files.
 
+        The folder appears as a whole; what else was in it stays.
+
         Raises
         ------
         InputError
             if a file exists or cannot be written.
         """
-        own = {number: Path(folder) / f"{number:02d}" for number in self.members}
-        return [path for number, fit in self.members.items() for path in fit.potential.save(own[number], overwrite)]
+        with alone_in_python(folder):
+            place = begin_folder(folder)
+            written = [fit.potential.save(place / f"{number:02d}", overwrite) for number, fit in self.members.items()]
+            finish_folder(folder)
+        return [Path(folder) / path.relative_to(place) for paths in written for path in paths]
 
     def to_dict(self) -> dict[str, Any]:
         """The report of the command `train`, but for the files that it writes."""

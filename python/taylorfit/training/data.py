@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from ..errors import InputError
 from ..formats.aenet.trainset_mapped import map_trainset
 from ..formats.companion import checksum_of_references, parents_path, read_parents
-from ..formats.structures.files import read_structure_files
+from ..formats.structures.files import read_files
 from ..model.descriptor import same_functions
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
+from ..settings.reading import ReadingOptions
 from ..settings.train import TrainInput
 from .networks import Initial, existing_potentials
 from .reference_data import ReferenceData, reference_data
@@ -94,22 +95,30 @@ def read_data(
     """
     files = (settings.trainingset, *settings.taylorset)
     sources = tuple(map(map_trainset, files))
+    notes: list[str] = []
     data = TrainingData(
         sources,
         files,
         reference_data(sources[0], files[0]) if needs_reference(sources[0]) else None,
-        tuple(
-            read_structure_files(
-                [(entry.path, entry.line) for entry in settings.validation], listed_in=listed_in, require_energy=True
-            )
-            if settings.validation
-            else ()
-        ),
+        tuple(_validation(settings, listed_in, notes)),
         {} if fresh else existing_potentials(settings.networks),
         choose_test,
         listed_in,
     )
-    return replace(data, notes=_compare_parents(sources, files))
+    return replace(data, notes=(*notes, *_compare_parents(sources, files)))
+
+
+def _validation(settings: TrainInput, listed_in: str, notes: list[str]) -> list[Structure]:
+    """The structures of VALIDATION; what there is to say about their files goes to `notes`."""
+    if not settings.validation:
+        return []
+    return read_files(
+        [(entry.path, entry.line) for entry in settings.validation],
+        **asdict(ReadingOptions.of(settings)),
+        listed_in=listed_in,
+        require_energy=True,
+        tell=lambda remark: notes.append(f"note: {remark}"),
+    )
 
 
 def _compare_parents(sources: Sequence[TrainingSet], files: Sequence[str]) -> tuple[str, ...]:

@@ -173,6 +173,10 @@ class Fit:
             "taylorset": list(s.taylorset),
             "species": list(self.species),
             "networks": {one.species: "-".join(map(str, one.network.layer_sizes)) for one in self.potential.parts},
+            "descriptors": {
+                one.species: f"{one.setup.in_words}, environment {' '.join(one.setup.environment)}"
+                for one in self.potential.parts
+            },
             "method": s.method.name,
             "loss": s.loss,
             "iterations": s.iterations,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..engine import build_name
 from ..errors import TaylorfitError
 from ..formats.aenet.energies_file import write_energies
 from ..formats.aenet.network_binary import write_potential
@@ -18,6 +21,7 @@ from ..model.network import SpeciesPotential
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.atomic_write import Together, atomic_write, check_writable, remove_left
 from ..tools.interrupts import INTERRUPTED
+from ..tools.whole_folder import begin_folder, finish_folder, remove_partial
 from .checkpoint import checkpoint_path
 from .fit import Fit
 from .loop import Training
@@ -42,7 +46,13 @@ class Outputs:
 
     def report(self, fit: Fit) -> dict[str, Any]:
         """The report of a training that wrote these files."""
-        return {**fit.to_dict(), "potentials": self.files(fit), "exit_code": INTERRUPTED if fit.interrupted else 0}
+        return {
+            **fit.to_dict(),
+            "potentials": self.files(fit),
+            "versions": {"Python": platform.python_version(), "NumPy": np.__version__, "engine": build_name()},
+            "checksums": _checksums([fit.settings.trainingset, *fit.settings.taylorset, *self.files(fit)]),
+            "exit_code": INTERRUPTED if fit.interrupted else 0,
+        }
 
     def write(self, fit: Fit, problem: Problem, training: Training) -> None:
         """Write all that the settings ask for, the potentials first; a file that fails leaves the others alone.
@@ -77,6 +87,18 @@ class Outputs:
                 "# total time (s)  epochs  seconds per epoch\n"
                 f"{fit.seconds:.3f} {len(fit.history)} {fit.seconds_per_epoch:.6f}\n"
             )
+
+
+def _checksums(files: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of the files that are there."""
+    found = {}
+    for file in files:
+        with suppress(OSError), open(file, "rb") as stream:
+            digest = hashlib.sha256()
+            while part := stream.read(1 << 20):
+                digest.update(part)
+            found[file] = digest.hexdigest()
+    return found
 
 
 def write_potentials(potentials: Sequence[SpeciesPotential], specs: Sequence[NetworkSpec], suffix: str = "") -> None:
@@ -135,11 +157,48 @@ class TakingPart(Observer):
 
 @dataclass(frozen=True)
 class MemberFiles:
-    """Where the members of a committee (from 1) keep their files: FOLDER/01 and so on."""
+    """Where the members of a committee (from 1) keep their files: FOLDER/01 and so on.
+
+    While they are trained, FOLDER is not there yet, or that of before: the files are in a partial folder beside it.
+    """
 
     settings: TrainInput
     """As in train.in."""
     input_file: str
+    place: Path
+    """FOLDER, or the partial folder."""
+
+    @classmethod
+    def of(cls, settings: TrainInput, input_file: str) -> MemberFiles:
+        """Those of a finished committee."""
+        return cls(settings, input_file, Path(settings.committee.folder))
+
+    def begin(self, go_on: bool) -> MemberFiles:
+        """Make the partial folder, with what a broken run has left to `go_on` from; return the files in it.
+
+        Raises
+        ------
+        InputError
+            if it cannot be made, or potentials could not be written.
+        """
+        begun = replace(self, place=begin_folder(self.settings.committee.folder, go_on=go_on))
+        begun.prepare()
+        return begun
+
+    def abandon(self) -> None:
+        """Remove the partial folder of a committee that could not begin."""
+        remove_partial(self.settings.committee.folder)
+
+    def finish(self) -> MemberFiles:
+        """Give the partial folder its name; return the files in it.
+
+        Raises
+        ------
+        InputError
+            if it cannot be renamed.
+        """
+        finish_folder(self.settings.committee.folder)
+        return MemberFiles.of(self.settings, self.input_file)
 
     @property
     def numbers(self) -> range:
@@ -148,7 +207,7 @@ class MemberFiles:
 
     def folder(self, number: int) -> Path:
         """Where everything of a member is written."""
-        return Path(self.settings.committee.folder) / f"{number:02d}"
+        return self.place / f"{number:02d}"
 
     def log(self, number: int) -> Path:
         """What a member would print."""
@@ -190,13 +249,15 @@ class MemberFiles:
         names = {self.folder(number).name for number in self.numbers}
         return sorted(
             path.name
-            for path in Path(self.settings.committee.folder).iterdir()
+            for path in self.place.iterdir()
             if path.is_dir() and path.name.isdigit() and path.name not in names
         )
 
     def copy_potentials(self, number: int) -> None:
-        """Copy the potentials of a member to the files of NETWORKS."""
-        for spec, own in zip(self.settings.networks, self.settings_of(number).networks, strict=True):
-            for suffix in ("", ".last"):
-                with open(own.file + suffix, "rb") as source, atomic_write(spec.file + suffix, "wb") as target:
-                    shutil.copyfileobj(source, target)
+        """Copy the potentials of a member to the files of NETWORKS: all of them or none."""
+        with Together() as together:
+            for spec, own in zip(self.settings.networks, self.settings_of(number).networks, strict=True):
+                for suffix in ("", ".last"):
+                    copy = atomic_write(spec.file + suffix, "wb", together=together)
+                    with open(own.file + suffix, "rb") as source, copy as target:
+                        shutil.copyfileobj(source, target)

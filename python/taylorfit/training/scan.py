@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,137 +9,37 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..analysis.scan_grid import Entry, Point, Structures, point_key, points_of, set_key
-from ..analysis.scan_groups import POINT_REPORT, point_folder, summarise
-from ..errors import InputError, TaylorfitError
-from ..formats.aenet.trainset_binary import read_trainset_in_parts
-from ..formats.companion import load_training_set
+from ..analysis.scan_grid import Entry
+from ..analysis.scan_groups import POINT_REPORT, summarise
 from ..formats.report_file import write_report
-from ..formats.scan_table import (
-    ERRORS,
-    KEY,
-    LAST,
-    Row,
-    coordinates,
-    number,
-    option_columns,
-    read_scan_table,
-    write_scan_table,
-)
+from ..formats.scan_table import ERRORS, KEY, LAST, Row, number, read_scan_table, write_scan_table
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_structures
 from ..generation.files import GenerationObserver, generate_files
 from ..settings.document import FileEntry
 from ..settings.generate import GenerateInput
+from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.scan import ScanInput
 from ..settings.train import TrainInput
 from ..tools.atomic_write import remove_left
 from ..tools.interrupts import Interrupt
+from ..tools.os_errors import make_folder
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, tell_progress
-from .checkpoint import checkpoint_path
+from ..tools.whole_folder import begin_folder, finish_folder
 from .data import read_data
 from .fit import Fit
 from .observer import Observer, ProgressObserver
 from .outputs import Outputs
 from .prepare import prepare
 from .run import train_problem
+from .scan_plan import PointTask, ScanPlan, SetTask, make_plan
 
 DONE = ("finished", "patience", "converged", "stuck")
 """Ends of a training whose result is final."""
 
 ChooseTest = Callable[[int], Collection[int]]
 """The test structures of so many reference structures."""
-
-
-@dataclass(frozen=True)
-class SetTask:
-    """A generate step."""
-
-    key: str
-    folder: Path
-    settings: GenerateInput
-    """With the paths of the outputs; FILES as in the original."""
-    entries: tuple[Entry, ...] | None
-    """The structures to take; None: all of FILES."""
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it has been done before, and its files are still there and whole."""
-        if not (self.report_file.exists() and Path(self.settings.output).exists()):
-            return False
-        try:
-            n_copies = json.loads(self.report_file.read_text(encoding="utf-8"))["copies"]
-            if load_training_set(self.settings.output).geometry is None:
-                return False  # its companion has gone
-            for file in self.copies:
-                for _ in read_trainset_in_parts(file):
-                    pass
-        except (TaylorfitError, ValueError, KeyError, TypeError):
-            return False  # damaged since, and so made again
-        return bool(self.copies) or not n_copies
-
-    @property
-    def report_file(self) -> Path:
-        """Written when all else is."""
-        return self.folder / "generate.json"
-
-    @property
-    def copies(self) -> tuple[str, ...]:
-        """Training set of the copies, once generated, if there are any."""
-        outfile = self.settings.derivatives.outfile if self.settings.derivatives else None
-        return (outfile,) if outfile and Path(outfile).exists() else ()
-
-
-@dataclass(frozen=True)
-class PointTask:
-    """A training, and where it goes."""
-
-    key: str
-    point: Point
-    of_set: SetTask
-    folder: Path
-    row: Row
-
-    @property
-    def name(self) -> str:
-        """What is trained, in words."""
-        words = {"delta_A": "delta", "multiple_a": "a", "beta_A2": "beta", "n_structures": "structures"}
-        return " ".join(
-            value if name in ("mode", "strategy", "network") else f"{words.get(name, name)}={value}"
-            for name, value in self.row.items()
-            if value
-        )
-
-    @property
-    def checkpoint(self) -> Path:
-        """What an interrupted training goes on from."""
-        return self.folder / checkpoint_path("train.in")
-
-    @property
-    def settings(self) -> TrainInput:
-        """The settings of the point with its own training sets and potential files."""
-        settings = self.point.settings
-        networks = tuple(replace(spec, file=str(self.folder / f"{spec.symbol}.nn")) for spec in settings.networks)
-        sets = self.of_set
-        return replace(settings, trainingset=sets.settings.output, taylorset=sets.copies, networks=networks)
-
-
-@dataclass(frozen=True, eq=False)
-class ScanPlan:
-    """What a scan has to do."""
-
-    scan: ScanInput
-    tasks: tuple[PointTask, ...]
-    """All trainings."""
-    waiting: tuple[PointTask, ...]
-    """Those that are not in the table."""
-    sets: tuple[SetTask, ...]
-    """The training sets that these need."""
-    missing: tuple[SetTask, ...]
-    """Those that are still to be generated."""
-    has_validation: bool
-    threads: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,10 +153,13 @@ def run_scan(
     table = [] if fresh else read_scan_table(scan.output)
     plan = make_plan(scan, input_file, threads, table)
     observer.planned(plan)
-    for task in plan.waiting if fresh else ():
-        task.checkpoint.unlink(missing_ok=True)
-    for folder in (*(task.folder for task in plan.waiting), *(one.folder for one in plan.sets)):
-        remove_left(folder)
+    for point in plan.waiting if fresh else ():
+        for folder in (point.place, point.folder):
+            (folder / point.checkpoint.name).unlink(missing_ok=True)
+    tasks: list[SetTask | PointTask] = [*plan.waiting, *plan.sets]
+    for task in tasks:
+        for folder in (task.folder, task.place):
+            remove_left(folder)
     n_before = len(table)
     failed_sets, interrupted = _generate(plan, observer)
     failed = {task.key: failed_sets[task.of_set.key] for task in plan.waiting if task.of_set.key in failed_sets}
@@ -283,78 +185,6 @@ def run_scan(
     )
 
 
-# --- what is to be done ------------------------------------------------------------------------
-
-
-def make_plan(scan: ScanInput, input_file: str, threads: int, table: Sequence[Row]) -> ScanPlan:
-    """Work out what is to be done, given the table so far.
-
-    Raises
-    ------
-    InputError, FormatError
-        as `run_scan`.
-    """
-    tasks, has_validation = _tasks(scan, input_file)
-    _refuse_other_inputs(scan, table, tasks)
-    done = {row[KEY] for row in table}
-    waiting = tuple(task for task in tasks if task.key not in done)
-    sets = tuple({task.of_set.key: task.of_set for task in waiting}.values())
-    missing = tuple(one for one in sets if not one.is_there)
-    return ScanPlan(scan, tuple(tasks), waiting, sets, missing, has_validation, threads)
-
-
-def _tasks(scan: ScanInput, input_file: str) -> tuple[list[PointTask], bool]:
-    """All trainings of the scan, and whether there are validation structures."""
-    base, settings = GenerateInput.read(scan.generate), TrainInput.read(scan.train)
-    points = points_of(scan, base, settings, input_file)
-    structures = Structures.of(base.files, scan.generate)
-    n = len(structures.entries) - len(structures.parents)
-    for axis in scan.axes:
-        for size in axis.values if axis.name == "size" else ():
-            if size > n:
-                raise InputError(
-                    "more structures than there are",
-                    file=input_file,
-                    line=axis.line,
-                    value=size,
-                    expected=f"at most {n}, those of {scan.generate}",
-                )
-    validation = Structures.of(settings.validation, scan.train) if settings.validation else None
-    sets: dict[str, SetTask] = {}
-    tasks = []
-    for point in points:
-        of_set = set_key(point.plan, base, structures)
-        if of_set not in sets:
-            folder = Path(scan.folder) / "sets" / of_set
-            copies = point.plan.derivatives
-            if copies is not None:
-                copies = replace(copies, outfile=str(folder / "copies.train"))
-            sets[of_set] = SetTask(
-                of_set,
-                folder,
-                replace(base, output=str(folder / "set.train"), derivatives=copies, timing=False),
-                None if point.plan.size is None else structures.subset(point.plan.size),
-            )
-        key = point_key(point, of_set, validation)
-        row = point.row(point.plan.size or n)
-        tasks.append(PointTask(key, point, sets[of_set], point_folder(scan.folder, key), row))
-    return tasks, validation is not None
-
-
-def _refuse_other_inputs(scan: ScanInput, table: Sequence[Row], tasks: Sequence[PointTask]) -> None:
-    """Refuse a table that has a result for the same settings, but from other inputs."""
-    options = option_columns([*table, *(task.row for task in tasks)])
-    keys = {coordinates(task.row, options): task.key for task in tasks}
-    for number_, row in enumerate(table, start=2):
-        if keys.get(coordinates(row, options), row[KEY]) != row[KEY]:
-            raise InputError(
-                f"has results of other inputs ({scan.generate}, {scan.train} or structures have changed)",
-                file=scan.output,
-                line=number_,
-                expected="another OUTPUT, or --fresh to replace it",
-            )
-
-
 # --- generate ----------------------------------------------------------------------------------
 
 
@@ -377,27 +207,53 @@ def _generate(plan: ScanPlan, observer: ScanObserver) -> tuple[dict[str, str], b
 
 def make_set(task: SetTask, observer: ScanObserver, *, threads: int, tell: Tell, interrupt: Interrupt) -> None:
     """Generate a training set, in a thread of its own."""
-    task.folder.mkdir(parents=True, exist_ok=True)
-    files = task.settings.files if task.entries is None else _files_of(task.entries, task.folder)
-    input_file = str(task.folder / "generate.in")
-    replace(task.settings, files=files).write(input_file)
+    begin_folder(task.folder)
+    input_file = str(task.place / "generate.in")
+    _listed(task).write(input_file)
     with observer.generation(task, interrupt) as own:
-        made = generate_files(GenerateInput.read(input_file), input_file, threads=threads, overwrite=True, observer=own)
-    write_report(task.report_file, "generate", made.to_dict())
+        made = generate_files(
+            replace(GenerateInput.read(input_file), output=task.begun.output, derivatives=task.begun.derivatives),
+            input_file,
+            threads=threads,
+            overwrite=True,
+            observer=own,
+        )
+    made = replace(made, output=task.settings.output, taylor_output=made.taylor_output and task.copies_file)
+    write_report(task.place / task.report_file.name, "generate", made.to_dict())
+    finish_folder(task.folder)
 
 
-def _files_of(entries: Sequence[Entry], folder: Path) -> tuple[FileEntry, ...]:
-    """FILES of some structures; chosen frames of a file are written to one of their own."""
+def _listed(task: SetTask) -> GenerateInput:
+    """generate.in with the structures to take; chosen frames are written to files in the folder of the scan."""
+    if task.entries is None:
+        return task.settings
+    folder, reading = make_folder(task.folder.parent.with_name("frames")), ReadingOptions.of(task.settings)
+    if reading == AS_THEY_ARE:
+        return replace(task.settings, files=_files_of(task.entries, folder, task.key))
+    # What we write has no other units or names of labels
+    file = folder / f"{task.key}.extxyz"
+    write_extxyz(
+        file,
+        (
+            structure
+            for path, frame in task.entries
+            for structure in read_structures(path if frame is None else f"{path}@{frame}", reading)
+        ),
+    )
+    return replace(task.settings, files=(FileEntry(str(file)),), **asdict(AS_THEY_ARE))
+
+
+def _files_of(entries: Sequence[Entry], folder: Path, key: str) -> tuple[FileEntry, ...]:
     files: list[FileEntry] = []
     frames: dict[str, set[int]] = {}
     for path, frame in entries:
         if frame is not None:
             frames.setdefault(path, set()).add(frame)
         if frame is None or len(frames[path]) == 1:
-            files.append(FileEntry(path if frame is None else str(folder / f"frames-{len(frames)}.extxyz")))
+            files.append(FileEntry(path if frame is None else str(folder / f"{key}-{len(frames)}.extxyz")))
     for count, (path, chosen) in enumerate(frames.items(), start=1):
         write_extxyz(
-            folder / f"frames-{count}.extxyz",
+            folder / f"{key}-{count}.extxyz",
             (structure for frame, structure in enumerate(read_structures(path)) if frame in chosen),
         )
     return tuple(files)
@@ -427,7 +283,7 @@ def _train(
                 row = {**task.row, **outcome.result, KEY: task.key}
                 table.append(row)
                 write_scan_table(plan.scan.output, table)
-                task.checkpoint.unlink(missing_ok=True)
+                (task.folder / task.checkpoint.name).unlink(missing_ok=True)
             observer.point_ended(task, f"{outcome.name} of {len(tasks)}", row, outcome.error)
 
         share = min(plan.threads, len(tasks))
@@ -449,20 +305,24 @@ def train_point(
     interrupt: Interrupt,
 ) -> Row | None:
     """Train, in a thread of its own; return the cells of the result, None if it is not final."""
-    task.folder.mkdir(parents=True, exist_ok=True)
+    task.begin()
     resume = task.checkpoint.exists()
-    input_file = str(task.folder / "train.in")
+    input_file = str(task.place / "train.in")
     task.settings.write(input_file)
-    settings = TrainInput.read(input_file)
-    outputs = Outputs(settings.networks, task.folder, task.checkpoint if settings.checkpoint else None)
+    settings = replace(TrainInput.read(input_file), networks=task.begun.networks)
+    outputs = Outputs(settings.networks, task.place, task.checkpoint if settings.checkpoint else None)
     with observer.training(task, outputs, tell_progress(tell), interrupt) as own:
         # The data are not kept: what is trained on is in the problem
         data = read_data(settings, input_file, fresh=True, choose_test=choose_test)
         problem = prepare(settings, data, threads, share=share, observer=own)
         del data
         fit = train_problem(problem, checkpoint=task.checkpoint, resume=resume, observer=own)
-    write_report(task.folder / POINT_REPORT, "train", outputs.report(fit))
-    return result_cells(fit) if fit.status in DONE else None
+    report = replace(outputs, networks=task.settings.networks).report(fit)
+    write_report(task.place / POINT_REPORT, "train", report)
+    if fit.status not in DONE:
+        return None
+    finish_folder(task.folder)
+    return result_cells(fit)
 
 
 def result_cells(fit: Fit) -> Row:

@@ -24,6 +24,7 @@ from ..settings.forces import WITH_COPIES, Energy, ForceMode
 from ..settings.methods import Bfgs, Method
 from ..settings.store import AUTO, Store
 from ..settings.train import NetworkSpec, TrainInput
+from ..tools.locks import alone_in_python
 from .committee import CommitteeCallback, CommitteeFit, CommitteeObserver, CommitteeProgress, Member, run_committee
 from .data import TrainingData, needs_reference
 from .fit import Fit
@@ -192,7 +193,8 @@ def train(
     # What is trained on is in the problem
     del training_set, found
     path = None if checkpoint is None else Path(checkpoint)
-    fit = train_problem(problem, checkpoint=path, resume=resume, observer=observer)
+    with alone_in_python(*([] if path is None else [path])):
+        fit = train_problem(problem, checkpoint=path, resume=resume, observer=observer)
     for note in fit.notes:
         if note.startswith("warning: "):
             warnings.warn(note.removeprefix("warning: "), DataWarning, stacklevel=2)
@@ -296,20 +298,24 @@ def train_committee(
     if checkpoint is not None:
         Path(checkpoint).mkdir(parents=True, exist_ok=True)
         paths = [Path(checkpoint) / f"{number:02d}.checkpoint.npz" for number in range(1, members + 1)]
-    committee = run_committee(
-        [
-            Member(
-                settings,
-                path,
-                resume and path is not None and path.exists(),
-                initial=_initial(starts[k]) if starts else {},
-            )
-            for k, path in enumerate(paths)
-        ],
-        found,
-        threads or available_threads(),
-        CommitteeCallback(progress) if callable(progress) else CommitteeProgress() if progress else CommitteeObserver(),
+    observer = (
+        CommitteeCallback(progress) if callable(progress) else CommitteeProgress() if progress else CommitteeObserver()
     )
+    with alone_in_python(*([] if checkpoint is None else [checkpoint])):
+        committee = run_committee(
+            [
+                Member(
+                    settings,
+                    path,
+                    resume and path is not None and path.exists(),
+                    initial=_initial(starts[k]) if starts else {},
+                )
+                for k, path in enumerate(paths)
+            ],
+            found,
+            threads or available_threads(),
+            observer,
+        )
     fits = {number: replace(fit, notes=(*notes, *fit.notes)) for number, fit in committee.members.items()}
     return replace(committee, members=fits)
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# One match per finished self-consistency cycle, in the order of the frames; the text says whether it converged.
 _MARKS = {
-    "espresso-out": r"convergence (?:has been achieved|NOT achieved)",
-    "aims-output": r"Self-consistency cycle converged|[Ss]elf-consistency cycle (?:did not converge|not converged)"
-    r"|SELF-CONSISTENCY CYCLE DID NOT CONVERGE",
-    "gpaw-out": r"Converged after \d+ iterations|Did not converge!",
-    "gaussian-out": r"SCF Done:|Convergence criterion not met|Convergence failure",
-    "castep-castep": r"Final energy|system has not reached the groundstate",
-    "abinit-out": r"was not enough SCF cycles|At SCF step\s+\d+[^\n]*converged",
-    "nwchem-out": r"Total (?:DFT|SCF) energy|[Cc]alculation failed to converge",
-    "orca-output": r"SCF CONVERGED AFTER|SCF NOT CONVERGED|NOT FULLY CONVERGED",
-    "siesta-out": r"SCF cycle converged|SCF_NOT_CONV",
+    # A cycle that failed, perhaps before its energy is printed | the end of each cycle, in the order of the frames
+    "espresso-out": (r"convergence NOT achieved", r"convergence (?:has been achieved|NOT achieved)"),
+    "aims-output": (
+        r"SELF-CONSISTENCY CYCLE DID NOT CONVERGE",
+        r"Self-consistency cycle converged\.|SELF-CONSISTENCY CYCLE DID NOT CONVERGE",
+    ),
+    "gpaw-out": (r"Did not converge!", r"Converged after \d+ iterations|Did not converge!"),
+    "gaussian-out": (r"Convergence criterion not met|Convergence failure", r"SCF Done:"),
+    "castep-castep": (r"has not reached the groundstate|electronic minimisation did not converge", r"Final energy"),
+    "abinit-out": (r"was not enough SCF cycles", r"was not enough SCF cycles|At SCF step\s+\d+[^\n]*converged"),
+    "nwchem-out": (r"Calculation failed to converge", r"Total (?:DFT|SCF) energy"),
+    "orca-output": (r"SCF NOT CONVERGED AFTER|not fully converged", r"FINAL SINGLE POINT ENERGY"),
+    # By dpdata's names
+    "siesta/output": (r"SCF_NOT_CONV|SCF cycle not converged", r"siesta: E_KS\(eV\) ="),
+    "cp2k/output": (r"SCF run NOT converged|outer SCF loop FAILED to converge", r"ENERGY\| Total FORCE_EVAL"),
 }
-_FAILED = re.compile(r"not (?:achieved|converge|met|reached|enough|fully)|NOT|did not|failure|failed", re.IGNORECASE)
-_WARNS_BEFORE = ("gaussian-out", "castep-castep", "nwchem-out")
-"""Programs that warn of a cycle and print its energy all the same."""
+_CONTINUED = re.compile(r"EXX: now go back to refine exchange")
+"""Of Quantum ESPRESSO with hybrid functionals: the cycle that ended is one of several."""
 
 _OUTCAR = re.compile(r"\bNELM\s*=\s*(\d+)|^-* Iteration\s+(\d+)\(\s*(\d+)\)|^\s*FREE ENERGIE OF THE ION", re.MULTILINE)
 _STEP = re.compile(r"<scstep|</calculation>|<i[^>]*name=\"NELM\"[^>]*>\s*(\d+)")
@@ -38,19 +41,15 @@ def scf_converged(path: str, kind: str) -> list[bool]:
     if kind not in _MARKS:
         return []
     found: list[bool] = []
-    pattern = re.compile(_MARKS[kind])
-    warned = False
+    failed, ended = (re.compile(marks) for marks in _MARKS[kind])
+    has_failed = False
     for line in _lines(path):
-        for match in pattern.finditer(line):
-            failed = _FAILED.search(match[0]) is not None
-            if kind in _WARNS_BEFORE:
-                if failed:
-                    warned = True
-                    continue
-                found.append(not warned)
-                warned = False
-            else:
-                found.append(not failed)
+        has_failed = has_failed or failed.search(line) is not None
+        if ended.search(line):
+            found.append(not has_failed)
+            has_failed = False
+        elif found and _CONTINUED.search(line):
+            found.pop()
     return found
 
 

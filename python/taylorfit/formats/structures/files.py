@@ -38,7 +38,9 @@ _PEEK_BYTES = 16384
 
 _SKIPPED = "unreadable, left out: "
 XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
+ML_AB, MOLECULES, DEEPMD = "ml-ab", "numpy-archive", "deepmd"
 _XYZ_NAME = re.compile(r"\.(?:ext)?xyz(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
+_ML_AB_START = re.compile(rb"\A\s*1\.0\s+Version\b")
 _N2P2_START = re.compile(rb"\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b", re.IGNORECASE)
 _EXTXYZ_START = re.compile(rb"\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)\s*=", re.IGNORECASE)
 _ASE_STARTS = {
@@ -173,7 +175,7 @@ def read_structures(
 
     labels = FileLabels(name, WantedKeys(options.energy_key, options.forces_key, options.stress_key))
     frames = _frames(name, kind, system, labels, tell)
-    if not (kind in (EXTXYZ, N2P2) or str(kind).startswith("lammps-dump")):
+    if not (kind in (EXTXYZ, N2P2, MOLECULES) or str(kind).startswith("lammps-dump")):
         system = None  # the units of other formats are fixed
     if system is not None and not system.is_standard:
         tell(f"converted from {system.text}")
@@ -211,6 +213,14 @@ def _frames(
         from .n2p2 import read_n2p2_frames
 
         return read_n2p2_frames(name, system)
+    if kind == ML_AB:
+        from .ml_ab import read_ml_ab_frames
+
+        return read_ml_ab_frames(name, tell)
+    if kind in (MOLECULES, DEEPMD):
+        from .numpy_sets import read_deepmd_frames, read_molecule_frames
+
+        return read_deepmd_frames(name) if kind == DEEPMD else read_molecule_frames(name, system)
     from .foreign import identify, read_foreign_frames
 
     foreign = identify(name)
@@ -219,22 +229,6 @@ def _frames(
     from .ase_frames import read_ase_frames
 
     return read_ase_frames(name, kind, tell)
-
-
-def read_structure_files(
-    entries: Iterable[Entry],
-    base_dir: str | PathLike[str] = ".",
-    *,
-    listed_in: str | PathLike[str] | None = None,
-    require_energy: bool = False,
-    require_forces: bool = False,
-) -> Iterator[Structure]:
-    """Yield the structures of all files that `entries` stand for; that all exist is checked first.
-
-    See :func:`expand_patterns` and :func:`read_structures` for the parameters and errors.
-    """
-    for path in expand_patterns(entries, base_dir, listed_in=listed_in):
-        yield from read_structures(path, require_energy=require_energy, require_forces=require_forces)
 
 
 def read_files(
@@ -374,6 +368,13 @@ def kind_of_file(name: str) -> str | None:
         return XSF
     with explained("cannot be read", name), open(name, "rb") as file:
         head = without_mark(file.read(_PEEK_BYTES))
+    if head.startswith(b"\x93NUMPY") and os.path.basename(name) == "coord.npy":
+        return DEEPMD
+    if head.startswith(b"PK\x03\x04"):
+        from .numpy_sets import has_molecules
+
+        if has_molecules(name):
+            return MOLECULES
     kind = kind_from_head(head)
     return EXTXYZ if kind is None and _XYZ_NAME.search(name) else kind
 
@@ -386,6 +387,8 @@ def kind_from_head(head: bytes) -> str | None:
         return N2P2
     if _EXTXYZ_START.match(head):
         return EXTXYZ
+    if _ML_AB_START.match(head):
+        return ML_AB
     return next((kind for kind, start in _ASE_STARTS.items() if start.search(head)), None)
 
 

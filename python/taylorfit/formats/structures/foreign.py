@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...errors import FormatError, InputError
+from .convergence import scf_converged
 from .frames import Frame
 
 _HEAD_BYTES = 1 << 16
@@ -33,11 +34,6 @@ def _format(name: str, pattern: str, way: str, dpdata: str | None = None) -> For
 
 _EXTXYZ = "extended XYZ with energies in eV and forces in eV/Å"
 FORMATS = (
-    _format(
-        "VASP ML_AB",
-        r"^\s*1\.0 Version\s*$|^\s*The number of configurations\s*$",
-        f"the OUTCAR or vasprun.xml files it was made from, or a converter to {_EXTXYZ}",
-    ),
     _format("MTP cfg (MLIP)", r"^\s*BEGIN_CFG\b", f"'mlp convert' or a converter to {_EXTXYZ}"),
     _format(
         "CP2K output",
@@ -54,12 +50,10 @@ FORMATS = (
     _format(
         "ABACUS log",
         r"Atomic-orbital Based Ab-initio|WELCOME TO ABACUS|ABACUS v?\d",
-        f"the folder of the run read by dpdata and written as {_EXTXYZ}",
+        f"dpdata installed (pip install dpdata), with the log in OUT.*/ beside INPUT as ABACUS wrote it, or {_EXTXYZ}",
+        "abacus",
     ),
     _format("LAMMPS log", r"^LAMMPS \(\d", "the dump, with a column element, and energies from elsewhere"),
-    _format(
-        "ORCA output", r"\* O   R   C   A \*", f"dpdata installed (pip install dpdata), or {_EXTXYZ}", "orca/spout"
-    ),
     _format("HDF5", r"\A\x89HDF\r\n", f"a converter to {_EXTXYZ}"),
 )
 
@@ -71,12 +65,10 @@ def identify(path: str) -> ForeignFormat | None:
             head = stream.read(_HEAD_BYTES)
     except (OSError, ValueError):
         return None
-    if head.startswith(b"PK\x03\x04") and re.search(rb"nuclear_charges|coords|energies|positions", head):
-        return _format("NumPy arrays (such as rMD17)", "", f"a script that writes {_EXTXYZ} (mind kcal/mol)")
     if head.startswith(b"\x93NUMPY"):
-        return _format(
-            "a NumPy array (such as DeePMD's set.000)", "", f"dpdata, which reads its folder and writes {_EXTXYZ}"
-        )
+        return _format("a NumPy array", "", f"of a folder set.* of DeePMD its coord.npy, or {_EXTXYZ}")
+    if head.startswith(b"PK\x03\x04"):
+        return _format("an archive of other arrays than rMD17's", "", _EXTXYZ)
     return next((known for known in FORMATS if known.pattern.search(head)), None)
 
 
@@ -107,8 +99,11 @@ def read_foreign_frames(path: str, known: ForeignFormat) -> Iterator[Frame]:
         import dpdata
     except ImportError:
         raise InputError(message, file=path, expected=known.way) from None
+    file, kind = _file_and_format(path, known.dpdata)
+    if kind.startswith("abacus") and not os.path.isfile(os.path.join(file, "INPUT")):
+        raise FormatError(message, file=path, expected=known.way)
     try:
-        system = dpdata.LabeledSystem(path, fmt=known.dpdata)
+        system = dpdata.LabeledSystem(file, fmt=kind)
         names, types = system["atom_names"], system["atom_types"]
         symbols = tuple(names[t] for t in types)
         periodic = (not system.nopbc,) * 3
@@ -124,4 +119,17 @@ def read_foreign_frames(path: str, known: ForeignFormat) -> Iterator[Frame]:
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise FormatError(f"{known.name}: dpdata cannot read it ({reason})", file=path, expected=_EXTXYZ) from error
-    yield from frames
+    if not frames:
+        raise FormatError(f"{known.name}: dpdata finds no converged frame", file=path, expected=_EXTXYZ)
+    converged = scf_converged(path, known.dpdata)
+    for frame, good in zip(frames, converged if len(converged) == len(frames) else [True] * len(frames)):
+        frame.converged = good
+        yield frame
+
+
+def _file_and_format(path: str, name: str) -> tuple[str, str]:
+    """What dpdata is asked for: of ABACUS the folder above that of its log, by the kind of run."""
+    if name != "abacus":
+        return path, name
+    kind = re.search(r"running_(?:cell-)?(scf|md|relax)\.log", os.path.basename(path))
+    return os.path.dirname(os.path.dirname(os.path.abspath(path))), f"abacus/{kind[1] if kind else 'scf'}"
