@@ -462,3 +462,14 @@ def test_truncated_sets_are_made_again(tmp_path: Path, damaged: str) -> None:
     found = scan(tmp_path, text)
     assert (found["sets_generated"], found["sets_reused"]) == (1, 0)
     assert timeless(rows_of(tmp_path)) == whole
+
+
+def test_numbers_in_fortrans_form_are_numbers_in_tables(done: Path) -> None:
+    text = (done / "scan.csv").read_text()
+    header, first, *rest = text.splitlines(keepends=True)
+    cells = first.split(",")
+    place = header.split(",").index("train_rmse_meV_per_atom")
+    cells[place] = "2.5D1"
+    (done / "scan.csv").write_text(header + ",".join(cells) + "".join(rest))
+    assert float(rows_of(done)[0]["train_rmse_meV_per_atom"].replace("D", "e")) == 25.0
+    assert scan(done)["rows"][0]["train_rmse_meV_per_atom"] == "2.5e1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -53,9 +54,15 @@ def read_scan_table(path: str | PathLike[str]) -> list[Row]:
     if not Path(path).exists():
         return []
     table = read_table(path, FIXED)
-    for name in FIXED[FIXED.index(EPOCHS[0]) : FIXED.index(KEY)]:
+    numbers = FIXED[FIXED.index(EPOCHS[0]) : FIXED.index(KEY)]
+    for name in numbers:
         table.numbers(name, blanks=True)
-    return [dict(zip(table.columns, cells)) for cells in zip(*table.columns.values())]
+    # 1d-3 is a number to us, but not to `float`
+    columns = {
+        name: [re.sub("[dD]", "e", cell) for cell in cells] if name in numbers else cells
+        for name, cells in table.columns.items()
+    }
+    return [dict(zip(columns, cells)) for cells in zip(*columns.values())]
 
 
 def write_scan_table(path: str | PathLike[str], rows: Sequence[Mapping[str, str]]) -> None:
