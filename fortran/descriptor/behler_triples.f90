@@ -11,7 +11,7 @@ module tf_behler_triples
    implicit none
    private
    public :: triples_type, triples_work_type, new_triples, new_triples_work, clear, keep_inside, triple_values, &
-      triple_gradient
+      prepare_gradient, triple_gradient
 
    !> A block of triples; rows are runs of triples with one j
    type :: triples_type
@@ -160,7 +160,24 @@ contains
       end associate
    end subroutine triple_values
 
-   !> Derivatives of the block's share of E = Σ g G: work%slope
+   !> What derivatives of the functions of a group share: cutoff functions, exponentials and angular powers
+   subroutine prepare_gradient(angular, triples, work)
+      type(angular_type), intent(in) :: angular
+      type(triples_type), intent(in) :: triples
+      type(triples_work_type), intent(inout) :: work
+      integer :: n, m
+
+      n = padded(triples%n)
+      if (angular%third_side) call cosine_cutoff_squared(n, triples%third, angular%r_cut, work%scratch(:, 2), &
+         work%scratch(:, 3))
+      call fill_exponentials(angular, n, triples%s, work)
+      do m = 1, angular%n_power
+         call angular_power_slope(n, triples%cosine, angular%lambda(m), angular%zeta(m), angular%whole(m), &
+            work%scratch(:, 1), work%a(:, m), work%da(:, m))
+      end do
+   end subroutine prepare_gradient
+
+   !> Derivatives of the block's share of E = Σ g G: work%slope.  `prepare_gradient` comes first
    subroutine triple_gradient(angular, g, triples, work)
       type(angular_type), intent(in) :: angular
       !> Factor of each descriptor value
@@ -171,14 +188,8 @@ contains
       integer :: n, m, f, l, c1, c2
 
       n = padded(triples%n)
-      associate (w => work%scratch(:, 1), fc => work%scratch(:, 2), slope => work%scratch(:, 3), &
-            total => work%scratch(:, 4), by_cosine => work%scratch(:, 5), by_square => work%scratch(:, 6))
-      if (angular%third_side) call cosine_cutoff_squared(n, triples%third, angular%r_cut, fc, slope)
-      call fill_exponentials(angular, n, triples%s, work)
-      do m = 1, angular%n_power
-         call angular_power_slope(n, triples%cosine, angular%lambda(m), angular%zeta(m), angular%whole(m), w, &
-            work%a(:, m), work%da(:, m))
-      end do
+      associate (fc => work%scratch(:, 2), slope => work%scratch(:, 3), total => work%scratch(:, 4), &
+            by_cosine => work%scratch(:, 5), by_square => work%scratch(:, 6))
       total(:n) = 0.0_wp
       by_cosine(:n) = 0.0_wp
       by_square(:n) = 0.0_wp
@@ -188,6 +199,8 @@ contains
          do f = angular%first(m) + 1, l, 2
             g1 = g(angular%feature(f))
             g2 = merge(g(angular%feature(min(f + 1, l))), 0.0_wp, f < l)
+            ! Single functions are asked for by force maps
+            if (abs(g1) <= 0.0_wp .and. abs(g2) <= 0.0_wp) cycle
             c1 = angular%column(f)
             c2 = angular%column(min(f + 1, l))
             call add_two(n, g1, g2, eta, work%e(:, m), work%a(:, c1), work%a(:, c2), work%da(:, c1), &

@@ -12,7 +12,7 @@ module tf_chebyshev
    use tf_error, only : error_type, raise, check_memory, error_value
    implicit none
    private
-   public :: chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, radial_term_slopes
+   public :: chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient
    public :: chebyshev_work_type, new_chebyshev_work, chebyshev_scratch_type, new_chebyshev_scratch
 
    integer, parameter :: max_radial_order = 400
@@ -219,33 +219,6 @@ contains
       end do
       end associate
    end subroutine chebyshev_gradient
-
-   !> d/dr of f_c(r) T_n(2r/r_cut - 1), n = 0, 1, …, one by one; dT_n/dx = n U_{n-1}
-   pure subroutine radial_term_slopes(r, r_cut, f, df, slopes)
-      !> Distance and cutoff (Å)
-      real(wp), intent(in) :: r, r_cut
-      !> Cutoff function and its derivative (1/Å) there
-      real(wp), intent(in) :: f, df
-      real(wp), intent(out) :: slopes(0:)
-      real(wp) :: x, t, t_next, u, u_next, swap
-      integer :: n
-
-      x = 2.0_wp*r/r_cut - 1.0_wp
-      ! T_n and T_{n+1}; U_{n-1} and U_n
-      t = 1.0_wp
-      t_next = x
-      u = 0.0_wp
-      u_next = 1.0_wp
-      do n = 0, ubound(slopes, 1)
-         slopes(n) = df*t + f*n*u*2.0_wp/r_cut
-         swap = 2.0_wp*x*t_next - t
-         t = t_next
-         t_next = swap
-         swap = 2.0_wp*x*u_next - u
-         u = u_next
-         u_next = swap
-      end do
-   end subroutine radial_term_slopes
 
    !> Collect the neighbours inside the angular cutoff
    subroutine select_angular(chebyshev, around, work)

@@ -1,13 +1,12 @@
 !> Derivatives of all descriptor values with respect to the neighbours, for files that others train from.
 !>
-!> Each value is a gradient with a unit vector as factors: simple rather than fast, for training and
-!> prediction never need single derivatives.
+!> Training and prediction never need single derivatives, force maps those of some values.
 module tf_descriptor_derivatives
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, check_memory, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
-      new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species
+      new_descriptor_scratch, descriptor_values, descriptor_gradient, descriptor_gradients, check_species
    implicit none
    private
    public :: derivative_of_atom, derivatives_of_atoms
@@ -161,8 +160,9 @@ contains
       type(descriptor_scratch_type), intent(inout) :: scratch
       real(wp), intent(inout) :: own(n_feature, 3), image(n_neighbour, n_feature, 3)
       type(error_type), allocatable, intent(inout) :: error
-      real(wp) :: g(n_feature), values(n_feature)
-      integer :: f
+      real(wp), allocatable :: gradient(:, :, :)
+      real(wp) :: values(n_feature)
+      integer :: f, status
 
       call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, values, error)
       if (allocated(error)) return
@@ -170,13 +170,13 @@ contains
          call raise(error, error_size, "the neighbours of an atom are not those of the list")
          return
       end if
+      allocate (gradient(n_neighbour, 3, n_feature), stat=status)
+      call check_memory(status, "derivatives of descriptors", 24_i8*n_neighbour*n_feature, error)
+      if (allocated(error)) return
+      call descriptor_gradients(descriptors, species(i), [(f, f=1, n_feature)], work, scratch, gradient, error)
+      if (allocated(error)) return
       do f = 1, n_feature
-         g = 0.0_wp
-         g(f) = 1.0_wp
-         call descriptor_gradient(descriptors, species(i), g, work, scratch)
-         image(:, f, 1) = work%around%gx(:n_neighbour)
-         image(:, f, 2) = work%around%gy(:n_neighbour)
-         image(:, f, 3) = work%around%gz(:n_neighbour)
+         image(:, f, :) = gradient(:, :, f)
          own(f, :) = -sum(image(:, f, :), dim=1)
       end do
    end subroutine derive

@@ -4,13 +4,15 @@ module tf_descriptor
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
    use tf_chebyshev, only : chebyshev_type, new_chebyshev, chebyshev_values, chebyshev_gradient, &
       chebyshev_work_type, new_chebyshev_work, chebyshev_scratch_type, new_chebyshev_scratch
-   use tf_behler, only : behler_type, new_behler, behler_values, behler_gradient, &
+   use tf_chebyshev_functions, only : chebyshev_gradients
+   use tf_behler, only : behler_type, new_behler, behler_values, behler_gradient, behler_gradients, &
       behler_scratch_type, new_behler_scratch
    use tf_neighbours, only : neighbour_list_type
    use tf_error, only : error_type, raise, check_memory, error_size, error_value, error_species
    implicit none
    private
-   public :: descriptor_type, new_descriptors, check_species, descriptor_values, describe_surroundings, descriptor_gradient
+   public :: descriptor_type, new_descriptors, check_species, descriptor_values, describe_surroundings, descriptor_gradient, &
+      descriptor_gradients
    public :: descriptor_work_type, new_descriptor_work, descriptor_scratch_type, new_descriptor_scratch
    public :: basis_chebyshev, basis_behler
 
@@ -236,5 +238,36 @@ contains
          call behler_gradient(descriptors(t)%behler, g, work%around, scratch%behler)
       end select
    end subroutine descriptor_gradient
+
+   !> Derivatives of single descriptor values with respect to the vectors to the neighbours; `descriptor_values` with slopes
+   !> comes first
+   subroutine descriptor_gradients(descriptors, t, feature, work, scratch, gradient, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      !> Species of the atom
+      integer, intent(in) :: t
+      !> Which values
+      integer, intent(in) :: feature(:)
+      type(descriptor_work_type), intent(in) :: work
+      type(descriptor_scratch_type), intent(inout) :: scratch
+      !> (neighbours, 3, values)
+      real(wp), intent(out), contiguous :: gradient(:, :, :)
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp) :: factors(descriptors(t)%n_feature, size(feature))
+      integer :: k
+
+      gradient = 0.0_wp
+      if (size(feature) == 0) return
+      select case (descriptors(t)%basis)
+      case (basis_chebyshev)
+         call chebyshev_gradients(descriptors(t)%chebyshev, feature, work%around, work%chebyshev, scratch%chebyshev, gradient, &
+            error)
+      case (basis_behler)
+         factors = 0.0_wp
+         do k = 1, size(feature)
+            factors(feature(k), k) = 1.0_wp
+         end do
+         call behler_gradients(descriptors(t)%behler, size(feature), factors, work%around, scratch%behler, gradient, error)
+      end select
+   end subroutine descriptor_gradients
 
 end module tf_descriptor

@@ -8,7 +8,7 @@ module tf_moments
    use tf_kinds, only : wp
    implicit none
    private
-   public :: moment_tables_type, new_moment_tables, angular_sums, angular_gradient, n_moments, max_angular_order
+   public :: moment_tables_type, new_moment_tables, angular_sums, angular_gradient, angular_gradients, n_moments, max_angular_order
 
    !> Beyond this the normalisation (l - μ)!/(l + μ)! leaves the range of double precision
    integer, parameter :: max_angular_order = 60
@@ -218,6 +218,75 @@ contains
          dz(j) = f(j)*dz(j)
       end do
    end subroutine angular_gradient
+
+   !> Derivatives of all a_m with respect to each neighbour's unit vector and f.  Those of weighted sums are the ones of
+   !> weighted moments times s_j
+   pure subroutine angular_gradients(tables, n, x, y, z, f, work, moment, part, derivative)
+      type(moment_tables_type), intent(in) :: tables
+      !> Neighbours; their unit vectors and cutoff functions
+      integer, intent(in) :: n
+      real(wp), intent(in) :: x(n), y(n), z(n), f(n)
+      !> Scratch
+      real(wp), intent(inout) :: work(n, 6)
+      !> From `angular_sums`
+      real(wp), intent(in) :: moment(2, n_moments(tables%order))
+      !> Scratch: derivatives of the Σ_{j<k} f_j f_k P_l + ½ Σ_j f_j²
+      real(wp), intent(inout) :: part(n, 4, 0:tables%order)
+      !> With respect to f, without the term -f_j of the pairs of a neighbour with itself, and with respect to the unit
+      !> vector (not yet projected)
+      real(wp), intent(out) :: derivative(n, 4, 0:tables%order)
+      real(wp) :: b(2), below(2), q_start, t
+      integer :: l, m, mu, k, k_below, j, c
+
+      part = 0.0_wp
+      ! Columns 1, 2: Re and Im of (x+iy)^μ; 3, 4: of (x+iy)^(μ-1); 5, 6: Q_{l-1}, Q_l
+      work(:, 1) = 1.0_wp
+      work(:, 2:4) = 0.0_wp
+      q_start = 1.0_wp
+      k = 0
+      k_below = 0
+      do mu = 0, tables%order
+         if (mu > 0) then
+            q_start = q_start*(2*mu - 1)
+            !$omp simd private(t)
+            do j = 1, n
+               work(j, 3) = work(j, 1)
+               work(j, 4) = work(j, 2)
+               t = work(j, 1)*x(j) - work(j, 2)*y(j)
+               work(j, 2) = work(j, 1)*y(j) + work(j, 2)*x(j)
+               work(j, 1) = t
+            end do
+            k_below = k - (tables%order - mu + 1)
+         end if
+         work(:, 5) = 0.0_wp
+         work(:, 6) = q_start
+         do l = mu, tables%order
+            k = k + 1
+            k_below = k_below + 1
+            if (l > mu) call next_legendre(n, l, mu, z, work(:, 5), work(:, 6))
+            b = tables%norm(l, mu)*moment(:, k)
+            below = 0.0_wp
+            ! dQ_lμ-1/dz = Q_lμ
+            if (mu > 0) below = tables%norm(l, mu - 1)*moment(:, k_below)
+            !$omp simd
+            do j = 1, n
+               part(j, 1, l) = part(j, 1, l) + work(j, 6)*(b(1)*work(j, 1) + b(2)*work(j, 2))
+               part(j, 2, l) = part(j, 2, l) + mu*work(j, 6)*(b(1)*work(j, 3) + b(2)*work(j, 4))
+               part(j, 3, l) = part(j, 3, l) + mu*work(j, 6)*(b(2)*work(j, 3) - b(1)*work(j, 4))
+               part(j, 4, l) = part(j, 4, l) + work(j, 6)*(below(1)*work(j, 3) + below(2)*work(j, 4))
+            end do
+         end do
+      end do
+      do m = 0, tables%order
+         derivative(:, :, m) = 0.0_wp
+         do l = modulo(m, 2), m, 2
+            derivative(:, :, m) = derivative(:, :, m) + tables%legendre(l, m)*part(:, :, l)
+         end do
+         do c = 2, 4
+            derivative(:, c, m) = f*derivative(:, c, m)
+         end do
+      end do
+   end subroutine angular_gradients
 
    !> Add one order Q to the four sums of `angular_gradient`
    pure subroutine add_order(n, weighted, b, b_below, s, q, a7, a8, a9, a10)

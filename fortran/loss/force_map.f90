@@ -10,8 +10,8 @@
 !> r, at most `most_orders`, the pair is stored once ("pairs"): a unit vector, and dh/dr of all orders as eight weights
 !> on a grid (tf_radial_grid).  Radial symmetry functions that both atoms have are stored so too, eight dh/dr at a time.
 !> Everything else (angular parts, other symmetry functions) is stored for each centre and species of its neighbours as one
-!> matrix over displacement components and functions ("groups", tf_group_products), periodic images of an atom summed up.  An atom's own derivative is minus the sum of
-!> the others, so only differences of displacements enter.
+!> matrix over displacement components and functions ("groups", tf_group_products), periodic images of an atom summed up.
+!> An atom's own derivative is minus the sum of the others, so only differences of displacements enter.
 !>
 !> Atoms of a structure are ordered by species ("canonical").
 module tf_force_map

@@ -4,11 +4,11 @@ module tf_force_map_build
    use tf_error, only : error_type, check_memory
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
-   use tf_chebyshev, only : radial_term_slopes
+   use tf_chebyshev_functions, only : radial_term_slopes
    use tf_behler, only : radial_function_slopes
    use tf_behler_tables, only : functions_of_species, radial_of_species
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
-      new_descriptor_scratch, descriptor_values, descriptor_gradient, check_species, basis_chebyshev, basis_behler
+      new_descriptor_scratch, descriptor_values, descriptor_gradients, check_species, basis_chebyshev, basis_behler
    use tf_force_map, only : force_map_type, lanes_of_group
    use tf_group_products, only : round_column
    use tf_radial_grid, only : place_on_grid, most_orders, most_points, window
@@ -262,7 +262,8 @@ contains
             values(:descriptors(species(i))%n_feature), error)
          if (allocated(error)) return
          call fill_pairs(descriptors, merged, species, i, first + i - 1, fit, work, map)
-         call fill_groups(descriptors, merged, species, i, first + i - 1, work, scratch, map)
+         call fill_groups(descriptors, merged, species, i, first + i - 1, work, scratch, map, error)
+         if (allocated(error)) return
       end do
    end subroutine fill_structure
 
@@ -317,7 +318,8 @@ contains
                if (size(table) == 0) then
                   call radial_term_slopes(around%r(k), cut, work%chebyshev%f(k), work%chebyshev%df(k), slopes)
                   map%pair_place(at + 1) = place_on_grid(map%grid, around%r(k), cut)
-                  map%pair_value(:, at + 1) = real(matmul(fit(:, :, map%pair_place(at + 1)), slopes), sp)
+                  call weigh(fit(:, :, map%pair_place(at + 1)), singles)
+                  map%pair_value(:, at + 1) = real(singles(:window), sp)
                else
                   n = size(table, 2)
                   call radial_function_slopes(around%r(k), table, singles(:n))
@@ -333,6 +335,21 @@ contains
 
    contains
 
+      !> Weights of the window that stand for the slopes
+      pure subroutine weigh(fit, weights)
+         real(wp), intent(in) :: fit(window, map%grid%n_orders)
+         real(wp), intent(out) :: weights(window)
+         integer :: n, l
+
+         weights = 0.0_wp
+         do n = 1, map%grid%n_orders
+            !$omp simd
+            do l = 1, window
+               weights(l) = weights(l) + fit(l, n)*slopes(n)
+            end do
+         end do
+      end subroutine weigh
+
       !> Is neighbour k of atom i the other one of a pair that is kept here?
       pure logical function is_pair(k)
          integer, intent(in) :: k
@@ -342,8 +359,8 @@ contains
 
    end subroutine fill_pairs
 
-   !> Groups of atom i of a structure: each function's gradient is one with a unit vector as factors
-   subroutine fill_groups(descriptors, merged, species, i, place, work, scratch, map)
+   !> Groups of atom i of a structure
+   subroutine fill_groups(descriptors, merged, species, i, place, work, scratch, map, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> Everything in groups?
       logical, intent(in) :: merged
@@ -351,13 +368,14 @@ contains
       integer, intent(in) :: species(:), i
       !> Atoms of the data set before atom i
       integer(i8), intent(in) :: place
-      type(descriptor_work_type), intent(inout) :: work
+      type(descriptor_work_type), intent(in) :: work
       type(descriptor_scratch_type), intent(inout) :: scratch
       type(force_map_type), intent(inout) :: map
-      real(wp) :: factors(descriptors(species(i))%n_feature)
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp), allocatable :: gradient(:, :, :)
       logical, allocatable :: here(:)
-      integer, allocatable :: in_group(:)
-      integer :: t, u, f, k, j, n
+      integer, allocatable :: in_group(:), feature(:), near(:)
+      integer :: t, u, f, k, j, n, status
       integer(i8) :: group
 
       t = species(i)
@@ -379,46 +397,45 @@ contains
          map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0
       end do
 
-      do f = 1, descriptors(t)%n_feature
-         if (.not. any(map%group_feature(1, :, :, t) == f)) cycle
-         factors = 0.0_wp
-         factors(f) = 1.0_wp
-         call descriptor_gradient(descriptors, t, factors, work, scratch)
-         do u = 1, map%n_species
-            group = place*map%n_species + u
-            n = int(map%group_atom_first(group + 1) - map%group_atom_first(group))
-            if (n == 0) cycle
-            do k = 1, map%group_count(u, t)
-               if (map%group_feature(1, k, u, t) /= f) cycle
-               call add_column(work%around, in_group, u, n, k, &
-                  map%group_value(map%group_value_first(group) + int((k - 1)/2, i8)*lanes_of_group(n) + 1:), &
-                  map%group_scale(k, u, place + 1))
-            end do
+      feature = pack([(f, f=1, descriptors(t)%n_feature)], [(any(map%group_feature(1, :, :, t) == f), &
+         f=1, descriptors(t)%n_feature)])
+      allocate (gradient(work%around%n, 3, size(feature)), stat=status)
+      call check_memory(status, "derivatives of descriptors", 24_i8*work%around%n*size(feature), error)
+      if (.not. allocated(error)) call descriptor_gradients(descriptors, t, feature, work, scratch, gradient, error)
+      if (allocated(error)) return
+      do u = 1, map%n_species
+         group = place*map%n_species + u
+         n = int(map%group_atom_first(group + 1) - map%group_atom_first(group))
+         if (n == 0) cycle
+         ! Neighbours of the species, images apart, that are in the group
+         near = pack([(k, k=1, work%around%n)], work%around%species(:work%around%n) == u &
+            .and. in_group(work%around%atom(:work%around%n)) > 0)
+         do k = 1, map%group_count(u, t)
+            f = findloc(feature, map%group_feature(1, k, u, t), dim=1)
+            call add_column(near, in_group(work%around%atom(near)), gradient(:, :, f), n, k, &
+               map%group_value(map%group_value_first(group) + int((k - 1)/2, i8)*lanes_of_group(n) + 1:), &
+               map%group_scale(k, u, place + 1))
          end do
       end do
    end subroutine fill_groups
 
-   !> One function of the group of n atoms of species u, images of an atom summed up
-   subroutine add_column(around, in_group, u, n, place, column, scale)
-      type(surroundings_type), intent(in) :: around
-      !> (n_atoms) place of each atom in its group, 0: in none
-      integer, intent(in) :: in_group(:), u, n
+   !> One function of a group of n atoms, images of an atom summed up
+   subroutine add_column(near, slot, gradient, n, place, column, scale)
+      !> Neighbours, and place in the group of the atom of each
+      integer, intent(in) :: near(:), slot(:)
+      !> (neighbours, 3)
+      real(wp), intent(in) :: gradient(:, :)
+      integer, intent(in) :: n
       !> Which function of the group
       integer, intent(in) :: place
       integer, intent(inout) :: column(:)
       real(sp), intent(out) :: scale
-      real(wp) :: total(3*n)
-      integer :: k, j, l
+      real(wp) :: total(3, n)
+      integer :: k
 
       total = 0.0_wp
-      do k = 1, around%n
-         j = around%atom(k)
-         if (around%species(k) /= u) cycle
-         if (in_group(j) == 0) cycle
-         l = 3*(in_group(j) - 1)
-         total(l + 1) = total(l + 1) + around%gx(k)
-         total(l + 2) = total(l + 2) + around%gy(k)
-         total(l + 3) = total(l + 3) + around%gz(k)
+      do k = 1, size(near)
+         total(:, slot(k)) = total(:, slot(k)) + gradient(near(k), :)
       end do
       call round_column(3*n, place, total, column, scale)
    end subroutine add_column
@@ -440,8 +457,8 @@ contains
       type(neighbour_list_type) :: list
       type(descriptor_work_type) :: work
       type(descriptor_scratch_type) :: scratch
-      real(wp), allocatable :: ghosts(:, :), values(:), factors(:)
-      integer :: i, f, n, at, status
+      real(wp), allocatable :: ghosts(:, :), values(:), gradient(:, :, :)
+      integer :: i, f, m, n, status
 
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
@@ -456,16 +473,21 @@ contains
          call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, values(:n), &
             error)
          if (allocated(error)) return
+         m = work%around%n
+         if (allocated(gradient)) deallocate (gradient)
+         allocate (gradient(m, 3, n), stat=status)
+         call check_memory(status, "derivatives of descriptors", 24_i8*m*n, error)
+         if (allocated(error)) return
+         call descriptor_gradients(descriptors, species(i), [(f, f=1, n)], work, scratch, gradient, error)
+         if (allocated(error)) return
          do f = 1, n
-            factors = [(merge(1.0_wp, 0.0_wp, at == f), at=1, n)]
-            call descriptor_gradient(descriptors, species(i), factors, work, scratch)
-            associate (a => work%around, m => work%around%n, row => first_value(i) + f)
-            strain(row, 1) = dot_product(a%x(:m), a%gx(:m))
-            strain(row, 2) = dot_product(a%y(:m), a%gy(:m))
-            strain(row, 3) = dot_product(a%z(:m), a%gz(:m))
-            strain(row, 4) = 0.5_wp*(dot_product(a%y(:m), a%gz(:m)) + dot_product(a%z(:m), a%gy(:m)))
-            strain(row, 5) = 0.5_wp*(dot_product(a%x(:m), a%gz(:m)) + dot_product(a%z(:m), a%gx(:m)))
-            strain(row, 6) = 0.5_wp*(dot_product(a%x(:m), a%gy(:m)) + dot_product(a%y(:m), a%gx(:m)))
+            associate (a => work%around, g => gradient(:, :, f), row => first_value(i) + f)
+            strain(row, 1) = dot_product(a%x(:m), g(:, 1))
+            strain(row, 2) = dot_product(a%y(:m), g(:, 2))
+            strain(row, 3) = dot_product(a%z(:m), g(:, 3))
+            strain(row, 4) = 0.5_wp*(dot_product(a%y(:m), g(:, 3)) + dot_product(a%z(:m), g(:, 2)))
+            strain(row, 5) = 0.5_wp*(dot_product(a%x(:m), g(:, 3)) + dot_product(a%z(:m), g(:, 1)))
+            strain(row, 6) = 0.5_wp*(dot_product(a%x(:m), g(:, 2)) + dot_product(a%y(:m), g(:, 1)))
             end associate
          end do
       end do
