@@ -30,6 +30,8 @@ _MARGIN = 20.0
 """Å around structures that are not periodic."""
 _BAR = 1e4
 """bar in GPa"""
+_LARGEST_SEED = 900_000_000
+"""Of the random numbers of LAMMPS."""
 _PICOSECOND = 1e-3
 """ps in fs"""
 
@@ -131,7 +133,7 @@ def _run(
         species=" ".join(species),
         timestep=own.timestep * _PICOSECOND,
         temperature=own.temperature,
-        seed=int(walk.rng.integers(1, 2**31 - 1)),
+        seed=int(walk.rng.integers(1, _LARGEST_SEED)),
         high=high,
         fixes=_fixes(walk, atoms.positions.mean(axis=0)),
         sample=own.sample,
@@ -158,7 +160,7 @@ def _run(
 
 def _fixes(walk: Walk, centre: np.ndarray) -> str:
     own = walk.exploration
-    seed = int(walk.rng.integers(1, 2**31 - 1))
+    seed = int(walk.rng.integers(1, _LARGEST_SEED))
     lines = []
     if own.ensemble == "npt":
         pressure = own.pressure * _BAR

@@ -374,7 +374,7 @@ def _statement(
             f"On frames drawn from these runs, which it was not trained on, |F − F_ref| is {last.check_error:.3f} eV/Å "
             f"(mean over atoms), {last.check_worst:.3f} at most."
         )
-    if rounds[-1].calibration != 1.0:
+    if len(rounds) > 1:
         lines.append(f"Errors are about {last.calibration:.2g} times the committee's standard deviation.")
     pairs = ", ".join(f"{a}-{b} {r:.2f}" for (a, b), r in sorted(shortest.items()))
     lines.append(f"Species {' '.join(species)}; shortest distances in the data, Å: {pairs}.")

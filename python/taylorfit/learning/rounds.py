@@ -42,6 +42,8 @@ MOST_CANDIDATES = 3000
 """Frames that are looked at for a selection, at most: evenly spaced ones."""
 LOW, HIGH = 0.05, 1.5
 """Automatic thresholds: these shares of the root mean square force on an atom, divided by the calibration."""
+FIRST_CALIBRATION = 2.0
+"""Errors over deviations before any are known: 1.7 to 2.2 were measured with few frames."""
 CHECK, TEACH = "check", "teach"
 """Why a frame is labelled: drawn at random to measure the error; chosen to be learnt from."""
 
@@ -71,7 +73,7 @@ class Round:
     train_rmse: float
     """Energies of the training frames, eV/atom, median of the members."""
     calibration: float
-    """Root mean square force error over that of the deviations, of the labels so far; 1 before there are any."""
+    """Root mean square force error over that of the deviations, of the labels so far; `FIRST_CALIBRATION` before."""
     low: float
     high: float
     """Thresholds of the deviation, eV/Å."""
@@ -170,7 +172,7 @@ class RoundFolder:
     def calibration(self) -> float:
         """By how much errors are larger than deviations, from all labels so far."""
         errors, deviations = np.sum([one.errors for one in self.before], axis=0) if self.before else (0.0, 0.0)
-        return float(np.sqrt(errors / deviations)) if errors > 0.0 and deviations > 0.0 else 1.0
+        return float(np.sqrt(errors / deviations)) if errors > 0.0 and deviations > 0.0 else FIRST_CALIBRATION
 
     @property
     def thresholds(self) -> tuple[float, float]:
@@ -205,7 +207,8 @@ class RoundFolder:
             members=settings.committee,
             forces=settings.forces,
             initial=initial,
-            split="hash",
+            # Check frames, which are labelled after the training, measure the error: no label is kept back
+            test_fraction=0.0,
             seed=settings.seed,
             threads=self.threads,
             checkpoint=checkpoints,

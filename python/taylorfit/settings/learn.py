@@ -221,13 +221,11 @@ class LearnInput(InputFile):
     rounds: int = option(20, check="n ≥ 1", help="rounds, at most")
     explorer: str = option("taylorfit", one_of(**EXPLORERS), help="what runs the dynamics")
     committee: int = option(4, check="n ≥ 2", help="members")
-    warmstart: bool = option(
-        False, help="members go on from those of the round before; test structures stay what they were"
-    )
+    warmstart: bool = option(False, help="members go on from those of the round before")
     forces: ForceMode = option(
         factory=lambda: Exact(1e-2), kind=FORCES, shown="mode=exact beta=0.01", help="how forces are trained on"
     )
-    epochs: int = option(500, EPOCHS, check="n ≥ 1", help="epochs of each training")
+    epochs: int = option(1000, EPOCHS, check="n ≥ 1", help="epochs of each training")
     layers: tuple[tuple[int, str], ...] | None = option(
         None, LAYERS, shown="15:tanh 15:tanh", help="hidden layers of the networks"
     )

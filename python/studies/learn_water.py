@@ -1,0 +1,198 @@
+"""(H2O)6 with GFN1-xTB: from the first 25 frames of one run at 300 K to dynamics at 500 K, by `learn` and without it.
+
+    python python/studies/learn_water.py --output DIR [--full] [--seeds 3]
+
+For each seed: `learn` with 40 labels; and committees trained in the same way, with equal numbers of frames of the
+reference's own run, the next ones ("further along") and ones drawn at random.  Each runs its own dynamics at 500 K
+from the 12 starts, frames of which the reference then judges.  Started again it goes on where it was.
+
+Needs tblite: ``pip install taylorfit[example-data]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import taylorfit as tfit
+from taylorfit.commands.cli import main as taylorfit
+from taylorfit.engine import PotentialTables
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.learning.explore import HELD, committee_evaluator, new_walks, run_walks
+from taylorfit.potential.potential import Potential, load_members
+from taylorfit.tools.atomic_write import atomic_write
+from taylorfit.tools.tables import Table, text_lines
+
+REFERENCE = tfit.Reference("tblite.ase:TBLite", {"method": "GFN1-xTB", "accuracy": 0.01, "verbosity": 0})
+N_START, N_LABELS = 25, 40
+EPOCHS, MEMBERS = 1000, 4
+N_STARTS = 12
+JUDGED = 10
+"""Frames of each run that the reference judges."""
+UNLIMITED = 20.0
+"""eV/Å: in the judged runs only what is far from physical ends a run."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long it may take."""
+
+    explored: int
+    """Steps of an exploration."""
+    learnt: int
+    """Steps of the judged runs of the learnt potential."""
+    compared: int
+    """Steps of those of the others."""
+
+
+SCALES = {"quick": Scale(1000, 4000, 1000), "full": Scale(4000, 40000, 4000)}
+
+
+def dynamics(temperature: float, steps: int) -> tfit.Exploration:
+    """Runs in the wall of `make_water_cluster.py`, 0.5 fs a step."""
+    return tfit.Exploration(
+        f"{temperature:g} K",
+        "nvt",
+        temperature=temperature,
+        starts=N_STARTS,
+        steps=steps,
+        timestep=0.5,
+        sample=20,
+        wall=6.0,
+    )
+
+
+def run_at_300(folder: Path) -> list[tfit.Structure]:
+    """The example's frames of one run at 300 K, in order of time."""
+    if not (folder / "xsf").is_dir() and taylorfit(["example", "water-cluster", str(folder)]):
+        raise SystemExit("the example cannot be copied")
+    frames = tfit.read(str(folder / "xsf" / "300a_*.xsf"))
+    return sorted(frames, key=lambda frame: int(re.findall(r"_(\d+)fs", frame.name)[0]))
+
+
+def setup_of(folder: Path, start: Sequence[tfit.Structure]) -> tfit.Setup:
+    """The example's descriptors, and what is proposed beside them."""
+    own = {name: read_setup(folder / f"{name}.fingerprint.stp") for name in ("H", "O")}
+    proposed = tfit.propose(start)
+    return proposed.replace(descriptors=tuple(own[name] for name in proposed.species))
+
+
+def judge(members: Sequence[Potential], start: Sequence[tfit.Structure], steps: int, seed: int) -> dict[str, Any]:
+    """Run the committee's own dynamics, and let the reference judge frames of it."""
+    walks = new_walks([dynamics(500.0, steps)], [list(start)], seed, 1000)
+    tables = PotentialTables.from_members([member.parts for member in members])
+    run_walks(walks, committee_evaluator(tables, 0), UNLIMITED)
+    means = []
+    worst = 0.0
+    for walk in walks:
+        places = np.unique(np.linspace(0, len(walk.frames) - 1, JUDGED + 1).astype(int)[1:])
+        labels = tfit.label([walk.frames[k] for k in places], REFERENCE, max_force=1e3)
+        errors = [0.0]
+        for structure in labels.structures:
+            said = np.mean([member.evaluate(structure)[0].known_forces for member in members], axis=0)
+            errors.append(float(np.linalg.norm(said - structure.known_forces, axis=1).mean()))
+        # A frame that even the reference cannot compute is no frame
+        means.append(np.inf if labels.set_aside else float(np.mean(errors[1:])))
+        worst = max(worst, *errors)
+    held = sum(walk.verdict == HELD for walk in walks)
+    times = [walk.time for walk in walks]
+    return {"median": float(np.median(means)), "largest": max(means), "frame": worst, "held": held, "times": times}
+
+
+def kept(file: Path, make: Any) -> Any:
+    """What an earlier run has written there, or what `make` makes."""
+    if not file.exists():
+        with atomic_write(file) as stream:
+            json.dump(make(), stream)
+    return json.loads(file.read_text())
+
+
+def compared(folder: Path, data: Sequence[tfit.Structure], setup: tfit.Setup, seed: int) -> list[Potential]:
+    """A committee trained as `learn` trains it."""
+    if not (folder / "done").exists():
+        copies = tfit.repel(data).structures
+        fit = tfit.train_committee(
+            [*data, *copies], setup, epochs=EPOCHS, members=MEMBERS, forces=tfit.Exact(1e-2), test_fraction=0.0,
+            seed=seed,
+        )  # fmt: skip
+        fit.save(folder, overwrite=True)
+        (folder / "done").touch()
+    return load_members(folder)
+
+
+def study(folder: Path, scale: Scale, seed: int) -> dict[str, dict[str, Any]]:
+    """All rows of a seed."""
+    frames = run_at_300(folder / "example")
+    start, rest = frames[:N_START], frames[N_START:]
+    setup = setup_of(folder / "example", start)
+    own = folder / f"seed-{seed}"
+    own.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    learned = tfit.learn(
+        start, REFERENCE, dynamics(500.0, scale.explored), folder=own / "learn", setup=setup, seed=seed, epochs=EPOCHS,
+        committee=MEMBERS, labels=tfit.LabelBudget(10, N_LABELS, 3), error=1e-3,
+        progress=lambda one: print(f"seed {seed}: round {one.number}, {one.check_error or 0:.3f} eV/Å", flush=True),
+    )  # fmt: skip
+    print(f"seed {seed}: {learned.status}, {time.monotonic() - begun:.0f} s", flush=True)
+    n = learned.rounds[-1].n_labels
+    rows = {"learn": kept(own / "learn.json", lambda: judge(learned.committee, start, scale.learnt, seed))}
+    rows["learn"]["labels"] = N_START + n
+    drawn = np.random.default_rng(seed).choice(len(rest), n, replace=False)
+    others = {"further along": rest[:n], "drawn from the run": [rest[k] for k in sorted(drawn)], "the start alone": []}
+    for name, more in others.items():
+        place = own / name.replace(" ", "-")
+        place.mkdir(exist_ok=True)
+        rows[name] = kept(
+            place / "judged.json", lambda more=more, place=place: judge(
+                compared(place, [*start, *more], setup, seed), start, scale.compared, seed
+            )
+        )  # fmt: skip
+        rows[name]["labels"] = N_START + len(more)
+        print(f"seed {seed}: {name}: {rows[name]['median']:.3f}", flush=True)
+    return rows
+
+
+def main() -> None:
+    """Run the study and write RESULTS.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True)
+    scale = parser.add_mutually_exclusive_group()
+    scale.add_argument("--quick", action="store_const", dest="scale", const="quick", default="quick", help="minutes")
+    scale.add_argument("--full", action="store_const", dest="scale", const="full", help="an hour and more")
+    parser.add_argument("--seeds", type=int, default=1)
+    arguments = parser.parse_args()
+    cells = []
+    for seed in range(1, arguments.seeds + 1):
+        for name, row in study(arguments.output, SCALES[arguments.scale], seed).items():
+            length = 0.0005 * (SCALES[arguments.scale].learnt if name == "learn" else SCALES[arguments.scale].compared)
+            numbers = (row["median"], row["largest"], row["frame"], float(np.mean(row["times"])))
+            cells.append(
+                (
+                    str(seed),
+                    name,
+                    str(row["labels"]),
+                    *(f"{x:.3f}" for x in numbers),
+                    f"{row['held']}/{N_STARTS}",
+                    f"{length:g}",
+                )
+            )
+        header = (
+            "seed", "frames", "number", "|F - F_ref|, median\nof runs, eV/Å", "largest\nof runs", "of frames",
+            "stable, ps", "held", "of ps",
+        )  # fmt: skip
+        table = "\n".join(text_lines(Table(header, tuple(cells), numeric=True, left=(1,))))
+        with atomic_write(arguments.output / "RESULTS.md") as stream:
+            stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n{table}\n```\n")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
