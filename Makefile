@@ -15,7 +15,8 @@ help:
 	@echo "make test     set up and run all tests (options for pytest: make test ARGS='-k xsf')"
 	@echo "make sanitize tests of the engine with all checks and sanitizers of the compiler (ARGS: other tests for pytest)"
 	@echo "make lint     set up and check the sources: ruff (rules and format), mypy, fortitude"
-	@echo "make bench    set up and run the benchmarks in tests/bench/"
+	@echo "make bench    set up and run the benchmarks in tests/bench/, under three minutes; one table beside the limits of"
+	@echo "              this core (compare with a stored run: make bench ARGS='--compare FILE.json')"
 	@echo "make docs     set up and build the manual into build/manual/, with its internal links checked"
 	@echo "make wheels   build wheels into dist/ for the Pythons found here; needs gfortran, g++ and network"
 	@echo "make install  set up only: gfortran if missing, $(VENV)/, taylorfit inside"
@@ -56,9 +57,7 @@ lint: $(VENV)/lint.stamp
 	$(VENV)/bin/fortitude check
 
 bench: $(VENV)/test.stamp
-	@failed=; for file in tests/bench/bench_*.py; do \
-		echo "=== $$file"; $(VENV)/bin/python $$file || failed="$$failed $$file"; done; \
-	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+	@$(VENV)/bin/python tests/bench/run.py $(ARGS)
 
 docs: $(VENV)/docs.stamp
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --config-file python/docs/mkdocs.yml

@@ -21,7 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from bench_engine import QUICK, random_potentials
+from bench_engine import random_potentials
+from figures import QUICK, SHORT, record
 
 from taylorfit import engine
 from taylorfit.examples.copying import example_files
@@ -153,6 +154,8 @@ def main() -> None:
     for name, (archive, count, repeats) in SYSTEMS.items():
         if QUICK:
             count, repeats = 2, 1
+        elif SHORT:
+            count, repeats = max(2, count // 5), 4
         if (SHARED / archive).is_file():
             structures = load(SHARED / archive, count)
         else:
@@ -169,6 +172,8 @@ def main() -> None:
             flush=True,
         )
         costs = measure(structures, cases, repeats)
+        for what, cost in zip(("descriptors", "energies and forces"), costs[ALL]):
+            record(f"{name}, symmetry functions 27/30: {what}", cost, "µs/atom")
         for label, (values, forces) in costs.items():
             print(f"{label:28s}{values:14.2f}{forces:14.2f}")
         present = Counter(symbol for structure in structures for symbol in structure.symbols)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
-from bench_engine import QUICK
+from figures import QUICK, SHORT, record
 
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.network_binary import write_potential
@@ -78,6 +78,8 @@ def per_step(atoms: Atoms, calculator: Calculator, steps: int, runs: int = 5) ->
     """Minimum and median time per atom and step of velocity Verlet at 0.5 fs, µs; and steps per neighbour list."""
     if QUICK:
         steps, runs = 1, 1
+    elif SHORT:
+        steps, runs = max(6, steps // 3), 2
     atoms = atoms.copy()
     atoms.calc = calculator
     rng = np.random.default_rng(0)
@@ -99,7 +101,7 @@ def main() -> None:
     print(f"taylorfit engine {engine.build_name()}, {engine.available_threads()} cores available")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sizes = [water(2)] if QUICK else [water(4), water(6), water(8), water(12)]
+        sizes = [water(2)] if QUICK else [water(4), water(12)] if SHORT else [water(4), water(6), water(8), water(12)]
         small = sizes[0]
         for title, parameters in CUTOFFS.items():
             own = folder / title.replace("/", "-")
@@ -114,6 +116,7 @@ def main() -> None:
                     calculator = Calculator(own / "one", threads=threads, on_extrapolation="ignore")
                     best, median, lists = per_step(atoms, calculator, max(6, 20000 // len(atoms)))
                     parts.append(f"{threads} thread(s) {best:.2f} ({median:.2f})")
+                    record(f"MD step, {title}, {len(atoms)} atoms, {threads} thread(s)", best, "µs/atom")
                 print(f"  {len(atoms):5d} atoms: {', '.join(parts)}; {lists:.0f} steps per neighbour list")
         own = folder / next(iter(CUTOFFS)).replace("/", "-")
         print(f"with cutoffs {next(iter(CUTOFFS))} and {len(small)} atoms, 1 thread:")
@@ -124,7 +127,7 @@ def main() -> None:
             print(f"  skin {skin:.1f} Å: {best:.2f} ({median:.2f}); {lists:.0f} steps per neighbour list")
         watched = per_step(small, Calculator(own / "one", threads=1, tolerance=1e6), 100)
         print(f"  looking for extrapolations: {watched[0]:.2f} ({watched[1]:.2f})")
-        for members in (1, 2) if QUICK else (1, 2, 5, 10):
+        for members in (1, 2) if QUICK else (1, 5) if SHORT else (1, 2, 5, 10):
             for member in range(1, members + 1):
                 write_potentials(
                     own / f"{members}" / f"{member:02d}", chebyshev_setups(next(iter(CUTOFFS.values()))), small, member
@@ -132,6 +135,7 @@ def main() -> None:
             calculator = Calculator.committee(own / f"{members}", threads=1, on_extrapolation="ignore")
             best, median, _ = per_step(small, calculator, 50)
             print(f"  committee of {members}: {best:.2f} ({median:.2f})")
+            record(f"MD step, committee of {members}, {len(small)} atoms, 1 thread", best, "µs/atom")
 
 
 if __name__ == "__main__":

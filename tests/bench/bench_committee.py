@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_engine import QUICK
+from figures import QUICK, SHORT, record
 
 from taylorfit.engine import available_threads
 
-MEMBERS = 2 if QUICK else 10
-EPOCHS = 2 if QUICK else 200
+MEMBERS = 2 if QUICK else 4 if SHORT else 10
+EPOCHS = 2 if QUICK else 20 if SHORT else 200
 
 
 def timed(folder: str, *argv: str) -> tuple[float, float]:
@@ -36,7 +36,7 @@ def timed(folder: str, *argv: str) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
-    epochs = int(sys.argv[1]) if len(sys.argv) > 1 and not QUICK else EPOCHS
+    epochs = int(sys.argv[1]) if len(sys.argv) > 1 and not SHORT else EPOCHS
     cores = available_threads()
     with tempfile.TemporaryDirectory() as folder:
         timed(folder, "example", "water-cluster", ".")
@@ -59,6 +59,7 @@ def main() -> None:
             times[title] = timed(folder, *argv)
             print(f"{title:24}{times[title][0]:10.1f}{times[title][1]:14.1f}", flush=True)
         first, ten, second = times.values()
+        record(f"committee of {MEMBERS}, {epochs} epochs, whole process", times[f"committee of {MEMBERS}"][0], "s")
         wall, processor = (2.0 * ten[k] / (first[k] + second[k]) for k in (0, 1))
         print(
             f"committee / member: {wall:.2f} in wall time, {processor:.2f} in processor time "

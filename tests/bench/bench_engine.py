@@ -2,21 +2,18 @@
 
 Run with ``make bench`` or ``python tests/bench/bench_engine.py``.  Every figure is the minimum
 and the median of several repeats in one run; the machine may be noisy, so compare within a run.
-`--quick`, here and in all benchmarks, takes the smallest sizes, to see that everything runs.
 """
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from figures import QUICK, SHORT, limit_of, record, repeat
 
 from taylorfit import engine
 from taylorfit.model.activations import ACTIVATIONS
@@ -25,25 +22,10 @@ from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 from taylorfit.training.pack import PackedDataset
 
-QUICK = "--quick" in sys.argv
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
 CUTOFFS = {"6.5/3.0, orders 18/4": (6.5, 18, 3.0, 4), "8.0/6.5, orders 16/4": (8.0, 16, 6.5, 4)}
 AENET = {"gradient": 70.0, "6.5/3.0, orders 18/4": (70.0, 120.0), "8.0/6.5, orders 16/4": (700.0, 750.0)}
 """The real ænet, µs per atom (issue text, for orientation): descriptors and forces."""
-
-
-def repeat(function: Callable[[], object], seconds: float = 2.0, least: int = 5) -> tuple[float, float]:
-    """Minimum and median time of a call, s."""
-    function()
-    if QUICK:
-        seconds, least = 0.0, 1
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < least or time.perf_counter() < end:
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times), statistics.median(times)
 
 
 def liquid(n_side: int, seed: int = 0, density: float = 0.1) -> Structure:
@@ -98,6 +80,11 @@ def random_pack(n_atoms: int, n_feature: int, atoms: int = 8, block: int = 504) 
     )
 
 
+def epoch_flops(layers: tuple[int, ...]) -> int:
+    """Floating-point operations of the products of matrices for energy and gradient of an atom."""
+    return 2 * sum(2 * a * b for a, b in pairwise(layers)) + 2 * sum(a * b for a, b in pairwise(layers[1:]))
+
+
 def bench_gradient() -> None:
     """Energy gradient per atom and epoch, beside the matrix products alone."""
     layers = (48, 10, 10, 1)
@@ -107,7 +94,7 @@ def bench_gradient() -> None:
     n = int(pack.n_atoms.sum())
     gradient = np.zeros(tables.n_weights)
     ones = np.full(pack.n_structures, 1 / 8)
-    flops = 2 * sum(2 * a * b for a, b in pairwise(layers)) + 2 * sum(a * b for a, b in pairwise(layers[1:]))
+    flops = epoch_flops(layers)
     x = np.asfortranarray(np.random.default_rng(0).standard_normal((504, 48)))
     w = np.random.default_rng(0).standard_normal((10, 48))
     products = 50
@@ -123,6 +110,10 @@ def bench_gradient() -> None:
         )
         peak, _ = repeat(lambda: engine.panel_products(x, w, products), 0.5)
         rate = products * 2 * 2 * 504 * 48 * 10 / peak / 1e9
+        least = flops / (limit_of("dgemm") * threads)
+        record(
+            f"energy epoch, 48-10-10-1, {threads} thread(s)", 1e6 * best / n, "µs/atom", limit=1e6 * least, of="dgemm"
+        )
         own = flops * n / best / 1e9
         print(
             f"  {threads} thread(s): {1e6 * best / n:.4f} µs per atom and epoch (median {1e6 * median / n:.4f}), "
@@ -149,6 +140,9 @@ def bench_structures() -> None:
             many = repeat(partial(engine.describe, [structure], tables, shifts, threads=threads))
             force = repeat(partial(engine.evaluate, [structure], potentials, threads=threads))
             d, f = AENET[title]
+            for what, time in (("descriptors", single), ("energies and forces", force)):
+                record(f"{what}, {title}, {threads} thread(s)", 1e6 * time[0] / n, "µs/atom")
+            record(f"of a Taylor copy, {title}, {threads} thread(s)", 1e6 * many[0] / n / copies, "µs/atom")
             print(
                 f"  {threads} thread(s), µs per atom: descriptors {1e6 * single[0] / n:.2f} "
                 f"(median {1e6 * single[1] / n:.2f}), of 24 Taylor copies {1e6 * many[0] / n / copies:.2f} "
@@ -163,7 +157,7 @@ def bench_linearity() -> None:
     own = setups(CUTOFFS["6.5/3.0, orders 18/4"])
     tables = engine.DescriptorTables.from_setups(("O", "H"), own)
     parts = []
-    for side in (3,) if QUICK else (6, 12, 24):
+    for side in (3,) if QUICK else (6, 12) if SHORT else (6, 12, 24):
         structure = liquid(side)
         best, _ = repeat(partial(engine.describe, [structure], tables, threads=1), 1.0, 2)
         parts.append(f"{structure.n_atoms} atoms {1e6 * best / structure.n_atoms:.2f}")

@@ -19,7 +19,8 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from bench_engine import QUICK, liquid, setups
+from bench_engine import epoch_flops, liquid, setups
+from figures import QUICK, SHORT, limit_of, record
 
 from taylorfit.engine import DescriptorTables, Loss, NetworkTables, build_name, describe, force_map
 from taylorfit.formats.aenet.setup_file import read_setup
@@ -33,7 +34,7 @@ from taylorfit.training.force_terms import force_terms
 from taylorfit.training.pack import FORCE_BLOCK_ATOMS, Scaling, pack
 from taylorfit.training.reference_data import ReferenceData
 
-ROUNDS = 1 if QUICK else 9
+ROUNDS = 1 if QUICK else 3 if SHORT else 9
 MODES = ("energy", "taylor", "directional", "exact")
 AIMS = {"directional": 0.2, "exact": 0.4}
 """Aims of the project: seconds per epoch as a part of Taylor training's."""
@@ -164,6 +165,8 @@ class Epochs:
                     picks, data, tables, scaling, ForceMode(mode, directions=a), threads=1
                 ).terms
         self.n_atoms = sum(s.n_atoms for s in structures)
+        self.flops = sum(epoch_flops(networks[k].layer_sizes) for s in structures for k in s.species_index(("O", "H")))
+        self.copies = a
 
     def run(self, mode: str) -> float:
         """Seconds of one epoch."""
@@ -172,6 +175,12 @@ class Epochs:
         start = time.perf_counter()
         loss.evaluate(self.weights, self.gradient)
         return time.perf_counter() - start
+
+    def limit(self, mode: str) -> tuple[float, str]:
+        """The least an epoch takes, s, and what says so: what stays is read once, the networks of atoms and copies."""
+        products = self.flops * (1 + self.copies if mode == "taylor" else 1) / limit_of("dgemm")
+        reading = self.memory(mode) / limit_of("read")
+        return (reading, "read") if reading > products else (products, "dgemm")
 
     def memory(self, mode: str) -> int:
         """Bytes that stay during a training."""
@@ -194,6 +203,9 @@ def bench(system: tuple[str, list[Structure], list[DescriptorSetup], int]) -> No
         own_times = times[mode]
         to_taylor = [t / u for t, u in zip(own_times, times["taylor"])]
         to_energy = min(own_times) / min(times["energy"])
+        least, of = epochs.limit(mode)
+        record(f"{title}: {mode} epoch", 1e6 * min(own_times) / n, "µs/atom", limit=1e6 * least / n, of=of)
+        record(f"{title}: {mode} keeps", epochs.memory(mode) / n / 1e3, "kB/atom")
         aim = f", aim {AIMS[mode]}" if mode in AIMS else ""
         print(
             f"  {mode:12s} {1e6 * min(own_times) / n:7.3f} µs (median {1e6 * statistics.median(own_times) / n:7.3f}), "
@@ -211,10 +223,9 @@ def bench_map() -> None:
         n = sum(s.n_atoms for s in structures)
         start = time.perf_counter()
         map_ = force_map(structures, tables, 1)
-        print(
-            f"force map, {title}: {1e6 * (time.perf_counter() - start) / n:.0f} µs per atom once, "
-            f"{map_.nbytes / n / 1e3:.2f} kB"
-        )
+        taken = time.perf_counter() - start
+        record(f"{title}: force map", 1e6 * taken / n, "µs/atom")
+        print(f"force map, {title}: {1e6 * taken / n:.0f} µs per atom once, {map_.nbytes / n / 1e3:.2f} kB")
 
 
 def bench_peak() -> None:
@@ -241,4 +252,5 @@ if __name__ == "__main__":
     bench(cluster())
     bench(bulk())
     bench_map()
-    bench_peak()
+    if QUICK or not SHORT:
+        bench_peak()

@@ -21,7 +21,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io.lammpsdata import write_lammps_data
 from bench_calculator import CUTOFFS, chebyshev_setups, per_step, water, write_potentials
-from bench_engine import QUICK
+from figures import QUICK, SHORT, record
 
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.setup_file import read_setup
@@ -30,9 +30,9 @@ from taylorfit.lammps.installation import find_lammps
 from taylorfit.model.descriptor import chebyshev_setup
 
 PROGRAMS = Path(sys.prefix) / "bin"
-SIDES = (4,) if QUICK else (4, 8, 12, 24)
+SIDES = (4,) if QUICK else (4, 12) if SHORT else (4, 8, 12, 24)
 """Molecules along the edge of the water cells: 192, 1536, 5184, 41472 atoms."""
-RUNS = 1 if QUICK else 3
+RUNS = 1 if SHORT else 3
 
 SCRIPT = """units metal
 atom_style atomic
@@ -82,6 +82,7 @@ def waters(folder: Path, plugin: Path) -> None:
             for ranks in (1, 2):
                 best, median = loop_time(folder, plugin, atoms, style, ranks, ["O", "H"])
                 parts.append(f"{ranks} rank(s) {best:.2f} ({median:.2f})")
+                record(f"LAMMPS step, {title}, {len(atoms)} atoms, {ranks} rank(s)", best, "µs/atom")
             if side <= 12:
                 calculator = Calculator(potentials, threads=1, on_extrapolation="ignore")
                 best, median, _ = per_step(atoms, calculator, max(6, 20000 // len(atoms)), RUNS)

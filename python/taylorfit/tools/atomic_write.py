@@ -90,6 +90,8 @@ class Together:
                         _put_in_place(temporary, target, path, overwrite)
                     except OSError as error:
                         _raise_if_ours(error, path, temporary)
+                for folder in {target.parent for _, target, *_rest in self._finished}:
+                    _keep_names(folder)
         finally:
             for temporary, *_rest in self._finished:
                 with suppress(OSError):
@@ -166,6 +168,7 @@ def atomic_write(
                 waits = True
         if together is None:
             _put_in_place(temporary, target, path, overwrite)
+            _keep_names(target.parent)
     except OSError as error:
         _raise_if_ours(error, path, temporary)
     finally:
@@ -207,7 +210,7 @@ def _open(path: Path, mode: str) -> IO[Any]:
 
 
 def _put_in_place(temporary: Path, target: Path, path: Path, overwrite: bool) -> None:
-    """Give the finished `temporary` its name, and make that survive a power cut."""
+    """Give the finished `temporary` its name; see `_keep_names`."""
     if overwrite:
         with suppress(OSError):
             os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
@@ -222,8 +225,12 @@ def _put_in_place(temporary: Path, target: Path, path: Path, overwrite: bool) ->
             if target.exists():
                 raise _exists(path) from None
             os.replace(temporary, target)
+
+
+def _keep_names(folder: Path) -> None:
+    """Make the new names in a folder survive a power cut."""
     with suppress(OSError):
-        directory = os.open(target.parent, os.O_RDONLY)  # fails on Windows, which needs none
+        directory = os.open(folder, os.O_RDONLY)  # fails on Windows, which needs none
         try:
             os.fsync(directory)
         finally:
