@@ -278,6 +278,8 @@ class _Table:
 
     def __post_init__(self) -> None:
         width = sum(n for _, _, n in self.columns)
+        if min(map(len, self.words), default=width) >= width:
+            return
         for number, row in enumerate(self.words):
             if len(row) < width:
                 self._fail(number, f"atom {number + 1} has {len(row)} columns", " ".join(row), f"{width} columns")
@@ -288,17 +290,17 @@ class _Table:
         place = self._place(_NUMBER_COLUMNS) if place is None else place
         if place is None:
             self.lines.fail("no column with the species", self.start - 1, self._names(), "species:S:1")
+        words = [row[place] for row in self.words]
         known: dict[str, str] = {}
-        for number, row in enumerate(self.words):
-            word = row[place]
-            if word not in known:
-                symbol = word.capitalize()
-                if word.isascii() and word.isdigit() and 0 < int(word) < len(SYMBOLS):
-                    symbol = SYMBOLS[int(word)]
-                if symbol not in SYMBOLS[1:]:
-                    self._fail(number, f"unknown element of atom {number + 1}", word, "a chemical symbol")
-                known[word] = symbol
-        return tuple(known[row[place]] for row in self.words)
+        for word in dict.fromkeys(words):
+            symbol = word.capitalize()
+            if word.isascii() and word.isdigit() and 0 < int(word) < len(SYMBOLS):
+                symbol = SYMBOLS[int(word)]
+            if symbol not in SYMBOLS[1:]:
+                number = words.index(word)
+                self._fail(number, f"unknown element of atom {number + 1}", word, "a chemical symbol")
+            known[word] = symbol
+        return tuple([known[word] for word in words])
 
     def positions(self) -> np.ndarray:
         """(n_atom, 3) positions."""

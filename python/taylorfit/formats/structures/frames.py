@@ -246,13 +246,16 @@ class _Reader:
 
     def finite(self, values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
         """The values as an array, or an error that names what they are."""
-        try:
-            # A key without value is True in extxyz, which must not become an energy of 1 eV.
-            if np.asarray(values).dtype == bool:
-                raise TypeError
-            array = np.array(values, dtype=np.float64)
-        except (TypeError, ValueError):
-            self.fail(f"{what} not numeric", values, "finite numbers")
+        if isinstance(values, np.ndarray) and values.dtype == np.float64:
+            array = values.copy()
+        else:
+            try:
+                # A key without value is True in extxyz, which must not become an energy of 1 eV.
+                if np.asarray(values).dtype == bool:
+                    raise TypeError
+                array = np.array(values, dtype=np.float64)
+            except (TypeError, ValueError):
+                self.fail(f"{what} not numeric", values, "finite numbers")
         if shape == () and array.size == 1:
             array = array.reshape(())
         if array.shape != shape:
@@ -337,9 +340,9 @@ def check_cell(cell: np.ndarray, pbc: tuple[bool, ...], name: str) -> None:
     FormatError
         naming the cell.
     """
-    vectors = cell[list(pbc)]
-    if not len(vectors):
+    if not any(pbc):
         return
+    vectors = cell[list(pbc)]
     with np.errstate(all="ignore"):
         unit_vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         # The Gram determinant is the square of the relative length, area or volume.
