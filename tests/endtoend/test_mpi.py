@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from cli_support import make_toy, run_process, succeed, taylor, train_in
+from taylorfit import Predictions
 from taylorfit.errors import InputError
 from taylorfit.tools.ranks import ALONE, launched_ranks
 
@@ -210,3 +211,34 @@ def test_a_launcher_without_mpi4py_says_what_is_missing(monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="started as 4 ranks, but mpi4py cannot be used"):
         launched_ranks({"PMI_SIZE": "4"})
     assert launched_ranks({}) is ALONE
+
+
+def test_commands_share_structures_members_and_trainings_out(data: Path, tmp_path: Path) -> None:
+    folders = {n: prepared(data, tmp_path / str(n), "exact") for n in (1, 2)}
+    scan = "GENERATE generate.in\nTRAIN train.in\n\nSCAN\nseeds 1 2 3\n"
+    for n, folder in folders.items():
+        (folder / "Ar.stp").symlink_to(data / "Ar.stp")
+        text = (data / "generate.in").read_text().replace("toy.train", "own.train")
+        (folder / "generate.in").write_text(text.replace("copies.train", "own.copies"))
+        (folder / "committee.in").write_text(train_in(**SPLIT, committee=3))
+        (folder / "scan.in").write_text(scan)
+        for argv in (
+            ("generate", "generate.in"),
+            ("train", "committee.in"),
+            ("scan", "scan.in"),
+            ("predict", "--potential", "Ar.nn", *(f"xsf/0{k}.xsf" for k in range(7)), "--save-predictions", "all.npz"),
+        ):
+            code, _, err = run_ranks(folder, n, *argv)
+            assert (code, err) == (0, ""), argv
+    one, two = (
+        {
+            file.relative_to(folder): file.read_bytes()
+            for pattern in ("own.*", "Ar.nn*", "committee/*/Ar.nn*", "scan/points/*/Ar.nn*")
+            for file in sorted(folder.glob(pattern))
+        }
+        for folder in folders.values()
+    )
+    assert len(one) > 15 and one == two
+    predictions = [Predictions.load(folder / "all.npz") for folder in folders.values()]
+    assert np.array_equal(predictions[0].forces, predictions[1].forces)
+    assert all((folder / "scan.csv").read_text().count("\n") == 4 for folder in folders.values())

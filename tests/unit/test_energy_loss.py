@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import pytest
 
 from engine_reference import network_output
-from taylorfit.engine import Loss, NetworkTables
+from taylorfit.engine import Loss, NetworkTables, PartialSums
 from taylorfit.errors import EngineError  # noqa: F401  (the programs below import it from here)
 from taylorfit.model.network import Network
 from taylorfit.model.trainset import TrainingSet
@@ -160,6 +161,30 @@ def test_weight_gradient_equals_central_differences(case: Case) -> None:
     scale = np.abs(gradient).max()
     assert scale > 0.0
     assert np.abs(gradient[chosen] - numeric).max() <= 1.0e-8 * max(scale, loss)
+
+
+@pytest.mark.parametrize("n_parts", [2, 3, 7])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_blocks_shared_out_over_processes_give_the_same_bits(case: Case, n_parts: int) -> None:
+    problem = make(case)
+    tables, weights, n = NetworkTables.from_networks(problem.networks), problem.weights, len(problem.packed.panel_width)
+    gradient = np.empty(len(weights))
+    loss, energies = problem.loss(weights, gradient)
+    found = []
+    for part in range(n_parts):
+        blocks = range(n * part // n_parts, n * (part + 1) // n_parts)
+        here = slice(*problem.packed.block_first[[blocks.start, blocks.stop]])
+        own = Loss(
+            problem.packed.blocks(blocks),
+            tables,
+            problem.factor[here].copy(),
+            problem.structure_weight[here].copy(),
+            threads=1 + part % 2,
+        )
+        found.append(own.contribution(weights))
+    sums = reduce(PartialSums.joined, (one.sums for one in found)).total()
+    np.testing.assert_array_equal(sums, np.append(gradient, loss))
+    np.testing.assert_array_equal(np.concatenate([one.energy for one in found]), energies)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -48,7 +48,7 @@ _GARBAGE = 100_000, 20, 100
 """New objects after which Python looks for circles of them; and how many such looks make one at older objects."""
 
 
-SHARED_OUT = ("train",)
+SHARED_OUT = ("generate", "train", "scan", "predict")
 """Commands whose work several ranks of MPI share."""
 
 

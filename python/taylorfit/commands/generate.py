@@ -12,23 +12,30 @@ from ..reporting.generation_log import GenerationLog
 from ..settings.generate import GenerateInput
 from ..tools.atomic_write import atomic_write
 from ..tools.locks import alone
+from ..tools.ranks import Ranks
 from .sources import dropped_kinds, read_options
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Generate the training sets; return the report."""
+    ranks: Ranks = arguments.ranks
+    if not ranks.is_root:
+        ranks.serve()
+        return {}
     settings = GenerateInput.read(arguments.input)
     with alone(settings.output):
         made = generate_files(
             settings,
             arguments.input,
-            threads=arguments.threads or available_threads(),
+            threads=arguments.threads or ranks.threads(available_threads()),
             overwrite=arguments.force,
             xsf_output=arguments.write_xsf,
             dropped=dropped_kinds(arguments, DROPPABLE),
             reading=read_options(arguments, settings),
             observer=GenerationLog(settings),
+            ranks=ranks,
         )
+    ranks.dismiss()
     if settings.timing:
         with atomic_write("generate.time") as stream:
             stream.write(

@@ -15,10 +15,11 @@ from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import require_species
 from ..model.structure import Structure
 from ..potential.potential import ENDINGS, Potential
-from ..potential.predict import predict
+from ..potential.predict import predict_shared
 from ..settings.predict import PredictInput, RelaxOptions
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
+from ..tools.ranks import Ranks
 from .sources import dropped_kinds, read_all, read_options
 
 MANY = 20
@@ -27,13 +28,17 @@ MANY = 20
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, print, and return the report."""
+    ranks: Ranks = arguments.ranks
+    if not ranks.is_root:
+        ranks.serve()
+        return {}
     saved = arguments.save_predictions
     if arguments.label is not None and not saved:
         raise InputError("--label names saved predictions", expected="--save-predictions FILE.npz as well")
     if saved:
         check_writable(saved)
     settings, potential, entries, listed_in = _settings(arguments)
-    threads = arguments.threads or available_threads()
+    threads = arguments.threads or ranks.threads(available_threads())
 
     structures = read_all(
         entries, read_options(arguments, settings), drop=dropped_kinds(arguments), listed_in=listed_in
@@ -56,7 +61,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     relaxations: list[dict[str, Any] | None] = [None] * len(structures)
     if settings.relax is not None:
         structures, relaxations = _relaxed(structures, potential, settings.relax, threads)
-    predictions = predict(
+    predictions = predict_shared(
         potential,
         structures,
         forces=with_forces,
@@ -64,7 +69,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         threads=threads,
         label=arguments.label or Path(saved or "").stem,
         progress=True,
+        ranks=ranks,
     )
+    ranks.dismiss()
     report = predictions.to_dict()
 
     # Coordinates of many structures are only printed where something in the table was asked for

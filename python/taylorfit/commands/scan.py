@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,23 +18,38 @@ from ..tools.atomic_write import check_writable
 from ..tools.interrupts import INTERRUPTED, stop_obeyed
 from ..tools.locks import alone
 from ..tools.progress import duration
+from ..tools.ranks import Ranks
 from ..tools.tables import Table, print_table
-from ..training.scan import run_scan
+from ..training.scan import ChooseTest, run_scan
 from .train import aenet_leftovers
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train what is not in the table yet; print and return the summary."""
-    scan = ScanInput.read(arguments.input)
-    if arguments.seeds is not None:
-        scan = first_seeds(scan, arguments.seeds)
-    threads = (scan.threads if arguments.threads is None else arguments.threads) or available_threads()
-    check_writable(scan.output)
-    choose_test = aenet_leftovers(TrainInput.read(scan.train).testpercent)
-    with alone(scan.output, scan.folder):
+    ranks: Ranks = arguments.ranks
+
+    def read() -> tuple[ScanInput, ChooseTest | None]:
+        scan = ScanInput.read(arguments.input)
+        if arguments.seeds is not None:
+            scan = first_seeds(scan, arguments.seeds)
+        check_writable(scan.output)
+        return scan, aenet_leftovers(TrainInput.read(scan.train).testpercent)
+
+    scan, choose_test = ranks.from_root(read)
+    wanted = scan.threads if arguments.threads is None else arguments.threads
+    threads = wanted or ranks.threads(available_threads())
+    with alone(scan.output, scan.folder) if ranks.is_root else nullcontext():
         result = run_scan(
-            scan, arguments.input, threads, fresh=arguments.fresh, choose_test=choose_test, observer=ScanLog()
+            scan,
+            arguments.input,
+            threads,
+            fresh=arguments.fresh,
+            choose_test=choose_test,
+            observer=ScanLog(),
+            ranks=ranks,
         )
+    if not ranks.is_root:
+        return {}
     print()
     if result.summary:
         print_table(summary_table(result.summary))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,11 +41,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = ranks.from_root(lambda: _settings(arguments))
     wanted = settings.threads if arguments.threads is None else arguments.threads
     threads = wanted or ranks.threads(available_threads())
+    if settings.committee.n > 1:
+        places = [settings.committee.folder, *(spec.file for spec in settings.networks)]
+        with alone(*places) if ranks.is_root else nullcontext():
+            return _train_committee(settings, arguments, threads)
     if not ranks.is_root:
         return _take_part(settings, arguments, threads)
-    if settings.committee.n > 1:
-        with alone(settings.committee.folder, *(spec.file for spec in settings.networks)):
-            return _train_committee(settings, arguments, threads)
     checkpoint = checkpoint_path(arguments.input)
     if settings.checkpoint:
         check_writable(checkpoint)
@@ -111,19 +113,33 @@ def aenet_leftovers(test_percent: float, rngstate: bool = True) -> Callable[[int
 
 def _train_committee(settings: TrainInput, arguments: argparse.Namespace, threads: int) -> dict[str, Any]:
     """Train a committee, print its table, copy the potentials of the best; return the report."""
+    ranks: Ranks = arguments.ranks
+    if settings.committee.n < ranks.size:
+        raise InputError(
+            "more ranks than members of the committee, which they share out",
+            file=arguments.input,
+            value=f"{ranks.size} ranks",
+            expected=f"at most {settings.committee.n}",
+        )
     final = MemberFiles.of(settings, arguments.input)
-    files = final.begin(go_on=arguments.resume)
-    resumed = frozenset(k for k in files.numbers if arguments.resume and files.checkpoint(k).exists())
-    if arguments.resume and not resumed:
-        print(f"note: there is no {final.checkpoint(1)} to resume from, nor of another member: all start anew")
+
+    def begun() -> tuple[MemberFiles, frozenset[int], TrainingData]:
+        files = final.begin(go_on=arguments.resume)
+        resumed = frozenset(k for k in files.numbers if arguments.resume and files.checkpoint(k).exists())
+        if arguments.resume and not resumed:
+            print(f"note: there is no {final.checkpoint(1)} to resume from, nor of another member: all start anew")
+        return files, resumed, _read(files.settings_of(1), arguments)
+
+    files, resumed, data = ranks.from_root(begun)
     members = [Member(files.settings_of(k), files.checkpoint(k), k in resumed, arguments.fresh) for k in files.numbers]
-    log = CommitteeLog(files, resumed)
     try:
-        committee = run_committee(members, _read(members[0].settings, arguments), threads, log)
+        committee = run_committee(members, data, threads, CommitteeLog(files, resumed), ranks)
     except InputError:
         if not resumed:
             files.abandon()
         raise
+    if not ranks.is_root:
+        return {}
     if any(fit.status == "stopped" for fit in committee.members.values()):
         stop_obeyed()
     files = files.finish()

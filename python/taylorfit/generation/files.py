@@ -27,6 +27,7 @@ from ..settings.reading import ReadingOptions
 from ..tools.atomic_write import Together, check_writable, remove_left
 from ..tools.interrupts import Interrupt
 from ..tools.progress import Advance, Steps, no_steps
+from ..tools.ranks import ALONE, Ranks
 from .stream import GenerationCounts, Outputs, XsfCopies, write_training_sets
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def generate_files(
     dropped: Collection[str] = (),
     reading: ReadingOptions | None = None,
     observer: GenerationObserver | None = None,
+    ranks: Ranks = ALONE,
 ) -> Generated:
     """Read structures, and write training sets of them and of Taylor copies of them, as settings say.
 
@@ -151,6 +153,8 @@ def generate_files(
         findings of the data check, structures with which are left out
     reading
         what files leave open; None: as `settings` say
+    ranks
+        share the descriptors; only the first of them calls this
 
     Raises
     ------
@@ -182,7 +186,9 @@ def generate_files(
     reference = np.array([s.reference_energy(energies) for s in kept])
     n_derivatives, n_values = 0, 0
     with Together() as together:
-        counts = _write(targets, kept, planned, tables, energies, separate, threads, overwrite, together, observer)
+        counts = _write(
+            targets, kept, planned, tables, energies, separate, threads, overwrite, together, observer, ranks
+        )
         _write_companions(targets, kept, reference, [energies[t] for t in tables.species], separate, together)
         if targets.derivatives is not None:
             from .descriptor_derivatives import choose_structures, write_derivatives
@@ -360,6 +366,7 @@ def _write(
     overwrite: bool,
     together: Together,
     observer: GenerationObserver,
+    ranks: Ranks,
 ) -> GenerationCounts:
     """Write the training sets; copies go to their own where this is `separate`."""
     source: CopySource | None = None if planned is None else planned.source
@@ -383,4 +390,5 @@ def _write(
             Outputs(parents, copies, xsf_copies),
             threads=threads,
             advance=update,
+            ranks=ranks,
         )

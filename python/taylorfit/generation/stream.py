@@ -18,6 +18,7 @@ from ..formats.structures.xsf_folder import XsfFolder
 from ..model.structure import Structure
 from ..tools.beside import beside
 from ..tools.chunks import runs
+from ..tools.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from ..taylor.copies import Copies, CopySource
@@ -95,6 +96,7 @@ def write_training_sets(
     *,
     threads: int = 0,
     advance: Callable[[int], None] = lambda done: None,
+    ranks: Ranks = ALONE,
 ) -> GenerationCounts:
     """Describe structures and their copies and stream them into training sets.
 
@@ -108,6 +110,8 @@ def write_training_sets(
         where copies come from; None: there are none
     advance
         called with the number of structures done
+    ranks
+        share the descriptors; the first of them has the structures and writes
 
     Raises
     ------
@@ -118,14 +122,15 @@ def write_training_sets(
     def atoms(s: int) -> int:
         return structures[s].n_atoms * (1 + (int(source.n_copies[s]) if source else 0))
 
-    batches = list(runs(range(len(structures)), atoms, BATCH_ATOMS))
+    batches = list(runs(range(len(structures)), atoms, BATCH_ATOMS * ranks.size))
     stream = _Stream(structures, source, tables.species, atomic_energies, outputs)
     made = stream.copies_of(batches[0]) if batches else []
     last: _Batch | None = None
     for batch, following in zip(batches, [*batches[1:], []]):
         # While the engine describes one batch, the one before is written, and the copies of the next one are made
         with beside(partial(stream.write_and_make, last, following), is_needed=len(batches) > 1) as other:
-            described = _described(structures, batch, made, tables, threads)
+            items = [(structures[s], copies) for s, copies in zip(batch, made)]
+            described = ranks.spread(partial(_described, tables, threads), items)
         advance(stream.n_structures)
         last, made = (batch, made, described), other.result()
     if last is not None:
@@ -254,21 +259,15 @@ class _Gathered:
         self._kind, self._names, self._parts = None, [], []
 
 
-def _described(
-    structures: Sequence[Structure],
-    batch: Sequence[int],
-    made: Sequence[Copies | None],
-    tables: DescriptorTables,
-    threads: int,
-) -> Described:
+def _described(tables: DescriptorTables, threads: int, items: Sequence[tuple[Structure, Copies | None]]) -> Described:
     """Describe structures with their copies."""
     bases: list[Structure] = []
     displacements: list[np.ndarray] = []
     n_bases: list[int] = []
-    for s, copies in zip(batch, made):
-        parts = [(structures[s], np.zeros((1, structures[s].n_atoms, 3)))]
+    for structure, copies in items:
+        parts = [(structure, np.zeros((1, structure.n_atoms, 3)))]
         for base, moved in zip(copies.bases, copies.displacements) if copies is not None else ():
-            if base is structures[s]:  # shares the neighbours of the structure itself
+            if base is structure:  # shares the neighbours of the structure itself
                 parts[0] = (base, np.concatenate([parts[0][1], moved]))
             else:
                 parts.append((base, moved))

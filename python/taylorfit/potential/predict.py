@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..analysis.errors import predictions_of
+from ..engine import Evaluation
 from ..formats.structures.files import require_species
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.predictions import Predictions
+from ..model.structure import Structure
 from ..tools.progress import progress as show_progress
-from .potential import Source, as_potential
+from ..tools.ranks import ALONE, Ranks
+from .potential import Potential, Source, as_potential
 
 
 def predict(
@@ -50,12 +55,40 @@ def predict(
     >>> predictions = predict(Potential.load("fit"), structures)                # doctest: +SKIP
     >>> predictions.errors.force_rmse, predictions.forces.shape                 # doctest: +SKIP
     """
-    data = as_structures(structures)
-    found = as_potential(potential)
-    for structure in data:
-        require_species(structure, found.species, "no potential for a species of this structure")
-    with show_progress("predict", len(data), quiet=not progress) as update:
-        evaluations = found.evaluate(data, forces=forces or stress, threads=threads, advance=update)
+    return predict_shared(
+        as_potential(potential),
+        as_structures(structures),
+        forces=forces,
+        stress=stress,
+        threads=threads,
+        label=label,
+        progress=progress,
+    )
+
+
+def predict_shared(
+    potential: Potential,
+    structures: Sequence[Structure],
+    *,
+    forces: bool,
+    stress: bool,
+    threads: int,
+    label: str,
+    progress: bool,
+    ranks: Ranks = ALONE,
+) -> Predictions:
+    """Do the same; `ranks` share the structures, which the first of them has."""
+    for structure in structures:
+        require_species(structure, potential.species, "no potential for a species of this structure")
+    shown = progress and ranks.size == 1
+    evaluations = ranks.spread(partial(_evaluate, potential, forces or stress, threads, shown), structures)
     if not forces:
         evaluations = [replace(evaluation, forces=None) for evaluation in evaluations]
-    return predictions_of(data, evaluations, found.atomic_energies, label, found.files, stress)
+    return predictions_of(structures, evaluations, potential.atomic_energies, label, potential.files, stress)
+
+
+def _evaluate(
+    potential: Potential, forces: bool, threads: int, progress: bool, structures: list[Structure]
+) -> list[Evaluation]:
+    with show_progress("predict", len(structures), quiet=not progress) as update:
+        return potential.evaluate(structures, forces=forces, threads=threads, advance=update)

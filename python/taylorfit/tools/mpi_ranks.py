@@ -9,7 +9,7 @@ import numpy as np
 from mpi4py import MPI
 from mpi4py.util import pkl5
 
-from .ranks import Ranks, Value
+from .ranks import Item, Ranks, Value
 
 if TYPE_CHECKING:
     from ..engine import PartialSums
@@ -45,6 +45,26 @@ class MpiRanks(Ranks):
             self._all.send(value, dest=0)
             return []
         return [value, *(self._all.recv(source=rank) for rank in range(1, self.size))]
+
+    def spread(self, work: Callable[[list[Item]], list[Value]], items: Sequence[Item]) -> list[Value]:
+        """Return what `work` makes of all items, in their order; the first rank calls it, the others `serve`."""
+
+        def part(rank: int) -> tuple[Callable[[list[Item]], list[Value]], list[Item]]:
+            here = self.share(len(items), rank)
+            return work, list(items[here.start : here.stop])
+
+        return [one for made in self.gather(work(self.deal(part)[1])) for one in made]
+
+    def serve(self) -> None:
+        """Do what the first rank spreads until it calls `dismiss`."""
+        nothing: Callable[[int], Any] = lambda rank: None  # noqa: E731
+        while (task := self.deal(nothing)) is not None:
+            work, items = task
+            self.gather(work(items))
+
+    def dismiss(self) -> None:
+        """Let the other ranks return from `serve`."""
+        self.deal(lambda rank: None)
 
     def any(self, flag: bool) -> bool:
         """Return whether any rank says yes."""

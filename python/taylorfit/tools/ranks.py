@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..engine import PartialSums
 
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
@@ -58,6 +59,16 @@ class Ranks:
     def gather(self, value: Value) -> list[Value]:
         """Return the values of all ranks on the first one, nothing on the others."""
         return [value]
+
+    def spread(self, work: Callable[[list[Item]], list[Value]], items: Sequence[Item]) -> list[Value]:
+        """Return what `work` makes of all items, in their order; the first rank calls it, the others `serve`."""
+        return work(list(items))
+
+    def serve(self) -> None:
+        """Do what the first rank spreads until it calls `dismiss`."""
+
+    def dismiss(self) -> None:
+        """Let the other ranks return from `serve`."""
 
     def any(self, flag: bool) -> bool:
         """Return whether any rank says yes."""

@@ -19,6 +19,7 @@ from ..tools.interrupts import Interrupt
 from ..tools.locks import alone_in_python
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, progress_of_jobs, tell_progress
+from ..tools.ranks import ALONE, Ranks
 from ..tools.whole_folder import begin_folder, finish_folder
 from .checkpoint import fingerprint
 from .data import TrainingData
@@ -251,13 +252,18 @@ class Member:
 
 
 def run_committee(
-    members: Sequence[Member], data: TrainingData, threads: int, observer: CommitteeObserver | None = None
+    members: Sequence[Member],
+    data: TrainingData,
+    threads: int,
+    observer: CommitteeObserver | None = None,
+    ranks: Ranks = ALONE,
 ) -> CommitteeFit:
     """Train all members, as many at a time as there are threads.
 
     The data are packed once for all (with ``split=own`` for every member).  Each member starts from its own random
     weights and is otherwise an ordinary training, the first that without a committee; its result does not depend on
-    the number of threads, nor on what runs beside it.
+    the number of threads, nor on what runs beside it.  Each of several `ranks` trains some of the members, and has all
+    data; the first gets all results.
 
     Raises
     ------
@@ -282,6 +288,7 @@ def run_committee(
     jobs = [
         Job(f"{number:02d}", _train_member, (number, member, shared, identity, at_once, observer))
         for number, member in enumerate(members, start=1)
+        if number - 1 in ranks.share(len(members))
     ]
     with observer.running(len(jobs), settings.iterations) as bars:
 
@@ -297,6 +304,11 @@ def run_committee(
         )
     fits = {int(outcome.name): outcome.result for outcome in outcomes if outcome.result is not None}
     failed = {int(outcome.name): outcome.error for outcome in outcomes if outcome.error is not None}
+    parts = ranks.gather((fits, failed, interrupted))
+    for more_fits, more_failed, more_interrupted in parts[1:]:
+        fits, failed, interrupted = fits | more_fits, failed | more_failed, interrupted or more_interrupted
+    if not ranks.is_root:
+        return CommitteeFit(fits, failed, len(members), interrupted)
     if not fits:
         if interrupted:
             raise KeyboardInterrupt

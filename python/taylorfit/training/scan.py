@@ -26,6 +26,7 @@ from ..tools.interrupts import Interrupt
 from ..tools.os_errors import make_folder
 from ..tools.parallel import Job, Outcome, run_jobs
 from ..tools.progress import JobsProgress, Steps, Tell, tell_progress
+from ..tools.ranks import ALONE, Ranks
 from ..tools.whole_folder import begin_folder, finish_folder
 from .data import read_data
 from .fit import Fit
@@ -130,6 +131,7 @@ def run_scan(
     fresh: bool = False,
     choose_test: ChooseTest | None = None,
     observer: ScanObserver | None = None,
+    ranks: Ranks = ALONE,
 ) -> ScanResult:
     """Train with all combinations of what `scan` varies, as many at a time as there are threads.
 
@@ -143,6 +145,8 @@ def run_scan(
         train everything again, and replace the table
     choose_test
         what the test structures are, if not drawn with the seeds
+    ranks
+        train some of the combinations each; the first of them writes the table
 
     Raises
     ------
@@ -150,25 +154,36 @@ def run_scan(
         if an input cannot be used, or the table has results of other inputs.
     """
     start, observer = time.perf_counter(), observer or ScanObserver()
-    table = [] if fresh else read_scan_table(scan.output)
-    plan = make_plan(scan, input_file, threads, table)
-    observer.planned(plan)
-    for point in plan.waiting if fresh else ():
-        for folder in (point.place, point.folder):
-            (folder / point.checkpoint.name).unlink(missing_ok=True)
-    tasks: list[SetTask | PointTask] = [*plan.waiting, *plan.sets]
-    for task in tasks:
-        for folder in (task.folder, task.place):
-            remove_left(folder)
+
+    def begun() -> tuple[ScanPlan, list[Row], dict[str, str], bool]:
+        table = [] if fresh else read_scan_table(scan.output)
+        plan = make_plan(scan, input_file, threads, table)
+        observer.planned(plan)
+        for point in plan.waiting if fresh else ():
+            for folder in (point.place, point.folder):
+                (folder / point.checkpoint.name).unlink(missing_ok=True)
+        tasks: list[SetTask | PointTask] = [*plan.waiting, *plan.sets]
+        for task in tasks:
+            for folder in (task.folder, task.place):
+                remove_left(folder)
+        return plan, table, *_generate(plan, observer)
+
+    plan, table, failed_sets, interrupted = ranks.from_root(begun)
     n_before = len(table)
-    failed_sets, interrupted = _generate(plan, observer)
     failed = {task.key: failed_sets[task.of_set.key] for task in plan.waiting if task.of_set.key in failed_sets}
     if not interrupted:
-        ready = [task for task in plan.waiting if task.key not in failed]
-        errors, interrupted = _train(plan, ready, table, choose_test, observer)
+        ready = [task for task in plan.waiting if task.key not in failed][ranks.rank :: ranks.size]
+        errors, interrupted = _train(plan, ready, table, choose_test, observer, ranks.is_root)
         failed |= errors
-    keys = {task.key for task in plan.tasks}
-    rows = [row for row in table if row[KEY] in keys]
+    for rows, errors, interrupted_there in ranks.gather((table[n_before:], failed, interrupted))[1:]:
+        table += rows
+        failed, interrupted = failed | errors, interrupted or interrupted_there
+    if ranks.size > 1 and ranks.is_root:
+        write_scan_table(scan.output, table)
+        for task in plan.waiting:
+            if any(row[KEY] == task.key for row in table):
+                (task.folder / task.checkpoint.name).unlink(missing_ok=True)
+    rows = [row for row in table if any(row[KEY] == task.key for task in plan.tasks)]
     return ScanResult(
         output=scan.output,
         table=table,
@@ -263,9 +278,14 @@ def _files_of(entries: Sequence[Entry], folder: Path, key: str) -> tuple[FileEnt
 
 
 def _train(
-    plan: ScanPlan, tasks: Sequence[PointTask], table: list[Row], choose_test: ChooseTest | None, observer: ScanObserver
+    plan: ScanPlan,
+    tasks: Sequence[PointTask],
+    table: list[Row],
+    choose_test: ChooseTest | None,
+    observer: ScanObserver,
+    writes: bool,
 ) -> tuple[dict[str, str], bool]:
-    """Train in parallel; add each result to the table and its file; return the failures, and whether interrupted."""
+    """Train in parallel; add results to the table and, if wanted, its file; return failures, and if interrupted."""
     failed: dict[str, str] = {}
     by_name = {str(count): task for count, task in enumerate(tasks, start=1)}
     epochs = max((task.point.settings.iterations for task in tasks), default=0)
@@ -282,8 +302,9 @@ def _train(
             elif outcome.result is not None:
                 row = {**task.row, **outcome.result, KEY: task.key}
                 table.append(row)
-                write_scan_table(plan.scan.output, table)
-                (task.folder / task.checkpoint.name).unlink(missing_ok=True)
+                if writes:
+                    write_scan_table(plan.scan.output, table)
+                    (task.folder / task.checkpoint.name).unlink(missing_ok=True)
             observer.point_ended(task, f"{outcome.name} of {len(tasks)}", row, outcome.error)
 
         share = min(plan.threads, len(tasks))
