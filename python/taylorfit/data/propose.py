@@ -26,8 +26,9 @@ COPIES_PER_STRUCTURE = 16.0
 """Taylor copies per structure (aenet-python's default)."""
 
 
-DEAR = 30.0
-"""Mean number of neighbours from which on exact training with symmetry functions is dearer than with Taylor copies."""
+DEAR = 70.0
+"""Mean number of neighbours from which on exact training with symmetry functions is dearer than with Taylor copies: 0.4
+of their time with 17 neighbours, 1.3 with 107."""
 
 
 def propose(structures: Structures, *, behler: bool = False, mode: str | None = None, progress: bool = False) -> Setup:
