@@ -38,9 +38,9 @@ from .label import Known, label_with
 from .references import Evaluator
 from .select import structure_points, worth
 
-MOST_CANDIDATES = 3000
+MOST_CANDIDATES = 1000
 """Frames that are looked at for a selection, at most: evenly spaced ones."""
-LOW, HIGH = 0.05, 1.5
+LOW, HIGH = 0.05, 1.0
 """Automatic thresholds: these shares of the root mean square force on an atom, divided by the calibration."""
 FIRST_CALIBRATION = 2.0
 """Errors over deviations before any are known: 1.7 to 2.2 were measured with few frames."""
@@ -247,7 +247,8 @@ class RoundFolder:
 
     def _walks(self) -> list[Walk]:
         settings = self.settings
-        pools = [self.data if one.structures is None else read_files([one.structures]) for one in settings.explorations]
+        start = self.data[: len(self.data) - self.n_labels]
+        pools = [start if one.structures is None else read_files([one.structures]) for one in settings.explorations]
         return new_walks(settings.explorations, pools, settings.seed, self.number)
 
     def _run(self, walks: list[Walk], members: Sequence[Potential], progress: Callable[[int], None]) -> None:

@@ -50,7 +50,7 @@ class Exploration(Settings):
     )
     strain: float = option(0.0, check="0 ≤ x < 1", help="cells of the starts are strained at random by up to so much")
     structures: str | None = option(
-        None, FILE, shown="the data so far", help="file of frames to start from, e.g. other cells or compositions"
+        None, FILE, shown="those of START", help="file of frames to start from, e.g. other cells or compositions"
     )
 
     def __post_init__(self) -> None:
