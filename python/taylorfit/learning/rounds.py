@@ -40,7 +40,7 @@ from .select import structure_points, worth
 
 MOST_CANDIDATES = 1000
 """Frames that are looked at for a selection, at most: evenly spaced ones."""
-LOW, HIGH = 0.05, 1.0
+LOW, HIGH = 0.05, 1.5
 """Automatic thresholds: these shares of the root mean square force on an atom, divided by the calibration."""
 FIRST_CALIBRATION = 2.0
 """Errors over deviations before any are known: 1.7 to 2.2 were measured with few frames."""

@@ -1,0 +1,174 @@
+"""Li8Mo2Ni7Ti7O32: a potential that learns from CHGNet, a few hundred times faster, and from some DFT frames beside it.
+
+    python python/studies/distil_chgnet.py --data FOLDER --output DIR [--full]
+
+Frames of a DFT dynamics at 400 K (see `lmnto.py` for the data) are the start, without their labels.  `learn` labels
+them and what it meets at 600 K by CHGNet.  Then: the potential beside its teacher on other frames and in volume, both
+beside DFT, a potential trained on both with weights, and the seconds that each takes for a step.
+
+Needs CHGNet (``pip install chgnet``), whose package holds its weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import taylorfit as tfit
+from taylorfit.tools.atomic_write import atomic_write
+from taylorfit.tools.tables import Table, text_lines
+
+TEACHER = tfit.Reference("chgnet.model.dynamics:CHGNetCalculator", {"use_device": "cpu"})
+LABELLING = tfit.Labelling(processes=1, reuse=True)
+"""Loading the model takes seconds; its answers do not depend on earlier ones."""
+KBAR = 1602.177
+"""kbar in eV/Å³"""
+TEACHER_WEIGHT = 0.1
+"""Of a frame of the teacher beside one of DFT."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long it may take."""
+
+    start: int
+    labels: int
+    steps: int
+    starts: int
+    epochs: int
+    members: int
+    judged: int
+    mixed: int
+    """DFT frames beside those of the teacher."""
+
+
+SCALES = {"quick": Scale(15, 20, 300, 3, 300, 2, 10, 60), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300)}
+
+
+def evenly(frames: Sequence[tfit.Structure], n: int, offset: float = 0.0) -> list[tfit.Structure]:
+    """`n` frames, evenly spaced."""
+    places = np.unique(((np.arange(n) + offset) * len(frames) / n).astype(int))
+    return [frames[k] for k in places]
+
+
+def bare(frame: tfit.Structure) -> tfit.Structure:
+    """A frame without labels."""
+    return tfit.Structure(frame.symbols, frame.positions, frame.cell, frame.pbc)
+
+
+def force_row(name: str, found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> tuple[str, ...]:
+    """Title, mean |ΔF| and root mean square of the components."""
+    difference = np.concatenate(found) - np.concatenate(wanted)
+    return name, f"{np.linalg.norm(difference, axis=1).mean():.3f}", f"{np.sqrt((difference**2).mean()):.3f}"
+
+
+def main() -> None:
+    """Run the study and write RESULTS.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with XSF files")
+    parser.add_argument("--output", type=Path, required=True)
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--quick", action="store_const", dest="scale", const="quick", default="quick", help="minutes")
+    group.add_argument("--full", action="store_const", dest="scale", const="full", help="hours")
+    arguments = parser.parse_args()
+    scale = SCALES[arguments.scale]
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    dft = tfit.read(str(arguments.data / "**/*.xsf"))
+    learned = tfit.learn(
+        [bare(frame) for frame in evenly(dft, scale.start)], TEACHER,
+        tfit.Exploration("600 K", "nvt", temperature=600, steps=scale.steps, starts=scale.starts, sample=10),
+        folder=arguments.output / "learn", labelling=LABELLING, error=1e-3, epochs=scale.epochs,
+        labels=tfit.LabelBudget(10, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-3),
+        progress=lambda one: print(f"round {one.number}: {one.check_error or 0:.3f} eV/Å, {one.seconds}", flush=True),
+    )  # fmt: skip
+    potential = learned.potential
+    judged = evenly(dft, scale.judged, 0.5)
+    begun = time.perf_counter()
+    taught = tfit.label([bare(frame) for frame in judged], TEACHER, processes=1, reuse=True)
+    teacher_seconds = (time.perf_counter() - begun) / len(judged)
+    wanted = [structure.known_forces for structure in taught.structures]
+    said = potential.evaluate(taught.structures)
+    own = [one.known_forces for one in said]
+    true = [frame.known_forces for frame in judged]
+    stress = np.array(
+        [np.asarray(one.strain_derivative) / s.volume - np.asarray(s.stress) for one, s in zip(said, taught.structures)]
+    )
+    rows = [
+        force_row("potential against CHGNet, 400 K frames", own, wanted),
+        force_row("CHGNet against DFT", wanted, true),
+        force_row("potential against DFT", own, true),
+        force_row("potential and DFT frames, against DFT", mixed(learned, dft, judged, scale), true),
+    ]
+    volumes = np.linspace(0.94, 1.06, 7)
+    swelled = [
+        tfit.Structure(f.symbols, f.positions * v ** (1 / 3), f.cell * v ** (1 / 3), f.pbc)
+        for v in volumes
+        for f in judged[:1]
+    ]
+    energies = [structure.energy for structure in tfit.label(swelled, TEACHER, processes=1, reuse=True).structures]
+    best = [minimum(volumes, e) for e in (energies, [one.energy for one in potential.evaluate(swelled)])]
+    atoms = judged[0].to_ase()
+    atoms.calc = tfit.Calculator(potential, on_extrapolation="ignore")
+    seconds = []
+    for step in range(40):
+        atoms.positions += 1e-3 * (-1) ** step
+        begun = time.perf_counter()
+        atoms.get_forces()
+        seconds.append(time.perf_counter() - begun)
+    lines = [
+        *text_lines(Table(("forces, eV/Å", "mean |ΔF|", "rms of components"), tuple(rows), numeric=True)),
+        "",
+        f"stress, rms of the difference: {KBAR * np.sqrt(np.mean(np.square(stress))):.3f} kbar",
+        f"volume of least energy of a frame, of its own: CHGNet {best[0]:.4f}, potential {best[1]:.4f}",
+        f"a step of 56 atoms: CHGNet {teacher_seconds:.3f} s (with its start, over {len(judged)} frames), potential "
+        f"{np.median(seconds):.5f} s: {teacher_seconds / np.median(seconds):.0f} times faster",
+        "",
+        *learned.statement,
+    ]
+    with atomic_write(arguments.output / "RESULTS.md") as stream:
+        stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n" + "\n".join(lines) + "\n```\n")
+    print("\n".join(lines))
+
+
+def mixed(
+    learned: tfit.Learned, dft: Sequence[tfit.Structure], judged: Sequence[tfit.Structure], scale: Scale
+) -> list[np.ndarray]:
+    """Forces of a potential trained on DFT frames and, with small weights, on those of the teacher."""
+    names = {frame.name for frame in judged}
+    more = [frame for frame in evenly(dft, scale.mixed, 0.25) if frame.name not in names]
+    # The zero of energy of the teacher is another one
+    shift = mean_energy(more) - mean_energy(learned.structures)
+    teacher = [
+        replace(s, energy=(s.energy or 0.0) + shift, stress=None, weight=TEACHER_WEIGHT) for s in learned.structures
+    ]
+    data = [*more, *teacher]
+    fit = tfit.train(
+        [*data, *tfit.repel(more).structures],
+        tfit.propose(data),
+        epochs=scale.epochs,
+        forces=tfit.Exact(1e-2),
+        best="last",
+    )
+    return [one.known_forces for one in fit.potential.evaluate(judged)]
+
+
+def mean_energy(frames: Sequence[tfit.Structure]) -> float:
+    """Of frames of one composition, eV."""
+    return float(np.mean([frame.energy or 0.0 for frame in frames]))
+
+
+def minimum(volumes: np.ndarray, energies: Sequence[float | None]) -> float:
+    """Where a parabola through the lowest energies has its minimum."""
+    values = np.array(energies, dtype=float)
+    k = int(np.clip(values.argmin(), 1, len(values) - 2))
+    c = np.polyfit(volumes[k - 1 : k + 2], values[k - 1 : k + 2], 2)
+    return float(-c[1] / (2.0 * c[0]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Copper with EMT: from small vibrations at 300 K to NPT at 1000 K, with stress, by `learn`.
+
+    python python/studies/learn_copper.py --output DIR [--full] [--seeds 3]
+
+32 atoms; 15 frames of random displacements and strains are the start.  The learnt potential runs NPT at 300 and
+1000 K and 0 and 5 GPa; the reference judges frames of these runs, and runs the same dynamics itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import units
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+import taylorfit as tfit
+from taylorfit.engine import PotentialTables
+from taylorfit.learning.explore import HELD, Evaluator, Walk, committee_evaluator, new_walks, run_walks
+from taylorfit.tools.atomic_write import atomic_write
+from taylorfit.tools.tables import Table, text_lines
+
+EMT_PATH = "ase.calculators.emt:EMT"
+KBAR = 10.0 / units.GPa
+"""kbar in eV/Å³"""
+
+
+def npt(label: str, temperature: float, pressure: float, steps: int, starts: int) -> tfit.Exploration:
+    """Runs at constant pressure, 4 fs a step."""
+    return tfit.Exploration(
+        label, "npt", temperature=temperature, pressure=pressure, steps=steps, starts=starts, timestep=4.0, sample=20
+    )
+
+
+def start(n: int) -> list[tfit.Structure]:
+    """Crystals at slightly other volumes, with small displacements."""
+    rng = np.random.default_rng(7)
+    frames = []
+    for _ in range(n):
+        atoms = bulk("Cu", cubic=True).repeat((2, 2, 2))
+        atoms.set_cell(atoms.cell * (1.0 + 0.01 * rng.standard_normal()), scale_atoms=True)
+        atoms.positions += 0.08 * rng.standard_normal(atoms.positions.shape)
+        frames.append(tfit.Structure.from_ase(atoms))
+    return frames
+
+
+def judge(walks: Sequence[Walk], learned: tfit.Learned) -> tuple[str, ...]:
+    """What the reference says of frames of runs: force and stress errors, and how many runs held."""
+    frames = [frame for walk in walks for frame in walk.frames[len(walk.frames) // 2 :: 5]]
+    labels = tfit.label(frames, EMT_PATH).structures
+    said = [member.evaluate(labels) for member in learned.committee]
+    norms, stresses = [], []
+    for k, structure in enumerate(labels):
+        forces = np.mean([one[k].known_forces for one in said], axis=0)
+        stress = np.mean([np.asarray(one[k].strain_derivative) for one in said], axis=0) / structure.volume
+        norms.append(np.linalg.norm(forces - structure.known_forces, axis=1).mean())
+        stresses.append(np.asarray(stress) - np.asarray(structure.stress))
+    held = sum(walk.verdict == HELD for walk in walks)
+    return (
+        f"{np.mean(norms):.4f}", f"{max(norms):.4f}", f"{KBAR * np.sqrt(np.mean(np.square(stresses))):.2f}",
+        f"{held}/{len(walks)}", volume(walks),
+    )  # fmt: skip
+
+
+def of_reference(structures: Sequence[tfit.Structure]) -> Evaluator:
+    """The reference in place of a committee: twice the same forces."""
+    cells_of_atoms = [structure.to_ase() for structure in structures]
+    for atoms in cells_of_atoms:
+        atoms.calc = EMT()
+    first = np.cumsum([0, *(len(atoms) for atoms in cells_of_atoms)])
+
+    def evaluate(positions: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        for k, atoms in enumerate(cells_of_atoms):
+            atoms.set_cell(cells[k])
+            atoms.set_positions(positions[first[k] : first[k + 1]])
+        energies = [atoms.get_potential_energy() for atoms in cells_of_atoms]
+        forces = np.concatenate([atoms.get_forces() for atoms in cells_of_atoms])
+        strain = [atoms.get_stress(voigt=False) * atoms.get_volume() for atoms in cells_of_atoms]
+        return np.array(energies), np.array([forces, forces]), np.array(strain)
+
+    return evaluate
+
+
+def volume(walks: Sequence[Walk]) -> str:
+    """Mean volume of an atom in the second halves of runs, Å³, and its standard error from the runs."""
+    means = [np.mean([f.volume / f.n_atoms for f in walk.frames[len(walk.frames) // 2 :]]) for walk in walks]
+    return f"{np.mean(means):.3f} ± {np.std(means, ddof=1) / np.sqrt(len(means)):.3f}"
+
+
+def main() -> None:
+    """Run the study and write RESULTS.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True)
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--quick", action="store_true", help="minutes (default)")
+    group.add_argument("--full", action="store_true", help="an hour")
+    parser.add_argument("--seeds", type=int, default=1)
+    arguments = parser.parse_args()
+    explored, judged = (5000, 10000) if arguments.full else (1000, 2000)
+    states = [("cold", 300.0, 0.0), ("hot", 1000.0, 0.0), ("pressed", 1000.0, 5.0)]
+    volumes = {}
+    for name, T, p in states:
+        walks = new_walks([npt(name, T, p, judged, 4)], [start(4)], 1, 1000)
+        run_walks(walks, of_reference, 20.0)
+        volumes[name] = volume(walks)
+    rows = []
+    for seed in range(1, arguments.seeds + 1):
+        folder = arguments.output / f"seed-{seed}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        learned = tfit.learn(
+            start(15), EMT_PATH, [npt(name, T, p, explored, 4) for name, T, p in states[1:]], folder=folder, seed=seed,
+            labels=tfit.LabelBudget(10, 40, 3), forces=tfit.Exact(1e-2, virial=1e-2), error=0.01, epochs=500,
+            progress=lambda one: print(f"round {one.number}: {one.check_error or 0:.4f} eV/Å", flush=True),
+        )  # fmt: skip
+        tables = PotentialTables.from_members([member.parts for member in learned.committee])
+        for name, T, p in states:
+            walks = new_walks([npt(name, T, p, judged, 4)], [start(4)], seed, 1000)
+            run_walks(walks, committee_evaluator(tables, 0), 20.0)
+            labels = str(15 + learned.rounds[-1].n_labels)
+            rows.append((str(seed), f"{name}: {T:g} K, {p:g} GPa", labels, *judge(walks, learned), volumes[name]))
+    header = (
+        "seed", "NPT", "frames", "|F - F_ref|, mean\neV/Å", "largest\nof frames", "stress, rms\nkbar", "held",
+        "volume\nÅ³/atom", "of EMT",
+    )  # fmt: skip
+    table = "\n".join(text_lines(Table(header, tuple(rows), numeric=True, left=(1,))))
+    with atomic_write(arguments.output / "RESULTS.md") as stream:
+        stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n{table}\n```\n")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
