@@ -37,6 +37,8 @@ EPOCHS, MEMBERS = 1000, 4
 N_STARTS = 12
 JUDGED = 10
 """Frames of each run that the reference judges."""
+CLOSEST = {"H-H": 0.9, "H-O": 0.6, "O-O": 1.8}
+"""Å; closer atoms have fallen into each other."""
 UNLIMITED = 20.0
 """eV/Å: in the judged runs only what is far from physical ends a run."""
 
@@ -89,7 +91,7 @@ def judge(members: Sequence[Potential], start: Sequence[tfit.Structure], steps: 
     """Run the committee's own dynamics, and let the reference judge frames of it."""
     walks = new_walks([dynamics(500.0, steps)], [list(start)], seed, 1000)
     tables = PotentialTables.from_members([member.parts for member in members])
-    run_walks(walks, committee_evaluator(tables, 0), UNLIMITED)
+    run_walks(walks, committee_evaluator(tables, 0), UNLIMITED, CLOSEST)
     means = []
     worst = 0.0
     for walk in walks:

@@ -105,6 +105,18 @@ def test_thermostat_and_barostat_give_an_ideal_gas() -> None:
     assert volumes.std() == pytest.approx(np.sqrt(5.0) * 250.0, rel=0.15)
 
 
+def test_atoms_that_fall_into_each_other_end_a_run() -> None:
+    pair = Structure(("Ar", "Ar"), [[0.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
+    gas = Exploration("gas", "nve", temperature=300, starts=12, steps=400, timestep=5.0, sample=10)
+    walks = new_walks([gas], [[pair]], 1, 1)
+    run_walks(walks, free, 1.0, {"Ar-Ar": 3.5})
+    verdicts = [walk.verdict for walk in walks]
+    assert 0 < verdicts.count(COLLAPSED) < 12
+    for walk in walks:
+        distances = [np.linalg.norm(np.diff(frame.positions, axis=0)) for frame in walk.frames]
+        assert min(distances) >= 3.5 and (walk.verdict == HELD) == (walk.steps == 400)
+
+
 def test_walls_keep_atoms_inside_and_cells_are_strained() -> None:
     atom = Structure(("Ar",), [[0.0, 0.0, 0.0]])
     inside = Exploration("wall", "nvt", temperature=300, starts=5, steps=2000, timestep=5.0, sample=50, wall=2.0)

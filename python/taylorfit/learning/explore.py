@@ -7,7 +7,7 @@ its path does not depend on what runs beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from ase.data import atomic_masses, atomic_numbers
 
 from ..engine import PotentialTables, RepeatedEvaluation
 from ..errors import InputError
+from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..settings.learn import Exploration
 from ..settings.md import EXPLODED, MOST_RELEASED
@@ -223,6 +224,7 @@ def run_walks(
     walks: Sequence[Walk],
     lay_out: Callable[[Sequence[Structure]], Evaluator],
     high: float,
+    closest: Mapping[str, float] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Run all walks to their ends; frames, deviations and verdicts are noted in them.
@@ -233,6 +235,8 @@ def run_walks(
         Makes the evaluator of some structures.
     high
         eV/Å; a run whose deviation is above has left its data.
+    closest
+        Of pairs of species (`H-O`), Å: closer atoms have fallen into each other, whatever the committee says of them.
     advance
         Called with the number of steps done.
     """
@@ -259,7 +263,7 @@ def run_walks(
         if step > 0:
             state.half_kick(forces)
         spread = np.sqrt(members.var(axis=0).sum(axis=1))
-        ended = _note(state, energies, np.maximum.reduceat(spread, state.first[:-1]), step, high)
+        ended = _note(state, energies, np.maximum.reduceat(spread, state.first[:-1]), step, high, closest or {})
         if ended.any():
             forces, strain = forces[~ended[state.owner]], strain[~ended]
             state = state.without(ended)
@@ -268,11 +272,17 @@ def run_walks(
         step += 1
 
 
-def _note(state: _Ensemble, energies: np.ndarray, deviations: np.ndarray, step: int, high: float) -> np.ndarray:
+def _note(
+    state: _Ensemble, energies: np.ndarray, deviations: np.ndarray, step: int, high: float, closest: Mapping[str, float]
+) -> np.ndarray:
     """Note frames and verdicts; return which runs are over."""
     hot, left = state.is_hot(energies), ~(deviations <= high)
     collapsed = hot | ~(deviations <= BEYOND * high)
     ended = left | collapsed
+    due = [k for k, walk in enumerate(state.walks) if left[k] or step % walk.exploration.sample == 0]
+    frames = {k: state.structure(k) for k in due if not collapsed[k]}
+    for k, shortest in zip(frames, shortest_distances(list(frames.values())) if closest else ()):
+        collapsed[k] = any(distance < closest.get(pair, 0.0) for pair, distance in shortest.items())
     for k, walk in enumerate(state.walks):
         if collapsed[k]:
             walk.verdict = COLLAPSED
@@ -280,11 +290,11 @@ def _note(state: _Ensemble, energies: np.ndarray, deviations: np.ndarray, step: 
         walk.steps = step
         if left[k]:
             walk.verdict = LEFT
-        if left[k] or step % walk.exploration.sample == 0:
-            walk.frames.append(state.structure(k))
+        if k in frames:
+            walk.frames.append(frames[k])
             walk.deviations.append(float(deviations[k]))
         ended[k] |= step >= walk.exploration.steps
-    return ended
+    return ended | collapsed
 
 
 def _end(state: _Ensemble, lost: np.ndarray, verdict: str) -> _Ensemble:

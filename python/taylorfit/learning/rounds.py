@@ -26,6 +26,7 @@ from ..errors import FormatError, InputError, TaylorfitError
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_files
 from ..generation.repel import repel
+from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..potential.potential import Potential, load_members
 from ..settings.learn import LearnInput
@@ -44,6 +45,8 @@ LOW, HIGH = 0.05, 1.5
 """Automatic thresholds: these shares of the root mean square force on an atom, divided by the calibration."""
 FIRST_CALIBRATION = 2.0
 """Errors over deviations before any are known: 1.7 to 2.2 were measured with few frames."""
+CLOSEST = 0.75
+"""Atoms closer than this share of the shortest distance in the data have fallen into each other."""
 CHECK, TEACH = "check", "teach"
 """Why a frame is labelled: drawn at random to measure the error; chosen to be learnt from."""
 
@@ -261,7 +264,11 @@ class RoundFolder:
         parts = [member.parts for member in members]
         if not share_descriptors(parts):
             raise InputError("members of a committee with different descriptors", expected="the same functions in all")
-        run_walks(walks, committee_evaluator(PotentialTables.from_members(parts), self.threads), high, progress)
+        closest: dict[str, float] = {}
+        for found in shortest_distances(self.data):
+            closest |= {pair: min(CLOSEST * r, closest.get(pair, np.inf)) for pair, r in found.items()}
+        lay_out = committee_evaluator(PotentialTables.from_members(parts), self.threads)
+        run_walks(walks, lay_out, high, closest, progress)
 
     def choose(self, frames: Sequence[Structure], known: Any, n: int) -> tuple[list[Structure], Any]:
         """Choose `n` frames to label, unless that is done; with 0 those that check alone."""
