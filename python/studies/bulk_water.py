@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from datasets import TRAINING, place_with_held_out
-from results import md_output, md_section, present, rows_of, scan_section, scan_study_sections
-from study import MODES_SHOWN, Step, Study, main, md_step, predict_step, scan_file, scan_step, trainings
-from tables import ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
-from taylorfit.analysis.scan_groups import Cells
+from drawings import distributions_and_maps, predictions_of, save_figures
+from facts import Fact
+from measure import md_facts, peak_facts, timing_step
+from results import (
+    claims_section,
+    md_section,
+    predictions_section,
+    present,
+    results_of,
+    scan_figure,
+    scan_section,
+    scan_study_sections,
+)
+from study import (
+    MODES_SHOWN,
+    TITLES,
+    Shown,
+    Step,
+    Study,
+    main,
+    md_output,
+    md_step,
+    predict_step,
+    scan_file,
+    scan_step,
+    trainings,
+)
 from taylorfit.examples.copying import example_files
 from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.structures.files import expand_patterns, read_structures
-from taylorfit.md.analysis import highest_peak, pair_counts, radial_distribution
-from taylorfit.model.measures import DASH
+from taylorfit.md.analysis import pair_counts, radial_distribution
 from taylorfit.plotting.rdf import Rdf, rdf_curves
-from taylorfit.reporting.document import Document, Section
+from taylorfit.plotting.rdf import figure as rdf_figure
+from taylorfit.reporting.document import Document
 from taylorfit.settings.md import MdInput
 
 PUBLIC = "github.com/deepmodeling/deepmd-kit, examples/water/data (64 H2O, DFT)"
 REFERENCE = "reference frames"
-PAPER = {"12": ("0.88", "30 %"), "24": ("0.69", "45 %"), "48": ("0.61", "52 %")}
-"""a → mean force error (eV/Å) of Taylor training and its improvement; without it 1.26 eV/Å."""
+FOR_MD = tuple(
+    Shown(f"md-{mode}", mode, mode, ("larger",), {"network": "20:tanh"}) for mode in ("energy", "taylor", "exact")
+)
+"""Networks for dynamics, of --full alone; --quick takes those of `MODES_SHOWN`."""
+COPIES_SHOWN = tuple(
+    Shown(f"taylor-{a}", f"Taylor, a = {a}", "taylor", ("copies",), {"multiple_a": a}) for a in ("16", "24", "36", "64")
+)
+"""Figure 7, of --full."""
 
 
 def place_data(data: Path | None) -> None:
@@ -38,12 +68,16 @@ def place_data(data: Path | None) -> None:
 
 
 def steps(scale: str) -> list[Step]:
-    """Modes, predictions, dynamics, and copies per structure."""
+    """Modes, predictions, copies per structure, dynamics, times."""
+    full = scale == "full"
     return [
         scan_step("modes", scale),
         *(predict_step(shown, scale) for shown in MODES_SHOWN),
+        *([scan_step("larger", scale), *(predict_step(shown, scale) for shown in FOR_MD)] if full else []),
         md_step("md", scale),
         scan_step("copies", scale),
+        *(predict_step(shown, scale) for shown in (COPIES_SHOWN if full else ())),
+        timing_step(),
     ]
 
 
@@ -59,91 +93,31 @@ def reference_rdf(scale: str) -> list[Rdf]:
     return [Rdf(REFERENCE, "-".join(pair), r, curve) for pair, curve in zip(options.pairs, g)]
 
 
-def paper_rows(rows: Sequence[Cells], scale: str, reference: list[Rdf]) -> list[PaperRow]:
-    """Numbers of section III C, and here (best / median over the seeds)."""
-    energy = of_mode(rows, "energy")
-    other = (
-        "another functional and trajectory (333 K, near in time), 240 instead of 630 structures "
-        "trained on (or fewer: --quick), epochs not given in the paper"
-    )
-    found = [
-        PaperRow("mean |F − F_ref|, energies alone, eV/Å", "1.26", two(energy, NORM), f"Here {other}."),
-        PaperRow(
-            "energy RMSE, energies alone, meV/atom",
-            "2.6",
-            two(energy, ENERGY),
-            "Energies of the frames here have a spread of 3.4 meV/atom and a resolution of 0.01.",
-        ),
-    ]
-    for multiple in sorted({row["multiple_a"] for row in of_mode(rows, "taylor")}, key=float):
-        taylor = of_mode(rows, "taylor", multiple_a=multiple)
-        error, gain = PAPER.get(multiple, (DASH, DASH))
-        found.append(
-            PaperRow(
-                f"Taylor, a = {multiple}: mean |F − F_ref|, eV/Å, and improvement",
-                f"{error} ({gain})",
-                f"{two(taylor, NORM)} ({relative_change(taylor, energy, NORM)})",
-                f"δ 0.01 Å in both; {other}.",
-            )
-        )
-        if multiple == "36":
-            found.append(
-                PaperRow(
-                    "Taylor, a = 36: energy RMSE, meV/atom",
-                    "2.1 (19 %)",
-                    f"{two(taylor, ENERGY)} ({relative_change(taylor, energy, ENERGY)})",
-                    other + ".",
-                )
-            )
-    for mode in ("centred", "directional", "exact"):
-        own = of_mode(rows, mode)
-        found.append(
-            PaperRow(
-                f"{mode}: mean |F − F_ref|, eV/Å, and improvement",
-                DASH,
-                f"{two(own, NORM)} ({relative_change(own, energy, NORM)})",
-                "Not in the paper.",
-            )
-        )
-    return [*found, *_md_rows(scale, reference)]
-
-
-def _md_rows(scale: str, reference: list[Rdf]) -> list[PaperRow]:
+def facts(scale: str, reference: list[Rdf], known: Mapping[str, Fact]) -> dict[str, Fact]:
     """Stability and the first O-O peak."""
-    starts, curves = md_output("md", scale, "starts.csv"), md_output("md", scale, "rdf.csv")
-    if starts is None or curves is None:
-        return []
-    table = read_table(starts)
-    peaks = {
-        curve.label: highest_peak(curve.r, curve.g)
-        for curve in [*reference, *rdf_curves(read_table(curves))]
-        if curve.pair == "O-O"
-    }
-    words = "; ".join(f"{label} {height:.2f} at {r:.2f} Å" for label, (r, height) in peaks.items())
-    return [
-        PaperRow(
-            "NVT with energies alone",
-            "unstable",
-            walks_words(table, "energy", "temperature_K", ".0f", "K"),
-            "64 molecules at 333 K here, 128 at 300 K there: frames of the reference to "
-            "compare with are of that temperature.",
-        ),
-        PaperRow(
-            "NVT with Taylor training", "stable", walks_words(table, "taylor", "temperature_K", ".0f", "K"), "As above."
-        ),
-        PaperRow(
-            "first O–O peak",
-            "improved by Taylor training (fig. 8)",
-            words,
-            "The reference are the frames trained on, not dynamics of another group.",
-        ),
-    ]
+    curves = md_output("md", scale, "rdf.csv")
+    if curves is None:
+        return {}
+    names = {f"{'md-' if scale == 'full' else ''}{mode}": mode for mode in TITLES}
+    shortest = known["shortest distance of the data"].median
+    peaks = peak_facts([*reference, *rdf_curves(read_table(curves))], {**names, REFERENCE: "frames"})
+    return md_facts("md", scale, names, shortest) | peaks
 
 
 def results(scale: str) -> Document:
     """The page."""
-    copies = trainings(scale, ("modes", "copies"))
+    copies = trainings(scale, ("copies",) if scale == "full" else ("modes", "copies"))
     reference = reference_rdf(scale) if md_output("md", scale, "rdf.csv") else []
+    figure_6 = scan_figure(copies, "a", keep=lambda row: row["mode"] in ("energy", "taylor", "exact"))
+    own = predictions_of((MODES_SHOWN[0], *COPIES_SHOWN) if scale == "full" else MODES_SHOWN[:2], scale)
+    curves = md_output("md", scale, "rdf.csv")
+    save_figures(
+        {
+            "6": figure_6,
+            "7": distributions_and_maps(own, own[:3]),
+            "8": None if curves is None else rdf_figure([*reference, *rdf_curves(read_table(curves))]),
+        }
+    )
     return Document(
         f"Study bulk-water, {scale}",
         present(
@@ -151,13 +125,14 @@ def results(scale: str) -> Document:
             scan_section(
                 "Figure 6: copies per structure",
                 "copies",
-                copies,
-                "a",
+                figure_6,
                 "Errors against the number of copies per structure.",
-                keep=lambda row: row["mode"] in ("energy", "taylor", "exact"),
             ),
             md_section("Figure 8: molecular dynamics", "md", scale, reference),
-            Section("Paper and here", (paper_table(paper_rows(rows_of(copies), scale, reference)),)),
+            predictions_section("Figure 7: several a", "copies-", (MODES_SHOWN[0], *COPIES_SHOWN), scale)
+            if scale == "full"
+            else None,
+            *claims_section(results_of("bulk-water", scale, partial(facts, scale, reference))),
         ),
     )
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from datasets import TRAINING, VALIDATION
-from results import NOTHING
+from drawings import dimer_panels, save_figures
+from facts import Fact
+from results import NOTHING, claims_section, results_of
 from study import Step, Study, generate_step, main, train_step
-from tables import PaperRow, paper_table
 from taylorfit.analysis.dimer import DimerCurve, potential_curve
 from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
 from taylorfit.errors import InputError
 from taylorfit.formats.structures.xsf import write_xsf
-from taylorfit.model.measures import DASH
 from taylorfit.model.provenance import copy_name
 from taylorfit.model.structure import Structure
 from taylorfit.plotting import dimer
@@ -191,45 +193,19 @@ def numbers_table(found: Members) -> Table:
     )
 
 
-def paper_rows(found: Members) -> list[PaperRow]:
-    """What the paper says of figure 2, and what is seen here."""
-
-    def words(mode: str) -> str:
-        if mode not in found:
-            return DASH
-        known = [member[1] for member in (found[mode][0], median_member(found[mode]))]
-        return (
-            " / ".join(f"{one.r_min:.3f}" for one in known)
-            + " Å, "
-            + " / ".join(f"{one.depth:.2f}" for one in known)
-            + " eV, "
-            + " / ".join(f"{one.curvature:.0f}" for one in known)
-            + " eV/Å²"
-        )
-
-    exact = LennardJones()
-    why = (
-        "The paper shows curves and no numbers; cutoff and epochs are not given (here 6 Å and at most "
-        f"3000). Best and median seed; exact: {exact.r0} Å, "
-        f"{-exact.epsilon} eV, {exact_curvature(exact):.0f} eV/Å²."
-    )
-    return [
-        PaperRow("energies alone: minimum, depth, curvature", "not reproduced (fig. 2a)", words("energy"), why),
-        PaperRow(
-            "Taylor, ±0.02 Å, 14 copies",
-            "minimum, slope and curvature reproduced (fig. 2b)",
-            words("taylor"),
-            "The copies have first-order energies, wrong by up to 0.136 eV (lower) on the steep wall "
-            "at 1.40 Å: too deep a well beside it comes with the method.",
-        ),
-        PaperRow(
-            "exact forces",
-            DASH,
-            words("exact"),
-            "Not in the paper: the same seven points. Fourteen numbers do not fix 101 weights: the curve goes "
-            "through points and slopes exactly and is free between them.",
-        ),
-    ]
+def facts(found: Members, _: Mapping[str, Fact]) -> dict[str, Fact]:
+    """Minimum, depth, curvature and deviation of each network."""
+    measures = {
+        "minimum": ("Å", lambda one: one.r_min),
+        "depth": ("eV", lambda one: -one.depth),
+        "curvature": ("eV/Å²", lambda one: one.curvature),
+        "RMS": ("eV", lambda one: one.rms),
+    }
+    return {
+        f"{mode}: {name}": Fact(tuple(round(take(numbers), 5) for _, numbers, _ in known), unit)
+        for mode, known in found.items()
+        for name, (unit, take) in measures.items()
+    }
 
 
 def results(scale: str) -> Document:
@@ -238,6 +214,8 @@ def results(scale: str) -> Document:
     if not found:
         return Document("Study lj-dimer", (Section("Results", (NOTHING,)),))
     exact = LennardJones()
+    panels = {MODES[mode]: [curve for curve, _, _ in found[mode]] for mode in ("energy", "taylor") if mode in found}
+    save_figures({"2": dimer_panels(panels, exact, grid(STEP))})
     drawn = [median_member(found[mode])[0] for mode in DRAWN if mode in found]
     return Document(
         "Study lj-dimer",
@@ -261,7 +239,7 @@ def results(scale: str) -> Document:
                     ),
                 ),
             ),
-            Section("Paper and here", (paper_table(paper_rows(found)),)),
+            *claims_section(results_of("lj-dimer", scale, partial(facts, found))),
         ),
     )
 

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from datasets import place_with_held_out
-from results import md_output, md_section, present, rows_of, scan_section, scan_study_sections
+from drawings import distributions_and_maps, predictions_of, save_figures
+from facts import Fact
+from measure import md_facts, timing_step
+from results import claims_section, md_section, present, results_of, scan_figure, scan_section, scan_study_sections
 from study import (
     MODES_SHOWN,
+    TITLES,
     Shown,
     Step,
     Study,
     generate_step,
     main,
+    md_output,
     md_step,
     predict_step,
     scan_step,
     train_step,
     trainings,
 )
-from tables import ENERGY, NORM, PaperRow, of_mode, paper_table, relative_change, two, walks_words
-from taylorfit.analysis.scan_groups import Cells, best_and_median
 from taylorfit.formats.csv_table import read_table
-from taylorfit.model.measures import DASH
-from taylorfit.reporting.document import Document, Section
+from taylorfit.plotting import nve
+from taylorfit.reporting.document import Document
 
 PUBLIC = "github.com/atomisticnet/aenet-python, notebooks/xsf (data of DOI 10.1038/s41524-020-0323-8)"
-FOR_MD = tuple(Shown(f"md-{mode}", mode, mode, ("larger",)) for mode in ("energy", "taylor", "centred", "exact"))
+FOR_MD = tuple(
+    Shown(f"md-{mode}", mode, mode, ("larger",), {"network": "20:tanh-20:tanh"})
+    for mode in ("energy", "taylor", "exact")
+)
 """Larger networks, of --full alone; --quick takes those of `MODES_SHOWN`."""
-PAPER_DELTA = "0.03"
+SCANS = {"quick": ("modes",), "full": ("modes", "taylor", "centred")}
+"""Scale → scans of `MODES_SHOWN`."""
 
 
 def place_data(data: Path | None) -> None:
@@ -38,141 +47,61 @@ def place_data(data: Path | None) -> None:
     place_with_held_out(data, PUBLIC)
 
 
+def shown(scale: str) -> tuple[Shown, ...]:
+    """One training of each mode."""
+    return tuple(replace(one, scans=SCANS[scale]) for one in MODES_SHOWN)
+
+
 def steps(scale: str) -> list[Step]:
-    """Modes, predictions, dynamics, and δ."""
+    """Modes, predictions, dynamics, δ, times."""
     if scale == "quick":
         dynamics = [md_step("md", scale)]
     else:
         dynamics = [
             scan_step("larger", scale),
-            *(predict_step(shown, scale) for shown in FOR_MD),
+            *(predict_step(one, scale) for one in FOR_MD),
+            md_step("md", scale),
             generate_step("generate-wide.in"),
             train_step("train-wide.in", members_are_seeds=False),
-            md_step("md", scale),
+            md_step("md-wide", scale),
         ]
     return [
-        scan_step("modes", scale),
-        *(predict_step(shown, scale) for shown in MODES_SHOWN),
-        *dynamics,
+        *(scan_step(name, scale) for name in SCANS[scale]),
+        *(predict_step(one, scale) for one in shown(scale)),
         scan_step("delta", scale),
+        *dynamics,
+        timing_step(),
     ]
 
 
-def paper_rows(rows: Sequence[Cells], scale: str) -> list[PaperRow]:
-    """Numbers of section III D, and here (best / median over the seeds)."""
-    energy, taylor = of_mode(rows, "energy"), of_mode(rows, "taylor", delta_A=PAPER_DELTA)
-    other = (
-        "The same data; another division (the paper checks 1,800 frames that are not public), "
-        "500 structures instead of 720 (--quick: fewer structures, copies and epochs), "
-        "epochs not given in the paper"
-    )
-    found = [
-        PaperRow("energies alone: energy RMSE, meV/atom", "4.6", two(energy, ENERGY), other + "."),
-        PaperRow("energies alone: mean |F − F_ref|, eV/Å", "0.92", two(energy, NORM), other + "."),
-        PaperRow(
-            f"Taylor, δ {PAPER_DELTA} Å: energy RMSE, meV/atom",
-            "4.9 (+6.5 %)",
-            two(taylor, ENERGY),
-            "Weights of the best test epoch; the last epoch is in the table of modes where it differs.",
-        ),
-        PaperRow(
-            f"Taylor, δ {PAPER_DELTA} Å: mean |F − F_ref|, eV/Å, and improvement",
-            "0.66 (28 %)",
-            f"{two(taylor, NORM)} ({relative_change(taylor, energy, NORM)})",
-            other + ".",
-        ),
-        PaperRow(
-            "δ of the smallest energy error, Å",
-            "0.02",
-            _best_delta(rows),
-            "Of those scanned, by the median of the seeds.",
-        ),
-    ]
-    for mode in ("centred", "directional", "exact"):
-        own = of_mode(rows, mode)
-        found.append(
-            PaperRow(
-                f"{mode}: energy RMSE, meV/atom; mean |F − F_ref|, eV/Å",
-                DASH,
-                f"{two(own, ENERGY)}; {two(own, NORM)}",
-                "Not in the paper.",
-            )
-        )
-    return [*found, *_md_rows(scale)]
-
-
-def _best_delta(rows: Sequence[Cells]) -> str:
-    """δ with the smallest median energy error of plain Taylor training."""
-    medians = {
-        delta: best_and_median(of_mode(rows, "taylor", delta_A=delta), ENERGY.column)
-        for delta in {row["delta_A"] for row in of_mode(rows, "taylor")}
-    }
-    known = {delta: values[1] for delta, values in medians.items() if values is not None}
-    return min(known, key=lambda delta: known[delta]) if known else DASH
-
-
-def _md_rows(scale: str) -> list[PaperRow]:
-    """Conservation of energy."""
-    starts = md_output("md", scale, "starts.csv")
-    if starts is None:
-        return []
-    table = read_table(starts)
-    prefix = "" if scale == "quick" else "md-"
-    column = "fluctuation_meV_per_atom"
-    return [
-        PaperRow(
-            "NVE, energies alone, 224 atoms",
-            "unstable",
-            walks_words(table, f"{prefix}energy", column, ".3f", "meV/atom"),
-            "Best of the seeds; standard deviation of the total energy of runs that came to their end.",
-        ),
-        PaperRow(
-            "NVE, Taylor",
-            "fluctuations of 10⁻³ meV/atom",
-            walks_words(table, f"{prefix}taylor", column, ".3f", "meV/atom"),
-            "The paper has 1 ns, other starts and three potentials of each kind.",
-        ),
-        *(
-            PaperRow(
-                f"NVE, {mode}",
-                DASH,
-                walks_words(table, f"{prefix}{mode}", column, ".3f", "meV/atom"),
-                "Not in the paper.",
-            )
-            for mode in ("centred", "exact")
-        ),
-        *(
-            []
-            if scale == "quick"
-            else [
-                PaperRow(
-                    "NVE, committee of 3, corrected Taylor energies, δ 0.1 Å",
-                    DASH,
-                    walks_words(table, "md-wide", column, ".3f", "meV/atom"),
-                    "Copies further from the frames than these are from each other teach where not to go.",
-                )
-            ]
-        ),
-    ]
+def facts(scale: str, known: Mapping[str, Fact]) -> dict[str, Fact]:
+    """Stability and conservation of energy."""
+    names = {f"{'md-' if scale == 'full' else ''}{mode}": mode for mode in TITLES}
+    shortest = known["shortest distance of the data"].median if known else 0.0
+    return md_facts("md", scale, names, shortest) | md_facts("md-wide", scale, {"wide": "wide"}, shortest)
 
 
 def results(scale: str) -> Document:
     """The page."""
-    deltas = trainings(scale, ("modes", "delta"))
+    deltas = trainings(scale, ("delta",) if scale == "full" else ("modes", "delta"))
+    figure_9 = scan_figure(deltas, "delta", keep=lambda row: row["mode"] in ("energy", "taylor", "exact"))
+    own = predictions_of(shown(scale), scale)
+    walk = md_output("md", scale, "steps.csv")
+    save_figures(
+        {
+            "9ab": figure_9,
+            "9cd": distributions_and_maps(own, own[:2]),
+            "10": None if walk is None else nve.figure(nve.nve_runs(read_table(walk))),
+        }
+    )
     return Document(
         f"Study lmnto, {scale}",
         present(
-            *scan_study_sections(scale, ("modes",), MODES_SHOWN),
-            scan_section(
-                "Figure 9: δ",
-                "delta",
-                deltas,
-                "delta",
-                "Errors against δ.",
-                keep=lambda row: row["mode"] in ("energy", "taylor", "exact"),
-            ),
+            *scan_study_sections(scale, SCANS[scale], shown(scale)),
+            scan_section("Figure 9: δ", "delta", figure_9, "Errors against δ."),
             md_section("Figure 10: molecular dynamics", "md", scale),
-            Section("Paper and here", (paper_table(paper_rows(rows_of(deltas), scale)),)),
+            md_section("The same with a committee from far copies", "md-wide", scale),
+            *claims_section(results_of("lmnto", scale, partial(facts, scale))),
         ),
     )
 

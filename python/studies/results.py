@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from study import Shown, scan_file, trainings
+from facts import Fact, Results
+from measure import data_facts, timing_facts
+from measure import trainings as training_facts
+from study import Shown, md_output, scan_file, trainings
 from tables import (
     History,
+    claims_table,
     copies_words,
     equal_time_table,
     mode_words,
     modes_table,
     share_table,
     sorted_groups,
+    thresholds_table,
     time_budgets,
     walks_table,
 )
@@ -41,6 +49,13 @@ Trainings = Sequence[tuple[Row, Path]]
 """Rows of scans, each with the folder of the training."""
 
 NOTHING = "Nothing has been trained yet."
+RESULTS_FILE = "results-{}.json"
+"""What was measured at a scale."""
+NORM_NOTE = (
+    "Force errors are means of |F − F_ref| over atoms. The paper calls its measure the error in the norm, and "
+    "elsewhere MAE of "
+    "forces; that it is this one is inferred from its size."
+)
 
 
 def rows_of(found: Trainings) -> list[Row]:
@@ -157,31 +172,29 @@ def time_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]])
     return drawing
 
 
-def scan_section(
-    title: str,
-    name: str,
-    found: Trainings,
-    x: str,
-    caption: str,
-    relative: str | None = None,
-    keep: Callable[[Row], bool] = lambda row: True,
-) -> Section | None:
+def scan_figure(
+    found: Trainings, x: str, relative: str | None = None, keep: Callable[[Row], bool] = lambda row: True
+) -> Figure | None:
     """A figure of the errors against δ, a or the number of structures; None without rows on that axis."""
     rows = [row for row, _ in found if keep(row) and row[FORCE_NORM]]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     if not rows:
         return None
     table = CsvTable(
-        name,
+        x,
         {key: tuple(row.get(key, "") for row in rows) for key in columns} | {"label": tuple(labels(rows))},
         tuple(range(2, len(rows) + 2)),
     )
     try:
-        figure = scan.figure(table, x, relative if any(row["mode"] == relative for row in rows) else None)
+        return scan.figure(table, x, relative if any(row["mode"] == relative for row in rows) else None)
     except InputError:
         # None of these modes has copies, so none depends on δ
         return None
-    return Section(title, (picture(name, figure, caption),))
+
+
+def scan_section(title: str, name: str, figure: Figure | None, caption: str) -> Section | None:
+    """A figure of a scan; None without one."""
+    return None if figure is None else Section(title, (picture(name, figure, caption),))
 
 
 def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: str) -> Section | None:
@@ -217,13 +230,6 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
             ),
         ),
     )
-
-
-def md_output(name: str, scale: str, ending: str) -> Path | None:
-    """A table of molecular dynamics, if it is there."""
-    file = scan_file(name, scale)
-    path = Path(f"{MdInput.read(file).output}.{ending}") if Path(file).exists() else None
-    return path if path is not None and path.exists() else None
 
 
 def md_section(title: str, name: str, scale: str, references: Sequence[Rdf] = ()) -> Section | None:
@@ -271,6 +277,53 @@ def scan_study_sections(scale: str, scans: Sequence[str], shown: Sequence[Shown]
         time_section(found),
         predictions_section("Distribution and direction of the errors", "", shown, scale),
     ]
+
+
+def results_of(
+    study: str, scale: str, more: Callable[[Mapping[str, Fact]], Mapping[str, Fact]] | None = None
+) -> Results:
+    """What was measured, also written to a file in the folder of the study (see `RESULTS_FILE`).
+
+    Parameters
+    ----------
+    more
+        facts of this study alone, from those that all have
+    """
+    facts = data_facts() | timing_facts()
+    if more is not None:
+        facts |= more(facts)
+    found = Results(study, provenance(scale), training_facts(scale), facts)
+    found.save(Path(RESULTS_FILE.format(scale)))
+    return found
+
+
+def provenance(scale: str) -> dict[str, str]:
+    """Where, when and with what it was measured."""
+    run = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
+    cpu = [line for line in read_lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "scale": scale,
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": run.stdout.strip() or "not known",
+        "processor": cpu[0].partition(":")[2].strip() if cpu else platform.processor(),
+    }
+
+
+def read_lines(path: str) -> list[str]:
+    """Lines of a file; none if it is not there."""
+    return Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else []
+
+
+def claims_section(results: Results) -> tuple[Section, Section]:
+    """The paper's claims beside what was found, and how they were judged."""
+    return (
+        Section(
+            "Paper and here", (f"Medians, in brackets spread and number of seeds. {NORM_NOTE}", claims_table(results))
+        ),
+        Section("How it was judged", ("Written down before running.", thresholds_table(results.study))),
+    )
 
 
 def present(*sections: Section | None) -> tuple[Section, ...]:

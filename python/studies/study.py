@@ -179,6 +179,13 @@ def _rows_of(file: str) -> Iterator[tuple[Row, Path]]:
             yield row, point_folder(scan.folder, row[KEY])
 
 
+def md_output(name: str, scale: str, ending: str) -> Path | None:
+    """A table of molecular dynamics, if it is there."""
+    file = scan_file(name, scale)
+    path = Path(f"{MdInput.read(file).output}.{ending}") if Path(file).exists() else None
+    return path if path is not None and path.exists() else None
+
+
 # --- steps -------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from claims import claims_of
+from facts import Results
 from taylorfit.analysis.scan_groups import Cells, best_and_median, seed_groups
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.scan_table import LAST, SECONDS_PER_EPOCH, option_columns
-from taylorfit.model.measures import DASH, MEASURES, Measure
+from taylorfit.model.measures import DASH, MEASURES
 from taylorfit.settings.forces import MODES
 from taylorfit.tools.tables import Table
 
@@ -20,17 +22,6 @@ APART = 0.1
 """Errors of the last epoch that differ by more than this fraction from those of the best have a row of their own."""
 LETTERS = {"cartesian": "A", "random": "B"}
 """Strategies in the paper's words."""
-
-
-@dataclass(frozen=True)
-class PaperRow:
-    """A number of the paper beside ours."""
-
-    quantity: str
-    paper: str
-    here: str
-    why: str
-    """What differs, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +109,6 @@ def _median(group: Sequence[Cells], column: str, form: str) -> str:
     return DASH if values is None else format(values[1], form)
 
 
-def two(rows: Sequence[Cells], measure: Measure) -> str:
-    """Best and median as ``0.61 / 0.66``; a dash without values."""
-    values = best_and_median(rows, measure.column)
-    return DASH if values is None else " / ".join(map(measure.text, values))
-
-
 def of_mode(rows: Sequence[Cells], mode: str, **cells: str | None) -> list[Cells]:
     """Rows of a mode with given cells (None: any)."""
     return [
@@ -131,14 +116,6 @@ def of_mode(rows: Sequence[Cells], mode: str, **cells: str | None) -> list[Cells
         for row in rows
         if row["mode"] == mode and all(value is None or row.get(name, "") == value for name, value in cells.items())
     ]
-
-
-def relative_change(rows: Sequence[Cells], reference: Sequence[Cells], measure: Measure) -> str:
-    """By how much best and median are smaller than those of the reference, in per cent."""
-    values, compared = best_and_median(rows, measure.column), best_and_median(reference, measure.column)
-    if values is None or compared is None:
-        return DASH
-    return " / ".join(f"{100.0 * (1.0 - value / other):.0f} %" for value, other in zip(values, compared))
 
 
 def best_copies_table(rows: Sequence[Cells]) -> Table:
@@ -266,24 +243,24 @@ def walks_table(table: CsvTable) -> Table:
     )
 
 
-def walks_words(table: CsvTable | None, potential: str, column: str, form: str, unit: str) -> str:
-    """How many runs of a potential ended as planned, the median of a column over these, and the worst descriptor."""
-    if table is None or potential not in table.words("potential"):
-        return DASH
-    own = [row for row, name in enumerate(table.words("potential")) if name == potential]
-    ended = [row for row in own if table.words("status")[row] == "finished"]
-    values = [abs(float(word)) for row in ended if (word := table.words(column)[row])]
-    worst = [float(word) for row in own if (word := table.words("worst_sigma")[row])]
-    return (
-        f"{len(ended)} of {len(own)} runs finished"
-        + (f", {format(float(np.median(values)), form)} {unit}" if values else "")
-        + (f"; descriptors up to {max(worst):.1f} σ outside the data" if worst else "; never unlike the data")
+CLAIM_HEADER = ("claim", "paper", "here", "verdict", "why", "made by")
+
+
+def claims_table(results: Results) -> Table:
+    """A line for each claim that the results of a study judge: median, spread and number of seeds, and the verdict."""
+    return Table(
+        CLAIM_HEADER,
+        tuple(
+            (f"{claim.claim} ({claim.place})", claim.paper, found.here, found.verdict, claim.why, claim.inputs)
+            for claim in claims_of(results.study)
+            for found in (claim.finding(results),)
+        ),
     )
 
 
-def paper_table(rows: Sequence[PaperRow]) -> Table:
-    """The paper's numbers and ours."""
+def thresholds_table(study: str) -> Table:
+    """What is measured for each claim, and from where on it holds."""
     return Table(
-        ("quantity", "paper", "here", "what differs, and why"),
-        tuple((row.quantity, row.paper, row.here, row.why) for row in rows),
+        ("claim", "measured", "threshold"),
+        tuple((claim.claim, claim.how, claim.judge.threshold) for claim in claims_of(study)),
     )

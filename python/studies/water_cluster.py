@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from datasets import TRAINING, VALIDATION, place, structures_at
-from results import predictions_section, present, rows_of, scan_section, scan_study_sections
+from drawings import distributions_and_maps, energy_histogram, flowchart, predictions_of, save_figures
+from facts import Fact
+from measure import timing_step
+from results import (
+    claims_section,
+    predictions_section,
+    present,
+    results_of,
+    rows_of,
+    scan_figure,
+    scan_section,
+    scan_study_sections,
+)
 from study import Shown, Step, Study, main, predict_step, scan_step, trainings
-from tables import ENERGY, FORCE, NORM, PaperRow, best_copies_table, of_mode, paper_table, two
-from taylorfit.analysis.scan_groups import Cells, best_and_median
+from tables import best_copies_table, of_mode
 from taylorfit.errors import InputError
 from taylorfit.examples.copying import example_files
-from taylorfit.formats.scan_table import SECONDS_PER_EPOCH
-from taylorfit.model.measures import DASH
+from taylorfit.plotting.direction_maps import directions
 from taylorfit.reporting.document import Document, Section
 from taylorfit.tools.plain_text import read_bytes
 
@@ -22,7 +33,7 @@ SHOWN = (
     Shown("energy", "energies alone", "energy"),
     Shown("cartesian", "Taylor A", "taylor", ("cartesian",)),
     Shown("taylor", "Taylor B", "taylor"),
-    Shown("centred", "centred B", "centred"),
+    Shown("centred", "centred B", "centred", ("modes", "centred")),
     Shown("directional", "directional", "directional"),
     Shown("exact", "exact forces", "exact"),
 )
@@ -38,8 +49,16 @@ DELTAS_SHOWN = tuple(
     for delta in ("0.002", "0.005", "0.01", "0.02", "0.03")
 )
 """Figure S1, of --full."""
-MODES = ("modes", "cartesian")
-DELTAS = ("modes", "delta", "cartesian", "cartesian-delta")
+MODES = {"quick": ("modes", "cartesian"), "full": ("modes", "centred", "cartesian")}
+DELTAS = {
+    "quick": ("modes", "delta", "cartesian"),
+    "full": (
+        "delta",
+        "cartesian-delta",
+        *(f"{kind}-{n}" for n in (1000, 2000) for kind in ("delta", "cartesian-delta")),
+    ),
+}
+"""Scale → scans."""
 LARGER = {"1000": "xsf-1000", "2000": "xsf-2000"}
 """List of the shared data → folder for what it has beyond the smaller ones."""
 SIZES = ("modes", "sizes", "sizes-1000", "sizes-2000")
@@ -81,94 +100,62 @@ def _larger_sets(data: Path, known: set[str]) -> dict[str, dict[str, bytes]]:
 
 
 def steps(scale: str) -> list[Step]:
-    """Modes with both strategies, δ and a, set sizes, then predictions of the best potentials."""
-    scans = [scan_step(name, scale) for name in MODES]
+    """Modes with both strategies, δ and a, set sizes, then predictions of the best potentials, and times."""
+    scans = [scan_step(name, scale) for name in MODES[scale]]
     if scale == "quick":
         more = [scan_step("delta", scale), scan_step("sizes", scale)]
     else:
         more = [
+            *(scan_step(f"sizes-{size}", scale, folder) for size, folder in LARGER.items()),
             scan_step("delta", scale),
             scan_step("cartesian-delta", scale),
-            *(scan_step(f"sizes-{size}", scale, folder) for size, folder in LARGER.items()),
             *(predict_step(shown, scale) for shown in (*SIZES_SHOWN[1:], *DELTAS_SHOWN)),
+            *(
+                scan_step(f"{kind}-{size}", scale, folder)
+                for size, folder in LARGER.items()
+                for kind in ("delta", "cartesian-delta")
+            ),
         ]
-    return [*scans, *(predict_step(shown, scale) for shown in SHOWN), *more]
+    return [*scans, *(predict_step(shown, scale) for shown in SHOWN), *more, timing_step()]
 
 
-def paper_rows(rows: Sequence[Cells]) -> list[PaperRow]:
-    """Numbers of section III B, and here (best / median over the seeds)."""
-    smallest = min(rows, key=lambda row: float(row["n_structures"]), default={"n_structures": ""})["n_structures"]
-    largest = max(rows, key=lambda row: float(row["n_structures"]), default={"n_structures": ""})["n_structures"]
-    small = {"n_structures": smallest}
-    exact, energy = of_mode(rows, "exact", **small), of_mode(rows, "energy", **small)
-    other = "another reference method (GFN1-xTB) and other frames; best / median of the seeds"
-    return [
-        PaperRow(
-            "energy error of Taylor training, meV/atom",
-            "< 2",
-            two(of_mode(rows, "taylor", strategy="random", **small), ENERGY),
-            "RMSE here. The set has 300 and 800 K frames 70 meV/atom apart, "
-            "the 800 K ones partly evaporated; " + other + ".",
-        ),
-        PaperRow(
-            "force MAE of direct training, eV/Å",
-            "0.18",
-            two(exact, FORCE),
-            "The paper mixes components and norms; norms here: " + two(exact, NORM) + "; " + other + ".",
-        ),
-        PaperRow(
-            "share of direct training's improvement by Taylor training",
-            "about 50 %",
-            "see the table of shares",
-            "Depends on δ² at a given number of epochs: plain Taylor training is far from "
-            "its end when test energies are best.",
-        ),
-        PaperRow(
-            "time per epoch, direct over energies",
-            "8",
-            _ratio(exact, energy),
-            "The paper differentiates through matrices of derivatives; here products of vectors with them.",
-        ),
-        PaperRow(
-            f"{smallest} structures with Taylor against {largest} with energies alone, mean |F − F_ref|, eV/Å",
-            "about equal at four times the structures",
-            f"{two(of_mode(rows, 'taylor', strategy='random', **small), NORM)} against "
-            f"{two(of_mode(rows, 'energy', n_structures=largest), NORM)}",
-            f"In the paper 471 against 1886; {other}.",
-        ),
-        PaperRow(
-            f"the same with exact forces: {smallest} against {largest}",
-            DASH,
-            f"{two(exact, NORM)} against {two(of_mode(rows, 'energy', n_structures=largest), NORM)}",
-            "Not in the paper.",
-        ),
-    ]
-
-
-def _ratio(rows: list[Cells], reference: list[Cells]) -> str:
-    """Ratio of the median seconds per epoch."""
-    times, others = (best_and_median(some, SECONDS_PER_EPOCH) for some in (rows, reference))
-    return DASH if times is None or others is None else f"{times[1] / others[1]:.1f}"
+def facts(scale: str, _: Mapping[str, Fact]) -> dict[str, Fact]:
+    """How many copies one `generate` makes."""
+    copies = [row for row in rows_of(trainings(scale, ("modes",))) if row["mode"] == "taylor"]
+    made = {float(row["multiple_a"]) * float(row["n_structures"]) for row in copies}
+    return {"copies generated, B": Fact(tuple(made))} if made else {}
 
 
 def results(scale: str) -> Document:
-    """The page."""
-    deltas, sizes = trainings(scale, DELTAS), trainings(scale, SIZES)
-    smallest = {row["n_structures"] for row, _ in trainings(scale, MODES)}
-    rows = list({row["key"]: row for row in rows_of([*trainings(scale, MODES), *sizes])}.values())
+    """The page, and the figures of the paper."""
+    deltas, sizes = trainings(scale, DELTAS[scale]), trainings(scale, SIZES)
+    smallest = {row["n_structures"] for row, _ in trainings(scale, MODES[scale])}
+    figure_4 = scan_figure(
+        deltas,
+        "delta",
+        "energy",
+        lambda row: row["n_structures"] in smallest and row["mode"] in ("energy", "taylor", "exact"),
+    )
+    shown = {one.name: predictions_of([one], scale) for one in (*SHOWN, *SIZES_SHOWN, *DELTAS_SHOWN)}
+    energy, a, b, exact = (shown[name] for name in ("energy", "cartesian", "taylor", "exact"))
+    several = [one for group in SIZES_SHOWN for one in shown[group.name]]
+    deltas_shown = [one for group in DELTAS_SHOWN for one in shown[group.name]]
+    save_figures(
+        {
+            "1": flowchart(),
+            "3": distributions_and_maps(several, several, tails=False),
+            "4": figure_4,
+            "5": distributions_and_maps([*energy, *a, *b, *exact], [*energy, *a, *b]),
+            "S1": directions(deltas_shown) if deltas_shown else None,
+            "S2": energy_histogram([*energy, *b]),
+            "S3": directions(exact) if exact else None,
+        }
+    )
     return Document(
         f"Study water-cluster, {scale}",
         present(
-            *scan_study_sections(scale, MODES, SHOWN),
-            scan_section(
-                "Figure 4: δ and a",
-                "delta",
-                deltas,
-                "delta",
-                "Errors relative to energy training against δ.",
-                "energy",
-                lambda row: row["n_structures"] in smallest and row["mode"] in ("energy", "taylor", "exact"),
-            ),
+            *scan_study_sections(scale, MODES[scale], SHOWN),
+            scan_section("Figure 4: δ and a", "delta", figure_4, "Errors relative to energy training against δ."),
             Section("Table S1: best δ and a", (best_copies_table(rows_of(deltas)),))
             if of_mode(rows_of(deltas), "taylor")
             else None,
@@ -176,8 +163,10 @@ def results(scale: str) -> Document:
             if scale == "full"
             else None,
             predictions_section("Figure S1: several δ", "delta-", DELTAS_SHOWN, scale),
-            scan_section("Number of structures", "sizes", sizes, "size", "Errors against the number of structures."),
-            Section("Paper and here", (paper_table(paper_rows(rows)),)),
+            scan_section(
+                "Number of structures", "sizes", scan_figure(sizes, "size"), "Errors against the number of structures."
+            ),
+            *claims_section(results_of("water-cluster", scale, partial(facts, scale))),
         ),
     )
 

@@ -14,7 +14,7 @@ import taylorfit
 from taylorfit.commands import cli
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "python/docs/pages").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "python/docs/pages").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INPUTS = {"TRAININGSET": "train", "STRUCTURE": "md", "GENERATE": "scan", "START": "learn"}
 """First word of an input file that stands in full → its command."""

@@ -7,7 +7,7 @@ import pytest
 
 import tables
 from lj_dimer import dimer_numbers
-from tables import ENERGY, FORCE, NORM, History
+from tables import ENERGY, FORCE, History
 from taylorfit.analysis.dimer import DimerCurve
 from taylorfit.analysis.lennard_jones import LennardJones
 from taylorfit.analysis.scan_groups import best_and_median, seed_groups, varied_columns
@@ -123,14 +123,6 @@ def test_best_copies_of_each_strategy_and_size() -> None:
     assert tables.best_copies_table([row("energy", 1, 1, 1)]).rows == ()
 
 
-def test_changes_and_pairs_in_words() -> None:
-    energy, taylor = tables.of_mode(ROWS, "energy"), tables.of_mode(ROWS, "taylor", delta_A="0.008")
-    assert tables.two(energy, NORM) == "1.000 / 1.100" and tables.two([], NORM) == "–"
-    assert tables.relative_change(taylor, energy, NORM) == "50 % / 45 %"
-    assert tables.relative_change([], energy, NORM) == "–"
-    assert tables.of_mode(ROWS, "taylor", delta_A="0.01") == []
-
-
 def test_equal_time() -> None:
     def history(step: float, *forces: float) -> History:
         force = np.array(forces)
@@ -152,7 +144,7 @@ def test_equal_time() -> None:
     assert tables.time_budgets({}) == []
 
 
-def test_runs_of_dynamics_in_words_and_as_a_table() -> None:
+def test_runs_of_dynamics_as_a_table() -> None:
     columns = {
         "potential": ("a", "a", "b"),
         "start": ("1", "2", "1"),
@@ -164,14 +156,6 @@ def test_runs_of_dynamics_in_words_and_as_a_table() -> None:
         "drift_meV_per_atom_ps": ("", "", ""),
     }
     table = CsvTable("starts.csv", columns, (2, 3, 4))
-    assert tables.walks_words(table, "a", "temperature_K", ".0f", "K") == (
-        "1 of 2 runs finished, 300 K; descriptors up to 3.2 σ outside the data"
-    )
-    assert tables.walks_words(table, "b", "temperature_K", ".0f", "K") == (
-        "1 of 1 runs finished, 301 K; never unlike the data"
-    )
-    assert tables.walks_words(table, "c", "temperature_K", ".0f", "K") == "–"
-    assert tables.walks_words(None, "a", "temperature_K", ".0f", "K") == "–"
     shown = tables.walks_table(table)
     assert "drift, meV/atom/ps" not in shown.header and shown.rows[1][3:5] == ("exploded: 4000 K", "12")
 

@@ -42,7 +42,7 @@ def scan_series(table: Table, x: str, measure: str, relative: str | None = None)
     measure
         column of the error
     relative
-        name of a mode: its best and median become 1, among rows with as many structures
+        name of a mode: its median over the seeds becomes 1, among rows with as many structures
 
     Raises
     ------
@@ -88,21 +88,19 @@ def scan_series(table: Table, x: str, measure: str, relative: str | None = None)
             Series(
                 ", ".join([str(key[0]), *details]),
                 np.array(points),
-                np.array([values[group].min() / factor[0] for group, factor in zip(groups, factors)]),
-                np.array([np.median(values[group]) / factor[1] for group, factor in zip(groups, factors)]),
+                np.array([values[group].min() / factor for group, factor in zip(groups, factors)]),
+                np.array([np.median(values[group]) / factor for group, factor in zip(groups, factors)]),
                 max(map(len, groups)),
-                tuple(values[group] / factor[1] for group, factor in zip(groups, factors)),
+                tuple(values[group] / factor for group, factor in zip(groups, factors)),
             )
         )
     return found
 
 
-def _baseline(
-    values: np.ndarray, baseline: np.ndarray, sizes: np.ndarray, row: int, relative: str | None
-) -> tuple[float, float]:
-    """Best and median of the baseline for the set size of a row, or of all sizes if it has none of that."""
+def _baseline(values: np.ndarray, baseline: np.ndarray, sizes: np.ndarray, row: int, relative: str | None) -> float:
+    """Median of the baseline for the set size of a row, or of all sizes if it has none of that."""
     if relative is None:
-        return 1.0, 1.0
+        return 1.0
     rows = baseline & (sizes == sizes[row])
     same = values[rows if rows.any() else baseline]
-    return float(same.min()), float(np.median(same))
+    return float(np.median(same))

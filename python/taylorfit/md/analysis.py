@@ -98,3 +98,15 @@ def highest_peak(r: np.ndarray, g: np.ndarray) -> tuple[float, float]:
     """Place (Å) and height of the highest bin of a radial distribution function."""
     top = int(g.argmax())
     return float(r[top]), float(g[top])
+
+
+def first_peak(r: np.ndarray, g: np.ndarray, width: float = 0.3) -> tuple[float, float]:
+    """Place (Å) and height of the first peak of a radial distribution function.
+
+    The first bin above 1 that is the highest within `width` (Å) on both sides, so that noise makes no peak; the highest
+    bin where there is none.
+    """
+    for top in np.flatnonzero(g > 1.0):
+        if g[top] >= g[np.abs(r - r[top]) <= width].max():
+            return float(r[top]), float(g[top])
+    return highest_peak(r, g)

@@ -80,7 +80,7 @@ ERRORS = (
         "force_error_norm_mean",
         "mean |F − F_ref|",
         FORCE_UNIT,
-        "mean of |F − F_ref| over atoms, eV/Å (the measure of Cooper et al. 2020)",
+        "mean of |F − F_ref| over atoms, eV/Å (what Cooper et al. 2020 measured, judged by its size)",
         "|F − F_ref|",
     ),
     Measure(

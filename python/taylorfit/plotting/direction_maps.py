@@ -47,6 +47,19 @@ def directions(sets: Predictions | Sequence[Predictions]) -> Figure:
         if a set has no atom with a non-zero reference force.
     """
     sets = [sets] if isinstance(sets, Predictions) else sets
+    columns = min(len(sets), 3)
+    rows = -(-len(sets) // columns)
+    drawing = new_figure(COLUMN if columns == 1 else PAGE, 0.3 + 2.3 * rows)
+    panels = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for panel in panels.flat[len(sets) :]:
+        panel.set_axis_off()
+    draw_maps(drawing, panels, sets)
+    letter_panels(panels.flat[: len(sets)])
+    return drawing
+
+
+def draw_maps(drawing: Figure, panels: np.ndarray, sets: Sequence[Predictions]) -> None:
+    """Draw one map into each of the first panels of a grid (rows, columns), and the bar of colours beside it."""
     points = []
     for one in sets:
         reference, forces = one.compared_forces
@@ -64,11 +77,6 @@ def directions(sets: Predictions | Sequence[Predictions]) -> Figure:
     ]
     # The smallest share is one atom of the largest set
     scale = LogNorm(min(100.0 / len(force) for force, _ in points), max(float(share.max()) for share in shares))
-
-    columns = min(len(sets), 3)
-    rows = -(-len(sets) // columns)
-    drawing = new_figure(COLUMN if columns == 1 else PAGE, 0.3 + 2.3 * rows)
-    panels = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel, one, share, (force, angle) in zip(panels.flat, sets, shares, points):
         mesh = panel.pcolormesh(
             force_edges, angle_edges, np.ma.masked_equal(share.T, 0.0), norm=scale, cmap=MAP_COLOURS, rasterized=True
@@ -79,14 +87,10 @@ def directions(sets: Predictions | Sequence[Predictions]) -> Figure:
         note(panel, f"{literal(one.label)}\nmean {angle.mean():.1f}°, median {np.median(angle):.1f}°", "upper right")
         panel.set_ylim(0.0, 180.0)
         panel.set_yticks(np.arange(0, 181, 30))
-    for panel in panels.flat[len(sets) :]:
-        panel.set_axis_off()
     for panel in panels[:, 0]:
         panel.set_ylabel("angle of F and F$_{\\mathrm{ref}}$ (degrees)")
-    for panel in panels.flat[max(len(sets) - columns, 0) : len(sets)]:
+    for panel in panels.flat[max(len(sets) - panels.shape[1], 0) : len(sets)]:
         panel.set_xlabel(in_symbols(f"|F_ref| ({FORCE_UNIT.name})"))
         panel.tick_params(labelbottom=True)
-    letter_panels(panels.flat[: len(sets)])
     bar = drawing.colorbar(mesh, ax=panels, label="share of the atoms per cell (%)", pad=0.015, aspect=25)
     plain_log_ticks(bar.ax.yaxis)
-    return drawing

@@ -57,19 +57,19 @@ def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figu
         panel = panels.pop(0)
         panel.set_xlabel(in_symbols(f"|F − F_ref| ({FORCE_UNIT.name})"))
         if log:
-            _tails(panel, norms, sets)
+            draw_tails(panel, norms, sets)
             panel.set_ylabel("atoms with larger errors (%)")
         else:
-            _curves(panel, norms, sets, signed=False)
+            draw_densities(panel, norms, sets, signed=False)
             panel.set_ylabel("probability density (Å/eV)")
     if with_energies:
         panel = panels.pop(0)
         if log:
-            _tails(panel, [np.abs(values) for values in energies], sets)
+            draw_tails(panel, [np.abs(values) for values in energies], sets)
             panel.set_xlabel(f"|energy error| ({ENERGY_UNIT.name})")
             panel.set_ylabel("structures with larger errors (%)")
         else:
-            _curves(panel, energies, sets, signed=True)
+            draw_densities(panel, energies, sets, signed=True)
             panel.axvline(0.0, color="0.6", linewidth=0.5, zorder=0)
             panel.set_xlabel(f"energy error ({ENERGY_UNIT.name})")
             panel.set_ylabel("probability density (atom/meV)")
@@ -84,7 +84,7 @@ def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figu
     return drawing
 
 
-def _tails(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions]) -> None:
+def draw_tails(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions]) -> None:
     """Draw which fraction of the values, all ≥ 0, is larger; the legend counts those beyond the axis."""
     known = [errors for errors in values if len(errors)]
     bulk = max(float(np.quantile(errors, SHOWN, method="lower")) for errors in known)
@@ -105,7 +105,7 @@ def _tails(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions
     panel.set_ylim(70.0 / max(map(len, values)), 130.0)
 
 
-def _curves(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions], signed: bool) -> None:
+def draw_densities(panel: Axes, values: Sequence[np.ndarray], sets: Sequence[Predictions], signed: bool) -> None:
     """Draw the densities, each with bins of its own, as wide as its spread and number of values ask for."""
     widest = max(float(np.quantile(np.abs(errors), SHOWN)) for errors in values if len(errors)) or 1.0
     for index, (one, errors) in enumerate(zip(sets, values)):

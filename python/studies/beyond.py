@@ -1,0 +1,151 @@
+"""What was found beyond the paper, as tables from the results of the studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from drawings import points_by_mode
+from facts import FULL, Cells, MissingFact, Results
+from taylorfit.model.measures import DASH
+from taylorfit.tools.tables import Table
+
+SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32", "bulk-water": "64 H2O"}
+"""Study → system."""
+MODES = {
+    "energy": "energies alone",
+    "taylor": "Taylor",
+    "centred": "Taylor, centred",
+    "directional": "directional",
+    "exact": "exact",
+}
+_SMALL: dict[str, Cells] = {
+    "water-cluster": {"structures": 471.0},
+    "lmnto": {"network": "10:tanh-10:tanh"},
+    "bulk-water": {"network": "10:tanh-10:tanh"},
+}
+"""Study → trainings to compare: of one set and one network."""
+
+
+def _trainings(study: str, mode: str) -> Cells:
+    strategy = {"strategy": "random"} if mode in ("taylor", "centred") else {}
+    return {"scan": FULL, "mode": mode, **_SMALL[study], **strategy}
+
+
+def _cell(results: Results, column: str, cells: Cells, digits: int, unit: str = "") -> str:
+    try:
+        return results.of(column, cells, unit).text(digits)
+    except MissingFact:
+        return DASH
+
+
+def _cost(results: Results, mode: str) -> str:
+    """Time of an epoch over that of energy training."""
+    try:
+        return f"{results.fact(f'seconds: {mode}').over(results.fact('seconds: energy')).median:.1f}"
+    except MissingFact:
+        return DASH
+
+
+def beyond_table(results: Mapping[str, Results]) -> Table:
+    """Errors and price of every mode of training."""
+    rows = []
+    for study, system in SYSTEMS.items():
+        own = results.get(study, Results(study))
+        for mode, title in MODES.items():
+            cells = _trainings(study, mode)
+            if own.rows(cells):
+                rows.append(
+                    (
+                        system,
+                        title,
+                        _cell(own, "energy_rmse", cells, 2),
+                        _cell(own, "force_error", cells, 3),
+                        _cell(own, "angle_mean", cells, 1),
+                        _cost(own, mode),
+                    )
+                )
+    header = (
+        "system",
+        "training",
+        "energy RMSE, meV/atom",
+        "mean |F − F_ref|, eV/Å",
+        "mean angle, °",
+        "time per epoch, energies = 1",
+    )
+    return Table(header, tuple(rows))
+
+
+def rules_table(results: Mapping[str, Results]) -> Table:
+    """Force errors with the best epoch chosen by test energies, by test energies and forces, and of the last epoch."""
+    rows = []
+    for study, system in SYSTEMS.items():
+        own = results.get(study, Results(study))
+        for mode, title in MODES.items():
+            cells = _trainings(study, mode)
+            if own.rows(cells):
+                columns = ("force_error", "both_force_error", "last_force_error")
+                rows.append((system, title, *(_cell(own, column, cells, 3) for column in columns), _epochs(own, cells)))
+    header = (
+        "system",
+        "training",
+        "by energies (the paper's rule)",
+        "by energies and forces",
+        "last epoch",
+        "best epochs by energies",
+    )
+    return Table(header, tuple(rows))
+
+
+def _epochs(results: Results, cells: Cells) -> str:
+    return ", ".join(f"{epoch:.0f}" for row in results.rows(cells) if isinstance(epoch := row.get("best_epoch"), float))
+
+
+DESIGNS = {
+    "random": "random in a ball (strategy B)",
+    "normal": "normal, equal lengths (aenet-python, random)",
+    "orthogonal": "orthogonal",
+    "d-optimal": "D-optimal (aenet-python)",
+}
+"""Strategy → what it is called."""
+
+
+def designs_table(results: Results) -> Table:
+    """Errors of Taylor and centred training with displacements of several designs."""
+    rows = []
+    for mode in ("taylor", "centred"):
+        for design, title in DESIGNS.items():
+            cells: Cells = {"mode": mode, "strategy": design}
+            if results.rows(cells):
+                energy, force = _cell(results, "energy_rmse", cells, 2), _cell(results, "force_error", cells, 3)
+                rows.append((MODES[mode], title, energy, force))
+    return Table(("training", "displacements", "energy RMSE, meV/atom", "mean |F − F_ref|, eV/Å"), tuple(rows))
+
+
+RULES = {
+    "force_error": "best by energies",
+    "both_force_error": "best by energies and forces",
+    "last_force_error": "last epoch",
+}
+"""Column → rule that chooses the epoch."""
+
+
+def drawings(results: Mapping[str, Results]) -> dict[str, Figure]:
+    """Name of a picture → force errors of all modes; those of energies and Taylor copies by several rules."""
+    label = "mean |F − F_ref| (eV/Å)"
+    modes: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
+    rules: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
+    for study, system in SYSTEMS.items():
+        own = results.get(study, Results(study))
+        for mode, title in MODES.items():
+            cells = _trainings(study, mode)
+            if own.rows(cells):
+                last = {"": own.of("both_force_error", cells).values}
+                modes.setdefault(system, {})[title] = last
+                if mode in ("energy", "taylor", "exact"):
+                    rules.setdefault(system, {})[title] = {
+                        rule: own.of(column, cells).values for column, rule in RULES.items()
+                    }
+    found = {"beyond-modes": modes, "beyond-rules": rules}
+    return {name: points_by_mode(groups, label) for name, groups in found.items() if groups}

@@ -1,0 +1,207 @@
+"""How a claim is judged: thresholds that were written down before anything was run, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from facts import MissingFact, Quantity, Results
+
+REPRODUCED, PARTLY, NOT, BEATEN, UNTESTABLE = "reproduced", "partly", "not", "beaten", "untestable here"
+VERDICTS = (REPRODUCED, PARTLY, NOT, BEATEN, UNTESTABLE)
+TOLERANCE, HALFWAY = 0.2, 0.5
+"""Relative distance of the median from the paper's number up to which it is reproduced, and partly so."""
+
+Search = Callable[[Results], tuple[float, Sequence[float]]]
+"""The best of the settings tried, and all of them (see `facts.best_setting`)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a claim."""
+
+    verdict: str
+    here: str
+    """What was measured, in words."""
+
+
+@dataclass(frozen=True)
+class Near:
+    """A number: within 20 % or the spread of the seeds, which a wide spread alone is not enough for."""
+
+    quantity: Quantity
+    paper: float
+    digits: int = 2
+    better: str = ""
+    """"smaller" or "larger": a median beyond the tolerance on that side beats the paper; empty: it fails."""
+
+    @property
+    def threshold(self) -> str:
+        """In words."""
+        beaten = f"; beaten: {self.better} by more" if self.better else ""
+        return (
+            f"reproduced: median within 20 % of {self.paper:g}, or {self.paper:g} within the spread and the median "
+            f"within "
+            f"50 %{beaten}; partly: one of the two"
+        )
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        found = self.quantity(results)
+        away = found.median / self.paper - 1.0
+        inside, near = found.low <= self.paper <= found.high, abs(away) <= HALFWAY
+        if abs(away) <= TOLERANCE or (inside and near):
+            verdict = REPRODUCED
+        elif (self.better == "smaller" and away < 0.0) or (self.better == "larger" and away > 0.0):
+            verdict = BEATEN
+        else:
+            verdict = PARTLY if inside or near else NOT
+        return Finding(verdict, found.text(self.digits))
+
+
+@dataclass(frozen=True)
+class Between:
+    """A quantity whose median must lie in a range; partly in a wider one."""
+
+    quantity: Quantity
+    low: float
+    high: float
+    wide: tuple[float, float]
+    digits: int = 2
+    beaten_below: float | None = None
+    beaten_above: float | None = None
+
+    @property
+    def threshold(self) -> str:
+        """In words."""
+        words = f"reproduced: median from {self.low:g} to {self.high:g}; partly: {self.wide[0]:g} to {self.wide[1]:g}"
+        if self.beaten_below is not None:
+            words += f"; beaten: below {self.beaten_below:g}"
+        if self.beaten_above is not None:
+            words += f"; beaten: above {self.beaten_above:g}"
+        return words
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        found = self.quantity(results)
+        if self.low <= found.median <= self.high:
+            verdict = REPRODUCED
+        elif (self.beaten_below is not None and found.median < self.beaten_below) or (
+            self.beaten_above is not None and found.median > self.beaten_above
+        ):
+            verdict = BEATEN
+        else:
+            verdict = PARTLY if self.wide[0] <= found.median <= self.wide[1] else NOT
+        return Finding(verdict, found.text(self.digits))
+
+
+@dataclass(frozen=True)
+class Falling:
+    """Quantities whose medians must fall, or rise, from one to the next; partly: from the first to the last alone."""
+
+    quantities: tuple[tuple[str, Quantity], ...]
+    """With their names."""
+    rising: bool = False
+    digits: int = 2
+
+    @property
+    def threshold(self) -> str:
+        """In words."""
+        what = "rise" if self.rising else "fall"
+        return f"reproduced: medians {what} at each step; partly: from the first to the last alone"
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        found = [(name, quantity(results)) for name, quantity in self.quantities]
+        sign = 1.0 if self.rising else -1.0
+        steps = [sign * (later.median - before.median) for (_, before), (_, later) in pairwise(found)]
+        verdict = REPRODUCED if min(steps) > 0.0 else PARTLY if sum(steps) > 0.0 else NOT
+        return Finding(verdict, "; ".join(f"{name}: {one.text(self.digits)}" for name, one in found))
+
+
+@dataclass(frozen=True)
+class BestSetting:
+    """The best of the settings tried: the grid point nearest to the paper's; partly: a neighbour of it."""
+
+    searches: tuple[tuple[str, Search], ...]
+    """With their names: all must agree with the paper."""
+    paper: float
+    unit: str = ""
+
+    @property
+    def threshold(self) -> str:
+        """In words."""
+        return f"reproduced: the grid point nearest to {self.paper:g}; partly: a neighbour of it"
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        worst, words = 0, []
+        for name, search in self.searches:
+            best, tried = search(results)
+            nearest = min(tried, key=lambda value: abs(value - self.paper))
+            worst = max(worst, abs(list(tried).index(best) - list(tried).index(nearest)))
+            shown = ", ".join(f"{value:g}" for value in tried)
+            words.append(f"{name + ': ' if name else ''}{best:g}{' ' + self.unit if self.unit else ''} (of {shown})")
+        return Finding((REPRODUCED, PARTLY, NOT)[min(worst, 2)], "; ".join(words))
+
+
+@dataclass(frozen=True)
+class Custom:
+    """A rule of its own."""
+
+    threshold: str
+    judge: Callable[[Results], Finding]
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        return self.judge(results)
+
+
+@dataclass(frozen=True)
+class Untestable:
+    """Nothing here can say whether it holds."""
+
+    reason: str
+    threshold: str = "none"
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        return Finding(UNTESTABLE, self.reason)
+
+
+Judge = Near | Between | Falling | BestSetting | Custom | Untestable
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that the paper says, and how it is judged."""
+
+    id: str
+    study: str
+    """Whose results are judged."""
+    place: str
+    """In the paper."""
+    claim: str
+    """In our words."""
+    paper: str
+    """The paper's figure."""
+    how: str
+    """What is measured."""
+    judge: Judge
+    why: str
+    """What differs, and why."""
+    inputs: str
+    """Input files or command that make the numbers."""
+
+    def finding(self, results: Results) -> Finding:
+        """The verdict on results; what was not run cannot be judged."""
+        try:
+            return self.judge(results)
+        except MissingFact as error:
+            return Finding(UNTESTABLE, f"not run: {error}")
+
+
+def count(findings: Sequence[Finding]) -> str:
+    """``12 reproduced, 3 partly, …``."""
+    return ", ".join(f"{sum(one.verdict == verdict for one in findings)} {verdict}" for verdict in VERDICTS)
