@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from datasets import TRAINING, place_with_held_out
 from drawings import distributions_and_maps, predictions_of, save_figures
@@ -104,6 +105,14 @@ def facts(scale: str, reference: list[Rdf], known: Mapping[str, Fact]) -> dict[s
     return md_facts("md", scale, names, shortest) | peaks
 
 
+def _figure_8(reference: list[Rdf], curves: list[Rdf]) -> Figure:
+    """Radial distribution functions on the scale of the reference, as atoms that fall into each other have any."""
+    figure = rdf_figure([*reference, *curves])
+    for panel, curve in zip(figure.axes, reference):
+        panel.set_ylim(0.0, 1.5 * float(curve.g.max()))
+    return figure
+
+
 def results(scale: str) -> Document:
     """The page."""
     copies = trainings(scale, ("copies",) if scale == "full" else ("modes", "copies"))
@@ -115,7 +124,7 @@ def results(scale: str) -> Document:
         {
             "6": figure_6,
             "7": distributions_and_maps(own, own[:3]),
-            "8": None if curves is None else rdf_figure([*reference, *rdf_curves(read_table(curves))]),
+            "8": None if curves is None else _figure_8(reference, rdf_curves(read_table(curves))),
         }
     )
     return Document(

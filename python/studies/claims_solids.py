@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from facts import Cells, Quantity, Results, best_setting, fact, gain, measured, ratio
-from judges import BEATEN, NOT, PARTLY, REPRODUCED, BestSetting, Between, Claim, Custom, Finding, Near, Untestable
+from itertools import pairwise
+
+from facts import Cells, MissingFact, Quantity, Results, best_setting, fact, gain, measured, ratio
+from judges import (
+    BEATEN,
+    NOT,
+    PARTLY,
+    REPRODUCED,
+    BestSetting,
+    Between,
+    Claim,
+    Custom,
+    Finding,
+    Near,
+    OrLast,
+    Untestable,
+)
 
 BULK, OXIDE = "bulk-water", "lmnto"
 
@@ -107,7 +122,10 @@ def _gain_claim(multiple: int, error: float, per_cent: float) -> Claim:
         f"Taylor, a = {multiple}: force error falls by so much",
         f"{per_cent:g} % (1.26 → {error:g} eV/Å)",
         "improvement of the mean |F − F_ref| over energies alone",
-        Near(gain(_taylor(float(multiple)), _BULK_FORCE), per_cent, 0, better="larger"),
+        OrLast(
+            Near(gain(_taylor(float(multiple)), _BULK_FORCE), per_cent, 0, better="larger"),
+            Near(gain(_taylor(float(multiple), "last_force_error"), _BULK_FORCE), per_cent, 0, better="larger"),
+        ),
         _OTHER,
         "copies-full.in",
     )
@@ -299,13 +317,18 @@ _T_FORCE = measured("force_error", "eV/Å", _HEADLINE)
 
 
 def _still_falling(results: Results) -> Finding:
-    at = {
-        delta: results.of("force_error", {"scan": "grid", "mode": "taylor", "delta": delta}, "eV/Å")
-        for delta in (0.03, 0.04, 0.05)
-    }
-    falls = at[0.04].median < at[0.03].median
-    verdict = REPRODUCED if falls and at[0.05].median < at[0.04].median else PARTLY if falls else NOT
-    return Finding(verdict, "; ".join(f"δ {delta:g}: {one.text(3)}" for delta, one in at.items()))
+    cells: Cells = {"scan": "grid", "mode": "taylor"}
+    tried = [delta for delta in results.values_of("delta", cells) if delta >= 0.03]
+    found = [results.of("force_error", {**cells, "delta": delta}, "eV/Å") for delta in tried]
+    if len(found) < 2:
+        raise MissingFact("no two δ from 0.03 Å")
+    falls = [later.median < before.median for before, later in pairwise(found)]
+    verdict = REPRODUCED if all(falls) else PARTLY if falls[0] else NOT
+    last = [results.of("last_force_error", {**cells, "delta": delta}).median for delta in tried]
+    return Finding(
+        verdict,
+        "; ".join(f"δ {delta:g}: {one.text(3)}, last epoch {end:.3f}" for delta, one, end in zip(tried, found, last)),
+    )
 
 
 def _oxide_angle(results: Results) -> Finding:
@@ -378,7 +401,7 @@ OXIDE_CLAIMS = (
         "0.02 Å",
         "δ of the smallest median energy RMSE",
         BestSetting((("", best_setting("delta", "energy_rmse", {"scan": "grid", "mode": "taylor"})),), 0.02, "Å"),
-        "200 structures, a = 20 instead of 70, 800 epochs",
+        "200 structures, a = 20 instead of 70, 600 epochs",
         "delta-full.in",
     ),
     Claim(
@@ -387,9 +410,9 @@ OXIDE_CLAIMS = (
         "III D, fig. 9b",
         "The force error still falls at δ = 0.04 Å",
         "not converged",
-        "mean |F − F_ref| at 0.03, 0.04, 0.05 Å",
-        Custom("reproduced: falls to 0.04 and on to 0.05; partly: to 0.04 alone", _still_falling),
-        "200 structures, a = 20 instead of 70, 800 epochs",
+        "mean |F − F_ref| from 0.03 Å on",
+        Custom("reproduced: falls from each δ tried to the next; partly: to 0.04 Å alone", _still_falling),
+        "200 structures, a = 20 instead of 70, 600 epochs",
         "delta-full.in",
     ),
     Claim(

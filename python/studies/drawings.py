@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, StepPatch
 
 from study import Shown
 from taylorfit.analysis.dimer import DimerCurve
@@ -26,6 +26,8 @@ from taylorfit.plotting.style import COLOURS, COLUMN, GREY, PAGE, in_symbols, ne
 
 FIGURES = "figures"
 """Folder of the figures."""
+CUT_PEAK = 3.0
+"""A peak so many times higher than the next is cut off."""
 PICTURE_COLOURS = 128
 """Of a PNG for the manual, which makes it a third as large."""
 
@@ -68,7 +70,7 @@ def distributions_and_maps(
     left = panels[0] if tails else panels
     norms = [force_error_norm(*reversed(one.compared_forces)) for one in shown]
     draw_densities(left, norms, shown, signed=False)
-    left.set_ylim(bottom=0.0)
+    left.set_ylim(0.0, _height(left))
     left.set_xlabel(in_symbols(f"|F − F_ref| ({FORCE_UNIT.name})"))
     left.set_ylabel("probability density (Å/eV)")
     if tails:
@@ -77,7 +79,7 @@ def distributions_and_maps(
         plain_log_ticks(panels[1].yaxis)
         panels[1].set_xlabel(in_symbols(f"|F − F_ref| ({FORCE_UNIT.name})"))
         panels[1].set_ylabel("atoms with larger errors (%)")
-    handles, titles = left.get_legend_handles_labels()
+    handles, titles = (panels[1] if tails else left).get_legend_handles_labels()
     above.legend(handles, titles, loc="outside right center")
     columns = min(len(mapped), 3)
     grid = below.subplots(-(-len(mapped) // columns), columns, sharex=True, sharey=True, squeeze=False)
@@ -86,6 +88,16 @@ def distributions_and_maps(
     draw_maps(below, grid, mapped)
     _letters([*(panels if tails else [left]), *grid.flat[: len(mapped)]])
     return drawing
+
+
+def _height(panel: Axes) -> float:
+    """Upper end of an axis of densities; one sharp peak among broad ones is cut off, its height written beside it."""
+    curves = [patch for patch in panel.patches if isinstance(patch, StepPatch)]
+    peaks = sorted((float(np.max(curve.get_data()[0])) for curve in curves), reverse=True)
+    if len(peaks) < 2 or peaks[0] < CUT_PEAK * peaks[1]:
+        return 1.06 * peaks[0]
+    panel.annotate(f"peak at {peaks[0]:.0f}", (0.08, 0.93), xycoords="axes fraction", fontsize=7)
+    return 1.6 * peaks[1]
 
 
 @styled

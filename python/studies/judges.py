@@ -159,6 +159,26 @@ class Custom:
 
 
 @dataclass(frozen=True)
+class OrLast:
+    """A rule for the weights of the best epoch; where only those of the last epoch fulfil it: partly."""
+
+    best: Near | Between
+    last: Near | Between
+
+    @property
+    def threshold(self) -> str:
+        """In words."""
+        return f"{self.best.threshold}; partly also: with the weights of the last epoch alone"
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        found, last = self.best(results), self.last(results)
+        here = f"{found.here}; last epoch: {last.here}"
+        saved = found.verdict == NOT and last.verdict in (REPRODUCED, BEATEN)
+        return Finding(PARTLY if saved else found.verdict, here)
+
+
+@dataclass(frozen=True)
 class Untestable:
     """Nothing here can say whether it holds."""
 
@@ -170,7 +190,7 @@ class Untestable:
         return Finding(UNTESTABLE, self.reason)
 
 
-Judge = Near | Between | Falling | BestSetting | Custom | Untestable
+Judge = Near | Between | Falling | BestSetting | Custom | OrLast | Untestable
 
 
 @dataclass(frozen=True)
@@ -198,8 +218,8 @@ class Claim:
         """The verdict on results; what was not run cannot be judged."""
         try:
             return self.judge(results)
-        except MissingFact as error:
-            return Finding(UNTESTABLE, f"not run: {error}")
+        except MissingFact:
+            return Finding(UNTESTABLE, "not run")
 
 
 def count(findings: Sequence[Finding]) -> str:

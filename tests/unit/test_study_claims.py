@@ -49,6 +49,16 @@ def test_a_median_lies_in_a_range(value: float, verdict: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("best", "last", "verdict"),
+    [(10.0, 1.0, REPRODUCED), (12.5, 10.0, PARTLY), (1.0, 10.0, PARTLY), (1.0, 2.0, NOT), (20.0, 1.0, NOT)],
+)
+def test_what_only_the_last_epoch_fulfils_is_partly_reproduced(best: float, last: float, verdict: str) -> None:
+    judge = judges.OrLast(judges.Near(fact("best"), 10.0), judges.Near(fact("last"), 10.0))
+    found = judge(invented(best=(best,), last=(last,)))
+    assert found.verdict == verdict and "last epoch" in found.here and "last epoch" in judge.threshold
+
+
+@pytest.mark.parametrize(
     ("medians", "verdict"), [((3.0, 2.0, 1.0), REPRODUCED), ((3.0, 4.0, 1.0), PARTLY), ((1.0, 2.0, 3.0), NOT)]
 )
 def test_errors_fall_from_one_to_the_next(medians: tuple[float, ...], verdict: str) -> None:
