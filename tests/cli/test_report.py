@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,3 +158,19 @@ def test_complaints_are_one_line_and_nothing_is_written(arguments: tuple[str, ..
     before = contents(tmp_path)
     assert words in run(tmp_path, "report", *arguments).complaint
     assert contents(tmp_path) == before
+
+
+def test_a_training_is_told_with_descriptors_versions_checksums_and_errors_by_element(tmp_path: Path) -> None:
+    make_toy(tmp_path, 8)
+    succeed(tmp_path, "generate", "generate.in")
+    (tmp_path / "train.in").write_text(train_in(iterations=2, testpercent=25))
+    found = report(tmp_path, "train", "train.in")
+    for file in ("toy.train", "Ar.nn"):
+        assert found["checksums"][file] == hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
+    assert found["versions"]["NumPy"] == np.__version__
+    write_predictions(tmp_path / "p.npz", noisy_predictions(0.1, n_structures=6))
+    succeed(tmp_path, "report", "report.json", "p.npz", "-o", "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert found["settings"]["descriptors"]["Ar"] in text and found["checksums"]["Ar.nn"] in text
+    assert re.search(r"\| descriptor, Ar \| Chebyshev, \d+ values, cutoff [\d.]+ Å, environment Ar \|", text)
+    assert "Errors by element and composition" in text and re.search(r"\| H \| \d+ \| 0\.0\d+ \|", text)

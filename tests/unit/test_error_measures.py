@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from prediction_cases import noisy_predictions
-from taylorfit.analysis.errors import Errors, error_lines, errors_in
+from taylorfit.analysis.errors import Errors, error_lines, errors_by_composition, errors_by_element, errors_in
 from taylorfit.analysis.measures import (
     binned_median,
     density,
@@ -15,6 +17,7 @@ from taylorfit.analysis.measures import (
     mae_and_rmse,
     tail_fraction,
 )
+from taylorfit.model.predictions import Predictions
 from taylorfit.tools.statistics import median
 
 FORCES = np.array([[1.0, 0.0, 0.0], [2.0, 2.0, 0.0], [0.0, -3.0, 0.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
@@ -92,3 +95,30 @@ def test_the_median_is_that_of_numpy_to_the_last_bit(n):
 def test_there_is_no_median_of_nothing_or_of_numbers_that_are_not():
     assert np.isnan(median([]))
     assert np.isnan(median([1.0, np.nan, 2.0]))
+
+
+def test_errors_by_element_and_composition_by_hand() -> None:
+    one = Predictions(
+        label="",
+        potentials=(),
+        names=("a", "b", "c"),
+        symbols=("O", "H", "H", "H", "H", "O", "H", "H"),
+        offsets=np.array([0, 3, 5, 8]),
+        isolated_energy=np.zeros(3),
+        energy_ref=np.array([-3.0, -2.0, np.nan]),
+        energy=np.array([-2.7, -2.2, -1.0]),
+        forces_ref=np.zeros((8, 3)),
+        forces=np.repeat([0.3, 0.1, 0.1, 0.2, 0.2, 0.5, 0.1, 0.1], 3).reshape(8, 3),
+        atomic_energies=np.zeros(8),
+    )
+    elements = errors_by_element(one)
+    assert list(elements) == ["H", "O"] and (elements["H"].n_forces, elements["O"].n_forces) == (6, 2)
+    assert elements["O"].force_mae == pytest.approx(0.4) and elements["O"].energy_rmse is None
+    assert elements["H"].force_rmse == pytest.approx(np.sqrt((4 * 0.01 + 2 * 0.04) / 6))
+    compositions = errors_by_composition(one)
+    assert list(compositions) == ["H2O", "H2"] and compositions["H2O"].n_structures == 1
+    assert compositions["H2O"].energy_mae == pytest.approx(0.1) and compositions["H2"].energy_mae == pytest.approx(0.1)
+    assert compositions["H2"].force_mae == pytest.approx(0.2) and compositions["H2O"].n_forces == 6
+    # The weights count as elsewhere
+    weighted = replace(one, atom_weight=np.array([1.0, 1, 1, 1, 1, 0, 1, 1]))
+    assert errors_by_element(weighted)["O"].force_mae == pytest.approx(0.3)

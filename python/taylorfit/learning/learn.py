@@ -31,6 +31,7 @@ from ..settings.repulsion import RepulsionPlan
 from ..tools.atomic_write import atomic_write
 from ..tools.os_errors import make_folder
 from ..tools.progress import progress as show_progress
+from ..tools.whole_folder import begin_folder, finish_folder
 from .label import Known, label_with
 from .references import Evaluator, open_reference
 from .rounds import Round, RoundFolder, read_frames, read_json, write_json
@@ -416,8 +417,10 @@ def _finish(
     """Write what there is at the end."""
     folder = Path(settings.folder)
     write_extxyz(folder / "data.extxyz", data)
+    place = begin_folder(folder / "committee")
     for number, member in enumerate(load_members(last / "committee"), start=1):
-        member.save(folder / "committee" / f"{number:02d}", overwrite=True)
+        member.save(place / f"{number:02d}", overwrite=True)
+    finish_folder(folder / "committee")
     potential.save(folder / "potential", overwrite=True)
     write_rounds(folder / ROUNDS, rounds)
     with atomic_write(folder / "statement.txt") as stream:

@@ -30,8 +30,8 @@ Errors of the training forces are those of all training structures with mode=exa
 
 COMMITTEE n (or --committee n) trains n networks from different random weights, as many at a
 time as there are threads. What one training writes is in FOLDER/01, FOLDER/02, … for each, with
-its log; the potentials of the best also go to the files of NETWORKS. Member 01 is the training
-without COMMITTEE.
+its log, and in FOLDER.partial until all have ended; the potentials of the best also go to the
+files of NETWORKS. Member 01 is the training without COMMITTEE.
 
 Keys of the report: epochs (list of epoch, train_mae, train_rmse, test_mae, test_rmse in
 eV/atom, copies_rmse, train_force_mae, train_force_rmse, test_force_mae, test_force_rmse in
@@ -39,11 +39,12 @@ eV/Å per component), best_epoch, criterion, best_value (what the best
 epoch has least of, eV²/atom²), mode, settings, n_train, n_test, n_copies,
 n_force_atoms (atoms whose forces are trained on), n_weights, memory_mb,
 seconds, seconds_per_epoch, interrupted, status (finished, interrupted, patience, converged,
-stuck, stopped), potentials, validation (best epoch),
-validation_last, validation_history (list with epoch). With COMMITTEE these are of the best
-member, and committee holds n, split, members (their reports, with member and folder),
-best_member, criterion, failed (list of member, error), and best, median, spread of epochs,
-best_epoch, train_rmse, test_rmse, seconds and the validation errors:
+stuck, stopped), potentials, versions (Python, NumPy, engine), checksums (SHA-256 of training
+sets and potentials, by file), validation (best epoch), validation_last, validation_history
+(list with epoch). With COMMITTEE these are of the best member, and committee holds n, split,
+members (their reports, with member and folder), best_member, criterion, failed (list of member,
+error), and best, median, spread of epochs, best_epoch, train_rmse, test_rmse, seconds and the
+validation errors:
 {key_lines(ERROR_KEYS)}"""
 
 
