@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,21 @@ from cli_support import (
 )
 from taylorfit.formats.aenet.network_binary import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.data_limits import read_data_limits
+from taylorfit.formats.structures.xsf import read_xsf
 from taylorfit.model.network import Network
+from taylorfit.potential.potential import Potential
 from taylorfit.reporting.committee_log import table
-from taylorfit.settings.train import NetworkSpec
+from taylorfit.settings.train import NetworkSpec, TrainInput
 from taylorfit.tools import progress
 from taylorfit.tools.tables import text_lines
 from taylorfit.training.checkpoint import load_checkpoint
 from taylorfit.training.committee import MemberErrors, summary
+from taylorfit.training.data import read_data
 from taylorfit.training.networks import potentials_from, training_set_info
 from taylorfit.training.outputs import write_potentials
 from taylorfit.training.pack import Scaling
+from taylorfit.training.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +124,28 @@ def test_the_first_member_is_the_training_without_committee(toy: Path, keywords:
     single = train(toy, "--fresh", iterations=12, **{key: v for key, v in keywords.items() if key != "committee"})
     assert outcome(toy, single) == first != second
     assert "committee" not in single
+
+
+def test_a_committee_remembers_its_data(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the members say of the test structures, computed here anew."""
+    limits = read_data_limits(trained.folder / "committee")
+    assert limits is not None and trained.report["committee"]["limits"] == asdict(limits)
+    monkeypatch.chdir(trained.folder)
+    settings = TrainInput.read("train.in")
+    problem = prepare(settings, read_data(settings, "train.in", fresh=True), 1)
+    assert problem.test is not None
+    tested = [read_xsf(name) for name in problem.test.names]
+    members = [Potential.load(f"committee/{k:02d}") for k in (1, 2, 3)]
+    forces = np.array([np.concatenate([e.forces for e in member.evaluate(tested)]) for member in members])
+    deviation = np.linalg.norm(forces.std(axis=0), axis=1)
+    assert limits.force_std == pytest.approx(1.5 * np.percentile(deviation, 99.0), rel=5e-3)
+    distances = [
+        np.linalg.norm(a - b)
+        for s in map(read_xsf, Path("xsf").iterdir())
+        for k, a in enumerate(s.positions)
+        for b in s.positions[:k]
+    ]
+    assert limits.shortest == {"Ar-Ar": pytest.approx(min(distances), rel=1e-3)}
 
 
 def test_threads_and_processes_do_not_change_a_bit(trained: Trained, toy: Path) -> None:

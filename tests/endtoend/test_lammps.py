@@ -24,9 +24,11 @@ from taylorfit import Calculator
 from taylorfit.engine import DescriptorTables
 from taylorfit.errors import TaylorfitError
 from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.data_limits import write_data_limits
 from taylorfit.lammps import build
 from taylorfit.lammps.build import PLUGIN, build_plugin
 from taylorfit.lammps.installation import find_lammps
+from taylorfit.model.data_limits import DataLimits
 
 PROGRAMS = Path(sys.prefix) / "bin"
 pytestmark = pytest.mark.skipif(
@@ -279,6 +281,31 @@ def test_a_committee_gives_means_and_deviations(lammps, water, tmp_path, ranks):
     np.testing.assert_allclose(np.array(lines[1].split()[1:4], float), expected, rtol=1e-7)
 
 
+@pytest.mark.parametrize("ranks", (1, 2))
+def test_what_a_committee_differs_about_is_unlike_its_data(lammps, water, tmp_path, ranks):
+    atoms, _ = water
+    folder = write_committee(tmp_path / "members", atoms)
+    calculator = Calculator.committee(folder, on_extrapolation="ignore")
+    calculator.calculate(atoms, ["forces"])
+    deviation = calculator.results["forces_std"]
+    for limit, options, beyond in (
+        (0.9, "", True),
+        (1.1, "", False),
+        (1.1, f"limit {0.9 * deviation.max()}", True),
+        (0.9, f"limit {1.1 * deviation.max()}", False),
+    ):
+        write_data_limits(folder, DataLimits(limit * deviation.max()))
+        warned = lammps(atoms, folder, ranks=ranks, options=options)
+        said = f"members differ by {deviation.max():.3g} eV/Angstrom in the force on atom {deviation.argmax() + 1} "
+        assert (
+            warned.code == 0 and (said in warned.text) == beyond and "is outside the training data" not in warned.text
+        )
+        stopped = lammps(atoms, folder, ranks=ranks, options=f"extrapolation stop {options}")
+        assert (stopped.code != 0) == beyond and (said in stopped.text) == beyond
+    assert "expected eV/Angstrom > 0" in lammps(atoms, folder, options="limit -1").text
+    assert "need a committee" in lammps(atoms, folder / "01", options="limit 1").text
+
+
 def test_symmetry_functions(lammps, tmp_path):
     atoms = random_atoms(seed=4)
     setups = [read_setup(str(EXAMPLE / f"{symbol}.behler.fingerprint.stp")) for symbol in SPECIES]
@@ -372,7 +399,7 @@ def test_extrapolation_warns_or_stops(lammps, water):
 
 WRONG = {
     "another keyword": ({"options": "every 3"}, "every is not understood"),
-    "no committee": ({"options": "deviation every 1 file d.txt"}, "deviation needs a committee"),
+    "no committee": ({"options": "deviation every 1 file d.txt"}, "deviation and limit need a committee"),
     "other units": ({"units": "real"}, "needs units metal"),
     "newton off": ({"newton": "off"}, "needs newton on"),
     "a species without a potential": (

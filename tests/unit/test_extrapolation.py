@@ -15,15 +15,22 @@ from calculator_cases import SPECIES, as_structure, random_atoms, write_committe
 from engine_reference import chebyshev_tables, split_values
 from taylorfit import Calculator, ExtrapolationError, ExtrapolationWarning
 from taylorfit.engine import describe
-from taylorfit.errors import InputError
+from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.aenet.network_binary import read_potential, write_potential
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.formats.structures.xsf import read_xsf
+from taylorfit.formats.data_limits import read_data_limits, write_data_limits
+from taylorfit.formats.structures.xsf import read_xsf, write_xsf
+from taylorfit.model.data_limits import DataLimits
 from taylorfit.model.descriptor import DescriptorStatistics, component_name
 from taylorfit.model.network import Network
 from taylorfit.model.scaling import range_unit
-from taylorfit.settings.extrapolation import ExtrapolationPolicy
+from taylorfit.model.structure import Structure
+from taylorfit.potential.extrapolation import find_collapse
+from taylorfit.potential.potential import load_members
+from taylorfit.settings.extrapolation import TOLERANCE, ExtrapolationPolicy
 
+ANY = {"H-H": 0.0, "H-O": 0.0, "O-O": 0.0}
+"""Atoms may come as close as they like."""
 BEHLER_SETUP = """DESCR
 END DESCR
 ATOM H
@@ -142,7 +149,7 @@ def test_component_that_did_not_vary_counts_too(departure: float, outside: bool)
     """Data of dimers have no angles: an angle is unlike them, though the network does not see it; rounding is not."""
     mean = np.array([2.0, 0.0])
     unit = range_unit(DescriptorStatistics(5, mean, mean, mean, mean**2))
-    assert ((abs(departure) * unit > ExtrapolationPolicy.tolerance) == outside).all()
+    assert ((abs(departure) * unit > TOLERANCE) == outside).all()
 
 
 def test_ignore_says_and_counts_nothing(tmp_path: Path, atoms: Atoms):
@@ -193,6 +200,9 @@ def test_dump_writes_structures_without_energies_up_to_a_number(tmp_path: Path, 
         dump_folder=folder,
         most_dumps=3,
         dump_interval=2,
+        apart=0.0,
+        most_beyond=1e6,
+        shortest=ANY,
     )
     frames = []
     for step in range(10):
@@ -212,12 +222,136 @@ def test_dump_writes_structures_without_energies_up_to_a_number(tmp_path: Path, 
     # A second run adds nothing to a full folder, and with more room continues the numbers
     for most, n in ((3, 3), (4, 4)):
         atoms.calc = Calculator(
-            tmp_path / "nn", on_extrapolation="dump", threads=1, dump_folder=folder, most_dumps=most
+            tmp_path / "nn",
+            on_extrapolation="dump",
+            threads=1,
+            dump_folder=folder,
+            most_dumps=most,
+            apart=0.0,
+            most_beyond=1e6,
+            shortest=ANY,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             atoms.get_forces()
         assert len(list(folder.iterdir())) == n
+
+
+def quietly(atoms: Atoms) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        atoms.get_forces()
+
+
+def test_dumped_structures_differ(tmp_path: Path, atoms: Atoms):
+    """What an earlier run has left there counts, too; a file of other species resembles nothing."""
+    trained_on(tmp_path / "nn", atoms)
+    folder = tmp_path / "next"
+    folder.mkdir()
+    write_xsf(folder / "extrapolation-0001.xsf", Structure(("Ar",), np.zeros((1, 3))))
+    options = {"on_extrapolation": "dump", "threads": 1, "dump_folder": folder, "dump_interval": 1}
+    options |= {"most_beyond": 1e6, "shortest": ANY}
+    start = atoms.positions.copy()
+    for apart, n in ((1e-3, 4), (0.0, 5)):  # the third resembles the second, and all are there in the second run
+        atoms.calc = Calculator(tmp_path / "nn", apart=apart, **options)
+        for factor in (0.94, 0.9, 0.9 + 1e-8, 0.85) if apart else (0.94,):
+            atoms.positions = start * factor
+            quietly(atoms)
+        assert len(list(folder.iterdir())) == n
+    atoms.calc = Calculator(tmp_path / "nn", apart=1e-3, **options)
+    for factor in (0.94, 0.85):
+        atoms.positions = start * factor
+        quietly(atoms)
+    assert atoms.calc.guard.dumped == []
+
+
+def test_a_collapsed_structure_is_not_dumped_and_ends_the_run(tmp_path: Path, atoms: Atoms):
+    trained_on(tmp_path / "nn", atoms)
+    options = {"on_extrapolation": "dump", "threads": 1, "dump_folder": tmp_path / "next", "apart": 0.0}
+    start = atoms.positions.copy()
+    atoms.positions[1] += 0.97 * (atoms.positions[0] - atoms.positions[1])
+    pair = "-".join(sorted((atoms.symbols[0], atoms.symbols[1])))
+    close = atoms.get_distance(0, 1)
+    for shortest, most_beyond, ends in (
+        ({pair: 1.1 * close}, 1e9, f"{close:.3g} Å from an atom"),
+        ({**ANY, pair: 0.9 * close}, 1e9, ""),
+        ({}, 1e9, f"{close:.3g} Å from an atom"),  # by the covalent radii
+        (ANY, 1.5, "σ outside the training data"),
+    ):
+        atoms.calc = Calculator(tmp_path / "nn", shortest=shortest, most_beyond=most_beyond, **options)
+        if not ends:
+            quietly(atoms)
+            continue
+        with pytest.raises(ExtrapolationError, match=ends) as caught:
+            quietly(atoms)
+        assert caught.value.collapsed and atoms.calc.guard.dumped == []
+        assert pickle.loads(pickle.dumps(caught.value)).collapsed
+    atoms.positions = start
+    assert len(list((tmp_path / "next").iterdir())) == 1
+
+
+def test_closest_pair_is_the_one_that_is_furthest_below_its_limit():
+    """Images count, each pair of species has its own limit, and no limit looks at nothing."""
+    positions = np.array([[0.0, 0, 0], [0.9, 0, 0], [0, 2.9, 0]])
+    structure = Structure(("H", "O", "H"), positions, 4.0 * np.eye(3), (True,) * 3)
+    found = find_collapse(structure, ExtrapolationPolicy(shortest={"O-H": 1.0, "H-H": 1.5}))
+    assert found is not None and (found.component, found.other) == ("distance", "H") and found.symbol == "H"
+    assert (found.amount, found.limit, found.n_atoms) == (pytest.approx(1.1), 1.5, 3)
+    assert find_collapse(structure, ExtrapolationPolicy(shortest=ANY)) is None
+    assert find_collapse(structure, ExtrapolationPolicy()) is None
+    assert ExtrapolationPolicy().shortest_of("O", "H") == pytest.approx(0.6 * 0.97)
+
+
+def test_members_that_remember_their_data_are_compared_by_default(tmp_path: Path, atoms: Atoms):
+    write_committee(tmp_path, atoms, 3)
+    for folder in tmp_path.iterdir():
+        trained_on(folder, atoms, seed=int(folder.name))
+    atoms.calc = Calculator.committee(tmp_path, on_extrapolation="ignore", threads=1)
+    atoms.get_forces()
+    std = atoms.calc.results["forces_std"]
+    assert Calculator.committee(tmp_path).guard.policy.tolerance == TOLERANCE  # nothing is remembered
+    write_data_limits(tmp_path, DataLimits(0.9 * std.max(), {"H-O": 0.5}))
+    for source in (tmp_path, load_members(tmp_path)):
+        atoms.calc = Calculator.committee(source, on_extrapolation="stop", threads=1)
+        policy = atoms.calc.guard.policy
+        assert policy.tolerance is None and policy.shortest == {"H-O": 0.75 * 0.5}
+        with pytest.raises(ExtrapolationError, match=f"atom {std.argmax() + 1} .*members differ by"):
+            atoms.get_forces()
+    for options, tolerance, limit in (
+        ({"tolerance": 0.7}, 0.7, None),
+        ({"max_force_std": 0.2}, None, 0.2),
+        ({"tolerance": 0.7, "max_force_std": 0.2}, 0.7, 0.2),
+    ):
+        policy = Calculator.committee(tmp_path, **options).guard.policy
+        assert (policy.tolerance, policy.max_force_std) == (tolerance, limit)
+    single = Calculator(tmp_path / "01").guard.policy
+    assert (single.tolerance, single.max_force_std) == (TOLERANCE, None)
+
+
+def test_limits_of_a_committee_survive_their_file(tmp_path: Path):
+    for limits in (DataLimits(0.3, {"H-O": 0.9}), DataLimits(None, {"O-O": 2.5}), DataLimits(0.2)):
+        write_data_limits(tmp_path, limits)
+        assert read_data_limits(tmp_path) == limits
+    write_data_limits(tmp_path, DataLimits())
+    assert read_data_limits(tmp_path) is None
+    for text in ("force deviation, eV/A: x", "force deviation, eV/A: -1", "else", "shortest distance H, A: 1"):
+        (tmp_path / "data.limits").write_text(f"shortest distance H-O, A: 1\n{text}\n")
+        with pytest.raises(FormatError, match="line 2"):
+            read_data_limits(tmp_path)
+    known = DataLimits(0.3, {"H-O": 0.9, "O-O": 2.5})
+    assert DataLimits.common([known, DataLimits(0.4, {"H-O": 0.8})]) == DataLimits(0.4, {"H-O": 0.8})
+    assert DataLimits.common([known, None]) == DataLimits.common([]) == DataLimits()
+
+
+def test_results_have_how_far_each_atom_is_outside(tmp_path: Path, atoms: Atoms):
+    atoms.calc = Calculator(trained_on(tmp_path, atoms), threads=1)
+    atoms.get_forces()
+    assert atoms.calc.results["excess"].shape == (len(atoms),) and atoms.calc.results["excess"].max() <= 1e-9
+    atoms.positions *= 0.9
+    quietly(atoms)
+    worst = atoms.calc.guard.worst["descriptor"]
+    assert atoms.calc.results["excess"][worst.atom] == atoms.calc.results["excess"].max() == worst.amount
+    assert "excess" not in list(atoms.calc.results)  # ASE does not know it
 
 
 def test_committee_that_disagrees_about_forces_is_noticed(tmp_path: Path, atoms: Atoms):

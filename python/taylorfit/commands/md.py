@@ -18,6 +18,7 @@ from ..md.dynamics import IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_
 from ..md.summary import (
     distribution_lines,
     distributions,
+    end_lines,
     outcome_lines,
     stability_table,
     step_header,
@@ -212,7 +213,7 @@ def _run_all(walks: list[Walk], calculators: dict[str, Calculator], settings: Md
     with progress("md", len(walks) * per_walk, "steps", quiet=single and settings.steps < 100) as update:
         for k, walk in enumerate(walks):
             calculator = calculators[walk.label]
-            own = _own_settings(calculator, walk.label, settings)
+            own = _own_settings(walk.label, settings)
             trajectory = _trajectory(settings, walk.label, walk.start)
             frames = None if trajectory is None else FrameWriter(trajectory, print)
             for _ in run_walk(walk, calculator, own, frames):
@@ -235,11 +236,9 @@ def _save(walks: list[Walk], settings: MdInput, identity: str) -> None:
         print(f"warning: no checkpoint: {error}", flush=True)
 
 
-def _own_settings(calculator: Calculator, label: str, settings: MdInput) -> MdInput:
-    """The settings for one potential: a limit for committees is for committees, dumps have a folder for each."""
+def _own_settings(label: str, settings: MdInput) -> MdInput:
+    """The settings for one potential: dumps have a folder for each."""
     policy = settings.extrapolation
-    if calculator.n_members < 2:
-        policy = replace(policy, max_force_std=None)
     if len(settings.potentials) > 1:
         policy = replace(policy, folder=str(Path(policy.folder) / label))
     return replace(settings, extrapolation=policy)
@@ -268,14 +267,8 @@ def _finish(walks: list[Walk], settings: MdInput, identity: str, interrupted: bo
     outputs += [checkpoint, *(path for path in trajectories if path and Path(path).exists())]
     print()
     print_table(stability_table(rows))
-    for line in outcome_lines(rows):
+    for line in (*outcome_lines(rows), *end_lines(rows)):
         print(line)
-    for row in rows:
-        if row["extrapolation"]:
-            print(
-                f"{row['potential']}, start {row['start']}: first unlike the training data at step "
-                f"{row['first_extrapolation']}: {row['extrapolation']}"
-            )
     for line in distribution_lines(found) if found else ():
         print(line)
     print(f"\n{', '.join(outputs)} written")

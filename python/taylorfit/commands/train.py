@@ -13,6 +13,7 @@ from typing import Any
 from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
+from ..formats.data_limits import write_data_limits
 from ..reporting.committee_log import CommitteeLog, print_committee
 from ..reporting.training_log import TrainingLog
 from ..settings.train import TrainInput
@@ -144,6 +145,7 @@ def _train_committee(settings: TrainInput, arguments: argparse.Namespace, thread
         stop_obeyed()
     files = files.finish()
     print_committee(committee, files)
+    write_data_limits(settings.committee.folder, committee.limits)
     files.copy_potentials(committee.summary.best_member)
     report = committee.to_dict()
     report["committee"]["members"] = [

@@ -5,7 +5,7 @@
  * of either.  A pair style fits one version of LAMMPS, one family of MPI and one size of integers; all three are
  * compared with the running LAMMPS before anything of it is touched.
  *
- *   pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off]
+ *   pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off] [limit X]
  *   pair_coeff * * FOLDER|FILES... SPECIES-OF-TYPE-1 SPECIES-OF-TYPE-2 ...        (NULL: a type of other styles)
  */
 
@@ -49,6 +49,7 @@ class NeighRequest : protected Pointers {
 #include <cstring>
 #include <dlfcn.h>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -64,6 +65,9 @@ namespace {
 
 /* Descriptor components may be outside the training data by this many standard deviations; as in the ASE calculator. */
 constexpr double TOLERANCE = 0.5;
+
+/* Steps between two looks at how much the members of a committee differ, which needs the forces of each. */
+constexpr int LOOK_EVERY = 10;
 
 /* Functions of libtaylorfit, by the names in taylorfit.h. */
 struct Engine {
@@ -168,6 +172,16 @@ std::vector<std::string> potentials_in(const std::filesystem::path &folder)
   return files;
 }
 
+/* What the committee in a folder remembers of its test structures, eV/Angstrom; 0: nothing. */
+double remembered_limit(const std::string &folder)
+{
+  static const std::string key = "force deviation, eV/A:";
+  std::ifstream stream(std::filesystem::path(folder) / "data.limits");
+  for (std::string line; std::getline(stream, line);)
+    if (line.compare(0, key.size(), key) == 0) return std::max(0.0, strtod(line.c_str() + key.size(), nullptr));
+  return 0.0;
+}
+
 /* Potential files by member: of a folder, of its subfolders (a committee), or as they are given. */
 std::vector<std::vector<std::string>> potential_files(const std::vector<std::string> &given)
 {
@@ -224,6 +238,7 @@ class PairTaylorfit : public Pair {
   bigint written = -1;    // step of the last row
   Extrapolation extrapolation = WARN;
   bool warned = false;
+  double limit = 0.0, limit_given = 0.0;    // eV/Angstrom that members may differ by in a force; 0: descriptors are compared
 
   int excess_wanted = 0, deviation_wanted = 0;    // set by fix pair on the steps it looks
   std::vector<double> excess, deviation, energy_of_member, force_of_member, sum_of_member;
@@ -232,6 +247,7 @@ class PairTaylorfit : public Pair {
   void allocate();
   void deviations();
   void look_outside();
+  void look_at_members();
   void show_on_first_rank();
 };
 
@@ -269,12 +285,13 @@ void PairTaylorfit::allocate()
   allocated = 1;
 }
 
-/* pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off] */
+/* pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off] [limit X] */
 void PairTaylorfit::settings(int narg, char **arg)
 {
   every = 0;
   file_name.clear();
   extrapolation = WARN;
+  limit_given = 0.0;
   const std::map<std::string, Extrapolation> words = {{"off", OFF}, {"warn", WARN}, {"stop", STOP}};
   for (int k = 0; k < narg;) {
     const std::string word = arg[k];
@@ -289,9 +306,15 @@ void PairTaylorfit::settings(int narg, char **arg)
     } else if (word == "extrapolation" && k + 1 < narg && words.count(arg[k + 1])) {
       extrapolation = words.at(arg[k + 1]);
       k += 2;
+    } else if (word == "limit" && k + 1 < narg) {
+      char *end = nullptr;
+      limit_given = strtod(arg[k + 1], &end);
+      if (*end || !(limit_given > 0.0) || !std::isfinite(limit_given))
+        error->all(FLERR, std::string("pair_style taylorfit: limit ") + arg[k + 1] + ", expected eV/Angstrom > 0");
+      k += 2;
     } else {
       error->all(FLERR, "pair_style taylorfit: " + word + " is not understood, expected: pair_style taylorfit "
-                 "[deviation every N file F] [extrapolation warn|stop|off]");
+                 "[deviation every N file F] [extrapolation warn|stop|off] [limit X]");
     }
   }
 }
@@ -351,8 +374,9 @@ void PairTaylorfit::coeff(int narg, char **arg)
       any = any || setflag[i][j];
     }
   if (!any) error->all(FLERR, "pair_style taylorfit expects " + usage + "; all of them are NULL");
-  if (every && n_members < 2)
-    error->all(FLERR, std::string("pair_style taylorfit: deviation needs a committee: a folder with potentials in subfolders 01, 02, ..."));
+  limit = n_members < 2 ? 0.0 : limit_given > 0.0 ? limit_given : remembered_limit(arg[2]);
+  if ((every || limit_given > 0.0) && n_members < 2)
+    error->all(FLERR, std::string("pair_style taylorfit: deviation and limit need a committee: a folder with potentials in subfolders 01, 02, ..."));
 }
 
 void PairTaylorfit::init_style()
@@ -395,8 +419,9 @@ void PairTaylorfit::compute(int eflag, int vflag)
   ev_init(eflag, vflag);
   const int n_atoms = atom->nlocal + atom->nghost;
   // What compute pair shows is wanted where energies are
-  const bool due = n_members > 1 && ((every && update->ntimestep % every == 0) || deviation_wanted || eflag_global);
-  const bool outside = extrapolation != OFF || excess_wanted || due;
+  const bool looks = extrapolation != OFF && limit > 0.0 && update->ntimestep % LOOK_EVERY == 0;
+  const bool due = n_members > 1 && ((every && update->ntimestep % every == 0) || deviation_wanted || eflag_global || looks);
+  const bool outside = (extrapolation != OFF && limit == 0.0) || excess_wanted || due;
 
   tf_atoms atoms{};
   atoms.n_atoms = n_atoms;
@@ -435,6 +460,7 @@ void PairTaylorfit::compute(int eflag, int vflag)
     error->one(FLERR, "pair_style taylorfit, step " + std::to_string(update->ntimestep) + ": " + problem.message);
   if (outside) look_outside();
   if (due) deviations();
+  if (due && extrapolation != OFF && limit > 0.0) look_at_members();
   if (due || eflag_global) show_on_first_rank();
 }
 
@@ -451,7 +477,7 @@ void PairTaylorfit::look_outside()
     }
   }
   pvector[3] = worst;
-  if (worst <= TOLERANCE || extrapolation == OFF) return;
+  if (worst <= TOLERANCE || extrapolation == OFF || limit > 0.0) return;
   if (extrapolation == WARN && warned) return;
   char text[256];
   snprintf(text, sizeof text, "pair_style taylorfit, step %ld: atom %ld is outside the training data, descriptor component %d by %.2f sigma",
@@ -491,6 +517,24 @@ void PairTaylorfit::deviations()
   const double n_centres = std::max(1.0, all_sums[1]);
   pvector[1] = all_sums[0] / n_centres;
   pvector[2] /= n_centres;
+}
+
+/* Warn of, or stop at, structures about which the members of a committee differ.  All ranks come here together. */
+void PairTaylorfit::look_at_members()
+{
+  if (pvector[0] <= limit || (extrapolation == WARN && warned)) return;
+  struct { double value; int atom; } worst{-1.0, 0}, everywhere;
+  for (int ii = 0; ii < list->inum; ii++) {
+    const int i = list->ilist[ii];
+    if (deviation[i] > worst.value) worst = {deviation[i], static_cast<int>(atom->tag[i])};
+  }
+  MPI_Allreduce(&worst, &everywhere, 1, MPI_DOUBLE_INT, MPI_MAXLOC, world);
+  char text[256];
+  snprintf(text, sizeof text, "pair_style taylorfit, step %ld: unlike the training data, members differ by %.3g eV/Angstrom in the force on "
+           "atom %d (limit %.3g)", static_cast<long>(update->ntimestep), everywhere.value, everywhere.atom, limit);
+  if (extrapolation == STOP) error->all(FLERR, std::string(text));
+  if (comm->me == 0) error->warning(FLERR, std::string(text) + " (told once; compute pair has the largest of every step)");
+  warned = true;
 }
 
 /* compute pair adds the ranks up, so only the first keeps what is global; it also writes the row of the file. */

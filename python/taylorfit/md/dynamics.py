@@ -20,7 +20,13 @@ from ..errors import FormatError, InputError, TaylorfitError
 from ..formats.structures.in_memory import set_fixed
 from ..model.structure import Structure
 from ..potential.calculator import Calculator
-from ..potential.extrapolation import ExtrapolationError, ExtrapolationGuard, ExtrapolationWarning
+from ..potential.extrapolation import (
+    COMMITTEE,
+    ExtrapolationError,
+    ExtrapolationGuard,
+    ExtrapolationWarning,
+    find_collapse,
+)
 from ..settings.md import EXPLODED, MOST_RELEASED, MdInput, Thermostat
 from ..tools.interrupts import deferred_interrupt
 from ..tools.randomness import Stream
@@ -59,8 +65,10 @@ class Walk:
     """What it was."""
     worst: float | None = None
     """Furthest that a descriptor was outside the training data, σ; None: never beyond the tolerance."""
+    worst_force_std: float | None = None
+    """Most that the members of a committee differed by in a force, eV/Å; None: never beyond the limit."""
     ended: str = ""
-    """Why it cannot go on: `exploded: …` or `extrapolated: …`."""
+    """Why it cannot go on: `exploded: …`, `collapsed: …` or `extrapolated: …`."""
     n_dumped: int = 0
     trajectory: str | None = None
     """Where its frames are."""
@@ -149,12 +157,13 @@ def run_walk(
 ) -> Iterator[Walk]:
     """Go on from where the walk is; yield it after every sample, when it may be kept.
 
-    Rows, histogram and trajectory get one entry every `settings.sample` steps from step 0 on.  An error of
-    the engine (atoms that coincide), an energy that is no number, or `EXPLODED` times the temperature end the walk.
+    Rows, histogram and trajectory get one entry every `settings.sample` steps from step 0 on.  An error of the engine
+    (atoms that coincide), an energy that is no number, `EXPLODED` times the temperature, or in a sample atoms that are
+    too close (`ExtrapolationPolicy.shortest`) end the walk.
     """
     if walk.ended or walk.step >= settings.steps:
         return
-    guard = calculator.guard = ExtrapolationGuard(settings.extrapolation)
+    guard = calculator.watch(settings.extrapolation)
     atoms = walk.atoms.copy()
     atoms.calc = calculator
     rng = np.random.default_rng()
@@ -177,7 +186,12 @@ def run_walk(
                 walk.atoms, walk.rng_state, walk.step = kept, rng.bit_generator.state, step
                 walk.n_dumped = dumped_before + len(guard.dumped)
             interrupt.check()
+            collapse = None if walk.ended else find_collapse(_bare(atoms), guard.policy)
+            if collapse is not None:
+                walk.ended = f"collapsed: {collapse}"
             yield walk
+            if walk.ended:
+                return
         if step >= settings.steps:
             return
         if dynamics is None or step == 0:
@@ -213,11 +227,18 @@ def _watched(walk: Walk, guard: ExtrapolationGuard, step: int) -> Iterator[None]
             warnings.simplefilter("ignore", ExtrapolationWarning)
             yield
     except ExtrapolationError as error:
-        walk.ended = f"extrapolated: {error}"
+        walk.ended = f"{'collapsed' if error.collapsed else 'extrapolated'}: {error}"
     if "descriptor" in guard.worst:
         walk.worst = max(walk.worst or 0.0, guard.worst["descriptor"].amount)
+    if COMMITTEE in guard.worst:
+        walk.worst_force_std = max(walk.worst_force_std or 0.0, guard.worst[COMMITTEE].amount)
     if guard.worst and walk.first_extrapolation is None:
         walk.first_extrapolation, walk.extrapolation = step, str(next(iter(guard.worst.values())))
+
+
+def _bare(atoms: Atoms) -> Structure:
+    """Species, positions and cell."""
+    return Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, tuple(atoms.pbc))
 
 
 def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, frames: FrameWriter | None) -> None:
@@ -225,12 +246,7 @@ def _sample(walk: Walk, atoms: Atoms, step: int, settings: MdInput, frames: Fram
     counts = (
         None
         if settings.rdf is None
-        else pair_counts(
-            Structure(tuple(atoms.get_chemical_symbols()), atoms.positions, atoms.cell.array, tuple(atoms.pbc)),
-            settings.rdf.pairs,
-            settings.rdf.r_max,
-            settings.rdf.bins,
-        )
+        else pair_counts(_bare(atoms), settings.rdf.pairs, settings.rdf.r_max, settings.rdf.bins)
     )
     if frames is not None:
         frames.write(_frame(atoms, walk, step, settings))
@@ -324,6 +340,7 @@ _PLAIN = (
     "first_extrapolation",
     "extrapolation",
     "worst",
+    "worst_force_std",
     "ended",
     "n_dumped",
     "trajectory",

@@ -28,10 +28,12 @@ def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
         "start": walk.start,
         "seed": walk.seed,
         "steps": max(walk.step, 0),
+        "verdict": verdict(walk, settings),
         "status": walk.ended or ("finished" if walk.step >= settings.steps else "running"),
         "first_extrapolation": walk.first_extrapolation,
         "extrapolation": walk.extrapolation,
         "worst": walk.worst,
+        "worst_force_std": walk.worst_force_std,
         "n_dumped": walk.n_dumped,
         "drift": drift.slope,
         "drift_error": drift.slope_error,
@@ -42,6 +44,22 @@ def walk_row(walk: Walk, settings: MdInput) -> dict[str, Any]:
         "temperature_std": float(rows[:, 5].std()) if some else None,
         "potential_energy": float(rows[:, 2].mean()) / walk.n_atoms if some else None,
     }
+
+
+def verdict(walk: Walk, settings: MdInput) -> str:
+    """What became of a walk, in a few words: whether it held, or since when its numbers mean nothing."""
+
+    def at(step: int) -> str:
+        when = f"{1e-3 * step * settings.timestep:g} ps" if step >= 0 else "in the equilibration"
+        return f"at step {step} ({when})"
+
+    if walk.ended.startswith(("exploded", "collapsed")):
+        return f"collapsed {at(walk.step)}"
+    if walk.first_extrapolation is not None:
+        return f"left its data {at(walk.first_extrapolation)}"
+    if walk.step < settings.steps:
+        return "running"
+    return "finished" if settings.extrapolation.action == "ignore" else "held"
 
 
 STEP_COLUMNS = (
@@ -87,34 +105,52 @@ def stability_table(rows: Sequence[dict[str, Any]]) -> Table:
             "potential",
             "start",
             "steps",
-            "first extrap.",
-            "worst, σ",
+            "furthest outside",
             "drift, meV/atom/ps",
             "std(E_tot), meV/atom",
             "max|ΔE_tot|, meV/atom",
             "|drift|/std(E_kin), 1/ps",
             "T, K",
-            "status",
+            "verdict",
         ),
         tuple(
             (
                 row["potential"],
                 str(row["start"]),
                 str(row["steps"]),
-                cell(row, "first_extrapolation", "d"),
-                cell(row, "worst", ".2f"),
+                _furthest(row),
                 cell(row, "drift", ".4f", "drift_error"),
                 cell(row, "fluctuation", ".4f"),
                 cell(row, "largest_change", ".4f"),
                 cell(row, "relative_drift", ".2e"),
                 cell(row, "temperature", ".1f", "temperature_std"),
-                row["status"],
+                row["verdict"],
             )
             for row in rows
         ),
         numeric=True,
         left=(0, -1),
     )
+
+
+def _furthest(row: dict[str, Any]) -> str:
+    """How far outside the training data it went, with the unit of the measure."""
+    found = ((row["worst_force_std"], "eV/Å"), (row["worst"], "σ"))
+    return ", ".join(f"{value:.2f} {unit}" for value, unit in found if value is not None) or "-"
+
+
+def end_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Why runs ended before their last step, and what was unlike the training data first."""
+    lines = []
+    for row in rows:
+        title = f"{row['potential']}, start {row['start']}"
+        if row["extrapolation"]:
+            lines.append(
+                f"{title}: first unlike the training data at step {row['first_extrapolation']}: {row['extrapolation']}"
+            )
+        if row["status"] not in ("finished", "running"):
+            lines.append(f"{title}: {row['status']}")
+    return lines
 
 
 def outcome_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -129,13 +165,14 @@ def outcome_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
 def _outcome(label: str, rows: Sequence[dict[str, Any]], width: int) -> str:
     finished = [row for row in rows if row["status"] == "finished"]
     outside = [row["first_extrapolation"] for row in rows if row["first_extrapolation"] is not None]
-    text = f"{label:{width}}  {len(finished)} of {len(rows)} finished; "
-    text += f"{len(outside)} extrapolated" + (
+    held = sum(row["verdict"] in ("held", "finished") for row in rows)
+    text = f"{label:{width}}  {held} of {len(rows)} held; "
+    text += f"{len(outside)} left their data" + (
         f", the first at step {min(outside)}, median {np.median(outside):g}" if outside else ""
     )
-    broken = [row["steps"] for row in rows if row["status"].startswith("exploded")]
+    broken = [row["steps"] for row in rows if row["verdict"].startswith("collapsed")]
     if broken:
-        text += f"; {len(broken)} exploded, the first after {min(broken)} steps"
+        text += f"; {len(broken)} collapsed, the first after {min(broken)} steps"
     drifts = [abs(row["drift"]) for row in finished if row["drift"] is not None]
     if drifts:
         largest = max(row["largest_change"] for row in finished if row["drift"] is not None)
@@ -218,6 +255,7 @@ def write_walks(path: str | PathLike[str], rows: Sequence[dict[str, Any]]) -> No
     """Write one line per walk; columns as in `WALK_KEYS`, units there."""
     units = {
         "worst": "sigma",
+        "worst_force_std": "eV_per_A",
         "drift": "meV_per_atom_ps",
         "drift_error": "meV_per_atom_ps",
         "fluctuation": "meV_per_atom",

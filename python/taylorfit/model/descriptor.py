@@ -75,6 +75,10 @@ class RunningStatistics:
         return DescriptorStatistics(self.n_evaluated, minimum, maximum, self._mean.copy(), self._mean_square.copy())
 
 
+DESCRIPTION_LENGTH = 1024
+"""Bytes that ænet's files have for a description."""
+
+
 @dataclass(frozen=True, eq=False)
 class DescriptorSetup:
     """One `*.fingerprint.stp`: the descriptor of one central species, as ænet stores it.

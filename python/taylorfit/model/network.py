@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from .descriptor import DescriptorSetup
+from .descriptor import DESCRIPTION_LENGTH, DescriptorSetup
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +79,21 @@ class SpeciesPotential:
     def species(self) -> str:
         """Central species."""
         return self.setup.species
+
+    def remark(self, key: str) -> str | None:
+        """What the description says behind `KEY: `, on a line of its own; None: nothing.
+
+        ænet's files have no other place for what we want a potential to remember.
+        """
+        lines = re.split(r"\$\$|\n", self.setup.description)
+        found = [line.strip().removeprefix(f"{key}:") for line in lines if line.strip().startswith(f"{key}:")]
+        return found[-1].strip() if found else None
+
+    def with_remark(self, key: str, value: str) -> SpeciesPotential:
+        """The potential with such a line at the end of its description, in place of an earlier one."""
+        lines = re.split(r"\$\$|\n", self.setup.description)
+        kept = "$$".join(line for line in lines if line.strip() and not line.strip().startswith(f"{key}:"))
+        remark = f"{key}: {value}"
+        room = DESCRIPTION_LENGTH - len(remark.encode()) - len("$$")
+        text = "$$".join(filter(None, (kept.encode()[:room].decode(errors="ignore"), remark)))
+        return replace(self, setup=replace(self.setup, description=text))

@@ -14,8 +14,10 @@ from ase.calculators.calculator import all_changes
 
 from ..engine import ListedEvaluation, NeighbourList, PotentialTables, atom_virials, evaluate_listed, share_descriptors
 from ..errors import InputError
+from ..model.data_limits import DataLimits
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.extrapolation import ExtrapolationPolicy
+from .dumps import DumpFolder
 from .extrapolation import Extrapolation, ExtrapolationGuard, find_disagreement, find_extrapolation
 from .potential import Potential, Source, as_potential, load_members
 
@@ -27,8 +29,8 @@ _PLAIN = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
 _COMMITTEE = ("energy_std", "energies_std", "forces_std", "forces_std_components", "stress_std")
 
 
-class CommitteeResults(dict[str, Any]):
-    """Means over a committee under ASE's names; `deviations`, whose names ASE does not know, are found by name only.
+class Results(dict[str, Any]):
+    """What ASE knows, under its names; `deviations`, whose names it does not know, are found by name only.
 
     ASE copies, checks and writes all results that it sees (`get_properties`, `SinglePointCalculator`, extxyz, db).
     """
@@ -59,8 +61,14 @@ class Calculator(AseCalculator):
 
     A committee gives the means over its members, and in `results` also the standard deviations over them (divisor:
     number of members): `energy_std` (eV), `energies_std` (n_atom,), `forces_std_components` (n_atom, 3),
-    `forces_std` (n_atom,) the norm of that vector, and `stress_std` (6,).  They are found by name only, so that
-    whoever goes through `results` sees the properties that ASE knows.
+    `forces_std` (n_atom,) the norm of that vector, and `stress_std` (6,).  Where descriptors are compared with the
+    training data there is `excess` (n_atom,): how far the descriptor of an atom is outside their range, in σ of the
+    component that is furthest; negative inside.  All these are found by name only, so that whoever goes through
+    `results` sees the properties that ASE knows.
+
+    Unlike the training data is what a committee differs about: by more than `max_force_std` in the force on an atom,
+    by default what the committee remembers from its test structures.  A single potential, and a committee that
+    remembers none, compares descriptors (`tolerance`).
 
     In a process forked from one that has used several threads, one thread is used (``threads=0``), or several refused.
 
@@ -73,7 +81,7 @@ class Calculator(AseCalculator):
         Threads of the engine; 0: all cores.  The results do not depend on it.
     skin
         Å; a neighbour list serves until an atom has moved by half of it.  0: a new list for every structure.
-    on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval
+    on_extrapolation, tolerance, max_force_std, most_beyond, shortest, dump_folder, most_dumps, dump_interval, apart
         What happens with structures unlike the training data; see `ExtrapolationPolicy`.
     options
         For ASE's calculator: `label`, `directory`, `atoms`, `restart`.
@@ -98,11 +106,14 @@ class Calculator(AseCalculator):
         threads: int = 0,
         skin: float = 0.5,
         on_extrapolation: str = "warn",
-        tolerance: float = ExtrapolationPolicy.tolerance,
+        tolerance: float | None = None,
         max_force_std: float | None = None,
+        most_beyond: float = ExtrapolationPolicy.most_beyond,
+        shortest: Mapping[str, float] | None = None,
         dump_folder: str | PathLike[str] = ExtrapolationPolicy.folder,
         most_dumps: int = ExtrapolationPolicy.most_dumps,
         dump_interval: int = ExtrapolationPolicy.dump_interval,
+        apart: float = ExtrapolationPolicy.apart,
         _members: Sequence[Potential] | None = None,
         **options: Any,
     ) -> None:
@@ -118,10 +129,17 @@ class Calculator(AseCalculator):
         """The potential, or that of each member of the committee."""
         self.threads = threads
         self.skin = skin
-        self.guard = ExtrapolationGuard(
-            ExtrapolationPolicy(on_extrapolation, tolerance, max_force_std, dump_folder, most_dumps, dump_interval)
+        policy = ExtrapolationPolicy(
+            on_extrapolation,
+            tolerance,
+            max_force_std,
+            most_beyond,
+            dict(shortest or {}),
+            dump_folder,
+            most_dumps,
+            dump_interval,
+            apart,
         )
-        """Counts structures unlike the training data, and knows the worst."""
         if max_force_std is not None and self.n_members < 2:
             raise InputError(
                 "max_force_std without a committee",
@@ -132,6 +150,8 @@ class Calculator(AseCalculator):
         # Descriptors are evaluated once for all members, unless they differ
         groups = [read] if share_descriptors(read) else [[potentials] for potentials in read]
         self._groups = tuple(PotentialTables.from_members(group) for group in groups)
+        self.guard = self.watch(policy)
+        """Counts structures unlike the training data, and knows the worst."""
         self.implemented_properties = [*_PLAIN, *(_COMMITTEE if self.n_members > 1 else ())]
         self.n_lists = 0
         """Neighbour lists made so far."""
@@ -158,6 +178,13 @@ class Calculator(AseCalculator):
             as for `Calculator`, or if the members are for different species.
         """
         return cls((), _members=load_members(members), **options)
+
+    def watch(self, policy: ExtrapolationPolicy) -> ExtrapolationGuard:
+        """Act by another policy from now on, with what it leaves open set for this potential; return the new guard."""
+        policy = policy.of(self.n_members, DataLimits.common([member.limits for member in self.members]))
+        folder = DumpFolder(policy, self._groups[0].descriptors) if policy.action == "dump" else None
+        self.guard = ExtrapolationGuard(policy, folder=folder)
+        return self.guard
 
     def set(self, **options: Any) -> dict[str, Any]:
         """Change `threads` or `skin`; other options are those of the constructor for good.
@@ -242,7 +269,7 @@ class Calculator(AseCalculator):
         with_forces = (
             any("forces" in name or "stress" in name for name in properties) or policy.max_force_std is not None
         )
-        compare = policy.action != "ignore"
+        compare = policy.action != "ignore" and policy.tolerance is not None
         neighbours = self._neighbours(structure)
         evaluations = [
             evaluate_listed(
@@ -257,9 +284,12 @@ class Calculator(AseCalculator):
             for tables, species in zip(self._groups, self._species)
         ]
         results = _results(evaluations, structure, with_forces)
+        if compare:
+            outside = [evaluation.excess for evaluation in evaluations if evaluation.excess is not None]
+            results.deviations["excess"] = np.max(outside, axis=0)
         if "stresses" in properties and "stress" in results:
             results["stresses"] = self._stresses(structure, neighbours)
-        if compare:
+        if policy.action != "ignore":
             self.guard.act(self._departures(structure, evaluations, results), structure)
         self.results = results
 
@@ -301,7 +331,8 @@ class Calculator(AseCalculator):
         """What is unlike the training data, the furthest first; of a committee's groups the furthest one."""
         found = []
         for tables, species, evaluation in zip(self._groups, self._species, evaluations):
-            assert evaluation.excess is not None and evaluation.component is not None
+            if evaluation.excess is None or evaluation.component is None or self.guard.policy.tolerance is None:
+                continue
             departure = find_extrapolation(
                 structure,
                 tables.descriptors.setups,
@@ -316,7 +347,7 @@ class Calculator(AseCalculator):
         if self.guard.policy.max_force_std is not None:
             departure = find_disagreement(structure, results["forces_std"], self.guard.policy.max_force_std)
             if departure is not None:
-                found.append(departure)
+                found.insert(0, departure)
         return found
 
 
@@ -327,7 +358,7 @@ def _suggestion(name: str) -> str:
     return near[0] if near else "one of " + " ".join(known)
 
 
-def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with_forces: bool) -> dict[str, Any]:
+def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with_forces: bool) -> Results:
     """Means and standard deviations over all members, under ASE's names."""
     energies = _together([evaluation.atomic_energies for evaluation in evaluations])
     values = {"energies": energies, "energy": energies.sum(axis=1)}
@@ -341,13 +372,13 @@ def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with
     results: dict[str, Any] = {name: value.mean(axis=0) if committee else value[0] for name, value in values.items()}
     results["energy"] = results["free_energy"] = float(results["energy"])
     if not committee:
-        return results
+        return Results(results, {})
     deviations: dict[str, Any] = {f"{name}_std": value.std(axis=0) for name, value in values.items()}
     deviations["energy_std"] = float(deviations["energy_std"])
     if with_forces:
         deviations["forces_std_components"] = deviations["forces_std"]
         deviations["forces_std"] = np.linalg.norm(deviations["forces_std_components"], axis=1)
-    return CommitteeResults(results, deviations)
+    return Results(results, deviations)
 
 
 def _together(parts: Sequence[np.ndarray]) -> np.ndarray:

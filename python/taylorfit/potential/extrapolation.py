@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..engine import neighbours
 from ..errors import TaylorfitError
-from ..formats.structures.xsf import write_xsf
 from ..model.descriptor import DescriptorSetup, component_name
 from ..model.structure import Structure
 from ..settings.extrapolation import ExtrapolationPolicy
-from ..tools.os_errors import make_folder
 from ..tools.warn import level_of_caller
+from .dumps import DumpFolder
 
-COMMITTEE = "committee"
+COMMITTEE, DISTANCE = "committee", "distance"
 
-_DUMP_NAME = "extrapolation-{:04d}.xsf"
 _WORSE = 2.0
 """A warning about the same component comes again when the departure has grown by this factor."""
 
@@ -32,20 +30,34 @@ class Extrapolation:
     """Index from 0."""
     symbol: str
     component: str
-    """Name of the descriptor component, or `COMMITTEE` for a disagreement about forces."""
+    """Name of the descriptor component; `COMMITTEE` for a disagreement about forces, `DISTANCE` for atoms too close."""
     amount: float
     """How far outside the range of the training data, in σ of that component; for a committee the standard
-    deviation of the force, eV/Å."""
+    deviation of the force, eV/Å; the distance of atoms too close, Å."""
     n_atoms: int
     """Atoms beyond the limit."""
+    limit: float = 0.0
+    """Of the amount."""
+    other: str = ""
+    """Species of the other atom, of two that are too close."""
 
     @property
     def kind(self) -> str:
-        """`descriptor` or `committee`."""
-        return COMMITTEE if self.component == COMMITTEE else "descriptor"
+        """`descriptor`, `committee` or `distance`."""
+        return self.component if self.component in (COMMITTEE, DISTANCE) else "descriptor"
+
+    @property
+    def grade(self) -> float:
+        """The amount in units of its limit: above 1 beyond it."""
+        return self.amount / self.limit if self.limit > 0.0 else np.inf
 
     def __str__(self) -> str:
         others = "" if self.n_atoms == 1 else f" ({self.n_atoms} atoms are beyond the limit)"
+        if self.kind == DISTANCE:
+            return (
+                f"atom {self.atom + 1} ({self.symbol}) is {self.amount:.3g} Å from an atom {self.other}, "
+                f"closer than {self.limit:.3g} Å"
+            )
         if self.kind == COMMITTEE:
             return (
                 f"atom {self.atom + 1} ({self.symbol}): members differ by {self.amount:.3g} eV/Å in its force{others}"
@@ -61,15 +73,19 @@ class ExtrapolationWarning(UserWarning):
 
 
 class ExtrapolationError(TaylorfitError):
-    """The same, where that is to stop the run; the extrapolation and the structure are attributes."""
+    """The same, where that is to stop the run; the extrapolation and the structure are attributes.
 
-    def __init__(self, extrapolation: Extrapolation, structure: Structure) -> None:
+    `collapsed` says that the structure is beyond sense: atoms too close, or too far outside to be worth a calculation.
+    """
+
+    def __init__(self, extrapolation: Extrapolation, structure: Structure, collapsed: bool = False) -> None:
         super().__init__(str(extrapolation))
         self.extrapolation = extrapolation
         self.structure = structure
+        self.collapsed = collapsed
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.extrapolation, self.structure)
+        return type(self), (self.extrapolation, self.structure, self.collapsed)
 
 
 def find_extrapolation(
@@ -98,6 +114,7 @@ def find_extrapolation(
         component_name(setups[species[atom]], int(component[atom])),
         float(excess[atom]),
         int((excess > tolerance).sum()),
+        tolerance,
     )
 
 
@@ -107,7 +124,29 @@ def find_disagreement(structure: Structure, force_std: np.ndarray, limit: float)
         return None
     atom = int(force_std.argmax())
     return Extrapolation(
-        atom, structure.symbols[atom], COMMITTEE, float(force_std[atom]), int((force_std > limit).sum())
+        atom, structure.symbols[atom], COMMITTEE, float(force_std[atom]), int((force_std > limit).sum()), limit
+    )
+
+
+def find_collapse(structure: Structure, policy: ExtrapolationPolicy) -> Extrapolation | None:
+    """Return the two atoms that are closest, relative to what is allowed, or None if all keep their distance."""
+    species = sorted(set(structure.symbols))
+    shortest = np.array([[policy.shortest_of(a, b) for b in species] for a in species])
+    if not shortest.any():
+        return None
+    first, other, vector = neighbours(structure, float(shortest.max()))
+    atom = np.repeat(np.arange(structure.n_atoms), np.diff(first))
+    kind = np.array([species.index(symbol) for symbol in structure.symbols])
+    limit = shortest[kind[atom], kind[other]]
+    distance = np.linalg.norm(vector, axis=1)
+    close = distance < limit
+    if not close.any():
+        return None
+    worst = int(np.argmin(np.where(close, distance / np.where(close, limit, 1.0), np.inf)))
+    i, j = int(atom[worst]), int(other[worst])
+    n = len(np.unique(atom[close]))
+    return Extrapolation(
+        i, structure.symbols[i], DISTANCE, float(distance[worst]), n, float(limit[worst]), structure.symbols[j]
     )
 
 
@@ -122,6 +161,8 @@ class ExtrapolationGuard:
     """The furthest departure so far of each kind (`descriptor`, `committee`)."""
     dumped: list[str] = field(default_factory=list)
     """Files written."""
+    folder: DumpFolder | None = None
+    """Takes them, with the action `dump`."""
     _n_seen: int = 0
     _last_dump: int | None = None
     _warned: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -132,7 +173,7 @@ class ExtrapolationGuard:
         Raises
         ------
         ExtrapolationError
-            if the action is `stop`.
+            if the action is `stop`; or if it is `dump` and the structure has collapsed.
         """
         self._n_seen += 1
         if not found or self.policy.action == "ignore":
@@ -143,27 +184,27 @@ class ExtrapolationGuard:
                 self.worst[extrapolation.kind] = extrapolation
         if self.policy.action == "stop":
             raise ExtrapolationError(found[0], structure)
+        if self.policy.action == "dump":
+            self._refuse_collapsed(found, structure)
         for extrapolation in found:
             key = (extrapolation.symbol, extrapolation.component)
             if extrapolation.amount > _WORSE * self._warned.get(key, 0.0):
                 self._warned[key] = extrapolation.amount
                 warnings.warn(str(extrapolation), ExtrapolationWarning, stacklevel=level_of_caller())
-        if self.policy.action == "dump":
-            self._dump(found, structure)
+        if self.folder is not None:
+            self._dump(self.folder, found, structure)
 
-    def _dump(self, found: Sequence[Extrapolation], structure: Structure) -> None:
+    def _refuse_collapsed(self, found: Sequence[Extrapolation], structure: Structure) -> None:
+        """What no calculation is worth ends the run: it would fill the folder, and what follows is no better."""
+        beyond = [extrapolation for extrapolation in found if extrapolation.grade > self.policy.most_beyond]
+        collapse = find_collapse(structure, self.policy)
+        if collapse is not None or beyond:
+            raise ExtrapolationError(collapse or beyond[0], structure, collapsed=True)
+
+    def _dump(self, folder: DumpFolder, found: Sequence[Extrapolation], structure: Structure) -> None:
         if self._last_dump is not None and self._n_seen - self._last_dump < self.policy.dump_interval:
             return
-        folder = make_folder(self.policy.folder)
-        there = [
-            int(match[1])
-            for path in folder.iterdir()
-            if (match := re.fullmatch(r"extrapolation-(\d+)\.xsf", path.name))
-        ]
-        if len(there) >= self.policy.most_dumps:
-            return
-        path = folder / _DUMP_NAME.format(max(there, default=0) + 1)
-        # No energy and forces: those of a potential must not be taken for a reference
-        write_xsf(path, structure, [str(extrapolation) for extrapolation in found], overwrite=False)
-        self.dumped.append(str(path))
-        self._last_dump = self._n_seen
+        path = folder.add(structure, found[0].atom, [str(extrapolation) for extrapolation in found])
+        if path is not None:
+            self.dumped.append(path)
+            self._last_dump = self._n_seen

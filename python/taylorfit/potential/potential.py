@@ -12,7 +12,9 @@ from ..engine import Evaluation, PotentialTables, evaluate
 from ..errors import InputError
 from ..formats.aenet.network_binary import check_potential, write_potential
 from ..formats.aenet.potential_file import read_potential_file
+from ..formats.data_limits import read_data_limits
 from ..formats.structures.in_memory import Structures, as_structures
+from ..model.data_limits import DataLimits
 from ..model.network import SpeciesPotential
 from ..tools.atomic_write import Together, check_writable
 from ..tools.chunks import runs
@@ -47,6 +49,8 @@ class Potential:
     """The potential of each species."""
     files: tuple[str, ...] = ()
     """The file of each species that it was read from; empty for a potential made in memory."""
+    limits: DataLimits | None = None
+    """What the committee that it is a member of remembers of its data; None: not known."""
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -82,7 +86,7 @@ class Potential:
 
     def __reduce__(self) -> tuple[object, ...]:
         # Not the engine's tables: they belong to this process
-        return type(self), (self.parts, self.files)
+        return type(self), (self.parts, self.files, self.limits)
 
     @classmethod
     def load(cls, files: Files) -> Potential:
@@ -219,10 +223,10 @@ def load_members(source: str | PathLike[str] | Sequence[Source]) -> list[Potenti
     InputError
         if there are none, or the members are not for the same species.
     """
-    members = [
-        (member.parts, member.files) if isinstance(member, Potential) else _read(member)
-        for member in _member_sources(source)
-    ]
+    sources = _member_sources(source)
+    limits = read_data_limits(source) if isinstance(source, (str, PathLike)) else None
+    own = [member.limits if isinstance(member, Potential) else limits for member in sources]
+    members = [(member.parts, member.files) if isinstance(member, Potential) else _read(member) for member in sources]
     if not members:
         raise InputError("a committee without members", expected="potentials of at least one member")
     species = [part.species for part in members[0][0]]
@@ -245,7 +249,8 @@ def load_members(source: str | PathLike[str] | Sequence[Source]) -> list[Potenti
                 value=" ".join(sorted(part.species for part in parts)),
                 expected=" ".join(sorted(species)),
             )
-    return [_in_order(parts, files, species) for parts, files in members]
+    ordered = [_in_order(parts, files, species) for parts, files in members]
+    return [replace(potential, limits=limits) for potential, limits in zip(ordered, own, strict=True)]
 
 
 def _member_sources(source: str | PathLike[str] | Sequence[Source]) -> Sequence[Source]:

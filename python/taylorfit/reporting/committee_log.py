@@ -104,6 +104,8 @@ def print_committee(fit: CommitteeFit, files: MemberFiles) -> None:
     found = fit.summary
     print(f"\nweights of the best epochs; best member: {found.criterion}")
     print_table(table(fit.errors, found))
+    if (limit := fit.limits.force_std) is not None:
+        print(f"unlike the data: structures in which members differ by more than {limit:g} eV/Å in a force")
     if fit.interrupted:
         n_open = fit.n - len(fit.members) - len(fit.failed)
         print("interrupted" + (f", {n_open} not begun" if n_open else "") + "; train --resume goes on")

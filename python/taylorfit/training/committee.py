@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import TaylorfitError
+from ..formats.data_limits import write_data_limits
+from ..model.data_limits import DataLimits
+from ..model.structure import Structure
+from ..potential.deviation import limits_of
 from ..potential.potential import Potential
 from ..settings.train import TrainInput
 from ..tools.interrupts import Interrupt
@@ -136,12 +140,19 @@ class CommitteeFit:
         return self.members[self.summary.best_member]
 
     @property
+    def limits(self) -> DataLimits:
+        """What the members remember of their data, by which structures unlike them are told."""
+        return DataLimits.common([potential.limits for potential in self.potentials])
+
+    @property
     def potentials(self) -> tuple[Potential, ...]:
         """Those of the members, for `Calculator.committee`."""
         return tuple(fit.potential for fit in self.members.values())
 
     def save(self, folder: str | PathLike[str], overwrite: bool = False) -> list[Path]:
-        """Write the potential of each member to a folder of its own, 01, 02, …; return the paths of the files.
+        """Write the potential of each member to a folder of its own, 01, 02, …; return the paths of their files.
+
+        `limits` go to a file beside them.
 
         The folder appears as a whole; what else was in it stays.
 
@@ -153,6 +164,7 @@ class CommitteeFit:
         with alone_in_python(folder):
             place = begin_folder(folder)
             written = [fit.potential.save(place / f"{number:02d}", overwrite) for number, fit in self.members.items()]
+            write_data_limits(place, self.limits)
             finish_folder(folder)
         return [Path(folder) / path.relative_to(place) for paths in written for path in paths]
 
@@ -165,6 +177,7 @@ class CommitteeFit:
             "committee": {
                 "n": self.n,
                 "split": self.best.settings.committee.split,
+                "limits": asdict(self.limits),
                 "members": [{"member": number, **fit.to_dict()} for number, fit in self.members.items()],
                 **asdict(found),
                 "failed": [{"member": number, "error": error} for number, error in self.failed.items()],
@@ -278,6 +291,7 @@ def run_committee(
     first = replace(data, initial=members[0].start)
     own, at_once = settings.committee.split == "own", min(threads, len(members))
     problem = prepare(settings, first, threads, at_once=1 if own else at_once, observer=observer.preparing())
+    known, tested = _structures(data, problem)
     identity: str | None = problem.identity()
     shared: Problem | TrainingData = problem
     if own:
@@ -314,7 +328,17 @@ def run_committee(
             raise KeyboardInterrupt
         number, error = next(iter(failed.items()), (1, "not begun"))
         raise TaylorfitError(f"no member could be trained; member {number:02d}: {error}")
+    limits = limits_of([fit.potential for fit in fits.values()], known, tested, threads)
+    fits = {number: replace(fit, potential=replace(fit.potential, limits=limits)) for number, fit in fits.items()}
     return CommitteeFit(fits, failed, len(members), interrupted)
+
+
+def _structures(data: TrainingData, problem: Problem) -> tuple[list[Structure], list[Structure]]:
+    """The reference structures without copies, and those of them that are tested; none where cells are not known."""
+    if data.reference is None:
+        return [], []
+    found, pushed = data.reference.structures, data.reference.pushed_from
+    return [found[s] for s in found if s not in pushed], [found[s] for _, s in problem.split.test]
 
 
 def _train_member(

@@ -22,7 +22,7 @@ from .networks import potentials_from
 from .observer import Observer
 from .optimisers import make_optimiser
 from .prepare import Problem
-from .warm_start import split_record, with_record
+from .warm_start import RECORD, split_record
 
 
 def train_problem(
@@ -162,7 +162,8 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
 
 def _potential(problem: Problem, weights: np.ndarray) -> Potential:
     parts = potentials_from(weights, problem.networks, problem.main.setups or (), problem.info)
-    return Potential(with_record(parts, split_record(problem.rule)))
+    record = split_record(problem.rule)
+    return Potential(tuple(parts) if record is None else tuple(part.with_remark(RECORD, record) for part in parts))
 
 
 def _errors(problem: Problem, potential: Potential, stop: StopToken | None = None) -> Errors:

@@ -8,10 +8,6 @@ a hash, and have been so before, which the description in the potential records.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 
 from ..data.split import HASH, SEED
@@ -21,10 +17,8 @@ from ..settings.train import TrainInput
 from .networks import Initial
 from .split import SplitRule
 
-LONGEST_DESCRIPTION = 1000
-"""Characters; ænet's files have room for 1024."""
-_RECORD = re.compile(r"(?:\$\$)?test structures: (split=hash [^$]*)")
-
+RECORD = "test structures"
+"""Key of the remark in the description of a potential."""
 SAME = 1e-6
 """Relative difference of numbers written by ænet, as text or in double precision."""
 
@@ -94,21 +88,4 @@ def split_record(rule: SplitRule) -> str | None:
 
 def recorded_split(potential: SpeciesPotential) -> str | None:
     """The `split_record` of the training of a potential."""
-    found = _RECORD.search(potential.setup.description)
-    return None if found is None else found[1].strip()
-
-
-def with_record(potentials: Sequence[SpeciesPotential], record: str | None) -> tuple[SpeciesPotential, ...]:
-    """Potentials with the record of their split in the description, where there is room."""
-    if record is None:
-        return tuple(potentials)
-    marked = []
-    for potential in potentials:
-        plain = _RECORD.sub("", potential.setup.description)
-        text = "$$".join(
-            filter(
-                None, (plain[: LONGEST_DESCRIPTION - len(record) - 20].removesuffix("$$"), f"test structures: {record}")
-            )
-        )
-        marked.append(replace(potential, setup=replace(potential.setup, description=text)))
-    return tuple(marked)
+    return potential.remark(RECORD)

@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup, DescriptorStatistics, chebyshev_length
+from ...model.descriptor import (
+    BEHLER2011,
+    CHEBYSHEV,
+    DESCRIPTION_LENGTH,
+    DescriptorSetup,
+    DescriptorStatistics,
+    chebyshev_length,
+)
 from .records import RecordReader, RecordWriter, encode_text
 
-DESCRIPTION_LENGTH = 1024
 BASIS_LENGTH = 100
 SPECIES_LENGTH = 2
 N_PARAMETER = 4

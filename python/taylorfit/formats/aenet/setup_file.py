@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import FormatError, InputError
-from ...model.descriptor import CHEBYSHEV, DescriptorSetup, chebyshev_setup
+from ...model.descriptor import CHEBYSHEV, DESCRIPTION_LENGTH, DescriptorSetup, chebyshev_setup
 from ...settings.document import Document, Line, suggestion
 from ...tools.atomic_write import atomic_write
 from ...tools.plain_text import fortran_integer, fortran_number, read_bytes
-from .setup_block import DESCRIPTION_LENGTH, N_PARAMETER, SPECIES_LENGTH
+from .setup_block import N_PARAMETER, SPECIES_LENGTH
 
 _BASES = ("BASIS", "FUNCTIONS", "SYMMFUNC")
 KEYWORDS = ("DESCR", "ATOM", "ENV", "RMIN", *_BASES)
