@@ -28,7 +28,9 @@ contains
       type(descriptors_handle), intent(inout) :: self
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer, pointer, contiguous :: basis(:), n_function(:), function_kind(:), function_species(:, :), environment(:, :)
@@ -58,12 +60,15 @@ contains
       integer, intent(in) :: n_copies(:)
       !> (3, atoms of all copies) Å
       real(wp), intent(in) :: displacement(:, :)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> Copy after copy, atom after atom
       real(wp), intent(inout) :: values(:)
       !> (3, atoms of all copies) positions wrapped into the cell and displaced, Å
       real(wp), intent(inout) :: placed(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(workspace_type), allocatable :: spaces(:)
@@ -149,12 +154,15 @@ contains
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
+      !> The atom, from 1
       integer, intent(in) :: atom
       !> (n_feature) factor of each value
       real(wp), intent(in) :: g(:)
       !> (3, n_atoms)
       real(wp), intent(inout) :: derivative(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(batch_type) :: batch
@@ -174,14 +182,20 @@ contains
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
+      !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
+      !> First atom, from 1
       integer, intent(in) :: atom_first
+      !> Last atom
       integer, intent(in) :: atom_last
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> See `derivatives_of_atoms`, as the next
       real(wp), intent(inout) :: own(:)
       real(wp), intent(inout) :: image(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(batch_type) :: batch
@@ -202,10 +216,13 @@ contains
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> (all values, 6)
       real(wp), intent(inout) :: values(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
@@ -246,14 +263,18 @@ contains
    subroutine farthest(point, n_given, weight, n_threads, chosen, distance, ierr, errmsg)
       !> (n_dimension, n_point)
       real(wp), intent(in) :: point(:, :)
+      !> Points that are chosen already
       integer, intent(in) :: n_given
       !> (n_point - n_given)
       real(wp), intent(in) :: weight(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> From 1, behind the given points; their distances to the nearest point there was
       integer, intent(inout) :: chosen(:)
       real(wp), intent(inout) :: distance(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 

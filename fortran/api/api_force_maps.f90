@@ -36,7 +36,9 @@ contains
       real(wp), intent(inout) :: weight(:, :)
       integer, intent(inout) :: group_count(:, :)
       integer, intent(inout) :: group_feature(:, :, :, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: n
@@ -62,12 +64,16 @@ contains
       type(descriptors_handle), intent(in) :: descriptors
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
+      !> 1: everything in groups, see `force_map_tables`
       integer, intent(in) :: merged
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_species, n_atoms)
       integer, intent(inout) :: n_pairs(:, :)
       integer, intent(inout) :: n_neighbours(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
@@ -104,7 +110,9 @@ contains
       integer, intent(in) :: with_values
       !> The arrays of `force_map_type`, in its order
       integer(i8), intent(in) :: views(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -147,10 +155,15 @@ contains
       type(descriptors_handle), intent(in) :: descriptors
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
+      !> 1: everything in groups, see `force_map_tables`
       integer, intent(in) :: merged
+      !> Number of the first structure in the map, from 0
       integer, intent(in) :: first
+      !> Threads of the call
       integer, intent(in) :: n_threads
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
@@ -208,7 +221,9 @@ contains
       real(wp), intent(in) :: displacement(:, :, :)
       !> (n_values, n_directions) per species, feature by feature, atom by atom
       real(sp), intent(inout) :: change(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer(i8) :: first, last

@@ -39,7 +39,9 @@ contains
       integer(i8), intent(in) :: views(:, :)
       !> Number of the first block, from 0
       integer(i8), intent(in) :: first_leaf
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer, pointer, contiguous :: n_layers(:), n_nodes(:), codes(:)
@@ -88,7 +90,9 @@ contains
       type(force_map_handle), intent(in) :: map
       !> The arrays of `force_terms_type`, in its order
       integer(i8), intent(in) :: views(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -123,6 +127,7 @@ contains
       type(loss_handle), intent(in) :: self
       !> (n_weights) of all networks
       real(wp), intent(in) :: weights(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_structures)
       real(wp), intent(inout) :: energy(:)
@@ -133,8 +138,11 @@ contains
       integer(i8), intent(inout) :: nodes(:, :)
       !> (n_weights + 1, `sums_most`) gradient and loss; (1, …): no gradient
       real(wp), intent(inout) :: sums(:, :)
+      !> Nodes that were set
       integer, intent(out) :: n_nodes
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(stop_type) :: stop
@@ -176,6 +184,7 @@ contains
       !> As for `loss_evaluate`
       integer(i8), intent(inout) :: nodes(:, :)
       real(wp), intent(inout) :: sums(:, :)
+      !> Nodes that were set
       integer, intent(out) :: n_nodes
 
       n_nodes = found%n
@@ -186,7 +195,9 @@ contains
 
    !> \brief So many nodes make up any n leaves at most.
    subroutine sums_most(n_leaves, n)
+      !> Leaves of the sum
       integer, intent(in) :: n_leaves
+      !> Nodes at most
       integer, intent(out) :: n
 
       n = most_nodes(n_leaves)
@@ -194,8 +205,11 @@ contains
 
    !> \brief Columns of partial sums that an evaluation takes: its memory besides the data.
    subroutine sums_columns(n_leaves, n_threads, n)
+      !> Leaves of the sum
       integer, intent(in) :: n_leaves
+      !> Threads of the call
       integer, intent(in) :: n_threads
+      !> Columns
       integer, intent(out) :: n
 
       n = columns_of_sums(n_leaves, n_threads)
@@ -206,6 +220,7 @@ contains
       !> (2, n_nodes) and (n_numbers, n_nodes) as for `loss_evaluate`
       integer(i8), intent(inout) :: nodes(:, :)
       real(wp), intent(inout) :: sums(:, :)
+      !> Nodes that are left
       integer, intent(out) :: n_joined
       integer :: level(size(nodes, 2))
 
@@ -229,10 +244,13 @@ contains
       !> Structure numbers, from 1, here and below
       integer, intent(in) :: chosen(:)
       real(wp), intent(in) :: weights(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> (size(chosen))
       real(wp), intent(inout) :: energy(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -247,12 +265,16 @@ contains
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
+      !> Share of the last step that is kept
       real(wp), intent(in) :: momentum
+      !> Learning rate
       real(wp), intent(in) :: rate
       !> (n_weights) both
       real(wp), intent(inout) :: weights(:)
       real(wp), intent(inout) :: velocity(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -266,11 +288,15 @@ contains
    subroutine covariance_start(n_weights, width, variance, covariance, ierr, errmsg)
       !> Weights of all networks, weights per block, and variance of each
       integer, intent(in) :: n_weights
+      !> Weights per block
       integer, intent(in) :: width
+      !> Variance of each weight
       real(wp), intent(in) :: variance
       !> See `start_covariance`
       real(wp), intent(inout) :: covariance(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -288,11 +314,14 @@ contains
       integer, intent(in) :: width
       !> Rate of forgetting, and noise
       real(wp), intent(in) :: rates(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       real(wp), intent(inout) :: weights(:)
       real(wp), intent(inout) :: covariance(:)
       real(wp), intent(inout) :: forgetting(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -309,16 +338,20 @@ contains
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
       integer, intent(in) :: chosen(:)
+      !> Structures of a batch
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps
       real(wp), intent(in) :: rates(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_weights) all three
       real(wp), intent(inout) :: weights(:)
       real(wp), intent(inout) :: mean(:)
       real(wp), intent(inout) :: mean_square(:)
       integer, intent(inout) :: n_steps(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -340,12 +373,16 @@ contains
       !> Number of the process, from 0, and of all
       integer, intent(in) :: share(:)
       real(wp), intent(in) :: weights(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> As for `loss_evaluate`, with room for one leaf per structure, and without the loss
       integer(i8), intent(inout) :: nodes(:, :)
       real(wp), intent(inout) :: sums(:, :)
+      !> Nodes that were set
       integer, intent(out) :: n_nodes
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(nodes_type) :: found
@@ -386,15 +423,19 @@ contains
       integer, intent(in) :: chosen(:)
       !> Structures of a batch, and steps on each
       integer, intent(in) :: batch_size
+      !> Steps on each batch
       integer, intent(in) :: n_steps
       !> Factor by which the damping changes, and fraction of the loss below which a batch is done
       real(wp), intent(in) :: rates(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       real(wp), intent(inout) :: weights(:)
       real(wp), intent(inout) :: damping(:)
       !> 1 if any step lowered a loss
       integer, intent(out) :: moved
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       logical :: has_moved
@@ -416,6 +457,7 @@ contains
       type(loss_handle), intent(in) :: self
       !> (n_weights) of all networks
       real(wp), intent(in) :: weights(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       type(error_type), allocatable, intent(inout) :: error
       !> Structure numbers, from 1

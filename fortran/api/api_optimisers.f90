@@ -22,7 +22,9 @@ contains
 
    !> \brief Lengths of the integer and real state of the optimiser.
    subroutine lbfgs_sizes(n_integers, n_reals)
+      !> Length of the state in integers
       integer, intent(out) :: n_integers
+      !> Length of the state in reals
       integer, intent(out) :: n_reals
 
       n_integers = n_lbfgs_integers
@@ -34,7 +36,9 @@ contains
       type(lbfgs_handle), intent(inout) :: self
       !> The arrays of `lbfgs_type`, in its order
       integer(i8), intent(in) :: views(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: n, m
@@ -72,7 +76,9 @@ contains
       !> Loss and gradient at x
       real(wp), intent(in) :: f
       real(wp), intent(in) :: g(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -93,7 +99,9 @@ contains
       !> (n) arguments in, values out
       real(wp), intent(inout) :: x(:)
       real(wp), intent(inout) :: slope(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -110,8 +118,11 @@ contains
       real(wp), intent(in) :: w(:, :)
       real(wp), intent(inout) :: z(:, :)
       real(wp), intent(inout) :: g(:, :)
+      !> How often, for timing
       integer, intent(in) :: repeats
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: i
@@ -133,8 +144,11 @@ contains
       real(wp), intent(in) :: a(:, :)
       real(wp), intent(in) :: b(:, :)
       real(wp), intent(inout) :: c(:, :)
+      !> How often, for timing
       integer, intent(in) :: repeats
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: i, m, n, k

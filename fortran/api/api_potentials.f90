@@ -39,7 +39,9 @@ contains
       !> Layers, nodes and codes (see `new_networks`), weights, feature_shift, feature_factor, energy_scale, energy_shift,
       !> energy_atomic, feature_low, feature_high, feature_unit (see `potential_type`); stop token
       integer(i8), intent(in) :: views(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer, pointer, contiguous :: n_layers(:), n_nodes(:), codes(:)
@@ -103,6 +105,7 @@ contains
       type(potential_handle), intent(inout) :: self
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> As in `evaluation_type`, strain (3, 3, n_structures, n_members); of size 0 where not wanted, which forces and
       !> strains are together
@@ -110,6 +113,7 @@ contains
       real(wp), intent(inout) :: force(:, :, :)
       real(wp), intent(inout) :: strain(:, :, :, :)
       real(wp), intent(inout) :: values(:, :)
+      !> 0, or the code of an error, and the error in words
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
@@ -208,6 +212,7 @@ contains
       real(wp), intent(in) :: position(:, :)
       !> (n_atoms)
       integer, intent(in) :: species(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> As in `evaluation_type`; of size 0 where not wanted, which forces and strain, excess and component are together
       real(wp), intent(inout), target, contiguous :: atomic_energy(:, :)
@@ -215,7 +220,9 @@ contains
       real(wp), intent(inout), target, contiguous :: strain(:, :, :)
       real(wp), intent(inout), target, contiguous :: excess(:)
       integer, intent(inout), target, contiguous :: component(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(evaluation_type) :: wanted
@@ -256,10 +263,13 @@ contains
       type(list_handle), intent(in) :: list
       real(wp), intent(in) :: position(:, :)
       integer, intent(in) :: species(:)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_virial, n_atoms) as in `evaluation_type`
       real(wp), intent(inout), target, contiguous :: virial(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(evaluation_type) :: wanted
@@ -335,6 +345,7 @@ contains
    !> Refuse an empty potential, and no threads
    subroutine check_filled(self, n_threads, error)
       type(potential_handle), intent(in) :: self
+      !> Threads of the call
       integer, intent(in) :: n_threads
       type(error_type), allocatable, intent(inout) :: error
 

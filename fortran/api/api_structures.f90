@@ -25,10 +25,13 @@ contains
    subroutine cutoff(r, r_cut, fc, dfc_dr, ierr, errmsg)
       !> (n) all three arrays
       real(wp), intent(in) :: r(:)
+      !> Cutoff, Å
       real(wp), intent(in) :: r_cut
       real(wp), intent(inout) :: fc(:)
       real(wp), intent(inout) :: dfc_dr(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -44,13 +47,17 @@ contains
    subroutine neighbours(structure, reach, first, atom, vector, n_pairs, ierr, errmsg)
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
+      !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       !> (n_atoms + 1) pairs of atom i are first(i) + 1 … first(i + 1); atom (n) and vector (3, n) of each, Å
       integer(i8), intent(inout) :: first(:)
       integer, intent(inout) :: atom(:)
       real(wp), intent(inout) :: vector(:, :)
+      !> Pairs there are
       integer(i8), intent(out) :: n_pairs
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(neighbour_list_type) :: list
@@ -85,10 +92,13 @@ contains
       type(list_handle), intent(inout) :: self
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
+      !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       !> (3, n_atoms) positions wrapped into the cell, Å: the neighbours are images of atoms there
       real(wp), intent(inout) :: wrapped(:, :)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -108,6 +118,7 @@ contains
       type(list_handle), intent(in) :: self
       !> Images, and pairs of an atom and an image
       integer(i8), intent(out) :: n_ghosts
+      !> Pairs there are
       integer(i8), intent(out) :: n_pairs
 
       n_ghosts = self%list%n_ghosts
@@ -123,7 +134,9 @@ contains
       integer, intent(inout) :: ghost_atom(:)
       real(wp), intent(inout) :: ghost_shift(:, :)
       integer, intent(inout) :: ghost(:)
+      !> 0, or the code of an error
       integer, intent(out) :: ierr
+      !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
@@ -147,6 +160,7 @@ contains
    subroutine make_list(structure, reach, list, error)
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in) :: structure(:, :)
+      !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       type(neighbour_list_type), intent(out) :: list
       type(error_type), allocatable, intent(inout) :: error

@@ -25,6 +25,7 @@ contains
    subroutine check_views(views, n, error)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Columns there must be
       integer, intent(in) :: n
       type(error_type), allocatable, intent(inout) :: error
 
@@ -35,6 +36,7 @@ contains
    subroutine view_batch(views, n_species, batch, error)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Species there are descriptors for
       integer, intent(in) :: n_species
       type(batch_type), intent(out) :: batch
       type(error_type), allocatable, intent(inout) :: error
@@ -55,6 +57,7 @@ contains
       type(descriptor_type), allocatable, intent(in) :: descriptors(:)
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in) :: structures(:, :)
+      !> Threads of the call
       integer, intent(in) :: n_threads
       type(batch_type), intent(out) :: batch
       type(error_type), allocatable, intent(inout) :: error
@@ -68,6 +71,7 @@ contains
    subroutine view_token(views, k, token)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       integer(c_int32_t), pointer, intent(out) :: token
 
@@ -79,6 +83,7 @@ contains
    pure type(c_ptr) function address_of(views, k)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
 
       address_of = transfer(int(views(1, k), c_intptr_t), c_null_ptr)
@@ -87,6 +92,7 @@ contains
    subroutine view_real_1(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       real(wp), pointer, contiguous, intent(out) :: array(:)
 
@@ -96,6 +102,7 @@ contains
    subroutine view_real_2(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       real(wp), pointer, contiguous, intent(out) :: array(:, :)
 
@@ -105,6 +112,7 @@ contains
    subroutine view_real_3(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       real(wp), pointer, contiguous, intent(out) :: array(:, :, :)
 
@@ -114,6 +122,7 @@ contains
    subroutine view_single_1(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       real(sp), pointer, contiguous, intent(out) :: array(:)
 
@@ -123,6 +132,7 @@ contains
    subroutine view_single_2(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       real(sp), pointer, contiguous, intent(out) :: array(:, :)
 
@@ -132,6 +142,7 @@ contains
    subroutine view_single_3(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       real(sp), pointer, contiguous, intent(out) :: array(:, :, :)
 
@@ -141,6 +152,7 @@ contains
    subroutine view_int_1(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       integer, pointer, contiguous, intent(out) :: array(:)
 
@@ -150,6 +162,7 @@ contains
    subroutine view_int_2(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       integer, pointer, contiguous, intent(out) :: array(:, :)
 
@@ -159,6 +172,7 @@ contains
    subroutine view_int_3(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       integer, pointer, contiguous, intent(out) :: array(:, :, :)
 
@@ -168,6 +182,7 @@ contains
    subroutine view_int_4(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       integer, pointer, contiguous, intent(out) :: array(:, :, :, :)
 
@@ -177,6 +192,7 @@ contains
    subroutine view_long_1(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       integer(i8), pointer, contiguous, intent(out) :: array(:)
 
@@ -186,6 +202,7 @@ contains
    subroutine view_long_2(views, k, array)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
+      !> Column of the array in views
       integer, intent(in) :: k
       integer(i8), pointer, contiguous, intent(out) :: array(:, :)
 
