@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -174,3 +175,14 @@ def test_a_validation_ends_where_a_training_is_to_stop() -> None:
     stop.set()
     with pytest.raises(KeyboardInterrupt):
         validate(structures, None, {}, 1, stop)
+
+
+def test_threads_take_quick_turns_while_jobs_run():
+    before = sys.getswitchinterval()
+    during: list[float] = []
+
+    def job(**_: object) -> None:
+        during.append(sys.getswitchinterval())
+
+    run_jobs([Job("a", job)], 1)
+    assert during[0] <= 2e-3 and sys.getswitchinterval() == before

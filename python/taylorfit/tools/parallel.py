@@ -5,6 +5,7 @@ What takes long runs in the engine, without Python's global lock.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -19,6 +20,12 @@ from .interrupts import Interrupt
 
 POLL = 0.1
 """Seconds between two looks for Ctrl-C while all jobs run."""
+TURN = 1e-3
+"""Seconds after which a busy Python thread lets another one go on, while jobs run.
+
+A job comes back from the engine a few times an epoch and waits for its turn each time, by default for 5 ms: beside a
+busy thread, epochs of 49 ms of two members took 1.7 times as long, with 1 ms 1.4 times (medians of seven runs by turns,
+on two cores at a load of 13)."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def run_jobs(
     outcomes: dict[str, Outcome] = {}
     messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
     interrupt, n_interrupts = interrupt or Interrupt(), 0
-    with _ended_with(running):
+    with _quick_turns(), _ended_with(running):
         while waiting or running:
             try:
                 if waiting and stop():
@@ -140,6 +147,17 @@ def run_jobs(
     if n_interrupts > 1:
         raise KeyboardInterrupt
     return [outcomes.get(job.name, Outcome(job.name, interrupted=True)) for job in jobs], n_interrupts > 0
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Let threads take turns at least every `TURN` seconds, and afterwards as before."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager
