@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets import VALIDATION
+from taylorfit.__main__ import run_command
 from taylorfit.analysis.scan_grid import points_of
 from taylorfit.analysis.scan_groups import point_folder
-from taylorfit.commands.example import run_command
 from taylorfit.errors import InputError, TaylorfitError
 from taylorfit.formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table
 from taylorfit.formats.structures.files import expand_patterns

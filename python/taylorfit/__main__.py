@@ -1,7 +1,10 @@
-"""``python -m taylorfit``."""
+"""``python -m taylorfit``, and the way in for scripts that run commands in their own process (`run_command`)."""
 
 import sys
 
-from .commands.cli import main
+from .commands.cli import main, run_command
 
-sys.exit(main())
+__all__ = ["run_command"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,7 +23,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_toy(folder, extra=taylor(delta=0.02, fraction=3, outfile="toy.taylor.train"))
     succeed(folder, "generate", "generate.in")
     (folder / "train.in").write_text(
-        train_in(taylorset="toy.taylor.train", iterations=25, seed=1, validation="xsf/0*.xsf")
+        train_in(taylorset="toy.taylor.train", iterations=25, seed=1, validation="xsf/0*.xsf", best="both")
     )
     succeed(folder, "train", "train.in", "--report", "train.json")
     succeed(folder, "predict", "--potential", "Ar.nn", "xsf/0*.xsf", "--save-predictions", "own.npz")

@@ -132,7 +132,15 @@ def test_training_lowers_the_error_tenfold(toy: Path) -> None:
 
 
 def test_best_and_last_potentials_are_what_the_report_says(toy: Path) -> None:
-    found = train(toy, iterations=40, testpercent=25, validation="xsf/*.xsf", validationevery=10, hidden="1 20:tanh")
+    found = train(
+        toy,
+        iterations=40,
+        testpercent=25,
+        validation="xsf/*.xsf",
+        validationevery=10,
+        hidden="1 20:tanh",
+        best="energy",
+    )
     assert found["best_epoch"] == int(np.argmin(errors(found)[:, 3])) < 40
     assert [entry["epoch"] for entry in found["validation_history"]] == [10, 20, 30, 40]
     for suffix, key in (("", "validation"), (".last", "validation_last")):

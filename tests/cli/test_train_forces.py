@@ -54,6 +54,7 @@ def test_one_word_switches_the_mode_and_forces_get_better(toy: Path) -> None:
             toy,
             "--fresh",
             iterations=150,
+            patience=1000,  # the best epoch counts, few test structures or not
             forces=f"{LINES[mode]}" + (" beta=1e-2" if mode != "taylor" else ""),
             **copies,
         )
@@ -123,7 +124,7 @@ def test_without_companion_and_files_exact_training_is_refused_and_energies_are_
     Path(geometry_path(toy / "toy.train")).unlink()
     shutil.rmtree(toy / "xsf")
     assert "needs the cells of the structures" in complaint(toy, forces="mode=exact")
-    found = train(toy, forces="mode=taylor", taylorset="copies.train")
+    found = train(toy, forces="mode=taylor", taylorset="copies.train", patience=1000)
     assert found["criterion"] == "energy" and found["epochs"][0]["test_force_rmse"] is None
 
 
@@ -389,7 +390,7 @@ def test_forces_alone_are_trained_on(tmp_path: Path, method: str) -> None:
         text = generate_in(("Ar",), ["xsf/*.xsf"], extra="" if kind == "right" else "NOENERGIES")
         (folder / "generate.in").write_text(text)
         succeed(folder, "generate", "generate.in")
-        found = train(folder, iterations=60, testpercent=25, forces=f"{method} beta=1e-2 energyweight=0")
+        found = train(folder, iterations=60, testpercent=25, patience=1000, forces=f"{method} beta=1e-2 energyweight=0")
         errors = [epoch["test_force_rmse"] for epoch in found["epochs"]]
         known = [error for error in errors if error is not None]
         best[kind] = errors[found["best_epoch"]]

@@ -35,8 +35,9 @@ from taylorfit.training.loop import Epoch
 from taylorfit.training.train import train, train_committee
 
 HIDDEN = ((6, "tanh"), (6, "tanh"))
-OPTIONS = {"epochs": 8, "test_fraction": 0.25, "threads": 1}
-KEYWORDS = {"iterations": 8, "testpercent": 25}
+# With PATIENCE the best epoch is kept, however few the test structures are
+OPTIONS = {"epochs": 8, "test_fraction": 0.25, "threads": 1, "patience": 1000}
+KEYWORDS = {"iterations": 8, "testpercent": 25, "patience": 1000}
 TIMES = ("seconds", "seconds_per_epoch")
 
 

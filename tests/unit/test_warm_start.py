@@ -91,25 +91,41 @@ def test_members_go_on_each_from_its_own(structures: list[Structure]) -> None:
     assert tfit.train_committee(structures, setup, initial=own.potentials, test_sets="own", **options).failed == {}
 
 
+@pytest.mark.parametrize("n", [9, 10])
+def test_few_test_structures_do_not_choose_the_epoch(train: Train, n: int) -> None:
+    fits = [
+        train(30, test_fraction=n / 30, epochs=80, **options)
+        for options in ({}, {"best": "energy"}, {"patience": 100}, {"best": "last"})
+    ]
+    best = int(np.argmin(fits[0].history.test_rmse))
+    assert best < 80 and fits[0].counts.n_test == n
+    assert [fit.best_epoch for fit in fits] == [80 if n < 10 else best, best, best, 80]
+    assert [fit.criterion == "last" for fit in fits] == [n < 10, False, False, True]
+    for fit in fits:
+        weights = (fit.last if fit.criterion == "last" else fit.potential).parts[0].network.weights
+        assert fit.potential.parts[0].network.weights.tobytes() == weights.tobytes()
+    assert train(30, test_fraction=0.0).criterion == "energy"
+
+
 def test_from_the_command_line(tmp_path: Path) -> None:
-    make_toy(tmp_path, 30)
-    (tmp_path / "generate.in").write_text(generate_in(("Ar",), ("xsf/0*.xsf", "xsf/1*.xsf")))
+    make_toy(tmp_path, 60)
+    (tmp_path / "generate.in").write_text(generate_in(("Ar",), ("xsf/[0-3]*.xsf",)))
     (tmp_path / "all.in").write_text(generate_in(("Ar",), ("xsf/*.xsf",)))
     for split in ("seed", "hash"):
         for left in tmp_path.glob("Ar.nn*"):
             left.unlink()
         succeed(tmp_path, "generate", "generate.in", "--force")
-        (tmp_path / "train.in").write_text(train_in(testpercent=30, iterations=2, split=split))
+        (tmp_path / "train.in").write_text(train_in(testpercent=40, iterations=2, split=split))
         report(tmp_path, "train", "train.in")
         succeed(tmp_path, "generate", "all.in", "--force")
         if split == "seed":
             refused = run(tmp_path, "train", "train.in")
             assert refused.code == 2 and "Ar.nn: a test set drawn with SEED" in refused.err
-            assert report(tmp_path, "train", "train.in", "--fresh")["n_test"] == 9
+            assert report(tmp_path, "train", "train.in", "--fresh")["n_test"] == 24
         else:
             found = report(tmp_path, "train", "train.in")
-            assert found["criterion"] == "energy" and 0 < found["n_test"] < 20
-    (tmp_path / "train.in").write_text(train_in(testpercent=30, iterations=2, split="hash", seed=2))
+            assert found["criterion"] == "energy" and 10 <= found["n_test"] < 40
+    (tmp_path / "train.in").write_text(train_in(testpercent=40, iterations=2, split="hash", seed=2))
     result = succeed(tmp_path, "train", "train.in")
     assert (
         "the last epoch is kept; the starting potentials" in result.out and "last epoch 2, which is kept" in result.out

@@ -72,6 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return signals.code(_main(argv, ranks))
 
 
+def run_command(argv: Sequence[str], output: str | os.PathLike[str] | None = None) -> int:
+    """Run a command line of taylorfit and return its exit code; standard output goes to the file `output`, if named."""
+    if output is None:
+        return main(argv)
+    with open(output, "w", encoding="utf-8") as stream, redirect_stdout(stream):
+        return main(argv)
+
+
 def _main(argv: Sequence[str] | None, ranks: Ranks) -> int:
     """Run a command; if it fails, say why and end all ranks."""
     argv = list(sys.argv[1:] if argv is None else argv)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from ..examples import EXAMPLES, Example
 from ..examples.copying import copy_example
 from ..model.measures import MEASURES
 from ..tools.tables import Table, print_table
-from .cli import main
+from .cli import run_command
 
 SHOWN = ("energy_mae", "energy_rmse", "force_mae", "force_rmse", "force_error_norm_mean", "angle_error_mean")
 """Measures that are compared."""
@@ -129,14 +128,6 @@ def run_example(example: Example, directory: Path) -> Outcome:
         return Outcome(reports)
     finally:
         os.chdir(before)
-
-
-def run_command(argv: Sequence[str], output: str | os.PathLike[str] | None = None) -> int:
-    """Run a command line of taylorfit and return its exit code; standard output goes to the file `output`, if named."""
-    if output is None:
-        return main(argv)
-    with open(output, "w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
-        return main(argv)
 
 
 def comparison(trainings: Mapping[str, Mapping[str, Any]]) -> Table:

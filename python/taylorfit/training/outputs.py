@@ -110,11 +110,12 @@ def write_potentials(potentials: Sequence[SpeciesPotential], specs: Sequence[Net
 
 
 def save_energies(training: Training, problem: Problem, folder: Path) -> None:
-    """Write energies.train.0 and energies.test.0 of the best weights, reference structures alone, into `folder`.
+    """Write energies.train.0 and energies.test.0 of the kept weights, reference structures alone, into `folder`.
 
     Of several ranks all call it, and the first writes.
     """
-    weights, ranks = training.state.best_weights, problem.ranks
+    ranks = problem.ranks
+    weights = training.state.last_weights if problem.keeps_last else training.state.best_weights
     for name, loss in (("energies.train.0", training.train), ("energies.test.0", training.test)):
         if loss is None:
             continue

@@ -34,7 +34,7 @@ from .pack import PackedDataset, PackLayout, Scaling
 from .plan import Part, Plan
 from .reference_data import ReferenceData, reference_without_cells
 from .split import Split, SplitRule, split_parents
-from .warm_start import check_start, rule_of
+from .warm_start import check_start, doubt_of_few, rule_of
 
 NO_CELLS = (
     "note: cells and weights of the structures are not known, so force errors of training and test structures are not "
@@ -377,8 +377,11 @@ def started_from(problem: Problem, initial: Initial, starts: tuple[StartingNetwo
         if the potentials were trained on structures that would be test structures now.
     """
     doubts: tuple[str, ...] = ()
-    if problem.settings.iterations and problem.test is not None:
+    if problem.settings.iterations and problem.split.test:
         doubts = check_start(problem.rule, initial, problem.info)
+        # Who sets PATIENCE has the training end by the test error
+        if not problem.settings.patience and problem.rule.choose is None:
+            doubts += doubt_of_few(len(problem.split.test))
     return replace(problem, starts=starts, doubts=doubts)
 
 
