@@ -1,10 +1,10 @@
-"""Li8Mo2Ni7Ti7O32: a potential that learns from CHGNet, a few hundred times faster, and from some DFT frames beside it.
+"""Li8Mo2Ni7Ti7O32: a potential that learns from CHGNet, much faster, and from some DFT frames beside it.
 
     python python/studies/distil_chgnet.py --data FOLDER --output DIR [--full]
 
 Frames of a DFT dynamics at 400 K (see `lmnto.py` for the data) are the start, without their labels.  `learn` labels
-them and what it meets at 600 K by CHGNet.  Then: the potential beside its teacher on other frames and in volume, both
-beside DFT, a potential trained on both with weights, and the seconds that each takes for a step.
+them and what it meets at 600 K, in strained cells, by CHGNet.  Then: the potential beside its teacher on other frames
+and in volume, both beside DFT, a potential trained on both with weights, and the seconds that each takes for a step.
 
 Needs CHGNet (``pip install chgnet``), whose package holds its weights.
 """
@@ -48,7 +48,7 @@ class Scale:
     """DFT frames beside those of the teacher."""
 
 
-SCALES = {"quick": Scale(15, 20, 300, 3, 300, 2, 10, 60), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300)}
+SCALES = {"quick": Scale(15, 30, 300, 4, 300, 3, 10, 60), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300)}
 
 
 def evenly(frames: Sequence[tfit.Structure], n: int, offset: float = 0.0) -> list[tfit.Structure]:
@@ -82,9 +82,11 @@ def main() -> None:
     dft = tfit.read(str(arguments.data / "**/*.xsf"))
     learned = tfit.learn(
         [bare(frame) for frame in evenly(dft, scale.start)], TEACHER,
-        tfit.Exploration("600 K", "nvt", temperature=600, steps=scale.steps, starts=scale.starts, sample=10),
+        tfit.Exploration(
+            "600 K", "nvt", temperature=600, steps=scale.steps, starts=scale.starts, sample=10, strain=0.03
+        ),
         folder=arguments.output / "learn", labelling=LABELLING, error=1e-3, epochs=scale.epochs,
-        labels=tfit.LabelBudget(10, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-3),
+        labels=tfit.LabelBudget(10, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-2),
         progress=lambda one: print(f"round {one.number}: {one.check_error or 0:.3f} eV/Å, {one.seconds}", flush=True),
     )  # fmt: skip
     potential = learned.potential
