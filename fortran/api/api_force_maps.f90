@@ -138,9 +138,9 @@ contains
             call view(views, 16, map%group_scale)
             call view(views, 17, map%first_atom)
             call view(views, 18, map%species)
-            call new_force_map(map)
+            call new_force_map(map, error)
             self%map%n_features = n_features
-            call check_force_map(map, n_features, error)
+            if (.not. allocated(error)) call check_force_map(map, n_features, error)
             if (.not. allocated(error) .and. with_values /= 0) call check_structures(map, error)
          end associate
       end if
@@ -190,7 +190,7 @@ contains
                call raise(error, error_value, "the atoms of the structures are not those of the force map")
             end if
          end if
-         call fit_slopes(map%grid, fit)
+         call fit_slopes(map%grid, fit, error)
       end if
       if (.not. allocated(error)) then
          !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) &

@@ -5,11 +5,12 @@ module tf_api_losses
    use tf_api_force_maps, only : force_map_handle
    use tf_adam, only : adam_step
    use tf_chosen, only : chosen_energies, batch_sums
-   use tf_energy_loss, only : evaluate_energy_loss
+   use tf_energy_loss, only : evaluate_energy_loss, energy_scratch, energy_threads
    use tf_error, only : error_type, raise, report, error_size, error_value
-   use tf_force_loss, only : force_terms_type, check_force_terms, evaluate_force_loss
+   use tf_force_loss, only : force_terms_type, check_force_terms, evaluate_force_loss, force_scratch, &
+      force_threads
    use tf_kalman, only : covariance_size, start_covariance
-   use tf_network, only : new_networks
+   use tf_network, only : network_type, new_networks
    use tf_pack, only : loss_type, check_pack, check_groups
    use tf_passes, only : descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass
    use tf_stop, only : stop_type
@@ -17,8 +18,8 @@ module tf_api_losses
    use tf_views, only : view, view_token, check_views
    implicit none
    private
-   public :: loss_handle, loss_fill, loss_add_forces, loss_evaluate, loss_energies, sums_most, sums_columns, sums_join, &
-      sums_total
+   public :: loss_handle, loss_fill, loss_work, loss_add_forces, loss_evaluate, loss_energies, sums_most, sums_columns, &
+      sums_join, sums_total
    public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_batch, adam_move, loss_levenberg_marquardt
 
    !> A loss of energies, with forces and directions if these have been added
@@ -82,6 +83,47 @@ contains
       self%filled = .not. allocated(error)
       call report(error, ierr, errmsg)
    end subroutine loss_fill
+
+   !> \brief Numbers of scratch and of partial sums that the evaluation of a loss takes.
+   subroutine loss_work(views, with_forces, with_gradient, n_threads, n_numbers, ierr, errmsg)
+      !> panel_width of `pack_type`; layers, nodes and codes (see `new_networks`)
+      integer(i8), intent(in) :: views(:, :)
+      !> Not 0: with forces or directions; with the weight gradient
+      integer, intent(in) :: with_forces
+      integer, intent(in) :: with_gradient
+      integer, intent(in) :: n_threads
+      integer(i8), intent(out) :: n_numbers
+      integer, intent(out) :: ierr
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(network_type), allocatable :: networks(:)
+      integer, pointer, contiguous :: panel_width(:, :), n_layers(:), n_nodes(:), codes(:)
+      integer :: n_weights, n_used
+
+      n_numbers = 0
+      call check_views(views, 4, error)
+      if (.not. allocated(error)) then
+         call view(views, 1, panel_width)
+         call view(views, 2, n_layers)
+         call view(views, 3, n_nodes)
+         call view(views, 4, codes)
+         call new_networks(n_layers, n_nodes, codes, networks, n_weights, error)
+      end if
+      if (.not. allocated(error)) then
+         if (size(panel_width, 1) /= size(networks)) call raise(error, error_size, "one network per species is needed")
+      end if
+      if (.not. allocated(error)) then
+         if (with_forces /= 0) then
+            n_used = force_threads(panel_width, n_threads)
+            n_numbers = n_used*force_scratch(panel_width, networks)
+         else
+            n_used = energy_threads(panel_width, n_threads)
+            n_numbers = n_used*energy_scratch(panel_width, networks)
+         end if
+         n_numbers = n_numbers + (merge(n_weights, 0, with_gradient /= 0) + 1_i8)*columns_of_sums(size(panel_width, 2), n_used)
+      end if
+      call report(error, ierr, errmsg)
+   end subroutine loss_work
 
    !> \brief Add terms of forces and of derivatives along directions to a loss.
    subroutine loss_add_forces(self, map, views, ierr, errmsg)

@@ -94,19 +94,22 @@ contains
       character(len=species_length), allocatable :: species(:)
       character(len=:), allocatable :: paths(:, :)
       type(error_type), allocatable :: error
-      integer :: k, m
+      integer :: k, m, status
 
       call c_f_pointer(address, handle)
       if (n_members < 1 .or. n_files < 1) then
          call raise(error, error_size, "a potential needs at least one file")
       else
-         paths = strings(files(:n_files*n_members), n_files, n_members)
+         call read_strings(files(:n_files*n_members), n_files, n_members, paths, error)
          handle%potential = potential_type()
          if (allocated(handle%names)) deallocate (handle%names)
-         call read_committee(paths, handle%potential, species, error)
+         if (.not. allocated(error)) call read_committee(paths, handle%potential, species, error)
       end if
       if (.not. allocated(error)) then
-         allocate (handle%names(size(species)))
+         allocate (handle%names(size(species)), stat=status)
+         call check_memory(status, "names of species", size(species, kind=i8)*(species_length + 1), error)
+      end if
+      if (.not. allocated(error)) then
          do k = 1, size(species)
             m = len_trim(species(k))
             handle%names(k) = species(k)(:m)//repeat(c_null_char, species_length + 1 - m)
@@ -116,13 +119,14 @@ contains
    end function potential_load
 
    !> C strings as Fortran strings of one length
-   function strings(pointers, n, m) result(texts)
+   subroutine read_strings(pointers, n, m, texts, error)
       !> Extents of the array of strings
       integer, intent(in) :: n, m
       type(c_ptr), intent(in) :: pointers(n, m)
-      character(len=:), allocatable :: texts(:, :)
+      character(len=:), allocatable, intent(out) :: texts(:, :)
+      type(error_type), allocatable, intent(inout) :: error
       character(kind=c_char), pointer :: characters(:)
-      integer :: i, j, k, longest
+      integer :: i, j, k, longest, status
 
       longest = 1
       do j = 1, m
@@ -130,7 +134,9 @@ contains
             longest = max(longest, int(strlen(pointers(i, j))))
          end do
       end do
-      allocate (character(len=longest) :: texts(n, m))
+      allocate (character(len=longest) :: texts(n, m), stat=status)
+      call check_memory(status, "names of files", int(longest, i8)*n*m, error)
+      if (allocated(error)) return
       do j = 1, m
          do i = 1, n
             call c_f_pointer(pointers(i, j), characters, [strlen(pointers(i, j))])
@@ -140,7 +146,7 @@ contains
             end do
          end do
       end do
-   end function strings
+   end subroutine read_strings
 
    !> See taylorfit.h
    integer(c_int) function potential_members(address) bind(c, name="tf_engine_potential_members") result(n)

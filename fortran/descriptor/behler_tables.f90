@@ -4,8 +4,8 @@
 !> A radial group holds all G1, G2, G3 of one shell; an angular group all G4, or all G5, of one pair of
 !> shells.  Within a group, exponentials with η a small multiple of another one are powers of it.
 module tf_behler_tables
-   use tf_kinds, only : wp
-   use tf_error, only : error_type, raise, error_value, error_size, error_species
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, raise, check_memory, error_value, error_size, error_species
    implicit none
    private
    public :: behler_type, shell_type, radial_type, angular_type, new_behler, functions_of_species, radial_of_species
@@ -125,16 +125,20 @@ contains
       type(shell_type), allocatable :: shells(:)
       type(radial_type), allocatable :: radial(:)
       type(angular_type), allocatable :: angular(:)
-      integer :: n, f, i, n_shells, n_radial, n_angular
+      integer :: n, f, i, n_shells, n_radial, n_angular, status
 
       n = size(kind)
       call check_table(kind, parameters, neighbours, environment, error)
       if (allocated(error)) return
       behler%n_feature = n
       behler%cutoff = maxval(parameters(1, :))
-      call order_of_values(kind, neighbours, environment, feature)
-      allocate (grouped(n), source=.false.)
-      allocate (shells(2*n), radial(n), angular(n))
+      call order_of_values(kind, neighbours, environment, feature, error)
+      if (allocated(error)) return
+      allocate (grouped(n), shells(2*n), radial(n), angular(n), stat=status)
+      call check_memory(status, "groups of symmetry functions", &
+         int(n, i8)*(2*storage_size(shells) + storage_size(radial) + storage_size(angular))/8, error)
+      if (allocated(error)) return
+      grouped = .false.
       all_functions = [(i, i=1, n)]
       n_shells = 0
       n_radial = 0
@@ -146,7 +150,8 @@ contains
          if (kind(f) <= 3) then
             n_radial = n_radial + 1
             radial(n_radial)%shell = shell_of(neighbours(1, f), parameters(1, f))
-            call new_radial(kind(members), parameters(:, members), feature(members), radial(n_radial))
+            call new_radial(kind(members), parameters(:, members), feature(members), radial(n_radial), error)
+            if (allocated(error)) return
             behler%most_radial = max(behler%most_radial, radial(n_radial)%n)
          else
             n_angular = n_angular + 1
@@ -154,7 +159,8 @@ contains
             angular(n_angular)%r_cut = parameters(1, f)
             angular(n_angular)%shell = [shell_of(neighbours(1, f), parameters(1, f)), &
                shell_of(neighbours(2, f), parameters(1, f))]
-            call new_angular(parameters(:, members), feature(members), angular(n_angular))
+            call new_angular(parameters(:, members), feature(members), angular(n_angular), error)
+            if (allocated(error)) return
             behler%most_exponents = max(behler%most_exponents, angular(n_angular)%n_exponent)
             behler%most_powers = max(behler%most_powers, angular(n_angular)%n_power)
          end if
@@ -243,14 +249,17 @@ contains
    end subroutine check_table
 
    !> Place of each function's value: over type2 in the order of ENV, G1, G2, G3, then over type3 from type2 on, G4, G5
-   pure subroutine order_of_values(kind, neighbours, environment, feature)
+   subroutine order_of_values(kind, neighbours, environment, feature, error)
       !> The table of functions, see `new_behler`
       integer, intent(in) :: kind(:), neighbours(:, :), environment(:)
       !> (n_functions) place of each value
       integer, allocatable, intent(out) :: feature(:)
-      integer :: a, b, k, f, n
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: a, b, k, f, n, status
 
-      allocate (feature(size(kind)), source=0)
+      allocate (feature(size(kind)), source=0, stat=status)
+      call check_memory(status, "the order of symmetry functions", 4_i8*size(kind), error)
+      if (allocated(error)) return
       n = 0
       do a = 1, maxval(environment)
          do k = 1, 3
@@ -275,15 +284,16 @@ contains
    end subroutine order_of_values
 
    !> Radial group from its functions
-   subroutine new_radial(kind, parameters, feature, radial)
+   subroutine new_radial(kind, parameters, feature, radial, error)
       !> The table of functions, see `new_behler`
       integer, intent(in) :: kind(:)
       real(wp), intent(in) :: parameters(:, :)
       !> (n_functions) place of each value
       integer, intent(in) :: feature(:)
       type(radial_type), intent(inout) :: radial
+      type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: order(:)
-      integer :: i, n
+      integer :: i, n, status
 
       n = size(kind)
       ! Ascending in η, so that an exponential finds its base before it
@@ -293,7 +303,9 @@ contains
       radial%place = parameters(2, order)
       radial%eta = parameters(3, order)
       radial%feature = feature(order)
-      allocate (radial%base(n), radial%power(n), source=0)
+      allocate (radial%base(n), radial%power(n), source=0, stat=status)
+      call check_memory(status, "a group of radial functions", 8_i8*n, error)
+      if (allocated(error)) return
       do i = 1, n
          if (radial%kind(i) == 2) call find_base(radial%eta, radial%kind == 2 .and. radial%place == radial%place(i), &
             i, radial%base, radial%power)
@@ -301,19 +313,22 @@ contains
    end subroutine new_radial
 
    !> Angular group from its functions
-   subroutine new_angular(parameters, feature, angular)
+   subroutine new_angular(parameters, feature, angular, error)
       real(wp), intent(in) :: parameters(:, :)
       !> (n_functions) place of each value
       integer, intent(in) :: feature(:)
       type(angular_type), intent(inout) :: angular
+      type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: order(:)
-      integer :: i, f, m, n, q
+      integer :: i, f, m, n, q, status
       real(wp) :: lambda, zeta
 
       n = size(feature)
       order = ascending(parameters(4, :))
       allocate (angular%eta(n), angular%lambda(n), angular%zeta(n), angular%first(n + 1), angular%column(n), &
-         angular%feature(n))
+         angular%feature(n), stat=status)
+      call check_memory(status, "a group of angular functions", 36_i8*n, error)
+      if (allocated(error)) return
       m = 0
       q = 0
       do i = 1, n
@@ -339,13 +354,17 @@ contains
       angular%first(1) = 0
       angular%n_exponent = m
       angular%n_power = q
-      allocate (angular%whole(q), source=-1)
+      allocate (angular%whole(q), angular%base(m), angular%power(m), stat=status)
+      call check_memory(status, "a group of angular functions", 4_i8*(q + 2*m), error)
+      if (allocated(error)) return
+      angular%whole = -1
+      angular%base = 0
+      angular%power = 0
       do i = 1, q
          if (angular%zeta(i) <= highest_whole .and. angular%zeta(i) == aint(angular%zeta(i))) then
            angular%whole(i) = nint(angular%zeta(i))
          end if
       end do
-      allocate (angular%base(m), angular%power(m), source=0)
       do i = 1, m
          call find_base(angular%eta(:m), angular%eta(:m) > 0.0_wp, i, angular%base, angular%power)
       end do

@@ -59,7 +59,7 @@ contains
       integer, intent(in) :: environment(:)
       type(chebyshev_type), intent(out) :: chebyshev
       type(error_type), allocatable, intent(inout) :: error
-      integer :: n, t
+      integer :: n, t, status
 
       chebyshev%radial_cut = parameters(1)
       chebyshev%angular_cut = parameters(3)
@@ -77,13 +77,15 @@ contains
       chebyshev%angular_order = nint(parameters(4))
       n = maxval(environment)
       chebyshev%weighted = n > 1
-      allocate (chebyshev%weight(0:size(environment)), source=0.0_wp)
+      allocate (chebyshev%weight(0:size(environment)), source=0.0_wp, stat=status)
+      call check_memory(status, "weights of species", 8_i8*(size(environment) + 1), error)
+      if (allocated(error)) return
       if (chebyshev%weighted) then
          do t = 1, size(environment)
             if (environment(t) > 0) chebyshev%weight(t) = species_weight(environment(t), n)
          end do
       end if
-      call new_moment_tables(chebyshev%angular_order, chebyshev%tables)
+      call new_moment_tables(chebyshev%angular_order, chebyshev%tables, error)
       chebyshev%n_feature = (chebyshev%radial_order + chebyshev%angular_order + 2)*merge(2, 1, n > 1)
    end subroutine new_chebyshev
 

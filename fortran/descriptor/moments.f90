@@ -5,7 +5,8 @@
 !> Re[(x_j + i y_j)^μ (x_k - i y_k)^μ], N_lμ = (2 - δ_μ0)(l - μ)!/(l + μ)!, Q_lμ = d^μ P_l/dz^μ, so the
 !> double sum is Σ_μ N_lμ (A_lμ² + B_lμ²) with the moments A + iB = Σ_j f_j Q_lμ(z_j)(x_j + i y_j)^μ.
 module tf_moments
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
+   use tf_error, only : error_type, check_memory
    implicit none
    private
    public :: moment_tables_type, new_moment_tables, angular_sums, angular_gradient, angular_gradients, n_moments, max_angular_order
@@ -32,14 +33,17 @@ contains
       n_moments = (order + 1)*(order + 2)/2
    end function n_moments
 
-   pure subroutine new_moment_tables(order, tables)
+   subroutine new_moment_tables(order, tables, error)
       !> Largest l
       integer, intent(in) :: order
       type(moment_tables_type), intent(out) :: tables
-      integer :: l, m, mu
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: l, m, mu, status
 
       tables%order = order
-      allocate (tables%legendre(0:order, 0:order), tables%norm(0:order, 0:order))
+      allocate (tables%legendre(0:order, 0:order), tables%norm(0:order, 0:order), stat=status)
+      call check_memory(status, "tables of moments", 16_i8*(order + 1)**2, error)
+      if (allocated(error)) return
       tables%legendre = 0.0_wp
       tables%norm = 0.0_wp
       tables%legendre(0, 0) = 1.0_wp

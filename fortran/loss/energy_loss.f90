@@ -2,13 +2,13 @@
 module tf_energy_loss
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, check_memory
-   use tf_network, only : forward, backward_to_weights
-   use tf_pack, only : pack_type, loss_type
+   use tf_network, only : network_type, forward, backward_to_weights
+   use tf_pack, only : pack_type, loss_type, network_scratch
    use tf_stop, only : stop_type
    use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, useful_threads
    implicit none
    private
-   public :: evaluate_energy_loss, add_energy_terms, spread_dloss
+   public :: evaluate_energy_loss, energy_scratch, energy_threads, add_energy_terms, spread_dloss
 
    type, extends(leaf_task_type) :: energy_task_type
       type(loss_type), pointer :: loss => null()
@@ -37,7 +37,7 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       type(energy_task_type) :: task
       real(wp), allocatable, target :: dloss_denergy(:)
-      integer :: t, n, widest, status
+      integer :: t, n, status
 
       allocate (dloss_denergy(loss%pack%n_structures), stat=status)
       call check_memory(status, "the derivatives of the loss", 8_i8*loss%pack%n_structures, error)
@@ -47,26 +47,42 @@ contains
       task%n_leaves = pack%n_blocks
       task%first_leaf = pack%first_leaf
       task%n_numbers = merge(loss%n_weights, 0, with_gradient) + 1
-      task%n_threads = useful_threads(sum(int(pack%panel_width, i8)), n_threads)
+      task%n_threads = energy_threads(pack%panel_width, n_threads)
       task%with_gradient = with_gradient
       task%loss => loss
       task%weights => weights
       task%energy => energy
 
-      ! Scratch: values and slopes of all panels, and a seed for each atom of the widest
-      allocate (task%start(pack%n_species + 1))
+      allocate (task%start(pack%n_species + 1), stat=status)
+      call check_memory(status, "the scratch of a loss", 4_i8*(pack%n_species + 1), error)
+      if (allocated(error)) return
       task%start(1) = 0
-      widest = 0
       do t = 1, pack%n_species
          n = 0
          if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
-         widest = max(widest, n)
          task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
-      task%n_scratch = 2*int(task%start(pack%n_species + 1), i8) + widest
+      task%n_scratch = energy_scratch(pack%panel_width, networks)
       call sum_leaves(task, nodes, stop, error)
       end associate
    end subroutine evaluate_energy_loss
+
+   !> Numbers of scratch of a thread: values and slopes of all panels, and a seed for each atom of the widest
+   pure integer(i8) function energy_scratch(panel_width, networks)
+      !> (n_species, n_blocks) of a pack
+      integer, intent(in) :: panel_width(:, :)
+      type(network_type), intent(in) :: networks(:)
+
+      energy_scratch = network_scratch(panel_width, networks, 2, 0)
+   end function energy_scratch
+
+   !> Threads that are used
+   pure integer function energy_threads(panel_width, n_threads)
+      !> (n_species, n_blocks) of a pack; at most so many
+      integer, intent(in) :: panel_width(:, :), n_threads
+
+      energy_threads = useful_threads(sum(int(panel_width, i8)), n_threads)
+   end function energy_threads
 
    !> One block of the energy loss
    subroutine add_block(task, leaf, thread, scratch, sums, error)

@@ -16,11 +16,11 @@ module tf_force_loss
    use tf_network, only : network_type, forward, backward_to_weights
    use tf_network_tangent, only : backward_twice, forward_tangent, backward_tangent
    use tf_force_map, only : force_map_type, take_coefficients, give_changes, add_forces, add_changes
-   use tf_pack, only : pack_type, loss_type
+   use tf_pack, only : pack_type, loss_type, network_scratch
    use tf_energy_loss, only : add_energy_terms, spread_dloss
    implicit none
    private
-   public :: force_terms_type, check_force_terms, evaluate_force_loss
+   public :: force_terms_type, check_force_terms, evaluate_force_loss, force_scratch, force_threads
 
    ! Work on an atom in units of energy training alone, for the number of threads
    integer, parameter :: work_per_atom = 6
@@ -90,7 +90,7 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       type(force_task_type) :: task
       real(wp), allocatable, target :: dloss_denergy(:)
-      integer :: t, n, widest, status
+      integer :: t, n, status
       integer(i8) :: most
 
       allocate (dloss_denergy(loss%pack%n_structures), stat=status)
@@ -100,7 +100,7 @@ contains
       task%n_leaves = pack%n_blocks
       task%first_leaf = pack%first_leaf
       task%n_numbers = merge(loss%n_weights, 0, with_gradient) + 1
-      task%n_threads = useful_threads(work_per_atom*sum(int(pack%panel_width, i8)), n_threads)
+      task%n_threads = force_threads(pack%panel_width, n_threads)
       task%with_gradient = with_gradient
       task%loss => loss
       task%terms => terms
@@ -110,16 +110,16 @@ contains
       task%derivative => derivative
       task%dloss_denergy => dloss_denergy
 
-      allocate (task%columns(pack%n_species + 1), task%panels(pack%n_species + 1), source=0_i8)
-      widest = 0
+      allocate (task%columns(pack%n_species + 1), task%panels(pack%n_species + 1), source=0_i8, stat=status)
+      call check_memory(status, "the scratch of a loss", 16_i8*(pack%n_species + 1), error)
+      if (allocated(error)) return
       do t = 1, pack%n_species
          n = 0
          if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
-         widest = max(widest, n)
          task%columns(t + 1) = task%columns(t) + int(n, i8)*networks(t)%n_columns
          task%panels(t + 1) = task%panels(t) + int(n, i8)*networks(t)%n_nodes(1)
       end do
-      task%map_part = n_sets*task%columns(pack%n_species + 1) + 2*task%panels(pack%n_species + 1) + whole_lines(int(widest, i8))
+      task%map_part = whole_lines(force_scratch(pack%panel_width, networks))
       if (terms%with_forces .and. pack%n_structures > 0) then
          task%n_feature_most = size(terms%feature_factor, 1)
          most = maxval(terms%map%first_atom(2:) - terms%map%first_atom(:pack%n_structures))
@@ -138,6 +138,23 @@ contains
       call sum_leaves(task, nodes, stop, error)
       end associate
    end subroutine evaluate_force_loss
+
+   !> Numbers of scratch of a thread, without what the forces of a structure take
+   pure integer(i8) function force_scratch(panel_width, networks)
+      !> (n_species, n_blocks) of a pack
+      integer, intent(in) :: panel_width(:, :)
+      type(network_type), intent(in) :: networks(:)
+
+      force_scratch = network_scratch(panel_width, networks, n_sets, 2)
+   end function force_scratch
+
+   !> Threads that are used
+   pure integer function force_threads(panel_width, n_threads)
+      !> (n_species, n_blocks) of a pack; at most so many
+      integer, intent(in) :: panel_width(:, :), n_threads
+
+      force_threads = useful_threads(work_per_atom*sum(int(panel_width, i8)), n_threads)
+   end function force_threads
 
    !> So many numbers that the next ones start a cache line
    pure integer(i8) function whole_lines(n)

@@ -71,13 +71,14 @@ module tf_force_map
 contains
 
    !> Complete a map whose arrays are set
-   subroutine new_force_map(map)
+   subroutine new_force_map(map, error)
       type(force_map_type), intent(inout) :: map
+      type(error_type), allocatable, intent(inout) :: error
 
       map%n_species = size(map%radial_count)
       map%n_group = size(map%group_feature, 2)
       map%n_points = padded(size(map%pair_feature, 1))
-      call new_radial_grid(min(max(0, maxval(map%radial_count)), most_orders), map%grid)
+      call new_radial_grid(min(max(0, maxval(map%radial_count)), most_orders), map%grid, error)
       map%n_points = max(map%n_points, map%grid%n_points)
    end subroutine new_force_map
 

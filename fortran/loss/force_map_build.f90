@@ -379,8 +379,11 @@ contains
       integer(i8) :: group
 
       t = species(i)
-      allocate (in_group(size(species)), source=0)
-      allocate (here(size(species)), source=.false.)
+      allocate (in_group(size(species)), here(size(species)), stat=status)
+      call check_memory(status, "the group of an atom", 8_i8*size(species), error)
+      if (allocated(error)) return
+      in_group = 0
+      here = .false.
       do k = 1, work%around%n
          j = work%around%atom(k)
          if (j /= i) here(j) = here(j) .or. work%around%r(k) < group_reach(descriptors, merged, t, species(j))

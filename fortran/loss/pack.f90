@@ -9,7 +9,7 @@ module tf_pack
    use tf_network, only : network_type
    implicit none
    private
-   public :: pack_type, check_pack, loss_type, check_groups
+   public :: pack_type, check_pack, loss_type, check_groups, network_scratch
 
    !> How a packed data set is laid out; the arrays belong to the caller
    type :: pack_type
@@ -88,6 +88,23 @@ contains
          if (allocated(error)) return
       end do
    end subroutine check_pack
+
+   !> Numbers of scratch for the networks of any block: sets of columns and of features, and a seed for each atom
+   pure integer(i8) function network_scratch(panel_width, networks, n_column_sets, n_feature_sets) result(n)
+      !> (n_species, n_blocks) of a pack
+      integer, intent(in) :: panel_width(:, :)
+      type(network_type), intent(in) :: networks(:)
+      integer, intent(in) :: n_column_sets, n_feature_sets
+      integer :: t, widest
+
+      n = 0
+      if (size(panel_width, 2) == 0) return
+      do t = 1, size(networks)
+         widest = maxval(panel_width(t, :))
+         n = n + int(widest, i8)*(n_column_sets*networks(t)%n_columns + n_feature_sets*networks(t)%n_nodes(1))
+      end do
+      n = n + maxval(panel_width)
+   end function network_scratch
 
    !> Refuse groups that are torn apart by block borders or by other structures
    subroutine check_groups(pack, group, error)

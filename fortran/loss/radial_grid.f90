@@ -11,7 +11,8 @@
 !> measure.  Sums over pairs are done on the grid, and once for each atom it is exchanged with the coefficients of
 !> the orders.  C is even or odd about the middle of the grid for even and odd n, so half of it is kept.
 module tf_radial_grid
-   use tf_kinds, only : wp, lanes, padded
+   use tf_kinds, only : wp, i8, lanes, padded
+   use tf_error, only : error_type, check_memory
    use tf_constants, only : pi
    use tf_dense, only : add_product, few_rows_product, tile_in
    implicit none
@@ -41,19 +42,23 @@ module tf_radial_grid
 contains
 
    !> Grid for so many orders; at most `most_orders`
-   pure subroutine new_radial_grid(n_orders, grid)
+   subroutine new_radial_grid(n_orders, grid, error)
       !> Radial functions that it serves
       integer, intent(in) :: n_orders
       type(radial_grid_type), intent(out) :: grid
+      type(error_type), allocatable, intent(inout) :: error
       real(wp) :: scale(0:max(n_orders, fewest_orders) - 1)
-      integer :: n, g
+      integer :: n, g, status
 
       if (n_orders == 0) return
       grid%n_orders = max(n_orders, fewest_orders)
       grid%n_points = padded(2*grid%n_orders + 10)
       grid%n_half = grid%n_points/2
       grid%n_columns = tile_in*(((grid%n_orders + 1)/2 + tile_in - 1)/tile_in)
-      allocate (grid%even(grid%n_half, grid%n_columns), grid%odd(grid%n_half, grid%n_columns), source=0.0_wp)
+      allocate (grid%even(grid%n_half, grid%n_columns), grid%odd(grid%n_half, grid%n_columns), &
+         grid%even_rows(grid%n_columns, grid%n_half), grid%odd_rows(grid%n_columns, grid%n_half), source=0.0_wp, stat=status)
+      call check_memory(status, "the grid of radial functions", 32_i8*grid%n_half*grid%n_columns, error)
+      if (allocated(error)) return
       scale = window_transform([(n, n=0, grid%n_orders - 1)], n_places(grid), grid%n_orders - 1)
       do n = 0, grid%n_orders - 1
          do g = 1, grid%n_half
@@ -108,14 +113,17 @@ contains
    end function place_on_grid
 
    !> For each place, the matrix that turns the slopes of all orders into the weights of its window
-   pure subroutine fit_slopes(grid, fit)
+   subroutine fit_slopes(grid, fit, error)
       type(radial_grid_type), intent(in) :: grid
       !> (window, n_orders, places), places from 0
       real(wp), allocatable, intent(out) :: fit(:, :, :)
+      type(error_type), allocatable, intent(inout) :: error
       real(wp) :: q(grid%n_orders, window), r(window, window), part, length
-      integer :: place, g, l, m, n, turn
+      integer :: place, g, l, m, n, turn, status
 
-      allocate (fit(window, grid%n_orders, 0:n_places(grid) - 1))
+      allocate (fit(window, grid%n_orders, 0:n_places(grid) - 1), stat=status)
+      call check_memory(status, "the fits of slopes", 8_i8*window*grid%n_orders*n_places(grid), error)
+      if (allocated(error)) return
       do place = 0, n_places(grid) - 1
          do l = 1, window
             do n = 0, grid%n_orders - 1

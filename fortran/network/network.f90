@@ -1,9 +1,9 @@
 !> Feed-forward networks: packed weights in ænet's order, evaluated over panels of atoms.
 module tf_network
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
    use tf_activation, only : activate, activate_twice, n_activation
    use tf_dense, only : add_product, add_outer_product, add_column_sums
-   use tf_error, only : error_type, raise, error_value, error_size
+   use tf_error, only : error_type, raise, check_memory, error_value, error_size
    implicit none
    private
    public :: network_type, new_networks, forward, backward_to_weights, backward_to_inputs, transposed_product
@@ -43,7 +43,7 @@ contains
       !> Weights of all networks together
       integer, intent(out) :: n_weights
       type(error_type), allocatable, intent(inout) :: error
-      integer :: t, l, n, start
+      integer :: t, l, n, start, status
 
       n_weights = 0
       if (size(n_nodes) /= sum(n_layers) .or. size(activation) /= sum(n_layers)) then
@@ -58,7 +58,9 @@ contains
          call raise(error, error_value, "unknown activation function")
          return
       end if
-      allocate (networks(size(n_layers)))
+      allocate (networks(size(n_layers)), stat=status)
+      call check_memory(status, "networks", size(n_layers, kind=i8)*storage_size(networks)/8, error)
+      if (allocated(error)) return
       start = 0
       do t = 1, size(n_layers)
          n = n_layers(t)
@@ -67,8 +69,9 @@ contains
             net%n_nodes = n_nodes(start + 1:start + n)
             net%n_inputs = net%n_nodes(1)
             net%activation = activation(start + 1:start + n)
-            allocate (net%weight_offset(n), source=0)
-            allocate (net%node_offset(n), source=0)
+            allocate (net%weight_offset(n), net%node_offset(n), source=0, stat=status)
+            call check_memory(status, "the layers of a network", 8_i8*n, error)
+            if (allocated(error)) return
             do l = 1, n - 1
                net%weight_offset(l + 1) = net%weight_offset(l) + (net%n_nodes(l) + 1)*net%n_nodes(l + 1)
                if (l > 1) net%node_offset(l + 1) = net%node_offset(l) + net%n_nodes(l)

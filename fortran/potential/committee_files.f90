@@ -1,8 +1,8 @@
 !> A potential, or the members of a committee, from files.
 module tf_committee_files
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
    use tf_constants, only : smallest_deviation
-   use tf_error, only : error_type, raise, error_file
+   use tf_error, only : error_type, raise, check_memory, error_file
    use tf_descriptor, only : new_descriptors
    use tf_network, only : new_networks
    use tf_potential, only : potential_type, new_potential
@@ -60,10 +60,12 @@ contains
       character(len=species_length), allocatable, intent(out) :: species(:)
       type(error_type), allocatable, intent(inout) :: error
       type(potential_file_type) :: file
-      integer :: k, m, t, n
+      integer :: k, m, t, n, status
 
       n = size(paths, 1)
-      allocate (files(n, size(paths, 2)), species(n))
+      allocate (files(n, size(paths, 2)), species(n), stat=status)
+      call check_memory(status, "potential files", size(paths, kind=i8)*storage_size(file)/8, error)
+      if (allocated(error)) return
       do m = 1, size(paths, 2)
          do k = 1, n
             call read_potential_file(trim(paths(k, m)), file, error)
@@ -117,14 +119,19 @@ contains
       integer :: basis(size(all_species)), n_function(size(all_species))
       integer, allocatable :: environment(:, :), kind(:), function_species(:, :)
       real(wp), allocatable :: parameters(:, :)
-      integer :: t, k, f, start
+      integer :: t, k, f, start, status
 
       do t = 1, size(all_species)
          n_function(t) = size(files(source_of(t, size(files)))%function_kind)
       end do
-      allocate (kind(sum(n_function)), function_species(2, sum(n_function)), source=0)
-      allocate (parameters(4, sum(n_function)), source=0.0_wp)
-      allocate (environment(size(all_species), size(all_species)), source=0)
+      allocate (kind(sum(n_function)), function_species(2, sum(n_function)), parameters(4, sum(n_function)), &
+         environment(size(all_species), size(all_species)), stat=status)
+      call check_memory(status, "functions of descriptors", 44_i8*sum(n_function) + 4_i8*size(all_species)**2, error)
+      if (allocated(error)) return
+      kind = 0
+      function_species = 0
+      parameters = 0.0_wp
+      environment = 0
       start = 0
       do t = 1, size(all_species)
          associate (file => files(source_of(t, size(files))))
@@ -155,7 +162,7 @@ contains
       type(potential_type), intent(inout) :: potential
       type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: n_layers(:), n_nodes(:), codes(:)
-      integer :: n_networks, n_most, n_weights, m, n, s, t, w, l
+      integer :: n_networks, n_most, n_weights, m, n, s, t, w, l, status
 
       n_networks = n_species*size(files, 2)
       n_most = 0
@@ -170,13 +177,22 @@ contains
             end associate
          end do
       end do
-      allocate (n_layers(n_networks), n_nodes(l), codes(l), potential%weights(w))
-      allocate (potential%feature_shift(n_most, n_networks), potential%feature_factor(n_most, n_networks), &
-         potential%feature_unit(n_most, n_species), source=0.0_wp)
-      allocate (potential%feature_low(n_most, n_species), source=-huge(1.0_wp))
-      allocate (potential%feature_high(n_most, n_species), source=huge(1.0_wp))
-      allocate (potential%energy_scale(n_networks), potential%energy_shift(n_networks), &
-         potential%energy_atomic(n_networks), source=0.0_wp)
+      allocate (n_layers(n_networks), n_nodes(l), codes(l), potential%weights(w), &
+         potential%feature_shift(n_most, n_networks), potential%feature_factor(n_most, n_networks), &
+         potential%feature_unit(n_most, n_species), potential%feature_low(n_most, n_species), &
+         potential%feature_high(n_most, n_species), potential%energy_scale(n_networks), potential%energy_shift(n_networks), &
+         potential%energy_atomic(n_networks), stat=status)
+      call check_memory(status, "networks of a potential", 8_i8*(w + l) + 16_i8*n_most*n_networks + 24_i8*n_most*n_species &
+         + 28_i8*n_networks, error)
+      if (allocated(error)) return
+      potential%feature_shift = 0.0_wp
+      potential%feature_factor = 0.0_wp
+      potential%feature_unit = 0.0_wp
+      potential%feature_low = -huge(1.0_wp)
+      potential%feature_high = huge(1.0_wp)
+      potential%energy_scale = 0.0_wp
+      potential%energy_shift = 0.0_wp
+      potential%energy_atomic = 0.0_wp
       l = 0
       w = 0
       do m = 1, size(files, 2)

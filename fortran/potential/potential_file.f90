@@ -5,7 +5,7 @@ module tf_potential_file
    use tf_kinds, only : wp, i8
    use tf_activation, only : n_activation
    use tf_descriptor, only : basis_chebyshev, basis_behler
-   use tf_error, only : error_type
+   use tf_error, only : error_type, check_memory
    use tf_records, only : record_reader_type, open_records, quoted, number
    implicit none
    private
@@ -71,7 +71,7 @@ contains
       type(record_reader_type), intent(inout) :: reader
       type(potential_file_type), intent(inout) :: file
       type(error_type), allocatable, intent(inout) :: error
-      integer :: n_layers, largest, n_weights, n_values, l
+      integer :: n_layers, largest, n_weights, n_values, l, status
       integer(i8), allocatable :: weights_before(:), values_before(:)
       integer(i8) :: at
 
@@ -97,7 +97,9 @@ contains
       end if
 
       ! ænet's tables of the weights and values before each layer
-      allocate (weights_before(n_layers), values_before(n_layers), source=0_i8)
+      allocate (weights_before(n_layers), values_before(n_layers), source=0_i8, stat=status)
+      call check_memory(status, "the layers of a network", 16_i8*n_layers, error)
+      if (allocated(error)) return
       do l = 1, n_layers - 1
          weights_before(l + 1) = weights_before(l) + (file%n_nodes(l) + 1_i8)*file%n_nodes(l + 1)
          values_before(l + 1) = values_before(l) + file%n_nodes(l) + 1

@@ -90,3 +90,42 @@ def test_gradients_of_a_large_network(what: str, megabytes: int, meant: str) -> 
     said = outcome((400, 400), what, megabytes)
     assert re.match(rf"not enough memory for {meant}: \d+ MiB more are needed", said)
     assert outcome((400, 400), what, 1000) == "done"
+
+
+MANY_NETWORKS = """
+import resource
+import numpy as np
+from test_handles import make_pack
+from taylorfit.engine import Loss
+from taylorfit.errors import EngineError
+
+class Many:
+    n_weights = 1
+
+    def entries(self):
+        n = 2_000_000
+        two, one = np.full(n, 2, np.int32), np.ones(2 * n, np.int32)
+        return ("n_layers", two, np.int32, 1), ("n_nodes", one, np.int32, 1), ("codes", 0 * one, np.int32, 1)
+
+many, ones = Many(), np.ones(12)
+many.entries()
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
+try:
+    Loss(make_pack(), many, ones, ones)
+except EngineError as error:
+    print(error)
+"""
+
+
+def test_tables_that_are_set_up_are_checked_too() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", MANY_NETWORKS],
+        cwd=TESTS / "unit",
+        env={"PYTHONPATH": f"{TESTS}:{TESTS / 'unit'}:" + ":".join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.match(r"not enough memory for networks: \d{3,} MiB more are needed", result.stdout)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taylorfit import Exact, Store, Structure, train
+from taylorfit import Exact, RandomDisplacements, Store, Structure, generate, propose, train
 from taylorfit.errors import InputError
 from taylorfit.tools import disk_arrays
 from taylorfit.tools.disk_arrays import DiskArrays, disk_folder
@@ -258,3 +258,81 @@ def test_training_is_refused_or_goes_on_with_a_note(monkeypatch: pytest.MonkeyPa
         train(dimers(), networks=[(5, "tanh")], epochs=1, store="memory")
     with pytest.raises(InputError, match="place"):
         train(dimers(), epochs=1, store="tape")
+
+
+# --- what is told against what is taken --------------------------------------------------------
+
+PEAK = """
+import sys
+from pathlib import Path
+import numpy as np
+from taylorfit import Adam, Bfgs, Directional, Ekf, Energy, Exact, Lm, Taylor, train
+from taylorfit.training import prepare
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+
+told = []
+storage_for = prepare.storage_for
+def noted(store, needs, **others):
+    told.append(needs)
+    return storage_for(store, needs, **others)
+prepare.storage_for = noted
+forces, method = eval(sys.argv[2]), eval(sys.argv[3])
+width = int(sys.argv[4])
+# So many steps that the method remembers all it can
+train(sys.argv[1], forces=forces, epochs=22 if width > 100 else 2, networks=[(width, "tanh")] * 2, method=method)
+print(told[0].peak, told[0].program, peak())
+"""
+
+
+@pytest.fixture(scope="module")
+def crystals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training set whose force map is larger than the program, and copies in it."""
+    folder = tmp_path_factory.mktemp("crystals")
+    rng = np.random.default_rng(2)
+    grid = 2.5 * np.stack(np.meshgrid(*3 * [np.arange(4)], indexing="ij"), axis=-1).reshape(-1, 3)
+    structures = []
+    for k in range(60):
+        positions = grid + rng.normal(scale=0.05, size=grid.shape)
+        forces = rng.normal(size=grid.shape)
+        structures.append(
+            Structure(
+                ("Ar",) * 64,
+                positions,
+                cell=10.0 * np.eye(3),
+                pbc=(True,) * 3,
+                energy=float(rng.normal()),
+                forces=forces - forces.mean(axis=0),
+                name=f"{k:03d}.xsf",
+            )
+        )
+    setup = propose(structures).replace(displacements=RandomDisplacements(delta=0.01, n_copies=40))
+    for name, displacements in (("bare", None), ("copies", setup.displacements)):
+        generate(structures, setup, displacements=displacements).save(folder / f"{name}.train")
+    return folder
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to know its memory")
+@pytest.mark.parametrize(
+    ("mode", "method", "width"),
+    (
+        ("Exact(beta=1e-2)", "Bfgs()", 10),
+        ("Directional(beta=1e-2)", "Bfgs()", 10),
+        ("Taylor()", "Bfgs()", 10),
+        ("Energy()", "Lm()", 250),
+        ("Energy()", "Bfgs()", 250),
+        ("Energy()", "Ekf(wgroup=500)", 60),
+        ("Energy()", "Adam()", 250),
+    ),
+)
+def test_told_memory_is_that_of_the_peak(crystals: Path, mode: str, method: str, width: int) -> None:
+    file = crystals / ("copies.train" if mode == "Taylor()" else "bare.train")
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, str(file), mode, method, str(width)], capture_output=True, text=True, check=True
+    )
+    told, program, peak = map(int, run.stdout.split())
+    assert told - program > 10e6
+    assert 0.8 * peak < told < 1.2 * peak, (told, program, peak)
+    # Without the program
+    assert 0.7 * (peak - program) < told - program < 1.4 * (peak - program), (told, program, peak)

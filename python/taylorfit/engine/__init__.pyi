@@ -33,6 +33,7 @@ from .losses import ForceTerms as ForceTerms
 from .losses import Loss as Loss
 from .losses import LossValue as LossValue
 from .losses import adam_step as adam_step
+from .losses import loss_bytes as loss_bytes
 from .losses import start_covariance as start_covariance
 from .neighbour_lists import NeighbourList as NeighbourList
 from .partial_sums import PartialSums as PartialSums

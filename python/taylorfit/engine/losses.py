@@ -328,6 +328,18 @@ def _from_1(chosen: Sequence[int] | np.ndarray) -> np.ndarray:
     return integers(chosen) + np.int32(1)
 
 
+def loss_bytes(
+    panel_width: np.ndarray, networks: NetworkTables, *, with_forces: bool, with_gradient: bool, threads: int
+) -> int:
+    """Return the bytes of memory that an evaluation of a loss takes, besides its results: partial sums and scratch.
+
+    `panel_width` is that of the pack.
+    """
+    entries = (("panel_width", panel_width.T, np.int32, 2), *networks.entries())
+    n = call(library.losses.loss_work, views(*entries), int(with_forces), int(with_gradient), thread_count(threads))
+    return 8 * int(n)
+
+
 def start_covariance(n_weights: int, width: int, variance: float) -> np.ndarray:
     """Return the covariance of a Kalman filter at the start: blocks of `width` weights, the last perhaps smaller."""
     full, rest = divmod(n_weights, width)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..engine import Zeros, aligned_zeros, columns_of_sums
+from ..engine import NetworkTables, Zeros, aligned_zeros, loss_bytes
 from ..errors import InputError
-from ..settings.methods import Method
+from ..settings.methods import BfgsMethod, Method
 from ..settings.store import AUTO, DISK, MEMORY, Store
 from ..tools.disk_arrays import DiskArrays, disk_folder, room
 from ..tools.memory import Available, available_memory, resident_memory
@@ -57,24 +58,40 @@ class MemoryNeeds:
 
 
 def needs_of(
-    packs: list[PackLayout], forces: list[ForceLayout], method: Method, n_weights: int, threads: int, at_once: int = 1
+    packs: Mapping[str, PackLayout],
+    forces: Mapping[str, ForceLayout],
+    method: Method,
+    networks: NetworkTables,
+    threads: int,
+    at_once: int = 1,
 ) -> MemoryNeeds:
-    """Sum up what a training needs, from the layouts of its data, of which the first pack is trained on.
+    """Sum up what a training needs, from the layouts of its data: pack by pack, of which `train` is trained on.
 
     `at_once` trainings run beside each other on the same data.
     """
-    trained = packs[0].empty
-    n_structures = sum(pack.empty.n_structures for pack in packs)
-    n_atoms = sum(0 if one.map is None else len(one.map.species) for one in forces)
-    sums = 8 * (n_weights + 1) * columns_of_sums(len(trained.panel_width), threads)
+    n_structures = sum(pack.empty.n_structures for pack in packs.values())
+    n_atoms = sum(0 if one.map is None else len(one.map.species) for one in forces.values())
+    full_batch = isinstance(method, BfgsMethod)
+    # One loss after the other
+    evaluation = max(
+        loss_bytes(
+            pack.empty.panel_width,
+            networks,
+            with_forces=key in forces,
+            with_gradient=key == "train" and full_batch,
+            threads=threads,
+        )
+        for key, pack in packs.items()
+    )
     results = LOSS_STRUCTURE_BYTES * n_structures + FORCE_LOSS_ATOM_BYTES * n_atoms
+    optimiser = optimiser_bytes(method, networks.n_weights, packs["train"].empty.n_structures)
     return MemoryNeeds(
         program=resident_memory(),
-        packed=sum(pack.nbytes for pack in packs),
-        forces=sum(one.nbytes for one in forces),
-        lists=sum(one.small_bytes for one in forces),
-        work=at_once * (sums + results + optimiser_bytes(method, n_weights, trained.n_structures)),
-        temporary=max((one.temporary_bytes for one in forces), default=0),
+        packed=sum(pack.nbytes for pack in packs.values()),
+        forces=sum(one.nbytes for one in forces.values()),
+        lists=sum(one.small_bytes for one in forces.values()),
+        work=at_once * (evaluation + results + optimiser),
+        temporary=max((one.temporary_bytes for one in forces.values()), default=0),
     )
 
 

@@ -239,10 +239,10 @@ def prepare(
     data = chosen = None
     packs, forces = _layouts(plan, settings, common, threads, ranks)
     needs = needs_of(
-        list(packs.values()),
-        list(forces.values()),
+        packs,
+        forces,
         settings.method,
-        sum(start.network.n_weights for start in common["starts"]),
+        NetworkTables.from_networks([start.network for start in common["starts"]]),
         threads,
         at_once,
     )

@@ -15,7 +15,7 @@ from .records import REAL, RecordReader
 from .trainset_binary import TrainsetFile, check_finite, check_heads, names_of
 from .trainset_layout import ATOM_SIZE, FORCE_AT, POSITION_AT, VALUES_AT
 
-_KEPT = 1 << 25
+_KEPT = 1 << 23
 """Bytes that may be read before the pages of the file are given back."""
 
 
