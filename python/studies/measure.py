@@ -12,10 +12,10 @@ import numpy as np
 from datasets import TRAINING, VALIDATION
 from facts import FULL, Cell, Fact, Training
 from study import Options, Step, md_output, scan_file
+from taylorfit.__main__ import run_command
 from taylorfit.analysis.errors import errors_in
 from taylorfit.analysis.measures import direction_error, force_error_norm, tail_fraction
 from taylorfit.analysis.scan_groups import POINT_REPORT, point_folder
-from taylorfit.commands.example import run_command
 from taylorfit.data.read import read
 from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.scan_table import FORCE_NORM, LAST, Row, read_scan_table

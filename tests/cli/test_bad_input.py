@@ -134,6 +134,6 @@ def test_a_failing_epoch_leaves_the_old_potentials(project: Path, monkeypatch: p
         raise MemoryError
 
     before = contents(project)
-    monkeypatch.setattr(losses.Loss, "evaluate", fail)
-    assert "not enough memory" in run(project, *TRAIN).complaint
+    monkeypatch.setattr(losses.Loss, "contribution", fail)
+    assert "not enough memory" in run(project, *TRAIN, "--fresh").complaint
     assert contents(project) == before

@@ -73,6 +73,8 @@ def test_where_the_test_set_may_be_known_the_last_epoch_is_kept(train: Train, op
     assert (fit.criterion, fit.best_epoch) == ("last", 3)
     assert fit.potential.parts[0].network.weights.tobytes() == fit.last.parts[0].network.weights.tobytes()
     assert train(initial=start.potential, split="hash", best="energy", **options).criterion == "energy"
+    # Nor does this potential promise that its test structures were never trained on
+    assert {recorded_split(part) for part in fit.potential.parts} == {None}
 
 
 def test_members_go_on_each_from_its_own(structures: list[Structure]) -> None:

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     log = TrainingLog(outputs, checkpoint if resume else None)
     with alone(*(spec.file for spec in settings.networks), *([checkpoint] if settings.checkpoint else [])):
         # The data are not kept: what is trained on is in the problem
-        problem = prepare(settings, _read(settings, arguments), threads, observer=log, ranks=ranks)
+        problem = prepare(settings, _read(settings, arguments), threads, resumed=resume, observer=log, ranks=ranks)
         resume = ranks.from_root(lambda: resume)
         fit = train_problem(problem, checkpoint=checkpoint, resume=resume, observer=log)
     if fit.status == "stopped":

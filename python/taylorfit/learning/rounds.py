@@ -29,6 +29,7 @@ from ..generation.repel import repel
 from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..potential.potential import Potential, load_members
+from ..settings.extrapolation import COLLAPSED
 from ..settings.learn import LearnInput
 from ..tools.atomic_write import atomic_write
 from ..tools.os_errors import explained, make_folder
@@ -45,8 +46,6 @@ LOW, HIGH = 0.05, 1.5
 """Automatic thresholds: these shares of the root mean square force on an atom, divided by the calibration."""
 FIRST_CALIBRATION = 2.0
 """Errors over deviations before any are known: 1.7 to 2.2 were measured with few frames."""
-CLOSEST = 0.75
-"""Atoms closer than this share of the shortest distance in the data have fallen into each other."""
 CHECK, TEACH = "check", "teach"
 """Why a frame is labelled: drawn at random to measure the error; chosen to be learnt from."""
 
@@ -266,7 +265,7 @@ class RoundFolder:
             raise InputError("members of a committee with different descriptors", expected="the same functions in all")
         closest: dict[str, float] = {}
         for found in shortest_distances(self.data):
-            closest |= {pair: min(CLOSEST * r, closest.get(pair, np.inf)) for pair, r in found.items()}
+            closest |= {pair: min(COLLAPSED * r, closest.get(pair, np.inf)) for pair, r in found.items()}
         lay_out = committee_evaluator(PotentialTables.from_members(parts), self.threads)
         run_walks(walks, lay_out, high, closest, progress)
 

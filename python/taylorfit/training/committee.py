@@ -290,7 +290,14 @@ def run_committee(
     observer, settings = observer or CommitteeObserver(), members[0].settings
     first = replace(data, initial=members[0].start)
     own, at_once = settings.committee.split == "own", min(threads, len(members))
-    problem = prepare(settings, first, threads, at_once=1 if own else at_once, observer=observer.preparing())
+    problem = prepare(
+        settings,
+        first,
+        threads,
+        at_once=1 if own else at_once,
+        resumed=members[0].resume,
+        observer=observer.preparing(),
+    )
     known, tested = _structures(data, problem)
     identity: str | None = problem.identity()
     shared: Problem | TrainingData = problem
@@ -358,11 +365,13 @@ def _train_member(
     with observer.member(number, tell_progress(tell), interrupt) as own:
         if isinstance(shared, TrainingData):
             data = replace(shared, initial=member.start)
-            problem = prepare(settings, data, threads, member=place, share=share, observer=own)
+            problem = prepare(settings, data, threads, member=place, share=share, resumed=member.resume, observer=own)
         else:
             generator, initial = weights_generator(settings.seed, place), member.start
             starts = starting_networks(settings.networks, shared.main, generator, initial)
-            problem = started_from(replace(shared, settings=settings, threads=threads), initial, starts)
+            problem = started_from(
+                replace(shared, settings=settings, threads=threads), initial, starts, resumed=member.resume
+            )
             own.prepared(problem)
         identity = fingerprint(text=f"{identity or problem.identity()} member {place}")
         return train_problem(

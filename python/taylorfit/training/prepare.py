@@ -34,7 +34,7 @@ from .pack import PackedDataset, PackLayout, Scaling
 from .plan import Part, Plan
 from .reference_data import ReferenceData, reference_without_cells
 from .split import Split, SplitRule, split_parents
-from .warm_start import check_start, doubt_of_few, rule_of
+from .warm_start import check_start, doubt_of_few, rule_of, split_record
 
 NO_CELLS = (
     "note: cells and weights of the structures are not known, so force errors of training and test structures are not "
@@ -97,6 +97,8 @@ class Problem:
     """That the preparation took."""
     doubts: tuple[str, ...] = ()
     """Why the best epoch cannot be told by the test structures; empty where it can."""
+    record: str | None = None
+    """What the potentials will say of their test structures, see `split_record`; None where some may be known."""
     ranks: Ranks = ALONE
     """The processes that the packs are shared out over: each has its blocks of them."""
     totals: Totals = Totals()
@@ -198,6 +200,7 @@ def prepare(
     member: int = 0,
     at_once: int = 1,
     share: int = 1,
+    resumed: bool = False,
     observer: Observer | None = None,
     ranks: Ranks = ALONE,
 ) -> Problem:
@@ -211,6 +214,8 @@ def prepare(
         trainings that will run beside each other on this problem
     share
         trainings with problems of their own that run beside this one, and need memory, too
+    resumed
+        The training goes on from a checkpoint, and not from potentials.
     observer
         is shown the progress, told how much memory will be taken, and when the problem is complete.
     ranks
@@ -269,7 +274,7 @@ def prepare(
     )
     problem = replace(problem, totals=_totals(problem), seconds=time.perf_counter() - begun)
     if initial is not None:
-        problem = started_from(problem, initial, problem.starts)
+        problem = started_from(problem, initial, problem.starts, resumed)
     problem = replace(problem, doubts=ranks.from_root(lambda: problem.doubts))
     observer.prepared(problem)
     return problem
@@ -368,8 +373,12 @@ def _for_others(common: dict[str, Any]) -> dict[str, Any]:
     return common | {"main": replace(main, **none), "split": replace(split, train=[], test=[])}
 
 
-def started_from(problem: Problem, initial: Initial, starts: tuple[StartingNetwork, ...]) -> Problem:
+def started_from(
+    problem: Problem, initial: Initial, starts: tuple[StartingNetwork, ...], resumed: bool = False
+) -> Problem:
     """The problem with these starting networks, from these potentials, and whether its test structures are honest.
+
+    A training that is `resumed` was checked when it began, and what lies in its folder now may be its own.
 
     Raises
     ------
@@ -377,12 +386,14 @@ def started_from(problem: Problem, initial: Initial, starts: tuple[StartingNetwo
         if the potentials were trained on structures that would be test structures now.
     """
     doubts: tuple[str, ...] = ()
+    record = split_record(problem.rule)
     if problem.settings.iterations and problem.split.test:
-        doubts = check_start(problem.rule, initial, problem.info)
+        doubts = check_start(problem.rule, initial, problem.info, resumed)
+        record = None if doubts else record
         # Who sets PATIENCE has the training end by the test error
         if not problem.settings.patience and problem.rule.choose is None:
             doubts += doubt_of_few(len(problem.split.test))
-    return replace(problem, starts=starts, doubts=doubts)
+    return replace(problem, starts=starts, doubts=doubts, record=record)
 
 
 def _split_notes(split: Split) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from .networks import potentials_from
 from .observer import Observer
 from .optimisers import make_optimiser
 from .prepare import Problem
-from .warm_start import RECORD, split_record
+from .warm_start import RECORD
 
 
 def train_problem(
@@ -162,7 +162,7 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
 
 def _potential(problem: Problem, weights: np.ndarray) -> Potential:
     parts = potentials_from(weights, problem.networks, problem.main.setups or (), problem.info)
-    record = split_record(problem.rule)
+    record = problem.record
     return Potential(tuple(parts) if record is None else tuple(part.with_remark(RECORD, record) for part in parts))
 
 

@@ -189,7 +189,7 @@ def train(
         split=split,
         store=store if isinstance(store, Store) else Store(store),
     )
-    problem = prepare(settings, found, threads or available_threads(), observer=observer)
+    problem = prepare(settings, found, threads or available_threads(), resumed=resume, observer=observer)
     # What is trained on is in the problem
     del training_set, found
     path = None if checkpoint is None else Path(checkpoint)

@@ -46,13 +46,15 @@ def rule_of(settings: TrainInput, initial: Initial, member: int = 0) -> SplitRul
     return SplitRule(by, settings.testpercent, settings.seed, member)
 
 
-def check_start(rule: SplitRule, initial: Initial, info: TrainingSetInfo) -> tuple[str, ...]:
+def check_start(rule: SplitRule, initial: Initial, info: TrainingSetInfo, resumed: bool = False) -> tuple[str, ...]:
     """See that no test structure is known to the starting potentials, as far as can be told.
 
     Parameters
     ----------
     info
         What a potential trained on these data remembers of them.
+    resumed
+        Other data are no fault: the weights are those of a checkpoint.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def check_start(rule: SplitRule, initial: Initial, info: TrainingSetInfo) -> tup
             "structures: the last epoch is kept",
         )
     others = [name for name, potential in initial.values() if not _same_data(potential.info, info)]
-    if recorded == {None} and not others:
+    if resumed or (recorded == {None} and not others):
         return ()
     raise InputError(
         "a test set drawn with SEED would hold structures that this potential was trained on",
