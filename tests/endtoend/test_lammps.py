@@ -327,19 +327,14 @@ def test_restart_rerun_and_no_skin(lammps, water):
     atoms, potentials = water
     style = f"pair_style taylorfit extrapolation off\npair_coeff * * {potentials} H O"
     run = "velocity all create 200 5 loop geom\nfix n all nve\ntimestep 0.0005\nrun 4\nwrite_restart at4\nrun 4"
-    whole = lammps(atoms, potentials, run=run, every=4)
+    # New lists in every step, with which LAMMPS moves atoms back into the cell
+    lists = "neigh_modify every 1 delay 0 check no"
+    whole = lammps(atoms, potentials, extra=lists, run=run, every=4)
     (lammps.folder / "out.dump").rename(lammps.folder / "frames.txt")
-    again = lammps(
-        atoms,
-        potentials,
-        style=style,
-        extra="neighbor 0.0 bin\nneigh_modify every 1 delay 0 check no",
-        run=run,
-        every=4,
-    )
+    again = lammps(atoms, potentials, style=style, extra=f"neighbor 0.0 bin\n{lists}", run=run, every=4)
     np.testing.assert_allclose(again.frames[-1], whole.frames[-1], rtol=1e-9, atol=1e-9)
     restarted = lammps(
-        atoms, potentials, style=f"clear\nread_restart at4\n{style}", run="fix n all nve\nrun 4", every=4
+        atoms, potentials, style=f"clear\nread_restart at4\n{style}", extra=lists, run="fix n all nve\nrun 4", every=4
     )
     np.testing.assert_allclose(restarted.frames[-1], whole.frames[-1], rtol=1e-9, atol=1e-9)
     rerun = lammps(atoms, potentials, run="rerun frames.txt dump x y z", every=4)

@@ -440,4 +440,8 @@ def test_python_calls_hold_locks_like_commands(
         with alone(name), pytest.raises(InputError, match=f"{name}: another run is writing"):
             call()
         call()
-    assert sorted(os.listdir()) == sorted([*calls, "toy.train.geometry"]) and sorted(os.listdir("two")) == ["01", "02"]
+    assert sorted(os.listdir()) == sorted([*calls, "toy.train.geometry"]) and sorted(os.listdir("two")) == [
+        "01",
+        "02",
+        "data.limits",
+    ]
