@@ -34,7 +34,7 @@ from .pack import PackedDataset, PackLayout, Scaling
 from .plan import Part, Plan
 from .reference_data import ReferenceData, reference_without_cells
 from .split import Split, SplitRule, split_parents
-from .warm_start import check_start, doubt_of_few, rule_of, split_record
+from .warm_start import rule_of, started_from
 
 NO_CELLS = (
     "note: cells and weights of the structures are not known, so force errors of training and test structures are not "
@@ -371,29 +371,6 @@ def _for_others(common: dict[str, Any]) -> dict[str, Any]:
         "geometry": None,
     }
     return common | {"main": replace(main, **none), "split": replace(split, train=[], test=[])}
-
-
-def started_from(
-    problem: Problem, initial: Initial, starts: tuple[StartingNetwork, ...], resumed: bool = False
-) -> Problem:
-    """The problem with these starting networks, from these potentials, and whether its test structures are honest.
-
-    A training that is `resumed` was checked when it began, and what lies in its folder now may be its own.
-
-    Raises
-    ------
-    InputError
-        if the potentials were trained on structures that would be test structures now.
-    """
-    doubts: tuple[str, ...] = ()
-    record = split_record(problem.rule)
-    if problem.settings.iterations and problem.split.test:
-        doubts = check_start(problem.rule, initial, problem.info, resumed)
-        record = None if doubts else record
-        # Who sets PATIENCE has the training end by the test error
-        if not problem.settings.patience and problem.rule.choose is None:
-            doubts += doubt_of_few(len(problem.split.test))
-    return replace(problem, starts=starts, doubts=doubts, record=record)
 
 
 def _split_notes(split: Split) -> tuple[str, ...]:

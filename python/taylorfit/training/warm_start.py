@@ -8,14 +8,20 @@ a hash, and have been so before, which the description in the potential records.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..data.split import HASH, SEED
 from ..errors import InputError
 from ..model.network import SpeciesPotential, TrainingSetInfo
 from ..settings.train import TrainInput
-from .networks import Initial
+from .networks import Initial, StartingNetwork
 from .split import SplitRule
+
+if TYPE_CHECKING:
+    from .prepare import Problem
 
 RECORD = "test structures"
 """Key of the remark in the description of a potential."""
@@ -44,6 +50,29 @@ def rule_of(settings: TrainInput, initial: Initial, member: int = 0) -> SplitRul
     recorded = [recorded_split(potential) for _, potential in initial.values()]
     by = settings.split or (HASH if recorded and all(recorded) else SEED)
     return SplitRule(by, settings.testpercent, settings.seed, member)
+
+
+def started_from(
+    problem: Problem, initial: Initial, starts: tuple[StartingNetwork, ...], resumed: bool = False
+) -> Problem:
+    """The problem with these starting networks, from these potentials, and whether its test structures are honest.
+
+    A training that is `resumed` was checked when it began, and what lies in its folder now may be its own.
+
+    Raises
+    ------
+    InputError
+        if the potentials were trained on structures that would be test structures now.
+    """
+    doubts: tuple[str, ...] = ()
+    record = split_record(problem.rule)
+    if problem.settings.iterations and problem.split.test:
+        doubts = check_start(problem.rule, initial, problem.info, resumed)
+        record = None if doubts else record
+        # Who sets PATIENCE has the training end by the test error
+        if not problem.settings.patience and problem.rule.choose is None:
+            doubts += doubt_of_few(len(problem.split.test))
+    return replace(problem, starts=starts, doubts=doubts, record=record)
 
 
 def check_start(rule: SplitRule, initial: Initial, info: TrainingSetInfo, resumed: bool = False) -> tuple[str, ...]:
