@@ -27,7 +27,7 @@ from .loop import BOTH, ENERGY, LAST, ForceChecks
 from .losses import CentredTaylorLoss, EnergyLoss, ForceLoss
 from .memory import needs_of, storage_for
 from .modes import choose_mode
-from .networks import Initial, StartingNetwork, starting_networks, training_set_info, weights_generator
+from .networks import StartingNetwork, starting_networks, training_set_info, weights_generator
 from .observer import Observer
 from .optimisers import method_notes
 from .pack import PackedDataset, PackLayout, Scaling
