@@ -68,6 +68,7 @@ ROOMS = {
     "generation": "Training sets",
     "training": "Training",
     "potential": "Potentials",
+    "learning": "Learning with few labels",
     "analysis": "Errors",
     "plotting": "Figures",
     "settings": "Settings",
