@@ -79,7 +79,8 @@ def errors(sets: Predictions | Sequence[Predictions], log: bool = False) -> Figu
             plain_log_ticks(panel.yaxis)
         else:
             panel.set_ylim(bottom=0.0)
-    legend_in.legend(loc="upper right")
+    if legend_in.get_legend_handles_labels()[0]:
+        legend_in.legend(loc="upper right")
     letter_panels(drawing.axes)
     return drawing
 
