@@ -3,7 +3,6 @@
 module tf_api_losses
    use tf_kinds, only : wp, i8
    use tf_api_force_maps, only : force_map_handle
-   use tf_adam, only : adam_step
    use tf_chosen, only : chosen_energies, batch_sums
    use tf_energy_loss, only : evaluate_energy_loss, energy_scratch, energy_threads
    use tf_error, only : error_type, raise, report, error_size, error_value
@@ -14,13 +13,12 @@ module tf_api_losses
    use tf_pack, only : loss_type, check_pack, check_groups
    use tf_passes, only : descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass
    use tf_stop, only : stop_type
-   use tf_tree_sum, only : nodes_type, most_nodes, columns_of_sums, join_nodes, total_of_nodes
+   use tf_tree_sum, only : nodes_type, most_nodes, columns_of_sums
    use tf_views, only : view, view_token, check_views
    implicit none
    private
-   public :: loss_handle, loss_fill, loss_work, loss_add_forces, loss_evaluate, loss_energies, sums_most, sums_columns, &
-      sums_join, sums_total
-   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_batch, adam_move, loss_levenberg_marquardt
+   public :: loss_handle, loss_fill, loss_work, loss_add_forces, loss_evaluate, loss_energies
+   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_batch, loss_levenberg_marquardt
 
    !> A loss of energies, with forces and directions if these have been added
    type :: loss_handle
@@ -235,51 +233,6 @@ contains
       sums(:, :n_nodes) = found%sums(:size(sums, 1), :n_nodes)
    end subroutine give_nodes
 
-   !> \brief So many nodes make up any n leaves at most.
-   subroutine sums_most(n_leaves, n)
-      !> Leaves of the sum
-      integer, intent(in) :: n_leaves
-      !> Nodes at most
-      integer, intent(out) :: n
-
-      n = most_nodes(n_leaves)
-   end subroutine sums_most
-
-   !> \brief Columns of partial sums that an evaluation takes: its memory besides the data.
-   subroutine sums_columns(n_leaves, n_threads, n)
-      !> Leaves of the sum
-      integer, intent(in) :: n_leaves
-      !> Threads of the call
-      integer, intent(in) :: n_threads
-      !> Columns
-      integer, intent(out) :: n
-
-      n = columns_of_sums(n_leaves, n_threads)
-   end subroutine sums_columns
-
-   !> \brief Join nodes of consecutive leaves; n_joined of them are left.
-   subroutine sums_join(nodes, sums, n_joined)
-      !> (2, n_nodes) and (n_numbers, n_nodes) as for `loss_evaluate`
-      integer(i8), intent(inout) :: nodes(:, :)
-      real(wp), intent(inout) :: sums(:, :)
-      !> Nodes that are left
-      integer, intent(out) :: n_joined
-      integer :: level(size(nodes, 2))
-
-      level = int(nodes(2, :))
-      n_joined = size(level)
-      call join_nodes(n_joined, nodes(1, :), level, sums)
-      nodes(2, :) = level
-   end subroutine sums_join
-
-   !> \brief The sum over all leaves, from their joined nodes, in the first column.
-   subroutine sums_total(sums)
-      !> (n_numbers, n_nodes)
-      real(wp), intent(inout) :: sums(:, :)
-
-      call total_of_nodes(size(sums, 2), sums)
-   end subroutine sums_total
-
    !> \brief Network energies of chosen structures.
    subroutine loss_energies(self, chosen, weights, n_threads, energy, ierr, errmsg)
       type(loss_handle), intent(in) :: self
@@ -441,21 +394,6 @@ contains
       if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
       call report(error, ierr, errmsg)
    end subroutine loss_batch
-
-   !> \brief One step of Adam along the gradient of a mini-batch.
-   subroutine adam_move(rates, step, gradient, weights, mean, mean_square)
-      !> mu, b1, b2, eps
-      real(wp), intent(in) :: rates(:)
-      !> Number of this step, from 1
-      integer, intent(in) :: step
-      !> (n_weights) all four
-      real(wp), intent(in) :: gradient(:)
-      real(wp), intent(inout) :: weights(:)
-      real(wp), intent(inout) :: mean(:)
-      real(wp), intent(inout) :: mean_square(:)
-
-      call adam_step(rates(1), rates(2), rates(3), rates(4), step, gradient, weights, mean, mean_square)
-   end subroutine adam_move
 
    !> \brief One pass of Levenberg and Marquardt over chosen structures in batches; damping(1) is updated.
    subroutine loss_levenberg_marquardt(self, chosen, batch_size, n_steps, rates, n_threads, weights, damping, moved, ierr, &

@@ -1,7 +1,8 @@
-!> What Python sees of L-BFGS and of single kernels.  The rules of tf_api_structures hold here too.
+!> What Python sees of L-BFGS, of a step of Adam and of single kernels.  The rules of tf_api_structures hold here too.
 module tf_api_optimisers
    use tf_kinds, only : wp, i8
    use tf_activation, only : activate, n_activation
+   use tf_adam, only : adam_step
    use tf_blas, only : dgemm, blas_name
    use tf_dense, only : add_product, add_outer_product
    use tf_error, only : error_type, raise, report, error_size, error_value
@@ -9,7 +10,7 @@ module tf_api_optimisers
    use tf_views, only : view, check_views
    implicit none
    private
-   public :: lbfgs_handle, lbfgs_sizes, lbfgs_fill, lbfgs_next, activation, panel_products, blas_product, blas_library
+   public :: lbfgs_handle, lbfgs_sizes, lbfgs_fill, lbfgs_next, adam_move, activation, panel_products, blas_product, blas_library
 
    !> The optimiser
    type :: lbfgs_handle
@@ -91,6 +92,21 @@ contains
       end if
       call report(error, ierr, errmsg)
    end subroutine lbfgs_next
+
+   !> \brief One step of Adam along the gradient of a mini-batch.
+   subroutine adam_move(rates, step, gradient, weights, mean, mean_square)
+      !> mu, b1, b2, eps
+      real(wp), intent(in) :: rates(:)
+      !> Number of this step, from 1
+      integer, intent(in) :: step
+      !> (n_weights) all four
+      real(wp), intent(in) :: gradient(:)
+      real(wp), intent(inout) :: weights(:)
+      real(wp), intent(inout) :: mean(:)
+      real(wp), intent(inout) :: mean_square(:)
+
+      call adam_step(rates(1), rates(2), rates(3), rates(4), step, gradient, weights, mean, mean_square)
+   end subroutine adam_move
 
    !> \brief Activation function: x becomes the value, slope its derivative.
    subroutine activation(code, x, slope, ierr, errmsg)

@@ -88,7 +88,7 @@ contains
       real(wp), intent(inout) :: a_weighted(0:tables%order)
       real(wp) :: self, self_weighted, power(0:tables%order), power_weighted(0:tables%order)
       integer :: l, mu, k, j
-      real(wp) :: t, q_start
+      real(wp) :: q_start
 
       ! Columns: f·Re(x+iy)^μ, f·Im(x+iy)^μ, Q_{l-1}, Q_l
       work(:, 1) = f
@@ -100,12 +100,7 @@ contains
       do mu = 0, tables%order
          if (mu > 0) then
             q_start = q_start*(2*mu - 1)
-            !$omp simd private(t)
-            do j = 1, n
-               t = work(j, 1)*x(j) - work(j, 2)*y(j)
-               work(j, 2) = work(j, 1)*y(j) + work(j, 2)*x(j)
-               work(j, 1) = t
-            end do
+            call next_power(n, x, y, work(:, 1), work(:, 2))
          end if
          work(:, 3) = 0.0_wp
          work(:, 4) = q_start
@@ -151,7 +146,7 @@ contains
       !> Derivative with respect to f, and with respect to the unit vector (not yet projected)
       real(wp), intent(out) :: df(n), dx(n), dy(n), dz(n)
       real(wp) :: p(0:tables%order), p_weighted(0:tables%order), q_start
-      real(wp) :: b(4), b_below(4), t, self, self_weighted, kr, ki, lr, li
+      real(wp) :: b(4), b_below(4), self, self_weighted, kr, ki, lr, li
       integer :: l, mu, k, k_below, j
 
       p = matmul(tables%legendre, g)
@@ -174,14 +169,8 @@ contains
       do mu = 0, tables%order
          if (mu > 0) then
             q_start = q_start*(2*mu - 1)
-            !$omp simd private(t)
-            do j = 1, n
-               work(j, 3) = work(j, 1)
-               work(j, 4) = work(j, 2)
-               t = work(j, 1)*x(j) - work(j, 2)*y(j)
-               work(j, 2) = work(j, 1)*y(j) + work(j, 2)*x(j)
-               work(j, 1) = t
-            end do
+            work(:, 3:4) = work(:, 1:2)
+            call next_power(n, x, y, work(:, 1), work(:, 2))
          end if
          work(:, 5) = 0.0_wp
          work(:, 6) = q_start
@@ -239,7 +228,7 @@ contains
       !> With respect to f, without the term -f_j of the pairs of a neighbour with itself, and with respect to the unit
       !> vector (not yet projected)
       real(wp), intent(out) :: derivative(n, 4, 0:tables%order)
-      real(wp) :: b(2), below(2), q_start, t
+      real(wp) :: b(2), below(2), q_start
       integer :: l, m, mu, k, k_below, j, c
 
       part = 0.0_wp
@@ -252,14 +241,8 @@ contains
       do mu = 0, tables%order
          if (mu > 0) then
             q_start = q_start*(2*mu - 1)
-            !$omp simd private(t)
-            do j = 1, n
-               work(j, 3) = work(j, 1)
-               work(j, 4) = work(j, 2)
-               t = work(j, 1)*x(j) - work(j, 2)*y(j)
-               work(j, 2) = work(j, 1)*y(j) + work(j, 2)*x(j)
-               work(j, 1) = t
-            end do
+            work(:, 3:4) = work(:, 1:2)
+            call next_power(n, x, y, work(:, 1), work(:, 2))
             k_below = k - (tables%order - mu + 1)
          end if
          work(:, 5) = 0.0_wp
@@ -321,6 +304,25 @@ contains
          end do
       end if
    end subroutine add_order
+
+   !> From f·(x+iy)^(μ-1) to f·(x+iy)^μ
+   pure subroutine next_power(n, x, y, re, im)
+      !> Neighbours
+      integer, intent(in) :: n
+      !> First two components of their unit vectors
+      real(wp), intent(in) :: x(n), y(n)
+      !> Real and imaginary parts
+      real(wp), intent(inout) :: re(n), im(n)
+      real(wp) :: t
+      integer :: j
+
+      !$omp simd private(t)
+      do j = 1, n
+         t = re(j)*x(j) - im(j)*y(j)
+         im(j) = re(j)*y(j) + im(j)*x(j)
+         re(j) = t
+      end do
+   end subroutine next_power
 
    !> Q_{l-1}, Q_l from Q_{l-2}, Q_{l-1}: (l - μ) Q_l = (2l - 1) z Q_{l-1} - (l + μ - 1) Q_{l-2}
    pure subroutine next_legendre(n, l, mu, z, before, now)

@@ -66,6 +66,7 @@ potentials = _engine.tf_api_potentials
 force_maps = _engine.tf_api_force_maps
 losses = _engine.tf_api_losses
 optimisers = _engine.tf_api_optimisers
+sums = _engine.tf_api_sums
 
 
 def build_name() -> str:

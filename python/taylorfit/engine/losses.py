@@ -321,7 +321,7 @@ def adam_step(
     mean_square: np.ndarray,
 ) -> None:
     """Step number `step` (from 1) of Adam along a gradient; moves the last three arrays."""
-    call(library.losses.adam_move, np.array(rates), int(step), gradient, weights, mean, mean_square)
+    call(library.optimisers.adam_move, np.array(rates), int(step), gradient, weights, mean, mean_square)
 
 
 def _from_1(chosen: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -11,12 +11,12 @@ from . import library
 
 def most_nodes(n_leaves: int) -> int:
     """Return how many nodes make up any `n_leaves` consecutive leaves at most, with one that is being added."""
-    return int(library.losses.sums_most(int(n_leaves)))
+    return int(library.sums.sums_most(int(n_leaves)))
 
 
 def columns_of_sums(n_leaves: int, threads: int) -> int:
     """Return how many vectors of partial sums an evaluation of `n_leaves` blocks takes."""
-    return int(library.losses.sums_columns(int(n_leaves), int(threads)))
+    return int(library.sums.sums_columns(int(n_leaves), int(threads)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +42,12 @@ class PartialSums:
         )._reduced()
 
     def _reduced(self) -> PartialSums:
-        n = int(library.losses.sums_join(self.nodes.T, self.sums.T))
+        n = int(library.sums.sums_join(self.nodes.T, self.sums.T))
         return PartialSums(self.nodes[:n].copy(), self.sums[:n].copy())
 
     def total(self) -> np.ndarray:
         """Return the sums (n_number,) over all leaves, which begin with the first; they are used up by that."""
         if not len(self.nodes):
             return np.zeros(self.sums.shape[1])
-        library.losses.sums_total(self.sums.T)
+        library.sums.sums_total(self.sums.T)
         return self.sums[0]
