@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from taylorfit.errors import FormatError, InputError
 from taylorfit.learning.label import label
+from taylorfit.learning.references import read_answer
 from taylorfit.model.structure import Structure
 from taylorfit.settings.label import Reference, parse_value
 
@@ -112,6 +114,17 @@ def test_a_command_reads_and_writes_files(tmp_path: Path, monkeypatch) -> None:
     assert "other positions" in found.set_aside[1].reason
     with pytest.raises(InputError, match="cannot be run"):
         label(data, Reference(command="./nothing {input} {output}"))
+
+
+def test_results_are_of_the_same_frame_wherever_its_atoms_were_moved_to(tmp_path: Path) -> None:
+    slab = Structure(("Cu", "Cu"), [[0.1, 0.2, 3.0], [0.1, 0.2, 5.4]], np.diag([4.0, 4.0, 9.0]), (True, True, False))
+    for moved, is_same in (((4.0, -4.0, 0.0), True), ((0.0, 0.0, 9.0), False)):
+        atoms = slab.to_ase()
+        atoms.positions[0] += moved
+        atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((2, 3)))
+        write(tmp_path / "output.extxyz", atoms)
+        answer = read_answer(tmp_path / "output.extxyz", slab)
+        assert ("energy" in answer) == is_same, answer
 
 
 def test_frames_computed_elsewhere_are_taken_when_they_are_there(tmp_path: Path) -> None:

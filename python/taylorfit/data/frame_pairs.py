@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..model.distances import nearest_image
 from ..model.structure import Structure, formula
 from ..tools.randomness import Stream
 from ..tools.statistics import median
@@ -120,7 +121,7 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
     frames = [structures[m] for m in members]
     n_atoms = frames[0].n_atoms
     positions = np.stack([frame.positions for frame in frames])
-    positions = positions[0] + _nearest_image(positions - positions[0], frames[0])
+    positions = positions[0] + nearest_image(positions - positions[0], frames[0])
     if not any(frames[0].pbc):
         positions -= positions.mean(axis=1, keepdims=True)
     pairs = _near_pairs(positions.reshape(len(members), -1))
@@ -137,7 +138,7 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
     for begin in range(0, len(pairs), step):
         part = slice(begin, begin + step)
         i, j = pairs[part].T
-        moved = _nearest_image(positions[j] - positions[i], frames[0])
+        moved = nearest_image(positions[j] - positions[i], frames[0])
         moved -= moved.mean(axis=1, keepdims=True)  # a net force left by DFT does no work then
         square = (moved**2).sum(axis=2)
         rms[part], largest[part] = np.sqrt(square.mean(axis=1)), np.sqrt(square.max(axis=1))
@@ -152,16 +153,8 @@ def _pairs_of_group(structures: Sequence[Structure], members: np.ndarray) -> tup
 
 def separation(first: Structure, second: Structure) -> np.ndarray:
     """(n_atom, 3) ΔR from one frame to another of the same atoms and cell, Å: mean removed, nearest periodic image."""
-    moved = _nearest_image(second.positions - first.positions, first)
+    moved = nearest_image(second.positions - first.positions, first)
     return moved - moved.mean(axis=0)
-
-
-def _nearest_image(vectors: np.ndarray, structure: Structure) -> np.ndarray:
-    """Exact for vectors shorter than half the spacing of the lattice planes, which near frames are."""
-    if not any(structure.pbc):
-        return vectors
-    periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
-    return vectors - np.rint(vectors @ np.linalg.pinv(periodic)) @ periodic
 
 
 def _near_pairs(points: np.ndarray, n_nearest: int = 3) -> np.ndarray:

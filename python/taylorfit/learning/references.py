@@ -24,6 +24,7 @@ from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_files
+from ..model.distances import nearest_image
 from ..model.structure import Structure
 from ..settings.label import Labelling, Reference
 from ..tools.atomic_write import atomic_write
@@ -288,10 +289,7 @@ def read_answer(path: Path, structure: Structure) -> Answer:
         return {"reason": f"not computed: {error}"}
     if found.symbols != structure.symbols:
         return {"reason": f"the results are of other atoms: {found.formula}, or in another order"}
-    step = found.positions - structure.positions
-    if all(structure.pbc):
-        fractional = np.linalg.solve(structure.cell.T, step.T).T
-        step = (fractional - np.round(fractional)) @ structure.cell
+    step = nearest_image(found.positions - structure.positions, structure)
     if not np.abs(step).max() < _SAME_PLACE:
         return {"reason": f"the results are of other positions, {np.abs(step).max():.3g} Å away"}
     if not found.converged:

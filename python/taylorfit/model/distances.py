@@ -1,4 +1,4 @@
-"""Shortest distances in a structure, and what they are in units of bonds."""
+"""Nearest images, shortest distances in a structure, and what they are in units of bonds."""
 
 from __future__ import annotations
 
@@ -54,6 +54,26 @@ def _shortest_of_kind(symbols: tuple[str, ...], structures: Sequence[Structure])
             pair = "-".join(sorted((a, b)))
             shortest[pair] = np.minimum(distances, shortest[pair]) if pair in shortest else distances
     return list(shortest), np.stack(list(shortest.values()))
+
+
+def shortest_of_pairs(structures: Sequence[Structure]) -> dict[str, float]:
+    """Shortest distance of each pair of species (`H-O`) in any of the structures, Å; see `shortest_distances`."""
+    shortest: dict[str, float] = {}
+    for found in shortest_distances(structures):
+        for pair, length in found.items():
+            shortest[pair] = min(length, shortest.get(pair, np.inf))
+    return shortest
+
+
+def nearest_image(vectors: np.ndarray, structure: Structure) -> np.ndarray:
+    """(…, 3) vectors to the nearest periodic images, Å.
+
+    Exact for vectors shorter than half the spacing of the lattice planes, which those between near frames are.
+    """
+    if not any(structure.pbc):
+        return vectors
+    periodic = np.where(np.array(structure.pbc)[:, None], structure.cell, 0.0)
+    return vectors - np.rint(vectors @ np.linalg.pinv(periodic)) @ periodic
 
 
 def typical_bond(structure: Structure) -> tuple[float, str, float] | None:
