@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from matplotlib.figure import Figure
 
@@ -48,24 +48,29 @@ def _cost(results: Results, mode: str) -> str:
         return DASH
 
 
-def beyond_table(results: Mapping[str, Results]) -> Table:
-    """Errors and price of every mode of training."""
-    rows = []
+def _trained(results: Mapping[str, Results]) -> Iterator[tuple[str, str, str, Results, Cells]]:
+    """System, mode and its title, results and trainings, of all that have been run."""
     for study, system in SYSTEMS.items():
         own = results.get(study, Results(study))
         for mode, title in MODES.items():
             cells = _trainings(study, mode)
             if own.rows(cells):
-                rows.append(
-                    (
-                        system,
-                        title,
-                        _cell(own, "energy_rmse", cells, 2),
-                        _cell(own, "force_error", cells, 3),
-                        _cell(own, "angle_mean", cells, 1),
-                        _cost(own, mode),
-                    )
-                )
+                yield system, mode, title, own, cells
+
+
+def beyond_table(results: Mapping[str, Results]) -> Table:
+    """Errors and price of every mode of training."""
+    rows = [
+        (
+            system,
+            title,
+            _cell(own, "energy_rmse", cells, 2),
+            _cell(own, "force_error", cells, 3),
+            _cell(own, "angle_mean", cells, 1),
+            _cost(own, mode),
+        )
+        for system, mode, title, own, cells in _trained(results)
+    ]
     header = (
         "system",
         "training",
@@ -79,14 +84,11 @@ def beyond_table(results: Mapping[str, Results]) -> Table:
 
 def rules_table(results: Mapping[str, Results]) -> Table:
     """Force errors with the best epoch chosen by test energies, by test energies and forces, and of the last epoch."""
-    rows = []
-    for study, system in SYSTEMS.items():
-        own = results.get(study, Results(study))
-        for mode, title in MODES.items():
-            cells = _trainings(study, mode)
-            if own.rows(cells):
-                columns = ("force_error", "both_force_error", "last_force_error")
-                rows.append((system, title, *(_cell(own, column, cells, 3) for column in columns), _epochs(own, cells)))
+    columns = ("force_error", "both_force_error", "last_force_error")
+    rows = [
+        (system, title, *(_cell(own, column, cells, 3) for column in columns), _epochs(own, cells))
+        for system, _, title, own, cells in _trained(results)
+    ]
     header = (
         "system",
         "training",

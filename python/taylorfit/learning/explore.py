@@ -18,6 +18,7 @@ from ..engine import PotentialTables, RepeatedEvaluation
 from ..errors import InputError
 from ..model.distances import shortest_distances
 from ..model.structure import Structure
+from ..potential.deviation import force_deviation
 from ..settings.learn import Exploration
 from ..settings.md import EXPLODED, MOST_RELEASED
 from ..tools.randomness import Stream
@@ -262,7 +263,7 @@ def run_walks(
         forces = members.mean(axis=0) + state.wall_forces()
         if step > 0:
             state.half_kick(forces)
-        spread = np.sqrt(members.var(axis=0).sum(axis=1))
+        spread = force_deviation(members)
         ended = _note(state, energies, np.maximum.reduceat(spread, state.first[:-1]), step, high, closest or {})
         if ended.any():
             forces, strain = forces[~ended[state.owner]], strain[~ended]

@@ -26,7 +26,7 @@ from ..errors import FormatError, InputError, TaylorfitError
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_files
 from ..generation.repel import repel
-from ..model.distances import shortest_distances
+from ..model.distances import shortest_of_pairs
 from ..model.structure import Structure
 from ..potential.potential import Potential, load_members
 from ..settings.extrapolation import COLLAPSED
@@ -263,9 +263,7 @@ class RoundFolder:
         parts = [member.parts for member in members]
         if not share_descriptors(parts):
             raise InputError("members of a committee with different descriptors", expected="the same functions in all")
-        closest: dict[str, float] = {}
-        for found in shortest_distances(self.data):
-            closest |= {pair: min(COLLAPSED * r, closest.get(pair, np.inf)) for pair, r in found.items()}
+        closest = {pair: COLLAPSED * length for pair, length in shortest_of_pairs(self.data).items()}
         lay_out = committee_evaluator(PotentialTables.from_members(parts), self.threads)
         run_walks(walks, lay_out, high, closest, progress)
 

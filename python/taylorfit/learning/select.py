@@ -26,6 +26,7 @@ from ..formats.structures.files import require_species
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.descriptor import DescriptorSetup
 from ..model.structure import Structure
+from ..potential.deviation import force_deviation
 from ..potential.potential import Potential, Source, load_members
 from ..settings.select import SelectPlan
 from ..tools.chunks import runs
@@ -212,7 +213,7 @@ def force_deviations(
         said = [evaluate_members(part, table, threads=threads) for table in tables]
         for k in range(len(part)):
             forces = np.array([one.known_forces for group in said for one in group[k]])
-            found.append(float(np.sqrt((forces.var(axis=0)).sum(axis=1).max())))
+            found.append(float(force_deviation(forces).max()))
         advance(len(found))
     return np.array(found)
 

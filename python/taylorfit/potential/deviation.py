@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine import PotentialTables, evaluate_members
 from ..model.data_limits import DataLimits
-from ..model.distances import shortest_distances
+from ..model.distances import shortest_of_pairs
 from ..model.structure import Structure
 from ..tools.chunks import runs
 from .potential import Potential
@@ -20,6 +20,12 @@ Of frames like the data 0 to 7 % have an atom beyond it ((H2O)6 at 300 K, 25 and
 53 and 65 to 80 %."""
 MOST, MOST_FOR_DISTANCES = 200, 2000
 """Structures that are looked at."""
+
+
+def force_deviation(forces: np.ndarray) -> np.ndarray:
+    """(n_atom,) standard deviation over the members of the force on each atom; forces (n_member, n_atom, 3)."""
+    deviation: np.ndarray = np.sqrt(forces.var(axis=0).sum(axis=-1))
+    return deviation
 
 
 def limits_of(
@@ -36,17 +42,14 @@ def limits_of(
     tested
         Those that no member was trained on: of training structures the deviations are several times smaller.
     """
-    shortest: dict[str, float] = {}
-    for found_there in shortest_distances(_some(data, MOST_FOR_DISTANCES)):
-        for pair, length in found_there.items():
-            shortest[pair] = min(float(f"{length:.4g}"), shortest.get(pair, np.inf))
+    found_there = shortest_of_pairs(_some(data, MOST_FOR_DISTANCES))
+    shortest = {pair: float(f"{length:.4g}") for pair, length in found_there.items()}
     deviations: list[np.ndarray] = [np.zeros(0)]
     if len(members) > 1:
         tables = PotentialTables.from_members([member.parts for member in members])
         for chunk in runs(_some(tested, MOST), lambda structure: structure.n_atoms):
             for found in evaluate_members(chunk, tables, threads=threads):
-                forces = np.array([evaluation.forces for evaluation in found])
-                deviations.append(np.linalg.norm(forces.std(axis=0), axis=1))
+                deviations.append(force_deviation(np.array([evaluation.forces for evaluation in found])))
     per_atom = np.concatenate(deviations)
     limit = float(f"{FACTOR * np.percentile(per_atom, SHARE):.3g}") if len(per_atom) else 0.0
     return DataLimits(limit if 0.0 < limit < np.inf else None, shortest)
