@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ from ase.calculators.emt import EMT
 
 import taylorfit as tfit
 from taylorfit.engine import PotentialTables
-from taylorfit.learning.explore import HELD, Evaluator, Walk, committee_evaluator, new_walks, run_walks
+from taylorfit.learning.explore import BEYOND, HELD, Evaluator, Walk, committee_evaluator, new_walks, run_walks
 from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
 
 EMT_PATH = "ase.calculators.emt:EMT"
 KBAR = 10.0 / units.GPa
 """kbar in eV/Å³"""
+UNLIMITED = replace(BEYOND, max_force_std=20.0)
+"""eV/Å: in the judged runs only what is far from physical ends a run."""
 
 
 def npt(label: str, temperature: float, pressure: float, steps: int, starts: int) -> tfit.Exploration:
@@ -104,7 +107,7 @@ def main() -> None:
     volumes = {}
     for name, T, p in states:
         walks = new_walks([npt(name, T, p, judged, 4)], [start(4)], 1, 1000)
-        run_walks(walks, of_reference, 20.0)
+        run_walks(walks, of_reference, UNLIMITED)
         volumes[name] = volume(walks)
     rows = []
     for seed in range(1, arguments.seeds + 1):
@@ -118,7 +121,7 @@ def main() -> None:
         tables = PotentialTables.from_members([member.parts for member in learned.committee])
         for name, T, p in states:
             walks = new_walks([npt(name, T, p, judged, 4)], [start(4)], seed, 1000)
-            run_walks(walks, committee_evaluator(tables, 0), 20.0)
+            run_walks(walks, committee_evaluator(tables, 0), UNLIMITED)
             labels = str(15 + learned.rounds[-1].n_labels)
             rows.append((str(seed), f"{name}: {T:g} K, {p:g} GPa", labels, *judge(walks, learned), volumes[name]))
     header = (

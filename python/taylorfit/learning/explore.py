@@ -7,7 +7,7 @@ its path does not depend on what runs beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,17 +16,18 @@ from ase.data import atomic_masses, atomic_numbers
 
 from ..engine import PotentialTables, RepeatedEvaluation
 from ..errors import InputError
-from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..potential.deviation import force_deviation
+from ..potential.extrapolation import find_collapse
+from ..settings.extrapolation import ExtrapolationPolicy
 from ..settings.learn import Exploration
 from ..settings.md import EXPLODED, MOST_RELEASED
 from ..tools.randomness import Stream
 
 HELD, LEFT, COLLAPSED = "held", "left its data", "collapsed"
 """How a run ends: at its last step, at a deviation above the limit, or beyond anything physical."""
-BEYOND = 3.0
-"""Frames with a deviation of this many times the limit are collapsed: not worth a label."""
+BEYOND = ExtrapolationPolicy(most_beyond=3.0)
+"""Frames with a deviation of so many times the limit are collapsed: not worth a label."""
 WALL_STIFFNESS = 1.0
 """eV/Å² of the soft wall."""
 _GPA = units.GPa
@@ -224,8 +225,7 @@ def committee_evaluator(committee: PotentialTables, threads: int) -> Callable[[S
 def run_walks(
     walks: Sequence[Walk],
     lay_out: Callable[[Sequence[Structure]], Evaluator],
-    high: float,
-    closest: Mapping[str, float] | None = None,
+    policy: ExtrapolationPolicy,
     advance: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Run all walks to their ends; frames, deviations and verdicts are noted in them.
@@ -234,10 +234,8 @@ def run_walks(
     ----------
     lay_out
         Makes the evaluator of some structures.
-    high
-        eV/Å; a run whose deviation is above has left its data.
-    closest
-        Of pairs of species (`H-O`), Å: closer atoms have fallen into each other, whatever the committee says of them.
+    policy
+        Ends runs, see `verdict_of`.
     advance
         Called with the number of steps done.
     """
@@ -264,7 +262,7 @@ def run_walks(
         if step > 0:
             state.half_kick(forces)
         spread = force_deviation(members)
-        ended = _note(state, energies, np.maximum.reduceat(spread, state.first[:-1]), step, high, closest or {})
+        ended = _note(state, energies, np.maximum.reduceat(spread, state.first[:-1]), step, policy)
         if ended.any():
             forces, strain = forces[~ended[state.owner]], strain[~ended]
             state = state.without(ended)
@@ -273,29 +271,36 @@ def run_walks(
         step += 1
 
 
+def verdict_of(frame: Structure, deviation: float, policy: ExtrapolationPolicy) -> str:
+    """How a run stands at a frame with this deviation, eV/Å, by the limits that the calculator goes by, too.
+
+    Atoms that are too close have fallen into each other, whatever the committee says of them.
+    """
+    limit = policy.max_force_std
+    assert limit is not None
+    if not deviation <= policy.most_beyond * limit or find_collapse(frame, policy) is not None:
+        return COLLAPSED
+    return HELD if deviation <= limit else LEFT
+
+
 def _note(
-    state: _Ensemble, energies: np.ndarray, deviations: np.ndarray, step: int, high: float, closest: Mapping[str, float]
+    state: _Ensemble, energies: np.ndarray, deviations: np.ndarray, step: int, policy: ExtrapolationPolicy
 ) -> np.ndarray:
     """Note frames and verdicts; return which runs are over."""
-    hot, left = state.is_hot(energies), ~(deviations <= high)
-    collapsed = hot | ~(deviations <= BEYOND * high)
-    ended = left | collapsed
-    due = [k for k, walk in enumerate(state.walks) if left[k] or step % walk.exploration.sample == 0]
-    frames = {k: state.structure(k) for k in due if not collapsed[k]}
-    for k, shortest in zip(frames, shortest_distances(list(frames.values())) if closest else ()):
-        collapsed[k] = any(distance < closest.get(pair, 0.0) for pair, distance in shortest.items())
+    hot = state.is_hot(energies)
+    ended: np.ndarray = hot | ~(deviations <= policy.max_force_std)
     for k, walk in enumerate(state.walks):
-        if collapsed[k]:
-            walk.verdict = COLLAPSED
-            continue
-        walk.steps = step
-        if left[k]:
-            walk.verdict = LEFT
-        if k in frames:
-            walk.frames.append(frames[k])
+        if ended[k] or step % walk.exploration.sample == 0:
+            frame = state.structure(k)
+            walk.verdict = COLLAPSED if hot[k] else verdict_of(frame, deviations[k], policy)
+            if walk.verdict == COLLAPSED:
+                ended[k] = True
+                continue
+            walk.frames.append(frame)
             walk.deviations.append(float(deviations[k]))
+        walk.steps = step
         ended[k] |= step >= walk.exploration.steps
-    return ended | collapsed
+    return ended
 
 
 def _end(state: _Ensemble, lost: np.ndarray, verdict: str) -> _Ensemble:

@@ -1,7 +1,7 @@
 """Explorations by LAMMPS: each run a process with `pair_style taylorfit`, its frames read from a dump.
 
-Runs as in `explore`: Langevin's thermostat, and for npt the barostat of LAMMPS (Nosé and Hoover); a run ends where
-members of the committee differ by more than the limit.
+Runs as in `explore`: Langevin's thermostat, and for npt the barostat of LAMMPS (Nosé and Hoover); LAMMPS ends a run
+where members of the committee differ by more than the limit, and its frames end where atoms fall into each other.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ from ..lammps.build import FOLDER as PLUGIN_FOLDER
 from ..lammps.build import PLUGIN
 from ..lammps.installation import find_lammps
 from ..model.structure import Structure
+from ..potential.extrapolation import find_collapse
 from ..potential.potential import Potential
+from ..settings.extrapolation import ExtrapolationPolicy
 from ..tools.os_errors import make_folder
-from .explore import BEYOND, COLLAPSED, HELD, LEFT, WALL_STIFFNESS, Walk
+from .explore import COLLAPSED, HELD, WALL_STIFFNESS, Walk, verdict_of
 from .select import force_deviations
 
 _MARGIN = 20.0
@@ -60,7 +63,12 @@ write_dump all custom last.dump id xu yu zu modify sort id format float %.17g
 
 
 def run_in_lammps(
-    walks: Sequence[Walk], potentials: Path, members: Sequence[Potential], high: float, folder: Path, threads: int
+    walks: Sequence[Walk],
+    potentials: Path,
+    members: Sequence[Potential],
+    policy: ExtrapolationPolicy,
+    folder: Path,
+    threads: int,
 ) -> None:
     """Run walks one after the other; frames, deviations and verdicts are noted in them, as `run_walks` does.
 
@@ -68,6 +76,8 @@ def run_in_lammps(
     ----------
     potentials
         Folder of the committee.
+    policy
+        Ends runs, see `verdict_of`.
     folder
         For the files of LAMMPS.
 
@@ -83,24 +93,25 @@ def run_in_lammps(
         raise InputError("no plugin for LAMMPS", file=_plugin_folder() / PLUGIN, expected="taylorfit lammps --build")
     for number, walk in enumerate(walks, start=1):
         own = make_folder(folder / f"{number:03d}")
-        frames, last = _run(walk, potentials.resolve(), high, own, lammps.executable, threads)
+        assert policy.max_force_std is not None
+        frames, last = _run(walk, potentials.resolve(), policy.max_force_std, own, lammps.executable, threads)
         steps = [step for step, _ in frames]
         if last[0] not in steps:
             frames.append(last)
-        structures = [structure for _, structure in frames]
-        deviations = force_deviations(members, structures, threads)
-        for (step, structure), deviation in zip(frames, deviations):
-            if not deviation <= BEYOND * high:
-                walk.verdict = COLLAPSED
+        # The engine refuses to evaluate atoms that coincide, as they may behind the first collapse
+        whole = list(takewhile(lambda frame: find_collapse(frame[1], policy) is None, frames))
+        deviations = force_deviations(members, [structure for _, structure in whole], threads)
+        for (step, structure), deviation in zip(whole, deviations):
+            walk.verdict = verdict_of(structure, deviation, policy)
+            if walk.verdict == COLLAPSED:
                 break
             walk.steps = step
             walk.frames.append(structure)
             walk.deviations.append(float(deviation))
-            if deviation > high:
-                walk.verdict = LEFT
+            if walk.verdict != HELD:
                 break
-        else:
-            walk.verdict = HELD if walk.steps >= walk.exploration.steps else COLLAPSED
+        if walk.verdict == HELD and walk.steps < walk.exploration.steps:
+            walk.verdict = COLLAPSED
 
 
 def _plugin_folder() -> Path:

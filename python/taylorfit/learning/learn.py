@@ -20,8 +20,10 @@ from ..engine import available_threads
 from ..errors import DataWarning, InputError
 from ..formats.aenet.setup_file import read_setup
 from ..formats.csv_table import write_table
+from ..formats.data_limits import write_data_limits
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.in_memory import Structures, as_structures
+from ..model.data_limits import DataLimits
 from ..model.structure import Structure
 from ..potential.potential import Potential, load_members
 from ..settings.forces import Exact, ForceMode
@@ -418,8 +420,10 @@ def _finish(
     folder = Path(settings.folder)
     write_extxyz(folder / "data.extxyz", data)
     place = begin_folder(folder / "committee")
-    for number, member in enumerate(load_members(last / "committee"), start=1):
+    members = load_members(last / "committee")
+    for number, member in enumerate(members, start=1):
         member.save(place / f"{number:02d}", overwrite=True)
+    write_data_limits(place, DataLimits.common([member.limits for member in members]))
     finish_folder(folder / "committee")
     potential.save(folder / "potential", overwrite=True)
     write_rounds(folder / ROUNDS, rounds)

@@ -23,19 +23,19 @@ import numpy as np
 from ..data.setup import Setup
 from ..engine import PotentialTables, farthest_points, share_descriptors
 from ..errors import FormatError, InputError, TaylorfitError
+from ..formats.data_limits import write_data_limits
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_files
 from ..generation.repel import repel
-from ..model.distances import shortest_of_pairs
+from ..model.data_limits import DataLimits
 from ..model.structure import Structure
 from ..potential.potential import Potential, load_members
-from ..settings.extrapolation import COLLAPSED
 from ..settings.learn import LearnInput
 from ..tools.atomic_write import atomic_write
 from ..tools.os_errors import explained, make_folder
 from ..tools.randomness import Stream
 from ..training.train import train_committee
-from .explore import HELD, Walk, committee_evaluator, new_walks, run_walks
+from .explore import BEYOND, HELD, Walk, committee_evaluator, new_walks, run_walks
 from .label import Known, label_with
 from .references import Evaluator
 from .select import structure_points, worth
@@ -222,6 +222,8 @@ class RoundFolder:
             number, error = next(iter(fit.failed.items()))
             raise TaylorfitError(f"round {self.number}: member {number} could not be trained: {error}")
         fit.save(target, overwrite=True)
+        # As no label is kept back, the committee has no test structures to tell its limit by
+        write_data_limits(target, replace(fit.limits, force_std=self.thresholds[1]))
         median = fit.summary.median
         write_json(done, {"train_rmse": median.train_rmse, "best": fit.summary.best_member})
         for file in checkpoints.iterdir():
@@ -254,18 +256,18 @@ class RoundFolder:
         return new_walks(settings.explorations, pools, settings.seed, self.number)
 
     def _run(self, walks: list[Walk], members: Sequence[Potential], progress: Callable[[int], None]) -> None:
-        high = self.thresholds[1]
+        known = DataLimits.common([member.limits for member in members])
+        policy = replace(BEYOND, max_force_std=self.thresholds[1]).of(len(members), known)
         if self.settings.explorer == "lammps":
             from .lammps import run_in_lammps
 
-            run_in_lammps(walks, self.folder / "committee", members, high, self.folder / "lammps", self.threads)
+            run_in_lammps(walks, self.folder / "committee", members, policy, self.folder / "lammps", self.threads)
             return
         parts = [member.parts for member in members]
         if not share_descriptors(parts):
             raise InputError("members of a committee with different descriptors", expected="the same functions in all")
-        closest = {pair: COLLAPSED * length for pair, length in shortest_of_pairs(self.data).items()}
         lay_out = committee_evaluator(PotentialTables.from_members(parts), self.threads)
-        run_walks(walks, lay_out, high, closest, progress)
+        run_walks(walks, lay_out, policy, progress)
 
     def choose(self, frames: Sequence[Structure], known: Any, n: int) -> tuple[list[Structure], Any]:
         """Choose `n` frames to label, unless that is done; with 0 those that check alone."""
