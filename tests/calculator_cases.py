@@ -10,7 +10,7 @@ from ase import Atoms
 
 from engine_reference import chebyshev_tables, random_potential, random_structure
 from taylorfit.engine import DescriptorTables
-from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.formats.aenet.potential_file import write_potential
 from taylorfit.model.structure import Structure
 
 TRICLINIC = np.array([[7.1, 0.3, -0.2], [1.9, 6.8, 0.4], [-2.2, 1.1, 8.0]])

@@ -9,8 +9,7 @@ import numpy as np
 from cli_support import make_toy, morse_cluster, succeed, train_in
 from prediction_cases import noisy_predictions
 from taylorfit.engine import DescriptorTables, describe
-from taylorfit.formats.aenet.network_ascii import write_potential_ascii
-from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.formats.aenet.potential_file import write_potential, write_potential_ascii
 from taylorfit.formats.aenet.setup_file import write_setup
 from taylorfit.formats.aenet.trainset_ascii import write_trainset_ascii
 from taylorfit.formats.aenet.trainset_binary import read_trainset

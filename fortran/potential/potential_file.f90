@@ -1,4 +1,4 @@
-!> Binary potential files of ænet (`.nn`): the second place that knows them (the first is formats/network_binary.py, with
+!> Binary potential files of ænet (`.nn`): the second place that knows them (the first is formats/aenet/potential_file.py, with
 !> formats/setup_block.py); one table of good and bad files tests both.
 module tf_potential_file
    use, intrinsic :: ieee_arithmetic, only : ieee_is_finite

@@ -18,8 +18,8 @@ from taylorfit.analysis.measures import direction_error, force_error_norm, tail_
 from taylorfit.analysis.scan_groups import POINT_REPORT, point_folder
 from taylorfit.data.read import read
 from taylorfit.formats.csv_table import read_table
+from taylorfit.formats.report_file import TrainReport, read_train_report
 from taylorfit.formats.scan_table import FORCE_NORM, LAST, Row, read_scan_table
-from taylorfit.formats.train_report import TrainReport, read_train_report
 from taylorfit.md.analysis import first_peak
 from taylorfit.model.distances import shortest_distances
 from taylorfit.model.measures import MEASURES

@@ -34,8 +34,8 @@ from taylorfit.errors import InputError
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.predictions import read_predictions
+from taylorfit.formats.report_file import read_train_report
 from taylorfit.formats.scan_table import FORCE_NORM, Row, labels
-from taylorfit.formats.train_report import read_train_report
 from taylorfit.model.measures import MEASURES
 from taylorfit.plotting import directions, errors, nve, rdf, scan
 from taylorfit.plotting.rdf import Rdf

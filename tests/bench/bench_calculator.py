@@ -18,7 +18,7 @@ from ase.md.verlet import VelocityVerlet
 from figures import QUICK, SHORT, record
 
 from taylorfit import Calculator, engine
-from taylorfit.formats.aenet.network_binary import write_potential
+from taylorfit.formats.aenet.potential_file import write_potential
 from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo

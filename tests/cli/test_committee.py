@@ -31,7 +31,7 @@ from cli_support import (
     train,
     train_in,
 )
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.data_limits import read_data_limits
 from taylorfit.formats.structures.xsf import read_xsf

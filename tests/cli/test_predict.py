@@ -14,7 +14,7 @@ from cli_support import GOLDEN, report, run, succeed
 from taylorfit.analysis.errors import errors_in
 from taylorfit.engine import PotentialTables, evaluate
 from taylorfit.errors import InputError
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.predictions import read_predictions
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf
 from taylorfit.model.structure import Structure

@@ -18,11 +18,11 @@ from cli_support import make_crystals, make_toy, report, run, start, succeed, ta
 from taylorfit.analysis.scan_grid import SetPlan, Structures, set_key
 from taylorfit.analysis.scan_groups import summarise
 from taylorfit.commands.scan import summary_table
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.report_file import read_train_report
 from taylorfit.formats.scan_table import FIXED, labels
 from taylorfit.formats.structures.extxyz import write_extxyz
-from taylorfit.formats.train_report import read_train_report
 from taylorfit.settings.document import FileEntry
 from taylorfit.settings.generate import GenerateInput
 from taylorfit.tools.tables import text_lines

@@ -25,7 +25,7 @@ from cli_support import (
     train,
     train_in,
 )
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.aenet.rngstate import rngstate_test_set, write_rngstate
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import write_xsf

@@ -13,7 +13,7 @@ import pytest
 
 from cli_support import VALIDATED, contents, errors, make_toy, outcome, run, start, succeed, taylor, train, train_in
 from taylorfit.errors import InputError
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.reporting.training_log import EpochTable
 from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
 

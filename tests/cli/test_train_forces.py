@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cli_support import generate_in, make_toy, report, run, start, succeed, taylor, train_in, write_setups
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.companion import geometry_path
 from taylorfit.formats.structures.files import read_structures
 from taylorfit.formats.structures.xsf import write_xsf

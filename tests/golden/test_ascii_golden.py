@@ -12,11 +12,16 @@ import pytest
 
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.aenet.dialects import AENET, AENET_PYTORCH
-from taylorfit.formats.aenet.network_ascii import read_potential_ascii, write_potential_ascii
-from taylorfit.formats.aenet.network_binary import read_potential, write_potential
+from taylorfit.formats.aenet.potential_file import (
+    read_potential,
+    read_potential_ascii,
+    write_potential,
+    write_potential_ascii,
+)
 from taylorfit.formats.aenet.text_records import TextRecordReader, list_directed, scientific
 from taylorfit.formats.aenet.trainset_ascii import DIALECTS, read_trainset_ascii, write_trainset_ascii
-from taylorfit.formats.aenet.trainset_binary import read_trainset, write_trainset
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.aenet.trainset_writer import write_trainset
 from taylorfit.model.network import SpeciesPotential
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"

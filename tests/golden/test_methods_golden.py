@@ -10,7 +10,7 @@ import pytest
 
 from engine_reference import jacobian
 from taylorfit.engine import NetworkTables
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.settings.methods import AdamMethod, LmMethod, Method
 from taylorfit.settings.train import TrainInput

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.aenet.network_binary import read_potential, write_potential
-from taylorfit.formats.aenet.potential_file import read_potential_file
+from taylorfit.formats.aenet.potential_file import read_potential, read_potential_file, write_potential
 from taylorfit.model.activations import ACTIVATIONS
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"

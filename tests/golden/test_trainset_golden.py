@@ -9,7 +9,8 @@ import pytest
 
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.formats.aenet.trainset_binary import TrainsetWriter, read_trainset, write_trainset
+from taylorfit.formats.aenet.trainset_binary import read_trainset
+from taylorfit.formats.aenet.trainset_writer import TrainsetWriter, write_trainset
 from taylorfit.model.trainset import TrainingSet
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"

@@ -23,7 +23,7 @@ from fuzz_files import (
 )
 from taylorfit.engine import c_folders
 from taylorfit.errors import InputError, TaylorfitError
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.companion import load_geometry

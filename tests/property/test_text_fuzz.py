@@ -24,7 +24,7 @@ from taylorfit.errors import TaylorfitError
 from taylorfit.formats.aenet.derivatives_file import DerivativesWriter, read_derivatives
 from taylorfit.formats.aenet.dialects import AENET, AENET_PYTORCH
 from taylorfit.formats.aenet.energies_file import read_energies, write_energies
-from taylorfit.formats.aenet.network_ascii import read_potential_ascii
+from taylorfit.formats.aenet.potential_file import read_potential_ascii
 from taylorfit.formats.aenet.rngstate import read_rngstate, write_rngstate
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_ascii import read_trainset_ascii, write_trainset_ascii

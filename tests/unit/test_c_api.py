@@ -17,7 +17,7 @@ from engine_reference import chebyshev_tables
 from taylorfit import Calculator, engine
 from taylorfit.engine import NeighbourList, c_folders
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.aenet.network_binary import read_potential
+from taylorfit.formats.aenet.potential_file import read_potential
 
 SOURCE = Path(__file__).parents[1] / "c_api" / "evaluate.c"
 

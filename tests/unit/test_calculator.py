@@ -27,7 +27,7 @@ from engine_reference import BOUNDARIES, chebyshev_tables
 from taylorfit import Calculator, ExtrapolationWarning, engine
 from taylorfit.engine import Handle, NeighbourList, evaluate, library
 from taylorfit.errors import InputError
-from taylorfit.formats.aenet.network_ascii import write_potential_ascii
+from taylorfit.formats.aenet.potential_file import write_potential_ascii
 from taylorfit.potential.potential import Potential
 
 QUIET = {"on_extrapolation": "ignore", "threads": 1}

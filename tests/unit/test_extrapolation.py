@@ -16,7 +16,7 @@ from engine_reference import chebyshev_tables, split_values
 from taylorfit import Calculator, ExtrapolationError, ExtrapolationWarning
 from taylorfit.engine import describe
 from taylorfit.errors import FormatError, InputError
-from taylorfit.formats.aenet.network_binary import read_potential, write_potential
+from taylorfit.formats.aenet.potential_file import read_potential, write_potential
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.data_limits import read_data_limits, write_data_limits
 from taylorfit.formats.structures.xsf import read_xsf, write_xsf

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from taylorfit.errors import FormatError
-from taylorfit.formats.aenet.trainset_binary import read_trainset, read_trainset_in_parts, write_trainset
+from taylorfit.formats.aenet.trainset_binary import read_trainset, read_trainset_in_parts
 from taylorfit.formats.aenet.trainset_mapped import map_trainset
+from taylorfit.formats.aenet.trainset_writer import write_trainset
 from taylorfit.model.trainset import TrainingSet
 
 N_FEATURES = (5, 3)

@@ -24,7 +24,7 @@ from taylorfit.analysis.measures import direction_error
 from taylorfit.analysis.scan_series import scan_series
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.csv_table import Table, read_table
-from taylorfit.formats.train_report import TrainReport, read_train_report
+from taylorfit.formats.report_file import TrainReport, read_train_report
 from taylorfit.plotting import curves, dimer, directions, errors, nve, parity, rdf, scan, style
 
 SETS = [noisy_predictions(noise, label) for noise, label in ((0.8, "energy"), (0.3, "Taylor"), (0.05, "exact"))]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from prediction_cases import noisy_predictions, train_report
-from taylorfit.formats.train_report import TrainReport, read_train_report
+from taylorfit.formats.report_file import TrainReport, read_train_report
 from taylorfit.reporting.document import Document, Picture, Section, Table, Warnings, to_html, to_markdown
 from taylorfit.reporting.outliers import worst_atoms, worst_structures
 from taylorfit.reporting.warnings import prediction_warnings, training_warnings

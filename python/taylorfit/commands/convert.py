@@ -10,11 +10,10 @@ from typing import Any
 from ..data.write import kind_of, write_structures
 from ..errors import InputError
 from ..formats.aenet.dialects import AENET, AENET_PYTORCH
-from ..formats.aenet.network_ascii import write_potential_ascii
-from ..formats.aenet.network_binary import write_potential
-from ..formats.aenet.potential_file import read_potential_file
+from ..formats.aenet.potential_file import read_potential_file, write_potential, write_potential_ascii
 from ..formats.aenet.trainset_ascii import read_trainset_ascii, write_trainset_ascii
-from ..formats.aenet.trainset_binary import read_trainset, write_trainset
+from ..formats.aenet.trainset_binary import read_trainset
+from ..formats.aenet.trainset_writer import write_trainset
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import expand_patterns, read_or_skip, split_selection
 from ..formats.structures.kinds import EXTXYZ, XSF

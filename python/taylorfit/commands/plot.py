@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..formats.aenet.records import printable
 from ..formats.csv_table import Table, read_table
 from ..formats.predictions import read_predictions
-from ..formats.train_report import read_train_report
+from ..formats.report_file import read_train_report
 from ..model.predictions import Predictions
 from ..potential.potential import Potential
 from ..tools.atomic_write import check_writable

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..formats.predictions import read_predictions
-from ..formats.train_report import read_train_report
+from ..formats.report_file import read_train_report
 from ..plotting import require_matplotlib
 from ..reporting.document import check_document_path, write_document
 

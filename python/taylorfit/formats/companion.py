@@ -20,10 +20,10 @@ import numpy as np
 
 from ..errors import FormatError, InputError
 from ..model.geometry import HASH, Geometry
-from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
 from ..tools.atomic_write import Together, atomic_write, check_writable
 from ..tools.locks import alone_in_python
+from ..tools.os_errors import explained
 from .archive import read_archive
 
 VERSION = 1
@@ -135,7 +135,7 @@ def save_training_set(path: str | PathLike[str], training_set: TrainingSet, over
     companion = geometry_path(path)
     for file in (path, companion):
         check_writable(file, overwrite=overwrite)
-    from .aenet.trainset_binary import write_trainset
+    from .aenet.trainset_writer import write_trainset
 
     with alone_in_python(path):
         write_trainset(path, training_set, overwrite=overwrite)
@@ -176,12 +176,10 @@ def read_parents(path: str | PathLike[str]) -> str | None:
     FormatError
         if the file is damaged.
     """
-    try:
-        words = Path(path).read_bytes()[:200].decode("ascii", "replace").split()
-    except FileNotFoundError:
+    if not Path(path).exists():
         return None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
+    with explained("cannot be read", path):
+        words = Path(path).read_bytes()[:200].decode("ascii", "replace").split()
     if len(words) != 2 or words[0] != PARENTS_MARK:
         raise FormatError("is damaged", file=path, expected=f"{PARENTS_MARK} and a checksum, as generate writes it")
     return words[1]
@@ -203,11 +201,10 @@ def checksum_of_parents(
 def checksum_of_references(training_set: TrainingSet) -> str:
     """The `checksum_of_parents` of the reference structures of a training set."""
     t = training_set
-    parents = [s for s, name in enumerate(t.names) if parse_copy_name(name) is None]
-    return checksum_of_parents(*_parents(t), [t.forces_of(s) for s in parents], t.atomic_energies)
+    return checksum_of_parents(*_parents(t), [t.forces_of(s) for s in t.parents], t.atomic_energies)
 
 
 def _parents(training_set: TrainingSet) -> tuple[list[str], np.ndarray]:
     """Names and energies of the reference structures."""
-    parents = [s for s, name in enumerate(training_set.names) if parse_copy_name(name) is None]
+    parents = training_set.parents
     return [training_set.names[s] for s in parents], training_set.energy[parents]

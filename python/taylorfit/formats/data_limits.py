@@ -6,9 +6,10 @@ import re
 from os import PathLike
 from pathlib import Path
 
-from ..errors import FormatError, InputError
+from ..errors import FormatError
 from ..model.data_limits import DataLimits
 from ..tools.atomic_write import atomic_write
+from ..tools.os_errors import explained
 from ..tools.plain_text import fortran_number
 
 NAME = "data.limits"
@@ -44,12 +45,10 @@ def read_data_limits(folder: str | PathLike[str]) -> DataLimits | None:
         if the file is damaged.
     """
     path = Path(folder) / NAME
-    try:
-        text = path.read_bytes()[:100_000].decode("utf-8", "replace")
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=path) from error
+    with explained("cannot be read", path):
+        text = path.read_bytes()[:100_000].decode("utf-8", "replace")
     deviation, shortest = None, {}
     for number, line in enumerate(text.splitlines(), start=1):
         match = _LINE.fullmatch(line.strip())

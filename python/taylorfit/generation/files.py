@@ -15,7 +15,7 @@ from ..data.check import DataCheck, check, drop
 from ..engine import DescriptorTables
 from ..errors import InputError
 from ..formats.aenet.setup_file import read_setup
-from ..formats.aenet.trainset_binary import TrainsetWriter
+from ..formats.aenet.trainset_writer import TrainsetWriter
 from ..formats.companion import checksum_of_parents, geometry_path, parents_path, write_geometry, write_parents
 from ..formats.structures.files import read_files, require_species
 from ..formats.structures.xsf_folder import check_xsf_directory

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..data.check import check
 from ..engine import DescriptorTables
 from ..errors import InputError
-from ..formats.aenet.trainset_sink import TrainsetBuilder
+from ..formats.aenet.trainset_writer import TrainsetBuilder
 from ..formats.structures.files import require_species
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.geometry import Geometry

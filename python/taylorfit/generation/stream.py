@@ -13,7 +13,7 @@ import numpy as np
 
 from ..engine import DescriptorTables, describe
 from ..errors import InputError
-from ..formats.aenet.trainset_sink import TrainsetSink
+from ..formats.aenet.trainset_writer import TrainsetSink
 from ..formats.structures.xsf_folder import XsfFolder
 from ..model.structure import Structure
 from ..tools.beside import beside

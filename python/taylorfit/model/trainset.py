@@ -60,7 +60,7 @@ class TrainingSet:
     """What a user should know of how it was made."""
 
     def __repr__(self) -> str:
-        n_copies = sum(parse_copy_name(name) is not None for name in self.names)
+        n_copies = self.n_structures - len(self.parents)
         copies = f" and {n_copies} Taylor copies" if n_copies else ""
         return (
             f"<TrainingSet of {self.n_structures - n_copies} structures{copies}, species {' '.join(self.species)}, "
@@ -103,6 +103,11 @@ class TrainingSet:
     def n_atoms(self) -> np.ndarray:
         """(n_structure,) number of atoms of each structure."""
         return np.diff(self.first_atom)
+
+    @property
+    def parents(self) -> list[int]:
+        """The structures that are no Taylor copies."""
+        return [s for s, name in enumerate(self.names) if parse_copy_name(name) is None]
 
     def n_atoms_of(self, structure: int) -> int:
         """Return the number of atoms of a structure."""

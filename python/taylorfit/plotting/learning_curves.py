@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..formats.train_report import TrainReport, report_of
+from ..formats.report_file import TrainReport, report_of
 from ..model.measures import ENERGY_UNIT, FORCE_UNIT, MEASURES
 from .style import (
     COLUMN,

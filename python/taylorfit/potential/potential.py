@@ -10,8 +10,7 @@ from pathlib import Path
 
 from ..engine import Evaluation, PotentialTables, evaluate
 from ..errors import InputError
-from ..formats.aenet.network_binary import check_potential, write_potential
-from ..formats.aenet.potential_file import read_potential_file
+from ..formats.aenet.potential_file import check_potential, read_potential_file, write_potential
 from ..formats.data_limits import read_data_limits
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.data_limits import DataLimits

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.errors import Errors, error_rows, errors_by_composition, errors_by_element, errors_in
-from ..formats.train_report import TrainReport
+from ..formats.report_file import TrainReport
 from ..model.measures import ENERGY_UNIT, EPOCH_ERRORS, MEASURES
 from ..model.predictions import Predictions
 from ..plotting import curves, directions, errors, parity

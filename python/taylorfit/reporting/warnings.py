@@ -9,7 +9,7 @@ import numpy as np
 
 from ..analysis.measures import force_error_norm, tail_fraction
 from ..formats.aenet.records import printable
-from ..formats.train_report import TrainReport
+from ..formats.report_file import TrainReport
 from ..model.measures import ENERGY_UNIT, MEASURES, TAIL
 from ..model.predictions import Predictions
 from ..settings.forces import MODES, WITH_BETA, WITH_COPIES

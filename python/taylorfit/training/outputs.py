@@ -16,7 +16,7 @@ import numpy as np
 from ..engine import build_name
 from ..errors import TaylorfitError
 from ..formats.aenet.energies_file import write_energies
-from ..formats.aenet.network_binary import write_potential
+from ..formats.aenet.potential_file import write_potential
 from ..model.network import SpeciesPotential
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.atomic_write import Together, atomic_write, check_writable, remove_left

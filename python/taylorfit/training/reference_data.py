@@ -13,7 +13,6 @@ from ..errors import InputError
 from ..formats.companion import geometry_path, read_geometry
 from ..formats.structures.files import read_structures
 from ..model.geometry import Geometry
-from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
 
@@ -52,7 +51,7 @@ def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None
     InputError
         if the companion or a structure file does not belong to the training set.
     """
-    parents = [s for s, name in enumerate(training_set.names) if parse_copy_name(name) is None]
+    parents = training_set.parents
     if training_set.geometry is not None:
         return _from_companion(training_set, parents, training_set.geometry, file)
     companion = geometry_path(file)
@@ -69,12 +68,10 @@ def reference_without_cells(training_set: TrainingSet) -> ReferenceData:
     Structures whose forces are all zero have none.
     """
     structures = {}
-    for s, name in enumerate(training_set.names):
-        if parse_copy_name(name) is None:
-            symbols, positions, forces = _atoms(training_set, s)
-            structures[s] = Structure(
-                symbols=symbols, positions=positions, forces=forces if forces.any() else None, name=name
-            )
+    for s in training_set.parents:
+        symbols, positions, forces = _atoms(training_set, s)
+        known = forces if forces.any() else None
+        structures[s] = Structure(symbols=symbols, positions=positions, forces=known, name=training_set.names[s])
     return ReferenceData(
         structures,
         dict.fromkeys(structures, 1.0),

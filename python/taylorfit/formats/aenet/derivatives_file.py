@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from os import PathLike, fspath
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -75,33 +74,30 @@ class DerivativesWriter:
         """Derivatives written so far."""
         self._n_added = 0
         self._largest = 0
-        self._context = atomic_write(path, "wb", overwrite=overwrite, together=together)
+        self._block = self._written(atomic_write(path, "wb", overwrite=overwrite, together=together))
         self._writer: RecordWriter
-        self._stream: IO[Any]
 
     def __enter__(self) -> DerivativesWriter:
-        self._stream = self._context.__enter__()
-        self._writer = RecordWriter(self._stream)
-        self._writer.integers(self.n_structures)
+        self._block.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        if error is None:
-            try:
-                if self._n_added != self.n_structures:
-                    raise InputError(
-                        "derivatives are not written: wrong number of structures",
-                        file=self.path,
-                        value=self._n_added,
-                        expected=str(self.n_structures),
-                    )
-                self._writer.integers(self._largest)
-            except BaseException:
-                self._context.__exit__(*sys.exc_info())
-                raise
-        return self._context.__exit__(kind, error, traceback)
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._block.__exit__(*error)
+
+    @contextmanager
+    def _written(self, file: AbstractContextManager[IO[Any]]) -> Iterator[None]:
+        with file as stream:
+            self._writer = RecordWriter(stream)
+            self._writer.integers(self.n_structures)
+            yield
+            if self._n_added != self.n_structures:
+                raise InputError(
+                    "derivatives are not written: wrong number of structures",
+                    file=self.path,
+                    value=self._n_added,
+                    expected=str(self.n_structures),
+                )
+            self._writer.integers(self._largest)
 
     def add(self, name: str, n_atoms: int, n_species_in: int, atoms: Iterable[AtomDerivatives] | None = None) -> None:
         """Write one structure; without `atoms` it is marked as one that has no derivatives.

@@ -1,7 +1,7 @@
-"""Binary training-set files (`.train`, `.train.scaled`), read at once and written as a stream.
+"""Binary training-set files (`.train`, `.train.scaled`), read at once or in parts; `trainset_writer` writes them.
 
-Both directions handle runs of equally laid out structures (above all the Taylor copies of
-one parent) as one array; see `trainset_layout`.  The writer is `trainset_writer`.
+Runs of equally laid out structures (above all the Taylor copies of one parent) are read as one
+array; see `trainset_layout`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from ...model.trainset import TrainingSet
 from .records import RecordReader, printable
 from .setup_block import read_scaling, read_setup_block, read_species
 from .trainset_layout import ATOM_SIZE, HEAD_SIZE, StructureLayout, all_finite, peek_counts, peek_layout
-from .trainset_writer import TrainsetWriter, write_trainset
-
-__all__ = ["TrainsetFile", "TrainsetWriter", "read_trainset", "read_trainset_in_parts", "write_trainset"]
 
 Segment = tuple[int, StructureLayout, int]
 """Byte offset, layout, and number of structures that follow each other with this layout."""

@@ -1,31 +1,37 @@
-"""Writing binary training-set files (`.train`) as a stream.
+"""Training-set files (`.train`) written as a stream, and training sets that grow in memory.
 
 Structures with the same sequence of atoms (above all the Taylor copies of one parent) are
-written as one array; see `trainset_layout`.
+taken as one array; see `trainset_layout`.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from itertools import groupby
 from os import PathLike, fspath
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 
 from ...errors import InputError
-from ...model.descriptor import DescriptorSetup
+from ...model.descriptor import DescriptorSetup, RunningStatistics
 from ...model.trainset import TrainingSet
 from ...tools.atomic_write import Together, atomic_write
-from .records import RecordWriter
+from .records import RecordWriter, encode_text, printable
 from .setup_block import write_scaling, write_setup_block, write_species
-from .trainset_layout import StructureLayout
-from .trainset_sink import TrainsetSink
+from .trainset_layout import StructureLayout, all_finite
 
+MAX_COUNT = 2**31 - 1
+"""Counts are int32 in the file."""
+
+_BLOCK = 1 << 20  # bytes; small enough to stay in the cache between storing and statistics
+_MAX_LAYOUTS = 512
 COUNT_OFFSET = 16
-"""Byte offset of the number of structures."""
+"""Byte offset of the number of structures in a file."""
 
 
 def write_trainset(path: str | PathLike[str], training_set: TrainingSet, *, overwrite: bool = True) -> None:
@@ -71,6 +77,274 @@ def write_trainset(path: str | PathLike[str], training_set: TrainingSet, *, over
                 t.forces[atoms].reshape(len(run), -1, 3),
                 t.descriptors[values].reshape(len(run), -1),
             )
+
+
+class TrainsetSink(ABC):
+    """Takes structures with their descriptors, and collects energy range and descriptor statistics of the footer.
+
+    Parameters
+    ----------
+    species, atomic_energies
+        Species in TYPES order and their energies, eV.
+    setups
+        One descriptor setup for each species in the same order, or None for a file without.
+    n_features
+        Descriptor length of each species; only needed without `setups`.
+    with_statistics
+        Collect descriptor statistics?
+    path
+        Of the file, for errors.
+
+    Raises
+    ------
+    InputError
+        if setups and species disagree.
+    """
+
+    def __init__(
+        self,
+        species: Sequence[str],
+        atomic_energies: Sequence[float] | np.ndarray,
+        setups: Sequence[DescriptorSetup] | None,
+        *,
+        n_features: Sequence[int] | np.ndarray | None = None,
+        with_statistics: bool = True,
+        path: str | None = None,
+    ) -> None:
+        self.path = path
+        self.species = tuple(species)
+        self.atomic_energies = np.array(atomic_energies, dtype=float)
+        self.setups = None if setups is None else tuple(setups)
+        if self.setups is not None:
+            if tuple(setup.species for setup in self.setups) != self.species:
+                raise InputError(
+                    "setups do not belong to the species",
+                    file=path,
+                    value=" ".join(setup.species for setup in self.setups),
+                    expected=" ".join(self.species),
+                )
+            n_features = [setup.n_feature for setup in self.setups]
+        if n_features is None or not len(n_features) == len(self.species) == len(atomic_energies):
+            raise InputError("species, atomic energies and descriptors differ in number", file=path)
+        self.n_structures = 0
+        """Structures taken so far."""
+        self.n_atoms = 0
+        self._n_features = np.array(n_features, dtype=np.int64)
+        self._statistics = (
+            [RunningStatistics(int(n)) for n in n_features] if with_statistics and self.setups is not None else None
+        )
+        self._energy_mean, self._energy_min, self._energy_max = 0.0, math.inf, -math.inf
+        self._layouts: dict[tuple[int, bytes], StructureLayout] = {}
+
+    def add(
+        self,
+        name: str,
+        n_species_in: int,
+        energy: float,
+        atom_species: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        descriptors: np.ndarray,
+        in_range: bool = True,
+    ) -> None:
+        """Take one structure; shapes as in `add_many` without the first axis."""
+        self.add_many(
+            [name],
+            n_species_in,
+            np.array([energy]),
+            atom_species,
+            np.asarray(positions)[np.newaxis],
+            np.asarray(forces)[np.newaxis],
+            np.asarray(descriptors).reshape(1, -1),
+            in_range,
+        )
+
+    def add_many(
+        self,
+        names: Sequence[str],
+        n_species_in: int,
+        energies: np.ndarray,
+        atom_species: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        descriptors: np.ndarray,
+        in_range: bool = True,
+    ) -> None:
+        """Take n structures with the same sequence of atoms.
+
+        Parameters
+        ----------
+        names
+            n names.
+        n_species_in
+            Number of different species in each of them.
+        energies
+            (n,) total energy relative to the isolated atoms, eV.
+        atom_species
+            (n_atom,) index into `species`, from 0.
+        positions, forces
+            (n, n_atom, 3) Å and eV/Å.
+        descriptors
+            (n, n_value) the descriptors of all atoms one after the other.
+        in_range
+            Do they count in the range of the descriptors, outside which potentials extrapolate?
+
+        Raises
+        ------
+        InputError
+            if shapes disagree, a species is unknown, or a number is not finite.
+        """
+        atom_species = np.ascontiguousarray(atom_species, dtype=np.int32)
+        arrays = tuple(np.asarray(a, dtype=float) for a in (energies, positions, forces, descriptors))
+        self._check(names, atom_species, arrays)
+        encoded = [encode_text(name) for name in names]
+        start = 0
+        for name_length, group in groupby(encoded, key=len):
+            run = list(group)
+            layout = self._layout(name_length, atom_species)
+            step = max(1, _BLOCK // layout.size)
+            for first in range(0, len(run), step):
+                part = run[first : first + step]
+                chosen = slice(start + first, start + first + len(part))
+                energy, positions, forces, values = (a[chosen] for a in arrays)
+                self._store(layout, part, n_species_in, energy, positions, forces, values)
+                self._collect(layout, energy, values, in_range)
+            start += len(run)
+
+    @abstractmethod
+    def _store(
+        self,
+        layout: StructureLayout,
+        names: list[bytes],
+        n_species_in: int,
+        energy: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        values: np.ndarray,
+    ) -> None:
+        """Keep structures of one layout; arrays as in `add_many`."""
+
+    def _collect(self, layout: StructureLayout, energy: np.ndarray, values: np.ndarray, in_range: bool) -> None:
+        n = len(energy)
+        self.n_structures += n
+        self.n_atoms += n * layout.n_atom
+        per_atom = energy / layout.n_atom
+        self._energy_mean += (float(per_atom.mean()) - self._energy_mean) * (n / self.n_structures)
+        self._energy_min = min(self._energy_min, float(per_atom.min()))
+        self._energy_max = max(self._energy_max, float(per_atom.max()))
+        if self._statistics is not None:
+            for species in layout.species_present:
+                self._statistics[species].add(layout.descriptors_of(values, species), in_range)
+
+    def _with_statistics(self) -> tuple[DescriptorSetup, ...] | None:
+        """The setups, with the statistics so far if they are collected here."""
+        if self.setups is None or self._statistics is None:
+            return self.setups
+        return tuple(
+            replace(setup, statistics=statistics.result()) for setup, statistics in zip(self.setups, self._statistics)
+        )
+
+    def _check_counts(self) -> None:
+        if not 0 < self.n_structures <= MAX_COUNT or self.n_atoms > MAX_COUNT:
+            raise InputError(
+                f"training set is not written: it has {self.n_structures} structures with {self.n_atoms} atoms",
+                file=self.path,
+                expected=f"1 to {MAX_COUNT}",
+            )
+
+    def _check(self, names: Sequence[str], atom_species: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
+        n, n_atom = len(names), len(atom_species)
+        where = printable(names[0]) if n else "structure"
+        if n_atom == 0 or atom_species.min() < 0 or atom_species.max() >= len(self.species):
+            raise InputError(f"{where}: no atoms, or an unknown species", file=self.path)
+        n_value = int(self._n_features[atom_species].sum())
+        shapes = ((n,), (n, n_atom, 3), (n, n_atom, 3), (n, n_value))
+        for what, array, shape in zip(("energies", "positions", "forces", "descriptors"), arrays, shapes):
+            if array.shape != shape:
+                raise InputError(f"{where}: {what} have shape {array.shape}", file=self.path, expected=str(shape))
+            if not all_finite(array):
+                bad = int(np.argwhere(~np.isfinite(array))[0][0])
+                raise InputError(f"{printable(names[bad])}: {what} are not finite", file=self.path)
+
+    def _layout(self, name_length: int, atom_species: np.ndarray) -> StructureLayout:
+        key = (name_length, atom_species.tobytes())
+        if key not in self._layouts:
+            if len(self._layouts) >= _MAX_LAYOUTS:
+                self._layouts.clear()
+            self._layouts[key] = StructureLayout(name_length, atom_species, self._n_features[atom_species])
+        return self._layouts[key]
+
+
+class TrainsetBuilder(TrainsetSink):
+    """Keeps structures in memory, and makes them a training set; parameters as for `TrainsetSink`."""
+
+    def __init__(
+        self,
+        species: Sequence[str],
+        atomic_energies: Sequence[float] | np.ndarray,
+        setups: Sequence[DescriptorSetup] | None,
+    ) -> None:
+        super().__init__(species, atomic_energies, setups)
+        self._names: list[str] = []
+        self._parts: list[tuple[np.ndarray, ...]] = []
+
+    def _store(
+        self,
+        layout: StructureLayout,
+        names: list[bytes],
+        n_species_in: int,
+        energy: np.ndarray,
+        positions: np.ndarray,
+        forces: np.ndarray,
+        values: np.ndarray,
+    ) -> None:
+        n = len(names)
+        self._names += [name.decode("utf-8", "surrogateescape") for name in names]
+        self._parts.append(
+            (
+                np.full(n, n_species_in, dtype=np.int32),
+                energy.copy(),
+                np.full(n, layout.n_atom, dtype=np.int64),
+                np.tile(layout.atom_species, n),
+                np.tile(layout.n_features, n),
+                positions.reshape(-1, 3).copy(),
+                forces.reshape(-1, 3).copy(),
+                values.ravel().copy(),
+            )
+        )
+
+    def result(self) -> TrainingSet:
+        """Return what has been added.
+
+        Raises
+        ------
+        InputError
+            if that is nothing, or too much for ænet's format.
+        """
+        self._check_counts()
+        n_species_in, energy, n_atoms, species, n_features, positions, forces, values = map(
+            np.concatenate, zip(*self._parts)
+        )
+        return TrainingSet(
+            species=self.species,
+            atomic_energies=self.atomic_energies,
+            normalised=False,
+            scale=1.0,
+            shift=0.0,
+            names=list(self._names),
+            n_species_in=n_species_in,
+            energy=energy,
+            first_atom=np.concatenate([[0], np.cumsum(n_atoms)]),
+            atom_species=species,
+            positions=positions,
+            forces=forces,
+            first_value=np.concatenate([[0], np.cumsum(n_features)]),
+            descriptors=values,
+            energy_mean=self._energy_mean,
+            energy_min=self._energy_min,
+            energy_max=self._energy_max,
+            setups=self._with_statistics(),
+        )
 
 
 class TrainsetWriter(TrainsetSink):
@@ -124,28 +398,22 @@ class TrainsetWriter(TrainsetSink):
         )
         self._header = (normalised, scale, shift)
         self._energy_range: tuple[float, float, float] | None = None
-        self._context = atomic_write(path, "wb", overwrite=overwrite, together=together)
+        self._block = self._written(atomic_write(path, "wb", overwrite=overwrite, together=together))
         self._stream: IO[Any]
 
     def __enter__(self) -> TrainsetWriter:
-        self._stream = self._context.__enter__()
-        try:
-            self._write_header()
-        except BaseException:
-            self._context.__exit__(*sys.exc_info())
-            raise
+        self._block.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        if error is None:
-            try:
-                self._write_footer()
-            except BaseException:
-                self._context.__exit__(*sys.exc_info())
-                raise
-        return self._context.__exit__(kind, error, traceback)
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._block.__exit__(*error)
+
+    @contextmanager
+    def _written(self, file: AbstractContextManager[IO[Any]]) -> Iterator[None]:
+        with file as self._stream:
+            self._write_header()
+            yield
+            self._write_footer()
 
     def set_energy_range(self, mean: float, minimum: float, maximum: float) -> None:
         """Hand over the footer's energies per atom instead of collecting them, eV/atom."""
