@@ -27,7 +27,7 @@ contains
    subroutine descriptors_fill(self, views, ierr, errmsg)
       type(descriptors_handle), intent(inout) :: self
       !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -55,17 +55,17 @@ contains
    subroutine describe(self, structures, n_copies, displacement, n_threads, values, placed, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch, see `view_batch`
-      integer(i8), intent(in) :: structures(:, :)
+      integer(i8), intent(in), contiguous :: structures(:, :)
       !> (n_structures)
-      integer, intent(in) :: n_copies(:)
+      integer, intent(in), contiguous :: n_copies(:)
       !> (3, atoms of all copies) Å
-      real(wp), intent(in) :: displacement(:, :)
+      real(wp), intent(in), contiguous :: displacement(:, :)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> Copy after copy, atom after atom
-      real(wp), intent(inout) :: values(:)
+      real(wp), intent(inout), contiguous :: values(:)
       !> (3, atoms of all copies) positions wrapped into the cell and displaced, Å
-      real(wp), intent(inout) :: placed(:, :)
+      real(wp), intent(inout), contiguous :: placed(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -153,13 +153,13 @@ contains
    subroutine descriptor_derivative(self, structure, atom, g, derivative, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in) :: structure(:, :)
+      integer(i8), intent(in), contiguous :: structure(:, :)
       !> The atom, from 1
       integer, intent(in) :: atom
       !> (n_feature) factor of each value
-      real(wp), intent(in) :: g(:)
+      real(wp), intent(in), contiguous :: g(:)
       !> (3, n_atoms)
-      real(wp), intent(inout) :: derivative(:, :)
+      real(wp), intent(inout), contiguous :: derivative(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -181,7 +181,7 @@ contains
    subroutine descriptor_derivatives(self, structure, reach, atom_first, atom_last, n_threads, own, image, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in) :: structure(:, :)
+      integer(i8), intent(in), contiguous :: structure(:, :)
       !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       !> First atom, from 1
@@ -191,8 +191,8 @@ contains
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> See `derivatives_of_atoms`, as the next
-      real(wp), intent(inout) :: own(:)
-      real(wp), intent(inout) :: image(:)
+      real(wp), intent(inout), contiguous :: own(:)
+      real(wp), intent(inout), contiguous :: image(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -215,11 +215,11 @@ contains
    subroutine strain_changes(self, structures, n_threads, values, ierr, errmsg)
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch, see `view_batch`
-      integer(i8), intent(in) :: structures(:, :)
+      integer(i8), intent(in), contiguous :: structures(:, :)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> (all values, 6)
-      real(wp), intent(inout) :: values(:, :)
+      real(wp), intent(inout), contiguous :: values(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -262,16 +262,16 @@ contains
    !> \brief Choose points far from each other and from the first n_given: see tf_farthest.
    subroutine farthest(point, n_given, weight, n_threads, chosen, distance, ierr, errmsg)
       !> (n_dimension, n_point)
-      real(wp), intent(in) :: point(:, :)
+      real(wp), intent(in), contiguous :: point(:, :)
       !> Points that are chosen already
       integer, intent(in) :: n_given
       !> (n_point - n_given)
-      real(wp), intent(in) :: weight(:)
+      real(wp), intent(in), contiguous :: weight(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> From 1, behind the given points; their distances to the nearest point there was
-      integer, intent(inout) :: chosen(:)
-      real(wp), intent(inout) :: distance(:)
+      integer, intent(inout), contiguous :: chosen(:)
+      real(wp), intent(inout), contiguous :: distance(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words

@@ -30,12 +30,12 @@ contains
       !> Not 0: everything in groups
       integer, intent(in) :: merged
       !> As in `force_map_type`; pair_feature and group_feature have room for all functions
-      integer, intent(inout) :: radial_count(:)
-      integer, intent(inout) :: radial_half(:)
-      integer, intent(inout) :: pair_feature(:, :, :)
-      real(wp), intent(inout) :: weight(:, :)
-      integer, intent(inout) :: group_count(:, :)
-      integer, intent(inout) :: group_feature(:, :, :, :)
+      integer, intent(inout), contiguous :: radial_count(:)
+      integer, intent(inout), contiguous :: radial_half(:)
+      integer, intent(inout), contiguous :: pair_feature(:, :, :)
+      real(wp), intent(inout), contiguous :: weight(:, :)
+      integer, intent(inout), contiguous :: group_count(:, :)
+      integer, intent(inout), contiguous :: group_feature(:, :, :, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -63,14 +63,14 @@ contains
    subroutine force_map_sizes(descriptors, structures, merged, n_threads, n_pairs, n_neighbours, ierr, errmsg)
       type(descriptors_handle), intent(in) :: descriptors
       !> Arrays of a batch, see `view_batch`
-      integer(i8), intent(in) :: structures(:, :)
+      integer(i8), intent(in), contiguous :: structures(:, :)
       !> 1: everything in groups, see `force_map_tables`
       integer, intent(in) :: merged
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_species, n_atoms)
-      integer, intent(inout) :: n_pairs(:, :)
-      integer, intent(inout) :: n_neighbours(:, :)
+      integer, intent(inout), contiguous :: n_pairs(:, :)
+      integer, intent(inout), contiguous :: n_neighbours(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -105,11 +105,11 @@ contains
    subroutine force_map_fill(self, n_features, with_values, views, ierr, errmsg)
       type(force_map_handle), intent(inout) :: self
       !> (n_species) values of each descriptor
-      integer, intent(in) :: n_features(:)
+      integer, intent(in), contiguous :: n_features(:)
       !> 0: the values are still to be computed
       integer, intent(in) :: with_values
       !> The arrays of `force_map_type`, in its order
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -154,7 +154,7 @@ contains
       type(force_map_handle), intent(inout) :: self
       type(descriptors_handle), intent(in) :: descriptors
       !> Arrays of a batch, see `view_batch`
-      integer(i8), intent(in) :: structures(:, :)
+      integer(i8), intent(in), contiguous :: structures(:, :)
       !> 1: everything in groups, see `force_map_tables`
       integer, intent(in) :: merged
       !> Number of the first structure in the map, from 0
@@ -216,11 +216,11 @@ contains
       !> Its number in the map, from 0
       integer, intent(in) :: structure
       !> (n_feature_most, n_species) standardised value = (value - shift)·factor
-      real(wp), intent(in) :: factor(:, :)
+      real(wp), intent(in), contiguous :: factor(:, :)
       !> (3, n_atoms, n_directions) Å
-      real(wp), intent(in) :: displacement(:, :, :)
+      real(wp), intent(in), contiguous :: displacement(:, :, :)
       !> (n_values, n_directions) per species, feature by feature, atom by atom
-      real(sp), intent(inout) :: change(:, :)
+      real(sp), intent(inout), contiguous :: change(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words

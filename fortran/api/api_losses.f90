@@ -35,7 +35,7 @@ contains
       type(loss_handle), intent(inout) :: self
       !> features, panel_offset, panel_width, block_first, atom_offset, atom_count of `pack_type`; layers, nodes and codes
       !> (see `new_networks`); energy_ref, factor, structure_weight, group of `loss_type`; stop token
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       !> Number of the first block, from 0
       integer(i8), intent(in) :: first_leaf
       !> 0, or the code of an error
@@ -85,7 +85,7 @@ contains
    !> \brief Numbers of scratch and of partial sums that the evaluation of a loss takes.
    subroutine loss_work(views, with_forces, with_gradient, n_threads, n_numbers, ierr, errmsg)
       !> panel_width of `pack_type`; layers, nodes and codes (see `new_networks`)
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       !> Not 0: with forces or directions; with the weight gradient
       integer, intent(in) :: with_forces
       integer, intent(in) :: with_gradient
@@ -129,7 +129,7 @@ contains
       !> Empty: no forces
       type(force_map_handle), intent(in) :: map
       !> The arrays of `force_terms_type`, in its order
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -166,18 +166,18 @@ contains
    subroutine loss_evaluate(self, weights, n_threads, energy, force, derivative, nodes, sums, n_nodes, ierr, errmsg)
       type(loss_handle), intent(in) :: self
       !> (n_weights) of all networks
-      real(wp), intent(in) :: weights(:)
+      real(wp), intent(in), contiguous :: weights(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_structures)
-      real(wp), intent(inout) :: energy(:)
+      real(wp), intent(inout), contiguous :: energy(:)
       !> (3, n_atoms) and (n_directions): of size 0 without such terms
-      real(wp), intent(inout) :: force(:, :)
-      real(wp), intent(inout) :: derivative(:)
+      real(wp), intent(inout), contiguous :: force(:, :)
+      real(wp), intent(inout), contiguous :: derivative(:)
       !> (2, `sums_most`) first leaf and level of each node, see tf_tree_sum
-      integer(i8), intent(inout) :: nodes(:, :)
+      integer(i8), intent(inout), contiguous :: nodes(:, :)
       !> (n_weights + 1, `sums_most`) gradient and loss; (1, …): no gradient
-      real(wp), intent(inout) :: sums(:, :)
+      real(wp), intent(inout), contiguous :: sums(:, :)
       !> Nodes that were set
       integer, intent(out) :: n_nodes
       !> 0, or the code of an error
@@ -222,8 +222,8 @@ contains
    subroutine give_nodes(found, nodes, sums, n_nodes)
       type(nodes_type), intent(in) :: found
       !> As for `loss_evaluate`
-      integer(i8), intent(inout) :: nodes(:, :)
-      real(wp), intent(inout) :: sums(:, :)
+      integer(i8), intent(inout), contiguous :: nodes(:, :)
+      real(wp), intent(inout), contiguous :: sums(:, :)
       !> Nodes that were set
       integer, intent(out) :: n_nodes
 
@@ -237,12 +237,12 @@ contains
    subroutine loss_energies(self, chosen, weights, n_threads, energy, ierr, errmsg)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1, here and below
-      integer, intent(in) :: chosen(:)
-      real(wp), intent(in) :: weights(:)
+      integer, intent(in), contiguous :: chosen(:)
+      real(wp), intent(in), contiguous :: weights(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> (size(chosen))
-      real(wp), intent(inout) :: energy(:)
+      real(wp), intent(inout), contiguous :: energy(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -259,14 +259,14 @@ contains
    subroutine loss_descent(self, chosen, momentum, rate, weights, velocity, ierr, errmsg)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
-      integer, intent(in) :: chosen(:)
+      integer, intent(in), contiguous :: chosen(:)
       !> Share of the last step that is kept
       real(wp), intent(in) :: momentum
       !> Learning rate
       real(wp), intent(in) :: rate
       !> (n_weights) both
-      real(wp), intent(inout) :: weights(:)
-      real(wp), intent(inout) :: velocity(:)
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout), contiguous :: velocity(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -288,7 +288,7 @@ contains
       !> Variance of each weight
       real(wp), intent(in) :: variance
       !> See `start_covariance`
-      real(wp), intent(inout) :: covariance(:)
+      real(wp), intent(inout), contiguous :: covariance(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -304,16 +304,16 @@ contains
    subroutine loss_filter(self, chosen, width, rates, n_threads, weights, covariance, forgetting, ierr, errmsg)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
-      integer, intent(in) :: chosen(:)
+      integer, intent(in), contiguous :: chosen(:)
       !> Weights per block of the covariance
       integer, intent(in) :: width
       !> Rate of forgetting, and noise
-      real(wp), intent(in) :: rates(:)
+      real(wp), intent(in), contiguous :: rates(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
-      real(wp), intent(inout) :: weights(:)
-      real(wp), intent(inout) :: covariance(:)
-      real(wp), intent(inout) :: forgetting(:)
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout), contiguous :: covariance(:)
+      real(wp), intent(inout), contiguous :: forgetting(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -332,18 +332,18 @@ contains
    subroutine loss_adam(self, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
-      integer, intent(in) :: chosen(:)
+      integer, intent(in), contiguous :: chosen(:)
       !> Structures of a batch
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps
-      real(wp), intent(in) :: rates(:)
+      real(wp), intent(in), contiguous :: rates(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_weights) all three
-      real(wp), intent(inout) :: weights(:)
-      real(wp), intent(inout) :: mean(:)
-      real(wp), intent(inout) :: mean_square(:)
-      integer, intent(inout) :: n_steps(:)
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout), contiguous :: mean(:)
+      real(wp), intent(inout), contiguous :: mean_square(:)
+      integer, intent(inout), contiguous :: n_steps(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -364,15 +364,15 @@ contains
    subroutine loss_batch(self, chosen, share, weights, n_threads, nodes, sums, n_nodes, ierr, errmsg)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
-      integer, intent(in) :: chosen(:)
+      integer, intent(in), contiguous :: chosen(:)
       !> Number of the process, from 0, and of all
-      integer, intent(in) :: share(:)
-      real(wp), intent(in) :: weights(:)
+      integer, intent(in), contiguous :: share(:)
+      real(wp), intent(in), contiguous :: weights(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> As for `loss_evaluate`, with room for one leaf per structure, and without the loss
-      integer(i8), intent(inout) :: nodes(:, :)
-      real(wp), intent(inout) :: sums(:, :)
+      integer(i8), intent(inout), contiguous :: nodes(:, :)
+      real(wp), intent(inout), contiguous :: sums(:, :)
       !> Nodes that were set
       integer, intent(out) :: n_nodes
       !> 0, or the code of an error
@@ -400,17 +400,17 @@ contains
          errmsg)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
-      integer, intent(in) :: chosen(:)
+      integer, intent(in), contiguous :: chosen(:)
       !> Structures of a batch, and steps on each
       integer, intent(in) :: batch_size
       !> Steps on each batch
       integer, intent(in) :: n_steps
       !> Factor by which the damping changes, and fraction of the loss below which a batch is done
-      real(wp), intent(in) :: rates(:)
+      real(wp), intent(in), contiguous :: rates(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
-      real(wp), intent(inout) :: weights(:)
-      real(wp), intent(inout) :: damping(:)
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout), contiguous :: damping(:)
       !> 1 if any step lowered a loss
       integer, intent(out) :: moved
       !> 0, or the code of an error
@@ -436,7 +436,7 @@ contains
    subroutine check_call(self, weights, n_threads, error, chosen)
       type(loss_handle), intent(in) :: self
       !> (n_weights) of all networks
-      real(wp), intent(in) :: weights(:)
+      real(wp), intent(in), contiguous :: weights(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       type(error_type), allocatable, intent(inout) :: error
@@ -460,7 +460,7 @@ contains
       !> Weights of all networks, and per block
       integer, intent(in) :: n_weights, width
       !> See `start_covariance`
-      real(wp), intent(in) :: covariance(:)
+      real(wp), intent(in), contiguous :: covariance(:)
       type(error_type), allocatable, intent(inout) :: error
 
       if (allocated(error)) return

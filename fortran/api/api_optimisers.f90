@@ -36,7 +36,7 @@ contains
    subroutine lbfgs_fill(self, views, ierr, errmsg)
       type(lbfgs_handle), intent(inout) :: self
       !> The arrays of `lbfgs_type`, in its order
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -76,7 +76,7 @@ contains
       real(wp), intent(in) :: tolerance
       !> Loss and gradient at x
       real(wp), intent(in) :: f
-      real(wp), intent(in) :: g(:)
+      real(wp), intent(in), contiguous :: g(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -96,14 +96,14 @@ contains
    !> \brief One step of Adam along the gradient of a mini-batch.
    subroutine adam_move(rates, step, gradient, weights, mean, mean_square)
       !> mu, b1, b2, eps
-      real(wp), intent(in) :: rates(:)
+      real(wp), intent(in), contiguous :: rates(:)
       !> Number of this step, from 1
       integer, intent(in) :: step
       !> (n_weights) all four
-      real(wp), intent(in) :: gradient(:)
-      real(wp), intent(inout) :: weights(:)
-      real(wp), intent(inout) :: mean(:)
-      real(wp), intent(inout) :: mean_square(:)
+      real(wp), intent(in), contiguous :: gradient(:)
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout), contiguous :: mean(:)
+      real(wp), intent(inout), contiguous :: mean_square(:)
 
       call adam_step(rates(1), rates(2), rates(3), rates(4), step, gradient, weights, mean, mean_square)
    end subroutine adam_move
@@ -113,8 +113,8 @@ contains
       !> As in tf_activation
       integer, intent(in) :: code
       !> (n) arguments in, values out
-      real(wp), intent(inout) :: x(:)
-      real(wp), intent(inout) :: slope(:)
+      real(wp), intent(inout), contiguous :: x(:)
+      real(wp), intent(inout), contiguous :: slope(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -130,10 +130,10 @@ contains
    !> \brief z += x w^T and g += z^T x, `repeats` times: the two products of training, for tests and the benchmark.
    subroutine panel_products(x, w, z, g, repeats, ierr, errmsg)
       !> (n_q, n_in), (n_out, n_in), (n_q, n_out), (n_out, n_in)
-      real(wp), intent(in) :: x(:, :)
-      real(wp), intent(in) :: w(:, :)
-      real(wp), intent(inout) :: z(:, :)
-      real(wp), intent(inout) :: g(:, :)
+      real(wp), intent(in), contiguous :: x(:, :)
+      real(wp), intent(in), contiguous :: w(:, :)
+      real(wp), intent(inout), contiguous :: z(:, :)
+      real(wp), intent(inout), contiguous :: g(:, :)
       !> How often, for timing
       integer, intent(in) :: repeats
       !> 0, or the code of an error
@@ -157,9 +157,9 @@ contains
    !> \brief c = a b, `repeats` times by BLAS: for tests and, as the peak to compare with, the benchmark.
    subroutine blas_product(a, b, c, repeats, ierr, errmsg)
       !> (m, k), (k, n), (m, n)
-      real(wp), intent(in) :: a(:, :)
-      real(wp), intent(in) :: b(:, :)
-      real(wp), intent(inout) :: c(:, :)
+      real(wp), intent(in), contiguous :: a(:, :)
+      real(wp), intent(in), contiguous :: b(:, :)
+      real(wp), intent(inout), contiguous :: c(:, :)
       !> How often, for timing
       integer, intent(in) :: repeats
       !> 0, or the code of an error

@@ -38,7 +38,7 @@ contains
       type(descriptors_handle), intent(in) :: descriptors
       !> Layers, nodes and codes (see `new_networks`), weights, feature_shift, feature_factor, energy_scale, energy_shift,
       !> energy_atomic, feature_low, feature_high, feature_unit (see `potential_type`); stop token
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -76,7 +76,7 @@ contains
    !> Copy the tables of a potential
    subroutine copy_tables(views, potential)
       !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
+      integer(i8), intent(in), contiguous :: views(:, :)
       type(potential_type), intent(inout) :: potential
       real(wp), pointer, contiguous :: one(:), two(:, :)
 
@@ -104,15 +104,15 @@ contains
    subroutine evaluate(self, structures, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
       type(potential_handle), intent(inout) :: self
       !> Arrays of a batch, see `view_batch`
-      integer(i8), intent(in) :: structures(:, :)
+      integer(i8), intent(in), contiguous :: structures(:, :)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> As in `evaluation_type`, strain (3, 3, n_structures, n_members); of size 0 where not wanted, which forces and
       !> strains are together
-      real(wp), intent(inout) :: atomic_energy(:, :)
-      real(wp), intent(inout) :: force(:, :, :)
-      real(wp), intent(inout) :: strain(:, :, :, :)
-      real(wp), intent(inout) :: values(:, :)
+      real(wp), intent(inout), contiguous :: atomic_energy(:, :)
+      real(wp), intent(inout), contiguous :: force(:, :, :)
+      real(wp), intent(inout), contiguous :: strain(:, :, :, :)
+      real(wp), intent(inout), contiguous :: values(:, :)
       !> 0, or the code of an error, and the error in words
       integer, intent(out) :: ierr
       character(len=200), intent(out) :: errmsg
@@ -209,9 +209,9 @@ contains
       !> Of the same atoms; it reaches at least to every atom's cutoff
       type(list_handle), intent(in) :: list
       !> (3, n_atoms) Å, in the frame of the list's wrapped positions
-      real(wp), intent(in) :: position(:, :)
+      real(wp), intent(in), contiguous :: position(:, :)
       !> (n_atoms)
-      integer, intent(in) :: species(:)
+      integer, intent(in), contiguous :: species(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> As in `evaluation_type`; of size 0 where not wanted, which forces and strain, excess and component are together
@@ -261,8 +261,8 @@ contains
       type(potential_handle), intent(inout) :: self
       !> As for `evaluate_listed`
       type(list_handle), intent(in) :: list
-      real(wp), intent(in) :: position(:, :)
-      integer, intent(in) :: species(:)
+      real(wp), intent(in), contiguous :: position(:, :)
+      integer, intent(in), contiguous :: species(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_virial, n_atoms) as in `evaluation_type`
@@ -303,8 +303,8 @@ contains
       type(potential_handle), intent(in) :: self
       type(list_handle), intent(in) :: list
       !> (3, n_atoms), (n_atoms)
-      real(wp), intent(in) :: position(:, :)
-      integer, intent(in) :: species(:)
+      real(wp), intent(in), contiguous :: position(:, :)
+      integer, intent(in), contiguous :: species(:)
       type(error_type), allocatable, intent(inout) :: error
 
       if (.not. allocated(list%list%first)) then
@@ -326,7 +326,8 @@ contains
       type(neighbour_list_type), intent(in), target :: list
       !> As for `evaluate_listed`; the centres keep a view of it
       real(wp), intent(in), target, contiguous :: position(:, :)
-      integer, intent(in) :: species(:), n_threads
+      integer, intent(in), contiguous :: species(:)
+      integer, intent(in) :: n_threads
       type(evaluation_type), intent(in) :: wanted
       type(error_type), allocatable, intent(inout) :: error
       type(workspace_type), allocatable :: spaces(:)

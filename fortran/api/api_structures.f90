@@ -24,11 +24,11 @@ contains
    !> \brief Cosine cutoff function and its derivative (1/Å) at distances r (Å).
    subroutine cutoff(r, r_cut, fc, dfc_dr, ierr, errmsg)
       !> (n) all three arrays
-      real(wp), intent(in) :: r(:)
+      real(wp), intent(in), contiguous :: r(:)
       !> Cutoff, Å
       real(wp), intent(in) :: r_cut
-      real(wp), intent(inout) :: fc(:)
-      real(wp), intent(inout) :: dfc_dr(:)
+      real(wp), intent(inout), contiguous :: fc(:)
+      real(wp), intent(inout), contiguous :: dfc_dr(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -46,13 +46,13 @@ contains
    !> \brief Neighbours of all atoms of a structure: `n_pairs` is always set, the arrays only if they are long enough.
    subroutine neighbours(structure, reach, first, atom, vector, n_pairs, ierr, errmsg)
       !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in) :: structure(:, :)
+      integer(i8), intent(in), contiguous :: structure(:, :)
       !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       !> (n_atoms + 1) pairs of atom i are first(i) + 1 … first(i + 1); atom (n) and vector (3, n) of each, Å
-      integer(i8), intent(inout) :: first(:)
-      integer, intent(inout) :: atom(:)
-      real(wp), intent(inout) :: vector(:, :)
+      integer(i8), intent(inout), contiguous :: first(:)
+      integer, intent(inout), contiguous :: atom(:)
+      real(wp), intent(inout), contiguous :: vector(:, :)
       !> Pairs there are
       integer(i8), intent(out) :: n_pairs
       !> 0, or the code of an error
@@ -91,11 +91,11 @@ contains
    subroutine list_build(self, structure, reach, wrapped, ierr, errmsg)
       type(list_handle), intent(inout) :: self
       !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in) :: structure(:, :)
+      integer(i8), intent(in), contiguous :: structure(:, :)
       !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       !> (3, n_atoms) positions wrapped into the cell, Å: the neighbours are images of atoms there
-      real(wp), intent(inout) :: wrapped(:, :)
+      real(wp), intent(inout), contiguous :: wrapped(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -130,10 +130,10 @@ contains
    subroutine list_copy(self, first, ghost_atom, ghost_shift, ghost, ierr, errmsg)
       type(list_handle), intent(in) :: self
       !> (n_atoms + 1), (n_ghosts), (3, n_ghosts) Å, (n_pairs)
-      integer(i8), intent(inout) :: first(:)
-      integer, intent(inout) :: ghost_atom(:)
-      real(wp), intent(inout) :: ghost_shift(:, :)
-      integer, intent(inout) :: ghost(:)
+      integer(i8), intent(inout), contiguous :: first(:)
+      integer, intent(inout), contiguous :: ghost_atom(:)
+      real(wp), intent(inout), contiguous :: ghost_shift(:, :)
+      integer, intent(inout), contiguous :: ghost(:)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -159,7 +159,7 @@ contains
    !> The neighbour list of a batch of one structure, whatever its species
    subroutine make_list(structure, reach, list, error)
       !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in) :: structure(:, :)
+      integer(i8), intent(in), contiguous :: structure(:, :)
       !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       type(neighbour_list_type), intent(out) :: list

@@ -33,8 +33,8 @@ contains
    !> \brief Join nodes of consecutive leaves; n_joined of them are left.
    subroutine sums_join(nodes, sums, n_joined)
       !> (2, n_nodes) and (n_numbers, n_nodes) as for `loss_evaluate` of tf_api_losses
-      integer(i8), intent(inout) :: nodes(:, :)
-      real(wp), intent(inout) :: sums(:, :)
+      integer(i8), intent(inout), contiguous :: nodes(:, :)
+      real(wp), intent(inout), contiguous :: sums(:, :)
       !> Nodes that are left
       integer, intent(out) :: n_joined
       integer :: level(size(nodes, 2))
@@ -48,7 +48,7 @@ contains
    !> \brief The sum over all leaves, from their joined nodes, in the first column.
    subroutine sums_total(sums)
       !> (n_numbers, n_nodes)
-      real(wp), intent(inout) :: sums(:, :)
+      real(wp), intent(inout), contiguous :: sums(:, :)
 
       call total_of_nodes(size(sums, 2), sums)
    end subroutine sums_total

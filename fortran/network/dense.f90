@@ -6,7 +6,8 @@ module tf_dense
    use tf_kinds, only : wp, sp
    implicit none
    private
-   public :: add_product, add_outer_product, add_column_sums, few_rows_product, combine_columns, project_on_columns, tile_in
+   public :: add_product, add_outer_product, add_column_sums, few_rows_product, combine_columns, project_on_columns, &
+      tile_in, tile_out
 
    ! Tile sizes: 5 outputs by 4 inputs keep 20 weights in registers
    integer, parameter :: tile_out = 5, tile_in = 4

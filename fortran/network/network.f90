@@ -2,11 +2,14 @@
 module tf_network
    use tf_kinds, only : wp, i8
    use tf_activation, only : activate, activate_twice, n_activation
-   use tf_dense, only : add_product, add_outer_product, add_column_sums
+   use tf_dense, only : add_product, add_outer_product, add_column_sums, tile_in, tile_out
    use tf_error, only : error_type, raise, check_memory, error_value, error_size
    implicit none
    private
    public :: network_type, new_networks, forward, backward_to_weights, backward_to_inputs, transposed_product
+
+   !> Weights are turned round in squares of so many; a multiple of the tiles of `add_product`, so that sums have one order
+   integer, parameter :: piece = 2*tile_out*tile_in
 
    !> Layout of one network; weights and scratch belong to the caller
    type :: network_type
@@ -133,8 +136,8 @@ contains
       real(wp), intent(in) :: weights(net%n_weights)
       !> Derivative of the loss with respect to each atom's output
       real(wp), intent(in) :: seed(n_q)
-      !> From `forward`
-      real(wp), intent(in) :: value(n_q, net%n_columns)
+      !> From `forward`; overwritten
+      real(wp), intent(inout) :: value(n_q, net%n_columns)
       !> From `forward`; overwritten with the derivatives with respect to the arguments
       real(wp), intent(inout) :: slope(n_q, net%n_columns)
       real(wp), intent(inout) :: gradient(net%n_weights)
@@ -155,18 +158,18 @@ contains
          end if
          call add_column_sums(n_q, n_out, slope(1, c + 1), gradient(w + n_in*n_out + 1))
          if (l > 1) call pass_back(n_q, n_in, n_out, weights(w + 1), slope(1, c + 1), &
-            slope(1, net%node_offset(l) + 1))
+            value(1, net%node_offset(l) + 1), slope(1, net%node_offset(l) + 1))
       end do
    end subroutine backward_to_weights
 
    !> Derivative of each atom's output with respect to its inputs
-   pure subroutine backward_to_inputs(net, n_q, weights, slope, derivative)
+   pure subroutine backward_to_inputs(net, n_q, weights, value, slope, derivative)
       type(network_type), intent(in) :: net
       !> Atoms of the panel (padded)
       integer, intent(in) :: n_q
       real(wp), intent(in) :: weights(net%n_weights)
-      !> From `forward`; overwritten with the derivatives with respect to the arguments
-      real(wp), intent(inout) :: slope(n_q, net%n_columns)
+      !> From `forward`, as for `backward_to_weights`
+      real(wp), intent(inout) :: value(n_q, net%n_columns), slope(n_q, net%n_columns)
       real(wp), intent(out) :: derivative(n_q, net%n_nodes(1))
       integer :: l, n_in, n_out, w, c
 
@@ -177,22 +180,22 @@ contains
          c = net%node_offset(l + 1)
          if (l > 1) then
             call pass_back(n_q, n_in, n_out, weights(w + 1), slope(1, c + 1), &
-               slope(1, net%node_offset(l) + 1))
+               value(1, net%node_offset(l) + 1), slope(1, net%node_offset(l) + 1))
          else
-            derivative = 1.0_wp
-            call pass_back(n_q, n_in, n_out, weights(w + 1), slope(1, c + 1), derivative)
+            call transposed_product(n_q, n_in, n_out, weights(w + 1), slope(1, c + 1), derivative)
          end if
       end do
    end subroutine backward_to_inputs
 
    !> below(q,k) = below(q,k) · Σ_p above(q,p) w(p,k)
-   pure subroutine pass_back(n_q, n_in, n_out, w, above, below)
+   pure subroutine pass_back(n_q, n_in, n_out, w, above, product, below)
       !> Atoms of the panel (padded), nodes of the two layers
       integer, intent(in) :: n_q, n_in, n_out
       real(wp), intent(in) :: w(n_out, n_in)
       real(wp), intent(in) :: above(n_q, n_out)
+      !> Scratch
+      real(wp), intent(inout) :: product(n_q, n_in)
       real(wp), intent(inout) :: below(n_q, n_in)
-      real(wp) :: product(n_q, n_in)
       integer :: k
 
       if (n_out == 1) then
@@ -212,11 +215,21 @@ contains
       real(wp), intent(in) :: w(n_out, n_in)
       real(wp), intent(in) :: above(n_q, n_out)
       real(wp), intent(out) :: below(n_q, n_in)
-      real(wp) :: w_turned(n_in, n_out)
+      ! In pieces: a copy of all weights could be more than the memory has left
+      real(wp) :: turned(piece**2)
+      integer :: k, p, i, n_k, n_p
 
-      w_turned = transpose(w)
       below = 0.0_wp
-      call add_product(n_q, n_out, n_in, above, w_turned, below)
+      do k = 0, n_in - 1, piece
+         n_k = min(piece, n_in - k)
+         do p = 0, n_out - 1, piece
+            n_p = min(piece, n_out - p)
+            do i = 1, n_p
+               turned((i - 1)*n_k + 1:i*n_k) = w(p + i, k + 1:k + n_k)
+            end do
+            call add_product(n_q, n_p, n_k, above(1, p + 1), turned, below(1, k + 1))
+         end do
+      end do
    end subroutine transposed_product
 
 end module tf_network
