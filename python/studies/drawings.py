@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, StepPatch
 
 from study import Shown
-from taylorfit.analysis.dimer import DimerCurve
-from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, DimerCurve, LennardJones
 from taylorfit.analysis.measures import force_error_norm
 from taylorfit.formats.predictions import read_predictions
 from taylorfit.model.measures import ENERGY_UNIT, FORCE_UNIT

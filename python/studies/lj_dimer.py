@@ -15,8 +15,7 @@ from drawings import dimer_panels, save_figures
 from facts import Fact
 from results import NOTHING, claims_section, results_of
 from study import Step, Study, generate_step, main, train_step
-from taylorfit.analysis.dimer import DimerCurve, potential_curve
-from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from taylorfit.analysis.lennard_jones import DISPLACEMENT, POINTS, DimerCurve, LennardJones, potential_curve
 from taylorfit.errors import InputError
 from taylorfit.formats.structures.xsf import write_xsf
 from taylorfit.model.provenance import copy_name

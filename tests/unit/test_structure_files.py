@@ -228,10 +228,8 @@ def test_stress_and_virial_of_extxyz(key, factor, tmp_path):
 
 def test_a_virial_without_a_cell_is_no_stress(tmp_path):
     ase = pytest.importorskip("ase")
-    from taylorfit.formats.structures.ase_frames import structure_from_atoms
-
     molecule = ase.Atoms("OH", [[0, 0, 0], [1, 0, 0]], info={"virial": np.eye(3)})
-    assert structure_from_atoms(molecule).stress is None
+    assert Structure.from_ase(molecule).stress is None
 
 
 def test_vasp_output_has_the_energy_that_its_forces_derive_from():

@@ -8,8 +8,7 @@ import pytest
 import tables
 from lj_dimer import dimer_numbers
 from tables import ENERGY, FORCE, History
-from taylorfit.analysis.dimer import DimerCurve
-from taylorfit.analysis.lennard_jones import LennardJones
+from taylorfit.analysis.lennard_jones import DimerCurve, LennardJones
 from taylorfit.analysis.scan_groups import best_and_median, seed_groups, varied_columns
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.scan_table import FORCE_NORM

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..model.structure import Structure
 from ..taylor.expansion import taylor_energies
+
+if TYPE_CHECKING:
+    from ..potential.potential import Potential
 
 POINTS = tuple(float(r) for r in np.linspace(1.4, 2.8, 7))
 """The seven equidistant reference distances, Å."""
@@ -66,3 +70,29 @@ class LennardJones:
             distances += [r - delta, r + delta]
             energies += list(taylor_energies(float(self.energy(r)), parent.known_forces, shift))
         return np.array(distances), np.array(energies)
+
+
+@dataclass(frozen=True, eq=False)
+class DimerCurve:
+    """Energy and force of a dimer against its length."""
+
+    label: str
+    r: np.ndarray
+    """(n,) distances, ascending, Å"""
+    energy: np.ndarray
+    """(n,) energy relative to the isolated atoms, eV"""
+    force: np.ndarray
+    """(n,) force along the bond, positive where the atoms repel each other, eV/Å"""
+
+
+def potential_curve(potential: Potential, label: str, r: np.ndarray) -> DimerCurve:
+    """Evaluate the potential of a single species for dimers of the lengths `r` (n,), Å."""
+    ((symbol, atomic_energy),) = potential.atomic_energies.items()
+    dimers = [LennardJones().dimer(float(length), symbol) for length in r]
+    evaluations = potential.evaluate(dimers)
+    return DimerCurve(
+        label,
+        r,
+        np.array([e.energy for e in evaluations]) - 2.0 * atomic_energy,
+        np.array([e.known_forces[1, 0] for e in evaluations]),
+    )

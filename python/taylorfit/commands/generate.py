@@ -6,14 +6,13 @@ import argparse
 from typing import Any
 
 from ..data.findings import DROPPABLE
-from ..engine import available_threads
 from ..generation.files import generate_files
 from ..reporting.generation_log import GenerationLog
 from ..settings.generate import GenerateInput
 from ..tools.atomic_write import atomic_write
 from ..tools.locks import alone
 from ..tools.ranks import Ranks
-from .sources import dropped_kinds, read_options
+from .sources import dropped_kinds, read_options, threads_of
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         made = generate_files(
             settings,
             arguments.input,
-            threads=arguments.threads or ranks.threads(available_threads()),
+            threads=threads_of(arguments),
             overwrite=arguments.force,
             xsf_output=arguments.write_xsf,
             dropped=dropped_kinds(arguments, DROPPABLE),

@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from ..errors import InputError
-from ..formats.structures.files import expand_patterns
 from ..learning.label import ELSEWHERE, label
 from ..settings.label import Reference, parse_value
 from ..tools.locks import alone
@@ -20,7 +19,7 @@ _SHOWN = 10
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Label the structures, print a summary, and return the report."""
     reference = _reference(arguments)
-    structures = read_all(expand_patterns(arguments.structures), read_options(arguments), drop=dropped_kinds(arguments))
+    structures = read_all(arguments.structures, read_options(arguments), drop=dropped_kinds(arguments))
     with alone(arguments.output):
         found = label(
             structures,

@@ -9,7 +9,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..formats.structures.files import expand_patterns, read_files
 from ..learning.learn import ROUNDS, WAITING, Learned, LearnObserver, run_learning
 from ..learning.rounds import Round
 from ..reporting.learning_log import HEADER, round_line
@@ -18,6 +17,7 @@ from ..tools.interrupts import stop_obeyed, stop_requested
 from ..tools.locks import alone
 from ..tools.progress import progress
 from .label import WAITING as WAITING_CODE
+from .sources import read_all
 
 FIGURE = "rounds.png"
 
@@ -43,12 +43,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = LearnInput.read(arguments.input)
     if arguments.threads is not None:
         settings = replace(settings, threads=arguments.threads)
-    notes: list[str] = []
-    start = read_files(
-        expand_patterns(settings.start, listed_in=arguments.input), listed_in=arguments.input, tell=notes.append
-    )
-    for note in notes:
-        print(f"note: {note}")
+    start = read_all(settings.start, listed_in=arguments.input)
     print(f"{len(start)} frames to start from; reference: {settings.reference.text}\n\n{HEADER}", flush=True)
     with alone(settings.folder):
         found = run_learning(settings, start, _Shown())

@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from ..errors import InputError, TaylorfitError
-from ..formats.structures.files import read_files, require_species
+from ..formats.structures.files import require_species
 from ..md.dynamics import IDENTITY_FREE, Walk, bussi, new_walk, pack_walks, run_walk, starting_atoms, unpack_walks
 from ..md.summary import (
     distribution_lines,
@@ -38,6 +38,7 @@ from ..tools.locks import alone
 from ..tools.progress import progress
 from ..tools.tables import print_table
 from ..training.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from .sources import read_all
 
 CHECKPOINT_SECONDS = 60.0
 SHOWN_LINES = 20
@@ -83,12 +84,7 @@ def _calculator(paths: tuple[str, ...], settings: MdInput, input_file: str) -> C
 
 def _structures(settings: MdInput, calculators: dict[str, Calculator], input_file: str) -> list[Atoms]:
     """The starting structures, checked against the potentials and what is wanted."""
-    notes: list[str] = []
-    structures = read_files(
-        [settings.structure], **asdict(ReadingOptions.of(settings)), listed_in=input_file, tell=notes.append
-    )
-    for note in notes:
-        print(f"note: {note}")
+    structures = read_all([settings.structure], ReadingOptions.of(settings), listed_in=input_file)
     if settings.velocities == "file":
         for structure in structures:
             if structure.momenta is None:

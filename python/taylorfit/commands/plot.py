@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .. import plotting
-from ..analysis.dimer import potential_curve
 from ..analysis.errors import error_lines, errors_in
-from ..analysis.lennard_jones import LennardJones
+from ..analysis.lennard_jones import LennardJones, potential_curve
 from ..errors import InputError
 from ..formats.aenet.records import printable
 from ..formats.csv_table import Table, read_table

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..analysis.errors import error_lines
-from ..engine import available_threads
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import require_species
@@ -20,7 +19,7 @@ from ..settings.predict import PredictInput, RelaxOptions
 from ..tools.atomic_write import check_writable
 from ..tools.progress import progress
 from ..tools.ranks import Ranks
-from .sources import dropped_kinds, read_all, read_options
+from .sources import dropped_kinds, read_all, read_options, threads_of
 
 MANY = 20
 """Beyond so many structures only energies are printed, unless the input file asks for more."""
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if saved:
         check_writable(saved)
     settings, potential, entries, listed_in = _settings(arguments)
-    threads = arguments.threads or ranks.threads(available_threads())
+    threads = threads_of(arguments)
 
     structures = read_all(
         entries, read_options(arguments, settings), drop=dropped_kinds(arguments), listed_in=listed_in

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..engine import available_threads
 from ..formats.structures.xsf_folder import XsfFolder, check_xsf_directory
 from ..generation.repel import repel
-from .sources import curvature_sources, dropped_kinds, read_all, read_options, structure_sources
+from .sources import curvature_sources, dropped_kinds, read_all, read_options, structure_sources, threads_of
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -23,7 +22,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         highest=arguments.highest,
         tolerance=arguments.tolerance / 1000,
         seed=arguments.seed,
-        threads=arguments.threads or available_threads(),
+        threads=threads_of(arguments),
         progress=True,
         **curvature_sources(options),
     )

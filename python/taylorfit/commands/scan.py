@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from ..analysis.scan_groups import SUMMARY, WITHOUT_VALIDATION
-from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
 from ..reporting.scan_log import ScanLog, shown
 from ..settings.scan import ScanInput
@@ -21,6 +20,7 @@ from ..tools.progress import duration
 from ..tools.ranks import Ranks
 from ..tools.tables import Table, print_table
 from ..training.scan import ChooseTest, run_scan
+from .sources import threads_of
 from .train import aenet_leftovers
 
 
@@ -36,8 +36,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         return scan, aenet_leftovers(TrainInput.read(scan.train).testpercent)
 
     scan, choose_test = ranks.from_root(read)
-    wanted = scan.threads if arguments.threads is None else arguments.threads
-    threads = wanted or ranks.threads(available_threads())
+    threads = threads_of(arguments, scan.threads)
     with alone(scan.output, scan.folder) if ranks.is_root else nullcontext():
         result = run_scan(
             scan,

@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from ..formats.structures.extxyz import write_extxyz
-from ..formats.structures.files import expand_patterns
 from ..learning.references import bare
 from ..learning.select import select
 from ..tools.atomic_write import check_writable
@@ -20,8 +19,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Choose, write and print; return the report."""
     check_writable(arguments.output, arguments.force)
     options, drop = read_options(arguments), dropped_kinds(arguments)
-    pool = read_all(expand_patterns(arguments.structures), options, drop=drop)
-    existing = read_all(expand_patterns(arguments.existing), options, drop=drop) if arguments.existing else []
+    pool = read_all(arguments.structures, options, drop=drop)
+    existing = read_all(arguments.existing, options, drop=drop) if arguments.existing else []
     found = select(
         pool,
         arguments.n,

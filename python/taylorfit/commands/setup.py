@@ -9,12 +9,12 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
-from ..data.hold_back import FEWEST, FRACTION, can_hold_back, hold_back
 from ..data.propose import propose
 from ..data.setup import check_folder
+from ..data.split import FEWEST, FRACTION, can_hold_back, hold_back
 from ..data.survey import REACH, AtomicEnergyFit, Survey
 from ..formats.structures.files import expand_patterns
-from ..model.structure import Structure
+from ..model.structure import Structure, species_in
 from ..settings.reading import AS_THEY_ARE
 from ..tools.tables import Table, print_table
 from .sources import dropped_kinds, read_all, read_options
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     directory = Path(arguments.output)
     paths = expand_patterns(arguments.structures)
     structures = read_all(paths, read_options(arguments), drop=dropped_kinds(arguments), require_energy=True)
-    species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
+    species = species_in(structures)
     check_folder(directory, species, overwrite=arguments.force)
     patterns = not all(os.path.lexists(text) for text in arguments.structures)
     setup = propose(structures, behler=arguments.behler, mode=arguments.mode, progress=True)

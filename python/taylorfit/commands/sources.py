@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..data.findings import droppable
 from ..errors import InputError
 from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import Entry, expand_patterns, read_files
@@ -60,13 +60,7 @@ def dropped_kinds(arguments: argparse.Namespace, allowed: Collection[str] = READ
     InputError
         for a kind that is not among `allowed`.
     """
-    kinds = arguments.drop.replace(",", " ").split()
-    for kind in kinds:
-        if kind not in allowed:
-            raise InputError(
-                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(allowed)
-            )
-    return list(kinds)
+    return droppable(arguments.drop.replace(",", " ").split(), allowed)
 
 
 def read_options(arguments: argparse.Namespace, settings: GenerateInput | PredictInput | None = None) -> ReadingOptions:
@@ -85,29 +79,23 @@ def read_all(
     require_energy: bool = False,
 ) -> list[Structure]:
     """Read structure files, with progress; print what there is to say about them."""
-    notes: list[str] = []
-    with ExitStack() as stack:
-        # When the progress is over, also before an error
-        stack.callback(lambda: print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else ""))
-        updates: list[Callable[[int], None]] = []
+    return read_files(
+        files,
+        options,
+        drop=drop,
+        listed_in=listed_in,
+        require_energy=require_energy,
+        tell=lambda note: print(f"note: {note}"),
+        show=progress,
+    )
 
-        def advance(done: int, total: int) -> None:
-            if not updates:
-                updates.append(stack.enter_context(progress("read", total, "files")))
-            updates[0](done)
 
-        return read_files(
-            list(files),
-            units=options.units,
-            energy_key=options.energy_key,
-            forces_key=options.forces_key,
-            stress_key=options.stress_key,
-            drop=drop,
-            listed_in=listed_in,
-            require_energy=require_energy,
-            tell=notes.append,
-            advance=advance,
-        )
+def threads_of(arguments: argparse.Namespace, keyword: int = 0) -> int:
+    """Return how many threads are asked for, on the command line or by the keyword of an input file; else all."""
+    from ..engine import available_threads
+
+    wanted = keyword if arguments.threads is None else arguments.threads
+    return int(wanted or arguments.ranks.threads(available_threads()))
 
 
 def curvature_sources(options: TaylorOptions) -> dict[str, Any]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..engine import available_threads
 from ..generation.copy_plan import forecast_report, lengths
 from ..generation.suggest import RULE_OF_THUMB, Alternative, suggest
+from ..model.structure import species_in
 from ..settings.keyword_file import format_options
 from ..tools.tables import Table, print_table
-from .sources import curvature_sources, dropped_kinds, read_all, read_options, structure_sources
+from .sources import curvature_sources, dropped_kinds, read_all, read_options, structure_sources, threads_of
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Look at the structures, print the proposal; return the report."""
     paths, options = structure_sources(arguments)
     structures = read_all(paths, read_options(arguments), drop=dropped_kinds(arguments))
-    species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
+    species = species_in(structures)
     n_forces = sum(structure.forces is not None for structure in structures)
     print(
         f"{len(structures)} structures, {sum(s.n_atoms for s in structures)} atoms, species {' '.join(species)}, "
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         structures,
         mode=arguments.mode,
         outfile=options.outfile,
-        threads=arguments.threads or available_threads(),
+        threads=threads_of(arguments),
         progress=True,
         **curvature_sources(options),
     )

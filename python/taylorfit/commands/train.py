@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..engine import available_threads
 from ..errors import InputError, TaylorfitError
 from ..formats.aenet.rngstate import rngstate_test_set
 from ..formats.data_limits import write_data_limits
@@ -28,6 +27,7 @@ from ..training.optimisers import method_notes
 from ..training.outputs import MemberFiles, Outputs, TakingPart
 from ..training.prepare import prepare
 from ..training.run import train_problem
+from .sources import threads_of
 
 AENET_RESTART = "train.restart"
 """State of ænet's optimiser, which ænet loads and we do not need."""
@@ -40,8 +40,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, print the table of epochs, write the potentials; return the report."""
     ranks: Ranks = arguments.ranks
     settings = ranks.from_root(lambda: _settings(arguments))
-    wanted = settings.threads if arguments.threads is None else arguments.threads
-    threads = wanted or ranks.threads(available_threads())
+    threads = threads_of(arguments, settings.threads)
     if settings.committee.n > 1:
         places = [settings.committee.folder, *(spec.file for spec in settings.networks)]
         with alone(*places) if ranks.is_root else nullcontext():

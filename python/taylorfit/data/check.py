@@ -13,7 +13,7 @@ from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..settings.displacements import STATIONARY_FORCE
 from ..tools.statistics import median, robust_deviation
-from .findings import DROPPABLE, KINDS, NOTES
+from .findings import KINDS, NOTES, droppable
 from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 from .scales import implausible_scales
 
@@ -206,22 +206,6 @@ def check(
     n_near = int(((pairs.largest < 1.0) & np.isfinite(pairs.work)).sum())
     n_forces = sum(s.forces is not None for s in data)
     return DataCheck(len(given), n_forces, n_near, tuple(units), shortest, net_force, tuple(found))
-
-
-def droppable(kinds: Collection[str]) -> list[str]:
-    """Return `kinds`, having checked that structures can be dropped for each of them.
-
-    Raises
-    ------
-    InputError
-        if a kind is unknown or does not concern single structures.
-    """
-    for kind in kinds:
-        if kind not in DROPPABLE:
-            raise InputError(
-                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(DROPPABLE)
-            )
-    return list(kinds)
 
 
 def drop(structures: Sequence[Structure], report: DataCheck, kinds: Collection[str]) -> list[Structure]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..errors import InputError
+from ..formats.structures.files import file_of
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.provenance import parse_copy_name
-from ..model.structure import Structure
+from ..model.structure import Structure, species_in
 from ..settings.displacements import TaylorOptions
 from ..settings.forces import MODES, WITH_COPIES
 from ..taylor.selection import count_skipped, select_all
@@ -76,7 +76,7 @@ def propose(structures: Structures, *, behler: bool = False, mode: str | None = 
     for structure in data:
         if structure.energy is None and not structure.cohesive_energy:
             raise InputError("no energy", file=structure.name, expected="a total or cohesive energy")
-    species = tuple(sorted({symbol for structure in data for symbol in structure.symbols}))
+    species = species_in(data)
     with show_progress("survey", len(data), quiet=not progress) as update:
         found = survey(data, species, update)
     _refuse_coinciding(found)
@@ -148,6 +148,5 @@ def _notes(fit: AtomicEnergyFit | None, n_structures: int) -> tuple[str, ...]:
 
 def _files(structures: Sequence[Structure]) -> tuple[str, ...]:
     """The files that structures come from, each once; none if one comes from elsewhere."""
-    names = [structure.name for structure in structures]
-    files = dict.fromkeys(name if os.path.isfile(name) else re.sub(r"#[0-9]+$", "", name) for name in names)
+    files = dict.fromkeys(file_of(structure.name) for structure in structures)
     return tuple(files) if all(map(os.path.isfile, files)) else ()

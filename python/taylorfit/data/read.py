@@ -8,10 +8,11 @@ from os import PathLike, fspath
 from ..errors import InputError
 from ..formats.structures.files import read_files
 from ..model.structure import Structure
-from ..settings.reading import READING_KINDS
+from ..settings.reading import READING_KINDS, ReadingOptions
 from ..tools.warn import warn_of_data
-from .check import check, droppable
+from .check import check
 from .check import drop as dropped
+from .findings import droppable
 
 
 def read(
@@ -68,11 +69,8 @@ def read(
     droppable(kinds)
     structures = read_files(
         [fspath(file) for file in ([files] if isinstance(files, (str, PathLike)) else files)],
+        ReadingOptions(units, energy_key, forces_key, stress_key),
         index=_index(index),
-        units=units,
-        energy_key=energy_key,
-        forces_key=forces_key,
-        stress_key=stress_key,
         drop=kinds,
         tell=lambda remark: warn_of_data([remark]),
     )

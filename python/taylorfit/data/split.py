@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from math import ceil
+from os import PathLike
+from pathlib import Path
 
 from ..errors import InputError
+from ..formats.structures.extxyz import write_extxyz
+from ..formats.structures.files import file_of
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.provenance import parse_copy_name
 from ..model.structure import Structure
+from ..tools.atomic_write import check_writable
 from ..tools.randomness import Stream
 
 SEED, HASH = "seed", "hash"
 RULES = (SEED, HASH)
+FRACTION = 0.1
+FEWEST = 20
+"""Of fewer structures none are kept back: errors of one or two tell nothing."""
+TRAINING, VALIDATION = "training.extxyz", "validation.extxyz"
+"""Written where a file holds structures of both sides."""
 
 
 def split(
@@ -96,3 +107,32 @@ def place_of(content: str, *seed: int) -> float:
     words = " ".join([*map(str, seed), content])
     digest = hashlib.sha256(words.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 256.0**6
+
+
+def can_hold_back(structures: Sequence[Structure]) -> bool:
+    """Whether there are enough structures, with forces, to keep some for validation."""
+    return len(structures) >= FEWEST and any(structure.forces is not None for structure in structures)
+
+
+def hold_back(
+    structures: Sequence[Structure], folder: str | PathLike[str], overwrite: bool = False
+) -> tuple[list[str], list[str], bool]:
+    """Split structures at random; return the files of both sides, and whether these have been written into `folder`.
+
+    Where each structure has a file of its own, the files are those.
+
+    Raises
+    ------
+    InputError
+        if files are to be written and exist, or cannot be written.
+    """
+    sides = split(structures, FRACTION)
+    files = [list(dict.fromkeys(file_of(structure.name) for structure in side)) for side in sides]
+    if all(map(len, files)) and not set(files[0]) & set(files[1]):
+        return files[0], files[1], False
+    paths = [Path(folder) / name for name in (TRAINING, VALIDATION)]
+    for path in paths:
+        check_writable(path, overwrite=overwrite)
+    for path, side in zip(paths, sides):
+        write_extxyz(path, side, overwrite=overwrite)
+    return [str(paths[0])], [str(paths[1])], True

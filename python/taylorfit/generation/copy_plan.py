@@ -104,6 +104,7 @@ def plan_copies(
             potential=options.potential,
             seed=options.seed,
             threads=threads,
+            required=True,
         )
     if curvature is not None:
         lines.append(f"mean force constants: {curvature.text}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,7 +162,7 @@ def generate_files(
         if a file cannot be read or written, structures do not go with the setups, or copies cannot be made.
     """
     start, observer = time.perf_counter(), observer or GenerationObserver()
-    targets = Targets.of(settings, listed_in, xsf_output)
+    targets = Targets.of(settings, xsf_output)
     targets.check(listed_in, overwrite)
     files = [settings.setups[symbol] for symbol in settings.species]
     tables = DescriptorTables.from_setups(settings.species, [read_setup(file) for file in files], files)
@@ -244,7 +244,7 @@ class Targets:
     """Of the choice of structures that get derivatives."""
 
     @classmethod
-    def of(cls, settings: GenerateInput, listed_in: str, xsf_output: str | None) -> Targets:
+    def of(cls, settings: GenerateInput, xsf_output: str | None) -> Targets:
         """The files that generate.in asks for."""
         taylor, with_derivatives = settings.derivatives, settings.forces
         seed = taylor.seed if taylor is not None else 1
@@ -293,33 +293,15 @@ def _read(
     observer: GenerationObserver,
 ) -> list[Structure]:
     """Read all structures; unknown species are found here, before any work is done."""
-    remarks: list[str] = []
-
-    def tell() -> None:
-        for remark in remarks:
-            observer.remarked(remark)
-
-    with ExitStack() as stack:
-        stack.callback(tell)  # when the progress is over, also before an error
-        updates: list[Callable[[int], None]] = []
-
-        def advance(done: int, total: int) -> None:
-            if not updates:
-                updates.append(stack.enter_context(observer.steps("read", total, "files")))
-            updates[0](done)
-
-        structures = read_files(
-            [(entry.path, entry.line) for entry in settings.files],
-            units=options.units,
-            energy_key=options.energy_key,
-            forces_key=options.forces_key,
-            stress_key=options.stress_key,
-            drop=[kind for kind in dropped if kind == "unreadable"],
-            listed_in=listed_in,
-            require_energy="missing-energy" not in dropped and not settings.no_energies,
-            tell=remarks.append,
-            advance=advance,
-        )
+    structures = read_files(
+        [(entry.path, entry.line) for entry in settings.files],
+        options,
+        drop=[kind for kind in dropped if kind == "unreadable"],
+        listed_in=listed_in,
+        require_energy="missing-energy" not in dropped and not settings.no_energies,
+        tell=observer.remarked,
+        show=observer.steps,
+    )
     for structure in structures:
         require_species(structure, settings.species)
     return structures

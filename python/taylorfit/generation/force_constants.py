@@ -11,8 +11,6 @@ from ..model.structure import Structure
 from ..potential.potential import Source
 from .hessians import curvature_from_potential, load_potential
 
-AUTO = "auto"
-
 
 def mean_force_constants(
     structures: Sequence[Structure],
@@ -22,7 +20,8 @@ def mean_force_constants(
     potential: Source | None = None,
     seed: int = 1,
     threads: int = 0,
-) -> Curvature:
+    required: bool = False,
+) -> Curvature | None:
     """Return mean force constants: given ones, else from the temperature, a first potential, pairs of near frames.
 
     Parameters
@@ -35,6 +34,13 @@ def mean_force_constants(
         A first potential, or its files.
     seed
         Of the random vectors that probe a potential.
+    required
+        Raise where nothing tells them?  So it does where one of the first three is given.
+
+    Returns
+    -------
+    Curvature
+        None where nothing tells them.
 
     Raises
     ------
@@ -51,30 +57,9 @@ def mean_force_constants(
         usual = [structure for structure in structures if structure.forces is not None]
         return curvature_from_potential(usual or structures, loaded, seed, threads)
     found = curvature_from_pairs(structures, find_frame_pairs(structures))
-    if found is None:
+    if found is None and (required or curvature is not None):
         raise InputError(
             "mean force constants cannot be estimated: no temperature, no potential, and too few pairs of near frames",
             expected="temperature= (K, of a dynamics), potential= (files), or curvature=O:33.9,…",
         )
     return found
-
-
-def known_force_constants(
-    structures: Sequence[Structure],
-    *,
-    curvature: Mapping[str, float] | str | None = None,
-    temperature: float | None = None,
-    potential: Source | None = None,
-    seed: int = 1,
-    threads: int = 0,
-) -> Curvature | None:
-    """Return mean force constants as `mean_force_constants`, or None if nothing tells them and nobody asks for them."""
-    is_asked = curvature is not None or temperature is not None or potential is not None
-    try:
-        return mean_force_constants(
-            structures, curvature=curvature, temperature=temperature, potential=potential, seed=seed, threads=threads
-        )
-    except InputError:
-        if is_asked:
-            raise
-        return None

@@ -32,7 +32,7 @@ from ..settings.repulsion import REACH, SMALLEST_RISE, RepulsionPlan
 from ..taylor.expansion import Expansion
 from ..tools.progress import progress as show_progress
 from ..tools.randomness import Stream
-from .force_constants import known_force_constants
+from .force_constants import mean_force_constants
 
 # Screening function of Ziegler, Biersack, Littmark and its length, Å; e²/4πε₀ in eV Å
 _AMOUNTS = np.array([0.18175, 0.50986, 0.28022, 0.02817])
@@ -172,7 +172,7 @@ def repel(
         raise InputError(
             "no structure of two atoms or more has both energy and forces", expected="what Taylor copies need"
         )
-    constants = known_force_constants(
+    constants = mean_force_constants(
         data, curvature=curvature, temperature=temperature, potential=potential, threads=threads
     )
     found: list[PushedCopy] = []

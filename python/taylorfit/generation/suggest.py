@@ -13,7 +13,7 @@ from ..data.curvature import Curvature
 from ..data.survey import survey
 from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
-from ..model.structure import Structure
+from ..model.structure import Structure, species_in
 from ..potential.potential import Source
 from ..settings.displacements import DEFAULT_RATIO, TaylorOptions
 from ..settings.keyword_file import format_options
@@ -22,7 +22,7 @@ from ..taylor.selection import AtomSelection, select_all
 from ..taylor.truncation import Forecast, forecast
 from ..tools.progress import progress as show_progress
 from .copy_plan import choose_deltas, forecast_report, strategy_of
-from .force_constants import known_force_constants
+from .force_constants import mean_force_constants
 
 COPIES = 24
 """Copies per structure: the published learning curves are flat from 22 (clusters) and 24 (bulk) on."""
@@ -149,10 +149,10 @@ def suggest(
     if mode not in MODES:
         raise InputError("unknown mode of training on copies", value=mode, expected=" or ".join(MODES))
     data = as_structures(structures)
-    species = tuple(sorted({symbol for structure in data for symbol in structure.symbols}))
+    species = species_in(data)
     with show_progress("survey", len(data), quiet=not progress) as update:
         shortest = {"-".join(pair): r for pair, r in survey(data, species, update).shortest.items()}
-    constants = known_force_constants(
+    constants = mean_force_constants(
         data, curvature=curvature, temperature=temperature, potential=potential, seed=seed, threads=threads
     )
     options, reasons, alternatives = _choose(data, constants, shortest, mode, outfile)

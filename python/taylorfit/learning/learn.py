@@ -24,7 +24,7 @@ from ..formats.data_limits import write_data_limits
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.data_limits import DataLimits
-from ..model.structure import Structure
+from ..model.structure import Structure, species_in
 from ..potential.potential import Potential, load_members
 from ..settings.forces import Exact, ForceMode
 from ..settings.label import Labelling, Reference
@@ -357,7 +357,7 @@ def _statement(
 ) -> list[str]:
     """Say what the potential of the last round holds for."""
     last = rounds[-1]
-    species = tuple(sorted({symbol for structure in data for symbol in structure.symbols}))
+    species = species_in(data)
     shortest = survey(trained, species).shortest
     lines = [
         f"Learning ended: {status}. Trained on {len(trained)} frames, {last.n_labels} of them labelled on the way; "

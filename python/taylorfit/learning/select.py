@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..formats.structures.files import require_species
 from ..formats.structures.in_memory import Structures, as_structures
 from ..model.descriptor import DescriptorSetup
-from ..model.structure import Structure
+from ..model.structure import Structure, species_in
 from ..potential.deviation import force_deviation
 from ..potential.potential import Potential, Source, load_members
 from ..settings.select import SelectPlan
@@ -194,7 +194,7 @@ def _descriptors(
         return setup.species, setup.descriptors
     if members is not None:
         return members[0].species, [part.setup for part in members[0].parts]
-    species = tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
+    species = species_in(structures)
     found = survey(structures, species)
     return species, propose_setups(found, choose(found))
 

@@ -91,25 +91,21 @@ class Structure:
     def __post_init__(self) -> None:
         set_ = object.__setattr__
         set_(self, "symbols", tuple(self.symbols))
-        set_(self, "positions", _array(self.positions, (len(self.symbols), 3), "positions", self.name))
+        n = len(self.symbols)
+        set_(self, "positions", _array(self.positions, (n, 3), "positions", self.name))
         set_(self, "cell", _array(self.cell, (3, 3), "cell", self.name))
         set_(self, "pbc", tuple(bool(p) for p in self.pbc))
-        if self.forces is not None:
-            set_(self, "forces", _array(self.forces, (len(self.symbols), 3), "forces", self.name))
-        if self.stress is not None:
-            set_(self, "stress", _array(self.stress, (3, 3), "stress", self.name))
-        if self.force_weights is not None:
-            set_(self, "force_weights", _array(self.force_weights, (len(self.symbols),), "force weights", self.name))
-            if not (np.isfinite(self.force_weights).all() and (self.force_weights >= 0).all()):
-                raise InputError("a force weight cannot be used", file=self.name or None, expected="numbers ≥ 0")
-        if self.masses is not None:
-            set_(self, "masses", _array(self.masses, (len(self.symbols),), "masses", self.name))
-            if not (np.isfinite(self.masses).all() and (self.masses > 0).all()):
-                raise InputError("a mass cannot be used", file=self.name or None, expected="numbers > 0")
-        if self.momenta is not None:
-            set_(self, "momenta", _array(self.momenta, (len(self.symbols), 3), "momenta", self.name))
+        shapes = {"forces": (n, 3), "stress": (3, 3), "force_weights": (n,), "masses": (n,), "momenta": (n, 3)}
+        for field_, shape in shapes.items():
+            if (values := getattr(self, field_)) is not None:
+                set_(self, field_, _array(values, shape, field_.replace("_", " "), self.name))
+        weights, masses = self.force_weights, self.masses
+        if weights is not None and not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise InputError("a force weight cannot be used", file=self.name or None, expected="numbers ≥ 0")
+        if masses is not None and not (np.isfinite(masses).all() and (masses > 0).all()):
+            raise InputError("a mass cannot be used", file=self.name or None, expected="numbers > 0")
         if self.fixed is not None:
-            set_(self, "fixed", np.broadcast_to(self.fixed, (len(self.symbols), 3)).astype(bool))
+            set_(self, "fixed", np.broadcast_to(self.fixed, (n, 3)).astype(bool))
         if not (np.isfinite(self.weight) and self.weight >= 0):
             raise InputError(
                 "the weight of the structure cannot be used",
@@ -274,6 +270,11 @@ class Structure:
         for symbol in self.symbols:
             energy -= atomic_energies[symbol]
         return energy
+
+
+def species_in(structures: Iterable[Structure]) -> tuple[str, ...]:
+    """Return the species that occur, in the order of the alphabet."""
+    return tuple(sorted({symbol for structure in structures for symbol in structure.symbols}))
 
 
 def is_content_hash(text: str) -> bool:

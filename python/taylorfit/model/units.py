@@ -52,11 +52,6 @@ _PRESSURES = {
 _WHOLE = frozenset(("cell", "unitcell", "supercell", "simulationcell", "structure", "system", "frame", "total", "box"))
 _SINGLE = frozenset("aj")  # letters that are words of their own in a sentence
 
-KINDS = ("energy", "length", "force", "stress")
-"""Kinds of units; virials have the units of energies."""
-STANDARD = {"energy": "eV", "length": "Å", "force": "eV/Å", "stress": "eV/Å³"}
-"""The units of taylorfit."""
-
 
 @dataclass(frozen=True)
 class UnitSystem:

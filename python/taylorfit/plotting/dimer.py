@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..analysis.dimer import DimerCurve
-from ..analysis.lennard_jones import DISPLACEMENT, POINTS, LennardJones
+from ..analysis.lennard_jones import DISPLACEMENT, POINTS, DimerCurve, LennardJones
 from .style import BLACK, COLUMN, GREY, line_style, literal, new_figure, styled
 
 

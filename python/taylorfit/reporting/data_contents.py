@@ -316,12 +316,9 @@ def _weights_in_words(n_structures: int, n_atoms: int) -> str:
     return f"weights other than 1: {n_structures} structures, {n_atoms} forces on atoms"
 
 
-def _formula(species: Sequence[str], atoms: Sequence[str] | np.ndarray) -> str:
-    """Formula in the order of `species`; `atoms` are symbols or indices into it."""
-    if isinstance(atoms, np.ndarray):
-        counts = np.bincount(atoms, minlength=len(species)).tolist()
-    else:
-        counts = [list(atoms).count(symbol) for symbol in species]
+def _formula(species: Sequence[str], atoms: np.ndarray) -> str:
+    """Formula in the order of `species`, of which `atoms` are indices."""
+    counts = np.bincount(atoms, minlength=len(species)).tolist()
     return "".join(f"{printable(s)}{n if n > 1 else ''}" for s, n in zip(species, counts) if n)
 
 

@@ -112,14 +112,21 @@ class SharedInterrupt(Interrupt):
 def deferred_interrupt() -> Iterator[Interrupt]:
     """Install the handler for the time of the block (only the main thread can)."""
     interrupt = Interrupt()
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(signal.SIGINT, interrupt.handle):
         yield interrupt
+
+
+@contextmanager
+def _handled(number: int | None, handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle a signal within the block, if the system has it and this is the main thread."""
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
         return
-    previous = signal.signal(signal.SIGINT, interrupt.handle)
+    previous = signal.signal(number, handler)
     try:
-        yield interrupt
+        yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(number, previous)
 
 
 class QueueSignals:
@@ -162,11 +169,5 @@ class QueueSignals:
 def counted_requests() -> Iterator[Callable[[], int]]:
     """Count the signals that ask for a checkpoint within the block (only the main thread gets any)."""
     numbers: list[int] = []
-    if ASKING is None or threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    previous = signal.signal(ASKING, lambda number, frame: numbers.append(number))
-    try:
+    with _handled(ASKING, lambda number, frame: numbers.append(number)):
         yield lambda: len(numbers)
-    finally:
-        signal.signal(ASKING, previous)

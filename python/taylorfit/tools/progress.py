@@ -48,8 +48,9 @@ def progress(title: str, total: int, unit: str = "structures", quiet: bool = Fal
     if quiet or total == 0:
         yield lambda done, note="": None
     elif sys.stderr.isatty():
-        with _bar(title, total, unit) as update:
-            yield update
+        with _bars(unit) as bars:
+            task = bars.add_task(title, total=total, note="")
+            yield lambda done, note="": bars.update(task, completed=done, note=note)
     else:
         yield _Lines(title, total, unit).update
 
@@ -126,13 +127,6 @@ class JobsProgress:
             self._ended * self._total + sum(self._running.values()),
             f"{self._ended} of {self._n_jobs} done" + (f", {running}" if running else ""),
         )
-
-
-@contextmanager
-def _bar(title: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
-    with _bars(unit) as bars:
-        task = bars.add_task(title, total=total, note="")
-        yield lambda done, note="": bars.update(task, completed=done, note=note)
 
 
 @contextmanager

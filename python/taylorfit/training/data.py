@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import InputError
 from ..formats.aenet.trainset_mapped import map_trainset
@@ -114,7 +114,7 @@ def _validation(settings: TrainInput, listed_in: str, notes: list[str]) -> list[
         return []
     return read_files(
         [(entry.path, entry.line) for entry in settings.validation],
-        **asdict(ReadingOptions.of(settings)),
+        ReadingOptions.of(settings),
         listed_in=listed_in,
         require_energy=True,
         tell=lambda remark: notes.append(f"note: {remark}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..formats.companion import geometry_path, read_geometry
-from ..formats.structures.files import read_structures
+from ..formats.structures.files import file_of, read_structures
 from ..model.geometry import Geometry
 from ..model.structure import Structure
 from ..model.trainset import TrainingSet
@@ -123,7 +122,7 @@ def _from_files(training_set: TrainingSet, parents: Sequence[int]) -> ReferenceD
     wanted: dict[str, dict[str, int]] = {}
     for s in parents:
         name = training_set.names[s].rstrip()
-        file = name if Path(name).is_file() else re.sub(r"#[0-9]+$", "", name)
+        file = file_of(name)
         if not Path(file).is_file():
             return None
         wanted.setdefault(file, {})[name] = s

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import FormatError, InputError
-from ...model.structure import Structure
 from ...tools.plain_text import read_bytes, without_mark
 from .convergence import scf_converged
 from .foreign import advice
-from .frames import Frame, structure_of
-from .labels import FOUND_BY_NAME, FileLabels, WantedKeys, label_key
+from .frames import Frame
+from .labels import label_key
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -99,49 +98,6 @@ def _check_counts(path: str) -> None:
         # Cell vectors may follow the atoms
         while k < len(lines) and lines[k].lstrip().startswith(b"VEC"):
             k += 1
-
-
-def structure_from_atoms(
-    atoms: Atoms,
-    name: str = "",
-    *,
-    require_energy: bool = False,
-    require_forces: bool = False,
-    force_consistent: bool = True,
-    wanted: WantedKeys = FOUND_BY_NAME,
-) -> Structure:
-    """Return an ASE `Atoms` object as a structure.
-
-    Energy, forces and stress are those that the attached calculator holds as results,
-    which constraints do not touch; otherwise those of the keys in `Atoms.info` and
-    `Atoms.arrays` that :mod:`taylorfit.formats.structures.labels` knows.  Nothing is ever calculated.
-
-    Parameters
-    ----------
-    atoms
-        Å, eV, eV/Å, eV/Å³, the units of ASE.
-    name
-        Name of the structure, named in errors.
-    require_energy, require_forces, force_consistent, wanted
-        As for :func:`taylorfit.formats.structures.files.read_structures`.
-
-    Raises
-    ------
-    FormatError
-        if there are no atoms, a number is not finite, there are labels of several sources, energy or forces are
-        required but missing, or the structure is periodic along linearly dependent vectors.
-    """
-    frame = frame_of(atoms, name)
-    labels = FileLabels(name, wanted)
-    labels.add(frame.info, frame.columns)
-    return structure_of(
-        frame,
-        name,
-        labels,
-        force_consistent=force_consistent,
-        require_energy=require_energy,
-        require_forces=require_forces,
-    )
 
 
 def frame_of(atoms: Atoms, name: str) -> Frame:

@@ -21,6 +21,7 @@ from ...model.units import required_system
 from ...settings.reading import AS_THEY_ARE, ReadingOptions
 from ...tools.os_errors import explained
 from ...tools.plain_text import read_bytes, without_mark
+from ...tools.progress import Steps, no_steps
 from .xsf import line_of_symbol, parse_xsf
 
 if TYPE_CHECKING:
@@ -171,9 +172,9 @@ def read_structures(
 
     # The modules for formats other than ours are imported where there is such a file
     from .frames import structure_of
-    from .labels import FileLabels, WantedKeys
+    from .labels import FileLabels
 
-    labels = FileLabels(name, WantedKeys(options.energy_key, options.forces_key, options.stress_key))
+    labels = FileLabels(name, options)
     frames = _frames(name, kind, system, labels, tell)
     if not (kind in (EXTXYZ, N2P2, MOLECULES) or str(kind).startswith("lammps-dump")):
         system = None  # the units of other formats are fixed
@@ -233,17 +234,14 @@ def _frames(
 
 def read_files(
     files: Iterable[Entry] | Entry,
+    options: ReadingOptions = AS_THEY_ARE,
     *,
     index: str | int = ":",
-    units: str | None = None,
-    energy_key: str | None = None,
-    forces_key: str | None = None,
-    stress_key: str | None = None,
     drop: Collection[str] = (),
     listed_in: str | PathLike[str] | None = None,
     require_energy: bool = False,
     tell: Callable[[str], None] = lambda remark: None,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    show: Steps = no_steps,
 ) -> list[Structure]:
     """Read the structures of all files that paths and patterns stand for.
 
@@ -251,12 +249,10 @@ def read_files(
     ----------
     files
         as for `expand_patterns`
+    options
+        what is to be said about files that leave it open
     index
         frames of each file that has no selection of its own (`traj.extxyz@::10`), in ASE's notation
-    units
-        of files that do not state theirs: "eV Angstrom", "Hartree Bohr", "real", ...
-    energy_key, forces_key, stress_key
-        names of the labels to take, where files have several
     drop
         what to leave out instead of failing: "unreadable" files, "unconverged" frames
     listed_in
@@ -264,31 +260,31 @@ def read_files(
     require_energy
         raise if a structure has no energy?
     tell
-        called with remarks for the user, one line each, the same for many files only once
-    advance
-        called with the number of files read so far, and that of all
+        called with remarks for the user, one line each, the same for many files only once, when all is read
+    show
+        shows how many files are read
 
     Raises
     ------
     InputError, FormatError
         as for `expand_patterns` and `read_structures`; also if nothing could be read.
     """
-    options = ReadingOptions(units, energy_key, forces_key, stress_key)
     entries = [files] if isinstance(files, (str, tuple)) else list(files)
     paths = expand_patterns(entries, listed_in=listed_in)
     remarks: dict[str, list[str]] = {}
     structures: list[Structure] = []
     try:
-        for done, path in enumerate(paths, start=1):
-            chosen = path if split_selection(path)[1] or index == ":" else f"{path}@{index}"
-            structures += read_or_skip(
-                chosen,
-                options,
-                drop,
-                lambda remark, path=path: remarks.setdefault(remark, []).append(path),  # type: ignore[misc]
-                require_energy=require_energy,
-            )
-            advance(done, len(paths))
+        with show("read", len(paths), "files") as advance:
+            for done, path in enumerate(paths, start=1):
+                chosen = path if split_selection(path)[1] or index == ":" else f"{path}@{index}"
+                structures += read_or_skip(
+                    chosen,
+                    options,
+                    drop,
+                    lambda remark, path=path: remarks.setdefault(remark, []).append(path),  # type: ignore[misc]
+                    require_energy=require_energy,
+                )
+                advance(done)
     finally:
         # Also before an error, which they may explain
         for remark, where in remarks.items():
@@ -434,6 +430,11 @@ def _check_file(path: str, text: str, listed_in: str | PathLike[str] | None, lin
             value=text,
             expected=f"a file, or a pattern such as {text.rstrip('/')}/*.xsf",
         )
+
+
+def file_of(name: str) -> str:
+    """Return the file that a structure with this name was read from: that before ``#`` and the number of a frame."""
+    return name if os.path.isfile(name) else re.sub(r"#[0-9]+$", "", name)
 
 
 def natural_key(path: str) -> tuple[Sequence[Any], str]:

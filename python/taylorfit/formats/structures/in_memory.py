@@ -44,9 +44,14 @@ def as_structures(structures: Structures, *, named: bool = True) -> list[Structu
 
 def structure_from_ase(atoms: Atoms, name: str = "") -> Structure:
     """Return `Atoms` as a structure: see `Structure.from_ase`."""
-    from .ase_frames import structure_from_atoms
+    from .ase_frames import frame_of
+    from .frames import structure_of
+    from .labels import FileLabels
 
-    return structure_from_atoms(atoms, name or str(atoms.info.get(NAME_KEY, "")))
+    name = name or str(atoms.info.get(NAME_KEY, ""))
+    frame, labels = frame_of(atoms, name), FileLabels(name)
+    labels.add(frame.info, frame.columns)
+    return structure_of(frame, name, labels)
 
 
 def structure_to_ase(structure: Structure) -> Atoms:

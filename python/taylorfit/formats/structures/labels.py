@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ...errors import FormatError
 from ...model.units import unit
+from ...settings.reading import AS_THEY_ARE, ReadingOptions
 
 ENERGY, FREE_ENERGY, FORCES, STRESS, VIRIAL = "energy", "free_energy", "forces", "stress", "virial"
 
@@ -60,19 +61,6 @@ class LabelKey:
     """Value of the unit that the name states (`energy_Ha`), in eV, eV/Å or eV/Å³."""
 
 
-@dataclass(frozen=True)
-class WantedKeys:
-    """The keys that a user asks for; None: found by name."""
-
-    energy: str | None = None
-    forces: str | None = None
-    stress: str | None = None
-
-
-FOUND_BY_NAME = WantedKeys()
-"""No keys are asked for."""
-
-
 def label_key(key: str, *, is_column: bool) -> LabelKey | None:
     """Return what a key (or a column of the atoms) holds; None if it is no label of the whole structure."""
     words = [word for word in re.split(r"[_\-.\s]+", key.lower()) if word]
@@ -111,13 +99,13 @@ class FileLabels:
     ----------
     file
         Named in errors.
-    wanted
-        Keys that the user asks for.
+    reading
+        The keys that the user asks for; those left open are found by name.
     """
 
-    def __init__(self, file: str, wanted: WantedKeys = FOUND_BY_NAME) -> None:
+    def __init__(self, file: str, reading: ReadingOptions = AS_THEY_ARE) -> None:
         self._file = file
-        self._wanted = wanted
+        self._reading = reading
         self._found: dict[str, LabelKey] = {}
         self._names: dict[str, bool] = {}
         self._n_seen = 0
@@ -139,7 +127,7 @@ class FileLabels:
     @property
     def is_asked(self) -> bool:
         """Whether the user names the key of the energies."""
-        return self._wanted.energy is not None
+        return self._reading.energy_key is not None
 
     def note(self, remark: str) -> None:
         """Remember something worth telling about the labels of the file."""
@@ -175,16 +163,16 @@ class FileLabels:
     def _select(self) -> Labels:
         found = self._found.values()
         asked = self._asked()
-        if self._wanted.energy is None and self._wanted.forces is None:
+        if self._reading.energy_key is None and self._reading.forces_key is None:
             source = self._source(found)
         else:
             order = (ENERGY, FREE_ENERGY, FORCES)
             source = min((key for key in asked if key.kind in order), key=lambda key: order.index(key.kind)).source
         keys = list(asked)
         for kinds, is_asked in (
-            ((FREE_ENERGY, ENERGY), self._wanted.energy),
-            ((FORCES,), self._wanted.forces),
-            ((STRESS, VIRIAL), self._wanted.stress),
+            ((FREE_ENERGY, ENERGY), self._reading.energy_key),
+            ((FORCES,), self._reading.forces_key),
+            ((STRESS, VIRIAL), self._reading.stress_key),
         ):
             if is_asked is None:
                 keys += [key for key in found if key.kind in kinds and key.source == source]
@@ -198,9 +186,9 @@ class FileLabels:
         """The keys that the user asks for, as they stand in the file."""
         asked = []
         for kind, wanted in (
-            (ENERGY, self._wanted.energy),
-            (FORCES, self._wanted.forces),
-            (STRESS, self._wanted.stress),
+            (ENERGY, self._reading.energy_key),
+            (FORCES, self._reading.forces_key),
+            (STRESS, self._reading.stress_key),
         ):
             if wanted is None:
                 continue

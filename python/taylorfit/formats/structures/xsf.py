@@ -120,7 +120,7 @@ def parse_xsf(
             expected="atom lines of the form symbol x y z Fx Fy Fz",
         )
     if symbols[0].isdigit():
-        symbols, forces = _of_atomic_numbers(symbols, forces, units, rows, start, name)
+        symbols, forces = _of_atomic_numbers(forces, units, rows, start, name)
     periodic = found.cell is not None
     force_weights = found.force_weights(rows, start)
     return Structure(
@@ -337,12 +337,7 @@ def _checked_atom(row: list[str], n_columns: int, number: int, start: int, name:
 
 
 def _of_atomic_numbers(
-    symbols: tuple[str, ...],
-    forces: np.ndarray | None,
-    units: UnitSystem | None,
-    rows: list[list[str]],
-    start: int,
-    name: str,
+    forces: np.ndarray | None, units: UnitSystem | None, rows: list[list[str]], start: int, name: str
 ) -> tuple[tuple[str, ...], np.ndarray | None]:
     """Symbols and forces (eV/Å) of a file with atomic numbers, as XCrySDen and ASE write them."""
     numbers = [int(row[0]) if row[0].isdigit() else 0 for row in rows]
