@@ -3,8 +3,9 @@
     python python/studies/distil_chgnet.py --data FOLDER --output DIR [--full]
 
 Frames of a DFT dynamics at 400 K (see `lmnto.py` for the data) are the start, without their labels.  `learn` labels
-them and what it meets at 600 K, in strained cells, by CHGNet.  Then: the potential beside its teacher on other frames
-and in volume, both beside DFT, a potential trained on both with weights, and the seconds that each takes for a step.
+them and what it meets at 600 K, in strained cells, by CHGNet.  Then: the potential beside its teacher on other frames,
+in volume and in the radial distributions of dynamics, both beside DFT, a potential trained on both with weights, and
+the seconds that each takes for a step.
 
 Needs CHGNet (``pip install chgnet``), whose package holds its weights.
 """
@@ -15,12 +16,17 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import taylorfit as tfit
+from learn_copper import of_reference
+from taylorfit.engine import PotentialTables
+from taylorfit.learning.explore import BEYOND, LayOut, Walk, committee_evaluator, new_walks, run_walks
 from taylorfit.learning.worker import make_calculator
+from taylorfit.md.analysis import first_peak, pair_counts, radial_distribution
 from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
 
@@ -46,9 +52,14 @@ class Scale:
     judged: int
     mixed: int
     """DFT frames beside those of the teacher."""
+    compared: int
+    """Steps of each of two runs that the radial distributions are from."""
 
 
-SCALES = {"quick": Scale(15, 30, 300, 4, 300, 3, 10, 60), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300)}
+SCALES = {"quick": Scale(15, 30, 300, 4, 300, 3, 10, 60, 200), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300, 2000)}
+PAIRS = (("Li", "O"), ("Mo", "O"), ("Ni", "O"), ("Ti", "O"), ("O", "O"))
+R_MAX, BINS = 5.0, 50
+"""Å, and bins, of radial distributions."""
 
 
 def evenly(frames: Sequence[tfit.Structure], n: int, offset: float = 0.0) -> list[tfit.Structure]:
@@ -82,9 +93,7 @@ def main() -> None:
     dft = tfit.read(str(arguments.data / "**/*.xsf"))
     learned = tfit.learn(
         [bare(frame) for frame in evenly(dft, scale.start)], TEACHER,
-        tfit.Exploration(
-            "600 K", "nvt", temperature=600, steps=scale.steps, starts=scale.starts, sample=10, strain=0.03
-        ),
+        dynamics("600 K", 600.0, scale.steps, scale.starts, 0.03),
         folder=arguments.output / "learn", labelling=LABELLING, error=1e-3, epochs=scale.epochs,
         labels=tfit.LabelBudget(10, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-2),
         progress=lambda one: print(f"round {one.number}: {one.check_error or 0:.3f} eV/Å, {one.seconds}", flush=True),
@@ -125,6 +134,14 @@ def main() -> None:
         begun = time.process_time()
         atoms.get_forces()
         seconds.append(time.process_time() - begun)
+    tables = PotentialTables.from_members([member.parts for member in learned.committee])
+    runs = {
+        name: radial(new_walks([dynamics("400 K", 400.0, scale.compared, 2)], [judged], 1, 1000), lay_out, scale)
+        for name, lay_out in (
+            ("CHGNet", partial(of_reference, lambda: teacher)),
+            ("potential", committee_evaluator(tables, 0)),
+        )
+    }
     lines = [
         *text_lines(Table(("forces, eV/Å", "mean |ΔF|", "rms of components"), tuple(rows), numeric=True)),
         "",
@@ -133,11 +150,45 @@ def main() -> None:
         f"a step of 56 atoms, seconds of processors: CHGNet {teacher_seconds:.3f}, potential "
         f"{np.mean(seconds):.5f}: {teacher_seconds / np.mean(seconds):.0f} times faster",
         "",
+        *text_lines(Table(PEAKS, tuple(compared(*runs.values())), numeric=True)),
+        *(f"{name}: {frames} frames of runs that go on for {text} ps" for name, (_, frames, text) in runs.items()),
+        "",
         *learned.statement,
     ]
     with atomic_write(arguments.output / "RESULTS.md") as stream:
         stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n" + "\n".join(lines) + "\n```\n")
     print("\n".join(lines))
+
+
+def dynamics(label: str, temperature: float, steps: int, starts: int, strain: float = 0.0) -> tfit.Exploration:
+    """Runs at constant volume, 1 fs a step."""
+    return tfit.Exploration(label, "nvt", temperature=temperature, steps=steps, starts=starts, sample=10, strain=strain)
+
+
+PEAKS = (
+    "pair", "first peak, Å\nof CHGNet", "of the\npotential", "its height\nof CHGNet", "of the\npotential", "|Δg| / g",
+)  # fmt: skip
+
+
+def radial(walks: Sequence[Walk], lay_out: LayOut, scale: Scale) -> tuple[np.ndarray, int, str]:
+    """Run; g(r) of `PAIRS`, frames it is from (from the second quarter of the steps on), and how long the runs held."""
+    run_walks(walks, lay_out, replace(BEYOND, max_force_std=20.0))
+    frames = [frame for walk in walks for frame in walk.frames[scale.compared // 40 :]]
+    counts = sum(pair_counts(frame, PAIRS, R_MAX, BINS) for frame in frames) + np.zeros((len(PAIRS), BINS))
+    volume = walks[0].structure.volume
+    _, g = radial_distribution(counts, max(len(frames), 1), walks[0].structure.symbols, volume, PAIRS, R_MAX)
+    return g, len(frames), " and ".join(f"{walk.time:.2f}" for walk in walks)
+
+
+def compared(teacher: tuple[np.ndarray, int, str], own: tuple[np.ndarray, int, str]) -> list[tuple[str, ...]]:
+    """First peaks of both, and the part of g(r) by which they differ."""
+    r = (np.arange(BINS) + 0.5) * R_MAX / BINS
+    rows: list[tuple[str, ...]] = []
+    for pair, one, two in zip(PAIRS, teacher[0], own[0]):
+        (a, b), (c, d) = first_peak(r, one), first_peak(r, two)
+        differs = np.abs(one - two).sum() / one.sum()
+        rows.append(("-".join(pair), f"{a:.2f}", f"{c:.2f}", f"{b:.2f}", f"{d:.2f}", f"{differs:.3f}"))
+    return rows
 
 
 def mixed(

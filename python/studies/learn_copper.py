@@ -9,9 +9,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import units
@@ -68,21 +70,23 @@ def judge(walks: Sequence[Walk], learned: tfit.Learned) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def of_reference(structures: Sequence[tfit.Structure]) -> Evaluator:
-    """The reference in place of a committee: twice the same forces."""
+def of_reference(make: Callable[[], Any], structures: Sequence[tfit.Structure]) -> Evaluator:
+    """A calculator in place of a committee: twice the same forces."""
     cells_of_atoms = [structure.to_ase() for structure in structures]
     for atoms in cells_of_atoms:
-        atoms.calc = EMT()
+        atoms.calc = make()
     first = np.cumsum([0, *(len(atoms) for atoms in cells_of_atoms)])
 
     def evaluate(positions: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        energies, forces, strain = [], [], []
         for k, atoms in enumerate(cells_of_atoms):
             atoms.set_cell(cells[k])
             atoms.set_positions(positions[first[k] : first[k + 1]])
-        energies = [atoms.get_potential_energy() for atoms in cells_of_atoms]
-        forces = np.concatenate([atoms.get_forces() for atoms in cells_of_atoms])
-        strain = [atoms.get_stress(voigt=False) * atoms.get_volume() for atoms in cells_of_atoms]
-        return np.array(energies), np.array([forces, forces]), np.array(strain)
+            # All of one structure at once: a calculator may serve several
+            energies.append(atoms.get_potential_energy())
+            forces.append(atoms.get_forces())
+            strain.append(atoms.get_stress(voigt=False) * atoms.get_volume())
+        return np.array(energies), np.array([np.concatenate(forces)] * 2), np.array(strain)
 
     return evaluate
 
@@ -107,7 +111,7 @@ def main() -> None:
     volumes = {}
     for name, T, p in states:
         walks = new_walks([npt(name, T, p, judged, 4)], [start(4)], 1, 1000)
-        run_walks(walks, of_reference, UNLIMITED)
+        run_walks(walks, partial(of_reference, EMT), UNLIMITED)
         volumes[name] = volume(walks)
     rows = []
     for seed in range(1, arguments.seeds + 1):

@@ -210,9 +210,11 @@ class _Ensemble:
 Evaluator = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 """(n_atom, 3) positions, (n, 3, 3) cells → (n,) mean energies, (n_member, n_atom, 3) forces, (n, 3, 3) mean derivatives
 of the energies by the strain."""
+LayOut = Callable[[Sequence[Structure]], Evaluator]
+"""Lays out structures for an evaluation at changing places."""
 
 
-def committee_evaluator(committee: PotentialTables, threads: int) -> Callable[[Sequence[Structure]], Evaluator]:
+def committee_evaluator(committee: PotentialTables, threads: int) -> LayOut:
     """Return what lays out structures for the engine and then evaluates them at changing places."""
 
     def lay_out(structures: Sequence[Structure]) -> Evaluator:
@@ -224,7 +226,7 @@ def committee_evaluator(committee: PotentialTables, threads: int) -> Callable[[S
 
 def run_walks(
     walks: Sequence[Walk],
-    lay_out: Callable[[Sequence[Structure]], Evaluator],
+    lay_out: LayOut,
     policy: ExtrapolationPolicy,
     advance: Callable[[int], None] = lambda done: None,
 ) -> None:

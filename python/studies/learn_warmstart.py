@@ -1,0 +1,97 @@
+"""What WARMSTART gains in `learn`: the trainings of a finished run once more, with and without it, on the same labels.
+
+    python python/studies/learn_water.py --output DIR --full
+    python python/studies/learn_warmstart.py --output DIR [--seeds 3]
+
+Each round of `learn_water.py` is trained on its own data from random weights, and from the members of the round
+before (which started likewise), for different numbers of epochs.  Errors are those on frames of the dynamics of the
+last round's committee at 500 K, which none was trained on; seconds are those of processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import taylorfit as tfit
+from learn_water import MEMBERS, N_START, REFERENCE, run_at_300, setup_of
+from taylorfit.formats.structures.files import read_files
+from taylorfit.learning.explore import HELD
+from taylorfit.potential.potential import Potential, load_members
+from taylorfit.tools.atomic_write import atomic_write
+from taylorfit.tools.tables import Table, text_lines
+
+EPOCHS = (250, 1000)
+JUDGED = 60
+
+
+def judged(learn: Path, n_rounds: int, seed: int) -> list[tfit.Structure]:
+    """Frames of the last round's runs that held, labelled."""
+    last = learn / f"round-{n_rounds:02d}"
+    known = json.loads((last / "explored.json").read_text())
+    held = [k for k, walk in enumerate(known["walk"]) if known["walks"][walk]["verdict"] == HELD]
+    frames = read_files([str(last / "explored.extxyz")])
+    places = np.random.default_rng(seed).choice(held, JUDGED, replace=False)
+    return list(tfit.label([frames[k] for k in sorted(places)], REFERENCE).structures)
+
+
+def error(members: Sequence[Potential], frames: Sequence[tfit.Structure]) -> float:
+    """Mean |F - F_ref| of the committee, eV/Å."""
+    said = [member.evaluate(frames) for member in members]
+    norms = [
+        np.linalg.norm(np.mean([one[k].known_forces for one in said], axis=0) - frame.known_forces, axis=1)
+        for k, frame in enumerate(frames)
+    ]
+    return float(np.concatenate(norms).mean())
+
+
+def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float]]:
+    """Seed and epochs, warm or not, error at the end, and seconds of all rounds but the first, which is the same."""
+    learn = folder / f"seed-{seed}" / "learn"
+    rounds = [json.loads(file.read_text()) for file in sorted(learn.glob("round-*/round.json"))]
+    data = read_files([str(learn / "data.extxyz")])
+    setup = setup_of(folder / "example", run_at_300(folder / "example")[:N_START])
+    frames = judged(learn, len(rounds), seed)
+    rows = []
+    for epochs in EPOCHS:
+        for warm in (False, True):
+            seconds, initial = 0.0, load_members(learn / "round-01" / "committee") if warm else None
+            for one in rounds[1:]:
+                own = data[: one["n_trained"]]
+                begun = time.process_time()
+                fit = tfit.train_committee(
+                    [*own, *tfit.repel(own).structures], setup, members=MEMBERS, forces=tfit.Exact(1e-2),
+                    epochs=epochs, initial=initial, test_fraction=0.0, seed=seed,
+                )  # fmt: skip
+                seconds += time.process_time() - begun
+                initial = fit.potentials if warm else None
+            rows.append((seed, epochs, warm, error(fit.potentials, frames), seconds))
+            print(*rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """Train again and write WARMSTART.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="that of learn_water.py")
+    parser.add_argument("--seeds", type=int, default=1)
+    arguments = parser.parse_args()
+    rows = [row for seed in range(1, arguments.seeds + 1) for row in study(arguments.output, seed)]
+    cells = tuple(
+        (str(seed), str(epochs), "warm" if warm else "cold", f"{error:.4f}", f"{seconds:.1f}")
+        for seed, epochs, warm, error, seconds in rows
+    )
+    header = ("seed", "epochs of\na round", "start", "|F - F_ref|\neV/Å", "seconds of\nprocessors")
+    table = "\n".join(text_lines(Table(header, cells, numeric=True, left=(2,))))
+    with atomic_write(arguments.output / "WARMSTART.md") as stream:
+        stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n{table}\n```\n")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
