@@ -329,10 +329,10 @@ contains
    end subroutine loss_filter
 
    !> \brief One pass of Adam over chosen structures in mini-batches; n_steps(1) is updated.
-   subroutine loss_adam(self, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
+   subroutine loss_adam(self, rows, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
       type(loss_handle), intent(in) :: self
-      !> Structure numbers, from 1
-      integer, intent(in), contiguous :: chosen(:)
+      !> (n, 3) number of each structure, from 1, its atoms and its section, see `tf_chosen`
+      integer, intent(in), contiguous :: rows(:, :)
       !> Structures of a batch
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps
@@ -350,23 +350,23 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_call(self, weights, n_threads, error, chosen)
+      call check_batch_rows(self, weights, n_threads, rows, [0, size(rows, 1)], error)
       if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
         call raise(error, error_size, "arrays of the optimiser have the wrong size")
       end if
       if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
-      if (.not. allocated(error)) call adam_pass(self%loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, &
+      if (.not. allocated(error)) call adam_pass(self%loss, rows, batch_size, rates, n_threads, weights, mean, mean_square, &
          n_steps(1), error)
       call report(error, ierr, errmsg)
    end subroutine loss_adam
 
    !> \brief The share of one process of the gradient of a mini-batch, as partial sums.
-   subroutine loss_batch(self, chosen, share, weights, n_threads, nodes, sums, n_nodes, ierr, errmsg)
+   subroutine loss_batch(self, rows, here, weights, n_threads, nodes, sums, n_nodes, ierr, errmsg)
       type(loss_handle), intent(in) :: self
-      !> Structure numbers, from 1
-      integer, intent(in), contiguous :: chosen(:)
-      !> Number of the process, from 0, and of all
-      integer, intent(in), contiguous :: share(:)
+      !> As for `loss_adam`, of the batch; numbers of other processes' structures do not count
+      integer, intent(in), contiguous :: rows(:, :)
+      !> Rows before those of this process, and its own, which are whole sections
+      integer, intent(in), contiguous :: here(:)
       real(wp), intent(in), contiguous :: weights(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
@@ -384,13 +384,13 @@ contains
       type(stop_type) :: stop
 
       n_nodes = 0
-      call check_call(self, weights, n_threads, error, chosen)
-      if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(chosen)) .or. &
-         any(shape(nodes) /= [2, size(sums, 2)]) .or. size(share) /= 2) then
+      call check_batch_rows(self, weights, n_threads, rows, here, error)
+      if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(rows, 1)) .or. &
+         any(shape(nodes) /= [2, size(sums, 2)])) then
         call raise(error, error_size, "arrays of partial sums have the wrong size")
       end if
       stop%token => self%loss%token
-      if (.not. allocated(error)) call batch_sums(self%loss, weights, chosen, share, n_threads, found, stop, error)
+      if (.not. allocated(error)) call batch_sums(self%loss, weights, rows, here, n_threads, found, stop, error)
       if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
       call report(error, ierr, errmsg)
    end subroutine loss_batch
@@ -431,6 +431,27 @@ contains
       end if
       call report(error, ierr, errmsg)
    end subroutine loss_levenberg_marquardt
+
+   !> `check_call` for the rows of a mini-batch that are those of this process
+   subroutine check_batch_rows(self, weights, n_threads, rows, here, error)
+      type(loss_handle), intent(in) :: self
+      !> (n_weights) of all networks
+      real(wp), intent(in) :: weights(:)
+      !> Threads of the call
+      integer, intent(in) :: n_threads
+      !> See `loss_batch`
+      integer, intent(in) :: rows(:, :)
+      integer, intent(in) :: here(:)
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (size(rows, 2) /= 3 .or. size(here) /= 2) then
+        call raise(error, error_size, "a mini-batch has the wrong size")
+      else if (any(here < 0) .or. sum(here) > size(rows, 1)) then
+        call raise(error, error_value, "a process has rows that are not in the mini-batch")
+      else
+        call check_call(self, weights, n_threads, error, rows(here(1) + 1:sum(here), 1))
+      end if
+   end subroutine check_batch_rows
 
    !> Refuse an empty loss, weights of other networks, no threads, and structures that are not there
    subroutine check_call(self, weights, n_threads, error, chosen)

@@ -18,6 +18,9 @@ module tf_chosen
 
    !> A mini-batch is cut into pieces of at least so many atoms, whose gradients are added in a fixed order
    integer, parameter :: piece_atoms = 256
+   !> Columns of a mini-batch, whose rows are its structures: number of the structure, from 1; its atoms; section of the
+   !> data set that it is in
+   integer, parameter :: col_structure = 1, col_atoms = 2, col_section = 3
 
    !> Panels of chosen structures, and what the forward pass leaves for the backward pass
    type :: panel_type
@@ -30,7 +33,8 @@ module tf_chosen
    type, extends(leaf_task_type) :: batch_task_type
       type(loss_type), pointer :: loss => null()
       real(wp), pointer, contiguous :: weights(:) => null()
-      integer, pointer, contiguous :: chosen(:) => null()
+      !> Structures of this process
+      integer, pointer :: chosen(:) => null()
       !> (n_leaves + 1) pieces, see `cut`
       integer, allocatable :: first(:)
       !> (n_threads)
@@ -117,10 +121,16 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       type(error_type), allocatable :: error_here
       type(panel_type) :: panel(n_threads)
-      integer, allocatable :: first(:)
+      integer, allocatable :: first(:), atoms(:)
       integer :: p, i, failed
 
-      call cut(loss%pack, chosen, first, error)
+      allocate (atoms(size(chosen)), stat=i)
+      call check_memory(i, "the atoms of a batch", 4_i8*size(chosen), error)
+      if (allocated(error)) return
+      do p = 1, size(chosen)
+         atoms(p) = sum(loss%pack%atom_count(:, chosen(p)))
+      end do
+      call cut(atoms, first, error)
       if (allocated(error)) return
       failed = 0
       !$omp parallel do num_threads(n_threads) if (size(first) > 2) schedule(dynamic) default(shared) private(i, error_here)
@@ -163,12 +173,12 @@ contains
    end subroutine evaluate_jacobian
 
    !> Gradient of L = ½ Σ_k weight_k (factor_k (E_ref,k − E_k))² over chosen structures
-   subroutine batch_gradient(loss, weights, chosen, n_threads, gradient, stop, error)
+   subroutine batch_gradient(loss, weights, batch, n_threads, gradient, stop, error)
       type(loss_type), intent(in), target :: loss
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous, target :: weights(:)
-      !> Structure numbers; one that occurs twice counts twice
-      integer, intent(in), contiguous, target :: chosen(:)
+      !> (n, 3) see `col_structure`; a structure that occurs twice counts twice
+      integer, intent(in), target :: batch(:, :)
       integer, intent(in) :: n_threads
       !> (n_weights)
       real(wp), intent(out), contiguous :: gradient(:)
@@ -181,7 +191,7 @@ contains
       real(wp) :: none(0)
 
       gradient = 0.0_wp
-      call new_batch_task(loss, weights, chosen, [0, 1], panel, task, error)
+      call new_batch_task(loss, weights, batch, [0, size(batch, 1)], panel, task, error)
       if (allocated(error)) return
       if (task%n_leaves == 1) then
          call task%add_leaf(1, 1, none, gradient, error)
@@ -194,13 +204,13 @@ contains
    end subroutine batch_gradient
 
    !> The share of one process of the same gradient, as partial sums
-   subroutine batch_sums(loss, weights, chosen, share, n_threads, nodes, stop, error)
+   subroutine batch_sums(loss, weights, batch, here, n_threads, nodes, stop, error)
       !> As for `batch_gradient`
       type(loss_type), intent(in), target :: loss
       real(wp), intent(in), contiguous, target :: weights(:)
-      integer, intent(in), contiguous, target :: chosen(:)
-      !> Number of the process, from 0, and of all
-      integer, intent(in) :: share(2)
+      integer, intent(in), target :: batch(:, :)
+      !> Rows before those of this process, and its own, which are whole sections
+      integer, intent(in) :: here(2)
       integer, intent(in) :: n_threads
       type(nodes_type), intent(out) :: nodes
       type(stop_type), intent(inout) :: stop
@@ -208,33 +218,31 @@ contains
       type(batch_task_type) :: task
       type(panel_type), target :: panel(n_threads)
 
-      call new_batch_task(loss, weights, chosen, share, panel, task, error)
+      call new_batch_task(loss, weights, batch, here, panel, task, error)
       if (.not. allocated(error)) call sum_leaves(task, nodes, stop, error)
    end subroutine batch_sums
 
    !> The pieces of one process
-   subroutine new_batch_task(loss, weights, chosen, share, panel, task, error)
+   subroutine new_batch_task(loss, weights, batch, here, panel, task, error)
       type(loss_type), intent(in), target :: loss
       real(wp), intent(in), contiguous, target :: weights(:)
-      integer, intent(in), contiguous, target :: chosen(:)
-      integer, intent(in) :: share(2)
+      integer, intent(in), target :: batch(:, :)
+      integer, intent(in) :: here(2)
       !> For each thread
       type(panel_type), intent(in), target :: panel(:)
       type(batch_task_type), intent(out) :: task
       type(error_type), allocatable, intent(inout) :: error
-      integer(i8) :: n
 
-      call cut(loss%pack, chosen, task%first, error)
+      call cut(batch(:, col_atoms), task%first, error, batch(:, col_section))
       if (allocated(error)) return
-      n = size(task%first) - 1
-      task%first_leaf = n*share(1)/share(2)
-      task%n_leaves = int(n*(share(1) + 1)/share(2) - task%first_leaf)
-      task%first = task%first(task%first_leaf + 1:task%first_leaf + task%n_leaves + 1)
+      task%first_leaf = count(task%first <= here(1))
+      task%n_leaves = count(task%first <= here(1) + here(2)) - int(task%first_leaf)
+      task%first = task%first(task%first_leaf + 1:task%first_leaf + task%n_leaves + 1) - here(1)
       task%n_numbers = size(weights)
       task%n_threads = max(1, min(size(panel), task%n_leaves))
       task%loss => loss
       task%weights => weights
-      task%chosen => chosen
+      task%chosen => batch(here(1) + 1:here(1) + here(2), col_structure)
       task%panel => panel
    end subroutine new_batch_task
 
@@ -258,31 +266,35 @@ contains
       end associate
    end subroutine add_piece
 
-   !> Cut chosen structures into pieces first(p) … first(p + 1) - 1 of at least `piece_atoms` atoms (the last: any)
-   subroutine cut(pack, chosen, first, error)
-      type(pack_type), intent(in) :: pack
-      !> Structure numbers, from 1
-      integer, intent(in) :: chosen(:)
+   !> Cut structures into pieces first(p) … first(p + 1) - 1 of at least `piece_atoms` atoms, or to the end of a section
+   subroutine cut(n_atoms, first, error, section)
+      !> Of each structure
+      integer, intent(in) :: n_atoms(:)
       !> (n_pieces + 1)
       integer, allocatable, intent(out) :: first(:)
       type(error_type), allocatable, intent(inout) :: error
+      !> Of each structure the number of its section; not there: all in one
+      integer, intent(in), optional :: section(:)
       integer, allocatable :: start(:)
       integer :: k, n_pieces, atoms, status
 
-      allocate (start(size(chosen) + 1), stat=status)
-      call check_memory(status, "the pieces of a batch", 4_i8*size(chosen), error)
+      allocate (start(size(n_atoms) + 1), stat=status)
+      call check_memory(status, "the pieces of a batch", 4_i8*size(n_atoms), error)
       if (allocated(error)) return
       n_pieces = 0
       atoms = piece_atoms
-      do k = 1, size(chosen)
+      do k = 1, size(n_atoms)
+         if (present(section) .and. k > 1) then
+            if (section(k) /= section(k - 1)) atoms = piece_atoms
+         end if
          if (atoms >= piece_atoms) then
             n_pieces = n_pieces + 1
             start(n_pieces) = k
             atoms = 0
          end if
-         atoms = atoms + sum(pack%atom_count(:, chosen(k)))
+         atoms = atoms + n_atoms(k)
       end do
-      start(n_pieces + 1) = size(chosen) + 1
+      start(n_pieces + 1) = size(n_atoms) + 1
       allocate (first(n_pieces + 1), stat=status)
       call check_memory(status, "the pieces of a batch", 4_i8*n_pieces, error)
       if (status == 0) first = start(:n_pieces + 1)

@@ -102,11 +102,11 @@ contains
       end do
    end subroutine kalman_pass
 
-   !> Adam, mini-batch by mini-batch: `batch_size` structures each, in the order of `chosen`; the last may have fewer
-   subroutine adam_pass(loss, chosen, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, error)
+   !> Adam, mini-batch by mini-batch: `batch_size` structures each, in the order of `rows`; the last may have fewer
+   subroutine adam_pass(loss, rows, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, error)
       type(loss_type), intent(in) :: loss
-      !> Structure numbers, from 1
-      integer, intent(in), contiguous, target :: chosen(:)
+      !> (n, 3) structures in the order of the steps, see `tf_chosen`
+      integer, intent(in) :: rows(:, :)
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps of tf_adam
       real(wp), intent(in) :: rates(4)
@@ -125,9 +125,9 @@ contains
       allocate (gradient(size(weights)), stat=status)
       call check_memory(status, "a gradient", 8_i8*size(weights), error)
       if (allocated(error)) return
-      do first = 1, size(chosen), batch_size
-         last = min(first + batch_size - 1, size(chosen))
-         call batch_gradient(loss, weights, chosen(first:last), n_threads, gradient, stop, error)
+      do first = 1, size(rows, 1), batch_size
+         last = min(first + batch_size - 1, size(rows, 1))
+         call batch_gradient(loss, weights, rows(first:last, :), n_threads, gradient, stop, error)
          if (allocated(error) .or. stop%stopped) return
          n_steps = n_steps + 1
          call adam_step(rates(1), rates(2), rates(3), rates(4), n_steps, gradient, weights, mean, mean_square)

@@ -69,7 +69,7 @@ def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float]]:
                     epochs=epochs, initial=initial, test_fraction=0.0, seed=seed,
                 )  # fmt: skip
                 seconds += time.process_time() - begun
-                initial = fit.potentials if warm else None
+                initial = list(fit.potentials) if warm else None
             rows.append((seed, epochs, warm, error(fit.potentials, frames), seconds))
             print(*rows[-1], flush=True)
     return rows

@@ -35,7 +35,9 @@ RUNS = {
     "centred": COPIES | {"forces": "mode=centred beta=0.01"},
     "energy": SPLIT,
     "adam": COPIES | {"forces": "mode=taylor"},
+    "weighted": COPIES | {"forces": "mode=taylor", "sampling": "weighted"},
 }
+METHODS = {"adam": "adam batchsize=50", "weighted": "adam batchsize=30"}
 
 
 def start_ranks(folder: Path, n: int, *argv: str) -> subprocess.Popen[str]:
@@ -81,8 +83,7 @@ def prepared(data: Path, folder: Path, name: str) -> Path:
     folder.mkdir(exist_ok=True)
     for file in ("toy.train", "toy.train.geometry", "copies.train", "copies.train.parents", "xsf"):
         (folder / file).symlink_to(data / file)
-    text = train_in(**RUNS[name])
-    (folder / "train.in").write_text(text.replace("bfgs", "adam batchsize=50") if name == "adam" else text)
+    (folder / "train.in").write_text(train_in(**RUNS[name]).replace("bfgs", METHODS.get(name, "bfgs")))
     return folder
 
 
@@ -101,7 +102,8 @@ def results(folder: Path) -> dict[str, str]:
         ("taylor", [(2, 2)]),
         ("centred", [(3, 1)]),
         ("energy", [(2, 1)]),
-        ("adam", [(2, 1), (3, 1)]),
+        ("adam", [(2, 2), (4, 1)]),
+        ("weighted", [(3, 1)]),
     ],
 )
 def test_any_number_of_ranks_and_threads_gives_the_same_bits(

@@ -14,7 +14,7 @@ TESTS = Path(__file__).parents[1]
 START = """
 import resource, sys
 import numpy as np
-import test_methods
+import pass_cases
 from taylorfit.errors import EngineError
 from taylorfit.training.losses import EnergyLoss
 
@@ -31,9 +31,11 @@ def gradient(problem, weights):
 
 def pass_of_adam(problem, weights):
     state = np.zeros((2, len(weights)))
-    problem.terms().adam(problem.all, 40, (0.1, 0.9, 0.9, 1e-8), weights, *state, np.zeros(1, np.int32))
+    terms = problem.terms()
+    rows = pass_cases.rows_of(terms, problem.all)
+    terms.adam(rows, 40, (0.1, 0.9, 0.9, 1e-8), weights, *state, np.zeros(1, np.int32))
 
-small = test_methods.Problem()
+small = pass_cases.Problem()
 for what in (steps, gradient, pass_of_adam):
     what(small, small.weights.copy())
 """
@@ -42,8 +44,8 @@ for what in (steps, gradient, pass_of_adam):
 def outcome(hidden: tuple[int, ...], what: str, megabytes: float, n_structures: int = 40) -> str:
     """What the engine says of a call in a process of its own that may have so much more memory."""
     script = START + (
-        f"test_methods.HIDDEN = {hidden}\n"
-        f"large = test_methods.Problem(n_structures={n_structures})\n"
+        f"pass_cases.HIDDEN = {hidden}\n"
+        f"large = pass_cases.Problem(n_structures={n_structures})\n"
         "weights = large.weights.copy()\n"
         f"limit({megabytes})\n"
         "try:\n"

@@ -12,88 +12,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from engine_reference import jacobian
-from taylorfit.engine import Lbfgs, Loss, NetworkTables, start_covariance
+from pass_cases import Problem, residuals, rows_of
+from taylorfit.engine import Lbfgs, Loss, start_covariance
 from taylorfit.errors import EngineError, InputError, TaylorfitError
-from taylorfit.model.network import Network
-from taylorfit.model.provenance import copy_name
-from taylorfit.model.trainset import TrainingSet
 from taylorfit.settings.methods import SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod
 from taylorfit.tools.interrupts import deferred_interrupt
 from taylorfit.training.loop import Training
-from taylorfit.training.losses import CentredTaylorLoss, EnergyLoss
+from taylorfit.training.losses import CentredTaylorLoss
 from taylorfit.training.optimisers import make_optimiser, method_notes, sampling_of
 from taylorfit.training.optimisers.levenberg_marquardt import LevenbergMarquardt
 from taylorfit.training.optimisers.sampling import Sampler
-from taylorfit.training.pack import PackedDataset, Scaling, pack
-
-N_FEATURES = (4, 6)
-HIDDEN = (5, 3)
-
-
-class Problem:
-    """Random structures whose energies are those of teacher networks, so that they can be learnt exactly.
-
-    Every fourth structure is called a Taylor copy.
-    """
-
-    def __init__(self, n_structures: int = 40, seed: int = 0, block_atoms: int = 20) -> None:
-        rng = np.random.default_rng(seed)
-        atoms = [rng.integers(0, 2, rng.integers(1, 7)) for _ in range(n_structures)]
-        for k in range(3, n_structures, 4):
-            atoms[k] = atoms[k - 1]
-        species = np.concatenate(atoms).astype(np.int32)
-        n_values = np.array(N_FEATURES)[species]
-        names = [copy_name(f"s{k - 1}", "random", 1, 0.01) if k % 4 == 3 else f"s{k}" for k in range(n_structures)]
-        source = TrainingSet(
-            species=("A", "B"),
-            atomic_energies=np.zeros(2),
-            normalised=True,
-            scale=1.0,
-            shift=0.0,
-            names=names,
-            n_species_in=np.ones(n_structures, dtype=np.int32),
-            energy=np.zeros(n_structures),
-            first_atom=np.cumsum([0, *map(len, atoms)]),
-            atom_species=species,
-            positions=rng.normal(size=(len(species), 3)),
-            forces=np.zeros((len(species), 3)),
-            first_value=np.cumsum([0, *n_values]),
-            descriptors=rng.normal(size=n_values.sum()),
-            energy_mean=0.0,
-            energy_min=-1.0,
-            energy_max=1.0,
-            setups=None,
-        )
-        self.scaling = Scaling(tuple(map(np.zeros, N_FEATURES)), tuple(map(np.ones, N_FEATURES)), 1.0, 0.0)
-        teacher = self._networks(rng)
-        self.tables = NetworkTables.from_networks(teacher)
-        self.weights = np.concatenate([network.weights for network in self._networks(rng)])
-        self.source = source
-        teacher_weights = np.concatenate([network.weights for network in teacher])
-        first = self.pack(range(n_structures), block_atoms)
-        source.energy[:] = self.terms(first).energies(np.arange(n_structures), teacher_weights)
-        self.data = self.pack(range(n_structures), block_atoms)
-        self.all = np.arange(n_structures)
-
-    @staticmethod
-    def _networks(rng: np.random.Generator) -> list[Network]:
-        return [Network.random((n, *HIDDEN, 1), (1, 1, 0), rng) for n in N_FEATURES]
-
-    def pack(self, structures: object, block_atoms: int = 20) -> PackedDataset:
-        return pack([self.source], [(0, int(s)) for s in structures], self.scaling, block_atoms)
-
-    def terms(self, data: PackedDataset | None = None, threads: int = 1, weight: np.ndarray | None = None) -> Loss:
-        data = self.data if data is None else data
-        weight = np.ones(data.n_structures) if weight is None else weight
-        return Loss(data, self.tables, 1.0 / data.n_atoms, weight, threads=threads)
-
-    def loss(self, threads: int = 1) -> EnergyLoss:
-        return EnergyLoss(self.data, self.tables, threads=threads, copy_weight=0.5)
-
-    def training(self, method: Method, sampling: str | None = None, threads: int = 1, seed: int = 1) -> Training:
-        test = EnergyLoss(self.pack(range(0, 12, 4)), self.tables, threads=threads)
-        return Training(self.loss(threads), test, make_optimiser(method, self.weights, sampling, seed))
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +51,16 @@ def test_structures_outside_the_pack_are_errors(problem: Problem, chosen: list[i
 
 def test_arrays_of_wrong_size_are_errors(problem: Problem) -> None:
     terms, w = problem.terms(), problem.weights
+    rows = rows_of(terms, problem.all)
     for call in (
         lambda: terms.energies([0], w[1:]),
         lambda: terms.descent(problem.all, 0.0, 0.1, w.copy(), np.zeros(3)),
         lambda: terms.filter(problem.all, 10, 0.9, 0.0, w.copy(), np.zeros(7), np.ones(1)),
-        lambda: terms.adam(problem.all, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: terms.adam(rows, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: terms.adam(rows[:2], 9, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: terms.batch(rows, 30, 11, w),
+        lambda: terms.batch(rows, -1, 11, w),
+        lambda: terms.batch(rows + 1, 30, 10, w),
         lambda: terms.levenberg_marquardt(problem.all, 0, 1, 2.0, 0.0, w.copy(), np.ones(1)),
         lambda: terms.levenberg_marquardt(problem.all, 5, 1, 2.0, 0.0, w.copy(), np.ones(2)),
         lambda: problem.terms(weight=np.ones(3)),
@@ -137,13 +70,6 @@ def test_arrays_of_wrong_size_are_errors(problem: Problem) -> None:
 
 
 # --- steps against NumPy -------------------------------------------------------------------------
-
-
-def residuals(terms: Loss, chosen: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted residuals and Jacobian of a batch."""
-    scale = np.sqrt(terms.weight[chosen]) * terms.factor[chosen]
-    energy, derivative = jacobian(terms, chosen, weights)
-    return scale * (terms.energy_ref[chosen] - energy), scale[:, None] * derivative
 
 
 @pytest.fixture
@@ -209,7 +135,7 @@ def test_adam_pass_equals_numpy(problem: Problem, weighted: Loss, batch_size: in
         mean = b1 * mean + (1 - b1) * gradient
         square = b2 * square + (1 - b2) * gradient**2
         expected = expected - mu * mean / (1 - b1**t) / (np.sqrt(square / (1 - b2**t)) + eps)
-    weighted.adam(order, batch_size, (mu, b1, b2, eps), w, m, v, n_steps)
+    weighted.adam(rows_of(weighted, order), batch_size, (mu, b1, b2, eps), w, m, v, n_steps)
     assert n_steps[0] == t
     np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
 

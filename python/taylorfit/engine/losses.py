@@ -124,6 +124,8 @@ class Loss(Handle):
         self.energy_ref, self.factor, self.weight = pack.energy, factor, weight
         self.n_atoms = pack.atom_count.sum(axis=1)
         """(n_structure,)"""
+        self.block = pack.first_leaf + np.repeat(np.arange(len(pack.panel_width)), np.diff(pack.block_first))
+        """(n_structure,) number of the block that each is in, among those of all processes"""
         self._n_weights, self._threads = networks.n_weights, thread_count(threads)
         group = np.zeros(len(factor), dtype=np.int32) if group is None else group
         arrays = (
@@ -245,7 +247,7 @@ class Loss(Handle):
 
     def adam(
         self,
-        order: np.ndarray,
+        rows: np.ndarray,
         batch_size: int,
         rates: tuple[float, float, float, float],
         weights: np.ndarray,
@@ -253,11 +255,14 @@ class Loss(Handle):
         mean_square: np.ndarray,
         n_steps: np.ndarray,
     ) -> None:
-        """Adam over mini-batches of `order`; `rates` is (mu, b1, b2, eps); moves the last four arrays."""
+        """Adam over mini-batches of consecutive `rows`, as for `batch`; moves the last four arrays.
+
+        `rates` is (mu, b1, b2, eps).
+        """
         call(
             library.losses.loss_adam,
             self.object,
-            _from_1(order),
+            _rows(rows),
             int(batch_size),
             np.array(rates, dtype=np.float64),
             self._threads,
@@ -267,11 +272,20 @@ class Loss(Handle):
             n_steps,
         )
 
-    def batch(self, batch: np.ndarray, rank: int, n_ranks: int, weights: np.ndarray) -> PartialSums:
-        """Return the share of one of several processes of the gradient of a mini-batch, the step of `adam`."""
-        nodes, sums = _room(len(batch), self._n_weights)
-        share = np.array([rank, n_ranks], dtype=np.int32)
-        n = call(library.losses.loss_batch, self.object, _from_1(batch), share, weights, self._threads, nodes.T, sums.T)
+    def batch(self, rows: np.ndarray, first: int, n: int, weights: np.ndarray) -> PartialSums:
+        """Return what the structures of this process contribute to the gradient of a mini-batch, a step of `adam`.
+
+        Parameters
+        ----------
+        rows
+            (3, n_structure) of the batch: number of each structure in this process, from 1, its number of atoms, and
+            the section of the data that it is in.  Gradients are added by pieces of the sections.
+        first, n
+            Structures of this process, which has whole sections.
+        """
+        nodes, sums = _room(rows.shape[1], self._n_weights)
+        here = np.array([first, n], dtype=np.int32)
+        n = call(library.losses.loss_batch, self.object, _rows(rows), here, weights, self._threads, nodes.T, sums.T)
         return PartialSums(nodes[:n], sums[:n])
 
     def levenberg_marquardt(
@@ -322,6 +336,10 @@ def adam_step(
 ) -> None:
     """Step number `step` (from 1) of Adam along a gradient; moves the last three arrays."""
     call(library.optimisers.adam_move, np.array(rates), int(step), gradient, weights, mean, mean_square)
+
+
+def _rows(rows: np.ndarray) -> np.ndarray:
+    return np.asfortranarray(rows.T, dtype=np.int32)
 
 
 def _from_1(chosen: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -66,6 +66,11 @@ class MpiRanks(Ranks):
         """Let the other ranks return from `serve`."""
         self.deal(lambda rank: None)
 
+    def joined(self, part: np.ndarray) -> np.ndarray:
+        """Return the arrays (n, …) of all ranks, one behind the other."""
+        parts = self.gather(part)
+        return self.from_root(lambda: np.concatenate(parts))
+
     def any(self, flag: bool) -> bool:
         """Return whether any rank says yes."""
         return self.add(int(flag))[0] > 0

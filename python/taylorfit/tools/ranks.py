@@ -70,6 +70,10 @@ class Ranks:
     def dismiss(self) -> None:
         """Let the other ranks return from `serve`."""
 
+    def joined(self, part: np.ndarray) -> np.ndarray:
+        """Return the arrays (n, …) of all ranks, one behind the other."""
+        return part
+
     def any(self, flag: bool) -> bool:
         """Return whether any rank says yes."""
         return flag

@@ -31,8 +31,7 @@ class EnergyLoss:
     f_s = 1/n_atoms for ænet's loss (each structure counts alike), 1 for the paper's eq. 3.
     `copy_weight` is w_s of the Taylor copies, 1 that of reference structures, times the data's own weights.
     `stop` ends evaluations early, whose results are incomplete then.  `ranks` are the processes that the structures
-    are shared out over: loss and gradient are of all of them, errors of those here.  `whole`: those of all ranks, for
-    `terms`.
+    are shared out over: loss and gradient are of all of them, errors of those here.
     """
 
     def __init__(
@@ -46,7 +45,6 @@ class EnergyLoss:
         threads: int = 0,
         stop: StopToken | None = None,
         ranks: Ranks = ALONE,
-        whole: PackedDataset | None = None,
     ) -> None:
         self.data, self.networks, self.threads, self._stop, self._ranks = data, networks, threads, stop, ranks
         n_atoms = data.n_atoms.astype(np.float64)
@@ -54,9 +52,6 @@ class EnergyLoss:
         self._weight = np.where(data.is_copy, copy_weight, 1.0)
         if data.structure_weight is not None:
             self._weight = self._weight * data.structure_weight
-        self._whole: EnergyLoss | None = None
-        if whole is not None:
-            self._whole = EnergyLoss(whole, networks, loss=loss, copy_weight=copy_weight, threads=threads, stop=stop)
         self._group: np.ndarray | None = None
         self._terms: ForceTerms | None = None
         self._per_atom = 1.0 / (energy_scale * n_atoms)
@@ -105,7 +100,7 @@ class EnergyLoss:
 
     @property
     def terms(self) -> Loss:
-        """What methods that take it structure by structure work on.
+        """What methods that take it structure by structure work on: the structures of this rank.
 
         Raises
         ------
@@ -117,7 +112,7 @@ class EnergyLoss:
                 "this METHOD goes from structure to structure, but the loss couples Taylor copies",
                 expected="METHOD bfgs",
             )
-        return self._loss if self._whole is None else self._whole.terms
+        return self._loss
 
 
 class CentredTaylorLoss(EnergyLoss):

@@ -14,6 +14,7 @@ from ..model.trainset import TrainingSet
 from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
 from ..tools.ranks import Ranks
 from .force_terms import with_forces
+from .optimisers.sections import blocks_of, n_sections
 from .pack import BLOCK_ATOMS, FORCE_BLOCK_ATOMS, block_starts
 from .reference_data import ReferenceData
 from .split import Split
@@ -89,14 +90,14 @@ class Plan:
         named = {"train": self.train, "test": self.test, "sample": self.sample}
         return {name: part for name, part in named.items() if part is not None}
 
-    def share(self, ranks: Ranks, rank: int, *, whole_training: bool = False) -> Plan:
+    def share(self, ranks: Ranks, rank: int, *, batch_size: int | None = None) -> Plan:
         """Return the blocks of a rank, with as much of the data as they need; all of them if it is alone.
 
-        `whole_training`: every rank gets all training structures.
+        With mini-batches of `batch_size` structures a rank gets whole sections of the training structures.
         """
         if ranks.size == 1:
             return self
-        parts: list[Any] = [self.train if whole_training else self._blocks_of(self.train, ranks, rank)]
+        parts: list[Any] = [self._blocks_of(self.train, ranks, rank, batch_size)]
         parts += [None if part is None else self._blocks_of(part, ranks, rank) for part in (self.test, self.sample)]
         needed: list[set[int]] = [set() for _ in self.sources]
         for part in parts:
@@ -123,12 +124,17 @@ class Plan:
         sources = tuple(_structures_of(source, structures) for source, structures in zip(self.sources, kept))
         return Plan(sources, reference, train, test, sample)
 
-    def _blocks_of(self, part: Part, ranks: Ranks, rank: int) -> Part:
+    def _blocks_of(self, part: Part, ranks: Ranks, rank: int, batch_size: int | None = None) -> Part:
         """The blocks of a rank, which have about as many atoms as those of any other."""
         n_atoms = np.array([self.sources[k].n_atoms_of(s) for k, s in part.picks])
         is_copy = [parse_copy_name(self.sources[k].names[s]) is not None for k, s in part.picks]
         first = block_starts(n_atoms, is_copy, part.block_atoms, part.whole_groups)
-        blocks = ranks.share(len(first) - 1, rank)
+        n_blocks = len(first) - 1
+        if batch_size is None:
+            blocks = ranks.share(n_blocks, rank)
+        else:
+            n = n_sections(batch_size, len(n_atoms), int(n_atoms.sum()), n_blocks)
+            blocks = blocks_of(ranks.share(n, rank), n_blocks, n)
         here = slice(first[blocks.start], first[blocks.stop])
         return replace(
             part,

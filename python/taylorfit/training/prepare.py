@@ -129,8 +129,7 @@ class Problem:
         """What a checkpoint must agree with; the same for any number of ranks."""
         s, train = self.settings, _digests(self.train, self.forces)
         test = [] if self.test is None else _digests(self.test, None)
-        if not self.has_whole_training:
-            train = [digest for part in self.ranks.gather(train) for digest in part]
+        train = [digest for part in self.ranks.gather(train) for digest in part]
         test = [digest for part in self.ranks.gather(test) for digest in part]
         return fingerprint(
             text=repr(
@@ -150,11 +149,6 @@ class Problem:
             )
         )
 
-    @property
-    def has_whole_training(self) -> bool:
-        """Whether every rank has all training structures: methods that go through them in an order of their own."""
-        return self.ranks.size > 1 and not isinstance(self.settings.method, BfgsMethod)
-
     def losses(self, stop: StopToken | None = None) -> tuple[EnergyLoss, EnergyLoss | None, ForceChecks]:
         """The loss of the training structures, that of the test structures, and further force errors."""
         s, tables = self.settings, NetworkTables.from_networks(self.networks)
@@ -170,9 +164,6 @@ class Problem:
             train = ForceLoss(self.train, tables, self.forces, loss=s.loss, **weighted)
         elif self.mode == "centred":
             train = CentredTaylorLoss(self.train, tables, virial=s.forces.virial, **weighted)
-        elif self.has_whole_training:
-            here = self.train.blocks(self.ranks.share(len(self.train.panel_width)))
-            train = EnergyLoss(here, tables, loss=s.loss, copy_weight=s.copyweight, whole=self.train, **common)
         else:
             train = EnergyLoss(self.train, tables, loss=s.loss, copy_weight=s.copyweight, **common)
 
@@ -235,8 +226,8 @@ def prepare(
     def part_of(rank: int) -> tuple[dict[str, Any], Plan]:
         assert chosen is not None
         common, plan = chosen
-        whole = not isinstance(settings.method, BfgsMethod)
-        return common if rank == 0 else _for_others(common), plan.share(ranks, rank, whole_training=whole)
+        batch_size = settings.method.batchsize if isinstance(settings.method, AdamMethod) else None
+        return common if rank == 0 else _for_others(common), plan.share(ranks, rank, batch_size=batch_size)
 
     common, plan = ranks.deal(part_of)
     initial = None if data is None else data.initial
@@ -449,8 +440,6 @@ def _totals(problem: Problem) -> Totals:
         "n_directions": 0 if forces is None else len(forces.is_strain),
         "n_strains": 0 if forces is None else int(forces.is_strain.sum()),
     }
-    if problem.has_whole_training and not problem.ranks.is_root:
-        sizes = dict.fromkeys(sizes, 0)
     packs = [data.features.nbytes for data in (train, problem.test, problem.sample) if data is not None]
     maps = [f.terms.nbytes for f in (forces, problem.test_forces, problem.sample_forces) if f is not None]
     sizes["memory"] = sum(packs) + sum(maps)

@@ -43,7 +43,7 @@ def make_optimiser(
     if isinstance(method, BfgsMethod):
         return Lbfgs(weights, memory=method.m)
     if isinstance(method, AdamMethod):
-        return Adam(method, weights, Sampler(sampling_of(method, sampling), seed), ranks)
+        return Adam(method, weights, Sampler(sampling_of(method, sampling), seed, ranks), ranks)
     return _PASSES[type(method)](method, weights, Sampler(sampling_of(method, sampling), seed))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ...engine import Loss, adam_step
@@ -9,18 +11,41 @@ from ...settings.methods import AdamMethod
 from ...tools.ranks import ALONE, Ranks
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler
+from .sections import n_sections, section_of
+
+
+@dataclass(frozen=True, eq=False)
+class _Structures:
+    """Of the structures of all ranks."""
+
+    n_atoms: np.ndarray
+    section: np.ndarray
+    here: range
+    """Those of this rank."""
+
+    @classmethod
+    def of(cls, terms: Loss, batch_size: int, ranks: Ranks) -> _Structures:
+        counts, n_atoms, block = (
+            ranks.joined(own) for own in (np.array([terms.n_structures]), terms.n_atoms, terms.block)
+        )
+        n_blocks = int(block.max(initial=-1)) + 1
+        sections = n_sections(batch_size, len(n_atoms), int(n_atoms.sum()), n_blocks)
+        first = int(counts[: ranks.rank].sum())
+        return cls(n_atoms, section_of(block, n_blocks, sections), range(first, first + terms.n_structures))
 
 
 class Adam(PassOptimiser):
     """Adam (Kingma, Ba, arXiv:1412.6980) with the gradient of `batchsize` structures in each step.
 
     An epoch takes `samplesize` structures, at most all of them.  (In ænet it draws with replacement
-    and stops with an error unless samplesize is at least the number of structures.)  `ranks` share out each batch.
+    and stops with an error unless samplesize is at least the number of structures.)  Each of several `ranks` adds what
+    its structures contribute to a batch.
     """
 
     def __init__(self, method: AdamMethod, weights: np.ndarray, sampler: Sampler, ranks: Ranks = ALONE) -> None:
         super().__init__(method, weights, sampler)
         self._ranks = ranks
+        self._structures: _Structures | None = None
         self.state["mean"] = np.zeros(len(weights))
         self.state["mean_square"] = np.zeros(len(weights))
         self.state["steps"] = np.zeros(1, dtype=np.int32)
@@ -32,13 +57,19 @@ class Adam(PassOptimiser):
 
     def _pass(self, terms: Loss, epoch: int) -> str:
         m, v = self.method, self.state
+        known = self._structures = self._structures or _Structures.of(terms, m.batchsize, self._ranks)
         order, rates = self.sampler.order(terms, self.weights, epoch, m.samplesize), (m.mu, m.b1, m.b2, m.eps)
+        for first in range(0, len(order), m.batchsize):
+            order[first : first + m.batchsize].sort()
+        rows = np.array([order - known.here.start + 1, known.n_atoms[order], known.section[order]], dtype=np.int32)
         if self._ranks.size == 1:
-            terms.adam(order, m.batchsize, rates, self.weights, v["mean"], v["mean_square"], v["steps"])
+            terms.adam(rows, m.batchsize, rates, self.weights, v["mean"], v["mean_square"], v["steps"])
             return self.RUNNING
         for first in range(0, len(order), m.batchsize):
             batch = order[first : first + m.batchsize]
-            (gradient,) = self._ranks.totals([terms.batch(batch, self._ranks.rank, self._ranks.size, self.weights)])
+            begin, end = np.searchsorted(batch, [known.here.start, known.here.stop])
+            own = terms.batch(rows[:, first : first + m.batchsize], int(begin), int(end - begin), self.weights)
+            (gradient,) = self._ranks.totals([own])
             v["steps"] += 1
             adam_step(rates, int(v["steps"][0]), gradient, self.weights, v["mean"], v["mean_square"])
         return self.RUNNING

@@ -8,6 +8,7 @@ from ...engine import Loss
 from ...errors import InputError
 from ...settings.methods import SAMPLINGS
 from ...tools.randomness import Stream
+from ...tools.ranks import ALONE, Ranks
 
 
 class Sampler:
@@ -29,14 +30,17 @@ class Sampler:
     anew for each epoch from (seed, epoch), so that a resumed run needs no generator state.
     """
 
-    def __init__(self, kind: str = "sequential", seed: int = 1) -> None:
+    def __init__(self, kind: str = "sequential", seed: int = 1, ranks: Ranks = ALONE) -> None:
         if kind not in SAMPLINGS:
             raise InputError("unknown sampling", value=kind, expected="one of " + " ".join(SAMPLINGS))
-        self.kind, self.seed = kind, seed
+        self.kind, self.seed, self._ranks = kind, seed, ranks
 
     def order(self, terms: Loss, weights: np.ndarray, epoch: int, size: int | None = None) -> np.ndarray:
-        """Return the structures (indices from 0) of an epoch (from 0): `size` of them, at most and by default all."""
-        n = terms.n_structures
+        """Return the structures (indices from 0) of an epoch (from 0): `size` of them, at most and by default all.
+
+        `terms` have the structures of this rank, the numbers are those among all.
+        """
+        (n,) = self._ranks.add(terms.n_structures)
         size = n if size is None else min(size, n)
         if self.kind == "sequential":
             return (np.arange(size) + epoch * size) % n
@@ -44,10 +48,10 @@ class Sampler:
         if self.kind == "random":
             return rng.permutation(n)[:size]
         if self.kind == "weighted":
-            energy = terms.energies(np.arange(n), weights)
-            chance = np.sqrt(terms.weight) * terms.factor * np.abs(terms.energy_ref - energy)
+            energy = terms.energies(np.arange(terms.n_structures), weights)
+            chance = self._ranks.joined(np.sqrt(terms.weight) * terms.factor * np.abs(terms.energy_ref - energy))
         else:
-            per_atom = terms.energy_ref / terms.n_atoms
+            per_atom = self._ranks.joined(terms.energy_ref / terms.n_atoms)
             chance = np.exp(per_atom.min() - per_atom)
         total = chance.sum()
         usable = np.isfinite(total) and total > 0.0
