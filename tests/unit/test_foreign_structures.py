@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from file_cases import read_text
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.structures.files import read_structures
+from taylorfit.model.units import BOHR, HARTREE
 from taylorfit.settings.reading import ReadingOptions
 
 STAR, EQUAL, DASH = (50 * sign for sign in "*=-")
@@ -227,6 +229,142 @@ def test_siesta_through_dpdata(tmp_path: Path, mark: str, converged: bool) -> No
     (structure,), _ = read_text(tmp_path, SIESTA.format(mark=mark), "water.out")
     assert structure.symbols == ("O", "H", "H") and structure.energy == -465.8161
     assert structure.forces[2, 2] == -0.3 and structure.converged is converged
+
+
+CP2K = """ DBCSR| CPU Multiplication driver                                           BLAS
+ CP2K| version string:                                       CP2K version 2023.1
+ CELL| Volume [angstrom^3]:                                              512.000000
+ CELL| Vector a [angstrom]:       8.000     0.000     0.000    |a| =      8.000000
+ CELL| Vector b [angstrom]:       0.000     8.000     0.000    |b| =      8.000000
+ CELL| Vector c [angstrom]:       0.000     0.000     8.000    |c| =      8.000000
+
+  1. Atomic kind: O                                     Number of atoms:       1
+  2. Atomic kind: H                                     Number of atoms:       2
+
+ MODULE QUICKSTEP: ATOMIC COORDINATES IN ANGSTROM
+
+   Atom Kind Element         X             Y             Z       Z(eff)     Mass
+      1    1 O   8      0.000000      0.000000      0.000000     6.0000  15.9994
+      2    2 H   1      0.960000      0.000000      0.000000     1.0000   1.0079
+      3    2 H   1     -0.240000      0.930000      0.000000     1.0000   1.0079
+
+{mark}
+
+ ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:              -17.170000000000000
+
+ ATOMIC FORCES in [a.u.]
+
+ # Atom   Kind   Element          X              Y              Z
+      1      1      O           0.01000000     0.02000000     0.03000000
+      2      2      H          -0.01000000     0.00000000     0.00000000
+      3      2      H           0.00000000    -0.02000000    -0.03000000
+ SUM OF ATOMIC FORCES          0.00000000     0.00000000     0.00000000     0.00000000
+
+ STRESS TENSOR [GPa]
+
+            X               Y               Z
+  X       0.16021766     0.00000000     0.00000000
+  Y       0.00000000     0.16021766     0.00000000
+  Z       0.00000000     0.00000000     0.16021766
+
+"""
+CONVERGED = "  *** SCF run converged in     9 steps ***"
+
+
+def test_cp2k_through_dpdata(tmp_path: Path) -> None:
+    pytest.importorskip("dpdata")
+    text = CP2K.format(mark=CONVERGED)
+    (structure,), _ = read_text(tmp_path, text, "water.out")
+    assert structure.symbols == ("O", "H", "H") and structure.energy == pytest.approx(-17.17 * HARTREE, rel=1e-7)
+    assert structure.forces is not None and structure.stress is not None
+    assert structure.forces[2, 2] == pytest.approx(-0.03 * HARTREE / BOHR, rel=1e-7)
+    # Printed as a pressure
+    assert structure.stress[0, 0] == pytest.approx(-0.001, rel=1e-6)
+    with pytest.raises(FormatError, match="CP2K output: dpdata finds no converged frame"):
+        read_text(tmp_path, CP2K.format(mark="  *** WARNING in qs_scf.F:598 :: SCF run NOT converged ***"), "water.out")
+
+
+def test_positions_of_one_step_do_not_get_the_energy_of_another(tmp_path: Path) -> None:
+    """Of an optimisation dpdata takes the first positions and the last energy."""
+    pytest.importorskip("dpdata")
+    (cycle,) = re.findall(r"\{mark\}.*?ENERGY[^\n]*\n", CP2K, re.DOTALL)
+    steps = CP2K.replace(cycle, 2 * cycle).format(mark=CONVERGED)
+    one = SIESTA.format(mark="SCF cycle converged after 16 iterations")
+    for text in (steps, one + one[one.index("outcoor:") :]):
+        with pytest.raises(FormatError, match="2 energies, of which dpdata takes one.*one structure in each file"):
+            read_text(tmp_path, text, "water.out")
+
+
+ABACUS_STRUCTURE = """ATOMIC_SPECIES
+O 15.999 O.upf
+H 1.008 H.upf
+
+LATTICE_CONSTANT
+1.8897261254578281
+
+LATTICE_VECTORS
+8.0 0.0 0.0
+0.0 8.0 0.0
+0.0 0.0 8.0
+
+ATOMIC_POSITIONS
+Cartesian
+
+O
+0.0
+1
+0.0 0.0 0.0 1 1 1
+
+H
+0.0
+2
+0.96 0.0 0.0 1 1 1
+-0.24 0.93 0.0 1 1 1
+"""
+ABACUS = """                             WELCOME TO ABACUS v3.2
+
+               'Atomic-orbital Based Ab-initio Computation at UStc'
+
+{mark}
+ final etot is -465.8161 eV
+ EFERMI = 1.0 eV
+
+ ------------------------------------------------------------------------------------------
+ TOTAL-FORCE (eV/Angstrom)
+ ------------------------------------------------------------------------------------------
+                        O1         0.1000000000         0.2000000000         0.3000000000
+                        H1        -0.1000000000         0.0000000000         0.0000000000
+                        H2         0.0000000000        -0.2000000000        -0.3000000000
+ ------------------------------------------------------------------------------------------
+
+ TOTAL-STRESS (KBAR)
+ ------------------------------------------------------------------------------------------
+        1.6021766    0.0000000    0.0000000
+        0.0000000    1.6021766    0.0000000
+        0.0000000    0.0000000    1.6021766
+ ------------------------------------------------------------------------------------------
+"""
+
+
+def test_abacus_through_dpdata(tmp_path: Path) -> None:
+    pytest.importorskip("dpdata")
+    (tmp_path / "STRU").write_text(ABACUS_STRUCTURE)
+    (tmp_path / "OUT.water").mkdir()
+    (tmp_path / "INPUT").write_text("INPUT_PARAMETERS\nsuffix water\ncalculation scf\n")
+    for mark, converged in (
+        (" charge density convergence is achieved", True),
+        (" convergence has NOT been achieved!", False),
+    ):
+        text = ABACUS.format(mark=mark)
+        (structure,), _ = read_text(tmp_path, text, "OUT.water/running_scf.log")
+        assert structure.symbols == ("O", "H", "H") and structure.energy == -465.8161
+        assert structure.forces is not None and structure.stress is not None
+        assert structure.forces[2, 2] == -0.3 and structure.stress[0, 0] == pytest.approx(-0.001, rel=1e-6)
+        assert structure.converged is converged
+    # That of another run would get the energy of this one
+    (tmp_path / "OUT.older").mkdir()
+    with pytest.raises(FormatError, match=r"ABACUS log: .*with the log in OUT\.\*/ beside INPUT"):
+        read_text(tmp_path, text, "OUT.older/running_scf.log")
 
 
 def test_without_dpdata_the_way_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ _MARKS = {
     # By dpdata's names
     "siesta/output": (r"SCF_NOT_CONV|SCF cycle not converged", r"siesta: E_KS\(eV\) ="),
     "cp2k/output": (r"SCF run NOT converged|outer SCF loop FAILED to converge", r"ENERGY\| Total FORCE_EVAL"),
+    "abacus": (r"(?i)convergence has not been achieved", r"final etot is|TOTAL ENERGY"),
 }
 _CONTINUED = re.compile(r"EXX: now go back to refine exchange")
 """Of Quantum ESPRESSO with hybrid functionals: the cycle that ended is one of several."""

@@ -100,12 +100,12 @@ def read_foreign_frames(path: str, known: ForeignFormat) -> Iterator[Frame]:
     except ImportError:
         raise InputError(message, file=path, expected=known.way) from None
     file, kind = _file_and_format(path, known.dpdata)
-    if kind.startswith("abacus") and not os.path.isfile(os.path.join(file, "INPUT")):
+    if kind.startswith("abacus") and not _is_log_of(path, os.path.join(file, "INPUT")):
         raise FormatError(message, file=path, expected=known.way)
     try:
         system = dpdata.LabeledSystem(file, fmt=kind)
         names, types = system["atom_names"], system["atom_types"]
-        symbols = tuple(names[t] for t in types)
+        symbols = tuple(str(names[t]) for t in types)
         periodic = (not system.nopbc,) * 3
         frames = [
             Frame(symbols, positions, cell, periodic, {"energy": energy}, {"forces": forces})
@@ -122,9 +122,27 @@ def read_foreign_frames(path: str, known: ForeignFormat) -> Iterator[Frame]:
     if not frames:
         raise FormatError(f"{known.name}: dpdata finds no converged frame", file=path, expected=_EXTXYZ)
     converged = scf_converged(path, known.dpdata)
+    if len(frames) == 1 < len(converged) and not kind.startswith("abacus"):
+        # dpdata joins the first positions with the last energy
+        raise FormatError(
+            f"{known.name}: {len(converged)} energies, of which dpdata takes one",
+            file=path,
+            expected=f"one structure in each file, or {_EXTXYZ}",
+        )
     for frame, good in zip(frames, converged if len(converged) == len(frames) else [True] * len(frames)):
         frame.converged = good
         yield frame
+
+
+def _is_log_of(path: str, file_input: str) -> bool:
+    """Whether this is the log of ABACUS that dpdata reads where this INPUT lies."""
+    try:
+        with open(file_input, encoding="latin-1") as stream:
+            suffix = re.search(r"^\s*suffix\s+(\S+)", stream.read(), re.MULTILINE)
+    except OSError:
+        return False
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.basename(folder) == f"OUT.{suffix[1] if suffix else 'ABACUS'}" and name.startswith("running_")
 
 
 def _file_and_format(path: str, name: str) -> tuple[str, str]:
