@@ -42,6 +42,17 @@ def test_stresses_come_from_the_same_source(tmp_path):
     assert structure.stress is None and told == ["labels taken: energy, forces (not REF_stress)"]
 
 
+def test_a_stress_and_a_virial_are_of_one_mind_or_chosen(tmp_path):
+    both = 'energy=-1 virial="51.2 0 0 0 51.2 0 0 0 51.2" stress="{0} 0 0 0 {0} 0 0 0 {0}"'
+    (structure,), _ = read_text(tmp_path, frame(both.format(-0.1)))
+    assert structure.stress[0, 0] == -0.1
+    for other in (0.1, -51.2, 0.0):
+        with pytest.raises(FormatError, match="line 2: stresses that differ.*stress and virial.*stress_key="):
+            read_text(tmp_path, frame(both.format(other)))
+    (structure,), _ = read_text(tmp_path, frame(both.format(0.3)), stress_key="virial")
+    assert structure.stress[0, 0] == pytest.approx(-0.1)
+
+
 SEVERAL = frame("energy=-1 REF_energy=-400", "REF_forces:R:3:forces:R:3", " 9 9 9")
 
 
@@ -160,11 +171,23 @@ def test_periodicity_in_other_case_counts(tmp_path, text):
         ("species:S:1:", "", "no column with the species"),
         ("pos:R:3", "xyz:R:3", "no column with the positions"),
         ("forces:R:3", "forces:R", "columns cannot be understood"),
+        ("Lattice", "lattice_vectors", "line 2: the cell under an unknown key: found 'lattice_vectors="),
+        ("Lattice", "Cell_Matrix", "the cell under an unknown key"),
+        ("Properties", "Property", "line 2: the columns under an unknown key: found 'Property="),
+        ("Properties", "columns", "the columns under an unknown key"),
+        ("energy", 'boundary="p p f" energy', "the periodicity under an unknown key"),
+        ("energy", "PBCs=[T,T,F] energy", "the periodicity under an unknown key"),
     ],
 )
 def test_keys_that_cannot_be_read_are_refused(tmp_path, old, new, message):
     with pytest.raises(FormatError, match=message):
         read_text(tmp_path, frame().replace(old, new))
+
+
+@pytest.mark.parametrize("text", ['supercell="1 0 0 0 1 0 0 0 1"', "periodic_table=1-18", "cell_volume=512", "a:b=c:d"])
+def test_other_keys_are_left_alone(tmp_path, text):
+    (structure,), _ = read_text(tmp_path, frame(f"energy=-1.5 {text}"))
+    assert structure.pbc == (True, True, True) and structure.forces[0, 2] == 0.3
 
 
 def test_byte_order_marks_are_no_error_anywhere(tmp_path):

@@ -72,6 +72,26 @@ def test_types_without_elements_are_no_hydrogen(tmp_path, text, name):
         read_text(tmp_path, text, name)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        frame().replace("\nO ", "\n1 ").replace("\nH ", "\n2 "),  # `dump extxyz` of LAMMPS without element
+        frame().replace("\nO ", "\n2 ").replace("\nH ", "\n2 "),
+        frame().replace("species:S", "species:I").replace("\nO ", "\n8 ").replace("\nH ", "\n1 "),
+        "2\nAtoms. Timestep: 0\n1 0 0 0\n2 0 0 0.74\n",  # `dump xyz`
+    ],
+)
+def test_types_in_xyz_are_no_elements(tmp_path, text):
+    with pytest.raises(FormatError, match="line 3: atom 1 has a number, perhaps a type.*chemical symbols, or.*Z:I:1"):
+        read_text(tmp_path, text)
+
+
+def test_atomic_numbers_that_are_called_so_are_elements(tmp_path):
+    for name in ("Z:I", "numbers:I", "Atomic_Numbers:R"):
+        text = frame().replace("species:S", name).replace("\nO ", "\n8 ").replace("\nH ", "\n1 ")
+        assert read_text(tmp_path, text)[0][0].symbols == ("O", "H", "H")
+
+
 def test_masses_tell_elements(tmp_path):
     (structure,), _ = read_text(tmp_path, DATA.format(masses="\nMasses\n\n1 15.999\n2 1.008\n"), "a.lammps-data")
     assert structure.symbols == ("O", "H")

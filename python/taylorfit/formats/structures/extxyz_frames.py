@@ -212,6 +212,7 @@ class _Header:
         self.rest: list[tuple[str, str | None]] = []
         given: dict[str, str] = {}
         seen: dict[str, str | None] = {}
+        misspelt: list[tuple[str, str]] = []
         for key, value in pairs:
             lower = key.lower()
             if value is not None and lower in seen and seen[lower] != value:
@@ -222,10 +223,16 @@ class _Header:
             name = next((name for name, known in _NAMES.items() if lower in known), None)
             if name is None or value is None:
                 self.rest.append((key, value))
+                if value is not None:
+                    misspelt.append((key, value))
             elif given.get(name, value) != value:
                 self._fail(f"two keys for {name}", f"{key}={value}", "one")
             else:
                 given[name] = value
+        for key, value in misspelt:
+            for name, looks_like in _LOOKS.items():
+                if name not in given and looks_like(key.lower(), value):
+                    self._fail(f"{name} under an unknown key", f"{key}={value}", " or ".join(_NAMES[name]))
         self.cell = self._cell(given.get("the cell"))
         self.pbc = self._pbc(given.get("the periodicity"))
         self.columns = self._columns(given.get("the columns"))
@@ -267,6 +274,28 @@ class _Header:
 _NAMES = {"the cell": _CELL_KEYS, "the periodicity": _PBC_KEYS, "the columns": ("properties",)}
 
 
+def _looks_like_a_cell(key: str, value: str) -> bool:
+    return re.search("lattice|cell|box|vectors", key) is not None and len(_numbers(value) or ()) == 9
+
+
+def _looks_like_columns(key: str, value: str) -> bool:
+    return re.fullmatch(r"(?:[^:]+:[RSIL]:[0-9]+(?::|$)){2,}", value.strip("\"'")) is not None
+
+
+def _looks_like_periodicity(key: str, value: str) -> bool:
+    words = re.sub(r"[\[\]{}\"',]", " ", value).lower().split()
+    known = {*_BOOLEAN, "p", "pp", "s", "ss", "ff", "m", "none", "full"}
+    return re.search("pbc|periodic|boundar", key) is not None and known.issuperset(words)
+
+
+_LOOKS = {
+    "the cell": _looks_like_a_cell,
+    "the periodicity": _looks_like_periodicity,
+    "the columns": _looks_like_columns,
+}
+"""What would silently be lost under a key in another spelling."""
+
+
 @dataclass
 class _Table:
     """The atom lines of a frame, by columns."""
@@ -291,11 +320,17 @@ class _Table:
         if place is None:
             self.lines.fail("no column with the species", self.start - 1, self._names(), "species:S:1")
         words = [row[place] for row in self.words]
+        are_numbers = place == self._place(_NUMBER_COLUMNS)
         known: dict[str, str] = {}
         for word in dict.fromkeys(words):
             symbol = word.capitalize()
-            if word.isascii() and word.isdigit() and 0 < int(word) < len(SYMBOLS):
+            if are_numbers and word.isascii() and word.isdigit() and 0 < int(word) < len(SYMBOLS):
                 symbol = SYMBOLS[int(word)]
+            elif word.isdigit():
+                # Mostly a type of LAMMPS
+                number = words.index(word)
+                expected = "chemical symbols, or atomic numbers in a column Z:I:1"
+                self._fail(number, f"atom {number + 1} has a number, perhaps a type, for an element", word, expected)
             if symbol not in SYMBOLS[1:]:
                 number = words.index(word)
                 self._fail(number, f"unknown element of atom {number + 1}", word, "a chemical symbol")

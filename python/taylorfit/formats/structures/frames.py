@@ -28,6 +28,7 @@ CONVERGED_KEYS = ("converged", "scf_converged", "is_converged", "electronic_conv
 """Keys that say whether the self-consistency cycle converged."""
 
 _SAME_ENERGY = 1e-6  # eV; one energy written twice with other digits
+_SAME_STRESS = 1e-3  # eV/Å³
 _SINGULAR = 1e-8
 _UNIT_KEY = re.compile(r"(?:(?P<before>.*?)[_\-. ])?units?(?:[_\-. ](?P<after>.*))?", re.IGNORECASE)
 _PERHAPS_ENERGY = re.compile(r"(?i).*ener.*|e|etot|e_tot|epot|pe|toten|e0")
@@ -228,14 +229,24 @@ class _Reader:
         pbc: tuple[bool, ...],
     ) -> np.ndarray | None:
         """(3, 3) stress, eV/Å³, of the frame, from its stress or its virial."""
+        found: list[tuple[str, np.ndarray]] = []
         for key in stresses:
             if key.key.lower() in info:
-                return self.tensor(info[key.key.lower()], "stress") * self._label_factor(key, "stress")
+                stress = self.tensor(info[key.key.lower()], "stress") * self._label_factor(key, "stress")
+                found.append((key.key, stress))
         for key in virials:
             if key.key.lower() in info and all(pbc):
                 virial = self.tensor(info[key.key.lower()], "virial") * self._label_factor(key, "virial")
-                return -virial / abs(np.linalg.det(cell))
-        return None
+                found.append((key.key, -virial / abs(np.linalg.det(cell))))
+        for other, stress in found[1:]:
+            if not np.allclose(stress, found[0][1], rtol=0.01, atol=_SAME_STRESS):
+                names = f"{found[0][0]} and {other}"
+                self.fail(
+                    "stresses that differ (a stress is -virial/volume)",
+                    names,
+                    f"one of them, or a choice: {asking_for('stress')}",
+                )
+        return found[0][1] if found else None
 
     def tensor(self, values: Any, what: str) -> np.ndarray:
         """(3, 3) array of nine numbers, or of six in Voigt's order."""
