@@ -149,6 +149,37 @@ def test_units_asked_for_are_those_of_files_without_their_own(tmp_path):
     assert dump[0].forces[0, 0] == pytest.approx(-1.410692 * KCAL)
 
 
+@pytest.mark.parametrize(
+    ("units", "force", "length"),
+    [("metal", 1.0, 1.0), ("real", KCAL, 1.0), ("electron", HARTREE / BOHR, BOHR), ("lj", None, 1.0)],
+)
+def test_units_that_files_of_lammps_state(tmp_path, units, force, length):
+    dump = f"ITEM: UNITS\n{units}\n{DUMP}"
+    data = f"LAMMPS data file via write_data, timestep = 0, units = {units}\n\n1 atoms\n1 atom types\n\n" + "".join(
+        f"0 8 {axis}lo {axis}hi\n" for axis in "xyz"
+    )
+    data += "\nMasses\n\n1 15.999\n\nAtoms # atomic\n\n1 1 1 2 3\n"
+    if force is None:
+        for text, name in ((dump, "md.dump"), (data, "a.data")):
+            with pytest.raises(FormatError, match="unknown units: found 'units=lj'"):
+                read_text(tmp_path, text, name)
+        return
+    structures, told = read_text(tmp_path, dump, "md.dump")
+    np.testing.assert_allclose(structures[0].forces[0, 0], -1.410692 * force)
+    assert any("as the file says" in line for line in told) == (units != "metal")
+    (structure,), _ = read_text(tmp_path, data, "a.data")
+    assert structure.symbols == ("O",) and structure.forces is None
+    np.testing.assert_allclose(structure.positions[0], [length, 2 * length, 3 * length])
+
+
+def test_a_unit_cell_is_no_unit(tmp_path):
+    pytest.importorskip("ase").Atoms("NaCl", [[0, 0, 0], [2.8, 0, 0]], cell=[5.6] * 3, pbc=True).write(
+        tmp_path / "a.cif"
+    )
+    (structure,), _ = read_text(tmp_path, (tmp_path / "a.cif").read_text(), "b.cif")
+    assert structure.symbols == ("Na", "Cl") and structure.cell[0, 0] == 5.6
+
+
 BARE = re.sub("comment.*\n", "", N2P2)
 
 

@@ -56,12 +56,15 @@ def read_ase_frames(path: str, kind: str | None, tell: Callable[[str], None]) ->
                     "unusable XSF file", file=path, expected="an uncompressed file with a PRIMCOORD or ATOMS section"
                 )
             _check_elements(path, kind)
+            units = _stated_units(path, kind)
             if kind in ("xyz", "extxyz"):
                 _check_counts(path)
             converged = scf_converged(absolute, kind)
             frames = iread(absolute, index=":", format=kind, do_not_split_by_at_sign=True)
             while (atoms := next(frames, None)) is not None:
                 frame = frame_of(atoms, path)
+                if units is not None:
+                    frame.info["units"] = units
                 frame.converged = converged[n_frames] if n_frames < len(converged) else True
                 if kind.startswith("lammps-dump") and frame.info.pop("energy", None) is not None and n_frames == 0:
                     tell("LAMMPS dumps hold no energies: the 0.0 of ASE's reader is left out")
@@ -168,6 +171,16 @@ def _without_mark(path: str) -> Iterator[str]:
         with open(copy, "wb") as stream:
             stream.write(without_mark(read_bytes(path)))
         yield copy
+
+
+def _stated_units(path: str, kind: str) -> str | None:
+    """The system of units that a text file of LAMMPS states: `dump_modify ID units yes`, `write_data`."""
+    pattern = {"lammps-dump-text": r"^ITEM: UNITS\s*\n\s*(\S+)", "lammps-data": r"\A.*\bunits\s*=\s*(\w+)"}.get(kind)
+    if pattern is None:
+        return None
+    with open(path, "rb") as stream:
+        stated = re.search(pattern, stream.read(_HEAD_BYTES).decode("latin-1"), re.MULTILINE)
+    return stated[1] if stated else None
 
 
 def _check_elements(path: str, kind: str) -> None:

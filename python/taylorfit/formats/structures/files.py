@@ -47,6 +47,7 @@ _EXTXYZ_START = re.compile(rb"\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)
 _ASE_STARTS = {
     "vasp-xml": re.compile(rb"\A\s*(?:<\?xml[^>]*>\s*)?<modeling>"),
     "vasp-out": re.compile(rb"\A\s*vasp\.\d.*?\n.*executed on", re.DOTALL),
+    "lammps-data": re.compile(rb"\A[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*\s*\d+\s+atoms\s*\n"),
     "lammps-dump-text": re.compile(rb"\A\s*ITEM: (?:UNITS|TIME|TIMESTEP)\b"),
 }
 
