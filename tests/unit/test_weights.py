@@ -184,6 +184,39 @@ def test_weights_reach_errors_from_python():
     assert errors.energy_rmse_all > 10.0
 
 
+@pytest.mark.parametrize("method", [tfit.Bfgs(), tfit.Adam(), tfit.OnlineSd(), tfit.Ekf(), tfit.Lm()])
+def test_a_structure_without_weight_does_not_spoil_a_training(method):
+    """Not by the scale of energies either, which its energy would stretch a hundredfold."""
+    data = clusters(12)
+    setup = tfit.propose(data).replace(networks={"Ar": ((4, "tanh"),)})
+    errors = []
+    for part in (data, [*data, disabled(data[3])]):
+        fit = tfit.train(part, setup, method=method, epochs=8, seed=1, test_fraction=0.0)
+        errors.append(tfit.predict(fit.potential, data).errors.energy_rmse)
+    assert errors[1] < 2.0 * errors[0] + 1e-6
+
+
+def test_a_structure_without_weight_sets_no_limits():
+    data = clusters(12)
+    near = replace(data[3], positions=0.3 * data[3].positions, weight=0.0, name="near.xsf")
+    setup = tfit.propose(data).replace(networks={"Ar": ((4, "tanh"),)})
+    limits, ranges = [], []
+    for part in (data, [*data, near]):
+        fit = tfit.train_committee(part, setup, members=2, epochs=2, seed=1, test_fraction=0.0)
+        limits.append(fit.limits.shortest)
+        ((made,),) = (tfit.generate(part, setup).setups,)
+        statistics = made.statistics
+        ranges.append((statistics.minimum.tolist(), statistics.maximum.tolist()))
+    assert limits[0] == limits[1] and ranges[0] == ranges[1]
+
+
+def test_the_check_accuses_no_structure_without_weight():
+    data = clusters(12)
+    found = check([*data, disabled(data[3])])
+    assert not found.of_kind("energy-outlier")
+    assert not [f for f in found.findings if "differ by up to" in f.message]
+
+
 def test_a_message_names_the_reason(tmp_path: Path):
     for s in make_toy(tmp_path, 3, extra=taylor(delta=0.01, fraction=4)):
         write_xsf(tmp_path / s.name, replace(s, weight=0.0))

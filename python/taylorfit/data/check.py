@@ -277,7 +277,8 @@ def _duplicates(structures: Sequence[Structure]) -> tuple[set[int], float]:
         if first != index:
             duplicates.add(index)
             energy, other = structure.energy, structures[first].energy
-            if energy is not None and other is not None:
+            believed = min(structure.weight, structures[first].weight) > 0.0
+            if energy is not None and other is not None and believed:
                 unequal = max(unequal, abs(energy - other))
     return duplicates, unequal
 
@@ -294,8 +295,12 @@ def _near_duplicates(pairs: FramePairs, duplicates: set[int]) -> set[int]:
 
 
 def _energy_residuals(structures: Sequence[Structure]) -> tuple[list[int], np.ndarray]:
-    """Structures with energies (no isolated atoms), and what a linear function of the composition leaves, eV/atom."""
-    known = [i for i, s in enumerate(structures) if s.energy is not None and s.n_atoms and not s.is_isolated_atom]
+    """Structures with energies that count (no isolated atoms), and what a linear function of the composition leaves."""
+    known = [
+        i
+        for i, s in enumerate(structures)
+        if s.energy is not None and s.n_atoms and s.weight > 0.0 and not s.is_isolated_atom
+    ]
     if not known:
         return known, np.zeros(0)
     species = sorted({symbol for i in known for symbol in structures[i].symbols})

@@ -184,8 +184,9 @@ class _Stream:
             n_species, species = self._kinds[structure.symbols]
             forces = np.zeros((structure.n_atoms, 3)) if structure.forces is None else structure.forces
             isolated = not any(structure.pbc)
-            # A copy with pushed atoms is no data: a potential that comes there has left them
-            kind = _Kind(n_species, species, isolated, not structure.pushed_from)
+            # A copy with pushed atoms is no data, nor is what has no weight: a potential that comes there has left them
+            in_range = not structure.pushed_from and structure.weight > 0.0
+            kind = _Kind(n_species, species, isolated, in_range)
             own = np.array([energy])
             self._parents.add(kind, [structure.name], own, positions[:1], forces[None], values[:1])
             self.n_structures += 1

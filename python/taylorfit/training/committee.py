@@ -342,11 +342,12 @@ def run_committee(
 
 
 def _structures(data: TrainingData, problem: Problem) -> tuple[list[Structure], list[Structure]]:
-    """The reference structures without copies, and those of them that are tested; none where cells are not known."""
+    """The reference structures that count, without copies, and those of them that are tested; none without cells."""
     if data.reference is None:
         return [], []
-    found, pushed = data.reference.structures, data.reference.pushed_from
-    return [found[s] for s in found if s not in pushed], [found[s] for _, s in problem.split.test]
+    found, pushed, ignored = data.reference.structures, data.reference.pushed_from, data.reference.ignored
+    known = [found[s] for s in found if s not in pushed and s not in ignored]
+    return known, [found[s] for _, s in problem.split.test if s not in ignored]
 
 
 def _train_member(

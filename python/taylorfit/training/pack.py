@@ -7,7 +7,7 @@ species form one panel (features × atoms, the atoms contiguous, padded to a mul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,10 +129,12 @@ class Scaling:
         file: str | None = None,
         *,
         energy_weight: float = 1.0,
+        ignored: Collection[int] = (),
     ) -> Scaling:
         """The scaling ænet uses: statistics and energy range of the training-set file, named `file` in errors.
 
-        With an `energy_weight` of 0 the energies may all be the same; then the forces give the scale.
+        With an `energy_weight` of 0 the energies may all be the same; then the forces give the scale.  Energies of
+        structures that are `ignored` do not count.
 
         Raises
         ------
@@ -148,11 +150,15 @@ class Scaling:
         if training_set.normalised:
             n = [setup.n_feature for setup in training_set.setups]
             return cls(tuple(map(np.zeros, n)), tuple(map(np.ones, n)), training_set.scale, training_set.shift)
+        lowest, highest = training_set.energy_min, training_set.energy_max
+        if ignored and len(ignored) < training_set.n_structures:
+            counted = np.delete(training_set.energy / training_set.n_atoms, sorted(ignored))
+            lowest, highest = float(counted.min()), float(counted.max())
         pairs = [standardisation(setup.statistics) for setup in training_set.setups if setup.statistics is not None]
-        if energy_weight == 0.0 and training_set.energy_min == training_set.energy_max:
-            scale, shift = force_scaling(training_set.forces, training_set.energy_min)
+        if energy_weight == 0.0 and lowest == highest:
+            scale, shift = force_scaling(training_set.forces, lowest)
         else:
-            scale, shift = energy_scaling(training_set.energy_min, training_set.energy_max, max_energy, file)
+            scale, shift = energy_scaling(lowest, highest, max_energy, file)
         return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), scale, shift)
 
     def energies(self, training_set: TrainingSet) -> np.ndarray:

@@ -296,6 +296,7 @@ def _choose(settings: TrainInput, data: TrainingData, member: int) -> tuple[dict
         settings.maxenergy if np.isfinite(settings.maxenergy) else None,
         file=data.files[0],
         energy_weight=settings.forces.energyweight,
+        ignored=() if data.reference is None else data.reference.ignored,
     )
     rule = replace(rule_of(settings, data.initial, member), choose=data.choose_test)
     split = split_parents(sources, scaling, rule, data.files, data.reference)

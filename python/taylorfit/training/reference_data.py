@@ -38,6 +38,11 @@ class ReferenceData:
     has_no_cells: bool = False
     """Neither cells nor weights are known."""
 
+    @property
+    def ignored(self) -> frozenset[int]:
+        """Structures of weight 0, whose energies and geometries count nowhere."""
+        return frozenset(s for s, weight in self.weight.items() if weight == 0.0)
+
 
 def reference_data(training_set: TrainingSet, file: str) -> ReferenceData | None:
     """Return the reference structures of a training set read from `file`; None if their cells are nowhere to be found.

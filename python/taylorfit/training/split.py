@@ -71,7 +71,9 @@ def split_parents(
     where = [None] * len(sources) if files is None else files
     parents, copies = _parents_and_copies(sources, where)
     per_atom = scaling.energies(main) / main.n_atoms
-    kept = [s for s in parents if per_atom[s] <= KEPT_ENERGY]
+    ignored = frozenset() if reference is None else reference.ignored
+    # Energies that do not count are no reason to leave a structure out
+    kept = [s for s in parents if per_atom[s] <= KEPT_ENERGY or s in ignored]
     pushed = {} if reference is None else reference.pushed_from
     content = {s: main.names[s] for s in kept} | ({} if reference is None else reference.content)
     test = _test_structures(kept, content, pushed, rule)
