@@ -5,9 +5,11 @@ module tf_api_losses
    use tf_api_force_maps, only : force_map_handle
    use tf_chosen, only : chosen_energies, batch_sums
    use tf_energy_loss, only : evaluate_energy_loss, energy_scratch, energy_threads
+   use tf_energy_loss_single, only : evaluate_energy_loss_single => evaluate_energy_loss, energy_scratch_single => energy_scratch
    use tf_error, only : error_type, raise, report, error_size, error_value
-   use tf_force_loss, only : force_terms_type, check_force_terms, evaluate_force_loss, force_scratch, &
-      force_threads
+   use tf_force_loss, only : evaluate_force_loss, force_scratch, force_threads
+   use tf_force_loss_single, only : evaluate_force_loss_single => evaluate_force_loss, force_scratch_single => force_scratch
+   use tf_force_terms, only : force_terms_type, check_force_terms
    use tf_kalman, only : covariance_size, start_covariance
    use tf_network, only : network_type, new_networks
    use tf_pack, only : loss_type, check_pack, check_groups
@@ -31,13 +33,15 @@ module tf_api_losses
 contains
 
    !> \brief View the arrays of a packed data set and of a loss over it, and build the networks.
-   subroutine loss_fill(self, views, first_leaf, ierr, errmsg)
+   subroutine loss_fill(self, views, first_leaf, in_single, ierr, errmsg)
       type(loss_handle), intent(inout) :: self
-      !> features, panel_offset, panel_width, block_first, atom_offset, atom_count of `pack_type`; layers, nodes and codes
-      !> (see `new_networks`); energy_ref, factor, structure_weight, group of `loss_type`; stop token
+      !> features, features_single, panel_offset, panel_width, block_first, atom_offset, atom_count of `pack_type`; layers,
+      !> nodes and codes (see `new_networks`); energy_ref, factor, structure_weight, group of `loss_type`; stop token
       integer(i8), intent(in), contiguous :: views(:, :)
       !> Number of the first block, from 0
       integer(i8), intent(in) :: first_leaf
+      !> Not 0: panels of features_single are evaluated in single precision, too
+      integer, intent(in) :: in_single
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -47,28 +51,30 @@ contains
       integer :: n
 
       self%filled = .false.
-      call check_views(views, 14, error)
+      call check_views(views, 15, error)
       if (.not. allocated(error)) then
          associate (pack => self%loss%pack)
             call view(views, 1, pack%features)
-            call view(views, 2, pack%panel_offset)
-            call view(views, 3, pack%panel_width)
-            call view(views, 4, pack%block_first)
-            call view(views, 5, pack%atom_offset)
-            call view(views, 6, pack%atom_count)
+            call view(views, 2, pack%features_single)
+            call view(views, 3, pack%panel_offset)
+            call view(views, 4, pack%panel_width)
+            call view(views, 5, pack%block_first)
+            call view(views, 6, pack%atom_offset)
+            call view(views, 7, pack%atom_count)
             pack%first_leaf = first_leaf
             pack%n_species = size(pack%panel_offset, 1)
             pack%n_blocks = size(pack%panel_offset, 2)
             pack%n_structures = size(pack%atom_offset, 2)
+            self%loss%in_single = in_single /= 0 .and. size(pack%features) == 0
          end associate
-         call view(views, 7, n_layers)
-         call view(views, 8, n_nodes)
-         call view(views, 9, codes)
-         call view(views, 10, self%loss%energy_ref)
-         call view(views, 11, self%loss%factor)
-         call view(views, 12, self%loss%structure_weight)
-         call view(views, 13, self%loss%group)
-         call view_token(views, 14, self%loss%token)
+         call view(views, 8, n_layers)
+         call view(views, 9, n_nodes)
+         call view(views, 10, codes)
+         call view(views, 11, self%loss%energy_ref)
+         call view(views, 12, self%loss%factor)
+         call view(views, 13, self%loss%structure_weight)
+         call view(views, 14, self%loss%group)
+         call view_token(views, 15, self%loss%token)
          call new_networks(n_layers, n_nodes, codes, self%loss%networks, self%loss%n_weights, error)
       end if
       if (.not. allocated(error)) call check_pack(self%loss%pack, self%loss%networks, error)
@@ -83,12 +89,14 @@ contains
    end subroutine loss_fill
 
    !> \brief Numbers of scratch and of partial sums that the evaluation of a loss takes.
-   subroutine loss_work(views, with_forces, with_gradient, n_threads, n_numbers, ierr, errmsg)
+   subroutine loss_work(views, with_forces, with_gradient, precisions, n_threads, n_numbers, ierr, errmsg)
       !> panel_width of `pack_type`; layers, nodes and codes (see `new_networks`)
       integer(i8), intent(in), contiguous :: views(:, :)
       !> Not 0: with forces or directions; with the weight gradient
       integer, intent(in) :: with_forces
       integer, intent(in) :: with_gradient
+      !> Not 0: features are kept, and panels are evaluated, in single precision
+      integer, intent(in), contiguous :: precisions(:)
       integer, intent(in) :: n_threads
       integer(i8), intent(out) :: n_numbers
       integer, intent(out) :: ierr
@@ -113,11 +121,14 @@ contains
       if (.not. allocated(error)) then
          if (with_forces /= 0) then
             n_used = force_threads(panel_width, n_threads)
-            n_numbers = n_used*force_scratch(panel_width, networks)
+            n_numbers = force_scratch(panel_width, networks, precisions(1) /= 0)
+            if (precisions(2) /= 0) n_numbers = force_scratch_single(panel_width, networks, precisions(1) /= 0)
          else
             n_used = energy_threads(panel_width, n_threads)
-            n_numbers = n_used*energy_scratch(panel_width, networks)
+            n_numbers = energy_scratch(panel_width, networks, precisions(1) /= 0)
+            if (precisions(2) /= 0) n_numbers = energy_scratch_single(panel_width, networks, precisions(1) /= 0)
          end if
+         n_numbers = n_used*n_numbers
          n_numbers = n_numbers + (merge(n_weights, 0, with_gradient /= 0) + 1_i8)*columns_of_sums(size(panel_width, 2), n_used)
       end if
       call report(error, ierr, errmsg)
@@ -207,9 +218,14 @@ contains
       end if
       if (.not. allocated(error)) then
          stop%token => self%loss%token
-         if (self%with_terms) then
+         if (self%with_terms .and. self%loss%in_single) then
+            call evaluate_force_loss_single(self%loss, self%terms, weights, with_gradient, n_threads, energy, force, &
+               derivative, found, stop, error)
+         else if (self%with_terms) then
             call evaluate_force_loss(self%loss, self%terms, weights, with_gradient, n_threads, energy, force, derivative, &
                found, stop, error)
+         else if (self%loss%in_single) then
+            call evaluate_energy_loss_single(self%loss, weights, with_gradient, n_threads, energy, found, stop, error)
          else
             call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, found, stop, error)
          end if

@@ -57,7 +57,7 @@ module tf_tree_sum
          !> Number of the leaf among those of the task, and of the thread, from 1
          integer, intent(in) :: leaf, thread
          !> Of this thread
-         real(wp), intent(inout), contiguous :: scratch(:)
+         real(wp), intent(inout), contiguous, target :: scratch(:)
          !> (n_numbers)
          real(wp), intent(inout), contiguous :: sums(:)
          type(error_type), allocatable, intent(inout) :: error

@@ -6,8 +6,8 @@
 module tf_chosen
    use tf_kinds, only : wp, i8, padded
    use tf_error, only : error_type, check_memory, keep_first
-   use tf_network, only : forward, backward_to_weights
-   use tf_pack, only : pack_type, loss_type
+   use tf_network_passes, only : forward, backward_to_weights
+   use tf_pack, only : pack_type, loss_type, copy_features
    use tf_stop, only : stop_type
    use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, total_of_nodes
 !$ use omp_lib, only : omp_get_thread_num
@@ -253,7 +253,7 @@ contains
       integer, intent(in) :: leaf
       integer, intent(in) :: thread
       !> Not used: panels grow as they must
-      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous, target :: scratch(:)
       real(wp), intent(inout), contiguous :: sums(:)
       type(error_type), allocatable, intent(inout) :: error
       real(wp) :: energy(task%first(leaf + 1) - task%first(leaf))
@@ -343,8 +343,7 @@ contains
             from = loss%pack%panel_offset(t, b) + loss%pack%atom_offset(t, s)
             do f = 0, loss%networks(t)%n_nodes(1) - 1
                row = from + int(f, i8)*loss%pack%panel_width(t, b)
-               panel%x(q + f*panel%width(t) + 1:q + f*panel%width(t) + n) = &
-                  loss%pack%features(row + 1:row + n)
+               call copy_features(loss%pack, row, n, panel%x(q + f*panel%width(t) + 1:))
             end do
             q = q + n
          end do

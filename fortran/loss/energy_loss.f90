@@ -1,20 +1,24 @@
 !> Energy loss (see `loss_type`) and its weight gradient over a packed data set.
 module tf_energy_loss
-   use tf_kinds, only : wp, i8
+   use tf_kinds, only : wp, rp => wp, i8
    use tf_error, only : error_type, check_memory
-   use tf_network, only : network_type, forward, backward_to_weights
-   use tf_pack, only : pack_type, loss_type, network_scratch
+   use tf_network, only : network_type
+   use tf_network_passes, only : forward, backward_to_weights
+   use tf_pack, only : pack_type, loss_type, network_scratch, take_features, as_panels
    use tf_stop, only : stop_type
    use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, useful_threads
    implicit none
    private
-   public :: evaluate_energy_loss, energy_scratch, energy_threads, add_energy_terms, spread_dloss
+   public :: evaluate_energy_loss, energy_scratch, energy_threads, add_energy_terms, spread_dloss, double_numbers, &
+      widening_scratch
 
    type, extends(leaf_task_type) :: energy_task_type
       type(loss_type), pointer :: loss => null()
       logical :: with_gradient = .false.
-      !> Weights of all networks; results
-      real(wp), pointer, contiguous :: weights(:) => null(), energy(:) => null(), dloss_denergy(:) => null()
+      !> Weights of all networks
+      real(rp), allocatable :: weights(:)
+      !> Results
+      real(wp), pointer, contiguous :: energy(:) => null(), dloss_denergy(:) => null()
       !> (n_species + 1) where the columns of each panel start in the scratch
       integer, allocatable :: start(:)
    contains
@@ -27,7 +31,7 @@ contains
    subroutine evaluate_energy_loss(loss, weights, with_gradient, n_threads, energy, nodes, stop, error)
       type(loss_type), intent(in), target :: loss
       !> Weights of all networks
-      real(wp), intent(in), contiguous, target :: weights(:)
+      real(wp), intent(in) :: weights(:)
       logical, intent(in) :: with_gradient
       integer, intent(in) :: n_threads
       !> (n_structures) energies of the networks
@@ -50,31 +54,54 @@ contains
       task%n_threads = energy_threads(pack%panel_width, n_threads)
       task%with_gradient = with_gradient
       task%loss => loss
-      task%weights => weights
       task%energy => energy
 
-      allocate (task%start(pack%n_species + 1), stat=status)
-      call check_memory(status, "the scratch of a loss", 4_i8*(pack%n_species + 1), error)
+      allocate (task%start(pack%n_species + 1), task%weights(size(weights)), stat=status)
+      call check_memory(status, "the scratch of a loss", 4_i8*(pack%n_species + 1) + 8_i8*size(weights), error)
       if (allocated(error)) return
+      task%weights = real(weights, rp)
       task%start(1) = 0
       do t = 1, pack%n_species
          n = 0
          if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
          task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
-      task%n_scratch = energy_scratch(pack%panel_width, networks)
+      task%n_scratch = energy_scratch(pack%panel_width, networks, size(pack%features_single) > 0)
       call sum_leaves(task, nodes, stop, error)
       end associate
    end subroutine evaluate_energy_loss
 
-   !> Numbers of scratch of a thread: values and slopes of all panels, and a seed for each atom of the widest
-   pure integer(i8) function energy_scratch(panel_width, networks)
+   !> Numbers of scratch of a thread, in double precision: values and slopes of all panels, and of the widest a seed for
+   !> each atom
+   pure integer(i8) function energy_scratch(panel_width, networks, is_packed_in_single)
       !> (n_species, n_blocks) of a pack
       integer, intent(in) :: panel_width(:, :)
       type(network_type), intent(in) :: networks(:)
+      logical, intent(in) :: is_packed_in_single
 
-      energy_scratch = network_scratch(panel_width, networks, 2, 0)
+      energy_scratch = double_numbers(network_scratch(panel_width, networks, 2, 0)) + &
+         widening_scratch(panel_width, networks, is_packed_in_single)
    end function energy_scratch
+
+   !> Numbers for the descriptors of the widest panel, if they are kept in single precision and evaluated in double
+   pure integer(i8) function widening_scratch(panel_width, networks, is_packed_in_single)
+      !> As for `energy_scratch`
+      integer, intent(in) :: panel_width(:, :)
+      type(network_type), intent(in) :: networks(:)
+      logical, intent(in) :: is_packed_in_single
+
+      widening_scratch = 0
+      if (is_packed_in_single .and. kind(1.0_rp) == wp .and. size(panel_width, 2) > 0) then
+        widening_scratch = maxval(int(maxval(panel_width, dim=2), i8)*networks%n_inputs)
+      end if
+   end function widening_scratch
+
+   !> So many numbers of double precision have room for n of that of panels
+   elemental integer(i8) function double_numbers(n)
+      integer(i8), intent(in) :: n
+
+      double_numbers = (n*storage_size(1.0_rp) + storage_size(1.0_wp) - 1)/storage_size(1.0_wp)
+   end function double_numbers
 
    !> Threads that are used
    pure integer function energy_threads(panel_width, n_threads)
@@ -91,30 +118,32 @@ contains
       integer, intent(in) :: leaf
       integer, intent(in) :: thread
       !> Of this thread
-      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous, target :: scratch(:)
       real(wp), intent(inout), contiguous :: sums(:)
       type(error_type), allocatable, intent(inout) :: error
-      integer :: t, s, q, n_q, first, last, output, slope, seed
-      integer(i8) :: x
+      real(rp), pointer, contiguous :: panels(:), x(:)
+      integer :: t, s, q, n_q, first, last, output, slope, seed, room
 
       associate (pack => task%loss%pack, networks => task%loss%networks, b => leaf)
+      call as_panels(scratch, panels)
       first = pack%block_first(b) + 1
       last = pack%block_first(b + 1)
       slope = task%start(pack%n_species + 1)
       seed = 2*slope
+      room = seed + maxval(pack%panel_width(:, b))
       task%energy(first:last) = 0.0_wp
       do t = 1, pack%n_species
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
-         x = pack%panel_offset(t, b) + 1
          associate (net => networks(t))
-            call forward(net, n_q, pack%features(x:), task%weights(net%first_weight:), scratch(task%start(t) + 1:), &
-               scratch(slope + task%start(t) + 1:))
+            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, panels(room + 1:), x)
+            call forward(net, n_q, x, task%weights(net%first_weight:), panels(task%start(t) + 1:), &
+               panels(slope + task%start(t) + 1:))
             output = task%start(t) + n_q*(net%n_columns - 1)
          end associate
          do s = first, last
             q = output + pack%atom_offset(t, s)
-            task%energy(s) = task%energy(s) + sum(scratch(q + 1:q + pack%atom_count(t, s)))
+            task%energy(s) = task%energy(s) + sum(real(panels(q + 1:q + pack%atom_count(t, s)), wp))
          end do
       end do
       call add_energy_terms(task%loss, first, last, .true., task%energy(first:last), sums(task%n_numbers), &
@@ -123,11 +152,11 @@ contains
       do t = 1, pack%n_species
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
-         call spread_dloss(pack, b, t, task%dloss_denergy, n_q, scratch(seed + 1:))
-         x = pack%panel_offset(t, b) + 1
+         call spread_dloss(pack, b, t, task%dloss_denergy, n_q, panels(seed + 1:))
          associate (net => networks(t))
-            call backward_to_weights(net, n_q, pack%features(x:), task%weights(net%first_weight:), scratch(seed + 1:), &
-               scratch(task%start(t) + 1:), scratch(slope + task%start(t) + 1:), sums(net%first_weight:))
+            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, panels(room + 1:), x)
+            call backward_to_weights(net, n_q, x, task%weights(net%first_weight:), panels(seed + 1:), &
+               panels(task%start(t) + 1:), panels(slope + task%start(t) + 1:), sums(net%first_weight:))
          end associate
       end do
       end associate
@@ -162,13 +191,13 @@ contains
       !> (n_structures)
       real(wp), intent(in) :: dloss_denergy(:)
       integer, intent(in) :: n_q
-      real(wp), intent(out) :: seed(n_q)
+      real(rp), intent(out) :: seed(n_q)
       integer :: s, q
 
-      seed = 0.0_wp
+      seed = 0.0_rp
       do s = pack%block_first(b) + 1, pack%block_first(b + 1)
          q = pack%atom_offset(t, s)
-         seed(q + 1:q + pack%atom_count(t, s)) = dloss_denergy(s)
+         seed(q + 1:q + pack%atom_count(t, s)) = real(dloss_denergy(s), rp)
       end do
    end subroutine spread_dloss
 

@@ -8,47 +8,30 @@
 !> carried to the descriptors and on through one tangent pass of the networks (tf_network_tangent), however many
 !> directions there are.  Blocks and sums as in tf_energy_loss.
 module tf_force_loss
-   use tf_kinds, only : wp, sp, i8, lanes
+   use tf_kinds, only : wp, rp => wp, i8, lanes
    use tf_stop, only : stop_type
    use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, useful_threads
    use tf_dense, only : combine_columns, project_on_columns
-   use tf_error, only : error_type, raise, check_memory, error_size
-   use tf_network, only : network_type, forward, backward_to_weights
+   use tf_error, only : error_type, check_memory
+   use tf_network, only : network_type
+   use tf_network_passes, only : forward, backward_to_weights
    use tf_network_tangent, only : backward_twice, forward_tangent, backward_tangent
-   use tf_force_map, only : force_map_type, take_coefficients, give_changes, add_forces, add_changes
-   use tf_pack, only : pack_type, loss_type, network_scratch
-   use tf_energy_loss, only : add_energy_terms, spread_dloss
+   use tf_force_map, only : take_coefficients, give_changes, add_forces, add_changes
+   use tf_force_terms, only : force_terms_type
+   use tf_pack, only : pack_type, loss_type, network_scratch, take_features, as_panels
+   use tf_energy_loss, only : add_energy_terms, spread_dloss, widening_scratch, double_numbers
    implicit none
    private
-   public :: force_terms_type, check_force_terms, evaluate_force_loss, force_scratch, force_threads
+   public :: evaluate_force_loss, force_scratch, force_threads
 
    ! Work on an atom in units of energy training alone, for the number of threads
    integer, parameter :: work_per_atom = 6
-
-   !> What a force loss knows beyond the packed descriptors; views of the caller's arrays, of size 0 where not used
-   type :: force_terms_type
-      !> Is there a map, and with it forces?
-      logical :: with_forces = .false.
-      type(force_map_type) :: map
-      !> (n_feature_most, n_species) standardised value = (value - shift)·factor
-      real(wp), pointer, contiguous :: feature_factor(:, :) => null()
-      !> (3, n_atoms) reference forces, and weight ω of each atom
-      real(wp), pointer, contiguous :: force_ref(:, :) => null(), atom_weight(:) => null()
-      !> (n_structures + 1) directions of structure s are first_direction(s) + 1 … first_direction(s + 1)
-      integer, pointer, contiguous :: first_direction(:) => null()
-      !> (n_structures + 1) changes of the standardised descriptors along them stand behind this many values;
-      !> (all values of the structure, its directions)
-      integer(i8), pointer, contiguous :: first_change(:) => null()
-      real(sp), pointer, contiguous :: change(:) => null()
-      !> (n_directions) reference derivatives and weights γ
-      real(wp), pointer, contiguous :: derivative_ref(:) => null(), direction_weight(:) => null()
-   end type force_terms_type
 
    type, extends(leaf_task_type) :: force_task_type
       logical :: with_gradient = .false.
       type(loss_type), pointer :: loss => null()
       type(force_terms_type), pointer :: terms => null()
-      real(wp), pointer, contiguous :: weights(:) => null()
+      real(rp), allocatable :: weights(:)
       !> Results
       real(wp), pointer, contiguous :: energy(:) => null(), dloss_denergy(:) => null(), force(:, :) => null(), &
          derivative(:) => null()
@@ -76,7 +59,7 @@ contains
       type(loss_type), intent(in), target :: loss
       type(force_terms_type), intent(in), target :: terms
       !> (n_weights) of all networks
-      real(wp), intent(in), contiguous, target :: weights(:)
+      real(wp), intent(in) :: weights(:)
       logical, intent(in) :: with_gradient
       integer, intent(in) :: n_threads
       !> (n_structures)
@@ -104,7 +87,6 @@ contains
       task%with_gradient = with_gradient
       task%loss => loss
       task%terms => terms
-      task%weights => weights
       task%energy => energy
       task%force => force
       task%derivative => derivative
@@ -112,14 +94,17 @@ contains
 
       allocate (task%columns(pack%n_species + 1), task%panels(pack%n_species + 1), source=0_i8, stat=status)
       call check_memory(status, "the scratch of a loss", 16_i8*(pack%n_species + 1), error)
+      allocate (task%weights(size(weights)), stat=status)
+      call check_memory(status, "the scratch of a loss", 8_i8*size(weights), error)
       if (allocated(error)) return
+      task%weights = real(weights, rp)
       do t = 1, pack%n_species
          n = 0
          if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
          task%columns(t + 1) = task%columns(t) + int(n, i8)*networks(t)%n_columns
          task%panels(t + 1) = task%panels(t) + int(n, i8)*networks(t)%n_nodes(1)
       end do
-      task%map_part = whole_lines(force_scratch(pack%panel_width, networks))
+      task%map_part = whole_lines(force_scratch(pack%panel_width, networks, size(pack%features_single) > 0))
       if (terms%with_forces .and. pack%n_structures > 0) then
          task%n_feature_most = size(terms%feature_factor, 1)
          most = maxval(terms%map%first_atom(2:) - terms%map%first_atom(:pack%n_structures))
@@ -139,13 +124,15 @@ contains
       end associate
    end subroutine evaluate_force_loss
 
-   !> Numbers of scratch of a thread, without what the forces of a structure take
-   pure integer(i8) function force_scratch(panel_width, networks)
+   !> Numbers of scratch of a thread, in double precision, without what the forces of a structure take
+   pure integer(i8) function force_scratch(panel_width, networks, is_packed_in_single)
       !> (n_species, n_blocks) of a pack
       integer, intent(in) :: panel_width(:, :)
       type(network_type), intent(in) :: networks(:)
+      logical, intent(in) :: is_packed_in_single
 
-      force_scratch = network_scratch(panel_width, networks, n_sets, 2)
+      force_scratch = double_numbers(network_scratch(panel_width, networks, n_sets, 2)) + &
+         widening_scratch(panel_width, networks, is_packed_in_single)
    end function force_scratch
 
    !> Threads that are used
@@ -170,44 +157,47 @@ contains
       integer, intent(in) :: leaf
       integer, intent(in) :: thread
       !> Of this thread
-      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous, target :: scratch(:)
       real(wp), intent(inout), contiguous :: sums(:)
       type(error_type), allocatable, intent(inout) :: error
+      real(rp), pointer, contiguous :: numbers(:), x(:)
       integer :: t, s, n_q, first, last, m
-      integer(i8) :: q, panels, changes, seed
+      integer(i8) :: q, panels, changes, seed, room
       logical :: has_tangent
 
       associate (pack => task%loss%pack, networks => task%loss%networks, b => leaf, loss => sums(task%n_numbers))
+      call as_panels(scratch, numbers)
       m = pack%n_species
       first = pack%block_first(b) + 1
       last = pack%block_first(b + 1)
       panels = n_sets*task%columns(m + 1)
       changes = panels + task%panels(m + 1)
       seed = changes + task%panels(m + 1)
+      room = seed + maxval(pack%panel_width(:, b))
 
       task%energy(first:last) = 0.0_wp
       do t = 1, m
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
-         associate (net => networks(t), x => pack%features(pack%panel_offset(t, b) + 1:), &
-            w => task%weights(networks(t)%first_weight:))
-            call forward(net, n_q, x, w, scratch(at(set_value):), scratch(at(set_slope):), scratch(at(set_z_dot):))
-            call backward_twice(net, n_q, w, scratch(at(set_slope):), scratch(at(set_z_dot):), scratch(at(set_change):), &
-               scratch(at(set_bend):), scratch(panels + task%panels(t) + 1:))
+         associate (net => networks(t), w => task%weights(networks(t)%first_weight:))
+            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, numbers(room + 1:), x)
+            call forward(net, n_q, x, w, numbers(at(set_value):), numbers(at(set_slope):), numbers(at(set_z_dot):))
+            call backward_twice(net, n_q, w, numbers(at(set_slope):), numbers(at(set_z_dot):), numbers(at(set_change):), &
+               numbers(at(set_bend):), numbers(panels + task%panels(t) + 1:))
             q = at(set_value) - 1 + int(n_q, i8)*(net%n_columns - 1)
          end associate
          do s = first, last
-            task%energy(s) = task%energy(s) + sum(scratch(q + pack%atom_offset(t, s) + 1: &
-               q + pack%atom_offset(t, s) + pack%atom_count(t, s)))
+            task%energy(s) = task%energy(s) + sum(real(numbers(q + pack%atom_offset(t, s) + 1: &
+               q + pack%atom_offset(t, s) + pack%atom_count(t, s)), wp))
          end do
       end do
       call add_energy_terms(task%loss, first, last, .false., task%energy(first:last), loss, task%dloss_denergy(first:last))
 
       ! Residual forces and derivatives, carried to the descriptors
-      scratch(changes + 1:seed) = 0.0_wp
+      numbers(changes + 1:seed) = 0.0_rp
       has_tangent = .false.
       do s = first, last
-         call add_structure(task, b, s, scratch(panels + 1:changes), scratch(changes + 1:seed), &
+         call add_structure(task, b, s, numbers(panels + 1:changes), numbers(changes + 1:seed), &
             scratch(task%map_part(1) + 1:), loss, has_tangent)
       end do
       if (.not. task%with_gradient) return
@@ -215,18 +205,19 @@ contains
       do t = 1, m
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
-         call spread_dloss(pack, b, t, task%dloss_denergy, n_q, scratch(seed + 1:))
-         associate (net => networks(t), x => pack%features(pack%panel_offset(t, b) + 1:), &
-            w => task%weights(networks(t)%first_weight:), x_dot => scratch(changes + task%panels(t) + 1:))
+         call spread_dloss(pack, b, t, task%dloss_denergy, n_q, numbers(seed + 1:))
+         associate (net => networks(t), w => task%weights(networks(t)%first_weight:), &
+            x_dot => numbers(changes + task%panels(t) + 1:))
+            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, numbers(room + 1:), x)
             if (has_tangent) then
-               call forward_tangent(net, n_q, x_dot, w, scratch(at(set_slope):), scratch(at(set_z_dot):), &
-                  scratch(at(set_value_dot):))
-               call backward_tangent(net, n_q, x, x_dot, w, scratch(seed + 1:), scratch(at(set_value):), &
-                  scratch(at(set_slope):), scratch(at(set_change):), scratch(at(set_bend):), scratch(at(set_z_dot):), &
-                  scratch(at(set_value_dot):), scratch(at(set_work):), sums(net%first_weight:))
+               call forward_tangent(net, n_q, x_dot, w, numbers(at(set_slope):), numbers(at(set_z_dot):), &
+                  numbers(at(set_value_dot):))
+               call backward_tangent(net, n_q, x, x_dot, w, numbers(seed + 1:), numbers(at(set_value):), &
+                  numbers(at(set_slope):), numbers(at(set_change):), numbers(at(set_bend):), numbers(at(set_z_dot):), &
+                  numbers(at(set_value_dot):), numbers(at(set_work):), sums(net%first_weight:))
             else
-               call backward_to_weights(net, n_q, x, w, scratch(seed + 1:), scratch(at(set_value):), &
-                  scratch(at(set_slope):), sums(net%first_weight:))
+               call backward_to_weights(net, n_q, x, w, numbers(seed + 1:), numbers(at(set_value):), &
+                  numbers(at(set_slope):), sums(net%first_weight:))
             end if
          end associate
       end do
@@ -249,9 +240,9 @@ contains
       !> Block and structure
       integer, intent(in) :: b, s
       !> Derivatives of the atomic energies with respect to the standardised descriptors, all panels of the block
-      real(wp), intent(in), contiguous :: g_panels(:)
+      real(rp), intent(in), contiguous :: g_panels(:)
       !> Changes of the standardised descriptors
-      real(wp), intent(inout), contiguous :: x_dot_panels(:)
+      real(rp), intent(inout), contiguous :: x_dot_panels(:)
       !> Scratch of forces
       real(wp), intent(inout), contiguous :: work(:)
       real(wp), intent(inout) :: loss
@@ -285,8 +276,8 @@ contains
       !> Block, structure, and atoms of it
       integer, intent(in) :: b, s, n_atoms
       !> As in `add_structure`
-      real(wp), intent(in), contiguous :: g_panels(:)
-      real(wp), intent(inout), contiguous :: x_dot_panels(:)
+      real(rp), intent(in), contiguous :: g_panels(:)
+      real(rp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
       !> Scratch
       real(wp), intent(inout) :: radial(task%terms%map%n_points, task%loss%pack%n_species, n_atoms), &
@@ -340,10 +331,11 @@ contains
       integer, intent(in) :: b, s, first_direction, n_directions
       !> Descriptor values of the structure
       integer, intent(in) :: n_values
-      real(wp), intent(in), contiguous :: g_panels(:)
-      real(wp), intent(inout), contiguous :: x_dot_panels(:)
+      real(rp), intent(in), contiguous :: g_panels(:)
+      real(rp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
-      real(wp) :: g(n_values), x_dot(n_values), dloss(n_directions), error
+      real(rp) :: g(n_values), x_dot(n_values), dloss(n_directions)
+      real(wp) :: error
       integer :: t, f, n, at, v
       integer(i8) :: x
 
@@ -362,7 +354,7 @@ contains
       do v = 1, n_directions
          error = task%derivative(first_direction + v) - terms%derivative_ref(first_direction + v)
          loss = loss + 0.5_wp*terms%direction_weight(first_direction + v)*error**2
-         dloss(v) = terms%direction_weight(first_direction + v)*error
+         dloss(v) = real(terms%direction_weight(first_direction + v)*error, rp)
       end do
       if (.not. task%with_gradient) return
       call combine_columns(n_values, n_directions, dloss, terms%change(terms%first_change(s) + 1:), x_dot)
@@ -383,7 +375,7 @@ contains
       !> Atoms, values of the descriptor, width of the panel
       integer, intent(in) :: n, n_f, n_q
       !> From the first row on
-      real(wp), intent(in) :: panel(n + (n_f - 1)*n_q)
+      real(rp), intent(in) :: panel(n + (n_f - 1)*n_q)
       real(wp), intent(in) :: factor(n_f)
       real(wp), intent(out) :: g(n, n_f)
       integer :: f
@@ -398,70 +390,14 @@ contains
       !> As for `take_rows`
       integer, intent(in) :: n, n_f, n_q
       real(wp), intent(in) :: factor(n_f), g(n, n_f)
-      real(wp), intent(inout) :: panel(n + (n_f - 1)*n_q)
+      real(rp), intent(inout) :: panel(n + (n_f - 1)*n_q)
       integer :: f
 
       do f = 1, n_f
          associate (rows => panel((f - 1)*n_q + 1:(f - 1)*n_q + n))
-         rows = rows + factor(f)*g(:, f)
+         rows = rows + real(factor(f)*g(:, f), rp)
          end associate
       end do
    end subroutine add_rows
-
-   !> Refuse arrays of forces and directions that do not fit the packed data set
-   subroutine check_force_terms(terms, pack, networks, error)
-      type(force_terms_type), intent(in) :: terms
-      type(pack_type), intent(in) :: pack
-      type(network_type), intent(in) :: networks(:)
-      type(error_type), allocatable, intent(inout) :: error
-      integer :: s, t, n, n_derivatives
-      integer(i8) :: n_values, n_forces
-
-      n_forces = size(terms%atom_weight, kind=i8)
-      n_derivatives = size(terms%derivative_ref)
-      n = pack%n_structures
-      if (terms%with_forces) then
-         if (size(terms%map%first_atom) /= n + 1 .or. size(terms%feature_factor, 2) /= pack%n_species .or. &
-            any(shape(terms%force_ref, i8) /= [3_i8, n_forces])) then
-            call raise(error, error_size, "arrays of the forces have the wrong size")
-            return
-         end if
-         do t = 1, pack%n_species
-            if (networks(t)%n_nodes(1) > size(terms%feature_factor, 1)) then
-              call raise(error, error_size, "the standardisation does not cover the descriptor")
-            end if
-         end do
-         if (terms%map%first_atom(1) /= 0 .or. terms%map%first_atom(n + 1) /= n_forces) then
-           call raise(error, error_size, "atom ranges of the structures do not cover the forces")
-         end if
-         do s = 1, n
-            if (terms%map%first_atom(s + 1) - terms%map%first_atom(s) /= sum(pack%atom_count(:, s))) then
-               call raise(error, error_size, "a structure does not have as many forces as atoms")
-               return
-            end if
-         end do
-      end if
-      if (size(terms%first_direction) /= n + 1 .or. size(terms%first_change) /= n + 1 .or. &
-         size(terms%direction_weight) /= n_derivatives) then
-         call raise(error, error_size, "arrays of the directions have the wrong size")
-         return
-      end if
-      if (terms%first_direction(1) /= 0 .or. terms%first_direction(n + 1) /= n_derivatives .or. &
-         terms%first_change(1) /= 0 .or. terms%first_change(n + 1) /= size(terms%change, kind=i8)) then
-        call raise(error, error_size, "offsets of the directions point outside their arrays")
-      end if
-      do s = 1, n
-         n_values = 0
-         do t = 1, pack%n_species
-            n_values = n_values + int(pack%atom_count(t, s), i8)*networks(t)%n_nodes(1)
-         end do
-         if (terms%first_direction(s + 1) < terms%first_direction(s) .or. &
-            terms%first_change(s + 1) - terms%first_change(s) /= &
-            n_values*(terms%first_direction(s + 1) - terms%first_direction(s))) then
-            call raise(error, error_size, "the directions of a structure do not fit its descriptors")
-            return
-         end if
-      end do
-   end subroutine check_force_terms
 
 end module tf_force_loss

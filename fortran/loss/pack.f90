@@ -3,21 +3,33 @@
 !> The pack is a sequence of fixed blocks of whole structures.  In a block the atoms of each species
 !> form one panel; a structure's atoms are one contiguous run in it.
 module tf_pack
-   use, intrinsic :: iso_c_binding, only : c_int32_t
-   use tf_kinds, only : wp, i8
+   use, intrinsic :: iso_c_binding, only : c_f_pointer, c_int32_t, c_loc
+   use tf_kinds, only : wp, sp, i8
    use tf_error, only : error_type, raise, error_size, error_value
    use tf_network, only : network_type
    implicit none
    private
-   public :: pack_type, check_pack, loss_type, check_groups, network_scratch
+   public :: pack_type, check_pack, loss_type, check_groups, network_scratch, take_features, copy_features, &
+      as_panels
+
+   !> x => the n values of descriptors behind `first`, where need be by way of `room`
+   interface take_features
+      module procedure take_features_double, take_features_single
+   end interface take_features
+
+   !> Scratch as numbers of the precision of panels
+   interface as_panels
+      module procedure as_panels_double, as_panels_single
+   end interface as_panels
 
    !> How a packed data set is laid out; the arrays belong to the caller
    type :: pack_type
       integer :: n_species = 0, n_blocks = 0, n_structures = 0
       !> Number of the first block, from 0, where other processes hold those before
       integer(i8) :: first_leaf = 0_i8
-      !> All panels, one after the other
+      !> All panels, one after the other, in one of two precisions; the other array is empty
       real(wp), pointer, contiguous :: features(:) => null()
+      real(sp), pointer, contiguous :: features_single(:) => null()
       !> (n_species, n_blocks) panel starts behind this many values
       integer(i8), pointer, contiguous :: panel_offset(:, :) => null()
       !> (n_species, n_blocks) atoms per panel, padded to a multiple of `lanes`
@@ -45,6 +57,8 @@ module tf_pack
       integer, pointer, contiguous :: group(:) => null()
       !> Ends long calls, see tf_stop; may be null
       integer(c_int32_t), pointer :: token => null()
+      !> Are panels evaluated in single precision?  Loss and gradient are sums in double precision in any case
+      logical :: in_single = .false.
    end type loss_type
 
 contains
@@ -55,7 +69,12 @@ contains
       type(network_type), intent(in) :: networks(:)
       type(error_type), allocatable, intent(inout) :: error
       integer :: b, t, low, high
+      integer(i8) :: n_features
 
+      n_features = size(pack%features, kind=i8) + size(pack%features_single, kind=i8)
+      if (size(pack%features) > 0 .and. size(pack%features_single) > 0) then
+        call raise(error, error_size, "the packed data set has its features in two precisions")
+      end if
       if (size(networks) /= pack%n_species) call raise(error, error_size, "one network per species is needed")
       if (size(pack%block_first) /= pack%n_blocks + 1 .or. size(pack%panel_width, 2) /= pack%n_blocks .or. &
          size(pack%panel_width, 1) /= pack%n_species .or. size(pack%atom_offset, 1) /= pack%n_species .or. &
@@ -77,7 +96,7 @@ contains
             associate (start => pack%panel_offset(t, b), width => pack%panel_width(t, b), &
                offset => pack%atom_offset(t, low:high), count => pack%atom_count(t, low:high))
                if (start < 0 .or. width < 0 .or. &
-                  start > size(pack%features, kind=i8) - int(max(width, 0), i8)*networks(t)%n_nodes(1)) then
+                  start > n_features - int(max(width, 0), i8)*networks(t)%n_nodes(1)) then
                  call raise(error, error_size, "a panel of the packed data set reaches beyond its features")
                end if
                if (any(offset < 0) .or. any(count < 0) .or. any(offset > width - max(count, 0))) then
@@ -89,7 +108,8 @@ contains
       end do
    end subroutine check_pack
 
-   !> Numbers of scratch for the networks of any block: sets of columns and of features, and a seed for each atom
+   !> Numbers of scratch for the networks of any block, in their precision: sets of columns and of features, and a seed
+   !> for each atom
    pure integer(i8) function network_scratch(panel_width, networks, n_column_sets, n_feature_sets) result(n)
       !> (n_species, n_blocks) of a pack
       integer, intent(in) :: panel_width(:, :)
@@ -105,6 +125,66 @@ contains
       end do
       n = n + maxval(panel_width)
    end function network_scratch
+
+   !> See `take_features`
+   subroutine take_features_double(pack, first, n, room, x)
+      type(pack_type), intent(in) :: pack
+      integer(i8), intent(in) :: first
+      integer, intent(in) :: n
+      !> At least n numbers where the pack is in single precision
+      real(wp), intent(inout), contiguous, target :: room(:)
+      real(wp), pointer, contiguous, intent(out) :: x(:)
+
+      if (size(pack%features_single) == 0) then
+         x => pack%features(first + 1:first + n)
+      else
+         x => room(:n)
+         call copy_features(pack, first, n, x)
+      end if
+   end subroutine take_features_double
+
+   !> The n values of descriptors behind `first`, in double precision
+   pure subroutine copy_features(pack, first, n, x)
+      type(pack_type), intent(in) :: pack
+      integer(i8), intent(in) :: first
+      integer, intent(in) :: n
+      real(wp), intent(out) :: x(n)
+
+      if (size(pack%features_single) == 0) then
+         x = pack%features(first + 1:first + n)
+      else
+         x = real(pack%features_single(first + 1:first + n), wp)
+      end if
+   end subroutine copy_features
+
+   !> See `take_features`
+   subroutine take_features_single(pack, first, n, room, x)
+      type(pack_type), intent(in) :: pack
+      integer(i8), intent(in) :: first
+      integer, intent(in) :: n
+      !> Not used
+      real(sp), intent(inout), contiguous, target :: room(:)
+      real(sp), pointer, contiguous, intent(out) :: x(:)
+
+      x => pack%features_single(first + 1:first + n)
+   end subroutine take_features_single
+
+   !> See `as_panels`
+   subroutine as_panels_double(scratch, panels)
+      real(wp), intent(in), contiguous, target :: scratch(:)
+      real(wp), pointer, contiguous, intent(out) :: panels(:)
+
+      panels => scratch
+   end subroutine as_panels_double
+
+   !> See `as_panels`
+   subroutine as_panels_single(scratch, panels)
+      real(wp), intent(in), contiguous, target :: scratch(:)
+      !> Twice as many
+      real(sp), pointer, contiguous, intent(out) :: panels(:)
+
+      call c_f_pointer(c_loc(scratch), panels, [2*size(scratch, kind=i8)])
+   end subroutine as_panels_single
 
    !> Refuse groups that are torn apart by block borders or by other structures
    subroutine check_groups(pack, group, error)

@@ -1,6 +1,6 @@
 !> Activation functions of ænet, value and slope together, over whole arrays.
 module tf_activation
-   use tf_kinds, only : wp, i8
+   use tf_kinds, only : wp, rp => wp, i4, i8
    implicit none
    private
    public :: activate, activate_twice, activation_linear, activation_tanh, activation_sigmoid, activation_mtanh, &
@@ -11,8 +11,11 @@ module tf_activation
    integer, parameter :: n_activation = 5
 
    ! Constants of ænet's mtanh and twist, with the digits it has
-   real(wp), parameter :: mtanh_height = 1.7159_wp, mtanh_slope = 0.666666666666667_wp
-   real(wp), parameter :: twist_slope = 0.1_wp
+   real(rp), parameter :: mtanh_height = 1.7159_rp, mtanh_slope = 0.666666666666667_rp
+   real(rp), parameter :: twist_slope = 0.1_rp
+
+   ! Numbers at a time, in the nearest cache
+   integer, parameter :: strip = 256
 
 contains
 
@@ -22,45 +25,26 @@ contains
       integer, intent(in) :: code
       integer, intent(in) :: n
       !> Arguments in, values out
-      real(wp), intent(inout) :: x(n)
+      real(rp), intent(inout) :: x(n)
       !> Derivative of the value with respect to the argument
-      real(wp), intent(out) :: slope(n)
-      integer :: i
-      real(wp) :: t
+      real(rp), intent(out) :: slope(n)
+      real(rp) :: t(strip), stretch, height, rest
+      integer :: i, start, m
 
-      select case (code)
-      case (activation_tanh)
-         !$omp simd private(t)
-         do i = 1, n
-            t = hyperbolic_tangent(x(i))
-            x(i) = t
-            slope(i) = 1.0_wp - t*t
+      if (code == activation_linear) then
+         slope = 1.0_rp
+         return
+      end if
+      call shape_of(code, stretch, height, rest)
+      do start = 0, n - 1, strip
+         m = min(strip, n - start)
+         call tangents(m, stretch, x(start + 1), t)
+         call give_values(code, m, height, rest, t, x(start + 1))
+         !$omp simd
+         do i = 1, m
+            slope(start + i) = height*stretch*(1.0_rp - t(i)*t(i)) + rest
          end do
-      case (activation_sigmoid)
-         ! 1/(1 + exp(-x)) = ½(1 + tanh(x/2))
-         !$omp simd private(t)
-         do i = 1, n
-            t = hyperbolic_tangent(0.5_wp*x(i))
-            x(i) = 0.5_wp + 0.5_wp*t
-            slope(i) = 0.25_wp*(1.0_wp - t*t)
-         end do
-      case (activation_mtanh)
-         !$omp simd private(t)
-         do i = 1, n
-            t = hyperbolic_tangent(mtanh_slope*x(i))
-            x(i) = mtanh_height*t
-            slope(i) = mtanh_height*mtanh_slope*(1.0_wp - t*t)
-         end do
-      case (activation_twist)
-         !$omp simd private(t)
-         do i = 1, n
-            t = hyperbolic_tangent(mtanh_slope*x(i))
-            x(i) = mtanh_height*t + twist_slope*x(i)
-            slope(i) = mtanh_height*mtanh_slope*(1.0_wp - t*t) + twist_slope
-         end do
-      case default
-         slope = 1.0_wp
-      end select
+      end do
    end subroutine activate
 
    !> The same with the second derivatives, for losses that hold derivatives of the networks
@@ -69,24 +53,44 @@ contains
       integer, intent(in) :: code
       integer, intent(in) :: n
       !> Arguments in, values out
-      real(wp), intent(inout) :: x(n)
+      real(rp), intent(inout) :: x(n)
       !> First and second derivative of the value with respect to the argument
-      real(wp), intent(out) :: slope(n), curvature(n)
-      real(wp) :: stretch, height, rest, lift
-      real(wp) :: t, bend
-      integer :: i
+      real(rp), intent(out) :: slope(n), curvature(n)
+      real(rp) :: t(strip), stretch, height, rest, bend
+      integer :: i, start, m
 
-      ! All are height·tanh(stretch·x) + rest·x + lift
-      lift = 0.0_wp
-      rest = 0.0_wp
+      if (code == activation_linear) then
+         slope = 1.0_rp
+         curvature = 0.0_rp
+         return
+      end if
+      call shape_of(code, stretch, height, rest)
+      do start = 0, n - 1, strip
+         m = min(strip, n - start)
+         call tangents(m, stretch, x(start + 1), t)
+         call give_values(code, m, height, rest, t, x(start + 1))
+         !$omp simd private(bend)
+         do i = 1, m
+            bend = height*stretch*(1.0_rp - t(i)*t(i))
+            slope(start + i) = bend + rest
+            curvature(start + i) = -2.0_rp*stretch*t(i)*bend
+         end do
+      end do
+   end subroutine activate_twice
+
+   !> All but the linear function are height·tanh(stretch·x) + rest·x, that of sigmoid + 1/2
+   pure subroutine shape_of(code, stretch, height, rest)
+      integer, intent(in) :: code
+      real(rp), intent(out) :: stretch, height, rest
+
+      stretch = 1.0_rp
+      height = 1.0_rp
+      rest = 0.0_rp
       select case (code)
-      case (activation_tanh)
-         stretch = 1.0_wp
-         height = 1.0_wp
       case (activation_sigmoid)
-         stretch = 0.5_wp
-         height = 0.5_wp
-         lift = 0.5_wp
+         ! 1/(1 + exp(-x)) = ½(1 + tanh(x/2))
+         stretch = 0.5_rp
+         height = 0.5_rp
       case (activation_mtanh)
          stretch = mtanh_slope
          height = mtanh_height
@@ -94,45 +98,65 @@ contains
          stretch = mtanh_slope
          height = mtanh_height
          rest = twist_slope
-      case default
-         slope = 1.0_wp
-         curvature = 0.0_wp
-         return
       end select
-      !$omp simd private(t, bend)
-      do i = 1, n
-         t = hyperbolic_tangent(stretch*x(i))
-         bend = height*stretch*(1.0_wp - t*t)
-         x(i) = height*t + rest*x(i) + lift
-         slope(i) = bend + rest
-         curvature(i) = -2.0_wp*stretch*t*bend
-      end do
-   end subroutine activate_twice
+   end subroutine shape_of
 
-   !> tanh without branches or library calls, so that it runs in vector registers on any machine:
+   !> The values; terms that are 0 are left out, for the sake of infinite arguments and of the sign of 0
+   pure subroutine give_values(code, n, height, rest, t, x)
+      integer, intent(in) :: code, n
+      real(rp), intent(in) :: height, rest
+      !> tanh(stretch·x)
+      real(rp), intent(in) :: t(n)
+      !> Arguments in, values out
+      real(rp), intent(inout) :: x(n)
+
+      select case (code)
+      case (activation_sigmoid)
+         x = height*t + 0.5_rp
+      case (activation_twist)
+         x = height*t + rest*x
+      case default
+         x = height*t
+      end select
+   end subroutine give_values
+
+   !> tanh(stretch·x) without branches or library calls, so that it runs in vector registers on any machine:
    !> tanh|x| = e/(e + 2) with e = exp(2|x|) - 1 = 2^k·p + (2^k - 1).  Error below 3 ulp; NaN stays NaN.
-   elemental real(wp) function hyperbolic_tangent(x) result(y)
-
-      !$omp declare simd(hyperbolic_tangent)
-      real(wp), intent(in) :: x
-      real(wp), parameter :: log2_e = 1.4426950408889634_wp
+   pure subroutine tangents(n, stretch, x, y)
+      integer, intent(in) :: n
+      real(rp), intent(in) :: stretch, x(n)
+      real(rp), intent(out) :: y(n)
+      logical, parameter :: is_double = kind(1.0_rp) == wp
+      integer, parameter :: ip = merge(i8, i4, is_double), mantissa = digits(1.0_rp) - 1
+      integer(ip), parameter :: bias = maxexponent(1.0_rp) - 1
+      real(rp), parameter :: log2_e = 1.4426950408889634_rp
       ! ln 2 split in two, so that k·ln2_high is exact
-      real(wp), parameter :: ln2_high = 6.93147180369123816490e-01_wp, ln2_low = 1.90821492927058770002e-10_wp
-      real(wp), parameter :: saturated = 40.0_wp  ! tanh(20) is 1 in double precision
+      real(rp), parameter :: ln2_high = real(merge(6.93147180369123816490e-01_wp, 0.693359375_wp, is_double), rp), &
+         ln2_low = real(merge(1.90821492927058770002e-10_wp, -2.12194440054690583e-04_wp, is_double), rp)
+      real(rp), parameter :: saturated = 40.0_rp  ! tanh(20) is 1 in double precision
       ! 1.5·2^52: adding it leaves the nearest integer in the last bits of the mantissa
-      real(wp), parameter :: rounder = 6755399441055744.0_wp
-      real(wp) :: t, k, r, p, power, e, shifted
-      t = abs(x)*2.0_wp
-      t = merge(saturated, t, t > saturated)
-      shifted = t*log2_e + rounder
-      k = shifted - rounder
-      r = (t - k*ln2_high) - k*ln2_low
-      p = r + r*r*(1.0_wp/2.0_wp + r*(1.0_wp/6.0_wp + r*(1.0_wp/24.0_wp + r*(1.0_wp/120.0_wp + &
-         r*(1.0_wp/720.0_wp + r*(1.0_wp/5040.0_wp + r*(1.0_wp/40320.0_wp + r*(1.0_wp/362880.0_wp + &
-         r*(1.0_wp/3628800.0_wp + r*(1.0_wp/39916800.0_wp + r*(1.0_wp/479001600.0_wp)))))))))))
-      power = transfer(ishft(transfer(shifted, 0_i8) + 1023_i8, 52), 1.0_wp)
-      e = power*p + (power - 1.0_wp)
-      y = sign(e/(e + 2.0_wp), x)
-   end function hyperbolic_tangent
+      real(rp), parameter :: rounder = 1.5_rp*2.0_rp**mantissa
+      real(rp) :: z, t, k, r, q, p, power, e, shifted
+      integer :: i
+
+      !$omp simd private(z, t, k, r, q, p, power, e, shifted)
+      do i = 1, n
+         z = stretch*x(i)
+         t = abs(z)*2.0_rp
+         t = merge(saturated, t, t > saturated)
+         shifted = t*log2_e + rounder
+         k = shifted - rounder
+         r = (t - k*ln2_high) - k*ln2_low
+         ! (exp(r) - 1 - r)/r² = 1/2! + r/3! + …, |r| <= ln(2)/2
+         q = 1.0_rp/5040.0_rp
+         if (is_double) q = q + r*(1.0_rp/40320.0_rp + r*(1.0_rp/362880.0_rp + r*(1.0_rp/3628800.0_rp + &
+            r*(1.0_rp/39916800.0_rp + r*(1.0_rp/479001600.0_rp)))))
+         p = r + r*r*(1.0_rp/2.0_rp + r*(1.0_rp/6.0_rp + r*(1.0_rp/24.0_rp + r*(1.0_rp/120.0_rp + &
+            r*(1.0_rp/720.0_rp + r*q)))))
+         power = transfer(ishft(transfer(shifted, 0_ip) + bias, mantissa), 1.0_rp)
+         e = power*p + (power - 1.0_rp)
+         y(i) = sign(e/(e + 2.0_rp), z)
+      end do
+   end subroutine tangents
 
 end module tf_activation

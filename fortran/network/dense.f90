@@ -3,7 +3,7 @@
 !> A panel x(n_q, n) holds one quantity of n_q atoms per column, n_q best a multiple of `lanes`.  The weights
 !> are few and go into registers, so each of these loops runs close to the machine's peak.
 module tf_dense
-   use tf_kinds, only : wp, sp
+   use tf_kinds, only : wp, sp, rp => wp
    implicit none
    private
    public :: add_product, add_outer_product, add_column_sums, few_rows_product, combine_columns, project_on_columns, &
@@ -11,6 +11,8 @@ module tf_dense
 
    ! Tile sizes: 5 outputs by 4 inputs keep 20 weights in registers
    integer, parameter :: tile_out = 5, tile_in = 4
+   ! Rows whose sum may be one of numbers of precision rp; the sums of more are added in double precision
+   integer, parameter :: rows_of_sum = merge(2**30, 1024, kind(1.0_rp) == wp)
 
 contains
 
@@ -19,11 +21,11 @@ contains
       !> Atoms (padded), inputs, outputs
       integer, intent(in) :: n_q, n_in, n_out
       !> Input panel
-      real(wp), intent(in) :: x(n_q, n_in)
+      real(rp), intent(in) :: x(n_q, n_in)
       !> Weights
-      real(wp), intent(in) :: w(n_out, n_in)
+      real(rp), intent(in) :: w(n_out, n_in)
       !> Output panel
-      real(wp), intent(inout) :: z(n_q, n_out)
+      real(rp), intent(inout) :: z(n_q, n_out)
       integer :: p, k, q, p_last, k_last
 
       p_last = n_out - mod(n_out, tile_out)
@@ -77,20 +79,20 @@ contains
       !> Atoms (padded), inputs, outputs
       integer, intent(in) :: n_q, n_in, n_out
       !> Input panel
-      real(wp), intent(in) :: x(n_q, n_in)
+      real(rp), intent(in) :: x(n_q, n_in)
       !> Derivatives with respect to the outputs
-      real(wp), intent(in) :: d(n_q, n_out)
+      real(rp), intent(in) :: d(n_q, n_out)
       !> Derivatives with respect to the weights
       real(wp), intent(inout) :: g(n_out, n_in)
-      real(wp) :: a1, a2, a3, a4, a5, b1, b2, b3, b4, b5
+      real(rp) :: a1, a2, a3, a4, a5, b1, b2, b3, b4, b5
       integer :: p, k, q, p_last, k_last
 
       p_last = n_out - mod(n_out, tile_out)
       k_last = n_in - mod(n_in, 2)
       do p = 1, p_last, tile_out
          do k = 1, k_last, 2
-            a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp; a5 = 0.0_wp
-            b1 = 0.0_wp; b2 = 0.0_wp; b3 = 0.0_wp; b4 = 0.0_wp; b5 = 0.0_wp
+            a1 = 0.0_rp; a2 = 0.0_rp; a3 = 0.0_rp; a4 = 0.0_rp; a5 = 0.0_rp
+            b1 = 0.0_rp; b2 = 0.0_rp; b3 = 0.0_rp; b4 = 0.0_rp; b5 = 0.0_rp
             !$omp simd reduction(+:a1, a2, a3, a4, a5, b1, b2, b3, b4, b5)
             do q = 1, n_q
                a1 = a1 + x(q, k)*d(q, p)
@@ -116,7 +118,7 @@ contains
             g(p + 4, k + 1) = g(p + 4, k + 1) + b5
          end do
          do k = k_last + 1, n_in
-            a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp; a5 = 0.0_wp
+            a1 = 0.0_rp; a2 = 0.0_rp; a3 = 0.0_rp; a4 = 0.0_rp; a5 = 0.0_rp
             !$omp simd reduction(+:a1, a2, a3, a4, a5)
             do q = 1, n_q
                a1 = a1 + x(q, k)*d(q, p)
@@ -135,7 +137,7 @@ contains
       do p = p_last + 1, n_out
          k_last = n_in - mod(n_in, tile_in)
          do k = 1, k_last, tile_in
-            a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
+            a1 = 0.0_rp; a2 = 0.0_rp; a3 = 0.0_rp; a4 = 0.0_rp
             !$omp simd reduction(+:a1, a2, a3, a4)
             do q = 1, n_q
                a1 = a1 + x(q, k)*d(q, p)
@@ -149,7 +151,7 @@ contains
             g(p, k + 3) = g(p, k + 3) + a4
          end do
          do k = k_last + 1, n_in
-            a1 = 0.0_wp
+            a1 = 0.0_rp
             !$omp simd reduction(+:a1)
             do q = 1, n_q
                a1 = a1 + x(q, k)*d(q, p)
@@ -163,15 +165,15 @@ contains
    pure subroutine few_rows_product(n_l, n_k, n_p, a, x, y)
       !> Rows, terms of a sum, columns
       integer, intent(in) :: n_l, n_k, n_p
-      real(wp), intent(in) :: a(n_l, n_k), x(n_k, n_p)
-      real(wp), intent(out) :: y(n_l, n_p)
-      real(wp) :: y1(tile_in), y2(tile_in), y3(tile_in), y4(tile_in)
+      real(rp), intent(in) :: a(n_l, n_k), x(n_k, n_p)
+      real(rp), intent(out) :: y(n_l, n_p)
+      real(rp) :: y1(tile_in), y2(tile_in), y3(tile_in), y4(tile_in)
       integer :: p, k, l, row, p_last
 
       p_last = n_p - mod(n_p, 4)
       do p = 1, p_last, 4
          do row = 0, n_l - tile_in, tile_in
-            y1 = 0.0_wp; y2 = 0.0_wp; y3 = 0.0_wp; y4 = 0.0_wp
+            y1 = 0.0_rp; y2 = 0.0_rp; y3 = 0.0_rp; y4 = 0.0_rp
             do k = 1, n_k
                !$omp simd
                do l = 1, tile_in
@@ -188,7 +190,7 @@ contains
          end do
       end do
       do p = p_last + 1, n_p
-         y(:, p) = 0.0_wp
+         y(:, p) = 0.0_rp
          do k = 1, n_k
             y(:, p) = y(:, p) + a(:, k)*x(k, p)
          end do
@@ -199,13 +201,13 @@ contains
    pure subroutine add_column_sums(n_q, n_out, d, s)
       !> Atoms (padded), outputs
       integer, intent(in) :: n_q, n_out
-      real(wp), intent(in) :: d(n_q, n_out)
+      real(rp), intent(in) :: d(n_q, n_out)
       real(wp), intent(inout) :: s(n_out)
-      real(wp) :: a
+      real(rp) :: a
       integer :: p, q
 
       do p = 1, n_out
-         a = 0.0_wp
+         a = 0.0_rp
          !$omp simd reduction(+:a)
          do q = 1, n_q
             a = a + d(q, p)
@@ -218,24 +220,24 @@ contains
    pure subroutine combine_columns(n, m, x, a, y)
       !> Rows and columns of a
       integer, intent(in) :: n, m
-      real(wp), intent(in) :: x(m)
+      real(rp), intent(in) :: x(m)
       real(sp), intent(in) :: a(n, m)
-      real(wp), intent(out) :: y(n)
+      real(rp), intent(out) :: y(n)
       integer :: k, l, last
 
-      y = 0.0_wp
+      y = 0.0_rp
       last = m - mod(m, 4)
       do k = 1, last, 4
          !$omp simd
          do l = 1, n
-            y(l) = y(l) + x(k)*real(a(l, k), wp) + x(k + 1)*real(a(l, k + 1), wp) &
-               + x(k + 2)*real(a(l, k + 2), wp) + x(k + 3)*real(a(l, k + 3), wp)
+            y(l) = y(l) + x(k)*real(a(l, k), rp) + x(k + 1)*real(a(l, k + 1), rp) &
+               + x(k + 2)*real(a(l, k + 2), rp) + x(k + 3)*real(a(l, k + 3), rp)
          end do
       end do
       do k = last + 1, m
          !$omp simd
          do l = 1, n
-            y(l) = y(l) + x(k)*real(a(l, k), wp)
+            y(l) = y(l) + x(k)*real(a(l, k), rp)
          end do
       end do
    end subroutine combine_columns
@@ -244,31 +246,38 @@ contains
    pure subroutine project_on_columns(n, m, x, a, y)
       !> Rows and columns of a
       integer, intent(in) :: n, m
-      real(wp), intent(in) :: x(n)
+      real(rp), intent(in) :: x(n)
       real(sp), intent(in) :: a(n, m)
       real(wp), intent(out) :: y(m)
-      real(wp) :: a1, a2, a3, a4
-      integer :: k, l, last
+      real(rp) :: a1, a2, a3, a4
+      integer :: k, l, first, last, last_row
 
+      y = 0.0_wp
       last = m - mod(m, 4)
-      do k = 1, last, 4
-         a1 = 0.0_wp; a2 = 0.0_wp; a3 = 0.0_wp; a4 = 0.0_wp
-         !$omp simd reduction(+:a1, a2, a3, a4)
-         do l = 1, n
-            a1 = a1 + x(l)*real(a(l, k), wp)
-            a2 = a2 + x(l)*real(a(l, k + 1), wp)
-            a3 = a3 + x(l)*real(a(l, k + 2), wp)
-            a4 = a4 + x(l)*real(a(l, k + 3), wp)
+      do first = 1, n, rows_of_sum
+         last_row = first + min(rows_of_sum - 1, n - first)
+         do k = 1, last, 4
+            a1 = 0.0_rp; a2 = 0.0_rp; a3 = 0.0_rp; a4 = 0.0_rp
+            !$omp simd reduction(+:a1, a2, a3, a4)
+            do l = first, last_row
+               a1 = a1 + x(l)*real(a(l, k), rp)
+               a2 = a2 + x(l)*real(a(l, k + 1), rp)
+               a3 = a3 + x(l)*real(a(l, k + 2), rp)
+               a4 = a4 + x(l)*real(a(l, k + 3), rp)
+            end do
+            y(k) = y(k) + a1
+            y(k + 1) = y(k + 1) + a2
+            y(k + 2) = y(k + 2) + a3
+            y(k + 3) = y(k + 3) + a4
          end do
-         y(k:k + 3) = [a1, a2, a3, a4]
-      end do
-      do k = last + 1, m
-         a1 = 0.0_wp
-         !$omp simd reduction(+:a1)
-         do l = 1, n
-            a1 = a1 + x(l)*real(a(l, k), wp)
+         do k = last + 1, m
+            a1 = 0.0_rp
+            !$omp simd reduction(+:a1)
+            do l = first, last_row
+               a1 = a1 + x(l)*real(a(l, k), rp)
+            end do
+            y(k) = y(k) + a1
          end do
-         y(k) = a1
       end do
    end subroutine project_on_columns
 

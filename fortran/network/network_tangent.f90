@@ -6,9 +6,10 @@
 !> derivative matrix, no stored Jacobian.  In the backward pass the adjoint of a tangent argument is what
 !> `backward_twice` has found already, the derivative of the output with respect to that argument.
 module tf_network_tangent
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, rp => wp
    use tf_dense, only : add_product, add_outer_product, add_column_sums
-   use tf_network, only : network_type, transposed_product
+   use tf_network, only : network_type
+   use tf_network_passes, only : transposed_product
    implicit none
    private
    public :: backward_twice, forward_tangent, backward_tangent
@@ -20,15 +21,15 @@ contains
       type(network_type), intent(in) :: net
       !> Atoms of the panel (padded)
       integer, intent(in) :: n_q
-      real(wp), intent(in) :: weights(net%n_weights)
+      real(rp), intent(in) :: weights(net%n_weights)
       !> From `forward`
-      real(wp), intent(in) :: slope(n_q, net%n_columns), curvature(n_q, net%n_columns)
+      real(rp), intent(in) :: slope(n_q, net%n_columns), curvature(n_q, net%n_columns)
       !> Derivative of the output with respect to each argument
-      real(wp), intent(out) :: change(n_q, net%n_columns)
+      real(rp), intent(out) :: change(n_q, net%n_columns)
       !> Derivative of the output with respect to each value, times the curvature there
-      real(wp), intent(out) :: bend(n_q, net%n_columns)
+      real(rp), intent(out) :: bend(n_q, net%n_columns)
       !> Derivative of the output with respect to the inputs
-      real(wp), intent(out) :: derivative(n_q, net%n_nodes(1))
+      real(rp), intent(out) :: derivative(n_q, net%n_nodes(1))
       integer :: l, n_in, n_out, w, c, below
 
       c = net%n_columns
@@ -55,15 +56,15 @@ contains
       type(network_type), intent(in) :: net
       !> Atoms of the panel (padded); changes of the inputs
       integer, intent(in) :: n_q
-      real(wp), intent(in) :: x_dot(n_q, net%n_nodes(1))
-      real(wp), intent(in) :: weights(net%n_weights)
+      real(rp), intent(in) :: x_dot(n_q, net%n_nodes(1))
+      real(rp), intent(in) :: weights(net%n_weights)
       !> From `forward`
-      real(wp), intent(in) :: slope(n_q, net%n_columns)
+      real(rp), intent(in) :: slope(n_q, net%n_columns)
       !> Changes of the arguments and of the values
-      real(wp), intent(out) :: z_dot(n_q, net%n_columns), value_dot(n_q, net%n_columns)
+      real(rp), intent(out) :: z_dot(n_q, net%n_columns), value_dot(n_q, net%n_columns)
       integer :: l, n_in, n_out, w, c
 
-      z_dot = 0.0_wp
+      z_dot = 0.0_rp
       do l = 1, net%n_layers - 1
          n_in = net%n_nodes(l)
          n_out = net%n_nodes(l + 1)
@@ -84,15 +85,15 @@ contains
       type(network_type), intent(in) :: net
       !> Atoms of the panel (padded); inputs and their changes
       integer, intent(in) :: n_q
-      real(wp), intent(in) :: x(n_q, net%n_nodes(1)), x_dot(n_q, net%n_nodes(1))
-      real(wp), intent(in) :: weights(net%n_weights)
+      real(rp), intent(in) :: x(n_q, net%n_nodes(1)), x_dot(n_q, net%n_nodes(1))
+      real(rp), intent(in) :: weights(net%n_weights)
       !> Derivative of the loss with respect to each atom's output
-      real(wp), intent(in) :: seed(n_q)
+      real(rp), intent(in) :: seed(n_q)
       !> From `forward` and the two procedures above
-      real(wp), intent(in) :: value(n_q, net%n_columns), slope(n_q, net%n_columns), change(n_q, net%n_columns), &
+      real(rp), intent(in) :: value(n_q, net%n_columns), slope(n_q, net%n_columns), change(n_q, net%n_columns), &
          bend(n_q, net%n_columns), z_dot(n_q, net%n_columns), value_dot(n_q, net%n_columns)
       !> Scratch
-      real(wp), intent(inout) :: work(n_q, net%n_columns)
+      real(rp), intent(inout) :: work(n_q, net%n_columns)
       real(wp), intent(inout) :: gradient(net%n_weights)
       integer :: l, n_in, n_out, w, c, below
 

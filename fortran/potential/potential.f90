@@ -3,7 +3,8 @@ module tf_potential
    use tf_kinds, only : wp, padded, i8
    use tf_error, only : error_type, raise, check_memory, error_size
    use tf_descriptor, only : descriptor_type, describe_surroundings, descriptor_gradient
-   use tf_network, only : network_type, forward, backward_to_inputs
+   use tf_network, only : network_type
+   use tf_network_passes, only : forward, backward_to_inputs
    use tf_centres, only : centres_type
    use tf_surroundings, only : surroundings_type
    use tf_workspace, only : workspace_type, reserve, block_atoms, atoms_per_look
@@ -219,7 +220,7 @@ contains
       class(evaluation_task_type), intent(in) :: task
       integer, intent(in) :: leaf, thread
       !> Not used: the thread has its workspace
-      real(wp), intent(inout), contiguous :: scratch(:)
+      real(wp), intent(inout), contiguous, target :: scratch(:)
       real(wp), intent(inout), contiguous :: sums(:)
       type(error_type), allocatable, intent(inout) :: error
       integer :: b, t, n, n_columns, n_atoms

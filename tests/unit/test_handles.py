@@ -71,7 +71,7 @@ def make_loss(**changes: object) -> Loss:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": np.zeros(48, dtype=np.float32)}, "features is no array of float64"),
+        ({"features": np.zeros(48, dtype=np.float16)}, "features is no array of float64"),
         ({"features": np.zeros(48)[::2]}, "features is not contiguous"),
         ({"features": np.zeros(48, dtype=">f8")}, "features is no array of float64"),
         ({"features": [0.0] * 48}, "features is no array of float64"),

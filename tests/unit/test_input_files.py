@@ -157,6 +157,7 @@ SINGLE_VALUES = [
     ("train", "LOSS total", "loss", "total"),
     ("train", "THREADS 2", "threads", 2),
     ("train", "COPYWEIGHT .5", "copyweight", 0.5),
+    ("train", "PRECISION single", "precision", "single"),
     ("train", "FORCES mode=centred beta=2d-3", "forces", ForceMode("centred", 2e-3)),
     ("train", "COMMITTEE 10 ! members", "committee", Committee(10)),
     ("train", "STORE disk folder=/scratch ! a file", "store", Store("disk", folder="/scratch")),

@@ -281,7 +281,8 @@ prepare.storage_for = noted
 forces, method = eval(sys.argv[2]), eval(sys.argv[3])
 width = int(sys.argv[4])
 # So many steps that the method remembers all it can
-train(sys.argv[1], forces=forces, epochs=22 if width > 100 else 2, networks=[(width, "tanh")] * 2, method=method)
+epochs = 22 if width > 100 else 2
+train(sys.argv[1], forces=forces, epochs=epochs, networks=[(width, "tanh")] * 2, method=method, precision=sys.argv[5])
 print(told[0].peak, told[0].program, peak())
 """
 
@@ -315,21 +316,26 @@ def crystals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to know its memory")
 @pytest.mark.parametrize(
-    ("mode", "method", "width"),
+    ("mode", "method", "width", "precision"),
     (
-        ("Exact(beta=1e-2)", "Bfgs()", 10),
-        ("Directional(beta=1e-2)", "Bfgs()", 10),
-        ("Taylor()", "Bfgs()", 10),
-        ("Energy()", "Lm()", 250),
-        ("Energy()", "Bfgs()", 250),
-        ("Energy()", "Ekf(wgroup=500)", 60),
-        ("Energy()", "Adam()", 250),
+        ("Exact(beta=1e-2)", "Bfgs()", 10, "double"),
+        ("Directional(beta=1e-2)", "Bfgs()", 10, "double"),
+        ("Taylor()", "Bfgs()", 10, "double"),
+        ("Taylor()", "Bfgs()", 10, "single"),
+        ("Energy()", "Lm()", 250, "double"),
+        ("Energy()", "Bfgs()", 250, "double"),
+        ("Energy()", "Bfgs()", 250, "single"),
+        ("Energy()", "Ekf(wgroup=500)", 60, "double"),
+        ("Energy()", "Adam()", 250, "double"),
     ),
 )
-def test_told_memory_is_that_of_the_peak(crystals: Path, mode: str, method: str, width: int) -> None:
+def test_told_memory_is_that_of_the_peak(crystals: Path, mode: str, method: str, width: int, precision: str) -> None:
     file = crystals / ("copies.train" if mode == "Taylor()" else "bare.train")
     run = subprocess.run(
-        [sys.executable, "-c", PEAK, str(file), mode, method, str(width)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PEAK, str(file), mode, method, str(width), precision],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     told, program, peak = map(int, run.stdout.split())
     assert told - program > 10e6

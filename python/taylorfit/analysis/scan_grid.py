@@ -281,7 +281,8 @@ def point_key(point: Point, of_set: str, validation: Structures | None) -> str:
     checked = "" if validation is None else validation.digest(validation.entries)
     text = repr((of_set, settings, checked))
     # Without these keywords as before there were any
-    for unsaid in (", split=None", ", units=None, energy_key=None, forces_key=None, stress_key=None"):
+    reading = ", units=None, energy_key=None, forces_key=None, stress_key=None"
+    for unsaid in (", split=None", ", precision='double'", reading):
         text = text.replace(unsaid, "")
     return _digest(text.encode())[:12]
 

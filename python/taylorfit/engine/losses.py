@@ -101,6 +101,9 @@ class Loss(Handle):
         0: all cores.
     stop
         Ends calls early.
+    in_double
+        Evaluate descriptors in double precision even where they are kept in single precision.  Methods that take
+        several steps an epoch always do.
 
     Raises
     ------
@@ -119,6 +122,7 @@ class Loss(Handle):
         terms: ForceTerms | None = None,
         threads: int = 0,
         stop: StopToken | None = None,
+        in_double: bool = False,
     ) -> None:
         super().__init__(library.losses.loss_handle)
         self.energy_ref, self.factor, self.weight = pack.energy, factor, weight
@@ -128,8 +132,11 @@ class Loss(Handle):
         """(n_structure,) number of the block that each is in, among those of all processes"""
         self._n_weights, self._threads = networks.n_weights, thread_count(threads)
         group = np.zeros(len(factor), dtype=np.int32) if group is None else group
+        is_single = getattr(pack.features, "dtype", None) == np.float32
+        none = np.zeros(0, dtype=np.float64 if is_single else np.float32)
         arrays = (
-            ("features", pack.features, np.float64, 1),
+            ("features", none if is_single else pack.features, np.float64, 1),
+            ("features", pack.features if is_single else none, np.float32, 1),
             ("panel_offset", pack.panel_offset.T, np.int64, 2),
             ("panel_width", pack.panel_width.T, np.int32, 2),
             ("block_first", pack.block_first, np.int32, 1),
@@ -142,7 +149,7 @@ class Loss(Handle):
             ("group", group, np.int32, 1),
             token_array(stop),
         )
-        call(library.losses.loss_fill, self.object, views(*arrays), pack.first_leaf)
+        call(library.losses.loss_fill, self.object, views(*arrays), pack.first_leaf, int(is_single and not in_double))
         self.keep(*(array for _, array, _, _ in arrays))
         self._shapes = (0, 0)
         self._n_blocks = len(pack.panel_width)
@@ -347,14 +354,29 @@ def _from_1(chosen: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def loss_bytes(
-    panel_width: np.ndarray, networks: NetworkTables, *, with_forces: bool, with_gradient: bool, threads: int
+    panel_width: np.ndarray,
+    networks: NetworkTables,
+    *,
+    with_forces: bool,
+    with_gradient: bool,
+    dtype: type,
+    in_double: bool = False,
+    threads: int,
 ) -> int:
     """Return the bytes of memory that an evaluation of a loss takes, besides its results: partial sums and scratch.
 
-    `panel_width` is that of the pack.
+    `panel_width` and `dtype` are those of the pack; `in_double` as of `Loss`.
     """
+    precisions = np.array([dtype == np.float32, dtype == np.float32 and not in_double], dtype=np.int32)
     entries = (("panel_width", panel_width.T, np.int32, 2), *networks.entries())
-    n = call(library.losses.loss_work, views(*entries), int(with_forces), int(with_gradient), thread_count(threads))
+    n = call(
+        library.losses.loss_work,
+        views(*entries),
+        int(with_forces),
+        int(with_gradient),
+        precisions,
+        thread_count(threads),
+    )
     return 8 * int(n)
 
 

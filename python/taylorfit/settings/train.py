@@ -134,8 +134,8 @@ class TrainInput(InputFile):
     # The fields have an order of their own: results of a scan are found again by their repr.
     key_order: ClassVar[str] = (
         "TRAININGSET TESTPERCENT SPLIT ITERATIONS MAXENERGY TAYLORSET SAMPLING SEED VALIDATIONEVERY PATIENCE LOSS"
-        " COPYWEIGHT THREADS CHECKPOINT STORE SAVE_ENERGIES TIMING DEBUG VERBOSITY FORCES BEST COMMITTEE METHOD"
-        " NETWORKS VALIDATION"
+        " COPYWEIGHT PRECISION THREADS CHECKPOINT STORE SAVE_ENERGIES TIMING DEBUG VERBOSITY FORCES BEST COMMITTEE"
+        " METHOD NETWORKS VALIDATION"
     )
 
     trainingset: str = option(kind=FILE, help="training set of generate")
@@ -224,6 +224,11 @@ class TrainInput(InputFile):
         ),
         shown="seed; hash where the potentials that training starts from were trained so",
         help="how test structures are chosen",
+    )
+    precision: str = option(
+        "double",
+        one_of(double="64-bit numbers", single="32-bit numbers, for half the memory and, with bfgs, shorter epochs"),
+        help="of packed descriptors, and of the networks in training",
     )
     # Results are the same, so what they are found again by does not have it
     store: Store = option(factory=Store, kind=STORE, in_repr=False, help="where packed data and force maps are kept")

@@ -79,6 +79,7 @@ def needs_of(
             networks,
             with_forces=key in forces,
             with_gradient=key == "train" and full_batch,
+            dtype=pack.empty.features.dtype.type,
             threads=threads,
         )
         for key, pack in packs.items()

@@ -1,8 +1,8 @@
 """The packed data set: what the loss is evaluated on.
 
 A pack is a sequence of fixed blocks of whole structures.  Within a block the atoms of each
-species form one panel (features × atoms, the atoms contiguous, padded to a multiple of
-`engine.LANES`), and the atoms of a structure are one contiguous run in it.
+species form one panel (features × atoms, the atoms contiguous, padded to a multiple of a line of the cache),
+and the atoms of a structure are one contiguous run in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import LANES, Zeros, aligned_zeros
+from ..engine import Zeros, aligned_zeros
 from ..errors import InputError
 from ..model.provenance import parse_copy_name
 from ..model.scaling import energy_scaling, force_scaling, standardisation
@@ -31,13 +31,19 @@ STRAIN_DIMENSION = 8.0
 KEPT_ENERGY = 1.001
 """Structures with a larger scaled energy per atom are dropped (ænet, with MAXENERGY)."""
 
+PRECISIONS: dict[str, type] = {"double": np.float64, "single": np.float32}
+"""PRECISION → type of the packed descriptors."""
+
+_LINE = 64
+"""Bytes of a line of the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class PackedDataset:
     """Structure-energy pairs laid out for the engine."""
 
     features: np.ndarray
-    """(n_value,) all panels one after the other, standardised"""
+    """(n_value,) float64 or float32: all panels one after the other, standardised"""
     panel_offset: np.ndarray
     """(n_block, n_species) int64: a panel starts at this value"""
     panel_width: np.ndarray
@@ -174,9 +180,10 @@ def pack(
     scaling: Scaling,
     block_atoms: int = BLOCK_ATOMS,
     whole_groups: bool = False,
+    dtype: type = np.float64,
 ) -> PackedDataset:
     """Lay out structures for the engine, and fill in their descriptors; arguments as of `PackLayout.of`."""
-    return PackLayout.of(sources, picks, scaling, block_atoms, whole_groups).fill()
+    return PackLayout.of(sources, picks, scaling, block_atoms, whole_groups, dtype=dtype).fill()
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +205,7 @@ class PackLayout:
         block_atoms: int = BLOCK_ATOMS,
         whole_groups: bool = False,
         first_leaf: int = 0,
+        dtype: type = np.float64,
     ) -> PackLayout:
         """Lay out structures.
 
@@ -215,6 +223,8 @@ class PackLayout:
             keep a parent and its copies in one block, however large
         first_leaf
             blocks that other processes have before these
+        dtype
+            of the descriptors, float64 or float32
         """
         n_species = len(sources[0].species)
         count = np.zeros((len(picks), n_species), dtype=np.int32)
@@ -235,11 +245,11 @@ class PackLayout:
             inside = slice(first[b], first[b + 1])
             ends = np.cumsum(count[inside], axis=0)
             offset[inside] = ends - count[inside]
-            width[b] = _panel_widths(ends[-1])
+            width[b] = _panel_widths(ends[-1], dtype)
         sizes = _panel_sizes(width, scaling)
         scaled = [scaling.energies(source) for source in sources]
         empty = PackedDataset(
-            features=np.zeros(0),
+            features=np.zeros(0, dtype=dtype),
             panel_offset=(np.cumsum(sizes) - sizes.ravel()).reshape(n_blocks, n_species),
             panel_width=width,
             block_first=first,
@@ -260,13 +270,13 @@ class PackLayout:
     @property
     def nbytes(self) -> int:
         """Bytes of the array that `fill` takes from `zeros`."""
-        return 8 * int(_panel_sizes(self.empty.panel_width, self.scaling).sum())
+        return self.empty.features.itemsize * int(_panel_sizes(self.empty.panel_width, self.scaling).sum())
 
     def fill(self, zeros: Zeros = aligned_zeros) -> PackedDataset:
         """Return the pack with its descriptors, in an array from `zeros`."""
         first, width, scaling = self.empty.block_first, self.empty.panel_width, self.scaling
         sizes = _panel_sizes(width, scaling)
-        features = zeros(int(sizes.sum()), np.float64)
+        features = zeros(int(sizes.sum()), self.empty.features.dtype.type)
         for b, t in np.argwhere(width > 0):
             start, n_feature = self.empty.panel_offset[b, t], len(scaling.feature_shift[t])
             panel = features[start : start + sizes[b, t]].reshape(n_feature, width[b, t])
@@ -307,14 +317,15 @@ def _groups(is_copy: np.ndarray, is_strained: np.ndarray) -> np.ndarray:
     return np.where(is_copy, np.cumsum(begins), 0).astype(np.int32)
 
 
-def _panel_widths(n_atoms: np.ndarray) -> np.ndarray:
-    """Pad numbers of atoms to multiples of LANES; wide panels to odd ones.
+def _panel_widths(n_atoms: np.ndarray, dtype: type) -> np.ndarray:
+    """Pad numbers of atoms to whole lines of the cache, and wide panels to odd numbers of them.
 
     The columns of a panel whose width is a multiple of a large power of two would all fall into
     the same few cache sets.
     """
-    lines = -(-n_atoms // LANES)
-    return (lines + ((lines % 2 == 0) & (lines >= 8))) * LANES
+    in_line = _LINE // np.dtype(dtype).itemsize
+    lines = -(-n_atoms // in_line)
+    return (lines + ((lines % 2 == 0) & (lines >= 8))) * in_line
 
 
 def _displacement_squares(

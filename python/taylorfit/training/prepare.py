@@ -30,7 +30,7 @@ from .modes import choose_mode
 from .networks import StartingNetwork, starting_networks, training_set_info, weights_generator
 from .observer import Observer
 from .optimisers import method_notes
-from .pack import PackedDataset, PackLayout, Scaling
+from .pack import PRECISIONS, PackedDataset, PackLayout, Scaling
 from .plan import Part, Plan
 from .reference_data import ReferenceData, reference_without_cells
 from .split import Split, SplitRule, split_parents
@@ -390,7 +390,15 @@ def _layouts(
     """The packs here, and their terms with forces: what is trained on, and what is only compared."""
     mode, main, scaling, reference = common["mode"], common["main"], common["scaling"], plan.reference
     packs = {
-        key: PackLayout.of(plan.sources, part.picks, scaling, part.block_atoms, part.whole_groups, part.first_leaf)
+        key: PackLayout.of(
+            plan.sources,
+            part.picks,
+            scaling,
+            part.block_atoms,
+            part.whole_groups,
+            part.first_leaf,
+            PRECISIONS[settings.precision],
+        )
         for key, part in plan.parts.items()
     }
     if reference is None:

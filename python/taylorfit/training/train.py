@@ -65,6 +65,7 @@ def train(
     maxenergy: float = TrainInput.maxenergy,
     sampling: str | None = TrainInput.sampling,
     validationevery: int = TrainInput.validationevery,
+    precision: str = TrainInput.precision,
     store: str | Store = AUTO,
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -119,6 +120,9 @@ def train(
         Order of the structures in an epoch; None: that of the method.
     validationevery
         Epochs between errors of the validation structures; 0: only at the end.
+    precision
+        `double`; or `single`: descriptors are kept as 32-bit numbers, in half the memory, and `Bfgs` evaluates the
+        networks with these, in shorter epochs.
     store
         Where packed descriptors and force maps are kept: `memory`, `disk` (a file without a name, mapped), or `auto`:
         a file where they do not fit in memory; `Store("disk", folder="/scratch")` says where.  Results are the same.
@@ -187,6 +191,7 @@ def train(
         forces=forces,
         best=best,
         split=split,
+        precision=precision,
         store=store if isinstance(store, Store) else Store(store),
     )
     problem = prepare(settings, found, threads or available_threads(), resumed=resume, observer=observer)
@@ -224,6 +229,7 @@ def train_committee(
     maxenergy: float = TrainInput.maxenergy,
     sampling: str | None = TrainInput.sampling,
     validationevery: int = TrainInput.validationevery,
+    precision: str = TrainInput.precision,
     store: str | Store = AUTO,
     checkpoint: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -291,6 +297,7 @@ def train_committee(
         forces=forces,
         best=best,
         split=split,
+        precision=precision,
         store=store if isinstance(store, Store) else Store(store),
         committee=Committee(members, split=test_sets),
     )
