@@ -128,8 +128,6 @@ class Loss(Handle):
         self.energy_ref, self.factor, self.weight = pack.energy, factor, weight
         self.n_atoms = pack.atom_count.sum(axis=1)
         """(n_structure,)"""
-        self.block = pack.first_leaf + np.repeat(np.arange(len(pack.panel_width)), np.diff(pack.block_first))
-        """(n_structure,) number of the block that each is in, among those of all processes"""
         self._n_weights, self._threads = networks.n_weights, thread_count(threads)
         group = np.zeros(len(factor), dtype=np.int32) if group is None else group
         is_single = getattr(pack.features, "dtype", None) == np.float32
@@ -151,6 +149,8 @@ class Loss(Handle):
         )
         call(library.losses.loss_fill, self.object, views(*arrays), pack.first_leaf, int(is_single and not in_double))
         self.keep(*(array for _, array, _, _ in arrays))
+        self.block = pack.first_leaf + np.repeat(np.arange(len(pack.panel_width)), np.diff(pack.block_first))
+        """(n_structure,) number of the block that each is in, among those of all processes"""
         self._shapes = (0, 0)
         self._n_blocks = len(pack.panel_width)
         if terms is not None:
