@@ -9,12 +9,13 @@ module tf_behler
    use tf_cutoff, only : cosine_cutoff_squared
    use tf_behler_tables, only : behler_type, radial_type, new_behler
    use tf_behler_shells, only : shells_type, fill_shells, col_x, col_z, col_r, col_inverse, col_f, col_slope
-   use tf_behler_angular, only : behler_scratch_type, new_behler_scratch, angular_sums, angular_slopes
+   use tf_behler_angular, only : behler_work_type, new_behler_work, behler_scratch_type, new_behler_scratch, angular_sums, &
+      angular_slopes
    use tf_error, only : error_type, check_memory
    implicit none
    private
-   public :: behler_type, new_behler, behler_values, behler_gradient, behler_gradients, behler_scratch_type, &
-      new_behler_scratch, radial_function_slopes
+   public :: behler_type, new_behler, behler_values, behler_gradient, behler_gradients, behler_work_type, &
+      new_behler_work, behler_scratch_type, new_behler_scratch, radial_function_slopes
 
 contains
 
@@ -44,43 +45,49 @@ contains
    end subroutine radial_function_slopes
 
    !> Values of the descriptor of one atom
-   subroutine behler_values(behler, around, scratch, values)
+   subroutine behler_values(behler, around, with_slopes, work, scratch, values)
       type(behler_type), intent(in) :: behler
       type(surroundings_type), intent(in) :: around
+      !> Will the gradient be asked for?
+      logical, intent(in) :: with_slopes
+      type(behler_work_type), intent(inout) :: work
       type(behler_scratch_type), intent(inout) :: scratch
       !> In the order of the table of functions
       real(wp), intent(out) :: values(behler%n_feature)
       integer :: i
 
       values = 0.0_wp
-      call fill_shells(behler%shells, around, scratch%shells)
+      call fill_shells(behler%shells, around, work%shells)
+      work%n_kept = 0
       do i = 1, size(behler%radial)
-         call radial_values(behler%radial(i), scratch%shells, scratch, values)
+         call radial_values(behler%radial(i), work%shells, scratch, work%e(:, :, i), values)
       end do
       do i = 1, size(behler%angular)
-         call angular_sums(behler%angular(i), scratch%shells, scratch, values)
+         call angular_sums(behler%angular(i), i, with_slopes, work, scratch, values)
       end do
    end subroutine behler_values
 
-   !> Derivative of Σ_f g_f G_f with respect to the vectors to the neighbours, added to around%gx, gy, gz
-   subroutine behler_gradient(behler, g, around, scratch)
+   !> Derivative of Σ_f g_f G_f with respect to the vectors to the neighbours, added to around%gx, gy, gz;
+   !> `behler_values` with slopes comes first
+   subroutine behler_gradient(behler, g, around, work, scratch)
       type(behler_type), intent(in) :: behler
       !> Factor of each descriptor value
       real(wp), intent(in) :: g(behler%n_feature)
       type(surroundings_type), intent(inout) :: around
+      type(behler_work_type), intent(in) :: work
       type(behler_scratch_type), intent(inout) :: scratch
 
-      call sum_slopes(behler, 1, g, around, scratch)
-      call add_vectors(behler, 1, scratch, around%gx, around%gy, around%gz)
+      call sum_slopes(behler, 1, g, work, scratch)
+      call add_vectors(behler, 1, work%shells, scratch, around%gx, around%gy, around%gz)
    end subroutine behler_gradient
 
    !> The same for several sets of factors at once: most of the work is shared
-   subroutine behler_gradients(behler, n_sets, g, around, scratch, gradient, error)
+   subroutine behler_gradients(behler, n_sets, g, work, scratch, gradient, error)
       type(behler_type), intent(in) :: behler
       integer, intent(in) :: n_sets
       !> Factors of each descriptor value
       real(wp), intent(in) :: g(behler%n_feature, n_sets)
-      type(surroundings_type), intent(in) :: around
+      type(behler_work_type), intent(in) :: work
       type(behler_scratch_type), intent(inout) :: scratch
       !> (neighbours, 3, n_sets) added to
       real(wp), intent(inout), contiguous :: gradient(:, :, :)
@@ -90,55 +97,54 @@ contains
       if (size(scratch%sums, 4) < n_sets) then
          n = size(scratch%sums, 2)
          n_shells = size(scratch%sums, 3)
-         deallocate (scratch%sums, scratch%across)
-         allocate (scratch%sums(4, n, n_shells, n_sets), scratch%across(4, n, n_shells, n_sets), stat=status)
+         deallocate (scratch%sums)
+         allocate (scratch%sums(8, n, n_shells, n_sets), stat=status)
          call check_memory(status, "the scratch of descriptors", 64_i8*n*n_shells*n_sets, error)
          if (allocated(error)) return
       end if
-      call sum_slopes(behler, n_sets, g, around, scratch)
+      call sum_slopes(behler, n_sets, g, work, scratch)
       do k = 1, n_sets
-         call add_vectors(behler, k, scratch, gradient(:, 1, k), gradient(:, 2, k), gradient(:, 3, k))
+         call add_vectors(behler, k, work%shells, scratch, gradient(:, 1, k), gradient(:, 2, k), gradient(:, 3, k))
       end do
    end subroutine behler_gradients
 
    !> Fill the sums of all sets of factors
-   subroutine sum_slopes(behler, n_sets, g, around, scratch)
+   subroutine sum_slopes(behler, n_sets, g, work, scratch)
       type(behler_type), intent(in) :: behler
       !> At most as many as the scratch has
       integer, intent(in) :: n_sets
       real(wp), intent(in) :: g(behler%n_feature, n_sets)
-      type(surroundings_type), intent(in) :: around
+      type(behler_work_type), intent(in) :: work
       type(behler_scratch_type), intent(inout) :: scratch
       integer :: i, k, l, s
 
-      call fill_shells(behler%shells, around, scratch%shells)
       do s = 1, size(behler%shells)
-         do k = 1, scratch%shells%n(s)
-            scratch%vector(1:3, k, s) = scratch%shells%column(k, col_x:col_z, s)
+         do k = 1, work%shells%n(s)
+            scratch%vector(1:3, k, s) = work%shells%column(k, col_x:col_z, s)
             scratch%vector(4, k, s) = 0.0_wp
          end do
          do l = 1, n_sets
-            scratch%sums(:, :scratch%shells%n(s), s, l) = 0.0_wp
-            scratch%across(:, :scratch%shells%n(s), s, l) = 0.0_wp
+            scratch%sums(:, :work%shells%n(s), s, l) = 0.0_wp
          end do
       end do
       ! Force maps ask for single functions
       do l = 1, n_sets
          do i = 1, size(behler%radial)
             if (all(abs(g(behler%radial(i)%feature, l)) <= 0.0_wp)) cycle
-            call radial_slopes(behler%radial(i), g(:, l), l, scratch%shells, scratch)
+            call radial_slopes(behler%radial(i), g(:, l), l, work%shells, work%e(:, :, i), scratch)
          end do
       end do
       do i = 1, size(behler%angular)
          if (all(abs(g(behler%angular(i)%feature, :)) <= 0.0_wp)) cycle
-         call angular_slopes(behler%angular(i), n_sets, g, scratch%shells, scratch)
+         call angular_slopes(behler%angular(i), i, n_sets, g, work, scratch)
       end do
    end subroutine sum_slopes
 
    !> Add the derivatives of a set of factors with respect to the vectors to the neighbours
-   subroutine add_vectors(behler, set, scratch, gx, gy, gz)
+   subroutine add_vectors(behler, set, shells, scratch, gx, gy, gz)
       type(behler_type), intent(in) :: behler
       integer, intent(in) :: set
+      type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(in) :: scratch
       !> (neighbours)
       real(wp), intent(inout) :: gx(:), gy(:), gz(:)
@@ -146,15 +152,15 @@ contains
       integer :: i, k, s
 
       do s = 1, size(behler%shells)
-         do k = 1, scratch%shells%n(s)
-            i = scratch%shells%at(k, s)
+         do k = 1, shells%n(s)
+            i = shells%at(k, s)
             ! (df/dr)/(r f); at the cutoff f and with it the sum may vanish
-            log_slope = scratch%shells%column(k, col_slope, s)/max(scratch%shells%column(k, col_f, s), tiny(1.0_wp))
-            inverse = scratch%shells%column(k, col_inverse, s)
+            log_slope = shells%column(k, col_slope, s)/max(shells%column(k, col_f, s), tiny(1.0_wp))
+            inverse = shells%column(k, col_inverse, s)
             along = scratch%sums(1, k, s, set)*log_slope - scratch%sums(2, k, s, set)*inverse**2 + scratch%sums(3, k, s, set)
-            gx(i) = gx(i) + along*scratch%vector(1, k, s) + scratch%across(1, k, s, set)
-            gy(i) = gy(i) + along*scratch%vector(2, k, s) + scratch%across(2, k, s, set)
-            gz(i) = gz(i) + along*scratch%vector(3, k, s) + scratch%across(3, k, s, set)
+            gx(i) = gx(i) + along*scratch%vector(1, k, s) + scratch%sums(5, k, s, set)
+            gy(i) = gy(i) + along*scratch%vector(2, k, s) + scratch%sums(6, k, s, set)
+            gz(i) = gz(i) + along*scratch%vector(3, k, s) + scratch%sums(7, k, s, set)
          end do
       end do
    end subroutine add_vectors
@@ -186,10 +192,12 @@ contains
       end do
    end subroutine radial_exponentials
 
-   subroutine radial_values(radial, shells, scratch, values)
+   subroutine radial_values(radial, shells, scratch, e, values)
       type(radial_type), intent(in) :: radial
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(inout) :: scratch
+      !> (n_most, functions) exponentials
+      real(wp), intent(inout), contiguous :: e(:, :)
       !> (n_feature)
       real(wp), intent(inout) :: values(:)
       integer :: n, m, f
@@ -197,14 +205,14 @@ contains
       n = padded(shells%n(radial%shell))
       if (n == 0) return
       associate (r => shells%column(:, col_r, radial%shell), fc => shells%column(:, col_f, radial%shell))
-      call radial_exponentials(radial, n, r, scratch%extra(:, 1), scratch%e)
+      call radial_exponentials(radial, n, r, scratch%extra(:, 1), e)
       do m = 1, radial%n
          f = radial%feature(m)
          select case (radial%kind(m))
          case (1)
             values(f) = sum(fc(:shells%n(radial%shell)))
          case (2)
-            values(f) = inner_product(n, fc, scratch%e(:, m))
+            values(f) = inner_product(n, fc, e(:, m))
          case (3)
             scratch%extra(:n, 1) = cos(radial%place(m)*r(:n))
             values(f) = inner_product(n, fc, scratch%extra(:, 1))
@@ -214,12 +222,14 @@ contains
    end subroutine radial_values
 
    !> Add E = f Σ g e, and (Σ g de/dr) f/r as the common part, of each neighbour
-   subroutine radial_slopes(radial, g, set, shells, scratch)
+   subroutine radial_slopes(radial, g, set, shells, e, scratch)
       type(radial_type), intent(in) :: radial
       !> (n_feature) factor of each value, and which set they are
       real(wp), intent(in) :: g(:)
       integer, intent(in) :: set
       type(shells_type), intent(in) :: shells
+      !> From `radial_values`
+      real(wp), intent(in), contiguous :: e(:, :)
       type(behler_scratch_type), intent(inout) :: scratch
       real(wp) :: factor, change, here, turn
       integer :: n, m, i, s
@@ -228,7 +238,6 @@ contains
       n = padded(shells%n(s))
       if (n == 0) return
       associate (r => shells%column(:, col_r, s), total => scratch%extra(:, 2), slope => scratch%extra(:, 3))
-      call radial_exponentials(radial, n, r, scratch%extra(:, 1), scratch%e)
       total(:n) = 0.0_wp
       slope(:n) = 0.0_wp
       do m = 1, radial%n
@@ -241,7 +250,7 @@ contains
          case (2)
             !$omp simd private(turn)
             do i = 1, n
-               turn = factor*scratch%e(i, m)
+               turn = factor*e(i, m)
                total(i) = total(i) + turn
                slope(i) = slope(i) - change*(r(i) - here)*turn
             end do

@@ -8,7 +8,10 @@ module tf_behler_tables
    use tf_error, only : error_type, raise, check_memory, error_value, error_size, error_species
    implicit none
    private
-   public :: behler_type, shell_type, radial_type, angular_type, new_behler, functions_of_species, radial_of_species
+   public :: behler_type, shell_type, radial_type, angular_type, new_behler, functions_of_species, radial_of_species, longest
+
+   !> ζ of which the powers are formed in registers
+   integer, parameter :: short_powers(3) = [1, 2, 4], longest = maxval(short_powers)
 
    !> Neighbours of one species inside one cutoff
    type :: shell_type
@@ -47,6 +50,9 @@ module tf_behler_tables
       integer :: n_power = 0
       real(wp), allocatable :: lambda(:), zeta(:)
       integer, allocatable :: whole(:)
+      !> (n_power) is ζ one of `short_powers`?  (0:longest, n_power) [½(1 + λ cos θ)]^ζ as a series in cos θ if so
+      logical, allocatable :: short(:)
+      real(wp), allocatable :: series(:, :)
       !> (n_exponent + 1) functions with exponent m are first(m) + 1 … first(m + 1)
       integer, allocatable :: first(:)
       !> (n_function) which (λ, ζ), and place of the value in the descriptor
@@ -354,8 +360,9 @@ contains
       angular%first(1) = 0
       angular%n_exponent = m
       angular%n_power = q
-      allocate (angular%whole(q), angular%base(m), angular%power(m), stat=status)
-      call check_memory(status, "a group of angular functions", 4_i8*(q + 2*m), error)
+      allocate (angular%whole(q), angular%short(q), angular%series(0:longest, q), angular%base(m), angular%power(m), &
+         stat=status)
+      call check_memory(status, "a group of angular functions", (8_i8*longest + 16)*q + 8_i8*m, error)
       if (allocated(error)) return
       angular%whole = -1
       angular%base = 0
@@ -364,11 +371,29 @@ contains
          if (angular%zeta(i) <= highest_whole .and. angular%zeta(i) == aint(angular%zeta(i))) then
            angular%whole(i) = nint(angular%zeta(i))
          end if
+         angular%short(i) = any(angular%whole(i) == short_powers)
+         angular%series(:, i) = 0.0_wp
+         if (angular%short(i)) angular%series(:, i) = series_of_power(angular%lambda(i), angular%whole(i))
       end do
       do i = 1, m
          call find_base(angular%eta(:m), angular%eta(:m) > 0.0_wp, i, angular%base, angular%power)
       end do
    end subroutine new_angular
+
+   !> Coefficients of [½(1 + λx)]^ζ in powers of x
+   pure function series_of_power(lambda, zeta) result(series)
+      real(wp), intent(in) :: lambda
+      !> At most `longest`
+      integer, intent(in) :: zeta
+      real(wp) :: series(0:longest)
+      integer :: i
+
+      series = 0.0_wp
+      series(0) = 1.0_wp
+      do i = 1, zeta
+         series = 0.5_wp*(series + lambda*eoshift(series, -1))
+      end do
+   end function series_of_power
 
    !> Base and power of exponent i: the largest earlier one of which η(i) is a whole multiple
    pure subroutine find_base(eta, eligible, i, base, power)

@@ -6,174 +6,208 @@ module tf_behler_triples
    use tf_kinds, only : wp, i8, lanes, padded
    use tf_cutoff, only : cosine_cutoff_squared, cosine_cutoff_squared_values
    use tf_vector_math, only : exponentials, whole_powers, inner_product
-   use tf_behler_tables, only : angular_type
+   use tf_behler_tables, only : angular_type, longest
    use tf_error, only : error_type, check_memory
    implicit none
    private
-   public :: triples_type, triples_work_type, new_triples, new_triples_work, clear, keep_inside, triple_values, &
-      prepare_gradient, triple_gradient
+   public :: triples_type, triples_work_type, new_triples, new_triples_work, capacity, block_triples, finish_triples, &
+      triple_values, prepare_gradient, triple_gradient
 
    !> A block of triples; rows are runs of triples with one j
    type :: triples_type
-      integer :: capacity = 0
       integer :: n = 0, n_rows = 0
-      !> cos θ; r_jk², Å²; s, Å²; product of the cutoff functions; 1/(r_j r_k), 1/Å²
-      real(wp), allocatable :: cosine(:), third(:), s(:), f(:), inverse(:)
+      !> The first j that is left for the next block
+      integer :: next = 1
+      !> cos θ; 1/(r_j r_k), 1/Å²; F = 2 f_j f_k [f_jk]; (dF/dr_jk)/r_jk, 1/Å²
+      real(wp), allocatable :: cosine(:), inverse(:), weight(:), pull(:)
+      !> exp(-η s), a column for each η
+      real(wp), allocatable :: e(:, :)
       !> Place of k in its shell
       integer, allocatable :: k(:)
-      !> Row by row: place of j in its shell, and its triples start(row) + 1 … start(row) + length(row)
-      integer, allocatable :: j(:), start(:), length(:)
+      !> Row by row: place of j in its shell, and its triples start(row) + 1 … start(row + 1)
+      integer, allocatable :: j(:), start(:)
    end type triples_type
 
    !> Scratch for the functions of a block
    type :: triples_work_type
-      !> exp(-η s), a column for each η
-      real(wp), allocatable :: e(:, :)
       !> [½(1 + λ cos θ)]^ζ and its derivative with respect to cos θ, a column for each (λ, ζ)
       real(wp), allocatable :: a(:, :), da(:, :)
       real(wp), allocatable :: scratch(:, :)
-      integer, allocatable :: at(:)
       !> (4, capacity) what triple_gradient found: E, cos θ dE/dcos θ, the part common to j and k, and that
       !> along the other neighbour
       real(wp), allocatable :: slope(:, :)
    end type triples_work_type
 
-   ! Triples worked on together: what they need stays in the first-level cache
-   integer, parameter :: block_triples = 768
+   !> A block is full with so many triples: what is worked on together stays in the cache
+   integer, parameter :: block_triples = 512
 
 contains
 
-   !> Room for a block, and for at least one row
-   subroutine new_triples(n_most, triples, error)
+   !> Triples a block has room for: one more row than full
+   pure integer function capacity(n_most)
       !> Most neighbours of an atom
       integer, intent(in) :: n_most
-      type(triples_type), intent(out) :: triples
-      type(error_type), allocatable, intent(inout) :: error
-      integer :: n, status
 
-      triples%capacity = max(block_triples, padded(n_most) + lanes)
-      n = triples%capacity + 2*lanes
-      allocate (triples%cosine(n), triples%third(n), triples%s(n), triples%f(n), triples%inverse(n), &
-         triples%k(n), triples%j(n), triples%start(n), triples%length(n), stat=status)
-      call check_memory(status, "the scratch of descriptors", 56_i8*n, error)
+      capacity = block_triples + padded(n_most) + lanes
+   end function capacity
+
+   !> Room for a block
+   subroutine new_triples(n_most, n_exponents, triples, status)
+      !> Most neighbours of an atom, most η in a group
+      integer, intent(in) :: n_most, n_exponents
+      type(triples_type), intent(out) :: triples
+      !> 0: there is room
+      integer, intent(out) :: status
+      integer :: n
+
+      n = capacity(n_most)
+      allocate (triples%cosine(n), triples%inverse(n), triples%weight(n), triples%pull(n), triples%e(n, n_exponents), &
+         triples%k(n), triples%j(n_most), triples%start(n_most + 1), stat=status)
+      ! Rows are filled in whole vectors, which read beyond their end
+      if (status == 0) triples%k = 1
    end subroutine new_triples
 
-   subroutine new_triples_work(capacity, n_exponents, n_powers, work, error)
-      !> Triples there is room for
-      integer, intent(in) :: capacity
-      !> Most η and most (λ, ζ) in a group
-      integer, intent(in) :: n_exponents, n_powers
+   subroutine new_triples_work(n_most, n_powers, work, error)
+      !> Most neighbours of an atom, most (λ, ζ) in a group
+      integer, intent(in) :: n_most, n_powers
       type(triples_work_type), intent(out) :: work
       type(error_type), allocatable, intent(inout) :: error
       integer :: n, status
 
-      n = capacity + 2*lanes
-      allocate (work%e(n, n_exponents), work%a(n, n_powers), work%da(n, n_powers), work%scratch(n, 6), &
-         work%slope(4, n), work%at(n), stat=status)
-      call check_memory(status, "the scratch of descriptors", n*(8_i8*(n_exponents + 2*n_powers + 10) + 4), error)
+      n = capacity(n_most)
+      allocate (work%a(n, n_powers), work%da(n, n_powers), work%scratch(n, 4), work%slope(4, n), stat=status)
+      call check_memory(status, "the scratch of descriptors", 8_i8*n*(2*n_powers + 8), error)
    end subroutine new_triples_work
 
-   subroutine clear(triples)
-      type(triples_type), intent(inout) :: triples
-
-      triples%n = 0
-      triples%n_rows = 0
-   end subroutine clear
-
-   !> Copy the triples whose third side is shorter than the cutoff.  `worth` is false if they are nearly all;
-   !> nothing is copied then, since the cutoff function is zero for the others
-   subroutine keep_inside(all_triples, r_cut_squared, with_slopes, work, triples, worth)
-      type(triples_type), intent(in) :: all_triples
-      !> Å²
-      real(wp), intent(in) :: r_cut_squared
-      !> For triple_gradient: it needs more
+   !> Cutoff functions of the third sides, and exponentials of G4 (those of G5 are products and come with the rows)
+   subroutine finish_triples(angular, with_slopes, third, s, work, triples)
+      type(angular_type), intent(in) :: angular
+      !> Will the gradient be asked for?
       logical, intent(in) :: with_slopes
+      !> r_jk² and s of each triple, Å²
+      real(wp), intent(in), contiguous :: third(:), s(:)
       type(triples_work_type), intent(inout) :: work
+      !> Its weight lacks the third side
       type(triples_type), intent(inout) :: triples
-      logical, intent(out) :: worth
-      integer(i8) :: last, first
-      integer :: row, i, l, n
+      integer :: n, m, i
 
-      last = 1
-      do row = 1, all_triples%n_rows
-         first = last
-         do i = all_triples%start(row) + 1, all_triples%start(row) + all_triples%length(row)
-            work%at(last) = i
-            last = last + merge(1_i8, 0_i8, all_triples%third(i) < r_cut_squared)
-         end do
-         triples%j(row) = all_triples%j(row)
-         triples%start(row) = int(first - 1)
-         triples%length(row) = int(last - first)
-      end do
-      triples%n = int(last - 1)
-      triples%n_rows = all_triples%n_rows
-      worth = 4*triples%n < 3*all_triples%n
-      if (.not. worth) return
+      if (.not. angular%third_side) return
       n = padded(triples%n)
-      work%at(triples%n + 1:n) = 1
-      !$omp simd private(l)
-      do i = 1, n
-         l = work%at(i)
-         triples%cosine(i) = all_triples%cosine(l)
-         triples%third(i) = all_triples%third(l)
-         triples%s(i) = all_triples%s(l)
-         triples%f(i) = all_triples%f(l)
+      associate (fc => work%scratch(:, 1), slope => work%scratch(:, 2), x => work%scratch(:, 3))
+      if (with_slopes) then
+         call cosine_cutoff_squared(n, third, angular%r_cut, fc, slope)
+         triples%pull(:n) = triples%weight(:n)*slope(:n)
+      else
+         call cosine_cutoff_squared_values(n, third, angular%r_cut, fc)
+      end if
+      triples%weight(:n) = triples%weight(:n)*fc(:n)
+      do m = 1, angular%n_exponent
+         if (angular%base(m) > 0) then
+            call whole_powers(n, triples%e(:, angular%base(m)), angular%power(m), triples%e(:, m))
+         else
+            !$omp simd
+            do i = 1, n
+               x(i) = -angular%eta(m)*s(i)
+            end do
+            call exponentials(n, x, triples%e(:, m))
+         end if
       end do
-      triples%f(triples%n + 1:n) = 0.0_wp
-      if (.not. with_slopes) return
-      do i = 1, n
-         l = work%at(i)
-         triples%k(i) = all_triples%k(l)
-         triples%inverse(i) = all_triples%inverse(l)
-      end do
-   end subroutine keep_inside
+      end associate
+   end subroutine finish_triples
 
    !> Add the block's share of G4 or G5 to the values
    subroutine triple_values(angular, triples, work, values)
       type(angular_type), intent(in) :: angular
-      type(triples_type), intent(inout) :: triples
+      type(triples_type), intent(in) :: triples
       type(triples_work_type), intent(inout) :: work
       !> (n_feature)
       real(wp), intent(inout) :: values(:)
-      integer :: n, m, f, i
+      real(wp) :: sums(2), lambda(2)
+      integer :: n, m, f, q, both
 
       n = padded(triples%n)
-      associate (w => work%scratch(:, 1), fc => work%scratch(:, 2))
-      if (angular%third_side) then
-         call cosine_cutoff_squared_values(n, triples%third, angular%r_cut, fc)
-         triples%f(:n) = triples%f(:n)*fc(:n)
-      end if
-      call fill_exponentials(angular, n, triples%s, work)
-      do m = 1, angular%n_power
-         call angular_power(n, triples%cosine, angular%lambda(m), angular%zeta(m), angular%whole(m), w, work%a(:, m))
+      do q = 1, angular%n_power
+         if (.not. angular%short(q)) call angular_power(n, triples%cosine, angular%lambda(q), angular%zeta(q), &
+            angular%whole(q), work%scratch(:, 1), work%a(:, q))
       end do
       do m = 1, angular%n_exponent
-         !$omp simd
-         do i = 1, n
-            w(i) = triples%f(i)*work%e(i, m)
-         end do
-         do f = angular%first(m) + 1, angular%first(m + 1)
-            values(angular%feature(f)) = values(angular%feature(f)) &
-               + 2.0_wp*inner_product(n, w, work%a(:, angular%column(f)))
+         f = angular%first(m) + 1
+         do while (f <= angular%first(m + 1))
+            q = angular%column(f)
+            both = 1
+            if (angular%short(q)) then
+               if (f < angular%first(m + 1)) both = merge(2, 1, angular%whole(angular%column(f + 1)) == angular%whole(q))
+               lambda = angular%lambda(angular%column([f, f + both - 1]))
+               call sum_of_powers(angular%whole(q), n, lambda, triples%weight, triples%e(:, m), triples%cosine, sums)
+            else
+               work%scratch(:n, 1) = triples%weight(:n)*triples%e(:n, m)
+               sums(1) = inner_product(n, work%scratch(:, 1), work%a(:, q))
+            end if
+            do q = 1, both
+               values(angular%feature(f)) = values(angular%feature(f)) + sums(q)
+               f = f + 1
+            end do
          end do
       end do
-      end associate
    end subroutine triple_values
 
-   !> What derivatives of the functions of a group share: cutoff functions, exponentials and angular powers
+   !> Σ F e [½(1 + λ cos θ)]^ζ for two λ and a small ζ
+   pure subroutine sum_of_powers(zeta, n, lambda, weight, e, cosine, sums)
+      !> One of `short_powers`; triples
+      integer, intent(in) :: zeta, n
+      real(wp), intent(in) :: lambda(2)
+      !> F, exponentials and cosines
+      real(wp), intent(in) :: weight(n), e(n), cosine(n)
+      real(wp), intent(out) :: sums(2)
+      real(wp) :: half1, half2, s1, s2, t, u1, u2
+      integer :: i
+
+      half1 = 0.5_wp*lambda(1)
+      half2 = 0.5_wp*lambda(2)
+      s1 = 0.0_wp
+      s2 = 0.0_wp
+      select case (zeta)
+      case (1)
+         !$omp simd reduction(+:s1, s2) private(t)
+         do i = 1, n
+            t = weight(i)*e(i)
+            s1 = s1 + t*(0.5_wp + half1*cosine(i))
+            s2 = s2 + t*(0.5_wp + half2*cosine(i))
+         end do
+      case (2)
+         !$omp simd reduction(+:s1, s2) private(t, u1, u2)
+         do i = 1, n
+            t = weight(i)*e(i)
+            u1 = 0.5_wp + half1*cosine(i)
+            u2 = 0.5_wp + half2*cosine(i)
+            s1 = s1 + t*(u1*u1)
+            s2 = s2 + t*(u2*u2)
+         end do
+      case (4)
+         !$omp simd reduction(+:s1, s2) private(t, u1, u2)
+         do i = 1, n
+            t = weight(i)*e(i)
+            u1 = 0.5_wp + half1*cosine(i)
+            u2 = 0.5_wp + half2*cosine(i)
+            u1 = u1*u1
+            u2 = u2*u2
+            s1 = s1 + t*(u1*u1)
+            s2 = s2 + t*(u2*u2)
+         end do
+      end select
+      sums = [s1, s2]
+   end subroutine sum_of_powers
+
+   !> What derivatives of the functions of a group share: angular powers that are no short series
    subroutine prepare_gradient(angular, triples, work)
       type(angular_type), intent(in) :: angular
       type(triples_type), intent(in) :: triples
       type(triples_work_type), intent(inout) :: work
-      integer :: n, m
+      integer :: m
 
-      n = padded(triples%n)
-      if (angular%third_side) call cosine_cutoff_squared(n, triples%third, angular%r_cut, work%scratch(:, 2), &
-         work%scratch(:, 3))
-      call fill_exponentials(angular, n, triples%s, work)
       do m = 1, angular%n_power
-         call angular_power_slope(n, triples%cosine, angular%lambda(m), angular%zeta(m), angular%whole(m), &
-            work%scratch(:, 1), work%a(:, m), work%da(:, m))
+         if (.not. angular%short(m)) call angular_power_slope(padded(triples%n), triples%cosine, angular%lambda(m), &
+            angular%zeta(m), angular%whole(m), work%scratch(:, 1), work%a(:, m), work%da(:, m))
       end do
    end subroutine prepare_gradient
 
@@ -184,60 +218,42 @@ contains
       real(wp), intent(in) :: g(:)
       type(triples_type), intent(in) :: triples
       type(triples_work_type), intent(inout) :: work
-      real(wp) :: g1, g2, eta
-      integer :: n, m, f, l, c1, c2
+      real(wp) :: series(0:longest), factor
+      integer :: n, m, f, q
 
       n = padded(triples%n)
-      associate (fc => work%scratch(:, 2), slope => work%scratch(:, 3), total => work%scratch(:, 4), &
-            by_cosine => work%scratch(:, 5), by_square => work%scratch(:, 6))
-      total(:n) = 0.0_wp
-      by_cosine(:n) = 0.0_wp
-      by_square(:n) = 0.0_wp
+      associate (total => work%scratch(:, 1), by_cosine => work%scratch(:, 2), by_square => work%scratch(:, 3))
       do m = 1, angular%n_exponent
-         l = angular%first(m + 1)
-         eta = angular%eta(m)
-         do f = angular%first(m) + 1, l, 2
-            g1 = g(angular%feature(f))
-            g2 = merge(g(angular%feature(min(f + 1, l))), 0.0_wp, f < l)
-            ! Single functions are asked for by force maps
-            if (abs(g1) <= 0.0_wp .and. abs(g2) <= 0.0_wp) cycle
-            c1 = angular%column(f)
-            c2 = angular%column(min(f + 1, l))
-            call add_two(n, g1, g2, eta, work%e(:, m), work%a(:, c1), work%a(:, c2), work%da(:, c1), &
-               work%da(:, c2), total, by_cosine, by_square)
+         associate (e => triples%e(:, m), eta => angular%eta(m))
+         series = 0.0_wp
+         do f = angular%first(m) + 1, angular%first(m + 1)
+            q = angular%column(f)
+            if (angular%short(q)) series = series + g(angular%feature(f))*angular%series(:, q)
          end do
+         if (m == 1) then
+            call start_series(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
+         else if (any(abs(series(2:)) > 0.0_wp)) then
+            call add_series(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
+         else if (any(abs(series) > 0.0_wp)) then
+            call add_line(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
+         end if
+         do f = angular%first(m) + 1, angular%first(m + 1)
+            q = angular%column(f)
+            factor = g(angular%feature(f))
+            ! Single functions are asked for by force maps
+            if (.not. angular%short(q) .and. abs(factor) > 0.0_wp) call add_function(n, factor, eta, e, work%a(:, q), &
+               work%da(:, q), total, by_cosine, by_square)
+         end do
+         end associate
       end do
       if (angular%third_side) then
-         call join_four(n, triples%cosine, triples%f, triples%inverse, fc, slope, total, by_cosine, by_square, &
+         call join_four(n, triples%cosine, triples%weight, triples%pull, triples%inverse, total, by_cosine, by_square, &
             work%slope)
       else
-         call join_five(n, triples%cosine, triples%f, triples%inverse, total, by_cosine, by_square, work%slope)
+         call join_five(n, triples%cosine, triples%weight, triples%inverse, total, by_cosine, by_square, work%slope)
       end if
       end associate
    end subroutine triple_gradient
-
-   !> exp(-η s) of G4; those of G5 are products and come with the rows
-   subroutine fill_exponentials(angular, n, s, work)
-      type(angular_type), intent(in) :: angular
-      !> Triples, and their sums of squared distances (Å²)
-      integer, intent(in) :: n
-      real(wp), intent(in) :: s(n)
-      type(triples_work_type), intent(inout) :: work
-      integer :: m, i
-
-      if (.not. angular%third_side) return
-      do m = 1, angular%n_exponent
-         if (angular%base(m) > 0) then
-            call whole_powers(n, work%e(:, angular%base(m)), angular%power(m), work%e(:, m))
-         else
-            !$omp simd
-            do i = 1, n
-               work%scratch(i, 1) = -angular%eta(m)*s(i)
-            end do
-            call exponentials(n, work%scratch(:, 1), work%e(:, m))
-         end if
-      end do
-   end subroutine fill_exponentials
 
    !> a = u^ζ with u = ½(1 + λ cos θ)
    pure subroutine angular_power(n, cosine, lambda, zeta, whole, u, a)
@@ -307,42 +323,98 @@ contains
       end do
    end subroutine angular_power_slope
 
-   !> Add two functions that share an exponential
-   pure subroutine add_two(n, g1, g2, eta, e, a1, a2, da1, da2, total, by_cosine, by_square)
-      !> Triples; factors of the two values, their eta, exponentials, angular powers and slopes of these
+   !> All functions with an exponential whose angular powers are short series
+   pure subroutine start_series(n, c, eta, e, cosine, total, by_cosine, by_square)
+      !> Triples; series in cos θ of Σ g a, η, exponentials and cosines
       integer, intent(in) :: n
-      real(wp), intent(in) :: g1, g2, eta, e(n), a1(n), a2(n), da1(n), da2(n)
+      real(wp), intent(in) :: c(0:longest), eta, e(n), cosine(n)
       !> Σ g e a, Σ g e da/dcos θ, Σ g η e a
+      real(wp), intent(out) :: total(n), by_cosine(n), by_square(n)
+      real(wp) :: x, t
+      integer :: i
+
+      !$omp simd private(x, t)
+      do i = 1, n
+         x = cosine(i)
+         t = e(i)*(c(0) + x*(c(1) + x*(c(2) + x*(c(3) + x*c(4)))))
+         total(i) = t
+         by_square(i) = eta*t
+         by_cosine(i) = e(i)*(c(1) + x*(2.0_wp*c(2) + x*(3.0_wp*c(3) + x*4.0_wp*c(4))))
+      end do
+   end subroutine start_series
+
+   !> Add a function whose angular power is no short series
+   pure subroutine add_function(n, g, eta, e, a, da, total, by_cosine, by_square)
+      !> Triples; factor of the value, its η, exponentials, angular power and slope of that
+      integer, intent(in) :: n
+      real(wp), intent(in) :: g, eta, e(n), a(n), da(n)
+      !> As for `start_series`
       real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
       real(wp) :: t
       integer :: i
 
       !$omp simd private(t)
       do i = 1, n
-         t = e(i)*(g1*a1(i) + g2*a2(i))
+         t = g*e(i)*a(i)
          total(i) = total(i) + t
          by_square(i) = by_square(i) + eta*t
-         by_cosine(i) = by_cosine(i) + e(i)*(g1*da1(i) + g2*da2(i))
+         by_cosine(i) = by_cosine(i) + g*e(i)*da(i)
       end do
-   end subroutine add_two
+   end subroutine add_function
 
-   !> G4: with E = 2 f f_jk Σ g e a, C = dE/dcos θ, X = (dE/dr_jk)/r_jk, and l = (df/dr)/(r f) of j or k,
-   !> dE/dr⃗_j = (E l_j - C cos θ/r_j² + B) r⃗_j + (C/(r_j r_k) - X) r⃗_k, B = X - 4 f f_jk Σ g η e a
-   pure subroutine join_four(n, cosine, f, inverse, fc, fc_slope, total, by_cosine, by_square, slope)
-      !> Triples, their geometry (see `row_geometry`), and what `add_two` has summed up for them
+   !> The same, added
+   pure subroutine add_series(n, c, eta, e, cosine, total, by_cosine, by_square)
+      !> As for `start_series`
       integer, intent(in) :: n
-      real(wp), intent(in) :: cosine(n), f(n), inverse(n), fc(n), fc_slope(n), total(n), by_cosine(n), by_square(n)
-      real(wp), intent(out) :: slope(4, n)
-      real(wp) :: w, c, x, spread
+      real(wp), intent(in) :: c(0:longest), eta, e(n), cosine(n)
+      real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
+      real(wp) :: x, t
       integer :: i
 
-      !$omp simd private(w, c, x, spread)
+      !$omp simd private(x, t)
       do i = 1, n
-         w = 2.0_wp*f(i)*fc(i)
-         c = w*by_cosine(i)
-         spread = 2.0_wp*w*by_square(i)
-         x = 2.0_wp*f(i)*fc_slope(i)*total(i) - spread
-         slope(1, i) = w*total(i)
+         x = cosine(i)
+         t = e(i)*(c(0) + x*(c(1) + x*(c(2) + x*(c(3) + x*c(4)))))
+         total(i) = total(i) + t
+         by_square(i) = by_square(i) + eta*t
+         by_cosine(i) = by_cosine(i) + e(i)*(c(1) + x*(2.0_wp*c(2) + x*(3.0_wp*c(3) + x*4.0_wp*c(4))))
+      end do
+   end subroutine add_series
+
+   !> The same for a series of two terms
+   pure subroutine add_line(n, c, eta, e, cosine, total, by_cosine, by_square)
+      !> As for `start_series`
+      integer, intent(in) :: n
+      real(wp), intent(in) :: c(0:1), eta, e(n), cosine(n)
+      real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
+      real(wp) :: t
+      integer :: i
+
+      !$omp simd private(t)
+      do i = 1, n
+         t = e(i)*(c(0) + c(1)*cosine(i))
+         total(i) = total(i) + t
+         by_square(i) = by_square(i) + eta*t
+         by_cosine(i) = by_cosine(i) + c(1)*e(i)
+      end do
+   end subroutine add_line
+
+   !> G4: with E = F Σ g e a, C = dE/dcos θ, X = (dE/dr_jk)/r_jk, and l = (df/dr)/(r f) of j or k,
+   !> dE/dr⃗_j = (E l_j - C cos θ/r_j² + B) r⃗_j + (C/(r_j r_k) - X) r⃗_k, B = X - 2 F Σ g η e a
+   pure subroutine join_four(n, cosine, weight, pull, inverse, total, by_cosine, by_square, slope)
+      !> Triples, what the block has of them, and what functions have summed up for them
+      integer, intent(in) :: n
+      real(wp), intent(in) :: cosine(n), weight(n), pull(n), inverse(n), total(n), by_cosine(n), by_square(n)
+      real(wp), intent(out) :: slope(4, n)
+      real(wp) :: c, x, spread
+      integer :: i
+
+      !$omp simd private(c, x, spread)
+      do i = 1, n
+         c = weight(i)*by_cosine(i)
+         spread = 2.0_wp*weight(i)*by_square(i)
+         x = pull(i)*total(i) - spread
+         slope(1, i) = weight(i)*total(i)
          slope(2, i) = cosine(i)*c
          slope(3, i) = x - spread
          slope(4, i) = c*inverse(i) - x
@@ -350,21 +422,20 @@ contains
    end subroutine join_four
 
    !> G5: the same without the third side
-   pure subroutine join_five(n, cosine, f, inverse, total, by_cosine, by_square, slope)
-      !> Triples, their geometry (see `row_geometry`), and what `add_two` has summed up for them
+   pure subroutine join_five(n, cosine, weight, inverse, total, by_cosine, by_square, slope)
+      !> As for `join_four`
       integer, intent(in) :: n
-      real(wp), intent(in) :: cosine(n), f(n), inverse(n), total(n), by_cosine(n), by_square(n)
+      real(wp), intent(in) :: cosine(n), weight(n), inverse(n), total(n), by_cosine(n), by_square(n)
       real(wp), intent(out) :: slope(4, n)
-      real(wp) :: w, c
+      real(wp) :: c
       integer :: i
 
-      !$omp simd private(w, c)
+      !$omp simd private(c)
       do i = 1, n
-         w = 2.0_wp*f(i)
-         c = w*by_cosine(i)
-         slope(1, i) = w*total(i)
+         c = weight(i)*by_cosine(i)
+         slope(1, i) = weight(i)*total(i)
          slope(2, i) = cosine(i)*c
-         slope(3, i) = -2.0_wp*w*by_square(i)
+         slope(3, i) = -2.0_wp*weight(i)*by_square(i)
          slope(4, i) = c*inverse(i)
       end do
    end subroutine join_five

@@ -6,7 +6,7 @@ module tf_descriptor
       chebyshev_work_type, new_chebyshev_work, chebyshev_scratch_type, new_chebyshev_scratch
    use tf_chebyshev_functions, only : chebyshev_gradients
    use tf_behler, only : behler_type, new_behler, behler_values, behler_gradient, behler_gradients, &
-      behler_scratch_type, new_behler_scratch
+      behler_work_type, new_behler_work, behler_scratch_type, new_behler_scratch
    use tf_neighbours, only : neighbour_list_type
    use tf_error, only : error_type, raise, check_memory, error_size, error_value, error_species
    implicit none
@@ -34,6 +34,7 @@ module tf_descriptor
    type :: descriptor_work_type
       type(surroundings_type) :: around
       type(chebyshev_work_type) :: chebyshev
+      type(behler_work_type) :: behler
    end type descriptor_work_type
 
    !> Scratch for one thread
@@ -122,6 +123,10 @@ contains
          order = max(order, descriptors(t)%chebyshev%angular_order)
       end do
       if (.not. allocated(error)) call new_chebyshev_work(n_most, order, work%chebyshev, error)
+      if (allocated(error) .or. .not. any(descriptors%basis == basis_behler)) return
+      associate (size_of => behler_sizes(descriptors))
+         call new_behler_work(n_most, size_of(1), size_of(2), size_of(3), size_of(4), work%behler, error)
+      end associate
    end subroutine new_descriptor_work
 
    !> Scratch for atoms with up to n_most neighbours
@@ -131,24 +136,30 @@ contains
       integer, intent(in) :: n_most
       type(descriptor_scratch_type), intent(out) :: scratch
       type(error_type), allocatable, intent(inout) :: error
-      integer :: t, n_shells, n_radial, n_exponents, n_powers
 
       if (allocated(error)) return
       call new_chebyshev_scratch(n_most, scratch%chebyshev, error)
-      if (.not. any(descriptors%basis == basis_behler)) return
-      n_shells = 0
-      n_radial = 0
-      n_exponents = 0
-      n_powers = 0
+      if (allocated(error) .or. .not. any(descriptors%basis == basis_behler)) return
+      associate (size_of => behler_sizes(descriptors))
+         call new_behler_scratch(n_most, size_of(1), size_of(4), size_of(5), scratch%behler, error)
+      end associate
+   end subroutine new_descriptor_scratch
+
+   !> Largest numbers of shells, of functions in a radial group, of groups of either kind, and of η and (λ, ζ) in an angular
+   !> one, over the species with symmetry functions
+   pure function behler_sizes(descriptors) result(sizes)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      integer :: sizes(5), t
+
+      sizes = 0
       do t = 1, size(descriptors)
          if (descriptors(t)%basis /= basis_behler) cycle
-         n_shells = max(n_shells, size(descriptors(t)%behler%shells))
-         n_radial = max(n_radial, descriptors(t)%behler%most_radial)
-         n_exponents = max(n_exponents, descriptors(t)%behler%most_exponents)
-         n_powers = max(n_powers, descriptors(t)%behler%most_powers)
+         associate (b => descriptors(t)%behler)
+         sizes = max(sizes, [size(b%shells), b%most_radial, max(size(b%radial), size(b%angular)), b%most_exponents, &
+            b%most_powers])
+         end associate
       end do
-      call new_behler_scratch(n_most, n_shells, n_radial, n_exponents, n_powers, scratch%behler, error)
-   end subroutine new_descriptor_scratch
+   end function behler_sizes
 
    !> Refuse a structure with a neighbour species that a descriptor cannot handle
    subroutine check_species(descriptors, species, error)
@@ -213,7 +224,7 @@ contains
       case (basis_chebyshev)
          call chebyshev_values(descriptor%chebyshev, work%around, with_slopes, work%chebyshev, scratch%chebyshev, values)
       case (basis_behler)
-         call behler_values(descriptor%behler, work%around, scratch%behler, values)
+         call behler_values(descriptor%behler, work%around, with_slopes, work%behler, scratch%behler, values)
       end select
    end subroutine describe_surroundings
 
@@ -235,7 +246,7 @@ contains
       case (basis_chebyshev)
          call chebyshev_gradient(descriptors(t)%chebyshev, g, work%around, work%chebyshev, scratch%chebyshev)
       case (basis_behler)
-         call behler_gradient(descriptors(t)%behler, g, work%around, scratch%behler)
+         call behler_gradient(descriptors(t)%behler, g, work%around, work%behler, scratch%behler)
       end select
    end subroutine descriptor_gradient
 
@@ -266,7 +277,7 @@ contains
          do k = 1, size(feature)
             factors(feature(k), k) = 1.0_wp
          end do
-         call behler_gradients(descriptors(t)%behler, size(feature), factors, work%around, scratch%behler, gradient, error)
+         call behler_gradients(descriptors(t)%behler, size(feature), factors, work%behler, scratch%behler, gradient, error)
       end select
    end subroutine descriptor_gradients
 

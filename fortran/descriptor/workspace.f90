@@ -1,15 +1,15 @@
 !> Scratch memory of one thread, kept from structure to structure.
 module tf_workspace
-   use tf_kinds, only : wp, i8
+   use tf_kinds, only : wp, i8, lanes
    use tf_error, only : error_type, check_memory
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, &
-      descriptor_scratch_type, new_descriptor_scratch
+      descriptor_scratch_type, new_descriptor_scratch, basis_behler
    implicit none
    private
    public :: workspace_type, workspace_pool_type, reserve
-   public :: block_atoms, atoms_per_look
+   public :: block_atoms, atoms_at_a_time, atoms_per_look
 
-   ! Atoms whose networks are evaluated together
+   ! Largest number of atoms whose networks are evaluated together
    integer, parameter :: block_atoms = 32
    ! Atoms between two looks whether the user wants to stop
    integer, parameter :: atoms_per_look = 256
@@ -33,6 +33,13 @@ module tf_workspace
    end type workspace_pool_type
 
 contains
+
+   !> Atoms whose networks are evaluated together: what their values leave behind for the gradients stays in the cache
+   elemental integer function atoms_at_a_time(descriptor)
+      type(descriptor_type), intent(in) :: descriptor
+
+      atoms_at_a_time = merge(lanes/2, block_atoms, descriptor%basis == basis_behler)
+   end function atoms_at_a_time
 
    !> Take the scratch of the last call, if no other call has it, for n_threads threads
    subroutine take(pool, n_threads, spaces, error)

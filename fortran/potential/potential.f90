@@ -7,7 +7,7 @@ module tf_potential
    use tf_network_passes, only : forward, backward_to_inputs
    use tf_centres, only : centres_type
    use tf_surroundings, only : surroundings_type
-   use tf_workspace, only : workspace_type, reserve, block_atoms, atoms_per_look
+   use tf_workspace, only : workspace_type, reserve, block_atoms, atoms_at_a_time, atoms_per_look
    use tf_stop, only : stop_type, must_stop
    use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, total_of_nodes
    implicit none
@@ -223,25 +223,27 @@ contains
       real(wp), intent(inout), contiguous, target :: scratch(:)
       real(wp), intent(inout), contiguous :: sums(:)
       type(error_type), allocatable, intent(inout) :: error
-      integer :: b, t, n, n_columns, n_atoms
+      integer :: b, t, k, n, n_columns, n_atoms
 
       associate (potential => task%potential, blocks => task%blocks, space => task%spaces(thread), &
          with_forces => associated(task%wanted%force))
       n_columns = maxval(potential%networks%n_columns)
-      call reserve(space, potential%descriptors, task%centres%n_most, &
-         merge(max(1, min(block_atoms, size(task%centres%atom))), 1, with_forces), 0, size(potential%feature_shift, 1), &
-         n_columns, error)
+      n = merge(max(1, min(maxval(atoms_at_a_time(potential%descriptors)), size(task%centres%atom))), 1, with_forces)
+      call reserve(space, potential%descriptors, task%centres%n_most, n, 0, size(potential%feature_shift, 1), n_columns, error)
       n_atoms = merge(task%centres%n_atoms, 0, with_forces)
       do b = 1 + (leaf - 1)*task%blocks_per_leaf, min(leaf*task%blocks_per_leaf, blocks%n)
          if (allocated(error)) return
          if (must_stop(task%stop, thread == 1 .and. mod(b, atoms_per_look/block_atoms) == 0)) return
          t = blocks%species(b)
-         n = blocks%first(b + 1) - blocks%first(b)
          n_columns = maxval(potential%networks(t::size(potential%descriptors))%n_columns)
-         call evaluate_block(potential, task%centres, t, n, padded(n), potential%descriptors(t)%n_feature, n_columns, &
-            blocks%atom(blocks%first(b):blocks%first(b + 1) - 1), n_atoms, task%wanted, space, space%g, space%raw, &
-            space%panel, space%value, space%slope, space%derivative, sums(:task%n_force), &
-            sums(task%n_force + 1:task%n_strain), sums(task%n_strain + 1:), error)
+         do k = blocks%first(b), blocks%first(b + 1) - 1, atoms_at_a_time(potential%descriptors(t))
+            if (allocated(error)) return
+            n = min(atoms_at_a_time(potential%descriptors(t)), blocks%first(b + 1) - k)
+            call evaluate_block(potential, task%centres, t, n, padded(n), potential%descriptors(t)%n_feature, n_columns, &
+               blocks%atom(k:k + n - 1), n_atoms, task%wanted, space, space%g, space%raw, space%panel, space%value, &
+               space%slope, space%derivative, sums(:task%n_force), sums(task%n_force + 1:task%n_strain), &
+               sums(task%n_strain + 1:), error)
+         end do
       end do
       end associate
    end subroutine add_blocks

@@ -285,15 +285,17 @@ def test_derivative_of_all_functions_together(pbc: tuple[bool, bool, bool]) -> N
         assert np.abs(ours - expected).max() <= 1.0e-8 * np.abs(expected).max()
 
 
-def test_derivative_with_many_neighbours() -> None:
+@pytest.mark.parametrize("reach", [5.5, 7.5], ids=["all triples kept", "more triples than are kept"])
+def test_derivative_with_many_neighbours(reach: float) -> None:
     structure = random_structure(np.random.default_rng(5), 10, np.diag([3.6, 3.7, 3.8]), species=("O", "H", "H"))
     functions = [
-        (4, "H", "H", (5.5, 1.0, 2.0, 0.01)),
-        (5, "H", "O", (5.5, -1.0, 2.0, 0.01)),
-        (4, "O", "H", (5.5, -1.0, 1.0, 0.01)),
+        (4, "H", "H", (reach, 1.0, 2.0, 0.01)),
+        (5, "H", "O", (reach, -1.0, 2.0, 0.01)),
+        (4, "O", "H", (reach, -1.0, 1.0, 0.01)),
+        (4, "O", "O", (reach, 1.0, 2.5, 0.02)),
     ]
     tables = tables_of(make_setup("O", ("O", "H"), functions), make_setup("H", ("O", "H"), functions))
-    factors = np.array([1.0, -0.5, 0.7])
+    factors = np.array([1.0, -0.5, 0.7, 0.3])
     expected = numerical_derivative(structure, tables, 1, factors)
     assert (
         np.abs(engine.descriptor_derivative(structure, tables, 1, factors) - expected).max()
