@@ -366,6 +366,16 @@ def test_random_takes_each_structure_once_in_a_new_order(problem: Problem) -> No
     assert not np.array_equal(*orders)
 
 
+def test_blocks_come_in_a_new_order_with_their_structures_together(problem: Problem) -> None:
+    terms = problem.terms()
+    orders = [Sampler("blocks").order(terms, problem.weights, epoch) for epoch in range(2)]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), problem.all)
+        assert (np.diff(terms.block[order]) != 0).sum() == terms.block[-1]
+    assert not np.array_equal(*orders)
+    np.testing.assert_array_equal(Sampler("blocks").order(terms, problem.weights, 1, 7), orders[1][:7])
+
+
 def _frequencies(kind: str, terms: Loss, weights: np.ndarray) -> np.ndarray:
     draws = [Sampler(kind).order(terms, weights, epoch) for epoch in range(300)]
     return np.bincount(np.concatenate(draws), minlength=terms.n_structures) / (300 * terms.n_structures)

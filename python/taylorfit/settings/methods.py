@@ -13,6 +13,7 @@ from .option import Kind, Settings, option, options_of
 SAMPLINGS = {
     "sequential": "as in the set",
     "random": "each once",
+    "blocks": "each once, runs of neighbours together, as a file is best read",
     "weighted": "drawn by error",
     "energy": "low energies oftener",
 }

@@ -19,6 +19,9 @@ class Sampler:
         goes on where the last one ended
     random
         each structure at most once per epoch, in an order that is new in every epoch
+    blocks
+        the same, but the blocks of the pack (512 atoms) in a new order, with their structures together: from a disk
+        each is read once
     weighted
         with replacement, with probabilities proportional to √weight·factor·|E_ref − E| at the start of
         the epoch: what is badly described comes oftener
@@ -26,7 +29,7 @@ class Sampler:
         with replacement, with probabilities proportional to exp(−Ẽ/n_atoms), Ẽ the scaled energy, which
         spans [−1, 1] per atom: the lowest structure comes e² ≈ 7 times as often as the highest
 
-    ænet names the four and documents none of them; the definitions are ours.  The generator is made
+    ænet names four of them and documents none; the definitions are ours.  The generator is made
     anew for each epoch from (seed, epoch), so that a resumed run needs no generator state.
     """
 
@@ -47,6 +50,9 @@ class Sampler:
         rng = Stream.EPOCH_ORDER.generator(self.seed, epoch)
         if self.kind == "random":
             return rng.permutation(n)[:size]
+        if self.kind == "blocks":
+            block = self._ranks.joined(terms.block)
+            return np.argsort(rng.permutation(int(block.max(initial=-1)) + 1)[block], kind="stable")[:size]
         if self.kind == "weighted":
             energy = terms.energies(np.arange(terms.n_structures), weights)
             chance = self._ranks.joined(np.sqrt(terms.weight) * terms.factor * np.abs(terms.energy_ref - energy))
