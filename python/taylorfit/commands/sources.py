@@ -80,7 +80,7 @@ def read_all(
 ) -> list[Structure]:
     """Read structure files, with progress; print what there is to say about them."""
     return read_files(
-        files,
+        list(files),  # a tuple would be one path and its line
         options,
         drop=drop,
         listed_in=listed_in,
