@@ -30,9 +30,9 @@ from taylorfit.model.network import Network
 from taylorfit.model.structure import Structure
 from taylorfit.model.trainset import TrainingSet
 from taylorfit.settings.forces import ForceMode
+from taylorfit.training.data import ReferenceData
 from taylorfit.training.force_terms import force_terms
 from taylorfit.training.pack import FORCE_BLOCK_ATOMS, Scaling, pack
-from taylorfit.training.reference_data import ReferenceData
 
 ROUNDS = 1 if QUICK else 3 if SHORT else 9
 MODES = ("energy", "taylor", "directional", "exact")

@@ -25,9 +25,9 @@ from force_cases import (
 from taylorfit.engine import ForceMap, Loss, descriptor_derivatives, evaluate, force_map, strain_changes
 from taylorfit.model.descriptor_derivatives import StructureDerivatives
 from taylorfit.settings.forces import ForceMode
+from taylorfit.training.data import ReferenceData
 from taylorfit.training.derivatives_map import map_from_derivatives
 from taylorfit.training.force_terms import feature_factors, force_terms, random_directions
-from taylorfit.training.reference_data import ReferenceData
 
 SETUPS = {
     "chebyshev": lambda folder: [chebyshev("O"), chebyshev("H")],

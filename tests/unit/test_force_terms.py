@@ -14,9 +14,9 @@ from force_cases import ROUNDED, SCALE, SINGLE, SPECIES, ForceCase, behler, cheb
 from taylorfit.engine import ForceMap, changes_along, descriptor_derivatives, force_map
 from taylorfit.engine.force_maps import round_rows
 from taylorfit.settings.forces import ForceMode
+from taylorfit.training.data import ReferenceData
 from taylorfit.training.force_terms import force_terms
 from taylorfit.training.losses import ForceLoss
-from taylorfit.training.reference_data import ReferenceData
 
 
 def reference(case: ForceCase, **changes) -> ReferenceData:

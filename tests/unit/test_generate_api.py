@@ -29,7 +29,7 @@ from taylorfit import (
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.model.descriptor import same_functions
 from taylorfit.model.provenance import parse_copy_name
-from taylorfit.training.reference_data import reference_data
+from taylorfit.training.data import reference_data
 
 ALL_ATOMS = [RandomDisplacements, OrthogonalDisplacements, AntitheticDisplacements]
 

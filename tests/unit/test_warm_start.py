@@ -13,7 +13,7 @@ import taylorfit as tfit
 from cli_support import generate_in, make_toy, morse_cluster, report, run, succeed, train_in
 from taylorfit import InputError, Structure
 from taylorfit.potential.potential import Potential
-from taylorfit.training.warm_start import recorded_split
+from taylorfit.training.split import recorded_split
 
 FEW, MANY = 60, 90
 Train = Callable[..., tfit.Fit]

@@ -33,7 +33,7 @@ from .networks import Initial, existing_potentials, starting_networks, weights_g
 from .observer import CallbackObserver, Observer, ProgressObserver
 from .prepare import Problem, prepare
 from .run import train_problem
-from .warm_start import started_from
+from .split import started_from
 
 CRITERION = "that with the smallest error by which best epochs are chosen (BEST)"
 """What makes a member the best."""

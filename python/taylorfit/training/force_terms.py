@@ -29,9 +29,9 @@ from ..tools.chunks import runs
 from ..tools.progress import Steps, no_steps
 from ..tools.randomness import Stream
 from ..tools.ranks import ALONE, Ranks
+from .data import ReferenceData
 from .derivatives_map import map_from_derivatives
 from .pack import Scaling
-from .reference_data import ReferenceData
 
 DIRECTION_ATOMS = 20000
 """Atoms whose force maps are made at a time where only directions are kept."""

@@ -1,22 +1,28 @@
-"""What a training trains on, before it is packed: chosen by one rank, shared out over all."""
+"""What a training trains on, before it is packed: chosen by one rank, shared out over all.
+
+How forces enter it is as FORCES says, else as the data suggest; what cannot be done is refused.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..formats.aenet.trainset_mapped import MappedTrainingSet
-from ..model.provenance import parse_copy_name
+from ..model.provenance import Provenance, parse_copy_name
 from ..model.trainset import TrainingSet
-from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
+from ..settings.forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, ForceMode
+from ..settings.train import TrainInput
 from ..tools.ranks import Ranks
+from .data import ReferenceData
 from .force_terms import with_forces
 from .optimisers.sections import blocks_of, n_sections
 from .pack import BLOCK_ATOMS, FORCE_BLOCK_ATOMS, block_starts
-from .reference_data import ReferenceData
 from .split import Split
 
 Pick = tuple[int, int]
@@ -160,3 +166,43 @@ def _weights(names: Sequence[str], own: dict[str, float], mode: str | None) -> n
         if copy is not None and mode == "taylor":
             weights[p] *= copy.weight
     return weights
+
+
+def choose_mode(settings: TrainInput, copies: Sequence[Provenance], listed_in: str | None = None) -> str:
+    """The mode of FORCES, one of `settings.forces.MODES`, with Taylor copies of these origins to train on.
+
+    Raises
+    ------
+    InputError
+        if settings and copies do not go with the mode; `listed_in` is the file that it names.
+    """
+    forces = settings.forces
+    single = 1 in Counter(copy.parent for copy in copies).values()
+    mode = forces.mode
+    if mode is None:
+        fits = settings.method.name == "bfgs" and settings.copyweight == 1 and settings.loss == "aenet" and not single
+        mode = ("centred" if fits else "taylor") if copies else "energy"
+    strained = any(copy.is_strained for copy in copies)
+    label = f"FORCES mode={mode}"
+    problems = {
+        f"{label} needs Taylor copies": (mode in WITH_COPIES and not copies, "a TAYLORSET, or copies in TRAININGSET"),
+        f"{label} needs at least two copies of a structure": (
+            mode == "centred" and single,
+            "DERIVATIVES with fraction=2 or more",
+        ),
+        f"{label} works with METHOD bfgs only": (mode in WITH_BETA and settings.method.name != "bfgs", "METHOD bfgs"),
+        f"{label} weighs the forces by beta": (mode in WITH_BETA and settings.copyweight != 1, "no COPYWEIGHT"),
+        f"{label} virial= needs strained copies": (
+            mode == "centred" and forces.virial > 0 and not strained,
+            "DERIVATIVES with strategy=strain",
+        ),
+        f"{label} gives strained copies no weight": (
+            mode == "centred" and strained and forces.virial == 0,
+            "FORCES mode=centred virial=…",
+        ),
+        f"{label} is defined for energies per atom": (mode == "centred" and settings.loss != "aenet", "LOSS aenet"),
+    }
+    for message, (wrong, expected) in problems.items():
+        if wrong:
+            raise InputError(message, file=listed_in, expected=expected)
+    return mode

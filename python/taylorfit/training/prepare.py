@@ -21,20 +21,17 @@ from ..settings.methods import AdamMethod, BfgsMethod
 from ..settings.train import TrainInput
 from ..tools.ranks import ALONE, Ranks
 from .checkpoint import fingerprint
-from .data import TrainingData, needs_reference
+from .data import ReferenceData, TrainingData, needs_reference, reference_without_cells
 from .force_terms import ForceData, ForceLayout
 from .loop import BOTH, ENERGY, LAST, ForceChecks
 from .losses import CentredTaylorLoss, EnergyLoss, ForceLoss
 from .memory import needs_of, storage_for
-from .modes import choose_mode
 from .networks import StartingNetwork, starting_networks, training_set_info, weights_generator
 from .observer import Observer
 from .optimisers import method_notes
 from .pack import PRECISIONS, PackedDataset, PackLayout, Scaling
-from .plan import Part, Plan
-from .reference_data import ReferenceData, reference_without_cells
-from .split import Split, SplitRule, split_parents
-from .warm_start import rule_of, started_from
+from .plan import Part, Plan, choose_mode
+from .split import Split, SplitRule, rule_of, split_parents, started_from
 
 NO_CELLS = (
     "note: cells and weights of the structures are not known, so force errors of training and test structures are not "

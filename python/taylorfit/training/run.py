@@ -22,7 +22,7 @@ from .networks import potentials_from
 from .observer import Observer
 from .optimisers import make_optimiser
 from .prepare import Problem
-from .warm_start import RECORD
+from .split import RECORD
 
 
 def train_problem(

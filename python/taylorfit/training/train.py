@@ -26,13 +26,12 @@ from ..settings.store import AUTO, Store
 from ..settings.train import NetworkSpec, TrainInput
 from ..tools.locks import alone_in_python
 from .committee import CommitteeCallback, CommitteeFit, CommitteeObserver, CommitteeProgress, Member, run_committee
-from .data import TrainingData, needs_reference
+from .data import TrainingData, needs_reference, reference_data
 from .fit import Fit
 from .loop import Epoch
 from .networks import Initial, Layers
 from .observer import observer_of
 from .prepare import prepare
-from .reference_data import reference_data
 from .run import train_problem
 
 Data: TypeAlias = "TrainingSet | str | PathLike[str] | Structures"
