@@ -1,6 +1,6 @@
 """Slow and plain NumPy versions of what the engine does, and makers of random input: shared by the engine's tests.
 
-Nothing here calls the engine except `random_potential`, which takes its descriptor statistics from it, and
+Nothing here calls the engine except `described`, `random_potential`, which takes its descriptor statistics from it, and
 `jacobian`, which puts gradients together.
 """
 
@@ -135,6 +135,12 @@ def reference_descriptors(structure: Structure, setups: Sequence[DescriptorSetup
         pair_sum_descriptor(vectors, [structure.symbols[j] for j in atoms], by_species[symbol])
         for symbol, (atoms, vectors) in zip(structure.symbols, brute_force_neighbours(structure, reach))
     ]
+
+
+def described(structure: Structure, tables: DescriptorTables) -> list[np.ndarray]:
+    """The engine's descriptor of every atom."""
+    ((values, _),) = describe([structure], tables, threads=1)
+    return split_values(values[0], structure, tables)
 
 
 def split_values(values: np.ndarray, structure: Structure, tables: DescriptorTables) -> list[np.ndarray]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from taylorfit.formats.report_file import TrainReport, read_train_report
 from taylorfit.model.predictions import Predictions
 
 
@@ -85,3 +88,9 @@ def train_report(n_epochs: int = 100, best_epoch: int = 60, **changes: Any) -> d
         ],
         **changes,
     }
+
+
+def training(folder: Path, **changes: Any) -> TrainReport:
+    """The report of `train_report`, written into a folder and read back."""
+    (folder / "train.json").write_text(json.dumps(train_report(**changes)))
+    return read_train_report(folder / "train.json")

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
+from bench_engine import setups
 from figures import QUICK, SHORT, record
 
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.potential_file import write_potential
 from taylorfit.model.activations import ACTIVATIONS
-from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
+from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
 
@@ -45,15 +46,6 @@ def water(n_side: int, seed: int = 0) -> Atoms:
     second = np.cos(angle) * first + np.sin(angle) * across
     positions = np.stack([oxygen, oxygen + 0.96 * first, oxygen + 0.96 * second], axis=1).reshape(-1, 3)
     return Atoms("OH2" * len(grid), positions, cell=[edge * n_side] * 3, pbc=True)
-
-
-def chebyshev_setups(parameters: tuple[float, int, float, int]) -> list[DescriptorSetup]:
-    """Setups of O and H with the cutoffs (Å) and orders of `CUTOFFS`."""
-    r, n, a, m = parameters
-    return [
-        chebyshev_setup(s, ("O", "H"), radial_cutoff=r, radial_order=n, angular_cutoff=a, angular_order=m)
-        for s in ("O", "H")
-    ]
 
 
 def write_potentials(folder: Path, setups: list[DescriptorSetup], atoms: Atoms, seed: int = 0) -> None:
@@ -105,7 +97,7 @@ def main() -> None:
         small = sizes[0]
         for title, parameters in CUTOFFS.items():
             own = folder / title.replace("/", "-")
-            write_potentials(own / "one", chebyshev_setups(parameters), small)
+            write_potentials(own / "one", setups(parameters), small)
             print(
                 f"cutoffs {title}, networks {'-'.join(map(str, LAYERS))}, skin 0.5 Å; "
                 "µs per atom and step, median in brackets"
@@ -130,7 +122,7 @@ def main() -> None:
         for members in (1, 2) if QUICK else (1, 5) if SHORT else (1, 2, 5, 10):
             for member in range(1, members + 1):
                 write_potentials(
-                    own / f"{members}" / f"{member:02d}", chebyshev_setups(next(iter(CUTOFFS.values()))), small, member
+                    own / f"{members}" / f"{member:02d}", setups(next(iter(CUTOFFS.values()))), small, member
                 )
             calculator = Calculator.committee(own / f"{members}", threads=1, on_extrapolation="ignore")
             best, median, _ = per_step(small, calculator, 50)

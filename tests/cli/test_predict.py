@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cli_support import GOLDEN, report, run, succeed
+from golden_files import rows_of
 from taylorfit.analysis.errors import errors_in
 from taylorfit.engine import PotentialTables, evaluate
 from taylorfit.errors import InputError
@@ -40,13 +41,9 @@ def copied(source: Path, folder: Path) -> Path:
     return folder
 
 
-def rows(path: Path) -> list[list[str]]:
-    return [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-
-
 def check_golden(folder: Path, tolerance: float) -> None:
     found = report(folder, "predict", "predict.in")["structures"]
-    energies, forces = rows(folder / "energies.txt"), rows(folder / "forces.txt")
+    energies, forces = rows_of(folder / "energies.txt"), rows_of(folder / "forces.txt")
     assert [entry["file"] for entry in found] == [row[1] for row in energies]
     for entry, row in zip(found, energies):
         assert entry["energy"] == pytest.approx(float(row[4]), abs=tolerance)

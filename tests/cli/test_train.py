@@ -36,15 +36,6 @@ from taylorfit.training.pack import PackLayout
 from taylorfit.training.split import Split
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 Morse clusters of five atoms, toy.train, and Taylor copies in copies.train."""
-    folder = tmp_path_factory.mktemp("generated")
-    make_toy(folder, 24, extra=taylor(delta=0.03, fraction=6, outfile="copies.train"))
-    succeed(folder, "generate", "generate.in")
-    return folder
-
-
 def predicted(folder: Path) -> dict[str, float]:
     """Energy of each structure of toy.train relative to the atoms, eV, from Ar.nn by NumPy alone."""
     training_set, potential = read_trainset(folder / "toy.train"), read_potential(folder / "Ar.nn")

@@ -11,20 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cli_support import VALIDATED, contents, errors, make_toy, outcome, run, start, succeed, taylor, train, train_in
+from cli_support import VALIDATED, contents, errors, outcome, run, start, succeed, train, train_in
 from taylorfit.errors import InputError
 from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.reporting.training_log import EpochTable
 from taylorfit.training.checkpoint import load_checkpoint, save_checkpoint
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 Morse clusters of five atoms, toy.train, and Taylor copies in copies.train."""
-    folder = tmp_path_factory.mktemp("generated")
-    make_toy(folder, 24, extra=taylor(delta=0.03, fraction=6, outfile="copies.train"))
-    succeed(folder, "generate", "generate.in")
-    return folder
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(toy: Path) -> None:

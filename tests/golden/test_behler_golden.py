@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from golden_files import rows_of, structures_of, tables_of
 from taylorfit import engine
 from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf
-from taylorfit.model.structure import Structure
 
 SPECIES = ("Ti", "O")
 
@@ -24,25 +24,11 @@ def golden(shared: Path) -> Path:
     return shared / "golden" / "behler"
 
 
-def _tables(directory: Path) -> engine.DescriptorTables:
-    return engine.DescriptorTables.from_setups(
-        SPECIES, [read_setup(directory / f"{s}.fingerprint.stp") for s in SPECIES]
-    )
-
-
-def _rows(path: Path) -> list[list[str]]:
-    return [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-
-
-def _structures(directory: Path) -> list[Structure]:
-    return [read_xsf(directory / row[1]) for row in _rows(directory / "energies.txt")]
-
-
 def test_descriptors_equal_those_of_the_training_set(golden: Path) -> None:
     reference = read_trainset(golden / "behler.train")
     structures = [read_xsf(golden / name) for name in reference.names]
     assert len(structures) == reference.n_structures == 8
-    for s, (values, _) in enumerate(engine.describe(structures, _tables(golden))):
+    for s, (values, _) in enumerate(engine.describe(structures, tables_of(golden, SPECIES))):
         a, b = reference.first_atom[s], reference.first_atom[s + 1]
         first = reference.first_value[a : b + 1]
         for start, end in pairwise(first):
@@ -52,13 +38,13 @@ def test_descriptors_equal_those_of_the_training_set(golden: Path) -> None:
 
 
 def test_energies_and_forces_equal_those_of_predict(golden: Path) -> None:
-    structures = _structures(golden)
+    structures = structures_of(golden)
     potential = engine.PotentialTables.from_potentials([read_potential(golden / f"{s}.nn") for s in SPECIES])
     results = engine.evaluate(structures, potential)
-    totals = np.array([float(row[4]) for row in _rows(golden / "energies.txt")])
+    totals = np.array([float(row[4]) for row in rows_of(golden / "energies.txt")])
     # Near the double limit for totals of 5e4 eV
     assert np.abs([result.energy for result in results] - totals).max() <= 1.0e-8
-    rows = _rows(golden / "forces.txt")
+    rows = rows_of(golden / "forces.txt")
     atomic = np.concatenate([result.atomic_energies for result in results])
     forces = np.concatenate([result.forces for result in results])
     assert len(rows) == len(atomic) > 0
@@ -84,7 +70,7 @@ def test_analytic_derivatives_equal_those_of_aenet(shared: Path) -> None:
     names = [
         line.split(" file ")[1].split()[0] for line in lines if line.startswith("# structure ") and " file " in line
     ]
-    tables = _tables(directory)
+    tables = tables_of(directory)
     structures = [read_xsf(directory / name) for name in names]
     assert sum(structure.n_atoms for structure in structures) == len(numbers) > 0
     for s, a in numbers:

@@ -18,7 +18,7 @@ from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf
 from taylorfit.generation.descriptor_derivatives import choose_structures
-from taylorfit.model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
+from taylorfit.model.descriptor import AtomDerivatives, StructureDerivatives
 
 SPECIES = ("Ti", "O")
 LOCAL = Path(__file__).parents[1] / "data" / "golden"

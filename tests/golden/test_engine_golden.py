@@ -10,12 +10,11 @@ import pytest
 from ase import Atoms
 
 from engine_reference import split_values
+from golden_files import rows_of, structures_of, tables_of
 from taylorfit import Calculator, engine
 from taylorfit.formats.aenet.potential_file import read_potential
-from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.structures.xsf import read_xsf
-from taylorfit.model.structure import Structure
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 
@@ -51,26 +50,12 @@ def _id(case: Case) -> str:
     return case.folder
 
 
-def _tables(directory: Path, species: tuple[str, ...]) -> engine.DescriptorTables:
-    return engine.DescriptorTables.from_setups(
-        species, [read_setup(directory / f"{s}.fingerprint.stp") for s in species]
-    )
-
-
-def _rows(path: Path) -> list[list[str]]:
-    return [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-
-
-def _structures(directory: Path) -> list[Structure]:
-    return [read_xsf(directory / row[1]) for row in _rows(directory / "energies.txt")]
-
-
 @pytest.mark.parametrize("case", WITH_TRAINSET, ids=_id)
 def test_descriptors_equal_those_of_the_training_set(case: Case, request: pytest.FixtureRequest) -> None:
     directory = case.directory(request)
     reference = read_trainset(directory / case.trainset)
     assert set(reference.species) == set(case.species)
-    tables = _tables(directory, reference.species)
+    tables = tables_of(directory, reference.species)
     structures = [read_xsf(directory / name) for name in reference.names]
     assert len(structures) == reference.n_structures > 0
     for s, (values, _) in enumerate(engine.describe(structures, tables)):
@@ -83,13 +68,13 @@ def test_descriptors_equal_those_of_the_training_set(case: Case, request: pytest
 @pytest.mark.parametrize("case", EVALUATED, ids=_id)
 def test_descriptors_equal_those_printed_atom_by_atom(case: Case, request: pytest.FixtureRequest) -> None:
     directory = case.directory(request)
-    structures = _structures(directory)
-    tables = _tables(directory, case.species)
+    structures = structures_of(directory)
+    tables = tables_of(directory, case.species)
     ours = [
         split_values(values[0], structure, tables)
         for structure, (values, _) in zip(structures, engine.describe(structures, tables))
     ]
-    rows = _rows(directory / "descriptors.txt")
+    rows = rows_of(directory / "descriptors.txt")
     assert len(rows) == sum(structure.n_atoms for structure in structures)
     for row in rows:
         s, a = int(row[0]) - 1, int(row[1]) - 1
@@ -103,12 +88,12 @@ def test_descriptors_equal_those_printed_atom_by_atom(case: Case, request: pytes
 @pytest.mark.parametrize("case", EVALUATED, ids=_id)
 def test_energies_and_forces_equal_those_of_predict(case: Case, request: pytest.FixtureRequest) -> None:
     directory = case.directory(request)
-    structures = _structures(directory)
+    structures = structures_of(directory)
     potential = engine.PotentialTables.from_potentials([read_potential(directory / f"{s}.nn") for s in case.species])
     results = engine.evaluate(structures, potential)
-    totals = np.array([float(row[4]) for row in _rows(directory / "energies.txt")])
+    totals = np.array([float(row[4]) for row in rows_of(directory / "energies.txt")])
     assert np.abs([result.energy for result in results] - totals).max() <= case.energy_tolerance
-    rows = _rows(directory / "forces.txt")
+    rows = rows_of(directory / "forces.txt")
     atomic = np.concatenate([result.atomic_energies for result in results])
     forces = np.concatenate([result.forces for result in results])
     assert len(rows) == len(atomic)
@@ -125,9 +110,9 @@ def test_calculator_gives_the_same_from_binary_and_text_potentials(
     files = {symbol: directory / f"{symbol}.{ending}" for symbol in case.species}
     if not all(file.exists() for file in files.values()):
         pytest.skip(f"no potentials of this kind in {directory.name}")
-    rows = np.array([row[6:10] for row in _rows(directory / "forces.txt")], dtype=float)
+    rows = np.array([row[6:10] for row in rows_of(directory / "forces.txt")], dtype=float)
     calculator, start = Calculator(files, on_extrapolation="ignore"), 0
-    for structure, row in zip(_structures(directory), _rows(directory / "energies.txt")):
+    for structure, row in zip(structures_of(directory), rows_of(directory / "energies.txt")):
         atoms = Atoms(
             structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc, calculator=calculator
         )
@@ -142,7 +127,7 @@ def test_calculator_gives_the_same_from_binary_and_text_potentials(
 @pytest.mark.parametrize("case", EVALUATED, ids=_id)
 def test_energies_without_forces_are_the_same(case: Case, request: pytest.FixtureRequest) -> None:
     directory = case.directory(request)
-    structures = _structures(directory)
+    structures = structures_of(directory)
     potential = engine.PotentialTables.from_potentials([read_potential(directory / f"{s}.nn") for s in case.species])
     with_forces = engine.evaluate(structures, potential)
     without = engine.evaluate(structures, potential, forces=False)
@@ -155,7 +140,7 @@ def test_analytic_descriptor_derivatives_equal_those_of_aenet(shared: Path) -> N
     directory = shared / "golden" / "derivs" / "chebyshev"
     reference = np.load(directory / "derivatives.npz")
     species = ("Ti", "O")
-    tables = _tables(directory, species)
+    tables = tables_of(directory, species)
     names = ("structure1218.xsf", "cluster03.xsf", "cluster01_dimer.xsf")
     atoms_seen = 0
     for s, name in enumerate(names, start=_first_structure(reference)):

@@ -31,7 +31,7 @@ from taylorfit.formats.aenet.trainset_ascii import read_trainset_ascii, write_tr
 from taylorfit.formats.aenet.trainset_binary import read_trainset
 from taylorfit.formats.recognise import recognise
 from taylorfit.formats.structures.xsf import read_xsf
-from taylorfit.model.descriptor_derivatives import StructureDerivatives
+from taylorfit.model.descriptor import StructureDerivatives
 
 LOCAL = Path(__file__).parents[1] / "data" / "golden"
 quick = settings(

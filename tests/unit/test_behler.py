@@ -14,6 +14,7 @@ from engine_reference import (
     brute_force_neighbours,
     changed,
     cosine,
+    described,
     potential_tables,
     random_rotation,
     random_structure,
@@ -116,12 +117,6 @@ def reference(structure: Structure, tables: engine.DescriptorTables) -> list[np.
             )
         )
     return result
-
-
-def described(structure: Structure, tables: engine.DescriptorTables) -> list[np.ndarray]:
-    """Return the engine's descriptor of every atom."""
-    ((values, _),) = engine.describe([structure], tables, threads=1)
-    return split_values(values[0], structure, tables)
 
 
 def assert_equal(structure: Structure, tables: engine.DescriptorTables) -> None:

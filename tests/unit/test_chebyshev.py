@@ -10,10 +10,10 @@ from engine_reference import (
     changed,
     chebyshev_tables,
     cosine,
+    described,
     random_structure,
     reference_descriptors,
     species_weights,
-    split_values,
 )
 from taylorfit import engine
 from taylorfit.engine import DescriptorTables
@@ -37,15 +37,9 @@ FUNCTIONS = {
 }
 
 
-def describe_one(structure: Structure, tables: DescriptorTables) -> list[np.ndarray]:
-    """Return the descriptor of each atom."""
-    ((values, _),) = engine.describe([structure], tables, threads=1)
-    return split_values(values[0], structure, tables)
-
-
 def assert_equal_to_pair_sum(structure: Structure, tables: DescriptorTables, tolerance: float = 1.0e-12) -> None:
     for ours, expected in zip(
-        describe_one(structure, tables), reference_descriptors(structure, tables.setups), strict=True
+        described(structure, tables), reference_descriptors(structure, tables.setups), strict=True
     ):
         assert ours.shape == expected.shape
         assert np.abs(ours - expected).max() <= tolerance * max(1.0, np.abs(expected).max())
@@ -138,7 +132,7 @@ def test_weighted_half_follows_the_place_in_env(n_species: int) -> None:
     tables = chebyshev_tables(environment, (4.0, 3), (3.0, 2))
     for symbol, weight in zip(environment, species_weights(n_species)):
         pair = Structure(symbols=(environment[0], symbol), positions=np.array([[0.0, 0, 0], [1.7, 0, 0]]))
-        values = describe_one(pair, tables)[0]
+        values = described(pair, tables)[0]
         np.testing.assert_allclose(values[7:11], weight * values[:4], rtol=1e-14, atol=1e-15)
         np.testing.assert_allclose(values[[4, 5, 6, 11, 12, 13]], 0.0, rtol=0.0, atol=1e-15)
 
@@ -148,7 +142,7 @@ def test_order_of_env_matters_and_order_of_types_does_not() -> None:
     forward = chebyshev_tables(("O", "Ti"), environments=[("O", "Ti"), ("O", "Ti")])
     backward = chebyshev_tables(("O", "Ti"), environments=[("Ti", "O"), ("Ti", "O")])
     turned = chebyshev_tables(("Ti", "O"), environments=[("O", "Ti"), ("O", "Ti")])
-    for one, two, three in zip(*(describe_one(structure, tables) for tables in (forward, backward, turned))):
+    for one, two, three in zip(*(described(structure, tables) for tables in (forward, backward, turned))):
         np.testing.assert_array_equal(one, three)
         np.testing.assert_allclose(one[:11], two[:11], rtol=1e-13)
         np.testing.assert_allclose(one[11:18], -two[11:18], rtol=1e-13)  # weights ±1 change sign, products do not
@@ -201,7 +195,7 @@ def test_derivative_of_every_component_is_the_derivative_of_the_sum() -> None:
 def test_derivative_is_zero_without_neighbours() -> None:
     lone = Structure(symbols=("H",), positions=np.zeros((1, 3)))
     tables = chebyshev_tables(("H",))
-    np.testing.assert_array_equal(describe_one(lone, tables)[0], 0.0)
+    np.testing.assert_array_equal(described(lone, tables)[0], 0.0)
     np.testing.assert_array_equal(engine.descriptor_derivative(lone, tables, 0, np.ones(tables.n_function[0])), 0.0)
 
 
@@ -211,7 +205,7 @@ def test_a_neighbour_vanishes_smoothly_at_the_cutoff(radial_cut: float, angular_
     tables = chebyshev_tables(("H",), (radial_cut, 6), (angular_cut, 3))
     base = np.array([[0.0, 0, 0], [1.0, 0.3, 0], [-0.4, 1.1, 0.5]])
     direction = np.array([1.0, 2.0, -2.0]) / 3.0
-    without = describe_one(Structure(symbols=("H",) * 3, positions=base), tables)[0]
+    without = described(Structure(symbols=("H",) * 3, positions=base), tables)[0]
     factors = np.ones(tables.n_function[0])
     for cut in (radial_cut, angular_cut):
         if cut == 0.0:
@@ -220,7 +214,7 @@ def test_a_neighbour_vanishes_smoothly_at_the_cutoff(radial_cut: float, angular_
 
         def with_neighbour_at(distance: float, part: slice = part) -> tuple[float, float]:
             structure = Structure(symbols=("H",) * 4, positions=np.vstack([base, direction * distance]))
-            ours = describe_one(structure, tables)[0]
+            ours = described(structure, tables)[0]
             slope = engine.descriptor_derivative(
                 structure, tables, 0, np.where(np.isin(np.arange(11), np.r_[part]), factors, 0.0)
             )
@@ -264,7 +258,7 @@ def test_displaced_copies_equal_the_displaced_structures(size: float, pbc: tuple
     assert values.shape[0] == len(positions) == 5
     np.testing.assert_allclose(positions - positions[0], displacement, rtol=0.0, atol=1e-13)
     for copy in range(5):
-        separate = describe_one(changed(outside, positions=outside.positions + displacement[copy]), tables)
+        separate = described(changed(outside, positions=outside.positions + displacement[copy]), tables)
         expected = np.concatenate(separate)
         assert np.abs(values[copy] - expected).max() <= 1.0e-12 * np.abs(expected).max()
 

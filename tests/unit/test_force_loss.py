@@ -23,7 +23,7 @@ from force_cases import (
     structures,
 )
 from taylorfit.engine import ForceMap, Loss, descriptor_derivatives, evaluate, force_map, strain_changes
-from taylorfit.model.descriptor_derivatives import StructureDerivatives
+from taylorfit.model.descriptor import StructureDerivatives
 from taylorfit.settings.forces import ForceMode
 from taylorfit.training.data import ReferenceData
 from taylorfit.training.derivatives_map import map_from_derivatives

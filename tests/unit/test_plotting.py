@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from prediction_cases import noisy_predictions, train_report
+from prediction_cases import noisy_predictions, train_report, training
 from taylorfit import plotting
 from taylorfit.analysis.errors import errors_in
 from taylorfit.analysis.lennard_jones import LennardJones
@@ -24,7 +23,6 @@ from taylorfit.analysis.measures import direction_error
 from taylorfit.analysis.scan_series import scan_series
 from taylorfit.errors import FormatError, InputError
 from taylorfit.formats.csv_table import Table, read_table
-from taylorfit.formats.report_file import TrainReport, read_train_report
 from taylorfit.plotting import curves, dimer, directions, errors, nve, parity, rdf, scan, style
 
 SETS = [noisy_predictions(noise, label) for noise, label in ((0.8, "energy"), (0.3, "Taylor"), (0.05, "exact"))]
@@ -41,11 +39,6 @@ def legend(figure: Figure) -> list[str]:
     """Entries of the first legend."""
     found = [axes.get_legend() for axes in figure.axes if axes.get_legend()] + figure.legends
     return [text.get_text() for text in found[0].get_texts()]
-
-
-def training(folder: Path, **changes: object) -> TrainReport:
-    (folder / "train.json").write_text(json.dumps(train_report(**changes)))
-    return read_train_report(folder / "train.json")
 
 
 def scan_table(folder: Path, with_delta: bool = True) -> Table:

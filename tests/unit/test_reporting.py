@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,16 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prediction_cases import noisy_predictions, train_report
-from taylorfit.formats.report_file import TrainReport, read_train_report
+from prediction_cases import noisy_predictions, train_report, training
 from taylorfit.reporting.document import Document, Picture, Section, Table, Warnings, to_html, to_markdown
 from taylorfit.reporting.outliers import worst_atoms, worst_structures
 from taylorfit.reporting.warnings import prediction_warnings, training_warnings
-
-
-def training(folder: Path, **changes: Any) -> TrainReport:
-    (folder / "train.json").write_text(json.dumps(train_report(**changes)))
-    return read_train_report(folder / "train.json")
 
 
 def history(force: list[float], energy: list[float]) -> list[dict[str, float]]:

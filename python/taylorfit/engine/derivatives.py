@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..model.descriptor_derivatives import AtomDerivatives
+from ..model.descriptor import AtomDerivatives
 from ..model.structure import Structure
 from .descriptors import DescriptorTables, fill_descriptor_derivatives
 from .kernels import neighbours

@@ -181,7 +181,7 @@ class Known:
         for number, line in enumerate(lines, start=2):
             try:
                 found = json.loads(line)
-                answer = {key: None if v is None else v for key, v in found["answer"].items()}
+                answer = dict(found["answer"])
                 for key in ("forces", "stress"):
                     if answer.get(key) is not None:
                         answer[key] = np.array(answer[key], dtype=np.float64)

@@ -14,14 +14,13 @@ from ..model.measures import FORCE_UNIT
 from ..model.predictions import Predictions
 from .style import (
     BLACK,
-    COLUMN,
     MAP_COLOURS,
-    PAGE,
     in_symbols,
+    label_lowest,
     letter_panels,
     literal,
-    new_figure,
     note,
+    panel_grid,
     plain_log_ticks,
     styled,
 )
@@ -47,12 +46,7 @@ def directions(sets: Predictions | Sequence[Predictions]) -> Figure:
         if a set has no atom with a non-zero reference force.
     """
     sets = [sets] if isinstance(sets, Predictions) else sets
-    columns = min(len(sets), 3)
-    rows = -(-len(sets) // columns)
-    drawing = new_figure(COLUMN if columns == 1 else PAGE, 0.3 + 2.3 * rows)
-    panels = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for panel in panels.flat[len(sets) :]:
-        panel.set_axis_off()
+    drawing, panels = panel_grid(len(sets), 2.3, 0.3, sharey=True)
     draw_maps(drawing, panels, sets)
     letter_panels(panels.flat[: len(sets)])
     return drawing
@@ -89,8 +83,6 @@ def draw_maps(drawing: Figure, panels: np.ndarray, sets: Sequence[Predictions]) 
         panel.set_yticks(np.arange(0, 181, 30))
     for panel in panels[:, 0]:
         panel.set_ylabel("angle of F and F$_{\\mathrm{ref}}$ (degrees)")
-    for panel in panels.flat[max(len(sets) - panels.shape[1], 0) : len(sets)]:
-        panel.set_xlabel(in_symbols(f"|F_ref| ({FORCE_UNIT.name})"))
-        panel.tick_params(labelbottom=True)
+    label_lowest(panels, len(sets), in_symbols(f"|F_ref| ({FORCE_UNIT.name})"))
     bar = drawing.colorbar(mesh, ax=panels, label="share of the atoms per cell (%)", pad=0.015, aspect=25)
     plain_log_ticks(bar.ax.yaxis)

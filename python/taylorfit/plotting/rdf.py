@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..errors import FormatError
 from ..formats.csv_table import Table
-from .style import COLUMN, PAGE, letter_panels, line_style, literal, new_figure, styled
+from .style import label_lowest, letter_panels, line_style, literal, panel_grid, styled
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,7 @@ def figure(curves: Sequence[Rdf]) -> Figure:
     """Overlay the curves of one pair; a panel for each pair."""
     pairs = list(dict.fromkeys(curve.pair for curve in curves))
     labels = list(dict.fromkeys(curve.label for curve in curves))
-    columns = min(len(pairs), 3)
-    rows = -(-len(pairs) // columns)
-    drawing = new_figure(COLUMN if columns == 1 else PAGE, 2.4 * rows + 0.1)
-    panels = drawing.subplots(rows, columns, squeeze=False, sharex=True)
+    drawing, panels = panel_grid(len(pairs), 2.4, 0.1)
     for panel, pair in zip(panels.flat, pairs):
         panel.axhline(1.0, color="0.8", linewidth=0.5, zorder=0)
         for curve in curves:
@@ -76,11 +73,7 @@ def figure(curves: Sequence[Rdf]) -> Figure:
         panel.set_xlim(0.0, max(curve.r[-1] for curve in curves))
         panel.set_ylim(bottom=0.0)
         panel.set_ylabel(f"g(r), {literal(pair)}" if pair else "g(r)")
-    for panel in panels.flat[len(pairs) :]:
-        panel.set_axis_off()
-    for panel in panels.flat[max(len(pairs) - columns, 0) : len(pairs)]:
-        panel.set_xlabel("r (Å)")
-        panel.tick_params(labelbottom=True)
+    label_lowest(panels, len(pairs), "r (Å)")
     panels.flat[0].legend(loc="best")
     letter_panels(panels.flat[: len(pairs)])
     return drawing

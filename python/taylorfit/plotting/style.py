@@ -130,6 +130,27 @@ def new_figure(width: float = COLUMN, height: float = 2.6) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def panel_grid(n: int, row: float, rest: float, sharey: bool = False) -> tuple[Figure, np.ndarray]:
+    """Return a figure and a grid (rows, columns) of `n` panels, at most three beside each other.
+
+    Its height is `row` for each row and the `rest`, inches.
+    """
+    columns = min(n, 3)
+    rows = -(-n // columns)
+    drawing = new_figure(COLUMN if columns == 1 else PAGE, row * rows + rest)
+    panels = drawing.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False)
+    for panel in panels.flat[n:]:
+        panel.set_axis_off()
+    return drawing, panels
+
+
+def label_lowest(panels: np.ndarray, n: int, text: str) -> None:
+    """Put `text` below the lowest of the first `n` panels of each column of a grid."""
+    for panel in panels.flat[max(n - panels.shape[1], 0) : n]:
+        panel.set_xlabel(text)
+        panel.tick_params(labelbottom=True)
+
+
 def plain_log_ticks(axis: Axis) -> None:
     """Put a logarithmic axis into plain numbers, 0.1 rather than a power; between decades too if these are few."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..formats.aenet.energies_file import SavedEnergies
 from ..formats.aenet.records import printable
-from ..model.descriptor_derivatives import StructureDerivatives
+from ..model.descriptor import StructureDerivatives
 from ..model.geometry import Geometry
 from ..model.provenance import STRAIN, parse_copy_name
 from ..model.structure import Structure

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine import DescriptorTables, ForceMap, canonical_order
 from ..engine.force_maps import group_lanes, group_words, no_pairs, offsets, round_rows
 from ..errors import InputError
-from ..model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
+from ..model.descriptor import AtomDerivatives, StructureDerivatives
 from ..model.structure import Structure
 
 

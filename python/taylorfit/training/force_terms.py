@@ -22,7 +22,7 @@ from ..engine import (
 )
 from ..engine.force_maps import in_canonical_order, offsets
 from ..errors import InputError
-from ..model.descriptor_derivatives import StructureDerivatives
+from ..model.descriptor import StructureDerivatives
 from ..model.structure import VOIGT_ELEMENTS, Structure
 from ..settings.forces import ForceMode
 from ..tools.chunks import runs

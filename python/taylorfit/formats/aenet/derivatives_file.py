@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from ...errors import InputError
-from ...model.descriptor_derivatives import AtomDerivatives, StructureDerivatives
+from ...model.descriptor import AtomDerivatives, StructureDerivatives
 from ...tools.atomic_write import Together, atomic_write
 from .records import RecordReader, RecordWriter, encode_text, printable
 
