@@ -12,7 +12,6 @@ Needs CHGNet (``pip install chgnet``), whose package holds its weights.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,11 +22,11 @@ import numpy as np
 
 import taylorfit as tfit
 from learn_copper import of_reference
+from learning_page import parser, write_page
 from taylorfit.engine import PotentialTables
 from taylorfit.learning.explore import BEYOND, LayOut, Walk, committee_evaluator, new_walks, run_walks
 from taylorfit.learning.worker import make_calculator
 from taylorfit.md.analysis import first_peak, pair_counts, radial_distribution
-from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
 
 TEACHER = tfit.Reference("chgnet.model.dynamics:CHGNetCalculator", {"use_device": "cpu"})
@@ -81,13 +80,9 @@ def force_row(name: str, found: Sequence[np.ndarray], wanted: Sequence[np.ndarra
 
 def main() -> None:
     """Run the study and write RESULTS.md."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with XSF files")
-    parser.add_argument("--output", type=Path, required=True)
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--quick", action="store_const", dest="scale", const="quick", default="quick", help="minutes")
-    group.add_argument("--full", action="store_const", dest="scale", const="full", help="hours")
-    arguments = parser.parse_args()
+    options = parser(__doc__, "hours")
+    options.add_argument("--data", type=Path, required=True, help="folder with XSF files")
+    arguments = options.parse_args()
     scale = SCALES[arguments.scale]
     arguments.output.mkdir(parents=True, exist_ok=True)
     dft = tfit.read(str(arguments.data / "**/*.xsf"))
@@ -155,9 +150,7 @@ def main() -> None:
         "",
         *learned.statement,
     ]
-    with atomic_write(arguments.output / "RESULTS.md") as stream:
-        stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n" + "\n".join(lines) + "\n```\n")
-    print("\n".join(lines))
+    print(write_page(arguments.output / "RESULTS.md", __doc__, lines))
 
 
 def dynamics(label: str, temperature: float, steps: int, starts: int, strain: float = 0.0) -> tfit.Exploration:

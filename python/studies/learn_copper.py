@@ -8,11 +8,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +19,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 import taylorfit as tfit
+from learning_page import parser, write_page
 from taylorfit.engine import PotentialTables
 from taylorfit.learning.explore import BEYOND, HELD, Evaluator, Walk, committee_evaluator, new_walks, run_walks
-from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
 
 EMT_PATH = "ase.calculators.emt:EMT"
@@ -99,14 +97,10 @@ def volume(walks: Sequence[Walk]) -> str:
 
 def main() -> None:
     """Run the study and write RESULTS.md."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True)
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--quick", action="store_true", help="minutes (default)")
-    group.add_argument("--full", action="store_true", help="an hour")
-    parser.add_argument("--seeds", type=int, default=1)
-    arguments = parser.parse_args()
-    explored, judged = (5000, 10000) if arguments.full else (1000, 2000)
+    options = parser(__doc__, "an hour")
+    options.add_argument("--seeds", type=int, default=1)
+    arguments = options.parse_args()
+    explored, judged = (5000, 10000) if arguments.scale == "full" else (1000, 2000)
     states = [("cold", 300.0, 0.0), ("hot", 1000.0, 0.0), ("pressed", 1000.0, 5.0)]
     volumes = {}
     for name, T, p in states:
@@ -132,10 +126,8 @@ def main() -> None:
         "seed", "NPT", "frames", "|F - F_ref|, mean\neV/Å", "largest\nof frames", "stress, rms\nkbar", "held",
         "volume\nÅ³/atom", "of EMT",
     )  # fmt: skip
-    table = "\n".join(text_lines(Table(header, tuple(rows), numeric=True, left=(1,))))
-    with atomic_write(arguments.output / "RESULTS.md") as stream:
-        stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n{table}\n```\n")
-    print(table)
+    table = Table(header, tuple(rows), numeric=True, left=(1,))
+    print(write_page(arguments.output / "RESULTS.md", __doc__, text_lines(table)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ last round's committee at 500 K, which none was trained on; seconds are those of
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -20,10 +19,10 @@ import numpy as np
 
 import taylorfit as tfit
 from learn_water import MEMBERS, N_START, REFERENCE, run_at_300, setup_of
+from learning_page import parser, write_page
 from taylorfit.formats.structures.files import read_files
 from taylorfit.learning.explore import HELD
 from taylorfit.potential.potential import Potential, load_members
-from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
 
 EPOCHS = (250, 1000)
@@ -77,20 +76,17 @@ def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float]]:
 
 def main() -> None:
     """Train again and write WARMSTART.md."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True, help="that of learn_water.py")
-    parser.add_argument("--seeds", type=int, default=1)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--seeds", type=int, default=1)
+    arguments = options.parse_args()
     rows = [row for seed in range(1, arguments.seeds + 1) for row in study(arguments.output, seed)]
     cells = tuple(
         (str(seed), str(epochs), "warm" if warm else "cold", f"{error:.4f}", f"{seconds:.1f}")
         for seed, epochs, warm, error, seconds in rows
     )
     header = ("seed", "epochs of\na round", "start", "|F - F_ref|\neV/Å", "seconds of\nprocessors")
-    table = "\n".join(text_lines(Table(header, cells, numeric=True, left=(2,))))
-    with atomic_write(arguments.output / "WARMSTART.md") as stream:
-        stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n{table}\n```\n")
-    print(table)
+    table = Table(header, cells, numeric=True, left=(2,))
+    print(write_page(arguments.output / "WARMSTART.md", __doc__, text_lines(table)))
 
 
 if __name__ == "__main__":

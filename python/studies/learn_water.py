@@ -11,7 +11,6 @@ Needs tblite: ``pip install taylorfit[example-data]``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import taylorfit as tfit
+from learning_page import parser, write_page
 from taylorfit.commands.cli import main as taylorfit
 from taylorfit.engine import PotentialTables
 from taylorfit.formats.aenet.setup_file import read_setup
@@ -163,13 +163,9 @@ def study(folder: Path, scale: Scale, seed: int) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Run the study and write RESULTS.md."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True)
-    scale = parser.add_mutually_exclusive_group()
-    scale.add_argument("--quick", action="store_const", dest="scale", const="quick", default="quick", help="minutes")
-    scale.add_argument("--full", action="store_const", dest="scale", const="full", help="an hour and more")
-    parser.add_argument("--seeds", type=int, default=1)
-    arguments = parser.parse_args()
+    options = parser(__doc__, "an hour and more")
+    options.add_argument("--seeds", type=int, default=1)
+    arguments = options.parse_args()
     cells = []
     for seed in range(1, arguments.seeds + 1):
         for name, row in study(arguments.output, SCALES[arguments.scale], seed).items():
@@ -189,10 +185,9 @@ def main() -> None:
             "seed", "frames", "number", "|F - F_ref|, median\nof runs, eV/Å", "largest\nof runs", "of frames",
             "stable, ps", "held", "of ps",
         )  # fmt: skip
-        table = "\n".join(text_lines(Table(header, tuple(cells), numeric=True, left=(1,))))
-        with atomic_write(arguments.output / "RESULTS.md") as stream:
-            stream.write(f"# {(__doc__ or '').splitlines()[0]}\n\n```\n{table}\n```\n")
-    print(table)
+        table = Table(header, tuple(cells), numeric=True, left=(1,))
+        text = write_page(arguments.output / "RESULTS.md", __doc__, text_lines(table))
+    print(text)
 
 
 if __name__ == "__main__":
