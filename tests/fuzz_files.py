@@ -17,9 +17,9 @@ from taylorfit.formats.aenet.trainset_writer import TrainsetWriter
 from taylorfit.formats.companion import write_geometry
 from taylorfit.formats.predictions import write_predictions
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics
-from taylorfit.model.geometry import Geometry
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
+from taylorfit.model.trainset import Geometry
 from taylorfit.training.checkpoint import load_checkpoint
 
 SPECIES = ("Ar", "Ne")

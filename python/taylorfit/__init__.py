@@ -41,7 +41,7 @@ EXPORTS = {
     "settings.label": ("Labelling", "Reference"),
     "settings.learn": ("Exploration", "LabelBudget", "Thresholds"),
     "settings.methods": ("Adam", "Bfgs", "Ekf", "Lm", "OnlineSd"),
-    "settings.store": ("Store",),
+    "settings.train": ("Store",),
     "taylor.displacements": ("AntitheticDisplacements", "CartesianDisplacements", "RandomDisplacements"),
     "taylor.modes": ("ModeDisplacements",),
     "taylor.orthogonal": ("OrthogonalDisplacements",),

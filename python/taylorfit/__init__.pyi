@@ -53,7 +53,7 @@ from .settings.methods import Bfgs as Bfgs
 from .settings.methods import Ekf as Ekf
 from .settings.methods import Lm as Lm
 from .settings.methods import OnlineSd as OnlineSd
-from .settings.store import Store as Store
+from .settings.train import Store as Store
 from .taylor.displacements import AntitheticDisplacements as AntitheticDisplacements
 from .taylor.displacements import CartesianDisplacements as CartesianDisplacements
 from .taylor.displacements import RandomDisplacements as RandomDisplacements

@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 import taylorfit
-from taylorfit.settings.committee import Committee
 from taylorfit.settings.document import FileEntry
 from taylorfit.settings.forces import ForceMode
 from taylorfit.settings.generate import GenerateInput, TaylorOptions
 from taylorfit.settings.methods import AdamMethod, BfgsMethod, EkfMethod, LmMethod, OnlineSdMethod
 from taylorfit.settings.option import options_of
 from taylorfit.settings.predict import PredictInput, RelaxOptions
-from taylorfit.settings.store import Store
 from taylorfit.settings.tables import describe
-from taylorfit.settings.train import NetworkSpec, TrainInput
+from taylorfit.settings.train import Committee, NetworkSpec, Store, TrainInput
 
 READERS = {"generate": GenerateInput.read, "train": TrainInput.read, "predict": PredictInput.read}
 GENERATE = "TYPES\n2\nTi -1604.6\nO -432.5\n\nSETUPS\nTi Ti.stp\nO O.stp\n\n"

@@ -13,7 +13,6 @@ from typing import Any
 from ..errors import InputError
 from ..formats.scan_table import Row, number
 from ..formats.structures.files import expand_patterns, read_structures, split_selection
-from ..settings.committee import Committee
 from ..settings.displacements import TaylorOptions
 from ..settings.document import Document, FileEntry, Line, Located
 from ..settings.forces import FORCES, WITH_BETA, WITH_COPIES, WITH_GEOMETRY, WITH_VIRIAL, ForceMode
@@ -22,7 +21,7 @@ from ..settings.keyword_file import build, format_options
 from ..settings.option import quote
 from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.scan import DERIVATIVES_AXES, FORCES_AXES, OWN_AXES, Axis, ScanInput
-from ..settings.train import NetworkSpec, TrainInput
+from ..settings.train import Committee, NetworkSpec, TrainInput
 from ..tools.randomness import Stream
 
 MODES_OF = {

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, InputError
-from ..model.geometry import HASH, Geometry
-from ..model.trainset import TrainingSet
+from ..model.trainset import HASH, Geometry, TrainingSet
 from ..tools.atomic_write import Together, atomic_write, check_writable
 from ..tools.locks import alone_in_python
 from ..tools.os_errors import explained

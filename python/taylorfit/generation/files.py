@@ -19,8 +19,8 @@ from ..formats.aenet.trainset_writer import TrainsetWriter
 from ..formats.companion import checksum_of_parents, geometry_path, parents_path, write_geometry, write_parents
 from ..formats.structures.files import read_files, require_species
 from ..formats.structures.xsf_folder import check_xsf_directory
-from ..model.geometry import Geometry
 from ..model.structure import Structure
+from ..model.trainset import Geometry
 from ..settings.displacements import TaylorOptions
 from ..settings.generate import GenerateInput
 from ..settings.reading import ReadingOptions

@@ -11,9 +11,8 @@ from ..errors import InputError
 from ..formats.aenet.trainset_writer import TrainsetBuilder
 from ..formats.structures.files import require_species
 from ..formats.structures.in_memory import Structures, as_structures
-from ..model.geometry import Geometry
 from ..model.provenance import parse_copy_name
-from ..model.trainset import TrainingSet
+from ..model.trainset import Geometry, TrainingSet
 from ..tools.progress import progress as show_progress
 from ..tools.warn import warn_of_data
 from .stream import Outputs, write_training_sets

@@ -13,10 +13,9 @@ import numpy as np
 from ..formats.aenet.energies_file import SavedEnergies
 from ..formats.aenet.records import printable
 from ..model.descriptor import StructureDerivatives
-from ..model.geometry import Geometry
 from ..model.provenance import STRAIN, parse_copy_name
 from ..model.structure import Structure
-from ..model.trainset import TrainingSet
+from ..model.trainset import Geometry, TrainingSet
 from .model_contents import Description, describe_setup
 
 SHOWN_COMPOSITIONS = 5

@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import ClassVar
 
 from ..model.activations import ACTIVATIONS
-from .committee import Committee
 from .document import Document, FileEntry, Line, Word, as_entries, integer, suggestion, text
 from .forces import FORCES, ForceMode
 from .keyword_file import FILES, PATHS, InputFile, options, read_files, species_rows
@@ -17,11 +16,14 @@ from .methods import METHOD, SAMPLINGS, BfgsMethod, Method
 from .option import (
     EPOCHS,
     FILE,
+    FOLDER,
     INTEGER,
     REAL,
+    TEXT,
     THREADS,
     VERBOSITY,
     Kind,
+    Settings,
     one_of,
     option,
     quote,
@@ -30,10 +32,50 @@ from .option import (
     require_one_of,
 )
 from .reading import reading_option
-from .store import Store
 
+AUTO, MEMORY, DISK = "auto", "memory", "disk"
+"""Places of STORE."""
 ACTIVATION_CODES = {"l": "linear", "t": "tanh", "s": "sigmoid", "m": "mtanh", "w": "twist"}
 """ænet's one-letter codes."""
+
+
+@dataclass(frozen=True)
+class Committee(Settings):
+    """Several networks trained alike, from different random weights.
+
+    Raises
+    ------
+    InputError
+        on construction, for a value out of range.
+    """
+
+    n: int = option(1, bare=True, check="n ≥ 1", message="COMMITTEE without members", help="networks to train")
+    folder: str = option("committee", TEXT, help="folder of the members, FOLDER/01/…, FOLDER/02/…")
+    split: str = option("same", one_of(same="the same for all", own="each draws its own"), help="test structures")
+
+
+@dataclass(frozen=True)
+class Store(Settings):
+    """Where packed descriptors and force maps are kept during a training; its result does not depend on it.
+
+    Raises
+    ------
+    InputError
+        on construction, for an unknown place.
+    """
+
+    place: str = option(
+        AUTO,
+        one_of(memory="in memory", disk="in a file", auto="in memory, or where that is not enough in a file"),
+        bare=True,
+        help="",
+    )
+    folder: str | None = option(
+        None,
+        FOLDER,
+        shown="TMPDIR, /var/tmp or the current folder, the first that is a local disk with enough room",
+        help="folder of the file, which has no name there and is gone with the process",
+    )
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from ..formats.aenet.trainset_mapped import map_trainset
 from ..formats.companion import checksum_of_references, geometry_path, parents_path, read_geometry, read_parents
 from ..formats.structures.files import file_of, read_files, read_structures
 from ..model.descriptor import same_functions
-from ..model.geometry import Geometry
 from ..model.structure import Structure
-from ..model.trainset import TrainingSet
+from ..model.trainset import Geometry, TrainingSet
 from ..settings.reading import ReadingOptions
 from ..settings.train import TrainInput
 from .networks import Initial, existing_potentials

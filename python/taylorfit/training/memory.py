@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..engine import NetworkTables, Zeros, aligned_zeros, loss_bytes
 from ..errors import InputError
 from ..settings.methods import BfgsMethod, Method
-from ..settings.store import AUTO, DISK, MEMORY, Store
+from ..settings.train import AUTO, DISK, MEMORY, Store
 from ..tools.disk_arrays import DiskArrays, disk_folder, room
 from ..tools.memory import Available, available_memory, resident_memory
 from .force_terms import ForceLayout

@@ -19,11 +19,9 @@ from ..generation.generate import generate
 from ..model.provenance import parse_copy_name
 from ..model.trainset import TrainingSet
 from ..potential.potential import Source, as_potential
-from ..settings.committee import Committee
 from ..settings.forces import WITH_COPIES, Energy, ForceMode
 from ..settings.methods import Bfgs, Method
-from ..settings.store import AUTO, Store
-from ..settings.train import NetworkSpec, TrainInput
+from ..settings.train import AUTO, Committee, NetworkSpec, Store, TrainInput
 from ..tools.locks import alone_in_python
 from .committee import CommitteeCallback, CommitteeFit, CommitteeObserver, CommitteeProgress, Member, run_committee
 from .data import TrainingData, needs_reference, reference_data
