@@ -17,10 +17,11 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
+import bench_engine
 from ase import Atoms
 from ase.build import bulk
 from ase.io.lammpsdata import write_lammps_data
-from bench_calculator import CUTOFFS, chebyshev_setups, per_step, water, write_potentials
+from bench_calculator import CUTOFFS, per_step, water, write_potentials
 from figures import QUICK, SHORT, record
 
 from taylorfit import Calculator, engine
@@ -69,7 +70,7 @@ def waters(folder: Path, plugin: Path) -> None:
     """Water by size, descriptor and ranks, beside the ASE calculator."""
     small = water(4)
     example = files("taylorfit.examples.water_cluster")
-    setups = {title: chebyshev_setups(parameters) for title, parameters in CUTOFFS.items()}
+    setups = {title: bench_engine.setups(parameters) for title, parameters in CUTOFFS.items()}
     setups["symmetry functions 27/30"] = [read_setup(str(example / f"{s}.behler.fingerprint.stp")) for s in ("O", "H")]
     for number, (title, own) in enumerate(setups.items()):
         potentials = folder / f"potentials{number}"

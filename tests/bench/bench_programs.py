@@ -13,8 +13,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import bench_engine
 import numpy as np
-from bench_calculator import CUTOFFS, chebyshev_setups, water, write_potentials
+from bench_calculator import CUTOFFS, water, write_potentials
 from figures import QUICK, SHORT, record
 
 from taylorfit import read, write
@@ -63,7 +64,7 @@ def make(folder: Path) -> None:
     write(str(folder / "many"), many)
     write(str(folder / "many.extxyz"), many)
     write(str(folder / "ten"), many[:10])
-    setups = chebyshev_setups(CUTOFFS["6.5/3.0, orders 18/4"])
+    setups = bench_engine.setups(CUTOFFS["6.5/3.0, orders 18/4"])
     for setup in setups:
         write_setup(folder / f"{setup.species}.stp", setup)
     write_potentials(folder, setups, water(2))
