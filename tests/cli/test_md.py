@@ -400,6 +400,12 @@ def test_trajectories_of_a_potential_are_no_reference_data(folder: Path):
     assert "those of a potential" in run(folder, "generate", "g.in").complaint
     assert "no structures are left" in run(folder, "generate", "g.in", "--drop", "predicted").complaint
     succeed(folder, "generate", "g.in", "--energy-key", "energy", "--forces-key", "forces")
+    # Nor does a conversion make them such
+    for name, found in (("copy.extxyz", "copy.extxyz"), ("frames/", "frames/*.xsf")):
+        succeed(folder, "convert", "run.extxyz", name)
+        (folder / "g.in").write_text(generate_in(("H", "O"), [found]))
+        assert "potential=one" in run(folder, "generate", "g.in", "--force").complaint
+    succeed(folder, "generate", "g.in", "--force", "--energy-key", "energy")
 
 
 @pytest.mark.parametrize("name", ["run.extxyz", "run.traj"])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import taylorfit as tfit
 from taylorfit.errors import FormatError
 from taylorfit.formats.structures.xsf import format_xsf, parse_xsf
 from taylorfit.model.structure import Structure
@@ -21,6 +26,12 @@ PRIMCOORD
 1 1
 H 0 0 0
 """
+WATER = Structure(
+    ("O", "H", "H"),
+    np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]),
+    energy=-1.5,
+    forces=np.array([[0.1, 0, 0], [-0.1, 0, 0], [0, 0, 0]]),
+)
 
 
 @pytest.mark.parametrize("unit", ["", " eV/A^3", " eV/Å^3", " (eV/ang**3)"])
@@ -80,6 +91,22 @@ def test_unusable_weights_are_one_line(text, line, message):
     with pytest.raises(FormatError, match=message) as error:
         parse_xsf(text.encode(), "a.xsf")
     assert error.value.line == line
+
+
+@pytest.mark.parametrize("name", ["a.xsf", "a.extxyz"])
+def test_marks_of_quality_survive_conversions(tmp_path: Path, name: str):
+    marked = replace(WATER, converged=False, predicted_by='the "total energy" of\na committee')
+    tfit.write(tmp_path / name, [marked])
+    (found,) = tfit.read(tmp_path / name)
+    assert not found.converged and re.fullmatch("the_+total_energy_+of_a_committee", found.predicted_by)
+    assert found.energy == marked.energy
+    (found,) = tfit.read(tmp_path / name, energy_key="energy")
+    assert not found.predicted_by
+    # Without labels there is nothing to say about them
+    tfit.write(tmp_path / name, [replace(marked, energy=None, forces=None)], overwrite=True)
+    assert tfit.read(tmp_path / name)[0].predicted_by == ""
+    atoms = marked.to_ase()
+    assert tfit.Structure.from_ase(atoms).predicted_by == marked.predicted_by
 
 
 def test_a_comment_is_not_read_as_a_weight():

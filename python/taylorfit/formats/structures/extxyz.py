@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import InputError
 from ...model.structure import Structure
 from ...tools.atomic_write import atomic_write
-from .frames import COHESIVE_KEY, PUSHED_KEY
+from .frames import COHESIVE_KEY, PREDICTED_KEY, PUSHED_KEY
 
 
 def write_extxyz(
@@ -73,6 +73,8 @@ def format_frame(structure: Structure, info: Mapping[str, str]) -> str:
         pairs.append(f"weight={float(structure.weight)!r}")
     if structure.pushed_from:
         pairs.append(f"{PUSHED_KEY}={structure.pushed_from}")
+    if structure.predicted_by and (structure.energy is not None or structure.forces is not None):
+        pairs.append('{}="{}"'.format(PREDICTED_KEY, re.sub(r'["\\\s]', "_", structure.predicted_by)))
     if structure.config_type:
         pairs.append('config_type="{}"'.format(re.sub(r'["\\\s]', "_", structure.config_type)))
     if not structure.converged:

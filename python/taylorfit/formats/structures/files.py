@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from glob import glob, has_magic
 from itertools import chain, islice
@@ -164,6 +165,8 @@ def read_structures(
         structure = parse_xsf(
             read_bytes(name), name, require_energy=require_energy, require_forces=require_forces, units=system
         )
+        if options.energy_key is not None:
+            structure = replace(structure, predicted_by="")
         if not selection:
             yield structure
             return

@@ -16,6 +16,8 @@ from .labels import ENERGY, FORCES, FREE_ENERGY, STRESS, VIRIAL, FileLabels, Lab
 
 COHESIVE_KEY = "aenet_cohesive_energy"
 """Key under which `extxyz` writes the cohesive energy of an XSF file."""
+PREDICTED_KEY = "predicted_by"
+"""Key for the potential that energy and forces are from."""
 PUSHED_KEY = "pushed_from"
 """Key for the hash of the structure that a copy of `repel` is made from."""
 WEIGHT_KEYS = ("weight", "config_weight")
@@ -157,7 +159,7 @@ class _Reader:
             weight=1.0 if weight is None else float(self.finite(weight, (), "weight")),
             force_weights=None if force_weights is None else self.finite(force_weights, (n_atoms,), "force weights"),
             pushed_from=_pushed_from(info),
-            predicted_by=str(info["potential"]) if {"potential", "step"} <= info.keys() and not labels.is_asked else "",
+            predicted_by="" if labels.is_asked else _predicted_by(info),
             masses=self._per_atom(columns, MASS_KEYS, (n_atoms,)),
             fixed=frame.fixed,
             momenta=self._per_atom(columns, ("momenta",), (n_atoms, 3)),
@@ -365,6 +367,13 @@ def check_cell(cell: np.ndarray, pbc: tuple[bool, ...], name: str) -> None:
                 value=cell.tolist(),
                 expected='independent vectors, or pbc="F F F"',
             )
+
+
+def _predicted_by(info: Mapping[str, Any]) -> str:
+    """The potential that energy and forces are from, as we write it or `md` does in its trajectories."""
+    if PREDICTED_KEY in info:
+        return str(info[PREDICTED_KEY]) or "?"
+    return str(info["potential"]) if {"potential", "step"} <= info.keys() else ""
 
 
 def _pushed_from(info: Mapping[str, Any]) -> str:

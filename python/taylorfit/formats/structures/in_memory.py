@@ -59,7 +59,7 @@ def structure_to_ase(structure: Structure) -> Atoms:
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    from .frames import COHESIVE_KEY, PUSHED_KEY
+    from .frames import COHESIVE_KEY, PREDICTED_KEY, PUSHED_KEY
 
     atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc)
     results = {
@@ -78,6 +78,8 @@ def structure_to_ase(structure: Structure) -> Atoms:
         atoms.info["weight"] = structure.weight
     if structure.pushed_from:
         atoms.info[PUSHED_KEY] = structure.pushed_from
+    if structure.predicted_by and known:
+        atoms.info[PREDICTED_KEY] = structure.predicted_by
     if structure.masses is not None:
         atoms.set_masses(structure.masses)
     if structure.fixed is not None:

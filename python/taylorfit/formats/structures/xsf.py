@@ -8,6 +8,7 @@ raises where ænet would crash, truncate or misread without a word.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import chain
 from os import PathLike, fsdecode
@@ -29,9 +30,11 @@ from .xsf_sections import (
     MIN_RELATIVE_VOLUME,
     PBC_COMMENT,
     PHRASES,
+    PREDICTED_COMMENT,
     PUSHED_COMMENT,
     PUSHED_FORM,
     STRESS_COMMENT,
+    UNCONVERGED_COMMENT,
     WEIGHT_COMMENT,
     Sections,
     is_symbol,
@@ -44,6 +47,8 @@ _STATEMENTS = (
     (WEIGHT_COMMENT, "# Weight ="),
     (FORCE_WEIGHTS_COMMENT, "# Force weights in column 8"),
     (PUSHED_COMMENT, "# Pushed from ="),
+    (PREDICTED_COMMENT, "# Predicted by ="),
+    (UNCONVERGED_COMMENT, "# Converged = F"),
 )
 """Comments that mean something, and how one is written that should not."""
 
@@ -134,6 +139,8 @@ def parse_xsf(
         cohesive_energy=found.cohesive_energy,
         weight=found.weight,
         pushed_from=found.pushed_from,
+        predicted_by=found.predicted_by,
+        converged=found.converged,
         force_weights=None if force_weights is None else np.array(force_weights),
         name=name,
     )
@@ -218,6 +225,10 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         lines.append(f"# weight = {float(structure.weight)!r}")
     if structure.pushed_from:
         lines.append(PUSHED_FORM.replace("HASH", structure.pushed_from))
+    if structure.predicted_by and (structure.energy is not None or structure.forces is not None):
+        lines.append("# predicted by = " + re.sub(r"\W+", "_", structure.predicted_by))
+    if not structure.converged:
+        lines.append("# converged = F")
     columns = [structure.positions]
     if structure.forces is not None:
         columns.append(structure.forces)

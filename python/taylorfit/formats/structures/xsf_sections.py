@@ -34,6 +34,10 @@ FORCE_WEIGHTS_FORM = "# force weights in column 8"
 PUSHED_COMMENT = re.compile(r"\s*#\s*pushed from\s*=")
 """Start of the comment line of a copy with pushed atoms: the hash of the structure that it is made from."""
 PUSHED_FORM = "# pushed from = HASH"
+PREDICTED_COMMENT = re.compile(r"\s*#\s*predicted by\s*=")
+"""Start of the comment line that says which potential energy and forces are from, which are no reference data."""
+UNCONVERGED_COMMENT = re.compile(r"\s*#\s*converged\s*=\s*F\s*$")
+"""Comment line of a structure whose self-consistency cycle did not converge."""
 
 _STRESS_UNITS = frozenset(
     f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
@@ -60,6 +64,8 @@ class Sections:
     pbc: tuple[bool, bool, bool] = (True, True, True)
     with_force_weights: bool = False
     pushed_from: str = ""
+    predicted_by: str = ""
+    converged: bool = True
     count: int | None = None
     count_line: int = 0
     declared: str = ""
@@ -106,6 +112,10 @@ class Sections:
                     self.with_force_weights = True
                 elif PUSHED_COMMENT.match(line):
                     self.pushed_from = self._pushed_from(line, index)
+                elif PREDICTED_COMMENT.match(line):
+                    self.predicted_by = line.split("=", 1)[1].strip() or "?"
+                elif UNCONVERGED_COMMENT.match(line):
+                    self.converged = False
             elif "PRIMVEC" in line:
                 self._read_cell(lines, index)
                 index += 3
