@@ -4,7 +4,7 @@ module tf_vector_math
    use tf_kinds, only : wp, i8, lanes
    implicit none
    private
-   public :: exponentials, whole_powers, inner_product
+   public :: exponentials, whole_powers, inner_product, chebyshev_series
 
 contains
 
@@ -117,5 +117,46 @@ contains
       end do
       s = sum((a + b) + (c + d))
    end function inner_product
+
+   !> Σ_k (p_k + s p^w_k) T_k(x) and its derivative with respect to x, by Clenshaw's recurrence b_k = p_k + 2x b_{k+1} - b_{k+2}
+   !> and its derivative
+   pure subroutine chebyshev_series(n, n_order, x2, s, p, p_w, value, slope)
+      !> Arguments, a multiple of `lanes`; highest order, even
+      integer, intent(in) :: n, n_order
+      !> 2x, and the weight of the second series
+      real(wp), intent(in) :: x2(n), s(n)
+      !> Coefficients
+      real(wp), intent(in) :: p(0:n_order), p_w(0:n_order)
+      real(wp), intent(out) :: value(n), slope(n)
+
+      ! So few arguments at a time that all stays in registers
+      integer, parameter :: strip = 4
+      real(wp), dimension(strip) :: x, w, b1, b2, e1, e2
+      integer :: j, k, l
+
+      do j = 0, n - strip, strip
+         do l = 1, strip
+            w(l) = s(j + l)
+            x(l) = x2(j + l)
+            b1(l) = 0.0_wp
+            b2(l) = 0.0_wp
+            e1(l) = 0.0_wp
+            e2(l) = 0.0_wp
+         end do
+         ! e = db/d(2x)
+         do k = n_order, 2, -2
+            do l = 1, strip
+               e2(l) = (b1(l) - e2(l)) + x(l)*e1(l)
+               b2(l) = ((p(k) + w(l)*p_w(k)) - b2(l)) + x(l)*b1(l)
+               e1(l) = (b2(l) - e1(l)) + x(l)*e2(l)
+               b1(l) = ((p(k - 1) + w(l)*p_w(k - 1)) - b1(l)) + x(l)*b2(l)
+            end do
+         end do
+         do l = 1, strip
+            value(j + l) = ((p(0) + w(l)*p_w(0)) - b2(l)) + 0.5_wp*x(l)*b1(l)
+            slope(j + l) = (b1(l) + x(l)*e1(l)) - 2.0_wp*e2(l)
+         end do
+      end do
+   end subroutine chebyshev_series
 
 end module tf_vector_math

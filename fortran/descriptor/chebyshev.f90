@@ -6,6 +6,7 @@
 module tf_chebyshev
    use tf_kinds, only : wp, padded, i8
    use tf_cutoff, only : cosine_cutoff, cosine_cutoff_values
+   use tf_vector_math, only : chebyshev_series
    use tf_moments, only : moment_tables_type, new_moment_tables, angular_sums, angular_gradient, &
       n_moments, max_angular_order
    use tf_surroundings, only : surroundings_type
@@ -121,8 +122,8 @@ contains
       integer :: n, status
 
       n = max(padded(n_most), padded(1))
-      allocate (scratch%t(n, 7), scratch%moments(n, 10), scratch%slope(n), scratch%derivative(n, 4), stat=status)
-      call check_memory(status, "the scratch of descriptors", 176_i8*n, error)
+      allocate (scratch%t(n, 3), scratch%moments(n, 6), scratch%slope(n), scratch%derivative(n, 4), stat=status)
+      call check_memory(status, "the scratch of descriptors", 112_i8*n, error)
    end subroutine new_chebyshev_scratch
 
    !> Values of the descriptor of one atom
@@ -206,7 +207,7 @@ contains
       if (n == 0) return
       associate (ang => work%angular, d => scratch%derivative)
       call angular_gradient(chebyshev%tables, n, ang(1, 1), ang(1, 2), ang(1, 3), ang(1, 5), ang(1, 7), &
-         chebyshev%weighted, scratch%moments, work%moments(:, :, 1), work%moments(:, :, 2), &
+         chebyshev%weighted, work%moments(:, :, 1), work%moments(:, :, 2), &
          g(n_r + 1:n_r + n_a), g(half + n_r + 1:half + n_r + n_a), d(1, 1), d(1, 2), d(1, 3), d(1, 4))
       do j = 1, n
          k = work%at(j)
@@ -344,84 +345,25 @@ contains
       logical, intent(in) :: weighted
       real(wp), intent(in) :: g(n_r), g_weighted(n_r)
       !> Scratch
-      real(wp), intent(inout) :: t(n, 7)
+      real(wp), intent(inout) :: t(n, 3)
       real(wp), intent(out) :: slope(n)
-      real(wp) :: p(orders, (n_r - 1)/orders + 1), p_w(orders, (n_r - 1)/orders + 1)
-      real(wp) :: d(orders, (n_r - 1)/orders + 1), d_w(orders, (n_r - 1)/orders + 1)
-      real(wp) :: t1, t2, t3, t4, x2
-      integer :: j, k
+      real(wp) :: p(0:n_r), p_w(0:n_r)
+      integer :: j
 
-      call series(g, p, d)
-      ! Columns: 2x, T of the last two orders, Σ p T, Σ d T, and the weighted ones
+      ! The highest order is even, maybe with a coefficient of zero
+      p = 0.0_wp
+      p_w = 0.0_wp
+      p(:n_r - 1) = g
+      if (weighted) p_w(:n_r - 1) = g_weighted
       !$omp simd
       do j = 1, n
          t(j, 1) = 4.0_wp*min(r(j)/r_cut, 1.0_wp) - 2.0_wp
-         t(j, 2) = 0.5_wp*t(j, 1)
-         t(j, 3) = t(j, 1)*t(j, 2) - 1.0_wp
-         t(j, 4) = 0.0_wp
-         t(j, 5) = 0.0_wp
-         t(j, 6) = 0.0_wp
-         t(j, 7) = 0.0_wp
       end do
-      if (weighted) then
-         call series(g_weighted, p_w, d_w)
-         do k = 1, size(p, 2)
-            !$omp simd private(t1, t2, t3, t4, x2)
-            do j = 1, n
-               x2 = t(j, 1)
-               t1 = x2*t(j, 2) - t(j, 3)
-               t2 = x2*t1 - t(j, 2)
-               t3 = x2*t2 - t1
-               t4 = x2*t3 - t2
-               t(j, 3) = t3
-               t(j, 2) = t4
-               t(j, 4) = t(j, 4) + p(1, k)*t1 + p(2, k)*t2 + p(3, k)*t3 + p(4, k)*t4
-               t(j, 5) = t(j, 5) + d(1, k)*t1 + d(2, k)*t2 + d(3, k)*t3 + d(4, k)*t4
-               t(j, 6) = t(j, 6) + p_w(1, k)*t1 + p_w(2, k)*t2 + p_w(3, k)*t3 + p_w(4, k)*t4
-               t(j, 7) = t(j, 7) + d_w(1, k)*t1 + d_w(2, k)*t2 + d_w(3, k)*t3 + d_w(4, k)*t4
-            end do
-         end do
-      else
-         do k = 1, size(p, 2)
-            !$omp simd private(t1, t2, t3, t4, x2)
-            do j = 1, n
-               x2 = t(j, 1)
-               t1 = x2*t(j, 2) - t(j, 3)
-               t2 = x2*t1 - t(j, 2)
-               t3 = x2*t2 - t1
-               t4 = x2*t3 - t2
-               t(j, 3) = t3
-               t(j, 2) = t4
-               t(j, 4) = t(j, 4) + p(1, k)*t1 + p(2, k)*t2 + p(3, k)*t3 + p(4, k)*t4
-               t(j, 5) = t(j, 5) + d(1, k)*t1 + d(2, k)*t2 + d(3, k)*t3 + d(4, k)*t4
-            end do
-         end do
-      end if
+      call chebyshev_series(n, n_r - modulo(n_r, 2), t(:, 1), s, p, p_w, t(:, 2), t(:, 3))
       !$omp simd
       do j = 1, n
-         slope(j) = df(j)*(t(j, 4) + s(j)*t(j, 6)) + (2.0_wp/r_cut)*f(j)*(t(j, 5) + s(j)*t(j, 7))
+         slope(j) = df(j)*t(j, 2) + (2.0_wp/r_cut)*f(j)*t(j, 3)
       end do
-
-   contains
-
-      !> Coefficients of the series Σ g_n T_n and of its derivative with respect to x, padded with zeros:
-      !> d_{n-1} = d_{n+1} + 2n g_n, d_0 halved
-      pure subroutine series(g, p, d)
-         !> Coefficients of the values
-         real(wp), intent(in) :: g(n_r)
-         real(wp), intent(out) :: p(orders*((n_r - 1)/orders + 1)), d(orders*((n_r - 1)/orders + 1))
-         integer :: n
-
-         p = 0.0_wp
-         d = 0.0_wp
-         p(:n_r) = g
-         do n = n_r - 1, 1, -1
-            d(n) = 2.0_wp*n*g(n + 1)
-            if (n + 2 <= n_r) d(n) = d(n) + d(n + 2)
-         end do
-         d(1) = 0.5_wp*d(1)
-      end subroutine series
-
    end subroutine radial_slopes
 
 end module tf_chebyshev

@@ -130,24 +130,21 @@ contains
    end subroutine angular_sums
 
    !> Derivative of Σ_m (g_m a_m + g^w_m a^w_m) with respect to each neighbour's f and unit vector
-   pure subroutine angular_gradient(tables, n, x, y, z, f, s, weighted, work, plain_moment, weighted_moment, &
-         g, g_weighted, df, dx, dy, dz)
+   pure subroutine angular_gradient(tables, n, x, y, z, f, s, weighted, plain_moment, weighted_moment, g, g_weighted, &
+         df, dx, dy, dz)
       type(moment_tables_type), intent(in) :: tables
       !> Neighbours; their unit vectors, cutoff functions and weights
       integer, intent(in) :: n
       real(wp), intent(in) :: x(n), y(n), z(n), f(n), s(n)
       logical, intent(in) :: weighted
-      !> (n, 10) scratch
-      real(wp), intent(inout) :: work(n, 10)
       !> From `angular_sums`
       real(wp), intent(in) :: plain_moment(2, n_moments(tables%order))
       real(wp), intent(in) :: weighted_moment(2, n_moments(tables%order))
       real(wp), intent(in) :: g(0:tables%order), g_weighted(0:tables%order)
       !> Derivative with respect to f, and with respect to the unit vector (not yet projected)
       real(wp), intent(out) :: df(n), dx(n), dy(n), dz(n)
-      real(wp) :: p(0:tables%order), p_weighted(0:tables%order), q_start
-      real(wp) :: b(4), b_below(4), self, self_weighted, kr, ki, lr, li
-      integer :: l, mu, k, k_below, j
+      real(wp) :: p(0:tables%order), p_weighted(0:tables%order), b(10, n_moments(tables%order)), self, self_weighted
+      integer :: l, mu, k, k_below
 
       p = matmul(tables%legendre, g)
       p_weighted = 0.0_wp
@@ -156,61 +153,98 @@ contains
       self_weighted = 0.0_wp
       if (weighted) self_weighted = sum(g_weighted)
 
-      ! Columns 1, 2: Re and Im of (x+iy)^μ; 3, 4: of (x+iy)^(μ-1); 5, 6: Q_{l-1}, Q_l;
-      ! 7, 8: Σ_l b_lμ Q_lμ for A and B; 9, 10: Σ_l b_lμ-1 Q_lμ
-      work(:, 1) = 1.0_wp
-      work(:, 2:4) = 0.0_wp
-      df = -(self + self_weighted*s**2)*f
-      dx = 0.0_wp
-      dy = 0.0_wp
-      dz = 0.0_wp
-      q_start = 1.0_wp
+      b = 0.0_wp
       k = 0
       do mu = 0, tables%order
-         if (mu > 0) then
-            q_start = q_start*(2*mu - 1)
-            work(:, 3:4) = work(:, 1:2)
-            call next_power(n, x, y, work(:, 1), work(:, 2))
-         end if
-         work(:, 5) = 0.0_wp
-         work(:, 6) = q_start
-         work(:, 7:8) = 0.0_wp
-         if (mu > 0) k_below = k - (tables%order - mu + 1)
-         work(:, 9:10) = 0.0_wp
+         k_below = k - (tables%order - mu + 1)
          do l = mu, tables%order
             k = k + 1
-            if (l > mu) call next_legendre(n, l, mu, z, work(:, 5), work(:, 6))
-            b(1:2) = p(l)*tables%norm(l, mu)*plain_moment(:, k)
-            b(3:4) = 0.0_wp
-            if (weighted) b(3:4) = p_weighted(l)*tables%norm(l, mu)*weighted_moment(:, k)
+            k_below = k_below + 1
+            b(1:2, k) = p(l)*tables%norm(l, mu)*plain_moment(:, k)
+            if (weighted) b(3:4, k) = p_weighted(l)*tables%norm(l, mu)*weighted_moment(:, k)
+            ! (l + 1 - μ) Q_{l+1} = (2l + 1) z Q_l - (l + μ) Q_{l-1}
+            b(9, k) = real(2*l + 1, wp)/(l + 1 - mu)
+            b(10, k) = real(l + mu, wp)/(l + 1 - mu)
+            if (mu == 0) cycle
             ! dQ_lμ-1/dz = Q_lμ: this order also serves the z derivative of the one below
-            b_below = 0.0_wp
-            if (mu > 0) then
-               k_below = k_below + 1
-               b_below(1:2) = p(l)*tables%norm(l, mu - 1)*plain_moment(:, k_below)
-               if (weighted) b_below(3:4) = p_weighted(l)*tables%norm(l, mu - 1)*weighted_moment(:, k_below)
-            end if
-            call add_order(n, weighted, b, b_below, s, work(:, 6), work(:, 7), work(:, 8), work(:, 9), work(:, 10))
-         end do
-         !$omp simd private(kr, ki, lr, li)
-         do j = 1, n
-            kr = work(j, 7)
-            ki = work(j, 8)
-            lr = work(j, 9)
-            li = work(j, 10)
-            df(j) = df(j) + kr*work(j, 1) + ki*work(j, 2)
-            dx(j) = dx(j) + mu*(kr*work(j, 3) + ki*work(j, 4))
-            dy(j) = dy(j) + mu*(ki*work(j, 3) - kr*work(j, 4))
-            dz(j) = dz(j) + lr*work(j, 3) + li*work(j, 4)
+            b(5:6, k) = p(l)*tables%norm(l, mu - 1)*plain_moment(:, k_below)
+            if (weighted) b(7:8, k) = p_weighted(l)*tables%norm(l, mu - 1)*weighted_moment(:, k_below)
          end do
       end do
-      !$omp simd
-      do j = 1, n
-         dx(j) = f(j)*dx(j)
-         dy(j) = f(j)*dy(j)
-         dz(j) = f(j)*dz(j)
-      end do
+      call sum_orders(tables%order, n, x, y, z, f, s, self, self_weighted, b, df, dx, dy, dz)
    end subroutine angular_gradient
+
+   !> The sums of `angular_gradient` over μ and l, so few neighbours at a time that most stays in registers
+   pure subroutine sum_orders(order, n, x, y, z, f, s, self, self_weighted, b, df, dx, dy, dz)
+      !> Largest l, neighbours
+      integer, intent(in) :: order, n
+      real(wp), intent(in) :: x(n), y(n), z(n), f(n), s(n)
+      !> Of the pairs of a neighbour with itself
+      real(wp), intent(in) :: self, self_weighted
+      !> For l fastest within μ: factors of Re and Im, plain and weighted; those of the μ below; the two of the recurrence for l
+      real(wp), intent(in) :: b(10, n_moments(order))
+      !> As for `angular_gradient`
+      real(wp), intent(out) :: df(n), dx(n), dy(n), dz(n)
+      integer, parameter :: strip = 4
+      ! (x+iy)^μ, (x+iy)^(μ-1), Q_{l-1} and Q_l, Σ_l b_lμ Q_lμ for A and B, Σ_l b_lμ-1 Q_lμ
+      real(wp), dimension(strip) :: re, im, re_below, im_below, before, q, kr, ki, lr, li, cf, cx, cy, cz, t
+      real(wp) :: q_start
+      integer :: i, j, k, l, mu
+
+      do j = 0, n - strip, strip
+         do i = 1, strip
+            cf(i) = -(self + self_weighted*s(j + i)**2)*f(j + i)
+            cx(i) = 0.0_wp
+            cy(i) = 0.0_wp
+            cz(i) = 0.0_wp
+            re(i) = 1.0_wp
+            im(i) = 0.0_wp
+            re_below(i) = 0.0_wp
+            im_below(i) = 0.0_wp
+         end do
+         q_start = 1.0_wp
+         k = 0
+         do mu = 0, order
+            do i = 1, strip
+               before(i) = 0.0_wp
+               q(i) = q_start
+               kr(i) = 0.0_wp
+               ki(i) = 0.0_wp
+               lr(i) = 0.0_wp
+               li(i) = 0.0_wp
+            end do
+            do l = mu, order
+               k = k + 1
+               do i = 1, strip
+                  kr(i) = kr(i) + (b(1, k) + s(j + i)*b(3, k))*q(i)
+                  ki(i) = ki(i) + (b(2, k) + s(j + i)*b(4, k))*q(i)
+                  lr(i) = lr(i) + (b(5, k) + s(j + i)*b(7, k))*q(i)
+                  li(i) = li(i) + (b(6, k) + s(j + i)*b(8, k))*q(i)
+                  t(i) = b(9, k)*z(j + i)*q(i) - b(10, k)*before(i)
+                  before(i) = q(i)
+                  q(i) = t(i)
+               end do
+            end do
+            do i = 1, strip
+               cf(i) = cf(i) + kr(i)*re(i) + ki(i)*im(i)
+               cx(i) = cx(i) + mu*(kr(i)*re_below(i) + ki(i)*im_below(i))
+               cy(i) = cy(i) + mu*(ki(i)*re_below(i) - kr(i)*im_below(i))
+               cz(i) = cz(i) + lr(i)*re_below(i) + li(i)*im_below(i)
+               re_below(i) = re(i)
+               im_below(i) = im(i)
+               re(i) = re_below(i)*x(j + i) - im_below(i)*y(j + i)
+               im(i) = re_below(i)*y(j + i) + im_below(i)*x(j + i)
+            end do
+            q_start = q_start*(2*mu + 1)
+         end do
+         do i = 1, strip
+            df(j + i) = cf(i)
+            dx(j + i) = f(j + i)*cx(i)
+            dy(j + i) = f(j + i)*cy(i)
+            dz(j + i) = f(j + i)*cz(i)
+         end do
+      end do
+   end subroutine sum_orders
 
    !> Derivatives of all a_m with respect to each neighbour's unit vector and f.  Those of weighted sums are the ones of
    !> weighted moments times s_j
@@ -274,36 +308,6 @@ contains
          end do
       end do
    end subroutine angular_gradients
-
-   !> Add one order Q to the four sums of `angular_gradient`
-   pure subroutine add_order(n, weighted, b, b_below, s, q, a7, a8, a9, a10)
-      integer, intent(in) :: n
-      logical, intent(in) :: weighted
-      !> Factors of Re and Im, plain and weighted, of this μ and of the one below
-      real(wp), intent(in) :: b(4), b_below(4)
-      real(wp), intent(in) :: s(n), q(n)
-      !> Columns 7 to 10
-      real(wp), intent(inout) :: a7(n), a8(n), a9(n), a10(n)
-      integer :: j
-
-      if (weighted) then
-         !$omp simd
-         do j = 1, n
-            a7(j) = a7(j) + (b(1) + s(j)*b(3))*q(j)
-            a8(j) = a8(j) + (b(2) + s(j)*b(4))*q(j)
-            a9(j) = a9(j) + (b_below(1) + s(j)*b_below(3))*q(j)
-            a10(j) = a10(j) + (b_below(2) + s(j)*b_below(4))*q(j)
-         end do
-      else
-         !$omp simd
-         do j = 1, n
-            a7(j) = a7(j) + b(1)*q(j)
-            a8(j) = a8(j) + b(2)*q(j)
-            a9(j) = a9(j) + b_below(1)*q(j)
-            a10(j) = a10(j) + b_below(2)*q(j)
-         end do
-      end if
-   end subroutine add_order
 
    !> From f·(x+iy)^(μ-1) to f·(x+iy)^μ
    pure subroutine next_power(n, x, y, re, im)
