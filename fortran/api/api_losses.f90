@@ -33,15 +33,13 @@ module tf_api_losses
 contains
 
    !> \brief View the arrays of a packed data set and of a loss over it, and build the networks.
-   subroutine loss_fill(self, views, first_leaf, in_single, ierr, errmsg)
+   subroutine loss_fill(self, views, first_leaf, ierr, errmsg)
       type(loss_handle), intent(inout) :: self
       !> features, features_single, panel_offset, panel_width, block_first, atom_offset, atom_count of `pack_type`; layers,
       !> nodes and codes (see `new_networks`); energy_ref, factor, structure_weight, group of `loss_type`; stop token
       integer(i8), intent(in), contiguous :: views(:, :)
       !> Number of the first block, from 0
       integer(i8), intent(in) :: first_leaf
-      !> Not 0: panels of features_single are evaluated in single precision, too
-      integer, intent(in) :: in_single
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
@@ -65,7 +63,6 @@ contains
             pack%n_species = size(pack%panel_offset, 1)
             pack%n_blocks = size(pack%panel_offset, 2)
             pack%n_structures = size(pack%atom_offset, 2)
-            self%loss%in_single = in_single /= 0 .and. size(pack%features) == 0
          end associate
          call view(views, 8, n_layers)
          call view(views, 9, n_nodes)
@@ -89,14 +86,14 @@ contains
    end subroutine loss_fill
 
    !> \brief Numbers of scratch and of partial sums that the evaluation of a loss takes.
-   subroutine loss_work(views, with_forces, with_gradient, precisions, n_threads, n_numbers, ierr, errmsg)
+   subroutine loss_work(views, with_forces, with_gradient, in_single, n_threads, n_numbers, ierr, errmsg)
       !> panel_width of `pack_type`; layers, nodes and codes (see `new_networks`)
       integer(i8), intent(in), contiguous :: views(:, :)
       !> Not 0: with forces or directions; with the weight gradient
       integer, intent(in) :: with_forces
       integer, intent(in) :: with_gradient
-      !> Not 0: features are kept, and panels are evaluated, in single precision
-      integer, intent(in), contiguous :: precisions(:)
+      !> Not 0: panels are in single precision
+      integer, intent(in) :: in_single
       integer, intent(in) :: n_threads
       integer(i8), intent(out) :: n_numbers
       integer, intent(out) :: ierr
@@ -121,12 +118,12 @@ contains
       if (.not. allocated(error)) then
          if (with_forces /= 0) then
             n_used = force_threads(panel_width, n_threads)
-            n_numbers = force_scratch(panel_width, networks, precisions(1) /= 0)
-            if (precisions(2) /= 0) n_numbers = force_scratch_single(panel_width, networks, precisions(1) /= 0)
+            n_numbers = force_scratch(panel_width, networks)
+            if (in_single /= 0) n_numbers = force_scratch_single(panel_width, networks)
          else
             n_used = energy_threads(panel_width, n_threads)
-            n_numbers = energy_scratch(panel_width, networks, precisions(1) /= 0)
-            if (precisions(2) /= 0) n_numbers = energy_scratch_single(panel_width, networks, precisions(1) /= 0)
+            n_numbers = energy_scratch(panel_width, networks)
+            if (in_single /= 0) n_numbers = energy_scratch_single(panel_width, networks)
          end if
          n_numbers = n_used*n_numbers
          n_numbers = n_numbers + (merge(n_weights, 0, with_gradient /= 0) + 1_i8)*columns_of_sums(size(panel_width, 2), n_used)
@@ -198,7 +195,7 @@ contains
       type(error_type), allocatable :: error
       type(stop_type) :: stop
       type(nodes_type) :: found
-      logical :: with_gradient
+      logical :: with_gradient, in_single
 
       n_nodes = 0
       with_gradient = size(sums, 1) > 1
@@ -218,13 +215,14 @@ contains
       end if
       if (.not. allocated(error)) then
          stop%token => self%loss%token
-         if (self%with_terms .and. self%loss%in_single) then
+         in_single = size(self%loss%pack%features_single) > 0
+         if (self%with_terms .and. in_single) then
             call evaluate_force_loss_single(self%loss, self%terms, weights, with_gradient, n_threads, energy, force, &
                derivative, found, stop, error)
          else if (self%with_terms) then
             call evaluate_force_loss(self%loss, self%terms, weights, with_gradient, n_threads, energy, force, derivative, &
                found, stop, error)
-         else if (self%loss%in_single) then
+         else if (in_single) then
             call evaluate_energy_loss_single(self%loss, weights, with_gradient, n_threads, energy, found, stop, error)
          else
             call evaluate_energy_loss(self%loss, weights, with_gradient, n_threads, energy, found, stop, error)

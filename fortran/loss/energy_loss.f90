@@ -4,13 +4,12 @@ module tf_energy_loss
    use tf_error, only : error_type, check_memory
    use tf_network, only : network_type
    use tf_network_passes, only : forward, backward_to_weights
-   use tf_pack, only : pack_type, loss_type, network_scratch, take_features, as_panels
+   use tf_pack, only : pack_type, loss_type, network_scratch, view_features, as_panels
    use tf_stop, only : stop_type
    use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, useful_threads
    implicit none
    private
-   public :: evaluate_energy_loss, energy_scratch, energy_threads, add_energy_terms, spread_dloss, double_numbers, &
-      widening_scratch
+   public :: evaluate_energy_loss, energy_scratch, energy_threads, add_energy_terms, spread_dloss, double_numbers
 
    type, extends(leaf_task_type) :: energy_task_type
       type(loss_type), pointer :: loss => null()
@@ -66,35 +65,20 @@ contains
          if (pack%n_blocks > 0) n = maxval(pack%panel_width(t, :))
          task%start(t + 1) = task%start(t) + n*networks(t)%n_columns
       end do
-      task%n_scratch = energy_scratch(pack%panel_width, networks, size(pack%features_single) > 0)
+      task%n_scratch = energy_scratch(pack%panel_width, networks)
       call sum_leaves(task, nodes, stop, error)
       end associate
    end subroutine evaluate_energy_loss
 
    !> Numbers of scratch of a thread, in double precision: values and slopes of all panels, and of the widest a seed for
    !> each atom
-   pure integer(i8) function energy_scratch(panel_width, networks, is_packed_in_single)
+   pure integer(i8) function energy_scratch(panel_width, networks)
       !> (n_species, n_blocks) of a pack
       integer, intent(in) :: panel_width(:, :)
       type(network_type), intent(in) :: networks(:)
-      logical, intent(in) :: is_packed_in_single
 
-      energy_scratch = double_numbers(network_scratch(panel_width, networks, 2, 0)) + &
-         widening_scratch(panel_width, networks, is_packed_in_single)
+      energy_scratch = double_numbers(network_scratch(panel_width, networks, 2, 0))
    end function energy_scratch
-
-   !> Numbers for the descriptors of the widest panel, if they are kept in single precision and evaluated in double
-   pure integer(i8) function widening_scratch(panel_width, networks, is_packed_in_single)
-      !> As for `energy_scratch`
-      integer, intent(in) :: panel_width(:, :)
-      type(network_type), intent(in) :: networks(:)
-      logical, intent(in) :: is_packed_in_single
-
-      widening_scratch = 0
-      if (is_packed_in_single .and. kind(1.0_rp) == wp .and. size(panel_width, 2) > 0) then
-        widening_scratch = maxval(int(maxval(panel_width, dim=2), i8)*networks%n_inputs)
-      end if
-   end function widening_scratch
 
    !> So many numbers of double precision have room for n of that of panels
    elemental integer(i8) function double_numbers(n)
@@ -122,7 +106,7 @@ contains
       real(wp), intent(inout), contiguous :: sums(:)
       type(error_type), allocatable, intent(inout) :: error
       real(rp), pointer, contiguous :: panels(:), x(:)
-      integer :: t, s, q, n_q, first, last, output, slope, seed, room
+      integer :: t, s, q, n_q, first, last, output, slope, seed
 
       associate (pack => task%loss%pack, networks => task%loss%networks, b => leaf)
       call as_panels(scratch, panels)
@@ -130,13 +114,12 @@ contains
       last = pack%block_first(b + 1)
       slope = task%start(pack%n_species + 1)
       seed = 2*slope
-      room = seed + maxval(pack%panel_width(:, b))
       task%energy(first:last) = 0.0_wp
       do t = 1, pack%n_species
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
          associate (net => networks(t))
-            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, panels(room + 1:), x)
+            call view_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, x)
             call forward(net, n_q, x, task%weights(net%first_weight:), panels(task%start(t) + 1:), &
                panels(slope + task%start(t) + 1:))
             output = task%start(t) + n_q*(net%n_columns - 1)
@@ -154,7 +137,7 @@ contains
          if (n_q == 0) cycle
          call spread_dloss(pack, b, t, task%dloss_denergy, n_q, panels(seed + 1:))
          associate (net => networks(t))
-            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, panels(room + 1:), x)
+            call view_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, x)
             call backward_to_weights(net, n_q, x, task%weights(net%first_weight:), panels(seed + 1:), &
                panels(task%start(t) + 1:), panels(slope + task%start(t) + 1:), sums(net%first_weight:))
          end associate

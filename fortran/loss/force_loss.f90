@@ -18,8 +18,8 @@ module tf_force_loss
    use tf_network_tangent, only : backward_twice, forward_tangent, backward_tangent
    use tf_force_map, only : take_coefficients, give_changes, add_forces, add_changes
    use tf_force_terms, only : force_terms_type
-   use tf_pack, only : pack_type, loss_type, network_scratch, take_features, as_panels
-   use tf_energy_loss, only : add_energy_terms, spread_dloss, widening_scratch, double_numbers
+   use tf_pack, only : pack_type, loss_type, network_scratch, view_features, as_panels
+   use tf_energy_loss, only : add_energy_terms, spread_dloss, double_numbers
    implicit none
    private
    public :: evaluate_force_loss, force_scratch, force_threads
@@ -104,7 +104,7 @@ contains
          task%columns(t + 1) = task%columns(t) + int(n, i8)*networks(t)%n_columns
          task%panels(t + 1) = task%panels(t) + int(n, i8)*networks(t)%n_nodes(1)
       end do
-      task%map_part = whole_lines(force_scratch(pack%panel_width, networks, size(pack%features_single) > 0))
+      task%map_part = whole_lines(force_scratch(pack%panel_width, networks))
       if (terms%with_forces .and. pack%n_structures > 0) then
          task%n_feature_most = size(terms%feature_factor, 1)
          most = maxval(terms%map%first_atom(2:) - terms%map%first_atom(:pack%n_structures))
@@ -125,14 +125,12 @@ contains
    end subroutine evaluate_force_loss
 
    !> Numbers of scratch of a thread, in double precision, without what the forces of a structure take
-   pure integer(i8) function force_scratch(panel_width, networks, is_packed_in_single)
+   pure integer(i8) function force_scratch(panel_width, networks)
       !> (n_species, n_blocks) of a pack
       integer, intent(in) :: panel_width(:, :)
       type(network_type), intent(in) :: networks(:)
-      logical, intent(in) :: is_packed_in_single
 
-      force_scratch = double_numbers(network_scratch(panel_width, networks, n_sets, 2)) + &
-         widening_scratch(panel_width, networks, is_packed_in_single)
+      force_scratch = double_numbers(network_scratch(panel_width, networks, n_sets, 2))
    end function force_scratch
 
    !> Threads that are used
@@ -162,7 +160,7 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       real(rp), pointer, contiguous :: numbers(:), x(:)
       integer :: t, s, n_q, first, last, m
-      integer(i8) :: q, panels, changes, seed, room
+      integer(i8) :: q, panels, changes, seed
       logical :: has_tangent
 
       associate (pack => task%loss%pack, networks => task%loss%networks, b => leaf, loss => sums(task%n_numbers))
@@ -173,14 +171,13 @@ contains
       panels = n_sets*task%columns(m + 1)
       changes = panels + task%panels(m + 1)
       seed = changes + task%panels(m + 1)
-      room = seed + maxval(pack%panel_width(:, b))
 
       task%energy(first:last) = 0.0_wp
       do t = 1, m
          n_q = pack%panel_width(t, b)
          if (n_q == 0) cycle
          associate (net => networks(t), w => task%weights(networks(t)%first_weight:))
-            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, numbers(room + 1:), x)
+            call view_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, x)
             call forward(net, n_q, x, w, numbers(at(set_value):), numbers(at(set_slope):), numbers(at(set_z_dot):))
             call backward_twice(net, n_q, w, numbers(at(set_slope):), numbers(at(set_z_dot):), numbers(at(set_change):), &
                numbers(at(set_bend):), numbers(panels + task%panels(t) + 1:))
@@ -208,7 +205,7 @@ contains
          call spread_dloss(pack, b, t, task%dloss_denergy, n_q, numbers(seed + 1:))
          associate (net => networks(t), w => task%weights(networks(t)%first_weight:), &
             x_dot => numbers(changes + task%panels(t) + 1:))
-            call take_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, numbers(room + 1:), x)
+            call view_features(pack, pack%panel_offset(t, b), n_q*net%n_inputs, x)
             if (has_tangent) then
                call forward_tangent(net, n_q, x_dot, w, numbers(at(set_slope):), numbers(at(set_z_dot):), &
                   numbers(at(set_value_dot):))

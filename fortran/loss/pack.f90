@@ -9,13 +9,13 @@ module tf_pack
    use tf_network, only : network_type
    implicit none
    private
-   public :: pack_type, check_pack, loss_type, check_groups, network_scratch, take_features, copy_features, &
+   public :: pack_type, check_pack, loss_type, check_groups, network_scratch, view_features, copy_features, &
       as_panels
 
-   !> x => the n values of descriptors behind `first`, where need be by way of `room`
-   interface take_features
-      module procedure take_features_double, take_features_single
-   end interface take_features
+   !> x => the n values of descriptors behind `first`, in the precision of the pack
+   interface view_features
+      module procedure view_features_double, view_features_single
+   end interface view_features
 
    !> Scratch as numbers of the precision of panels
    interface as_panels
@@ -27,7 +27,8 @@ module tf_pack
       integer :: n_species = 0, n_blocks = 0, n_structures = 0
       !> Number of the first block, from 0, where other processes hold those before
       integer(i8) :: first_leaf = 0_i8
-      !> All panels, one after the other, in one of two precisions; the other array is empty
+      !> All panels, one after the other, in one of two precisions, in which they are evaluated too; the other is empty.
+      !> Loss and gradient are sums in double precision in any case
       real(wp), pointer, contiguous :: features(:) => null()
       real(sp), pointer, contiguous :: features_single(:) => null()
       !> (n_species, n_blocks) panel starts behind this many values
@@ -57,8 +58,6 @@ module tf_pack
       integer, pointer, contiguous :: group(:) => null()
       !> Ends long calls, see tf_stop; may be null
       integer(c_int32_t), pointer :: token => null()
-      !> Are panels evaluated in single precision?  Loss and gradient are sums in double precision in any case
-      logical :: in_single = .false.
    end type loss_type
 
 contains
@@ -126,22 +125,25 @@ contains
       n = n + maxval(panel_width)
    end function network_scratch
 
-   !> See `take_features`
-   subroutine take_features_double(pack, first, n, room, x)
+   !> See `view_features`
+   subroutine view_features_double(pack, first, n, x)
       type(pack_type), intent(in) :: pack
       integer(i8), intent(in) :: first
       integer, intent(in) :: n
-      !> At least n numbers where the pack is in single precision
-      real(wp), intent(inout), contiguous, target :: room(:)
       real(wp), pointer, contiguous, intent(out) :: x(:)
 
-      if (size(pack%features_single) == 0) then
-         x => pack%features(first + 1:first + n)
-      else
-         x => room(:n)
-         call copy_features(pack, first, n, x)
-      end if
-   end subroutine take_features_double
+      x => pack%features(first + 1:first + n)
+   end subroutine view_features_double
+
+   !> See `view_features`
+   subroutine view_features_single(pack, first, n, x)
+      type(pack_type), intent(in) :: pack
+      integer(i8), intent(in) :: first
+      integer, intent(in) :: n
+      real(sp), pointer, contiguous, intent(out) :: x(:)
+
+      x => pack%features_single(first + 1:first + n)
+   end subroutine view_features_single
 
    !> The n values of descriptors behind `first`, in double precision
    pure subroutine copy_features(pack, first, n, x)
@@ -156,18 +158,6 @@ contains
          x = real(pack%features_single(first + 1:first + n), wp)
       end if
    end subroutine copy_features
-
-   !> See `take_features`
-   subroutine take_features_single(pack, first, n, room, x)
-      type(pack_type), intent(in) :: pack
-      integer(i8), intent(in) :: first
-      integer, intent(in) :: n
-      !> Not used
-      real(sp), intent(inout), contiguous, target :: room(:)
-      real(sp), pointer, contiguous, intent(out) :: x(:)
-
-      x => pack%features_single(first + 1:first + n)
-   end subroutine take_features_single
 
    !> See `as_panels`
    subroutine as_panels_double(scratch, panels)

@@ -28,23 +28,24 @@ contains
       real(rp), intent(inout) :: x(n)
       !> Derivative of the value with respect to the argument
       real(rp), intent(out) :: slope(n)
-      real(rp) :: t(strip), stretch, height, rest
-      integer :: i, start, m
+      real(rp) :: argument(strip), stretch, height, rest
+      integer :: start, m
 
-      if (code == activation_linear) then
-         slope = 1.0_rp
-         return
-      end if
       call shape_of(code, stretch, height, rest)
-      do start = 0, n - 1, strip
-         m = min(strip, n - start)
-         call tangents(m, stretch, x(start + 1), t)
-         call give_values(code, m, height, rest, t, x(start + 1))
-         !$omp simd
-         do i = 1, m
-            slope(start + i) = height*stretch*(1.0_rp - t(i)*t(i)) + rest
+      select case (code)
+      case (activation_linear)
+         slope = 1.0_rp
+      case (activation_tanh)
+         call tangents(n, stretch, x, slope)
+      case default
+         do start = 0, n - 1, strip
+            m = min(strip, n - start)
+            argument(:m) = x(start + 1:start + m)
+            call tangents(m, stretch, x(start + 1), slope(start + 1))
+            call give_values(code, m, height, rest, argument, x(start + 1))
+            slope(start + 1:start + m) = height*stretch*slope(start + 1:start + m) + rest
          end do
-      end do
+      end select
    end subroutine activate
 
    !> The same with the second derivatives, for losses that hold derivatives of the networks
@@ -56,7 +57,7 @@ contains
       real(rp), intent(inout) :: x(n)
       !> First and second derivative of the value with respect to the argument
       real(rp), intent(out) :: slope(n), curvature(n)
-      real(rp) :: t(strip), stretch, height, rest, bend
+      real(rp) :: argument(strip), stretch, height, rest, bend
       integer :: i, start, m
 
       if (code == activation_linear) then
@@ -67,14 +68,15 @@ contains
       call shape_of(code, stretch, height, rest)
       do start = 0, n - 1, strip
          m = min(strip, n - start)
-         call tangents(m, stretch, x(start + 1), t)
-         call give_values(code, m, height, rest, t, x(start + 1))
+         argument(:m) = x(start + 1:start + m)
+         call tangents(m, stretch, x(start + 1), slope(start + 1))
          !$omp simd private(bend)
-         do i = 1, m
-            bend = height*stretch*(1.0_rp - t(i)*t(i))
-            slope(start + i) = bend + rest
-            curvature(start + i) = -2.0_rp*stretch*t(i)*bend
+         do i = start + 1, start + m
+            bend = height*stretch*slope(i)
+            slope(i) = bend + rest
+            curvature(i) = -2.0_rp*stretch*x(i)*bend
          end do
+         call give_values(code, m, height, rest, argument, x(start + 1))
       end do
    end subroutine activate_twice
 
@@ -102,30 +104,31 @@ contains
    end subroutine shape_of
 
    !> The values; terms that are 0 are left out, for the sake of infinite arguments and of the sign of 0
-   pure subroutine give_values(code, n, height, rest, t, x)
+   pure subroutine give_values(code, n, height, rest, argument, x)
       integer, intent(in) :: code, n
-      real(rp), intent(in) :: height, rest
-      !> tanh(stretch·x)
-      real(rp), intent(in) :: t(n)
-      !> Arguments in, values out
+      real(rp), intent(in) :: height, rest, argument(n)
+      !> tanh(stretch·argument) in, values out
       real(rp), intent(inout) :: x(n)
 
       select case (code)
       case (activation_sigmoid)
-         x = height*t + 0.5_rp
+         x = height*x + 0.5_rp
       case (activation_twist)
-         x = height*t + rest*x
-      case default
-         x = height*t
+         x = height*x + rest*argument
+      case (activation_mtanh)
+         x = height*x
       end select
    end subroutine give_values
 
    !> tanh(stretch·x) without branches or library calls, so that it runs in vector registers on any machine:
    !> tanh|x| = e/(e + 2) with e = exp(2|x|) - 1 = 2^k·p + (2^k - 1).  Error below 3 ulp; NaN stays NaN.
-   pure subroutine tangents(n, stretch, x, y)
+   pure subroutine tangents(n, stretch, x, slope)
       integer, intent(in) :: n
-      real(rp), intent(in) :: stretch, x(n)
-      real(rp), intent(out) :: y(n)
+      real(rp), intent(in) :: stretch
+      !> Arguments in, tanh(stretch·x) out
+      real(rp), intent(inout) :: x(n)
+      !> 1 - tanh²
+      real(rp), intent(out) :: slope(n)
       logical, parameter :: is_double = kind(1.0_rp) == wp
       integer, parameter :: ip = merge(i8, i4, is_double), mantissa = digits(1.0_rp) - 1
       integer(ip), parameter :: bias = maxexponent(1.0_rp) - 1
@@ -155,7 +158,8 @@ contains
             r*(1.0_rp/720.0_rp + r*q)))))
          power = transfer(ishft(transfer(shifted, 0_ip) + bias, mantissa), 1.0_rp)
          e = power*p + (power - 1.0_rp)
-         y(i) = sign(e/(e + 2.0_rp), z)
+         x(i) = sign(e/(e + 2.0_rp), z)
+         slope(i) = 1.0_rp - x(i)*x(i)
       end do
    end subroutine tangents
 

@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -36,6 +37,8 @@ from taylorfit.training.pack import FORCE_BLOCK_ATOMS, Scaling, pack
 
 ROUNDS = 1 if QUICK else 3 if SHORT else 9
 MODES = ("energy", "taylor", "directional", "exact")
+SINGLE = ", single"
+"""Behind a mode: in single precision."""
 AIMS = {"directional": 0.2, "exact": 0.4}
 """Aims of the project: seconds per epoch as a part of Taylor training's."""
 
@@ -161,9 +164,11 @@ class Epochs:
                     {p: np.ones(s.n_atoms) for p, s in enumerate(structures)},
                     mode,
                 )
-                self.terms[mode] = force_terms(
+                self.terms[mode] = self.terms[mode + SINGLE] = force_terms(
                     picks, data, tables, scaling, ForceMode(mode, directions=a), threads=1
                 ).terms
+            packed = self.packs[mode]
+            self.packs[mode + SINGLE] = replace(packed, features=packed.features.astype(np.float32))
         self.n_atoms = sum(s.n_atoms for s in structures)
         self.flops = sum(epoch_flops(networks[k].layer_sizes) for s in structures for k in s.species_index(("O", "H")))
         self.copies = a
@@ -178,7 +183,8 @@ class Epochs:
 
     def limit(self, mode: str) -> tuple[float, str]:
         """The least an epoch takes, s, and what says so: what stays is read once, the networks of atoms and copies."""
-        products = self.flops * (1 + self.copies if mode == "taylor" else 1) / limit_of("dgemm")
+        times = self.packs[mode].features.itemsize / 8 * (1 + self.copies if "taylor" in mode else 1)
+        products = self.flops * times / limit_of("dgemm")
         reading = self.memory(mode) / limit_of("read")
         return (reading, "read") if reading > products else (products, "dgemm")
 
@@ -192,14 +198,15 @@ def bench(system: tuple[str, list[Structure], list[DescriptorSetup], int]) -> No
     title, structures, own, a = system
     epochs = Epochs(structures, own, a, MODES)
     print(f"{title}, {len(structures)} structures, one thread, per atom of the reference structures and epoch")
-    for mode in MODES:
+    rows = [mode + precision for precision in ("", SINGLE) for mode in MODES]
+    for mode in rows:
         epochs.run(mode)
-    times = {mode: [] for mode in MODES}
+    times = {mode: [] for mode in rows}
     for _ in range(ROUNDS):
-        for mode in MODES:
+        for mode in rows:
             times[mode].append(epochs.run(mode))
     n = epochs.n_atoms
-    for mode in MODES:
+    for mode in rows:
         own_times = times[mode]
         to_taylor = [t / u for t, u in zip(own_times, times["taylor"])]
         to_energy = min(own_times) / min(times["energy"])
@@ -208,7 +215,7 @@ def bench(system: tuple[str, list[Structure], list[DescriptorSetup], int]) -> No
         record(f"{title}: {mode} keeps", epochs.memory(mode) / n / 1e3, "kB/atom")
         aim = f", aim {AIMS[mode]}" if mode in AIMS else ""
         print(
-            f"  {mode:12s} {1e6 * min(own_times) / n:7.3f} µs (median {1e6 * statistics.median(own_times) / n:7.3f}), "
+            f"  {mode:20s} {1e6 * min(own_times) / n:7.3f} µs (median {1e6 * statistics.median(own_times) / n:7.3f}), "
             f"{min(own_times) / min(times['taylor']):.3f} of Taylor "
             f"(median of ratios {statistics.median(to_taylor):.3f}{aim}), "
             f"{to_energy:5.1f} energy epochs, {epochs.memory(mode) / n / 1e3:6.2f} kB kept"

@@ -89,7 +89,8 @@ class Loss(Handle):
     Parameters
     ----------
     pack
-        Packed data; `energy` are the reference energies.
+        Packed data; `energy` are the reference energies.  Networks are evaluated in the precision of `features`, but by
+        methods that take several steps an epoch in double precision.
     factor, weight
         (n_structure,) see above.
     group
@@ -101,9 +102,6 @@ class Loss(Handle):
         0: all cores.
     stop
         Ends calls early.
-    in_double
-        Evaluate descriptors in double precision even where they are kept in single precision.  Methods that take
-        several steps an epoch always do.
 
     Raises
     ------
@@ -122,7 +120,6 @@ class Loss(Handle):
         terms: ForceTerms | None = None,
         threads: int = 0,
         stop: StopToken | None = None,
-        in_double: bool = False,
     ) -> None:
         super().__init__(library.losses.loss_handle)
         self.energy_ref, self.factor, self.weight = pack.energy, factor, weight
@@ -147,7 +144,7 @@ class Loss(Handle):
             ("group", group, np.int32, 1),
             token_array(stop),
         )
-        call(library.losses.loss_fill, self.object, views(*arrays), pack.first_leaf, int(is_single and not in_double))
+        call(library.losses.loss_fill, self.object, views(*arrays), pack.first_leaf)
         self.keep(*(array for _, array, _, _ in arrays))
         self.block = pack.first_leaf + np.repeat(np.arange(len(pack.panel_width)), np.diff(pack.block_first))
         """(n_structure,) number of the block that each is in, among those of all processes"""
@@ -360,21 +357,19 @@ def loss_bytes(
     with_forces: bool,
     with_gradient: bool,
     dtype: type,
-    in_double: bool = False,
     threads: int,
 ) -> int:
     """Return the bytes of memory that an evaluation of a loss takes, besides its results: partial sums and scratch.
 
-    `panel_width` and `dtype` are those of the pack; `in_double` as of `Loss`.
+    `panel_width` and `dtype` are those of the pack.
     """
-    precisions = np.array([dtype == np.float32, dtype == np.float32 and not in_double], dtype=np.int32)
     entries = (("panel_width", panel_width.T, np.int32, 2), *networks.entries())
     n = call(
         library.losses.loss_work,
         views(*entries),
         int(with_forces),
         int(with_gradient),
-        precisions,
+        int(dtype == np.float32),
         thread_count(threads),
     )
     return 8 * int(n)
