@@ -70,7 +70,7 @@ def test_analytic_derivatives_equal_those_of_aenet(shared: Path) -> None:
     names = [
         line.split(" file ")[1].split()[0] for line in lines if line.startswith("# structure ") and " file " in line
     ]
-    tables = tables_of(directory)
+    tables = tables_of(directory, SPECIES)
     structures = [read_xsf(directory / name) for name in names]
     assert sum(structure.n_atoms for structure in structures) == len(numbers) > 0
     for s, a in numbers:
