@@ -76,7 +76,7 @@ def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float]]:
 
 def main() -> None:
     """Train again and write WARMSTART.md."""
-    options = parser(__doc__)
+    options = parser(__doc__, output="that of learn_water.py")
     options.add_argument("--seeds", type=int, default=1)
     arguments = options.parse_args()
     rows = [row for seed in range(1, arguments.seeds + 1) for row in study(arguments.output, seed)]

@@ -9,10 +9,10 @@ from pathlib import Path
 from taylorfit.tools.atomic_write import atomic_write
 
 
-def parser(doc: str | None, full: str | None = None) -> argparse.ArgumentParser:
+def parser(doc: str | None, full: str | None = None, *, output: str | None = None) -> argparse.ArgumentParser:
     """A parser with ``--output`` and, if it is said how long `full` takes, ``--quick`` and ``--full`` for `scale`."""
     found = argparse.ArgumentParser(description=_title(doc))
-    found.add_argument("--output", type=Path, required=True)
+    found.add_argument("--output", type=Path, required=True, help=output)
     if full is not None:
         scale = found.add_mutually_exclusive_group()
         scale.add_argument(
