@@ -164,31 +164,66 @@ contains
       type(surroundings_type), intent(inout) :: around
       type(error_type), allocatable, intent(inout) :: error
       integer(c_int), pointer, contiguous :: listed(:)
-      real(wp) :: within2, x, y, z
-      integer :: j, k, m, t
+      integer :: m
 
       call c_f_pointer(centres%neighbours(i), listed, [centres%n_neighbours(i)])
-      within2 = centres%within**2
-      m = 0
-      do k = 1, size(listed)
-         j = iand(listed(k), centres%mask) + 1
-         if (j < 1 .or. j > centres%n_atoms) then
-            call raise(error, error_value, "a neighbour is none of the atoms")
-            return
-         end if
-         t = centres%species_of(centres%type_of(j))
-         x = centres%position(1, j) - centres%position(1, i)
-         y = centres%position(2, j) - centres%position(2, i)
-         z = centres%position(3, j) - centres%position(3, i)
-         if (.not. x**2 + y**2 + z**2 <= within2 .or. t == 0) cycle
-         m = m + 1
-         around%x(m) = x
-         around%y(m) = y
-         around%z(m) = z
-         around%atom(m) = j
-         around%species(m) = t
-      end do
+      call collect_near(size(listed), listed, centres%mask, i, centres%n_atoms, centres%position, centres%type_of, &
+         ubound(centres%species_of, 1), centres%species_of, centres%within**2, around%x, around%y, around%z, around%atom, &
+         around%species, m)
+      if (m < 0) then
+         call raise(error, error_value, "a neighbour is none of the atoms")
+         return
+      end if
       call complete(m, i, around, error)
    end subroutine gather_host
+
+   !> The neighbours of atom i within the cutoff, as plain arrays, which compilers know to be apart
+   pure subroutine collect_near(n, listed, mask, i, n_atoms, position, type_of, n_types, species_of, within2, x, y, z, atom, &
+         species, m)
+      !> The list, from 0, and the bits of it that count
+      integer, intent(in) :: n
+      integer(c_int), intent(in) :: listed(n), mask
+      !> The centre; the rest as in `host_centres_type`
+      integer, intent(in) :: i, n_atoms, n_types
+      real(wp), intent(in) :: position(3, n_atoms)
+      integer(c_int), intent(in) :: type_of(n_atoms)
+      integer, intent(in) :: species_of(0:n_types)
+      !> Square of the cutoff, Å²
+      real(wp), intent(in) :: within2
+      !> (m) of the neighbours; m = −1: one of them is no atom
+      real(wp), intent(inout) :: x(n), y(n), z(n)
+      integer, intent(inout) :: atom(n), species(n)
+      integer, intent(out) :: m
+      real(wp) :: here(3), d1, d2, d3
+      integer :: j, k, t, lowest, highest
+
+      lowest = 0
+      highest = 0
+      !$omp simd reduction(min:lowest) reduction(max:highest)
+      do k = 1, n
+         j = iand(listed(k), mask)
+         lowest = min(lowest, j)
+         highest = max(highest, j)
+      end do
+      m = -1
+      if (lowest < 0 .or. (n > 0 .and. highest >= n_atoms)) return
+
+      m = 0
+      here = position(:, i)
+      do k = 1, n
+         j = iand(listed(k), mask) + 1
+         t = species_of(type_of(j))
+         d1 = position(1, j) - here(1)
+         d2 = position(2, j) - here(2)
+         d3 = position(3, j) - here(3)
+         ! Written always, and counted if it is near: a branch could not be foreseen
+         x(m + 1) = d1
+         y(m + 1) = d2
+         z(m + 1) = d3
+         atom(m + 1) = j
+         species(m + 1) = t
+         m = m + merge(1, 0, d1**2 + d2**2 + d3**2 <= within2 .and. t /= 0)
+      end do
+   end subroutine collect_near
 
 end module tf_centres
