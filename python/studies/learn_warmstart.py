@@ -1,7 +1,7 @@
 """What WARMSTART gains in `learn`: the trainings of a finished run once more, with and without it, on the same labels.
 
     python python/studies/learn_water.py --output DIR --full
-    python python/studies/learn_warmstart.py --output DIR [--seeds 3]
+    python python/studies/learn_warmstart.py --output DIR [--seeds 1 2 3]
 
 Each round of `learn_water.py` is trained on its own data from random weights, and from the members of the round
 before (which started likewise), for different numbers of epochs.  Errors are those on frames of the dynamics of the
@@ -22,6 +22,7 @@ from learn_water import MEMBERS, N_START, REFERENCE, run_at_300, setup_of
 from learning_page import parser, write_page
 from taylorfit.formats.structures.files import read_files
 from taylorfit.learning.explore import HELD
+from taylorfit.potential.deviation import force_deviation
 from taylorfit.potential.potential import Potential, load_members
 from taylorfit.tools.tables import Table, text_lines
 
@@ -39,18 +40,19 @@ def judged(learn: Path, n_rounds: int, seed: int) -> list[tfit.Structure]:
     return list(tfit.label([frames[k] for k in sorted(places)], REFERENCE).structures)
 
 
-def error(members: Sequence[Potential], frames: Sequence[tfit.Structure]) -> float:
-    """Mean |F - F_ref| of the committee, eV/Å."""
+def errors(members: Sequence[Potential], frames: Sequence[tfit.Structure]) -> tuple[float, float]:
+    """Mean |F - F_ref| of the committee, eV/Å, and by how much errors are larger than deviations."""
     said = [member.evaluate(frames) for member in members]
-    norms = [
-        np.linalg.norm(np.mean([one[k].known_forces for one in said], axis=0) - frame.known_forces, axis=1)
-        for k, frame in enumerate(frames)
-    ]
-    return float(np.concatenate(norms).mean())
+    forces = [np.array([one[k].known_forces for one in said]) for k in range(len(frames))]
+    norms = np.concatenate(
+        [np.linalg.norm(own.mean(axis=0) - frame.known_forces, axis=1) for own, frame in zip(forces, frames)]
+    )
+    deviations = np.concatenate([force_deviation(own) for own in forces])
+    return float(norms.mean()), float(np.sqrt((norms**2).mean() / (deviations**2).mean()))
 
 
-def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float]]:
-    """Seed and epochs, warm or not, error at the end, and seconds of all rounds but the first, which is the same."""
+def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float, float]]:
+    """Seed and epochs, warm or not, `errors` at the end, and seconds of all rounds but the first, which is the same."""
     learn = folder / f"seed-{seed}" / "learn"
     rounds = [json.loads(file.read_text()) for file in sorted(learn.glob("round-*/round.json"))]
     data = read_files([str(learn / "data.extxyz")])
@@ -69,7 +71,7 @@ def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float]]:
                 )  # fmt: skip
                 seconds += time.process_time() - begun
                 initial = list(fit.potentials) if warm else None
-            rows.append((seed, epochs, warm, error(fit.potentials, frames), seconds))
+            rows.append((seed, epochs, warm, *errors(fit.potentials, frames), seconds))
             print(*rows[-1], flush=True)
     return rows
 
@@ -77,14 +79,21 @@ def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float]]:
 def main() -> None:
     """Train again and write WARMSTART.md."""
     options = parser(__doc__, output="that of learn_water.py")
-    options.add_argument("--seeds", type=int, default=1)
+    options.add_argument("--seeds", type=int, nargs="+", default=[1])
     arguments = options.parse_args()
-    rows = [row for seed in range(1, arguments.seeds + 1) for row in study(arguments.output, seed)]
+    rows = [row for seed in arguments.seeds for row in study(arguments.output, seed)]
     cells = tuple(
-        (str(seed), str(epochs), "warm" if warm else "cold", f"{error:.4f}", f"{seconds:.1f}")
-        for seed, epochs, warm, error, seconds in rows
+        (str(seed), str(epochs), "warm" if warm else "cold", f"{error:.4f}", f"{ratio:.2f}", f"{seconds:.1f}")
+        for seed, epochs, warm, error, ratio, seconds in rows
     )
-    header = ("seed", "epochs of\na round", "start", "|F - F_ref|\neV/Å", "seconds of\nprocessors")
+    header = (
+        "seed",
+        "epochs of\na round",
+        "start",
+        "|F - F_ref|\neV/Å",
+        "errors /\ndeviations",
+        "seconds of\nprocessors",
+    )
     table = Table(header, cells, numeric=True, left=(2,))
     print(write_page(arguments.output / "WARMSTART.md", __doc__, text_lines(table)))
 

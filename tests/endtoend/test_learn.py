@@ -38,6 +38,7 @@ EPOCHS 20
 LAYERS 4:tanh
 SETUPS Cu.stp
 REPEL copies=1
+WARMSTART{warmstart}
 FOLDER {folder}
 """
 SETUP = """DESCR
@@ -64,6 +65,10 @@ KEPT = (
 )
 
 
+def learn_in(folder: str = "learnt", warmstart: str = "") -> str:
+    return LEARN.format(folder=folder, warmstart=warmstart)
+
+
 def start(folder: Path, learnt: str = "learnt") -> None:
     rng = np.random.default_rng(1)
     frames = []
@@ -73,7 +78,7 @@ def start(folder: Path, learnt: str = "learnt") -> None:
         frames.append(atoms)
     write(folder / "start.xyz", frames)
     (folder / "Cu.stp").write_text(SETUP)
-    (folder / "learn.in").write_text(LEARN.format(folder=learnt))
+    (folder / "learn.in").write_text(learn_in(learnt))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -113,12 +118,12 @@ def test_a_finished_run_is_not_run_again_and_other_settings_are_refused(learnt: 
     assert report(learnt, "learn", "learn.in")["status"] == "labels spent"
     assert contents(learnt / "learnt") == before
     assert {path: path.stat().st_mtime_ns for path in (learnt / "learnt/round-01").iterdir()} == begun
-    (learnt / "other.in").write_text(LEARN.format(folder="learnt").replace("EPOCHS 20", "EPOCHS 21"))
+    (learnt / "other.in").write_text(learn_in().replace("EPOCHS 20", "EPOCHS 21"))
     assert "other settings" in run(learnt, "learn", "other.in").complaint
     # More labels are no other settings
-    (learnt / "more.in").write_text(LEARN.format(folder="more").replace("most=8", "most=4"))
+    (learnt / "more.in").write_text(learn_in("more").replace("most=8", "most=4"))
     assert len(report(learnt, "learn", "more.in")["rounds"]) == 2
-    (learnt / "more.in").write_text(LEARN.format(folder="more"))
+    (learnt / "more.in").write_text(learn_in("more"))
     assert len(report(learnt, "learn", "more.in")["rounds"]) >= 3
 
 
@@ -155,9 +160,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_bits(learnt: Path, tmp_path
 def test_labels_from_elsewhere_are_waited_for(tmp_path: Path) -> None:
     start(tmp_path)
     (tmp_path / "learn.in").write_text(
-        LEARN.format(folder="learnt")
-        .replace("REFERENCE ase.calculators.emt:EMT", "REFERENCE external")
-        .replace("most=8", "most=4")
+        learn_in().replace("REFERENCE ase.calculators.emt:EMT", "REFERENCE external").replace("most=8", "most=4")
     )
     for n in (6, 4, 2):
         waits = run(tmp_path, "learn", "learn.in")
@@ -171,6 +174,16 @@ def test_labels_from_elsewhere_are_waited_for(tmp_path: Path) -> None:
                 atoms.get_forces(), atoms.get_stress()
                 write(folder / "output.extxyz", atoms)
     assert report(tmp_path, "learn", "learn.in")["status"] == "labels spent"
+
+
+def test_members_go_on_from_those_of_the_round_before(learnt: Path, tmp_path: Path) -> None:
+    start(tmp_path)
+    (tmp_path / "learn.in").write_text(learn_in(warmstart=" .false.").replace("most=8", "most=4"))
+    cold = report(tmp_path, "learn", "learn.in")["rounds"]
+    warm = json.loads((learnt / "report.json").read_text())["rounds"]
+    # The same data; twice the epochs in all
+    assert cold[0]["train_rmse"] == warm[0]["train_rmse"]
+    assert cold[1]["n_trained"] == warm[1]["n_trained"] and cold[1]["train_rmse"] > warm[1]["train_rmse"]
 
 
 def test_as_a_function_it_is_quiet_and_stopped_by_a_function(tmp_path: Path, capsys) -> None:
@@ -212,7 +225,7 @@ def test_as_a_function_it_is_quiet_and_stopped_by_a_function(tmp_path: Path, cap
 )
 def test_bad_input_is_refused_in_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     start(tmp_path)
-    text = LEARN.format(folder="learnt")
+    text = learn_in()
     assert old in text
     (tmp_path / "learn.in").write_text(text.replace(old, new, 1))
     with pytest.raises(InputError, match=message):

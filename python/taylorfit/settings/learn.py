@@ -221,7 +221,7 @@ class LearnInput(InputFile):
     rounds: int = option(20, check="n ≥ 1", help="rounds, at most")
     explorer: str = option("taylorfit", one_of(**EXPLORERS), help="what runs the dynamics")
     committee: int = option(4, check="n ≥ 2", help="members")
-    warmstart: bool = option(False, help="members go on from those of the round before")
+    warmstart: bool = option(True, help="members go on from those of the round before; .false.: from random weights")
     forces: ForceMode = option(
         factory=lambda: Exact(1e-2), kind=FORCES, shown="mode=exact beta=0.01", help="how forces are trained on"
     )
