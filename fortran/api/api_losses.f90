@@ -3,6 +3,7 @@
 module tf_api_losses
    use tf_kinds, only : wp, i8
    use tf_api_force_maps, only : force_map_handle
+   use tf_block_passes, only : block_sums, adam_block_pass
    use tf_chosen, only : chosen_energies, batch_sums
    use tf_energy_loss, only : evaluate_energy_loss, energy_scratch, energy_threads
    use tf_energy_loss_single, only : evaluate_energy_loss_single => evaluate_energy_loss, energy_scratch_single => energy_scratch
@@ -20,7 +21,8 @@ module tf_api_losses
    implicit none
    private
    public :: loss_handle, loss_fill, loss_work, loss_add_forces, loss_evaluate, loss_energies
-   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_batch, loss_levenberg_marquardt
+   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_batch, loss_adam_blocks, loss_blocks, &
+      loss_levenberg_marquardt
 
    !> A loss of energies, with forces and directions if these have been added
    type :: loss_handle
@@ -409,6 +411,71 @@ contains
       call report(error, ierr, errmsg)
    end subroutine loss_batch
 
+   !> \brief One pass of Adam over blocks of a loss with forces; n_steps(1) is updated.
+   subroutine loss_adam_blocks(self, blocks, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      !> Block numbers, from 1, ascending in each batch
+      integer, intent(in), contiguous :: blocks(:)
+      !> Blocks of a batch
+      integer, intent(in) :: batch_size
+      !> As for `loss_adam`, here and below
+      real(wp), intent(in), contiguous :: rates(:)
+      integer, intent(in) :: n_threads
+      real(wp), intent(inout), contiguous :: weights(:)
+      real(wp), intent(inout), contiguous :: mean(:)
+      real(wp), intent(inout), contiguous :: mean_square(:)
+      integer, intent(inout), contiguous :: n_steps(:)
+      !> 0, or the code of an error
+      integer, intent(out) :: ierr
+      !> The error in words
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+
+      call check_blocks(self, weights, n_threads, blocks, error)
+      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
+        call raise(error, error_size, "arrays of the optimiser have the wrong size")
+      end if
+      if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
+      if (.not. allocated(error)) call adam_block_pass(self%loss, self%terms, blocks, batch_size, rates, n_threads, weights, &
+         mean, mean_square, n_steps(1), error)
+      call report(error, ierr, errmsg)
+   end subroutine loss_adam_blocks
+
+   !> \brief Weight gradient of some blocks of a loss with forces, as partial sums.
+   subroutine loss_blocks(self, blocks, n_before, weights, n_threads, nodes, sums, n_nodes, ierr, errmsg)
+      type(loss_handle), intent(in) :: self
+      !> Block numbers, from 1, ascending
+      integer, intent(in), contiguous :: blocks(:)
+      !> Blocks of other processes before these
+      integer, intent(in) :: n_before
+      real(wp), intent(in), contiguous :: weights(:)
+      !> Threads of the call
+      integer, intent(in) :: n_threads
+      !> As for `loss_evaluate`, with room for so many blocks, and without the loss
+      integer(i8), intent(inout), contiguous :: nodes(:, :)
+      real(wp), intent(inout), contiguous :: sums(:, :)
+      !> Nodes that were set
+      integer, intent(out) :: n_nodes
+      !> 0, or the code of an error
+      integer, intent(out) :: ierr
+      !> The error in words
+      character(len=200), intent(out) :: errmsg
+      type(error_type), allocatable :: error
+      type(nodes_type) :: found
+      type(stop_type) :: stop
+
+      n_nodes = 0
+      call check_blocks(self, weights, n_threads, blocks, error)
+      if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(blocks)) .or. &
+         any(shape(nodes) /= [2, size(sums, 2)])) then
+        call raise(error, error_size, "arrays of partial sums have the wrong size")
+      end if
+      stop%token => self%loss%token
+      if (.not. allocated(error)) call block_sums(self%loss, self%terms, weights, blocks, n_before, n_threads, found, stop, error)
+      if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
+      call report(error, ierr, errmsg)
+   end subroutine loss_blocks
+
    !> \brief One pass of Levenberg and Marquardt over chosen structures in batches; damping(1) is updated.
    subroutine loss_levenberg_marquardt(self, chosen, batch_size, n_steps, rates, n_threads, weights, damping, moved, ierr, &
          errmsg)
@@ -445,6 +512,25 @@ contains
       end if
       call report(error, ierr, errmsg)
    end subroutine loss_levenberg_marquardt
+
+   !> `check_call` for blocks of a loss with forces
+   subroutine check_blocks(self, weights, n_threads, blocks, error)
+      type(loss_handle), intent(in) :: self
+      !> (n_weights) of all networks
+      real(wp), intent(in) :: weights(:)
+      !> Threads of the call
+      integer, intent(in) :: n_threads
+      !> Block numbers, from 1
+      integer, intent(in) :: blocks(:)
+      type(error_type), allocatable, intent(inout) :: error
+
+      call check_call(self, weights, n_threads, error)
+      if (.not. self%with_terms) call raise(error, error_value, "the loss has no forces")
+      if (allocated(error)) return
+      if (any(blocks < 1) .or. any(blocks > self%loss%pack%n_blocks)) then
+        call raise(error, error_value, "a chosen block is not in the packed data set")
+      end if
+   end subroutine check_blocks
 
    !> `check_call` for the rows of a mini-batch that are those of this process
    subroutine check_batch_rows(self, weights, n_threads, rows, here, error)

@@ -29,6 +29,8 @@ module tf_force_loss
 
    type, extends(leaf_task_type) :: force_task_type
       logical :: with_gradient = .false.
+      !> (n_leaves) of the pack
+      integer, allocatable :: blocks(:)
       type(loss_type), pointer :: loss => null()
       type(force_terms_type), pointer :: terms => null()
       real(rp), allocatable :: weights(:)
@@ -55,7 +57,7 @@ contains
    !> Energies, forces and directional derivatives; the weight gradient, if wanted, and behind it the loss, as sums over
    !> the blocks of the pack
    subroutine evaluate_force_loss(loss, terms, weights, with_gradient, n_threads, energy, force, derivative, nodes, stop, &
-         error)
+         error, blocks, first_leaf)
       type(loss_type), intent(in), target :: loss
       type(force_terms_type), intent(in), target :: terms
       !> (n_weights) of all networks
@@ -71,6 +73,10 @@ contains
       type(nodes_type), intent(out) :: nodes
       type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
+      !> Blocks that count, from 1, and the number of the first among those of all processes, from 0; not there: all.
+      !> Energies, forces and derivatives of the others are not set
+      integer, intent(in), optional :: blocks(:)
+      integer(i8), intent(in), optional :: first_leaf
       type(force_task_type) :: task
       real(wp), allocatable, target :: dloss_denergy(:)
       integer :: t, n, status
@@ -80,10 +86,23 @@ contains
       call check_memory(status, "the derivatives of the loss", 8_i8*loss%pack%n_structures, error)
       if (allocated(error)) return
       associate (pack => loss%pack, networks => loss%networks)
-      task%n_leaves = pack%n_blocks
+      n = pack%n_blocks
+      if (present(blocks)) n = size(blocks)
+      allocate (task%blocks(n), stat=status)
+      call check_memory(status, "the blocks of a loss", 4_i8*n, error)
+      if (allocated(error)) return
+      if (present(blocks)) then
+         task%blocks = blocks
+      else
+         task%blocks = [(t, t=1, n)]
+         force = 0.0_wp
+         derivative = 0.0_wp
+      end if
+      task%n_leaves = n
       task%first_leaf = pack%first_leaf
+      if (present(first_leaf)) task%first_leaf = first_leaf
       task%n_numbers = merge(loss%n_weights, 0, with_gradient) + 1
-      task%n_threads = force_threads(pack%panel_width, n_threads)
+      task%n_threads = force_threads(pack%panel_width(:, task%blocks), n_threads)
       task%with_gradient = with_gradient
       task%loss => loss
       task%terms => terms
@@ -118,8 +137,6 @@ contains
          end associate
       end if
       task%n_scratch = task%map_part(7)
-      force = 0.0_wp
-      derivative = 0.0_wp
       call sum_leaves(task, nodes, stop, error)
       end associate
    end subroutine evaluate_force_loss
@@ -151,7 +168,7 @@ contains
    !> One block
    subroutine add_block(task, leaf, thread, scratch, sums, error)
       class(force_task_type), intent(in) :: task
-      !> Number of the block
+      !> Number among the blocks that count
       integer, intent(in) :: leaf
       integer, intent(in) :: thread
       !> Of this thread
@@ -163,7 +180,7 @@ contains
       integer(i8) :: q, panels, changes, seed
       logical :: has_tangent
 
-      associate (pack => task%loss%pack, networks => task%loss%networks, b => leaf, loss => sums(task%n_numbers))
+      associate (pack => task%loss%pack, networks => task%loss%networks, b => task%blocks(leaf), loss => sums(task%n_numbers))
       call as_panels(scratch, numbers)
       m = pack%n_species
       first = pack%block_first(b) + 1

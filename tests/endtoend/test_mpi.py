@@ -36,8 +36,15 @@ RUNS = {
     "energy": SPLIT,
     "adam": COPIES | {"forces": "mode=taylor"},
     "weighted": COPIES | {"forces": "mode=taylor", "sampling": "weighted"},
+    "adam exact": SPLIT | {"forces": "mode=exact beta=0.01"},
+    "whitened": SPLIT | {"forces": "mode=exact beta=0.01"},
 }
-METHODS = {"adam": "adam batchsize=50", "weighted": "adam batchsize=30"}
+METHODS = {
+    "adam": "adam batchsize=50",
+    "weighted": "adam batchsize=30",
+    "adam exact": "adam batchsize=20 anneal=4",
+    "whitened": "bfgs whiten=0.1",
+}
 
 
 def start_ranks(folder: Path, n: int, *argv: str) -> subprocess.Popen[str]:
@@ -104,6 +111,8 @@ def results(folder: Path) -> dict[str, str]:
         ("energy", [(2, 1)]),
         ("adam", [(2, 2), (4, 1)]),
         ("weighted", [(3, 1)]),
+        ("adam exact", [(2, 1), (3, 2)]),
+        ("whitened", [(3, 1)]),
     ],
 )
 def test_any_number_of_ranks_and_threads_gives_the_same_bits(

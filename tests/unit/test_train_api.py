@@ -139,6 +139,7 @@ def test_every_method_lowers_the_error(method: Method, structures: list[Structur
     [
         (Bfgs(), Energy()),
         (Bfgs(), Exact(beta=0.01)),
+        (Adam(mu=0.01), Exact(beta=0.01)),
         (Ekf(), Energy()),
         (Adam(mu=0.01), Energy()),
         (OnlineSd(gamma=0.001), Energy()),
@@ -392,7 +393,8 @@ def test_members_are_watched_stopped_and_interrupted(structures: list[Structure]
         ({"networks": [(6, "tan")]}, "tan"),
         ({"test_fraction": 1.5}, "not a percentage"),
         ({"epochs": -1}, "ITERATIONS negative"),
-        ({"forces": Exact(), "method": Adam()}, "works with METHOD bfgs only"),
+        ({"forces": Exact(), "method": Lm()}, "does not work with METHOD lm"),
+        ({"forces": Centred(), "method": Adam()}, "works with METHOD bfgs only"),
         ({"forces": Taylor(), "setup": "without displacements"}, "needs Taylor copies"),
     ),
     ids=lambda value: "" if isinstance(value, str) else str(value)[:40],

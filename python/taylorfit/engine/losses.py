@@ -149,7 +149,9 @@ class Loss(Handle):
         self.block = pack.first_leaf + np.repeat(np.arange(len(pack.panel_width)), np.diff(pack.block_first))
         """(n_structure,) number of the block that each is in, among those of all processes"""
         self._shapes = (0, 0)
-        self._n_blocks = len(pack.panel_width)
+        self.n_blocks, self.first_leaf = len(pack.panel_width), pack.first_leaf
+        """Blocks, and those of other processes before them."""
+        self.has_forces = terms is not None
         if terms is not None:
             self._add(terms)
 
@@ -200,7 +202,7 @@ class Loss(Handle):
         """Return what these structures contribute to the gradient, if wanted, and to the loss; else as `evaluate`."""
         energy = np.empty(self.n_structures)
         force, derivative = np.empty((self._shapes[0], 3)), np.empty(self._shapes[1])
-        nodes, sums = _room(self._n_blocks, self._n_weights + 1 if with_gradient else 1)
+        nodes, sums = _room(self.n_blocks, self._n_weights + 1 if with_gradient else 1)
         n = call(
             library.losses.loss_evaluate,
             self.object,
@@ -290,6 +292,44 @@ class Loss(Handle):
         nodes, sums = _room(rows.shape[1], self._n_weights)
         here = np.array([first, n], dtype=np.int32)
         n = call(library.losses.loss_batch, self.object, _rows(rows), here, weights, self._threads, nodes.T, sums.T)
+        return PartialSums(nodes[:n], sums[:n])
+
+    def adam_blocks(
+        self,
+        blocks: np.ndarray,
+        batch_size: int,
+        rates: tuple[float, float, float, float],
+        weights: np.ndarray,
+        mean: np.ndarray,
+        mean_square: np.ndarray,
+        n_steps: np.ndarray,
+    ) -> None:
+        """Adam over batches of whole blocks, as `adam`, of a loss with forces; numbers from 0 ascend in each batch."""
+        call(
+            library.losses.loss_adam_blocks,
+            self.object,
+            _from_1(blocks),
+            int(batch_size),
+            np.array(rates, dtype=np.float64),
+            self._threads,
+            weights,
+            mean,
+            mean_square,
+            n_steps,
+        )
+
+    def block_batch(self, batch: np.ndarray, weights: np.ndarray) -> PartialSums:
+        """Return what the blocks of this process contribute to the gradient of a batch, of a loss with forces.
+
+        Parameters
+        ----------
+        batch
+            (n_block,) ascending numbers among the blocks of all processes, from 0.
+        """
+        before, behind = map(int, np.searchsorted(batch, [self.first_leaf, self.first_leaf + self.n_blocks]))
+        nodes, sums = _room(behind - before, self._n_weights)
+        blocks = _from_1(batch[before:behind] - self.first_leaf)
+        n = call(library.losses.loss_blocks, self.object, blocks, before, weights, self._threads, nodes.T, sums.T)
         return PartialSums(nodes[:n], sums[:n])
 
     def levenberg_marquardt(

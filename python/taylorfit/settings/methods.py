@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
@@ -18,6 +19,8 @@ SAMPLINGS = {
     "energy": "low energies oftener",
 }
 """Orders of the structures in an epoch."""
+WITHOUT_ENERGIES = ("sequential", "random", "blocks")
+"""Those for which nothing need be known of a structure."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class BfgsMethod(Settings):
     title: ClassVar[str] = "L-BFGS"
     default_sampling: ClassVar[str] = "sequential"
     m: int = option(20, check="1 ≤ m ≤ 1000", help="number of remembered steps")
+    whiten: float = option(
+        0.0,
+        check="0 ≤ x < ∞",
+        help="0.03: the steps are those for uncorrelated descriptors, about half as many; this share of"
+        " their mean variance counts as noise; 0: as in ænet",
+    )
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,18 @@ class AdamMethod(Settings):
     eps: float = option(1.0e-8, check="x > 0", help="added to the root of the mean square")
     samplesize: int = option(500, check="n > 0", help="structures per epoch, at most all of them")
     batchsize: int = option(1, check="n > 0", help="structures per step")
+    anneal: int = option(
+        0,
+        check="n ≥ 0",
+        help="the step size falls to nothing within so many epochs, along half a wave of a cosine; 0: it stays",
+    )
+
+    def rates(self, epoch: int) -> tuple[float, float, float, float]:
+        """Step size in an epoch (from 0), b1, b2, eps."""
+        mu = self.mu
+        if self.anneal:
+            mu *= 0.5 * (1.0 + math.cos(math.pi * min(epoch, self.anneal - 1) / self.anneal))
+        return mu, self.b1, self.b2, self.eps
 
 
 @dataclass(frozen=True)

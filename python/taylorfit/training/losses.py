@@ -223,19 +223,6 @@ class ForceLoss(EnergyLoss):
         first = np.concatenate([[0], np.cumsum(self.data.n_atoms)])[self.data.block_first]
         return _error_sums(error, weights, first, self.data.first_leaf)
 
-    @property
-    def terms(self) -> Loss:
-        """Refuse methods that go from structure to structure.
-
-        Raises
-        ------
-        InputError
-            always.
-        """
-        raise InputError(
-            "this METHOD goes from structure to structure, but the loss has forces", expected="METHOD bfgs"
-        )
-
 
 def _error_sums(error: np.ndarray, weight: np.ndarray, first: np.ndarray, first_leaf: int) -> PartialSums:
     """Sums of weighted absolute errors, squares and weights over blocks, of which each begins at an item of `first`.

@@ -78,7 +78,7 @@ def needs_of(
             pack.empty.panel_width,
             networks,
             with_forces=key in forces,
-            with_gradient=key == "train" and full_batch,
+            with_gradient=key == "train" and (full_batch or key in forces),
             dtype=pack.empty.features.dtype.type,
             threads=threads,
         )

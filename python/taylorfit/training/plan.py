@@ -17,6 +17,7 @@ from ..formats.aenet.trainset_mapped import MappedTrainingSet
 from ..model.provenance import Provenance, parse_copy_name
 from ..model.trainset import TrainingSet
 from ..settings.forces import WITH_BETA, WITH_COPIES, WITH_GEOMETRY, ForceMode
+from ..settings.methods import WITHOUT_ENERGIES
 from ..settings.train import TrainInput
 from ..tools.ranks import Ranks
 from .data import ReferenceData
@@ -190,7 +191,15 @@ def choose_mode(settings: TrainInput, copies: Sequence[Provenance], listed_in: s
             mode == "centred" and single,
             "DERIVATIVES with fraction=2 or more",
         ),
-        f"{label} works with METHOD bfgs only": (mode in WITH_BETA and settings.method.name != "bfgs", "METHOD bfgs"),
+        f"{label} works with METHOD bfgs only": (mode == "centred" and settings.method.name != "bfgs", "METHOD bfgs"),
+        f"{label} does not work with METHOD {settings.method.name}": (
+            mode in WITH_GEOMETRY and settings.method.name not in ("bfgs", "adam"),
+            "METHOD bfgs or adam",
+        ),
+        f"{label} takes whole blocks of structures": (
+            mode in WITH_GEOMETRY and settings.sampling not in (None, *WITHOUT_ENERGIES),
+            "SAMPLING " + " or ".join(WITHOUT_ENERGIES),
+        ),
         f"{label} weighs the forces by beta": (mode in WITH_BETA and settings.copyweight != 1, "no COPYWEIGHT"),
         f"{label} virial= needs strained copies": (
             mode == "centred" and forces.virial > 0 and not strained,

@@ -21,6 +21,7 @@ from .loop import LAST, Training
 from .networks import potentials_from
 from .observer import Observer
 from .optimisers import make_optimiser
+from .optimisers.whitening import first_layers
 from .prepare import Problem
 from .split import RECORD
 
@@ -148,7 +149,14 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
     return Training(
         train,
         test,
-        make_optimiser(settings.method, start, settings.sampling, settings.seed, problem.ranks),
+        make_optimiser(
+            settings.method,
+            start,
+            settings.sampling,
+            settings.seed,
+            problem.ranks,
+            lambda share: first_layers(problem.train, problem.networks, share, problem.ranks),
+        ),
         validate=(lambda weights: _errors(problem, _potential(problem, weights), stop)) if problem.validation else None,
         validation_every=settings.validationevery,
         checks=checks,

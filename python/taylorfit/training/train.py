@@ -84,7 +84,8 @@ def train(
         How forces enter the loss: `Energy()`, `Taylor()`, `Centred(beta)`, `Directional(beta)` or `Exact(beta)`;
         β in Å².  Taylor and Centred train on copies.
     method
-        `Bfgs()`, `Adam()`, `Ekf()`, `Lm()` or `OnlineSd()`; all but the first for energies (and Taylor copies) alone.
+        `Bfgs()`, `Adam()`, `Ekf()`, `Lm()` or `OnlineSd()`; the last three for energies (and Taylor copies) alone, and
+        Adam not for `Centred()`.
     networks
         Hidden layers, such as `[(10, "tanh"), (10, "tanh")]`, or a dict of them by species; None: those of `setup` or
         `initial`, else two layers of 15 nodes.

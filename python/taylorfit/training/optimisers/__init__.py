@@ -7,6 +7,8 @@ within an epoch: `run_epoch` makes one pass over the structures in the order of 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from ...engine import Lbfgs
@@ -18,6 +20,7 @@ from .levenberg_marquardt import LevenbergMarquardt
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler
 from .steepest_descent import SteepestDescent
+from .whitening import FirstLayer, WhitenedLbfgs
 
 Optimiser = Lbfgs | PassOptimiser
 
@@ -37,11 +40,19 @@ def sampling_of(method: Method, sampling: str | None) -> str:
 
 
 def make_optimiser(
-    method: Method, weights: np.ndarray, sampling: str | None = None, seed: int = 1, ranks: Ranks = ALONE
+    method: Method,
+    weights: np.ndarray,
+    sampling: str | None = None,
+    seed: int = 1,
+    ranks: Ranks = ALONE,
+    layers: Callable[[float], Sequence[FirstLayer]] = lambda share: (),
 ) -> Optimiser:
-    """Return an optimiser that starts from `weights` (n_weight,); of several `ranks` each has its own, all alike."""
+    """Return an optimiser that starts from `weights` (n_weight,); of several `ranks` each has its own, all alike.
+
+    `layers` gives the coordinates that `whiten=` asks for.
+    """
     if isinstance(method, BfgsMethod):
-        return Lbfgs(weights, memory=method.m)
+        return WhitenedLbfgs(weights, method.m, layers(method.whiten)) if method.whiten else Lbfgs(weights, method.m)
     if isinstance(method, AdamMethod):
         return Adam(method, weights, Sampler(sampling_of(method, sampling), seed, ranks), ranks)
     return _PASSES[type(method)](method, weights, Sampler(sampling_of(method, sampling), seed))
@@ -50,7 +61,8 @@ def make_optimiser(
 def optimiser_bytes(method: Method, n_weights: int, n_structures: int) -> int:
     """Return the bytes of memory that a method takes for so many weights and structures."""
     if isinstance(method, BfgsMethod):
-        return Lbfgs.nbytes(n_weights, method.m)
+        # With copies of weights and gradient in other coordinates, and these
+        return Lbfgs.nbytes(n_weights, method.m) + (8 * 6 * n_weights if method.whiten else 0)
     # The state is there twice, so that an epoch which is broken off can be undone
     return _PASSES[type(method)].nbytes(method, n_weights, n_structures)
 

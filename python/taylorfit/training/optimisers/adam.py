@@ -39,7 +39,8 @@ class Adam(PassOptimiser):
 
     An epoch takes `samplesize` structures, at most all of them.  (In ænet it draws with replacement
     and stops with an error unless samplesize is at least the number of structures.)  Each of several `ranks` adds what
-    its structures contribute to a batch.
+    its structures contribute to a batch.  Where the loss has forces, batches are of whole blocks of about as many
+    structures, at least one: what a block has in common is computed once.
     """
 
     def __init__(self, method: AdamMethod, weights: np.ndarray, sampler: Sampler, ranks: Ranks = ALONE) -> None:
@@ -57,8 +58,11 @@ class Adam(PassOptimiser):
 
     def _pass(self, terms: Loss, epoch: int) -> str:
         m, v = self.method, self.state
+        if terms.has_forces:
+            self._pass_over_blocks(terms, epoch)
+            return self.RUNNING
         known = self._structures = self._structures or _Structures.of(terms, m.batchsize, self._ranks)
-        order, rates = self.sampler.order(terms, self.weights, epoch, m.samplesize), (m.mu, m.b1, m.b2, m.eps)
+        order, rates = self.sampler.order(terms, self.weights, epoch, m.samplesize), m.rates(epoch)
         for first in range(0, len(order), m.batchsize):
             order[first : first + m.batchsize].sort()
         rows = np.array([order - known.here.start + 1, known.n_atoms[order], known.section[order]], dtype=np.int32)
@@ -73,3 +77,18 @@ class Adam(PassOptimiser):
             v["steps"] += 1
             adam_step(rates, int(v["steps"][0]), gradient, self.weights, v["mean"], v["mean_square"])
         return self.RUNNING
+
+    def _pass_over_blocks(self, terms: Loss, epoch: int) -> None:
+        m, v, rates = self.method, self.state, self.method.rates(epoch)
+        n_structures, n_blocks = self._ranks.add(terms.n_structures, terms.n_blocks)
+        size, n = (max(1, round(k * n_blocks / max(n_structures, 1))) for k in (m.batchsize, m.samplesize))
+        order = self.sampler.places(n_blocks, epoch, n)
+        batches = [np.sort(order[first : first + size]) for first in range(0, len(order), size)]
+        if self._ranks.size == 1:
+            order = np.concatenate(batches)
+            terms.adam_blocks(order, size, rates, self.weights, v["mean"], v["mean_square"], v["steps"])
+            return
+        for batch in batches:
+            (gradient,) = self._ranks.totals([terms.block_batch(batch, self.weights)])
+            v["steps"] += 1
+            adam_step(rates, int(v["steps"][0]), gradient, self.weights, v["mean"], v["mean_square"])

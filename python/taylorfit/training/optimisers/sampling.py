@@ -38,6 +38,13 @@ class Sampler:
             raise InputError("unknown sampling", value=kind, expected="one of " + " ".join(SAMPLINGS))
         self.kind, self.seed, self._ranks = kind, seed, ranks
 
+    def places(self, n: int, epoch: int, size: int) -> np.ndarray:
+        """Return the items (indices from 0) of an epoch (from 0): at most `size` of n, none drawn by its energy."""
+        size = min(size, n)
+        if self.kind == "sequential":
+            return (np.arange(size) + epoch * size) % max(n, 1)
+        return Stream.EPOCH_ORDER.generator(self.seed, epoch).permutation(n)[:size]
+
     def order(self, terms: Loss, weights: np.ndarray, epoch: int, size: int | None = None) -> np.ndarray:
         """Return the structures (indices from 0) of an epoch (from 0): `size` of them, at most and by default all.
 
@@ -45,11 +52,9 @@ class Sampler:
         """
         (n,) = self._ranks.add(terms.n_structures)
         size = n if size is None else min(size, n)
-        if self.kind == "sequential":
-            return (np.arange(size) + epoch * size) % n
+        if self.kind in ("sequential", "random"):
+            return self.places(n, epoch, size)
         rng = Stream.EPOCH_ORDER.generator(self.seed, epoch)
-        if self.kind == "random":
-            return rng.permutation(n)[:size]
         if self.kind == "blocks":
             block = self._ranks.joined(terms.block)
             return np.argsort(rng.permutation(int(block.max(initial=-1)) + 1)[block], kind="stable")[:size]
