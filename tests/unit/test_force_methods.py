@@ -17,11 +17,10 @@ from taylorfit.settings.forces import ForceMode
 from taylorfit.settings.methods import Method
 from taylorfit.settings.train import NetworkSpec, TrainInput
 from taylorfit.tools.ranks import ALONE
-from taylorfit.training.data import TrainingData
+from taylorfit.training.data import TrainingData, reference_data
 from taylorfit.training.optimisers.sampling import Sampler
 from taylorfit.training.optimisers.whitening import FirstLayer, first_layers
 from taylorfit.training.prepare import Problem, prepare
-from taylorfit.training.reference_data import reference_data
 from taylorfit.training.run import training_of
 
 HIDDEN = [(6, "tanh"), (6, "tanh")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,8 @@ from ..tools.progress import progress as show_progress
 from ..tools.warn import warn_of_data
 from .check import check
 from .choose import Choice, choose, propose_setups
-from .setup import COPIES, HIDDEN, Evidence, Setup
+from .choose_training import DataSize, choose_training
+from .setup import COPIES, Evidence, Setup
 from .survey import COINCIDING, AtomicEnergyFit, Survey, fit_atomic_energies, survey
 
 COPIES_PER_STRUCTURE = 16.0
@@ -32,11 +34,11 @@ of their time with 17 neighbours, 1.3 with 107."""
 
 
 def propose(structures: Structures, *, behler: bool = False, mode: str | None = None, progress: bool = False) -> Setup:
-    """Propose descriptors, atomic energies, networks and displacements for a data set.
+    """Propose descriptors, atomic energies, networks, displacements and a training for a data set.
 
     A start that works, meant to be changed (`Setup.replace`): cutoffs by the number of neighbours, energies of the
-    isolated atoms by least squares over the compositions, displacements by the shortest distance; `Setup.reasons` says
-    why.
+    isolated atoms by least squares over the compositions, displacements by the shortest distance, networks and method
+    by the number of force components, epochs by the time they take; `Setup.reasons` says why.
 
     Parameters
     ----------
@@ -87,22 +89,35 @@ def propose(structures: Structures, *, behler: bool = False, mode: str | None = 
     with_copies = any(selection.reason is None for selection in selections)
     skipped = {reason.value: n for reason, n in count_skipped(selections).items()}
     mode, reason = _mode(mode, found, choice, behler, any(s.forces is not None for s in data), with_copies)
+    setups = tuple(propose_setups(found, choice, behler))
+    training = choose_training(_size(data), [setup.n_feature for setup in setups], mode)
     checked = check(data, energies)
     notes = _notes(fit, len(data))
     warn_of_data([*checked.doubts, *notes])
     return Setup(
-        descriptors=tuple(propose_setups(found, choice, behler)),
+        descriptors=setups,
         atomic_energies=energies,
-        networks=dict.fromkeys(species, HIDDEN),
+        networks=dict.fromkeys(species, training.hidden),
         displacements=TaylorOptions(delta=choice.delta, fraction=COPIES_PER_STRUCTURE, outfile=COPIES)
         if with_copies
         else None,
-        reasons=(*choice.reasons, reason),
+        beta=training.beta,
+        epochs=training.epochs,
+        method=training.method,
+        reasons=(*choice.reasons, reason, *training.reasons),
         mode=mode,
         notes=notes,
         files=_files([s for s in given if parse_copy_name(s.name) is None]),
         evidence=Evidence(checked, found, fit, choice, skipped),
     )
+
+
+def _size(data: Sequence[Structure]) -> DataSize:
+    """What there is to train on; structures and atoms without weight do not count."""
+    used = [s for s in data if s.weight > 0.0]
+    n_forces = sum(3 * int((s.atom_weights > 0.0).sum()) for s in used if s.forces is not None)
+    compositions = {tuple(sorted(Counter(s.symbols).items())) for s in used}
+    return DataSize(len(used), sum(s.n_atoms for s in used), n_forces, len(compositions))
 
 
 def _refuse_coinciding(found: Survey) -> None:

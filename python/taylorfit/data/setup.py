@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from dataclasses import replace as replaced
 from os import PathLike
 from pathlib import Path
@@ -16,9 +16,10 @@ from ..formats.structures.files import expand_patterns
 from ..model.descriptor import DescriptorSetup
 from ..settings.displacements import TaylorOptions
 from ..settings.document import as_entries
-from ..settings.forces import WITH_COPIES, ForceMode
+from ..settings.forces import WITH_COPIES, WITH_GEOMETRY, ForceMode
 from ..settings.generate import GenerateInput
 from ..settings.md import MdInput
+from ..settings.methods import AdamMethod, BfgsMethod, Method, format_method
 from ..settings.predict import PredictInput
 from ..settings.reading import AS_THEY_ARE, ReadingOptions
 from ..settings.train import NetworkSpec, TrainInput
@@ -90,6 +91,8 @@ class Setup:
     beta: float = ForceMode.beta
     """Weight of forces against energies in a training on both, Å²."""
     epochs: int = EPOCHS
+    method: Method = field(default_factory=BfgsMethod)
+    """Training method; `train` takes that of its own argument."""
     reasons: tuple[str, ...] = ()
     """Why it was chosen like this."""
     notes: tuple[str, ...] = ()
@@ -143,6 +146,10 @@ class Setup:
             **({} if self.evidence is None else self.evidence.to_dict()),
             "delta": None if self.displacements is None else self.displacements.delta,
             "mode": self.mode,
+            "networks": {symbol: [[n, a] for n, a in layers] for symbol, layers in self.networks.items()},
+            "beta": self.beta,
+            "method": format_method(self.method),
+            "epochs": self.epochs,
             "reasons": list(self.reasons),
         }
 
@@ -160,6 +167,7 @@ class Setup:
         displacements: TaylorOptions | DisplacementStrategy | StrainDisplacements | bool | None = None,
         beta: float | None = None,
         epochs: int | None = None,
+        method: Method | None = None,
         files: Sequence[str] | None = None,
         reading: ReadingOptions | None = None,
         mode: str | None = None,
@@ -192,6 +200,14 @@ class Setup:
             copies = displacements or None
         if mode is None and displacements is not None and (self.mode in WITH_COPIES) == (copies is None):
             mode = "energy" if copies is None else "centred"
+        if method is None:
+            method = self.method
+            if mode not in (None, self.mode, *WITH_GEOMETRY):
+                # Which any mode can be trained with
+                method = BfgsMethod()
+            if epochs is not None and isinstance(method, AdamMethod) and method.anneal:
+                # The step size still falls to nothing at the end
+                method = replaced(method, anneal=max(epochs, 1))
         return replaced(
             self,
             descriptors=self.descriptors if descriptors is None else tuple(descriptors),
@@ -200,6 +216,7 @@ class Setup:
             displacements=copies,
             beta=self.beta if beta is None else beta,
             epochs=self.epochs if epochs is None else epochs,
+            method=method,
             files=self.files if files is None else tuple(files),
             reading=self.reading if reading is None else reading,
             mode=mode or self.mode,
@@ -276,6 +293,7 @@ class Setup:
             displacements=generate.derivatives,
             beta=train.forces.beta,
             epochs=train.iterations,
+            method=train.method,
             files=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in generate.files),
             reading=ReadingOptions.of(generate),
             mode=train.forces.mode,
@@ -297,6 +315,7 @@ class Setup:
             taylorset=tuple(file for file in copies if file != OUTPUT),
             networks=tuple(NetworkSpec(symbol, f"{symbol}.nn", layers) for symbol, layers in self.networks.items()),
             iterations=self.epochs,
+            method=self.method,
         )
 
 
