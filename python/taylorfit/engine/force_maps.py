@@ -16,8 +16,8 @@ from .library import LANES, call, thread_count
 
 WINDOW = LANES
 """Points of the radial grid that a pair touches."""
-BATCH_ATOMS = 4096
-"""Atoms per engine call: short enough for progress and Ctrl-C."""
+BATCH_ATOMS = 2048
+"""Atoms per thread and engine call: half a second at most, so that progress and Ctrl-C also reach worker threads."""
 PAIR_BYTES = 2 * 4 + 4 * 4 + 4 * WINDOW
 """Of a pair: the other atom and the place on the grid, the unit vector, and the weights of the slopes."""
 
@@ -192,12 +192,13 @@ def force_map_layout(
     return min(layouts, key=lambda one: one.n_value_bytes)
 
 
-def _parts(structures: Sequence[Structure]) -> Iterator[Sequence[Structure]]:
-    """Cut into runs of about `BATCH_ATOMS` atoms."""
+def _parts(structures: Sequence[Structure], threads: int) -> Iterator[Sequence[Structure]]:
+    """Cut into runs of about `BATCH_ATOMS` atoms for each thread."""
+    most = BATCH_ATOMS * thread_count(threads)
     start, n = 0, 0
     for index, structure in enumerate(structures):
         n += structure.n_atoms
-        if n >= BATCH_ATOMS or index == len(structures) - 1:
+        if n >= most or index == len(structures) - 1:
             yield structures[start : index + 1]
             start, n = index + 1, 0
 
@@ -246,16 +247,21 @@ class ForceMapLayout:
         n_group = max(1, int(group_count.max()))
         batch = Batch.of(structures, tables)
         n_pairs, n_neighbours = (np.zeros((len(batch.species), n), dtype=np.int32) for _ in range(2))
-        call(
-            library.force_maps.force_map_sizes,
-            tables.handle.object,
-            batch.views(),
-            int(merged),
-            thread_count(threads),
-            n_pairs.T,
-            n_neighbours.T,
-            names=batch.names,
-        )
+        first = 0
+        for part in _parts(structures, threads):
+            some = Batch.of(part, tables)
+            atoms = slice(first, first + len(some.species))
+            call(
+                library.force_maps.force_map_sizes,
+                tables.handle.object,
+                some.views(),
+                int(merged),
+                thread_count(threads),
+                n_pairs[atoms].T,
+                n_neighbours[atoms].T,
+                names=some.names,
+            )
+            first = atoms.stop
         return cls(
             structures,
             tables,
@@ -307,7 +313,7 @@ class ForceMapLayout:
         result = self._allocate(zeros)
         place = result.make_handle(with_values=False)
         done = 0
-        for part in _parts(self.structures):
+        for part in _parts(self.structures, threads):
             batch = Batch.of(part, self.descriptors)
             call(
                 library.force_maps.force_map_values,
