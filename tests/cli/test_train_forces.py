@@ -261,9 +261,10 @@ def test_what_cannot_be_done_is_one_line(toy: Path, keywords: dict[str, Any], ex
 
 
 def test_methods_that_step_from_structure_to_structure_are_refused(toy: Path) -> None:
-    text = train_in(testpercent=25, forces="mode=exact").replace("bfgs", "adam")
-    (toy / "train.in").write_text(text)
-    assert "METHOD bfgs" in run(toy, "train", "train.in").complaint
+    for method in ("ekf", "online_sd"):
+        text = train_in(testpercent=25, forces="mode=exact").replace("bfgs", method)
+        (toy / "train.in").write_text(text)
+        assert "METHOD bfgs" in run(toy, "train", "train.in").complaint
 
 
 # --- stresses and weights of the data -----------------------------------------------------------

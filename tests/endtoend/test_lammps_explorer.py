@@ -116,7 +116,8 @@ def test_atoms_that_fall_into_each_other_end_a_run_as_in_the_batch(
     hot = Exploration("hot", "nvt", temperature=1500, starts=3, steps=200, sample=10, timestep=3.0)
     free, _ = explore(committee, tmp_path / "free", hot, crystals(1, 0.02))
     closest = [[shortest_distances([frame])[0]["Cu-Cu"] for frame in walk.frames] for walk in free]
-    limit = max(map(min, closest))
+    # A little less: the same distance may differ in its last bit where it is found in another way
+    limit = max(map(min, closest)) * (1 - 1e-9)
     policy = replace(BEYOND_ALL, shortest={"Cu-Cu": limit})
     ended, _ = explore(committee, tmp_path / "ended", hot, crystals(1, 0.02), policy)
     for walk, distances in zip(ended, closest):

@@ -119,7 +119,12 @@ def _main(argv: Sequence[str] | None, ranks: Ranks) -> int:
 
 def _run(argv: Sequence[str], ranks: Ranks) -> int:
     """Run a command; return its exit code."""
-    arguments = _parser(argv).parse_args(argv)
+    try:
+        arguments = _parser(argv).parse_args(argv)
+    except SystemExit:
+        # After a help text.  Nobody may be there to read it, which Python would say at exit
+        sys.stdout.flush()
+        raise
     if getattr(arguments, "threads", None) is not None and arguments.threads < 0:
         raise InputError("--threads is negative", value=arguments.threads, expected="a number, 0 for all cores")
     if ranks.size > 1:

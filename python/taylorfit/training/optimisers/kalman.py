@@ -28,8 +28,7 @@ class KalmanFilter(PassOptimiser):
     def nbytes(cls, method: EkfMethod, n_weights: int, n_structures: int) -> int:
         """Return the bytes of memory of the covariance, twice, and the rest."""
         full, rest = divmod(n_weights, method.wgroup)
-        # A call of the engine has it once more (measured)
-        return 8 * (3 * (full * method.wgroup**2 + rest**2) + 4 * n_weights)
+        return 8 * (2 * (full * method.wgroup**2 + rest**2) + 4 * n_weights)
 
     def _pass(self, terms: Loss, epoch: int) -> str:
         order = self.sampler.order(terms, self.weights, epoch)
