@@ -11,7 +11,8 @@ module tf_api_losses
    use tf_force_loss, only : evaluate_force_loss, force_scratch, force_threads
    use tf_force_loss_single, only : evaluate_force_loss_single => evaluate_force_loss, force_scratch_single => force_scratch
    use tf_force_terms, only : force_terms_type, check_force_terms
-   use tf_kalman, only : covariance_size, start_covariance
+   use tf_kalman, only : check_covariance, start_covariance
+   use tf_loss_checks, only : check_call, check_blocks, check_batch_rows
    use tf_network, only : network_type, new_networks
    use tf_pack, only : loss_type, check_pack, check_groups
    use tf_passes, only : descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass
@@ -201,7 +202,7 @@ contains
 
       n_nodes = 0
       with_gradient = size(sums, 1) > 1
-      call check_call(self, weights, n_threads, error)
+      call check_call(self%loss, self%filled, weights, n_threads, error)
       if (.not. allocated(error)) then
          if (size(energy) /= self%loss%pack%n_structures .or. (with_gradient .and. size(sums, 1) /= size(weights) + 1)) then
            call raise(error, error_size, "arrays of the loss have the wrong size")
@@ -265,7 +266,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_call(self, weights, n_threads, error, chosen)
+      call check_call(self%loss, self%filled, weights, n_threads, error, chosen)
       if (size(energy) /= size(chosen)) call raise(error, error_size, "one energy per chosen structure is needed")
       if (.not. allocated(error)) call chosen_energies(self%loss, weights, chosen, n_threads, energy, error)
       call report(error, ierr, errmsg)
@@ -289,7 +290,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_call(self, weights, 1, error, chosen)
+      call check_call(self%loss, self%filled, weights, 1, error, chosen)
       if (size(velocity) /= size(weights)) call raise(error, error_size, "velocity and weights differ in size")
       if (.not. allocated(error)) call descent_pass(self%loss, chosen, momentum, rate, weights, velocity, error)
       call report(error, ierr, errmsg)
@@ -336,7 +337,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_call(self, weights, n_threads, error, chosen)
+      call check_call(self%loss, self%filled, weights, n_threads, error, chosen)
       call check_covariance(size(weights), width, covariance, error)
       if (size(forgetting) /= 1 .or. size(rates) /= 2) call raise(error, error_size, "the forgetting factor is one number")
       if (.not. allocated(error)) call kalman_pass(self%loss, chosen, width, rates(1), rates(2), n_threads, weights, &
@@ -366,7 +367,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_batch_rows(self, weights, n_threads, rows, [0, size(rows, 1)], error)
+      call check_batch_rows(self%loss, self%filled, weights, n_threads, rows, [0, size(rows, 1)], error)
       if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
         call raise(error, error_size, "arrays of the optimiser have the wrong size")
       end if
@@ -400,7 +401,7 @@ contains
       type(stop_type) :: stop
 
       n_nodes = 0
-      call check_batch_rows(self, weights, n_threads, rows, here, error)
+      call check_batch_rows(self%loss, self%filled, weights, n_threads, rows, here, error)
       if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(rows, 1)) .or. &
          any(shape(nodes) /= [2, size(sums, 2)])) then
         call raise(error, error_size, "arrays of partial sums have the wrong size")
@@ -431,7 +432,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_blocks(self, weights, n_threads, blocks, error)
+      call check_blocks(self%loss, self%filled, self%with_terms, weights, n_threads, blocks, error)
       if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
         call raise(error, error_size, "arrays of the optimiser have the wrong size")
       end if
@@ -465,7 +466,7 @@ contains
       type(stop_type) :: stop
 
       n_nodes = 0
-      call check_blocks(self, weights, n_threads, blocks, error)
+      call check_blocks(self%loss, self%filled, self%with_terms, weights, n_threads, blocks, error)
       if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(blocks)) .or. &
          any(shape(nodes) /= [2, size(sums, 2)])) then
         call raise(error, error_size, "arrays of partial sums have the wrong size")
@@ -502,7 +503,7 @@ contains
       logical :: has_moved
 
       moved = 0
-      call check_call(self, weights, n_threads, error, chosen)
+      call check_call(self%loss, self%filled, weights, n_threads, error, chosen)
       if (size(damping) /= 1 .or. size(rates) /= 2) call raise(error, error_size, "arrays of the optimiser have the wrong size")
       if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
       if (.not. allocated(error)) then
@@ -512,84 +513,5 @@ contains
       end if
       call report(error, ierr, errmsg)
    end subroutine loss_levenberg_marquardt
-
-   !> `check_call` for blocks of a loss with forces
-   subroutine check_blocks(self, weights, n_threads, blocks, error)
-      type(loss_handle), intent(in) :: self
-      !> (n_weights) of all networks
-      real(wp), intent(in) :: weights(:)
-      !> Threads of the call
-      integer, intent(in) :: n_threads
-      !> Block numbers, from 1
-      integer, intent(in) :: blocks(:)
-      type(error_type), allocatable, intent(inout) :: error
-
-      call check_call(self, weights, n_threads, error)
-      if (.not. self%with_terms) call raise(error, error_value, "the loss has no forces")
-      if (allocated(error)) return
-      if (any(blocks < 1) .or. any(blocks > self%loss%pack%n_blocks)) then
-        call raise(error, error_value, "a chosen block is not in the packed data set")
-      end if
-   end subroutine check_blocks
-
-   !> `check_call` for the rows of a mini-batch that are those of this process
-   subroutine check_batch_rows(self, weights, n_threads, rows, here, error)
-      type(loss_handle), intent(in) :: self
-      !> (n_weights) of all networks
-      real(wp), intent(in) :: weights(:)
-      !> Threads of the call
-      integer, intent(in) :: n_threads
-      !> See `loss_batch`
-      integer, intent(in) :: rows(:, :)
-      integer, intent(in) :: here(:)
-      type(error_type), allocatable, intent(inout) :: error
-
-      if (size(rows, 2) /= 3 .or. size(here) /= 2) then
-        call raise(error, error_size, "a mini-batch has the wrong size")
-      else if (any(here < 0) .or. sum(here) > size(rows, 1)) then
-        call raise(error, error_value, "a process has rows that are not in the mini-batch")
-      else
-        call check_call(self, weights, n_threads, error, rows(here(1) + 1:sum(here), 1))
-      end if
-   end subroutine check_batch_rows
-
-   !> Refuse an empty loss, weights of other networks, no threads, and structures that are not there
-   subroutine check_call(self, weights, n_threads, error, chosen)
-      type(loss_handle), intent(in) :: self
-      !> (n_weights) of all networks
-      real(wp), intent(in), contiguous :: weights(:)
-      !> Threads of the call
-      integer, intent(in) :: n_threads
-      type(error_type), allocatable, intent(inout) :: error
-      !> Structure numbers, from 1
-      integer, intent(in), optional :: chosen(:)
-
-      if (.not. self%filled) then
-         call raise(error, error_value, "the loss is empty")
-         return
-      end if
-      if (size(weights) /= self%loss%n_weights) call raise(error, error_size, "weights do not match the networks")
-      if (n_threads < 1) call raise(error, error_value, "the number of threads must be positive")
-      if (.not. present(chosen)) return
-      if (any(chosen < 1) .or. any(chosen > self%loss%pack%n_structures)) then
-        call raise(error, error_value, "a chosen structure is not in the packed data set")
-      end if
-   end subroutine check_call
-
-   !> Refuse a covariance of another size than its blocks make
-   subroutine check_covariance(n_weights, width, covariance, error)
-      !> Weights of all networks, and per block
-      integer, intent(in) :: n_weights, width
-      !> See `start_covariance`
-      real(wp), intent(in), contiguous :: covariance(:)
-      type(error_type), allocatable, intent(inout) :: error
-
-      if (allocated(error)) return
-      if (width < 1 .or. n_weights < 1) then
-         call raise(error, error_value, "blocks of the covariance must hold at least one weight")
-      else if (size(covariance, kind=i8) /= covariance_size(n_weights, width)) then
-         call raise(error, error_size, "the covariance has the wrong size")
-      end if
-   end subroutine check_covariance
 
 end module tf_api_losses

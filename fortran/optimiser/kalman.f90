@@ -3,10 +3,11 @@
 !> Singhal, Wu, NIPS 1989; Puskorius, Feldkamp, IEEE Trans. Neural Networks 5, 279 (1994); with the forgetting
 !> schedule of Blank, Brown, J. Chemometrics 8, 391 (1994).
 module tf_kalman
+   use tf_error, only : error_type, raise, error_size, error_value
    use tf_kinds, only : wp, i8
    implicit none
    private
-   public :: kalman_step, covariance_size, start_covariance
+   public :: kalman_step, covariance_size, check_covariance, start_covariance
 
    !> Smaller covariances are updated faster than threads are started
    integer, parameter :: parallel_from = 200000
@@ -22,6 +23,22 @@ contains
       full = n/width
       total = int(full, i8)*int(width, i8)**2 + int(n - full*width, i8)**2
    end function covariance_size
+
+   !> Refuse a covariance of another size than its blocks make
+   subroutine check_covariance(n_weights, width, covariance, error)
+      !> Weights of all networks, and per block
+      integer, intent(in) :: n_weights, width
+      !> See `start_covariance`
+      real(wp), intent(in), contiguous :: covariance(:)
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (allocated(error)) return
+      if (width < 1 .or. n_weights < 1) then
+         call raise(error, error_value, "blocks of the covariance must hold at least one weight")
+      else if (size(covariance, kind=i8) /= covariance_size(n_weights, width)) then
+         call raise(error, error_size, "the covariance has the wrong size")
+      end if
+   end subroutine check_covariance
 
    !> P = variance·1 in every block
    pure subroutine start_covariance(n, width, variance, covariance)
