@@ -223,6 +223,9 @@ contains
 
       n = padded(triples%n)
       associate (total => work%scratch(:, 1), by_cosine => work%scratch(:, 2), by_square => work%scratch(:, 3))
+      total(:n) = 0.0_wp
+      by_cosine(:n) = 0.0_wp
+      by_square(:n) = 0.0_wp
       do m = 1, angular%n_exponent
          associate (e => triples%e(:, m), eta => angular%eta(m))
          series = 0.0_wp
@@ -230,9 +233,7 @@ contains
             q = angular%column(f)
             if (angular%short(q)) series = series + g(angular%feature(f))*angular%series(:, q)
          end do
-         if (m == 1) then
-            call start_series(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
-         else if (any(abs(series(2:)) > 0.0_wp)) then
+         if (any(abs(series(2:)) > 0.0_wp)) then
             call add_series(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
          else if (any(abs(series) > 0.0_wp)) then
             call add_line(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
@@ -323,32 +324,12 @@ contains
       end do
    end subroutine angular_power_slope
 
-   !> All functions with an exponential whose angular powers are short series
-   pure subroutine start_series(n, c, eta, e, cosine, total, by_cosine, by_square)
-      !> Triples; series in cos θ of Σ g a, η, exponentials and cosines
-      integer, intent(in) :: n
-      real(wp), intent(in) :: c(0:longest), eta, e(n), cosine(n)
-      !> Σ g e a, Σ g e da/dcos θ, Σ g η e a
-      real(wp), intent(out) :: total(n), by_cosine(n), by_square(n)
-      real(wp) :: x, t
-      integer :: i
-
-      !$omp simd private(x, t)
-      do i = 1, n
-         x = cosine(i)
-         t = e(i)*(c(0) + x*(c(1) + x*(c(2) + x*(c(3) + x*c(4)))))
-         total(i) = t
-         by_square(i) = eta*t
-         by_cosine(i) = e(i)*(c(1) + x*(2.0_wp*c(2) + x*(3.0_wp*c(3) + x*4.0_wp*c(4))))
-      end do
-   end subroutine start_series
-
    !> Add a function whose angular power is no short series
    pure subroutine add_function(n, g, eta, e, a, da, total, by_cosine, by_square)
       !> Triples; factor of the value, its η, exponentials, angular power and slope of that
       integer, intent(in) :: n
       real(wp), intent(in) :: g, eta, e(n), a(n), da(n)
-      !> As for `start_series`
+      !> Σ g e a, Σ g e da/dcos θ, Σ g η e a
       real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
       real(wp) :: t
       integer :: i
@@ -362,11 +343,12 @@ contains
       end do
    end subroutine add_function
 
-   !> The same, added
+   !> Add all functions with an exponential whose angular powers are short series
    pure subroutine add_series(n, c, eta, e, cosine, total, by_cosine, by_square)
-      !> As for `start_series`
+      !> Triples; series in cos θ of Σ g a, η, exponentials and cosines
       integer, intent(in) :: n
       real(wp), intent(in) :: c(0:longest), eta, e(n), cosine(n)
+      !> As for `add_function`
       real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
       real(wp) :: x, t
       integer :: i
@@ -383,7 +365,7 @@ contains
 
    !> The same for a series of two terms
    pure subroutine add_line(n, c, eta, e, cosine, total, by_cosine, by_square)
-      !> As for `start_series`
+      !> As for `add_series`
       integer, intent(in) :: n
       real(wp), intent(in) :: c(0:1), eta, e(n), cosine(n)
       real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
