@@ -12,12 +12,12 @@ module tf_api_losses
    use tf_force_loss_single, only : evaluate_force_loss_single => evaluate_force_loss, force_scratch_single => force_scratch
    use tf_force_terms, only : force_terms_type, check_force_terms
    use tf_kalman, only : check_covariance, start_covariance
-   use tf_loss_checks, only : check_call, check_blocks, check_batch_rows
+   use tf_loss_checks, only : check_call, check_blocks, check_batch_rows, check_adam, check_sums
    use tf_network, only : network_type, new_networks
    use tf_pack, only : loss_type, check_pack, check_groups
    use tf_passes, only : descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass
    use tf_stop, only : stop_type
-   use tf_tree_sum, only : nodes_type, most_nodes, columns_of_sums
+   use tf_tree_sum, only : nodes_type, columns_of_sums
    use tf_views, only : view, view_token, check_views
    implicit none
    private
@@ -204,12 +204,10 @@ contains
       with_gradient = size(sums, 1) > 1
       call check_call(self%loss, self%filled, weights, n_threads, error)
       if (.not. allocated(error)) then
-         if (size(energy) /= self%loss%pack%n_structures .or. (with_gradient .and. size(sums, 1) /= size(weights) + 1)) then
+         if (size(energy) /= self%loss%pack%n_structures) then
            call raise(error, error_size, "arrays of the loss have the wrong size")
          end if
-         if (size(sums, 2) < most_nodes(self%loss%pack%n_blocks) .or. any(shape(nodes) /= [2, size(sums, 2)])) then
-           call raise(error, error_size, "arrays of partial sums have the wrong size")
-         end if
+         call check_sums(self%loss%pack%n_blocks, merge(size(weights), 0, with_gradient) + 1, nodes, sums, error)
          if (self%with_terms) then
             if (any(shape(force) /= shape(self%terms%force_ref)) .or. size(derivative) /= size(self%terms%derivative_ref)) then
               call raise(error, error_size, "arrays of the loss have the wrong size")
@@ -368,10 +366,7 @@ contains
       type(error_type), allocatable :: error
 
       call check_batch_rows(self%loss, self%filled, weights, n_threads, rows, [0, size(rows, 1)], error)
-      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
-        call raise(error, error_size, "arrays of the optimiser have the wrong size")
-      end if
-      if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
+      call check_adam(weights, mean, mean_square, n_steps, rates, batch_size, error)
       if (.not. allocated(error)) call adam_pass(self%loss, rows, batch_size, rates, n_threads, weights, mean, mean_square, &
          n_steps(1), error)
       call report(error, ierr, errmsg)
@@ -402,10 +397,7 @@ contains
 
       n_nodes = 0
       call check_batch_rows(self%loss, self%filled, weights, n_threads, rows, here, error)
-      if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(rows, 1)) .or. &
-         any(shape(nodes) /= [2, size(sums, 2)])) then
-        call raise(error, error_size, "arrays of partial sums have the wrong size")
-      end if
+      call check_sums(size(rows, 1), size(weights), nodes, sums, error)
       stop%token => self%loss%token
       if (.not. allocated(error)) call batch_sums(self%loss, weights, rows, here, n_threads, found, stop, error)
       if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
@@ -433,10 +425,7 @@ contains
       type(error_type), allocatable :: error
 
       call check_blocks(self%loss, self%filled, self%with_terms, weights, n_threads, blocks, error)
-      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
-        call raise(error, error_size, "arrays of the optimiser have the wrong size")
-      end if
-      if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
+      call check_adam(weights, mean, mean_square, n_steps, rates, batch_size, error)
       if (.not. allocated(error)) call adam_block_pass(self%loss, self%terms, blocks, batch_size, rates, n_threads, weights, &
          mean, mean_square, n_steps(1), error)
       call report(error, ierr, errmsg)
@@ -467,10 +456,7 @@ contains
 
       n_nodes = 0
       call check_blocks(self%loss, self%filled, self%with_terms, weights, n_threads, blocks, error)
-      if (size(sums, 1) /= size(weights) .or. size(sums, 2) < most_nodes(size(blocks)) .or. &
-         any(shape(nodes) /= [2, size(sums, 2)])) then
-        call raise(error, error_size, "arrays of partial sums have the wrong size")
-      end if
+      call check_sums(size(blocks), size(weights), nodes, sums, error)
       stop%token => self%loss%token
       if (.not. allocated(error)) call block_sums(self%loss, self%terms, weights, blocks, n_before, n_threads, found, stop, error)
       if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)

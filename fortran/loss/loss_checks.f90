@@ -1,11 +1,12 @@
 !> Checks of what Python asks of a loss: weights, threads, structures, blocks and mini-batches.
 module tf_loss_checks
    use tf_error, only : error_type, raise, error_size, error_value
-   use tf_kinds, only : wp
+   use tf_kinds, only : wp, i8
    use tf_pack, only : loss_type
+   use tf_tree_sum, only : most_nodes
    implicit none
    private
-   public :: check_call, check_blocks, check_batch_rows
+   public :: check_call, check_blocks, check_batch_rows, check_adam, check_sums
 
 contains
 
@@ -77,5 +78,37 @@ contains
         call raise(error, error_value, "a chosen structure is not in the packed data set")
       end if
    end subroutine check_call
+
+   !> Refuse arrays of Adam that do not fit the weights, and empty batches
+   subroutine check_adam(weights, mean, mean_square, n_steps, rates, batch_size, error)
+      !> (n_weights) all three
+      real(wp), intent(in) :: weights(:), mean(:), mean_square(:)
+      !> (1)
+      integer, intent(in) :: n_steps(:)
+      !> mu, b1, b2, eps
+      real(wp), intent(in) :: rates(:)
+      integer, intent(in) :: batch_size
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
+        call raise(error, error_size, "arrays of the optimiser have the wrong size")
+      end if
+      if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
+   end subroutine check_adam
+
+   !> Refuse arrays without room for the partial sums of so many leaves
+   subroutine check_sums(n_leaves, n_numbers, nodes, sums, error)
+      !> Leaves, and numbers of each sum
+      integer, intent(in) :: n_leaves, n_numbers
+      !> (2, nodes) first leaf and level of each, and (n_numbers, nodes) its sum, see tf_tree_sum
+      integer(i8), intent(in) :: nodes(:, :)
+      real(wp), intent(in) :: sums(:, :)
+      type(error_type), allocatable, intent(inout) :: error
+
+      if (size(sums, 1) /= n_numbers .or. size(sums, 2) < most_nodes(n_leaves) .or. &
+         any(shape(nodes) /= [2, size(sums, 2)])) then
+        call raise(error, error_size, "arrays of partial sums have the wrong size")
+      end if
+   end subroutine check_sums
 
 end module tf_loss_checks

@@ -59,11 +59,8 @@ def read_potential_ascii(path: str | PathLike[str]) -> SpeciesPotential:
 
     Raises
     ------
-    FormatError
-        if the file is malformed, or if network, setup and training-set information do not
-        fit each other.
-    InputError
-        if the file cannot be opened.
+    FormatError, InputError
+        as `read_potential`.
     """
     with TextRecordReader(path) as reader:
         return _read_records(reader)

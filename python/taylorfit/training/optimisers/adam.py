@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...engine import Loss, adam_step
+from ...engine import Loss, PartialSums, adam_step
 from ...settings.methods import AdamMethod
 from ...tools.ranks import ALONE, Ranks
 from .pass_optimiser import PassOptimiser
@@ -73,9 +73,7 @@ class Adam(PassOptimiser):
             batch = order[first : first + m.batchsize]
             begin, end = np.searchsorted(batch, [known.here.start, known.here.stop])
             own = terms.batch(rows[:, first : first + m.batchsize], int(begin), int(end - begin), self.weights)
-            (gradient,) = self._ranks.totals([own])
-            v["steps"] += 1
-            adam_step(rates, int(v["steps"][0]), gradient, self.weights, v["mean"], v["mean_square"])
+            self._step(own, rates)
         return self.RUNNING
 
     def _pass_over_blocks(self, terms: Loss, epoch: int) -> None:
@@ -89,6 +87,11 @@ class Adam(PassOptimiser):
             terms.adam_blocks(order, size, rates, self.weights, v["mean"], v["mean_square"], v["steps"])
             return
         for batch in batches:
-            (gradient,) = self._ranks.totals([terms.block_batch(batch, self.weights)])
-            v["steps"] += 1
-            adam_step(rates, int(v["steps"][0]), gradient, self.weights, v["mean"], v["mean_square"])
+            self._step(terms.block_batch(batch, self.weights), rates)
+
+    def _step(self, own: PartialSums, rates: tuple[float, float, float, float]) -> None:
+        """Step along the gradient of which this rank has a part."""
+        v = self.state
+        (gradient,) = self._ranks.totals([own])
+        v["steps"] += 1
+        adam_step(rates, int(v["steps"][0]), gradient, self.weights, v["mean"], v["mean_square"])
