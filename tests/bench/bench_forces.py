@@ -114,12 +114,12 @@ def training_set(structures: list[Structure], tables: DescriptorTables, copies: 
     n_atoms = np.repeat([s.n_atoms for s in structures], copies + 1)
     return TrainingSet(
         species=tables.species,
-        atomic_energies=np.zeros(2),
+        atomic_energies=np.zeros(len(tables.species)),
         normalised=True,
         scale=1.0,
         shift=0.0,
         names=names,
-        n_species_in=np.full(len(names), 2, dtype=np.int32),
+        n_species_in=np.full(len(names), len(tables.species), dtype=np.int32),
         energy=energy - energy.mean(),
         first_atom=np.cumsum([0, *n_atoms]),
         atom_species=species,
@@ -137,8 +137,18 @@ def training_set(structures: list[Structure], tables: DescriptorTables, copies: 
 class Epochs:
     """One evaluation of loss and gradient for each mode."""
 
-    def __init__(self, structures: list[Structure], own: list[DescriptorSetup], a: int, modes: tuple[str, ...]) -> None:
-        tables = DescriptorTables.from_setups(("O", "H"), own)
+    def __init__(
+        self,
+        structures: list[Structure],
+        own: list[DescriptorSetup],
+        a: int,
+        modes: tuple[str, ...],
+        *,
+        single: bool = True,
+        threads: int = 1,
+    ) -> None:
+        species = tuple(setup.species for setup in own)
+        tables = DescriptorTables.from_setups(species, own)
         widths = tables.n_function.tolist()
         scaling = Scaling(tuple(map(np.zeros, widths)), tuple(np.full(n, 0.1) for n in widths), 1.0, 0.0)
         rng = np.random.default_rng(0)
@@ -165,18 +175,19 @@ class Epochs:
                     mode,
                 )
                 self.terms[mode] = self.terms[mode + SINGLE] = force_terms(
-                    picks, data, tables, scaling, ForceMode(mode, directions=a), threads=1
+                    picks, data, tables, scaling, ForceMode(mode, directions=a), threads=threads
                 ).terms
             packed = self.packs[mode]
-            self.packs[mode + SINGLE] = replace(packed, features=packed.features.astype(np.float32))
+            if single:
+                self.packs[mode + SINGLE] = replace(packed, features=packed.features.astype(np.float32))
         self.n_atoms = sum(s.n_atoms for s in structures)
-        self.flops = sum(epoch_flops(networks[k].layer_sizes) for s in structures for k in s.species_index(("O", "H")))
+        self.flops = sum(epoch_flops(networks[k].layer_sizes) for s in structures for k in s.species_index(species))
         self.copies = a
 
-    def run(self, mode: str) -> float:
+    def run(self, mode: str, threads: int = 1) -> float:
         """Seconds of one epoch."""
         data, ones = self.packs[mode], np.ones(self.packs[mode].n_structures)
-        loss = Loss(data, self.tables, ones, ones, terms=self.terms.get(mode), threads=1)
+        loss = Loss(data, self.tables, ones, ones, terms=self.terms.get(mode), threads=threads)
         start = time.perf_counter()
         loss.evaluate(self.weights, self.gradient)
         return time.perf_counter() - start
