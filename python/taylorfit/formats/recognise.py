@@ -8,6 +8,7 @@ from enum import Enum
 from os import PathLike, fsdecode
 
 from ..errors import FormatError
+from ..tools.compressed import first_bytes, is_compressed
 from ..tools.os_errors import explained
 from ..tools.plain_text import without_mark
 from .structures.files import XSF_KEYWORD, kind_from_head
@@ -79,6 +80,9 @@ def recognise(path: str | PathLike[str]) -> FileKind:
         size = stream.seek(0, 2)
         stream.seek(0)
         head = stream.read(_HEAD_BYTES)
+    if is_compressed(head):
+        # Of what we read, structures may be
+        return FileKind.XSF if XSF_KEYWORD.search(first_bytes(name, _HEAD_BYTES)) else FileKind.STRUCTURES
     if not head.strip():
         raise FormatError("empty file", file=name, expected="a file with content")
     if head[:4] == b"PK\x03\x04":
@@ -151,11 +155,11 @@ def _text_kind(head: bytes) -> FileKind | None:
     # An xyz file has a line of comment in second place
     if lines[0].isdigit() and lines[1].isdigit() and lines[4].upper() in ("T", "F", "TRUE", "FALSE"):
         return FileKind.TRAINSET_TEXT
-    # Logs of other programs have such words somewhere; an input file begins with a keyword
+    # Logs of other programs have such words somewhere; an input file or a setup begins with a keyword
     content = (line.split() for line in text.removeprefix("\xef\xbb\xbf").splitlines())
     first = next((line[0].upper() for line in content if line and line[0][0] not in "!#%"), "")
     if first not in FIRST_WORDS:
-        return FileKind.SETUP if len(words & _SETUP_WORDS) >= 2 else None
+        return FileKind.SETUP if first in _SETUP_WORDS and len(words & _SETUP_WORDS) >= 2 else None
     inputs = {_INPUT_WORDS[word] for word in words & set(_INPUT_WORDS)}
     if len(inputs) == 1:
         return FileKind[f"{inputs.pop().upper()}_INPUT"]

@@ -10,6 +10,7 @@ from contextlib import suppress
 from os import PathLike, fsdecode
 
 from ..errors import FormatError
+from .compressed import is_compressed, unpacked
 from .os_errors import explained
 
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eEdDqQ]([+-]?[0-9]+)|([+-][0-9]{3}))?")
@@ -32,7 +33,7 @@ _MARKS = {
 
 
 def read_bytes(path: str | PathLike[str]) -> bytes:
-    """Return the content of a file.
+    """Return the content of a file, unpacked if it is compressed.
 
     Raises
     ------
@@ -42,7 +43,8 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
     name = fsdecode(path)
     # Unbuffered: one system call less for each of thousands of small files.
     with explained("cannot be read", name), open(name, "rb", buffering=0) as file:
-        return file.read()
+        content = file.read()
+    return unpacked(name) if is_compressed(content) else content
 
 
 def without_mark(content: bytes) -> bytes:

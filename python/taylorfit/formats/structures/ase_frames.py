@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import FormatError, InputError
+from ...tools.compressed import first_bytes, is_compressed
 from ...tools.plain_text import read_bytes, without_mark
 from .convergence import scf_converged
 from .foreign import advice
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _HEAD_BYTES = 1 << 16
+_PACKED_NAME = re.compile(r"\.(?:gz|bz2|xz)$", re.IGNORECASE)
+_BY_NAME = {"espresso-out": "PWSCF", "gaussian-out": "Gaussian"}
+"""What stands in files of the kinds that ASE takes any `.out` or `.log` for."""
 _LABELS = ("energy", "free_energy", "stress")
 
 
@@ -44,24 +49,29 @@ def read_ase_frames(path: str, kind: str | None, tell: Callable[[str], None]) ->
     """
     try:
         from ase.io import iread
-        from ase.io.formats import filetype
+        from ase.io.formats import UnknownFileTypeError, filetype, ioformats
     except ImportError as error:
         raise InputError("ASE is needed to read this file", file=path, expected="ASE installed") from error
     n_frames = 0
     try:
-        with _without_mark(path) as absolute:
-            kind = kind or filetype(absolute)
+        with _plain(path) as absolute:
+            try:
+                kind = kind or filetype(absolute)
+            except UnknownFileTypeError:
+                kind = ""
             if kind == "xsf":
-                raise FormatError(
-                    "unusable XSF file", file=path, expected="an uncompressed file with a PRIMCOORD or ATOMS section"
-                )
-            _check_elements(path, kind)
-            units = _stated_units(path, kind)
+                raise FormatError("unusable XSF file", file=path, expected="a PRIMCOORD or ATOMS section")
+            head = first_bytes(absolute, _HEAD_BYTES).decode("latin-1")
+            if kind not in ioformats or _BY_NAME.get(kind, "") not in head:
+                raise FormatError("neither taylorfit nor ASE knows what this is", file=path, expected=advice(path))
+            _check_elements(head, kind, path)
+            units = _stated_units(head, kind)
             if kind in ("xyz", "extxyz"):
-                _check_counts(path)
+                _check_counts(read_bytes(absolute), path)
             converged = scf_converged(absolute, kind)
             frames = iread(absolute, index=":", format=kind, do_not_split_by_at_sign=True)
-            while (atoms := next(frames, None)) is not None:
+            # Within the loop: the filters of warnings belong to the whole process
+            while (atoms := _next(frames, tell)) is not None:
                 frame = frame_of(atoms, path)
                 if units is not None:
                     frame.info["units"] = units
@@ -75,13 +85,25 @@ def read_ase_frames(path: str, kind: str | None, tell: Callable[[str], None]) ->
     # ASE's readers fail with whatever their parsing stumbles upon.
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        task = f"read frame {n_frames} as {kind!r}" if kind else "recognise the file"
-        raise FormatError(f"ASE cannot {task} ({reason})", file=path, expected=advice(path)) from error
+        raise FormatError(
+            f"ASE cannot read frame {n_frames} as {kind!r} ({reason})", file=path, expected=advice(path)
+        ) from error
     if n_frames == 0:
         raise FormatError(f"no structures (read by ASE as {kind!r})", file=path, expected="at least one frame")
 
 
-def _check_counts(path: str) -> None:
+def _next(frames: Iterator[Atoms], tell: Callable[[str], None]) -> Atoms | None:
+    """The next frame; what ASE warns of goes where other remarks do."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        atoms = next(frames, None)
+    for warning in said:
+        if issubclass(warning.category, UserWarning):
+            tell(f"ASE: {' '.join(str(warning.message).split())[:200]}")
+    return atoms
+
+
+def _check_counts(content: bytes, path: str) -> None:
     """Refuse a file whose frames announce more atoms than it has lines: ASE would read the end of it again and again.
 
     Raises
@@ -89,7 +111,7 @@ def _check_counts(path: str) -> None:
     FormatError
         naming the line with the number of atoms.
     """
-    lines = read_bytes(path).splitlines()
+    lines = content.splitlines()
     k = 0
     while k < len(lines) and lines[k].strip().isdigit():
         n_atoms, left = int(lines[k]), len(lines) - k - 2
@@ -155,40 +177,37 @@ def _is_replaced(key: str, results: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def _without_mark(path: str) -> Iterator[str]:
-    """A path under which the file stands without a byte-order mark; the absolute one if it has none.
+def _plain(path: str) -> Iterator[str]:
+    """A path under which the file stands uncompressed and without a byte-order mark; the absolute one if it is so.
 
     ASE takes some relative names ("postgres...") for addresses of databases.
     """
     absolute = os.path.abspath(path)
     with open(absolute, "rb") as stream:
-        head = stream.read(4)
-    if without_mark(head) == head:
+        head = stream.read(8)
+    if not is_compressed(head) and without_mark(head) == head:
         yield absolute
         return
     with tempfile.TemporaryDirectory() as folder:
-        copy = os.path.join(folder, os.path.basename(path))
+        copy = os.path.join(folder, _PACKED_NAME.sub("", os.path.basename(path)))
         with open(copy, "wb") as stream:
             stream.write(without_mark(read_bytes(path)))
         yield copy
 
 
-def _stated_units(path: str, kind: str) -> str | None:
+def _stated_units(head: str, kind: str) -> str | None:
     """The system of units that a text file of LAMMPS states: `dump_modify ID units yes`, `write_data`."""
     pattern = {"lammps-dump-text": r"^ITEM: UNITS\s*\n\s*(\S+)", "lammps-data": r"\A.*\bunits\s*=\s*(\w+)"}.get(kind)
     if pattern is None:
         return None
-    with open(path, "rb") as stream:
-        stated = re.search(pattern, stream.read(_HEAD_BYTES).decode("latin-1"), re.MULTILINE)
+    stated = re.search(pattern, head, re.MULTILINE)
     return stated[1] if stated else None
 
 
-def _check_elements(path: str, kind: str) -> None:
+def _check_elements(head: str, kind: str, path: str) -> None:
     """Refuse files of LAMMPS that number the kinds of atoms: ASE makes 1 a hydrogen, 2 a helium atom, ..."""
     if kind not in ("lammps-dump-text", "lammps-dump-binary", "lammps-data"):
         return
-    with open(path, "rb") as stream:
-        head = stream.read(_HEAD_BYTES).decode("latin-1")
     columns = re.search(r"^ITEM: ATOMS(.*)$", head, re.MULTILINE)
     if kind == "lammps-data":
         named = re.search(r"^\s*(Masses|Atom Type Labels)\b", head, re.MULTILINE) is not None

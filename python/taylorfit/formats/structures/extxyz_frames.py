@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,10 +14,10 @@ import numpy as np
 
 from ...errors import FormatError, InputError
 from ...model.elements import SYMBOLS
+from ...tools.compressed import DAMAGED, opened
 from ...tools.plain_text import value_complaint, without_mark
 from .frames import Frame
 
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _PAIR = re.compile(
     r"\s*(?P<key>\"[^\"]*\"|'[^']*'|[^\s=,\"']+)"
     r"(?:\s*=\s*(?P<value>\"(?:\\.|[^\"\\])*\"|'[^']*'|\{[^}]*\}|\[.*?\](?=\s|,|$)|[^\s,\"'][^\s\"']*)|(?=[\s,]|$))[\s,]*"
@@ -67,17 +64,15 @@ def scan_keys(path: str) -> Iterator[tuple[list[str], list[str]]]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[IO[str]]:
-    opener: Callable[..., Any] = next((opener for suffix, opener in _OPENERS.items() if path.endswith(suffix)), open)
     try:
-        with opener(path, "rb") as stream:
+        with opened(path) as stream:
             head = stream.read(4)
-            marked = without_mark(head) != head
-            if marked:  # the whole file in another encoding, or with a mark: rare and small
+            if without_mark(head) != head:  # the whole file in another encoding, or with a mark: rare and small
                 yield io.StringIO(without_mark(head + stream.read()).decode("utf-8", "replace"))
                 return
-        with opener(path, "rt", encoding="utf-8", errors="replace") as stream:
-            yield stream
-    except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
+            stream.seek(0)
+            yield io.TextIOWrapper(stream, encoding="utf-8", errors="replace")
+    except DAMAGED as error:
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path) from None
 
 

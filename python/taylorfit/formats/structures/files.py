@@ -20,7 +20,7 @@ from ...errors import InputError
 from ...model.structure import Structure
 from ...model.units import required_system
 from ...settings.reading import AS_THEY_ARE, ReadingOptions
-from ...tools.os_errors import explained
+from ...tools.compressed import first_bytes
 from ...tools.plain_text import read_bytes, without_mark
 from ...tools.progress import Steps, no_steps
 from .xsf import line_of_symbol, parse_xsf
@@ -41,6 +41,7 @@ _PEEK_BYTES = 16384
 _SKIPPED = "unreadable, left out: "
 XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
 ML_AB, MOLECULES, DEEPMD = "ml-ab", "numpy-archive", "deepmd"
+_XSF_NAME = re.compile(r"\.a?xsf(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
 _XYZ_NAME = re.compile(r"\.(?:ext)?xyz(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
 _ML_AB_START = re.compile(rb"\A\s*1\.0\s+Version\b")
 _N2P2_START = re.compile(rb"\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b", re.IGNORECASE)
@@ -48,6 +49,7 @@ _EXTXYZ_START = re.compile(rb"\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)
 _ASE_STARTS = {
     "vasp-xml": re.compile(rb"\A\s*(?:<\?xml[^>]*>\s*)?<modeling>"),
     "vasp-out": re.compile(rb"\A\s*vasp\.\d.*?\n.*executed on", re.DOTALL),
+    "aims-output": re.compile(rb"Invoking FHI-aims|^\s*(?:FHI-aims|Reading geometry description geometry\.in)", re.M),
     "lammps-data": re.compile(rb"\A[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*\s*\d+\s+atoms\s*\n"),
     "lammps-dump-text": re.compile(rb"\A\s*ITEM: (?:UNITS|TIME|TIMESTEP)\b"),
 }
@@ -364,10 +366,9 @@ def kind_of_file(name: str) -> str | None:
     InputError
         if the file cannot be read.
     """
-    if name.lower().endswith((".xsf", ".axsf")):
+    if _XSF_NAME.search(name):
         return XSF
-    with explained("cannot be read", name), open(name, "rb") as file:
-        head = without_mark(file.read(_PEEK_BYTES))
+    head = without_mark(first_bytes(name, _PEEK_BYTES))
     if head.startswith(b"\x93NUMPY") and os.path.basename(name) == "coord.npy":
         return DEEPMD
     if head.startswith(b"PK\x03\x04"):

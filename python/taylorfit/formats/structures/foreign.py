@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ...errors import FormatError, InputError
+from ...tools.compressed import DAMAGED, first_bytes, opened
 from .convergence import scf_converged
 from .frames import Frame
 
 _HEAD_BYTES = 1 << 16
+_MACHINE_LEARNED = re.compile(rb'ML FREE ENERGIE|name="ML_(?:FF_)?LMLFF"[^>]*>\s*T')
 GENERAL_ADVICE = "an undamaged file of a kind that ASE reads, or XSF"
 
 
@@ -53,6 +56,10 @@ FORMATS = (
         f"dpdata installed (pip install dpdata), with the log in OUT.*/ beside INPUT as ABACUS wrote it, or {_EXTXYZ}",
         "abacus",
     ),
+    _format("Psi4 output", r"Psi4: An Open-Source", f"dpdata installed (pip install dpdata), or {_EXTXYZ}", "psi4/out"),
+    _format("Q-Chem output", r"Welcome to Q-Chem", f"cclib or a converter to {_EXTXYZ}"),
+    _format("DFTB+ output", r"DFTB\+ (?:release|version|\d)|Total Mermin free energy", f"a converter to {_EXTXYZ}"),
+    _format("xtb output", r"x T B\b|xtb version", f"a converter to {_EXTXYZ}"),
     _format("LAMMPS log", r"^LAMMPS \(\d", "the dump, with a column element, and energies from elsewhere"),
     _format("HDF5", r"\A\x89HDF\r\n", f"a converter to {_EXTXYZ}"),
 )
@@ -61,9 +68,8 @@ FORMATS = (
 def identify(path: str) -> ForeignFormat | None:
     """Return the format of a file if it is one that only others read; arrays of NumPy among them."""
     try:
-        with open(path, "rb") as stream:
-            head = stream.read(_HEAD_BYTES)
-    except (OSError, ValueError):
+        head = first_bytes(path, _HEAD_BYTES)
+    except InputError:
         return None
     if head.startswith(b"\x93NUMPY"):
         return _format("a NumPy array", "", f"of a folder set.* of DeePMD its coord.npy, or {_EXTXYZ}")
@@ -78,6 +84,9 @@ def advice(path: str) -> str:
     beside = os.path.join(folder, name.replace("OUTCAR", "vasprun.xml"))
     if "OUTCAR" in name and os.path.isfile(beside):
         return f"an undamaged OUTCAR; or try {beside} beside it"
+    with suppress(*DAMAGED), opened(path) as stream:
+        if any(map(_MACHINE_LEARNED.search, stream)):
+            return "ML_AB of this run: here are steps of VASP's machine-learned force field as well"
     known = identify(path)
     if known is not None:
         return f"{known.way}: this is {known.name}"
