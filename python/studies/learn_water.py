@@ -4,7 +4,8 @@
 
 For each seed: `learn` with 40 labels; and committees trained in the same way, with equal numbers of frames of the
 reference's own run, the next ones ("further along") and ones drawn at random.  Each runs its own dynamics at 500 K
-from the 12 starts, frames of which the reference then judges.  Started again it goes on where it was.
+from the 12 starts, frames of which the reference then judges.  A run has held if it held by the limits of the last
+round of `learn`, and the reference finds no frame of it wrong.  Started again it goes on where it was.
 
 Needs tblite: ``pip install taylorfit[example-data]``.
 """
@@ -26,7 +27,9 @@ from learning_page import parser, write_page
 from taylorfit.commands.cli import main as taylorfit
 from taylorfit.engine import PotentialTables
 from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.learning.explore import BEYOND, HELD, committee_evaluator, new_walks, run_walks
+from taylorfit.learning.explore import BEYOND, HELD, WRONG, committee_evaluator, is_wrong, new_walks, run_walks
+from taylorfit.learning.rounds import Round
+from taylorfit.model.data_limits import DataLimits
 from taylorfit.potential.potential import Potential, load_members
 from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
@@ -37,9 +40,6 @@ EPOCHS, MEMBERS = 1000, 4
 N_STARTS = 12
 JUDGED = 10
 """Frames of each run that the reference judges."""
-UNLIMITED = replace(BEYOND, max_force_std=20.0, shortest={"H-H": 0.9, "H-O": 0.6, "O-O": 1.8})
-"""eV/Å and Å: in the judged runs only what is far from physical ends a run, such as atoms that have fallen into each
-other."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,15 @@ def setup_of(folder: Path, start: Sequence[tfit.Structure]) -> tfit.Setup:
     return proposed.replace(descriptors=tuple(own[name] for name in proposed.species))
 
 
-def judge(members: Sequence[Potential], start: Sequence[tfit.Structure], steps: int, seed: int) -> dict[str, Any]:
-    """Run the committee's own dynamics, and let the reference judge frames of it."""
+def judge(
+    members: Sequence[Potential], start: Sequence[tfit.Structure], steps: int, seed: int, last: Round
+) -> dict[str, Any]:
+    """Run the committee's own dynamics by the limits of a round of `learn`; the reference judges frames of it."""
     walks = new_walks([dynamics(500.0, steps)], [list(start)], seed, 1000)
     tables = PotentialTables.from_members([member.parts for member in members])
-    run_walks(walks, committee_evaluator(tables, 0), UNLIMITED)
+    known = DataLimits.common([member.limits for member in members])
+    policy = replace(BEYOND, max_force_std=last.high).of(len(members), known)
+    run_walks(walks, committee_evaluator(tables, 0), policy)
     means = []
     worst = 0.0
     for walk in walks:
@@ -99,13 +103,21 @@ def judge(members: Sequence[Potential], start: Sequence[tfit.Structure], steps: 
         errors = [0.0]
         for structure in labels.structures:
             said = np.mean([member.evaluate(structure)[0].known_forces for member in members], axis=0)
-            errors.append(float(np.linalg.norm(said - structure.known_forces, axis=1).mean()))
+            norms = np.linalg.norm(said - structure.known_forces, axis=1)
+            errors.append(float(norms.mean()))
+            if walk.verdict == HELD and is_wrong(norms, last.high, last.calibration):
+                walk.verdict = WRONG
         # A frame that even the reference cannot compute is no frame
+        if labels.set_aside:
+            walk.verdict = WRONG
         means.append(np.inf if labels.set_aside else float(np.mean(errors[1:])))
         worst = max(worst, *errors)
-    held = sum(walk.verdict == HELD for walk in walks)
+    verdicts = [walk.verdict for walk in walks]
     times = [walk.time for walk in walks]
-    return {"median": float(np.median(means)), "largest": max(means), "frame": worst, "held": held, "times": times}
+    return {
+        "median": float(np.median(means)), "largest": max(means), "frame": worst, "held": verdicts.count(HELD),
+        "times": times, "verdicts": verdicts,
+    }  # fmt: skip
 
 
 def kept(file: Path, make: Any) -> Any:
@@ -118,14 +130,13 @@ def kept(file: Path, make: Any) -> Any:
 
 def compared(folder: Path, data: Sequence[tfit.Structure], setup: tfit.Setup, seed: int) -> list[Potential]:
     """A committee trained as `learn` trains it."""
-    if not (folder / "done").exists():
+    if not folder.exists():
         copies = tfit.repel(data).structures
         fit = tfit.train_committee(
             [*data, *copies], setup, epochs=EPOCHS, members=MEMBERS, forces=tfit.Exact(1e-2), test_fraction=0.0,
             seed=seed,
         )  # fmt: skip
         fit.save(folder, overwrite=True)
-        (folder / "done").touch()
     return load_members(folder)
 
 
@@ -143,8 +154,9 @@ def study(folder: Path, scale: Scale, seed: int) -> dict[str, dict[str, Any]]:
         progress=lambda one: print(f"seed {seed}: round {one.number}, {one.check_error or 0:.3f} eV/Å", flush=True),
     )  # fmt: skip
     print(f"seed {seed}: {learned.status}, {time.monotonic() - begun:.0f} s", flush=True)
-    n = learned.rounds[-1].n_labels
-    rows = {"learn": kept(own / "learn.json", lambda: judge(learned.committee, start, scale.learnt, seed))}
+    last = learned.rounds[-1]
+    n = last.n_labels
+    rows = {"learn": kept(own / "learn.json", lambda: judge(learned.committee, start, scale.learnt, seed, last))}
     rows["learn"]["labels"] = N_START + n
     drawn = np.random.default_rng(seed).choice(len(rest), n, replace=False)
     others = {"further along": rest[:n], "drawn from the run": [rest[k] for k in sorted(drawn)], "the start alone": []}
@@ -153,7 +165,7 @@ def study(folder: Path, scale: Scale, seed: int) -> dict[str, dict[str, Any]]:
         place.mkdir(exist_ok=True)
         rows[name] = kept(
             place / "judged.json", lambda more=more, place=place: judge(
-                compared(place, [*start, *more], setup, seed), start, scale.compared, seed
+                compared(place / "committee", [*start, *more], setup, seed), start, scale.compared, seed, last
             )
         )  # fmt: skip
         rows[name]["labels"] = N_START + len(more)

@@ -15,6 +15,8 @@ from taylorfit import Exact, Exploration, Structure, label, train_committee
 from taylorfit.engine import PotentialTables
 from taylorfit.lammps.build import PLUGIN, build_plugin
 from taylorfit.lammps.installation import find_lammps
+from taylorfit.learning import explore as explore_module
+from taylorfit.learning import lammps as lammps_module
 from taylorfit.learning.explore import COLLAPSED, HELD, LEFT, committee_evaluator, new_walks, run_walks
 from taylorfit.learning.lammps import run_in_lammps
 from taylorfit.model.distances import shortest_distances
@@ -125,3 +127,18 @@ def test_atoms_that_fall_into_each_other_end_a_run_as_in_the_batch(
         assert len(walk.frames) == first
         assert walk.verdict == (HELD if first == len(distances) else COLLAPSED)
     assert {walk.verdict for walk in ended} == {HELD, COLLAPSED}
+
+
+def test_runs_that_heat_up_on_their_own_are_ended_as_in_the_batch(committee: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LAMMPS_PLUGIN_PATH", str(committee))
+    # What displaced atoms release is allowed; not so with this
+    for module in (explore_module, lammps_module):
+        monkeypatch.setattr(module, "MOST_RELEASED", 0.0)
+    cold = Exploration("cold", "nve", temperature=3.0, starts=2, steps=100, timestep=2.0, sample=10)
+    walks, members = explore(committee, tmp_path, cold, crystals(2))
+    own = new_walks([cold], [crystals(2)], 1, 1)
+    tables = PotentialTables.from_members([member.parts for member in members])
+    run_walks(own, committee_evaluator(tables, 1), BEYOND_ALL)
+    assert {walk.verdict for walk in [*walks, *own]} == {COLLAPSED}
+    # LAMMPS stops there, not at the end
+    assert all(int((tmp_path / f"{k:03d}/last.dump").read_text().split()[2]) < 100 for k in (1, 2))

@@ -112,6 +112,26 @@ def test_rounds_are_labelled_reported_and_summed_up(learnt: Path) -> None:
     assert len((learnt / "learnt/rounds.csv").read_text().splitlines()) == 4
 
 
+def test_runs_are_wrong_where_the_reference_says_so(learnt: Path) -> None:
+    rounds = json.loads((learnt / "report.json").read_text())["rounds"]
+    assert "wrong" in {walk["verdict"] for one in rounds for walk in one["walks"]}
+    for one in rounds:
+        folder = learnt / f"learnt/round-{one['number']:02d}"
+        known, chosen = (json.loads((folder / f"{name}.json").read_text()) for name in ("explored", "chosen"))
+        members = load_members(folder / "committee")
+        before = [walk["verdict"] for walk in known["walks"]]
+        assert "wrong" not in before
+        limit = one["high"] / 6.0 * one["calibration"]
+        for place, frame in zip(chosen["places"], read_files([str(folder / "labelled.extxyz")])):
+            forces = np.mean([member.evaluate(frame)[0].known_forces for member in members], axis=0)
+            rms = np.sqrt(((forces - frame.known_forces) ** 2).sum(axis=1).mean())
+            walk = known["walk"][place]
+            if before[walk] == "held" and rms > limit:
+                before[walk] = "wrong"
+        assert [walk["verdict"] for walk in one["walks"]] == before
+        assert one["held"] == before.count("held") / len(before)
+
+
 def test_a_finished_run_is_not_run_again_and_other_settings_are_refused(learnt: Path) -> None:
     before = contents(learnt / "learnt")
     begun = {path: path.stat().st_mtime_ns for path in (learnt / "learnt/round-01").iterdir()}

@@ -124,6 +124,38 @@ def test_atoms_that_fall_into_each_other_end_a_run() -> None:
         assert min(distances) >= 3.5 and (walk.verdict == HELD) == (walk.steps == 400)
 
 
+def differing(by: float):
+    """Atoms that do not feel each other, of which members differ by so much, eV/Å."""
+
+    def lay_out(structures):
+        n = sum(structure.n_atoms for structure in structures)
+        members = np.zeros((2, n, 3))
+        members[:, :, 0] = [[by], [-by]]
+        return lambda positions, cells: (np.zeros(len(structures)), members, np.zeros((len(structures), 3, 3)))
+
+    return lay_out
+
+
+@pytest.mark.parametrize(("by", "verdict"), [(0.16, HELD), (0.17, LEFT), (1.01, LEFT), (3.01, COLLAPSED)])
+def test_a_deviation_that_lasts_ends_a_run_like_a_large_one(by: float, verdict: str) -> None:
+    atom = Structure(("Ar",), [[0.0, 0.0, 0.0]])
+    walks = new_walks([Exploration("e", "nve", temperature=300, starts=1, steps=100, sample=10)], [[atom]], 1, 1)
+    run_walks(walks, differing(by), free_of_limits(1.0))
+    (walk,) = walks
+    assert walk.verdict == verdict
+    n = {HELD: 11, COLLAPSED: 0}.get(verdict, explore.SUSTAINED if by < 1.0 else 1)
+    assert len(walk.frames) == n and walk.steps == 10 * max(n - 1, 0)
+
+
+def test_a_deviation_that_passes_ends_no_run() -> None:
+    atoms = Structure(("Ar",) * 2, np.diag([0.0, 9.0, 0.0])[:2])
+    (walk,) = new_walks([Exploration("e", "nve", starts=1, steps=100)], [[atoms]], 1, 1)
+    doubtful, clear = np.array([0.9, 0.0]), np.array([0.2, 0.0])
+    for step, spread in enumerate([doubtful] * 4 + [clear] + [doubtful] * 4):
+        assert walk.take(step, atoms, spread, False, free_of_limits(1.0))
+    assert not walk.take(10, atoms, doubtful, False, free_of_limits(1.0)) and walk.verdict == LEFT
+
+
 def test_walls_keep_atoms_inside_and_cells_are_strained() -> None:
     atom = Structure(("Ar",), [[0.0, 0.0, 0.0]])
     inside = Exploration("wall", "nvt", temperature=300, starts=5, steps=2000, timestep=5.0, sample=50, wall=2.0)

@@ -24,10 +24,14 @@ from ..settings.learn import Exploration
 from ..settings.md import EXPLODED, MOST_RELEASED
 from ..tools.randomness import Stream
 
-HELD, LEFT, COLLAPSED = "held", "left its data", "collapsed"
-"""How a run ends: at its last step, at a deviation above the limit, or beyond anything physical."""
+HELD, LEFT, COLLAPSED, WRONG = "held", "left its data", "collapsed", "wrong"
+"""How a run ends: at its last step, where its committee differs too much, or beyond anything physical; a run that held
+is wrong if the reference says something else of a frame of it."""
 BEYOND = ExtrapolationPolicy(most_beyond=3.0)
 """Frames with a deviation of so many times the limit are collapsed: not worth a label."""
+LASTING, SUSTAINED = 1.0 / 6.0, 5
+"""A run has left its data, too, if in so many frames on end the root mean square over the atoms of the deviation is
+above this share of the limit of a single atom."""
 WALL_STIFFNESS = 1.0
 """eV/Å² of the soft wall."""
 _GPA = units.GPa
@@ -43,16 +47,83 @@ class Walk:
     structure: Structure
     rng: np.random.Generator
     frames: list[Structure] = field(default_factory=list)
-    """Every `sample` steps, and the one at which it left its data."""
+    """Every `sample` steps, and the last one."""
     deviations: list[float] = field(default_factory=list)
     """Of each frame: the standard deviation of the force on the atom where it is largest, eV/Å."""
     steps: int = 0
     verdict: str = HELD
+    doubtful: int = 0
+    """Frames on end with a deviation that must not last."""
 
     @property
     def time(self) -> float:
         """How long it held, ps."""
         return 1e-3 * self.steps * self.exploration.timestep
+
+    def take(self, step: int, frame: Structure, spread: np.ndarray, hot: bool, policy: ExtrapolationPolicy) -> bool:
+        """Take a frame, and judge the run by it; return whether it goes on.  The same rule for all explorers.
+
+        Parameters
+        ----------
+        spread
+            (n_atom,) deviation of the force on each atom, eV/Å.
+        hot
+            See `is_hot`.
+        policy
+            The limit of the deviation, and what has collapsed: atoms that are too close have fallen into each other,
+            whatever the committee says of them.
+        """
+        worst, limit = float(spread.max()), policy.max_force_std
+        assert limit is not None
+        if hot or not worst <= policy.most_beyond * limit or find_collapse(frame, policy) is not None:
+            self.verdict = COLLAPSED
+            return False
+        self.steps = step
+        self.frames.append(frame)
+        self.deviations.append(worst)
+        self.doubtful = self.doubtful + 1 if np.sqrt(np.mean(spread**2)) > LASTING * limit else 0
+        if worst > limit or self.doubtful >= SUSTAINED:
+            self.verdict = LEFT
+        return self.verdict == HELD and step < self.exploration.steps
+
+
+def is_wrong(errors: np.ndarray, limit: float, calibration: float) -> bool:
+    """Whether a frame is as far off as no committee with this limit (eV/Å) may lastingly expect.
+
+    Parameters
+    ----------
+    errors
+        (n_atom,) |F − F_ref|, eV/Å.
+    calibration
+        Errors over deviations.
+    """
+    return not float(np.sqrt(np.mean(errors**2))) <= LASTING * limit * calibration
+
+
+def masses_of(structure: Structure) -> np.ndarray:
+    """(n_atom,) masses, u."""
+    if structure.masses is not None:
+        return structure.masses
+    return np.asarray(atomic_masses[[atomic_numbers[symbol] for symbol in structure.symbols]])
+
+
+def is_hot(
+    kinetic: np.ndarray,
+    energies: np.ndarray,
+    highest: np.ndarray,
+    n_atoms: np.ndarray | int,
+    temperature: np.ndarray | float,
+) -> np.ndarray:
+    """Whether runs are far too hot, or their numbers are none; a start far from equilibrium may release energy.
+
+    Parameters
+    ----------
+    kinetic, energies, highest, n_atoms, temperature
+        (n,) kinetic and potential energies, the highest potential ones so far, numbers of atoms, and kT wanted; eV.
+    """
+    release = np.clip(highest - energies, 0.0, MOST_RELEASED * n_atoms)
+    hot: np.ndarray = ~(kinetic <= EXPLODED * 1.5 * n_atoms * temperature + release)
+    return hot
 
 
 def new_walks(
@@ -85,12 +156,7 @@ class _Ensemble:
         sizes = [walk.structure.n_atoms for walk in walks]
         self.first = np.concatenate([[0], np.cumsum(sizes)])
         self.owner = np.repeat(np.arange(len(sizes)), sizes)
-        numbers = [[atomic_numbers[s] for s in walk.structure.symbols] for walk in walks]
-        masses = [
-            atomic_masses[z] if walk.structure.masses is None else walk.structure.masses
-            for walk, z in zip(walks, numbers)
-        ]
-        self.mass = np.concatenate(masses)[:, None]
+        self.mass = np.concatenate([masses_of(walk.structure) for walk in walks])[:, None]
         self.positions = np.concatenate([walk.structure.positions for walk in walks])
         self.cells = np.array([walk.structure.cell for walk in walks])
         own = [walk.exploration for walk in walks]
@@ -194,12 +260,9 @@ class _Ensemble:
         return forces
 
     def is_hot(self, energies: np.ndarray) -> np.ndarray:
-        """Whether a run is far too hot, or its numbers are none; a start far from equilibrium may release energy."""
+        """See `is_hot`."""
         self.highest = np.fmax(self.highest, energies)
-        n_atoms = np.diff(self.first)
-        release = np.clip(self.highest - energies, 0.0, MOST_RELEASED * n_atoms)
-        hot: np.ndarray = ~(self.kinetic() <= EXPLODED * 1.5 * n_atoms * self.temperature + release)
-        return hot
+        return is_hot(self.kinetic(), energies, self.highest, np.diff(self.first), self.temperature)
 
     def kinetic(self) -> np.ndarray:
         """(n,) kinetic energies, eV."""
@@ -237,7 +300,7 @@ def run_walks(
     lay_out
         Makes the evaluator of some structures.
     policy
-        Ends runs, see `verdict_of`.
+        Ends runs, see `Walk.take`.
     advance
         Called with the number of steps done.
     """
@@ -264,7 +327,7 @@ def run_walks(
         if step > 0:
             state.half_kick(forces)
         spread = force_deviation(members)
-        ended = _note(state, energies, np.maximum.reduceat(spread, state.first[:-1]), step, policy)
+        ended = _note(state, energies, spread, step, policy)
         if ended.any():
             forces, strain = forces[~ended[state.owner]], strain[~ended]
             state = state.without(ended)
@@ -273,35 +336,19 @@ def run_walks(
         step += 1
 
 
-def verdict_of(frame: Structure, deviation: float, policy: ExtrapolationPolicy) -> str:
-    """How a run stands at a frame with this deviation, eV/Å, by the limits that the calculator goes by, too.
-
-    Atoms that are too close have fallen into each other, whatever the committee says of them.
-    """
-    limit = policy.max_force_std
-    assert limit is not None
-    if not deviation <= policy.most_beyond * limit or find_collapse(frame, policy) is not None:
-        return COLLAPSED
-    return HELD if deviation <= limit else LEFT
-
-
 def _note(
-    state: _Ensemble, energies: np.ndarray, deviations: np.ndarray, step: int, policy: ExtrapolationPolicy
+    state: _Ensemble, energies: np.ndarray, spread: np.ndarray, step: int, policy: ExtrapolationPolicy
 ) -> np.ndarray:
     """Note frames and verdicts; return which runs are over."""
     hot = state.is_hot(energies)
-    ended: np.ndarray = hot | ~(deviations <= policy.max_force_std)
+    worst = np.maximum.reduceat(spread, state.first[:-1])
+    ended: np.ndarray = hot | ~(worst <= policy.max_force_std)
     for k, walk in enumerate(state.walks):
-        if ended[k] or step % walk.exploration.sample == 0:
-            frame = state.structure(k)
-            walk.verdict = COLLAPSED if hot[k] else verdict_of(frame, deviations[k], policy)
-            if walk.verdict == COLLAPSED:
-                ended[k] = True
-                continue
-            walk.frames.append(frame)
-            walk.deviations.append(float(deviations[k]))
-        walk.steps = step
-        ended[k] |= step >= walk.exploration.steps
+        if ended[k] or step >= walk.exploration.steps or step % walk.exploration.sample == 0:
+            own = spread[state.first[k] : state.first[k + 1]]
+            ended[k] = not walk.take(step, state.structure(k), own, bool(hot[k]), policy)
+        else:
+            walk.steps = step
     return ended
 
 

@@ -1,7 +1,8 @@
 """Explorations by LAMMPS: each run a process with `pair_style taylorfit`, its frames read from a dump.
 
-Runs as in `explore`: Langevin's thermostat, and for npt the barostat of LAMMPS (Nosé and Hoover); LAMMPS ends a run
-where members of the committee differ by more than the limit, and its frames end where atoms fall into each other.
+Runs as in `explore`: Langevin's thermostat, and for npt the barostat of LAMMPS (Nosé and Hoover).  LAMMPS ends a run
+where members of the committee differ by more than the limit or it is far too hot; its frames are judged as those of
+`explore` are.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+from ase import units
 from ase.calculators.lammps import Prism
 from ase.io.lammpsdata import write_lammps_data
 
@@ -25,9 +27,10 @@ from ..model.structure import Structure
 from ..potential.extrapolation import find_collapse
 from ..potential.potential import Potential
 from ..settings.extrapolation import ExtrapolationPolicy
+from ..settings.md import EXPLODED, MOST_RELEASED
 from ..tools.os_errors import make_folder
-from .explore import COLLAPSED, HELD, WALL_STIFFNESS, Walk, verdict_of
-from .select import force_deviations
+from .explore import COLLAPSED, WALL_STIFFNESS, Walk, is_hot, masses_of
+from .select import committee_says
 
 _MARGIN = 20.0
 """Å around structures that are not periodic."""
@@ -52,14 +55,26 @@ velocity all create {temperature} {seed} mom yes rot no dist gaussian
 compute dev all pair taylorfit
 variable over equal c_dev[1]
 fix end all halt 1 v_over > {high} error continue message no
+variable heat equal ke
+fix hot all halt 1 v_heat > {hottest} error continue message no
 {fixes}
 thermo {sample}
 thermo_style custom step temp c_dev[1]
-dump frames all custom {sample} frames.dump id xu yu zu
+dump frames all custom {sample} frames.dump id xu yu zu vx vy vz
 dump_modify frames sort id format float %.17g
 run {steps}
-write_dump all custom last.dump id xu yu zu modify sort id format float %.17g
+write_dump all custom last.dump id xu yu zu vx vy vz modify sort id format float %.17g
 """
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Of a dump."""
+
+    step: int
+    structure: Structure
+    kinetic: float
+    """Energy, eV."""
 
 
 def run_in_lammps(
@@ -77,7 +92,7 @@ def run_in_lammps(
     potentials
         Folder of the committee.
     policy
-        Ends runs, see `verdict_of`.
+        Ends runs, see `Walk.take`.
     folder
         For the files of LAMMPS.
 
@@ -95,22 +110,20 @@ def run_in_lammps(
         own = make_folder(folder / f"{number:03d}")
         assert policy.max_force_std is not None
         frames, last = _run(walk, potentials.resolve(), policy.max_force_std, own, lammps.executable, threads)
-        steps = [step for step, _ in frames]
-        if last[0] not in steps:
+        if last.step not in [frame.step for frame in frames]:
             frames.append(last)
         # The engine refuses to evaluate atoms that coincide, as they may behind the first collapse
-        whole = list(takewhile(lambda frame: find_collapse(frame[1], policy) is None, frames))
-        deviations = force_deviations(members, [structure for _, structure in whole], threads)
-        for (step, structure), deviation in zip(whole, deviations):
-            walk.verdict = verdict_of(structure, deviation, policy)
-            if walk.verdict == COLLAPSED:
+        whole = list(takewhile(lambda frame: find_collapse(frame.structure, policy) is None, frames))
+        said = list(committee_says(members, [frame.structure for frame in whole], threads))
+        energies, kinetic = np.array([energy for energy, _ in said]), np.array([frame.kinetic for frame in whole])
+        kT = walk.exploration.temperature * units.kB
+        hot = is_hot(kinetic, energies, np.fmax.accumulate(energies), walk.structure.n_atoms, kT)
+        goes_on = True
+        for frame, (_, spread), is_over in zip(whole, said, hot):
+            goes_on = walk.take(frame.step, frame.structure, spread, bool(is_over), policy)
+            if not goes_on:
                 break
-            walk.steps = step
-            walk.frames.append(structure)
-            walk.deviations.append(float(deviation))
-            if walk.verdict != HELD:
-                break
-        if walk.verdict == HELD and walk.steps < walk.exploration.steps:
+        if goes_on:  # the next frame is none, or LAMMPS has lost atoms
             walk.verdict = COLLAPSED
 
 
@@ -120,8 +133,8 @@ def _plugin_folder() -> Path:
 
 def _run(
     walk: Walk, potentials: Path, high: float, folder: Path, executable: Sequence[str], threads: int
-) -> tuple[list[tuple[int, Structure]], tuple[int, Structure]]:
-    """Run LAMMPS; return step and structure of every frame, and of the last step."""
+) -> tuple[list[_Frame], _Frame]:
+    """Run LAMMPS; return every frame, and that of the last step."""
     own, structure = walk.exploration, walk.structure
     atoms = replace(structure, momenta=None).to_ase()
     atoms.calc = None
@@ -146,6 +159,7 @@ def _run(
         temperature=own.temperature,
         seed=int(walk.rng.integers(1, _LARGEST_SEED)),
         high=high,
+        hottest=structure.n_atoms * (EXPLODED * 1.5 * units.kB * own.temperature + MOST_RELEASED),
         fixes=_fixes(walk, atoms.positions.mean(axis=0)),
         sample=own.sample,
         steps=own.steps,
@@ -190,11 +204,12 @@ def _fixes(walk: Walk, centre: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def _frames(file: Path, structure: Structure, prism: Prism, low: np.ndarray) -> list[tuple[int, Structure]]:
-    """Step and structure of each frame of a dump; half a frame at its end is left out."""
+def _frames(file: Path, structure: Structure, prism: Prism, low: np.ndarray) -> list[_Frame]:
+    """The frames of a dump; half a frame at its end is left out."""
     if not file.exists():
         return []
-    found: list[tuple[int, Structure]] = []
+    found: list[_Frame] = []
+    masses = masses_of(structure)[:, None]
     first = 0.0
     for part in file.read_text().split("ITEM: TIMESTEP\n")[1:]:
         head, _, rows = part.partition("ITEM: ATOMS")
@@ -210,5 +225,8 @@ def _frames(file: Path, structure: Structure, prism: Prism, low: np.ndarray) -> 
             first = first or height
             # The volume changes by the same factor along all vectors
             cell = structure.cell * (height / first)
-        found.append((int(head.split()[0]), Structure(structure.symbols, positions, cell, structure.pbc)))
+        velocities = table[:, 4:7] * (_PICOSECOND / units.fs)
+        kinetic = float((0.5 * masses * velocities**2).sum())
+        moved = Structure(structure.symbols, positions, cell, structure.pbc)
+        found.append(_Frame(int(head.split()[0]), moved, kinetic))
     return found

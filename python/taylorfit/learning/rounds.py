@@ -35,7 +35,7 @@ from ..tools.atomic_write import atomic_write
 from ..tools.os_errors import explained, make_folder
 from ..tools.randomness import Stream
 from ..training.train import train_committee
-from .explore import BEYOND, HELD, Walk, committee_evaluator, new_walks, run_walks
+from .explore import BEYOND, HELD, WRONG, Walk, committee_evaluator, is_wrong, new_walks, run_walks
 from .label import Known, label_with
 from .references import Evaluator
 from .select import structure_points, worth
@@ -57,7 +57,7 @@ class WalkReport:
     exploration: str
     start: int
     verdict: str
-    """`held`, `left its data` or `collapsed`."""
+    """`held`, `left its data`, `collapsed`, or `wrong`: it held, but a frame that was labelled is far off."""
     time: float
     """How long it held, ps."""
 
@@ -333,32 +333,36 @@ class RoundFolder:
         if labels.waiting:
             return None
         aside = {one.place for one in labels.set_aside}
-        kinds = [role for place, role in enumerate(roles["roles"]) if place not in aside]
         if labels.structures:
             write_extxyz(target, labels.structures, info=labels.provenance)
-        found = self._report(labels.structures, kinds, len(aside), members, known)
+        found = self._report(labels.structures, roles, aside, members, known)
         write_json(done, found.to_dict())
         return found
 
     def _report(
-        self,
-        labelled: Sequence[Structure],
-        kinds: Sequence[str],
-        n_aside: int,
-        members: Sequence[Potential],
-        known: Any,
+        self, labelled: Sequence[Structure], roles: Any, aside: set[int], members: Sequence[Potential], known: Any
     ) -> Round:
         norms: dict[str, list[np.ndarray]] = {CHECK: [], TEACH: []}
         sums = np.zeros(2)
+        low, high = known["thresholds"]
+        walks = [WalkReport(**walk) for walk in known["walks"]]
         said = [member.evaluate(labelled, threads=self.threads) for member in members] if labelled else []
-        for k, (structure, kind) in enumerate(zip(labelled, kinds)):
-            forces = np.array([one[k].known_forces for one in said])
-            norms[kind].append(np.linalg.norm(forces.mean(axis=0) - structure.known_forces, axis=1))
-            sums += (norms[kind][-1] ** 2).sum(), forces.var(axis=0).sum()
+        evaluations = iter(zip(labelled, *said))
+        for place, (frame, kind) in enumerate(zip(roles["places"], roles["roles"])):
+            far = place in aside
+            if not far:
+                structure, *own = next(evaluations)
+                forces = np.array([one.known_forces for one in own])
+                errors = np.linalg.norm(forces.mean(axis=0) - structure.known_forces, axis=1)
+                norms[kind].append(errors)
+                sums += (errors**2).sum(), forces.var(axis=0).sum()
+                far = is_wrong(errors, high, self.calibration)
+            number = known["walk"][frame]
+            if far and walks[number].verdict == HELD:
+                walks[number] = replace(walks[number], verdict=WRONG)
         checked, taught = (np.concatenate(norms[kind]) if norms[kind] else None for kind in (CHECK, TEACH))
         spent = time.monotonic() - self._begun
         trained = read_json(self.folder / "trained.json")
-        low, high = known["thresholds"]
         return Round(
             number=self.number,
             n_trained=len(self.data),
@@ -367,9 +371,9 @@ class RoundFolder:
             calibration=self.calibration,
             low=low,
             high=high,
-            walks=tuple(WalkReport(**walk) for walk in known["walks"]),
+            walks=tuple(walks),
             n_new=len(labelled),
-            n_set_aside=n_aside,
+            n_set_aside=len(aside),
             check_error=None if checked is None else float(checked.mean()),
             check_worst=None if checked is None else float(checked.max()),
             chosen_error=None if taught is None else float(taught.mean()),

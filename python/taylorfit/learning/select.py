@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -203,19 +203,29 @@ def force_deviations(
     members: Sequence[Potential], structures: Sequence[Structure], threads: int, advance: Advance = lambda done: None
 ) -> np.ndarray:
     """Return (n,) the standard deviation over a committee of the force on the atom where it is largest, eV/Å."""
+    return np.array([spread.max() for _, spread in committee_says(members, structures, threads, advance)])
+
+
+def committee_says(
+    members: Sequence[Potential], structures: Sequence[Structure], threads: int, advance: Advance = lambda done: None
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield of each structure the mean energy, eV, and the (n_atom,) deviations of the forces, eV/Å."""
     parts = [member.parts for member in members]
     groups = [parts] if share_descriptors(parts) else [[part] for part in parts]
     tables = [PotentialTables.from_members(group) for group in groups]
     for structure in structures:
         require_species(structure, members[0].species, "no potential for a species of this structure")
-    found: list[float] = []
+    done = 0
     for part in runs(structures, lambda structure: structure.n_atoms):
         said = [evaluate_members(part, table, threads=threads) for table in tables]
         for k in range(len(part)):
-            forces = np.array([one.known_forces for group in said for one in group[k]])
-            found.append(float(force_deviation(forces).max()))
-        advance(len(found))
-    return np.array(found)
+            own = [one for group in said for one in group[k]]
+            yield (
+                float(np.mean([one.energy for one in own])),
+                force_deviation(np.array([one.known_forces for one in own])),
+            )
+        done += len(part)
+        advance(done)
 
 
 def structure_points(

@@ -227,7 +227,7 @@ class LearnInput(InputFile):
     )
     epochs: int = option(1000, EPOCHS, check="n ≥ 1", help="epochs of each training")
     layers: tuple[tuple[int, str], ...] | None = option(
-        None, LAYERS, shown="15:tanh 15:tanh", help="hidden layers of the networks"
+        None, LAYERS, shown="proposed for the start, as by setup", help="hidden layers of the networks"
     )
     setups: tuple[str, ...] = option((), PATHS, normalise=tuple, shown="proposed", help="setup file of each species")
     repel: RepulsionPlan | None = option(
