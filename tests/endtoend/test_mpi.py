@@ -227,6 +227,23 @@ def test_a_launcher_without_mpi4py_says_what_is_missing(monkeypatch: pytest.Monk
     assert launched_ranks({}) is ALONE
 
 
+def test_generate_shares_files_and_batches_and_names_the_first_bad_file(tmp_path: Path) -> None:
+    # 91 atoms with 63 copies each: several batches for each rank
+    make_toy(tmp_path, 9, 91, extra=taylor(delta=0.03, fraction=63, outfile="copies.train"))
+    made = {}
+    for n, threads in ((1, 1), (2, 2), (3, 1)):
+        argv = ("generate", "generate.in", "--force", "--threads", str(threads))
+        code, out, err = run_ranks(tmp_path, n, *argv)
+        assert (code, err) == (0, "") and "copies.train: 567 Taylor copies" in out
+        made[n] = [(tmp_path / name).read_bytes() for name in ("toy.train", "copies.train")]
+    assert made[1] == made[2] == made[3]
+    for name in ("xsf/03.xsf", "xsf/07.xsf"):
+        (tmp_path / name).write_text("nothing\n")
+    complaints = [run_ranks(tmp_path, n, "generate", "generate.in", "--force") for n in (1, 2)]
+    assert all(code == 2 for code, _, _ in complaints)
+    assert complaints[0][2] == complaints[1][2].splitlines(keepends=True)[0] and "03.xsf" in complaints[0][2]
+
+
 def test_commands_share_structures_members_and_trainings_out(data: Path, tmp_path: Path) -> None:
     folders = {n: prepared(data, tmp_path / str(n), "exact") for n in (1, 2)}
     scan = "GENERATE generate.in\nTRAIN train.in\n\nSCAN\nseeds 1 2 3\n"

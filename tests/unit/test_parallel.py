@@ -18,7 +18,7 @@ from taylorfit.errors import InputError
 from taylorfit.model.network import Network
 from taylorfit.model.structure import Structure
 from taylorfit.tools.interrupts import Interrupt
-from taylorfit.tools.parallel import Job, Outcome, run_jobs, threads_for_next
+from taylorfit.tools.parallel import Job, Outcome, in_order, run_jobs, threads_for_next
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,39 @@ def test_threads_take_quick_turns_while_jobs_run():
 
     run_jobs([Job("a", job)], 1)
     assert during[0] <= 2e-3 and sys.getswitchinterval() == before
+
+
+def test_what_is_made_in_threads_comes_in_order_and_not_far_ahead() -> None:
+    begun: list[int] = []
+    all_wait = threading.Barrier(3, timeout=10.0)
+
+    def one(item: int) -> int:
+        begun.append(item)
+        if item < 3:
+            all_wait.wait()  # three at a time, or this breaks
+        return item * item
+
+    made = in_order(one, range(20), 3)
+    assert next(made) == 0 and max(begun) <= 5
+    assert list(made) == [item * item for item in range(1, 20)]
+    assert not [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+
+
+def test_the_first_error_in_order_is_raised_when_no_thread_works_any_more() -> None:
+    later = threading.Event()
+    ended: list[int] = []
+
+    def one(item: int) -> int:
+        if item == 1:
+            assert later.wait(10.0)
+            raise InputError("first")
+        if item == 2:
+            later.set()
+            raise InputError("second")
+        ended.append(item)
+        return item
+
+    with pytest.raises(InputError, match="first"):
+        list(in_order(one, range(30), 3))
+    assert 0 in ended and len(ended) < 8
+    assert not [thread for thread in threading.enumerate() if thread is not threading.current_thread()]

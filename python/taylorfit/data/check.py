@@ -259,8 +259,12 @@ def _cohesion(structures: Sequence[Structure], atomic_energies: Mapping[str, flo
     """Median of (energy - Σ atomic energies) per atom, eV; None where the user gave no atomic energies."""
     if not atomic_energies or not any(atomic_energies.values()):
         return None
+    of_atoms = {
+        symbols: sum(atomic_energies.get(symbol, 0.0) for symbol in symbols)
+        for symbols in {s.symbols for s in structures}
+    }
     values = [
-        (s.energy - sum(atomic_energies.get(symbol, 0.0) for symbol in s.symbols)) / s.n_atoms
+        (s.energy - of_atoms[s.symbols]) / s.n_atoms
         for s in structures
         if s.energy is not None and not s.cohesive_energy and s.n_atoms
     ]

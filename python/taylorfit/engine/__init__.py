@@ -24,7 +24,7 @@ EXPORTS = {
     "handles": ("Handle", "StopToken", "Zeros", "aligned_zeros"),
     "kernels": ("activation", "blas_product", "cutoff", "farthest_points", "neighbours", "panel_products"),
     "lbfgs": ("Lbfgs",),
-    "library": ("LANES", "available_threads", "blas_name", "build_name", "c_folders"),
+    "library": ("LANES", "available_threads", "blas_name", "build_name", "c_folders", "thread_count"),
     "losses": ("Contribution", "ForceTerms", "Loss", "LossValue", "adam_step", "loss_bytes", "start_covariance"),
     "neighbour_lists": ("NeighbourList",),
     "partial_sums": ("PartialSums", "columns_of_sums", "most_nodes"),

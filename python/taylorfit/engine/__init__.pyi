@@ -28,6 +28,7 @@ from .library import available_threads as available_threads
 from .library import blas_name as blas_name
 from .library import build_name as build_name
 from .library import c_folders as c_folders
+from .library import thread_count as thread_count
 from .losses import Contribution as Contribution
 from .losses import ForceTerms as ForceTerms
 from .losses import Loss as Loss

@@ -154,7 +154,7 @@ def generate_files(
     reading
         what files leave open; None: as `settings` say
     ranks
-        share the descriptors; only the first of them calls this
+        share reading, descriptors and packing; only the first of them calls this
 
     Raises
     ------
@@ -167,7 +167,7 @@ def generate_files(
     files = [settings.setups[symbol] for symbol in settings.species]
     tables = DescriptorTables.from_setups(settings.species, [read_setup(file) for file in files], files)
     observer.described(tables)
-    structures = _read(settings, listed_in, reading or ReadingOptions.of(settings), dropped, observer)
+    structures = _read(settings, listed_in, reading or ReadingOptions.of(settings), dropped, observer, ranks)
     found = check(structures, settings.atomic_energies)
     kept = drop(structures, found, dropped) if dropped else structures
     observer.checked(found, len(structures), len(structures) - len(kept))
@@ -291,6 +291,7 @@ def _read(
     options: ReadingOptions,
     dropped: Collection[str],
     observer: GenerationObserver,
+    ranks: Ranks,
 ) -> list[Structure]:
     """Read all structures; unknown species are found here, before any work is done."""
     structures = read_files(
@@ -301,6 +302,7 @@ def _read(
         require_energy="missing-energy" not in dropped and not settings.no_energies,
         tell=observer.remarked,
         show=observer.steps,
+        ranks=ranks,
     )
     for structure in structures:
         require_species(structure, settings.species)

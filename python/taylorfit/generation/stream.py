@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -11,16 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..engine import DescriptorTables, describe
+from ..engine import DescriptorTables, describe, thread_count
 from ..errors import InputError
 from ..formats.aenet.trainset_writer import TrainsetSink
 from ..formats.structures.xsf_folder import XsfFolder
 from ..model.structure import Structure
-from ..tools.beside import beside
 from ..tools.chunks import runs
+from ..tools.parallel import in_order
 from ..tools.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
+    from ..formats.aenet.trainset_packer import SinkPart, TrainsetPacker
     from ..taylor.copies import Copies, CopySource
 
 BATCH_ATOMS = 16384
@@ -111,7 +113,7 @@ def write_training_sets(
     advance
         called with the number of structures done
     ranks
-        share the descriptors; the first of them has the structures and writes
+        share descriptors and packing; the first of them has the structures, and writes
 
     Raises
     ------
@@ -122,86 +124,115 @@ def write_training_sets(
     def atoms(s: int) -> int:
         return structures[s].n_atoms * (1 + (int(source.n_copies[s]) if source else 0))
 
-    batches = list(runs(range(len(structures)), atoms, BATCH_ATOMS * ranks.size))
-    stream = _Stream(structures, source, tables.species, atomic_energies, outputs)
-    made = stream.copies_of(batches[0]) if batches else []
-    last: _Batch | None = None
-    for batch, following in zip(batches, [*batches[1:], []]):
-        # While the engine describes one batch, the one before is written, and the copies of the next one are made
-        with beside(partial(stream.write_and_make, last, following), is_needed=len(batches) > 1) as other:
-            items = [(structures[s], copies) for s, copies in zip(batch, made)]
-            described = ranks.spread(partial(_described, tables, threads), items)
-        advance(stream.n_structures)
-        last, made = (batch, made, described), other.result()
-    if last is not None:
-        stream.write(*last)
-        advance(stream.n_structures)
+    batches = list(runs(range(len(structures)), atoms, BATCH_ATOMS))
+    threads = thread_count(threads)
+    maker = _Maker(
+        tables,
+        atomic_energies,
+        outputs.parents.packer,
+        None if outputs.copies is outputs.parents else outputs.copies.packer,
+        # Few batches: the threads share their structures
+        max(1, threads * ranks.size // max(len(batches), 1)),
+    )
+    stream = _Stream(structures, source, outputs)
+    made = stream.over_threads if ranks.size == 1 else partial(stream.over_ranks, ranks)
+    with closing(made(maker, batches, threads)) as ready:
+        for done in ready:
+            stream.take(done)
+            advance(stream.n_structures)
     return GenerationCounts(stream.n_structures, stream.n_copies, stream.n_atoms)
 
 
-_Batch: TypeAlias = "tuple[list[int], list[Copies | None], Described]"
-"""Structures, their copies, and the descriptors of both."""
+_Batch: TypeAlias = "list[tuple[Structure, Copies | None]]"
+"""Structures with their copies."""
+_Ready: TypeAlias = "list[tuple[bool, SinkPart]]"
+"""Parts in the order of the training sets; whether they are of copies."""
 
 
 class _Stream:
-    """Makes copies, and hands described structures and copies to the outputs, in order."""
+    """Makes copies, and hands structures and copies that are ready to the outputs, in order."""
 
-    def __init__(
-        self,
-        structures: Sequence[Structure],
-        source: CopySource | None,
-        species: tuple[str, ...],
-        atomic_energies: dict[str, float],
-        outputs: Outputs,
-    ) -> None:
+    def __init__(self, structures: Sequence[Structure], source: CopySource | None, outputs: Outputs) -> None:
         self._structures, self._source, self._outputs = structures, source, outputs
-        self._species, self._atomic_energies = species, atomic_energies
-        self._kinds: dict[tuple[str, ...], tuple[int, np.ndarray]] = {}
-        self._parents = _Gathered(outputs.parents)
-        self._copies = self._parents if outputs.copies is outputs.parents else _Gathered(outputs.copies)
         self.n_structures = self.n_copies = self.n_atoms = 0
 
-    def copies_of(self, batch: Sequence[int]) -> list[Copies | None]:
-        """The copies of some structures; None for those without."""
-        source = self._source
+    def over_threads(
+        self, maker: _Maker, batches: Sequence[Sequence[int]], threads: int
+    ) -> Generator[tuple[_Batch, _Ready], None, None]:
+        """Yield all batches, made ready in threads of their own."""
+
+        def one(numbers: Sequence[int]) -> tuple[_Batch, _Ready]:
+            batch = self._with_copies(numbers)
+            return batch, maker.ready(batch)
+
+        return in_order(one, batches, threads)
+
+    def over_ranks(
+        self, ranks: Ranks, maker: _Maker, batches: Sequence[Sequence[int]], threads: int
+    ) -> Generator[tuple[_Batch, _Ready], None, None]:
+        """Yield all batches, some for each rank and thread at a time; copies are made and written by the first rank."""
+        for several in runs(batches, lambda batch: 1, ranks.size * threads):
+            made = [self._with_copies(numbers) for numbers in several]
+            yield from zip(made, ranks.spread(partial(_all_ready, maker, threads), made))
+
+    def _with_copies(self, numbers: Sequence[int]) -> _Batch:
+        """Some structures with their copies; None for those without."""
+        source, structures = self._source, self._structures
         if source is None:
-            return [None] * len(batch)
-        return [source.of(s, self._structures[s]) if source.n_copies[s] else None for s in batch]
+            return [(structures[s], None) for s in numbers]
+        return [(structures[s], source.of(s, structures[s]) if source.n_copies[s] else None) for s in numbers]
 
-    def write_and_make(self, described: _Batch | None, following: Sequence[int]) -> list[Copies | None]:
-        """Write one batch, and make the copies of another."""
-        if described is not None:
-            self.write(*described)
-        return self.copies_of(following)
-
-    def write(self, batch: Sequence[int], made: Sequence[Copies | None], described: Described) -> None:
+    def take(self, made: tuple[_Batch, _Ready]) -> None:
         """Hand on the structures of a batch with their copies."""
-        for s, copies, (values, positions) in zip(batch, made, described):
-            structure = self._structures[s]
+        batch, parts = made
+        for is_copy, part in parts:
+            (self._outputs.copies if is_copy else self._outputs.parents).take(part)
+        for structure, copies in batch:
+            n = 0 if copies is None else len(copies.names)
+            self.n_structures += 1
+            self.n_copies += n
+            self.n_atoms += structure.n_atoms * (1 + n)
+            if copies is not None and self._outputs.xsf_copies is not None and self._source is not None:
+                self._outputs.xsf_copies.write(structure, copies, self._source.description)
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """Describes structures with their copies, and makes them ready for the training sets; ranks are sent it."""
+
+    tables: DescriptorTables
+    atomic_energies: dict[str, float]
+    parents: TrainsetPacker
+    copies: TrainsetPacker | None
+    """None: copies stand with their parents."""
+    threads: int
+    """Of the engine."""
+
+    def ready(self, batch: _Batch) -> _Ready:
+        """Make a batch ready."""
+        found: _Ready = []
+        parents = _Gathered(self.parents, False, found)
+        others = parents if self.copies is None else _Gathered(self.copies, True, found)
+        kinds: dict[tuple[str, ...], tuple[int, np.ndarray]] = {}
+        for (structure, copies), (values, positions) in zip(batch, _described(self.tables, self.threads, batch)):
             energy = self._energy(structure)
-            if structure.symbols not in self._kinds:
-                self._kinds[structure.symbols] = len(set(structure.symbols)), structure.species_index(self._species)
-            n_species, species = self._kinds[structure.symbols]
+            if structure.symbols not in kinds:
+                kinds[structure.symbols] = len(set(structure.symbols)), structure.species_index(self.tables.species)
+            n_species, species = kinds[structure.symbols]
             forces = np.zeros((structure.n_atoms, 3)) if structure.forces is None else structure.forces
             isolated = not any(structure.pbc)
             # A copy with pushed atoms is no data, nor is what has no weight: a potential that comes there has left them
             in_range = not structure.pushed_from and structure.weight > 0.0
             kind = _Kind(n_species, species, isolated, in_range)
-            own = np.array([energy])
-            self._parents.add(kind, [structure.name], own, positions[:1], forces[None], values[:1])
-            self.n_structures += 1
-            self.n_atoms += structure.n_atoms * len(values)
+            parents.add(kind, [structure.name], np.array([energy]), positions[:1], forces[None], values[:1])
             if copies is None:
                 continue
-            n = len(copies.names)
             kind = _Kind(n_species, species, isolated, True)
-            same_forces = np.broadcast_to(forces, (n, *forces.shape))
-            self._copies.add(kind, copies.names, energy + copies.energy_changes, positions[1:], same_forces, values[1:])
-            self.n_copies += n
-            if self._outputs.xsf_copies is not None and self._source is not None:
-                self._outputs.xsf_copies.write(structure, copies, self._source.description)
-        self._parents.hand_on()
-        self._copies.hand_on()
+            same_forces = np.broadcast_to(forces, (len(copies.names), *forces.shape))
+            others.add(kind, copies.names, energy + copies.energy_changes, positions[1:], same_forces, values[1:])
+        parents.hand_on()
+        others.hand_on()
+        return found
 
     def _energy(self, structure: Structure) -> float:
         """Energy relative to the isolated atoms, eV, of reference data."""
@@ -212,10 +243,15 @@ class _Stream:
                 value=f"potential={structure.predicted_by}",
                 expected="reference data; --drop predicted leaves such frames out, ENERGY_KEY energy takes them",
             )
-        energy = structure.reference_energy(self._atomic_energies)
+        energy = structure.reference_energy(self.atomic_energies)
         if energy is None:
             raise InputError("no energy", file=structure.name, expected="a total or cohesive energy")
         return energy
+
+
+def _all_ready(maker: _Maker, threads: int, batches: list[_Batch]) -> list[_Ready]:
+    """Make batches ready in threads of their own."""
+    return list(in_order(maker.ready, batches, threads))
 
 
 class _Kind(NamedTuple):
@@ -229,10 +265,10 @@ class _Kind(NamedTuple):
 
 
 class _Gathered:
-    """Hands structures of one kind that follow each other on together, for each call of a sink takes its time."""
+    """Packs structures of one kind that follow each other together, for each call of a packer takes its time."""
 
-    def __init__(self, sink: TrainsetSink) -> None:
-        self._sink = sink
+    def __init__(self, packer: TrainsetPacker, of_copies: bool, ready: _Ready) -> None:
+        self._packer, self._of_copies, self._ready = packer, of_copies, ready
         self._kind: _Kind | None = None
         self._names: list[str] = []
         self._parts: list[tuple[np.ndarray, ...]] = []
@@ -248,7 +284,7 @@ class _Gathered:
         self._parts.append(arrays)
 
     def hand_on(self) -> None:
-        """Give what has been gathered to the sink."""
+        """Pack what has been gathered."""
         if self._kind is not None and self._names:
             energies, positions, forces, values = (
                 parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*self._parts)
@@ -256,7 +292,8 @@ class _Gathered:
             n_species, species, isolated, in_range = self._kind
             if isolated:
                 positions = positions - positions.min(axis=1, keepdims=True) + ISOLATED_MARGIN
-            self._sink.add_many(self._names, n_species, energies, species, positions, forces, values, in_range)
+            parts = self._packer.parts(self._names, n_species, energies, species, positions, forces, values, in_range)
+            self._ready += [(self._of_copies, part) for part in parts]
         self._kind, self._names, self._parts = None, [], []
 
 

@@ -37,6 +37,29 @@ class DescriptorStatistics:
         return cls(0, zero, zero, zero, zero)
 
 
+@dataclass(frozen=True, eq=False)
+class BatchStatistics:
+    """What `RunningStatistics` needs of a batch of descriptors of one species."""
+
+    n: int
+    range: np.ndarray
+    """(2, n_feature) smallest values and negative largest ones"""
+    mean: np.ndarray
+    """(n_feature,)"""
+    mean_square: np.ndarray
+    """(n_feature,)"""
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> BatchStatistics:
+        """Of descriptors (..., n_feature)."""
+        values = values.reshape(-1, values.shape[-1])
+        n = len(values)
+        if n == 0:
+            return cls(0, *np.zeros((3, 0)))
+        ends = np.stack([values.min(axis=0), -values.max(axis=0)])
+        return cls(n, ends, values.sum(axis=0) / n, np.einsum("ij,ij->j", values, values) / n)
+
+
 class RunningStatistics:
     """Statistics of the descriptor values of one species, collected batch by batch.
 
@@ -55,17 +78,18 @@ class RunningStatistics:
 
     def add(self, values: np.ndarray, in_range: bool = True) -> None:
         """Add a batch of descriptors, (..., n_feature); to minimum and maximum only if `in_range`."""
-        values = values.reshape(-1, values.shape[-1])
-        n = len(values)
-        if n == 0:
+        self.merge(BatchStatistics.of(values), in_range)
+
+    def merge(self, batch: BatchStatistics, in_range: bool = True) -> None:
+        """Add what is known of a batch; `in_range` as for `add`."""
+        if batch.n == 0:
             return
-        self.n_evaluated += n
-        fraction = n / self.n_evaluated
-        ends = np.stack([values.min(axis=0), -values.max(axis=0)])
+        self.n_evaluated += batch.n
+        fraction = batch.n / self.n_evaluated
         for found in (self._range, self._whole_range) if in_range else (self._whole_range,):
-            np.minimum(found, ends, out=found)
-        self._mean += (values.sum(axis=0) / n - self._mean) * fraction
-        self._mean_square += (np.einsum("ij,ij->j", values, values) / n - self._mean_square) * fraction
+            np.minimum(found, batch.range, out=found)
+        self._mean += (batch.mean - self._mean) * fraction
+        self._mean_square += (batch.mean_square - self._mean_square) * fraction
 
     def result(self) -> DescriptorStatistics:
         """Return the statistics so far."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from ..errors import InputError
@@ -93,8 +94,7 @@ def copy_name(parent: str, strategy: str, index: int, delta: float, site: str = 
     shown = f"{weight:.4g}"
     if not (0.0 < float(shown) < math.inf):
         raise InputError("impossible weight of a displaced copy", value=weight, expected="a number > 0")
-    escaped = quote_from_bytes(parent.encode("utf-8", "surrogateescape"), safe=_PLAIN)
-    name = f"{escaped}#taylor:{strategy}:{index:04d}:{float(delta)!r}" + (f":{site}" if site else "")
+    name = f"{_escaped(parent)}#taylor:{strategy}:{index:04d}:{float(delta)!r}" + (f":{site}" if site else "")
     name += "" if float(shown) == 1.0 else f":w{shown}"
     if len(name) > MAX_LENGTH:
         raise InputError(
@@ -104,6 +104,12 @@ def copy_name(parent: str, strategy: str, index: int, delta: float, site: str = 
             expected=f"at most {MAX_LENGTH} characters: use shorter paths",
         )
     return name
+
+
+@lru_cache
+def _escaped(parent: str) -> str:
+    """The name of a parent as copies have it; it has many of them, one after the other."""
+    return quote_from_bytes(parent.encode("utf-8", "surrogateescape"), safe=_PLAIN)
 
 
 def parse_copy_name(name: str) -> Provenance | None:

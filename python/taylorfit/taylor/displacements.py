@@ -74,6 +74,8 @@ class DisplacementStrategy(ABC):
 
     def deltas(self, selection: AtomSelection) -> np.ndarray:
         """(n_atom,) displacement or its bound for each atom, Å; 0 for atoms that stay where they are."""
+        if not self.species_delta:
+            return np.where(selection.displaced, self.delta, 0.0)
         values = [self.species_delta.get(symbol, self.delta) for symbol in selection.symbols]
         return np.where(selection.displaced, values, 0.0)
 

@@ -9,14 +9,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import TaylorfitError
 from .interrupts import Interrupt
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 POLL = 0.1
 """Seconds between two looks for Ctrl-C while all jobs run."""
@@ -80,6 +83,31 @@ class _Running:
 def threads_for_next(free: int, waiting: int) -> int:
     """Threads of the next job to start: those that are free, shared out among the jobs that can start now."""
     return -(-free // min(free, waiting))
+
+
+def in_order(function: Callable[[Item], Value], items: Sequence[Item], threads: int) -> Generator[Value, None, None]:
+    """Yield what a function makes of all items, in their order, in threads of its own that are a few items ahead.
+
+    The first error, in the order of items, is raised once no thread works any more.  Whoever may leave early should
+    close the generator.
+    """
+    if len(items) < 2:
+        yield from map(function, items)
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    waiting: deque[Future[Value]] = deque()
+    with _quick_turns(), ThreadPoolExecutor(min(threads, len(items))) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > threads + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
 def run_jobs(

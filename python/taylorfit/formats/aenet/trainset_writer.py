@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -21,15 +21,14 @@ from ...errors import InputError
 from ...model.descriptor import DescriptorSetup, RunningStatistics
 from ...model.trainset import TrainingSet
 from ...tools.atomic_write import Together, atomic_write
-from .records import RecordWriter, encode_text, printable
+from .records import RecordWriter
 from .setup_block import write_scaling, write_setup_block, write_species
-from .trainset_layout import StructureLayout, all_finite
+from .trainset_layout import StructureLayout
+from .trainset_packer import SinkPart, TrainsetPacker
 
 MAX_COUNT = 2**31 - 1
 """Counts are int32 in the file."""
 
-_BLOCK = 1 << 20  # bytes; small enough to stay in the cache between storing and statistics
-_MAX_LAYOUTS = 512
 COUNT_OFFSET = 16
 """Byte offset of the number of structures in a file."""
 
@@ -88,6 +87,8 @@ class TrainsetSink(ABC):
         Species in TYPES order and their energies, eV.
     setups
         One descriptor setup for each species in the same order, or None for a file without.
+    pack
+        Makes what is kept of structures; see `TrainsetPacker`.
     n_features
         Descriptor length of each species; only needed without `setups`.
     with_statistics
@@ -106,6 +107,7 @@ class TrainsetSink(ABC):
         species: Sequence[str],
         atomic_energies: Sequence[float] | np.ndarray,
         setups: Sequence[DescriptorSetup] | None,
+        pack: Callable[..., Any],
         *,
         n_features: Sequence[int] | np.ndarray | None = None,
         with_statistics: bool = True,
@@ -129,12 +131,10 @@ class TrainsetSink(ABC):
         self.n_structures = 0
         """Structures taken so far."""
         self.n_atoms = 0
-        self._n_features = np.array(n_features, dtype=np.int64)
-        self._statistics = (
-            [RunningStatistics(int(n)) for n in n_features] if with_statistics and self.setups is not None else None
-        )
+        with_statistics = with_statistics and self.setups is not None
+        self.packer = TrainsetPacker(path, np.array(n_features, dtype=np.int64), with_statistics, pack)
+        self._statistics = [RunningStatistics(int(n)) for n in n_features] if with_statistics else None
         self._energy_mean, self._energy_min, self._energy_max = 0.0, math.inf, -math.inf
-        self._layouts: dict[tuple[int, bytes], StructureLayout] = {}
 
     def add(
         self,
@@ -194,47 +194,26 @@ class TrainsetSink(ABC):
         InputError
             if shapes disagree, a species is unknown, or a number is not finite.
         """
-        atom_species = np.ascontiguousarray(atom_species, dtype=np.int32)
-        arrays = tuple(np.asarray(a, dtype=float) for a in (energies, positions, forces, descriptors))
-        self._check(names, atom_species, arrays)
-        encoded = [encode_text(name) for name in names]
-        start = 0
-        for name_length, group in groupby(encoded, key=len):
-            run = list(group)
-            layout = self._layout(name_length, atom_species)
-            step = max(1, _BLOCK // layout.size)
-            for first in range(0, len(run), step):
-                part = run[first : first + step]
-                chosen = slice(start + first, start + first + len(part))
-                energy, positions, forces, values = (a[chosen] for a in arrays)
-                self._store(layout, part, n_species_in, energy, positions, forces, values)
-                self._collect(layout, energy, values, in_range)
-            start += len(run)
+        for part in self.packer.parts(
+            names, n_species_in, energies, atom_species, positions, forces, descriptors, in_range
+        ):
+            self.take(part)
+
+    def take(self, part: SinkPart) -> None:
+        """Take what `packer` has made ready, in the order in which structures are to stand."""
+        self._store(part.packed)
+        self.n_structures += part.n
+        self.n_atoms += part.n * part.n_atom
+        mean, least, largest = part.energy
+        self._energy_mean += (mean - self._energy_mean) * (part.n / self.n_structures)
+        self._energy_min, self._energy_max = min(self._energy_min, least), max(self._energy_max, largest)
+        if self._statistics is not None:
+            for species, batch in part.statistics:
+                self._statistics[species].merge(batch, part.in_range)
 
     @abstractmethod
-    def _store(
-        self,
-        layout: StructureLayout,
-        names: list[bytes],
-        n_species_in: int,
-        energy: np.ndarray,
-        positions: np.ndarray,
-        forces: np.ndarray,
-        values: np.ndarray,
-    ) -> None:
-        """Keep structures of one layout; arrays as in `add_many`."""
-
-    def _collect(self, layout: StructureLayout, energy: np.ndarray, values: np.ndarray, in_range: bool) -> None:
-        n = len(energy)
-        self.n_structures += n
-        self.n_atoms += n * layout.n_atom
-        per_atom = energy / layout.n_atom
-        self._energy_mean += (float(per_atom.mean()) - self._energy_mean) * (n / self.n_structures)
-        self._energy_min = min(self._energy_min, float(per_atom.min()))
-        self._energy_max = max(self._energy_max, float(per_atom.max()))
-        if self._statistics is not None:
-            for species in layout.species_present:
-                self._statistics[species].add(layout.descriptors_of(values, species), in_range)
+    def _store(self, packed: Any) -> None:
+        """Keep what was packed."""
 
     def _with_statistics(self) -> tuple[DescriptorSetup, ...] | None:
         """The setups, with the statistics so far if they are collected here."""
@@ -252,28 +231,6 @@ class TrainsetSink(ABC):
                 expected=f"1 to {MAX_COUNT}",
             )
 
-    def _check(self, names: Sequence[str], atom_species: np.ndarray, arrays: tuple[np.ndarray, ...]) -> None:
-        n, n_atom = len(names), len(atom_species)
-        where = printable(names[0]) if n else "structure"
-        if n_atom == 0 or atom_species.min() < 0 or atom_species.max() >= len(self.species):
-            raise InputError(f"{where}: no atoms, or an unknown species", file=self.path)
-        n_value = int(self._n_features[atom_species].sum())
-        shapes = ((n,), (n, n_atom, 3), (n, n_atom, 3), (n, n_value))
-        for what, array, shape in zip(("energies", "positions", "forces", "descriptors"), arrays, shapes):
-            if array.shape != shape:
-                raise InputError(f"{where}: {what} have shape {array.shape}", file=self.path, expected=str(shape))
-            if not all_finite(array):
-                bad = int(np.argwhere(~np.isfinite(array))[0][0])
-                raise InputError(f"{printable(names[bad])}: {what} are not finite", file=self.path)
-
-    def _layout(self, name_length: int, atom_species: np.ndarray) -> StructureLayout:
-        key = (name_length, atom_species.tobytes())
-        if key not in self._layouts:
-            if len(self._layouts) >= _MAX_LAYOUTS:
-                self._layouts.clear()
-            self._layouts[key] = StructureLayout(name_length, atom_species, self._n_features[atom_species])
-        return self._layouts[key]
-
 
 class TrainsetBuilder(TrainsetSink):
     """Keeps structures in memory, and makes them a training set; parameters as for `TrainsetSink`."""
@@ -284,34 +241,14 @@ class TrainsetBuilder(TrainsetSink):
         atomic_energies: Sequence[float] | np.ndarray,
         setups: Sequence[DescriptorSetup] | None,
     ) -> None:
-        super().__init__(species, atomic_energies, setups)
+        super().__init__(species, atomic_energies, setups, _copied)
         self._names: list[str] = []
         self._parts: list[tuple[np.ndarray, ...]] = []
 
-    def _store(
-        self,
-        layout: StructureLayout,
-        names: list[bytes],
-        n_species_in: int,
-        energy: np.ndarray,
-        positions: np.ndarray,
-        forces: np.ndarray,
-        values: np.ndarray,
-    ) -> None:
-        n = len(names)
+    def _store(self, packed: Any) -> None:
+        names, arrays = packed
         self._names += [name.decode("utf-8", "surrogateescape") for name in names]
-        self._parts.append(
-            (
-                np.full(n, n_species_in, dtype=np.int32),
-                energy.copy(),
-                np.full(n, layout.n_atom, dtype=np.int64),
-                np.tile(layout.atom_species, n),
-                np.tile(layout.n_features, n),
-                positions.reshape(-1, 3).copy(),
-                forces.reshape(-1, 3).copy(),
-                values.ravel().copy(),
-            )
-        )
+        self._parts.append(arrays)
 
     def result(self) -> TrainingSet:
         """Return what has been added.
@@ -345,6 +282,29 @@ class TrainsetBuilder(TrainsetSink):
             energy_max=self._energy_max,
             setups=self._with_statistics(),
         )
+
+
+def _copied(
+    layout: StructureLayout,
+    names: list[bytes],
+    n_species_in: int,
+    energy: np.ndarray,
+    positions: np.ndarray,
+    forces: np.ndarray,
+    values: np.ndarray,
+) -> tuple[list[bytes], tuple[np.ndarray, ...]]:
+    """What a `TrainsetBuilder` keeps of structures; parameters as for `StructureLayout.pack`."""
+    n = len(names)
+    return names, (
+        np.full(n, n_species_in, dtype=np.int32),
+        energy.copy(),
+        np.full(n, layout.n_atom, dtype=np.int64),
+        np.tile(layout.atom_species, n),
+        np.tile(layout.n_features, n),
+        positions.reshape(-1, 3).copy(),
+        forces.reshape(-1, 3).copy(),
+        values.ravel().copy(),
+    )
 
 
 class TrainsetWriter(TrainsetSink):
@@ -394,7 +354,13 @@ class TrainsetWriter(TrainsetSink):
         together: Together | None = None,
     ) -> None:
         super().__init__(
-            species, atomic_energies, setups, n_features=n_features, with_statistics=not normalised, path=fspath(path)
+            species,
+            atomic_energies,
+            setups,
+            StructureLayout.pack,
+            n_features=n_features,
+            with_statistics=not normalised,
+            path=fspath(path),
         )
         self._header = (normalised, scale, shift)
         self._energy_range: tuple[float, float, float] | None = None
@@ -422,19 +388,10 @@ class TrainsetWriter(TrainsetSink):
     def set_statistics(self, setups: Sequence[DescriptorSetup] | None) -> None:
         """Hand over the footer's setups with statistics instead of collecting these."""
         self.setups = None if setups is None else tuple(setups)
-        self._statistics = None
+        self._statistics, self.packer = None, self.packer.without_statistics()
 
-    def _store(
-        self,
-        layout: StructureLayout,
-        names: list[bytes],
-        n_species_in: int,
-        energy: np.ndarray,
-        positions: np.ndarray,
-        forces: np.ndarray,
-        values: np.ndarray,
-    ) -> None:
-        self._stream.write(layout.pack(names, n_species_in, energy, positions, forces, values))
+    def _store(self, packed: Any) -> None:
+        self._stream.write(packed)
 
     def _write_header(self) -> None:
         if not self._stream.seekable():

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from glob import glob, has_magic
 from itertools import chain, islice
 from os import PathLike, fsdecode
@@ -23,6 +23,7 @@ from ...settings.reading import AS_THEY_ARE, ReadingOptions
 from ...tools.compressed import first_bytes
 from ...tools.plain_text import read_bytes, without_mark
 from ...tools.progress import Steps, no_steps
+from ...tools.ranks import ALONE, Ranks
 from .xsf import line_of_symbol, parse_xsf
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _INTEGER = "-?[0-9]{1,9}"
 _SELECTION = re.compile(f"(.+)@({_INTEGER}|(?:{_INTEGER})?(?::(?:{_INTEGER})?){{1,2}})", re.DOTALL)
 XSF_KEYWORD = re.compile(rb"^[ \t]*(PRIMVEC|PRIMCOORD|ATOMS|ANIMSTEPS)[ \t]*[0-9]*[ \t\r]*$", re.M)
 _PEEK_BYTES = 16384
+_FILES_AT_ONCE = 64
+"""Files that each of several processes reads before progress is shown."""
 
 _SKIPPED = "unreadable, left out: "
 XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
@@ -248,6 +251,7 @@ def read_files(
     require_energy: bool = False,
     tell: Callable[[str], None] = lambda remark: None,
     show: Steps = no_steps,
+    ranks: Ranks = ALONE,
 ) -> list[Structure]:
     """Read the structures of all files that paths and patterns stand for.
 
@@ -269,6 +273,8 @@ def read_files(
         called with remarks for the user, one line each, the same for many files only once, when all is read
     show
         shows how many files are read
+    ranks
+        share the files; the first of them calls this and returns the structures
 
     Raises
     ------
@@ -281,16 +287,18 @@ def read_files(
     structures: list[Structure] = []
     try:
         with show("read", len(paths), "files") as advance:
-            for done, path in enumerate(paths, start=1):
-                chosen = path if split_selection(path)[1] or index == ":" else f"{path}@{index}"
-                structures += read_or_skip(
-                    chosen,
-                    options,
-                    drop,
-                    lambda remark, path=path: remarks.setdefault(remark, []).append(path),  # type: ignore[misc]
-                    require_energy=require_energy,
-                )
-                advance(done)
+            chosen = [path if split_selection(path)[1] or index == ":" else f"{path}@{index}" for path in paths]
+            read = partial(_read_all, options, drop, require_energy)
+            # A process alone reads one by one, and shows it
+            n = 1 if ranks.size == 1 else _FILES_AT_ONCE * ranks.size
+            for first in range(0, len(paths), n):
+                for done, found in enumerate(ranks.spread(read, chosen[first : first + n]), start=first + 1):
+                    for remark in found.remarks:
+                        remarks.setdefault(remark, []).append(paths[done - 1])
+                    if found.error is not None:
+                        raise found.error
+                    structures += found.structures
+                    advance(done)
     finally:
         # Also before an error, which they may explain
         for remark, where in remarks.items():
@@ -306,6 +314,32 @@ def read_files(
     if not structures:
         raise InputError("no structures are left", file=listed_in, expected="at least one structure")
     return structures
+
+
+@dataclass(frozen=True)
+class _FileRead:
+    """What was found in a file; another process may have read it."""
+
+    structures: list[Structure]
+    remarks: list[str]
+    error: InputError | None
+
+
+def _read_all(
+    options: ReadingOptions, drop: Collection[str], require_energy: bool, paths: Sequence[str]
+) -> list[_FileRead]:
+    """Read files."""
+    read: list[_FileRead] = []
+    for path in paths:
+        structures: list[Structure] = []
+        remarks: list[str] = []
+        error = None
+        try:
+            structures += read_or_skip(path, options, drop, remarks.append, require_energy=require_energy)
+        except InputError as refused:
+            error = refused
+        read.append(_FileRead(structures, remarks, error))
+    return read
 
 
 def read_or_skip(
