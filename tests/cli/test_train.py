@@ -377,3 +377,32 @@ def test_best_of_both_without_a_test_set_is_never_the_start(toy: Path, every: in
     found = train(toy, "--fresh", testpercent=0, iterations=9, best="both", validationevery=every)
     assert found["best_epoch"] > 0
     assert all(epoch["train_force_rmse"] is not None for epoch in found["epochs"])
+
+
+def test_a_random_start_is_never_what_is_kept(toy: Path) -> None:
+    # Steps as long as ænet's default lead away from the start, whose errors are the smallest
+    keywords = {"iterations": 3, "best": "energy", "testpercent": 25}
+
+    def away(*options: str) -> dict[str, Any]:
+        (toy / "train.in").write_text(train_in(**keywords).replace("bfgs", "online_sd gamma=0.9"))
+        return report(toy, "train", "train.in", *options)
+
+    found = away("--fresh")
+    test = errors(found)[:, 3]
+    assert np.argmin(test) == 0 and found["best_epoch"] == 1 + np.argmin(test[1:])
+    # A potential that is trained further may be the best of all
+    train(toy, "--fresh", **{**keywords, "iterations": 60})
+    assert away()["best_epoch"] == 0
+
+
+def test_a_training_set_twice_is_refused(toy: Path) -> None:
+    (toy / "other.train").symlink_to("copies.train")
+    (toy / "toy.txt").write_text("8\n2\n")
+    for keywords, words in (
+        ({"taylorset": "copies.train copies.train"}, "a training set twice"),
+        ({"taylorset": "copies.train other.train"}, "a training set twice"),
+        ({"taylorset": "./toy.train"}, "a training set twice"),
+        ({"trainingset": "toy.txt"}, "this is text, which taylorfit convert makes binary"),
+    ):
+        (toy / "train.in").write_text(train_in(**keywords))
+        assert words in run(toy, "train", "train.in").complaint

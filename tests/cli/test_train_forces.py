@@ -407,6 +407,11 @@ def test_structures_without_energies_are_refused_unless_asked_for(tmp_path: Path
     (tmp_path / "generate.in").write_text(generate_in(("Ar",), ["xsf/*.xsf"], extra="NOENERGIES"))
     assert "energies are written as 0" in succeed(tmp_path, "generate", "generate.in").out
     assert "energyweight=0" in complaint(tmp_path, forces="mode=exact")
+    assert "nothing to train on with mode=energy" in complaint(tmp_path, forces="mode=energy energyweight=0")
+    assert "nothing to train on with mode=energy" in complaint(tmp_path, forces="energyweight=0")
+    assert "expected BEST both" in complaint(tmp_path, forces="mode=exact energyweight=0", best="energy")
+    (tmp_path / "train.in").write_text(train_in(forces="mode=directional energyweight=0", iterations=1))
+    assert "energies weighted by 0: their errors are shown" in succeed(tmp_path, "train", "train.in").out
     write_xsf(tmp_path / structures[0].name, replace(structures[0], energy=None, forces=None))
     assert "neither energy nor forces" in run(tmp_path, "generate", "generate.in", "--force").complaint
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
 
 from taylorfit.data import frame_pairs as framepairs
 from taylorfit.data.check import check, drop
@@ -115,6 +117,36 @@ def test_coarse_sampling_is_not_judged():
     assert "units" not in kinds(report)
     assert re.search("[0-9]+ pairs of frames, too few or too far apart to judge", report.lines()[0])
     assert check(coarse[:1]).lines()[0] == "energies against forces: no frames near enough to compare"
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.08, 0.15, 0.3])
+def test_no_unit_is_accused_on_anharmonic_but_right_data(spread):
+    generator = np.random.default_rng(3)
+    data = []
+    for _ in range(24):
+        atoms = bulk("Cu", cubic=True) * (1, 1, 2)
+        atoms.positions += generator.normal(0.0, spread, atoms.positions.shape)
+        atoms.calc = EMT()
+        atoms.get_potential_energy()
+        data.append(Structure.from_ase(atoms))
+    assert check(data).of_kind("units") == () and "units" not in kinds(check(data))
+    # Nor by the scatter of energies and forces that self-consistency leaves
+    noisy = [
+        replace(s, energy=s.energy + generator.normal(0, 0.003), forces=s.forces + generator.normal(0, 0.02, (8, 3)))
+        for s in data
+    ]
+    assert "units" not in kinds(check(noisy))
+
+
+def test_a_curve_of_a_dimer_is_right_data():
+    distances = np.linspace(0.95, 3.0, 40)
+    decay = np.exp(-2.7 * (distances - 1.1))
+    energies, slopes = 9.9 * (1 - decay) ** 2, 2 * 9.9 * 2.7 * decay * (1 - decay)
+    data = [
+        Structure(("N", "N"), np.array([[0.0, 0, 0], [r, 0, 0]]), energy=e, forces=np.array([[f, 0, 0], [-f, 0, 0]]))
+        for r, e, f in zip(distances, energies, slopes)
+    ]
+    assert "units" not in kinds(check(data)) and check(data).units[0].slope == pytest.approx(1.0, abs=0.03)
 
 
 def test_forces_of_other_structures_are_noticed():

@@ -13,6 +13,9 @@ from .frame_pairs import UnitCheck
 
 _GPA = 160.2176634  # per eV/Å³
 _LARGEST_STRESS = 0.3  # eV/Å³, median of the largest component; 48 GPa
+_STRESS_ARM = (
+    3.0  # Å; the virial of an atom over the force on it, where the atoms are far from their places, is 0.1 to 1
+)
 _HUGE_FORCE = 10.0  # eV/Å, median |F| of all atoms; thermal and distorted data have 0.5 to 3
 _HUGE_SPREAD = 5.0  # eV/atom about what the composition gives; no material binds by twice of that
 _SURVEYED = 200  # structures whose bonds are looked at
@@ -41,11 +44,17 @@ def implausible_scales(
     usual = median(median_forces[~np.isnan(median_forces)])
     if usual > _HUGE_FORCE:
         found.append(
-            f"forces are implausibly large: median |F| {usual:.3g} eV/Å; multiplied by 27.2 or 51.4 on the way?"
+            f"forces are implausibly large: median |F| {usual:.3g} eV/Å; multiplied by 27.2 or 51.4 on the way, "
+            "or atoms far from their places?"
         )
-    largest = [np.abs(s.stress).max() for s in structures if s.stress is not None]
-    stress = median(largest) if largest else 0.0
-    if stress > _LARGEST_STRESS:
+    stressed = [
+        (np.abs(s.stress).max(), s.n_atoms / max(abs(np.linalg.det(s.cell)), 1e-9))
+        for s in structures
+        if s.stress is not None
+    ]
+    stress, density = (median(values) for values in zip(*stressed)) if stressed else (0.0, 1.0)
+    # Atoms far from their places, with forces to match, are under such stresses
+    if stress > _LARGEST_STRESS and not stress / density < _STRESS_ARM * usual:
         found.append(
             f"stresses are implausibly large: median of the largest component {stress:.3g} eV/Å³, "
             f"{_GPA * stress:.3g} GPa; in GPa, kB or as a virial instead of eV/Å³?"

@@ -367,4 +367,7 @@ def loss_line(problem: Problem) -> str:
         )
     else:
         what = "energies" + (" and Taylor energies" if has_copies else "") + ", no forces"
+    if forces.energyweight != 1:
+        shown = ": their errors are shown, not trained on" if forces.energyweight == 0 else ""
+        what += f"; energies weighted by {forces.energyweight:g}{shown}"
     return f"loss: ½ Σ (ΔE)², {loss}{weight}; in it: {what}"

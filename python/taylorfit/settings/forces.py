@@ -105,6 +105,12 @@ class ForceMode(Settings):
         for beta in (self.beta, *(value for _, value in self.schedule)):
             require(0 < beta < math.inf, "beta", "beta out of range", beta, "a positive number (Å²)")
         require(
+            self.energyweight > 0 or self.mode not in ("energy", "taylor"),
+            "energyweight",
+            f"energyweight=0 leaves nothing to train on with mode={self.mode}",
+            expected="mode=exact, directional or centred, or a positive weight",
+        )
+        require(
             self.derivatives is None or self.mode == "exact",
             "derivatives",
             "derivatives= without mode=exact",

@@ -280,6 +280,12 @@ class TrainInput(InputFile):
         require(not math.isnan(self.maxenergy), "maxenergy", "not a number", self.maxenergy, "eV")
         require(bool(self.networks), "networks", "no networks", expected="one per species")
         require_distinct_species("networks", [network.symbol for network in self.networks])
+        require(
+            self.best != "energy" or self.forces.energyweight > 0,
+            "best",
+            "BEST energy where energies have weight 0 (FORCES energyweight=0)",
+            expected="BEST both or last",
+        )
         files = [network.file for network in self.networks]
         for index, file in enumerate(files):
             require(file not in files[:index], "networks", "two networks in one file", file, "a file for each species")

@@ -5,6 +5,7 @@ These have the cells and weights that ænet's format leaves out.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -247,6 +248,10 @@ def read_data(
         if a file is missing, damaged, or does not go with the others.
     """
     files = (settings.trainingset, *settings.taylorset)
+    names = [os.path.realpath(file) for file in files]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise InputError("a training set twice", file=listed_in, value=files[place], expected="each file once")
     sources = tuple(map(map_trainset, files))
     notes: list[str] = []
     data = TrainingData(

@@ -115,6 +115,9 @@ class Training:
         the processes that the structures are shared out over; all make the same epochs
     with_energies
         False: energies do not count in the criterion BOTH, as where their weight in the loss is 0
+    from_scratch
+        the first weights are random: epoch 0 is the best only until another is done, however small its error on a
+        few test structures
 
     Attributes
     ----------
@@ -143,6 +146,7 @@ class Training:
         criterion: str = ENERGY,
         criterion_beta: float = 0.0,
         with_energies: bool = True,
+        from_scratch: bool = False,
         ranks: Ranks = ALONE,
     ) -> None:
         self.train, self.test, self.optimiser, self._ranks = train, test, optimiser, ranks
@@ -151,6 +155,7 @@ class Training:
         self._beta: float | None = None
         self.criterion, self._criterion_beta = criterion, criterion_beta
         self._energies_count = with_energies or criterion == ENERGY
+        self._from_scratch = from_scratch
         self._terms = None if optimiser.full_batch else train.terms
         self.state = TrainingState()
         self.resumable = True
@@ -274,7 +279,9 @@ class Training:
         if not state.history or state.history[-1].epoch != epoch.epoch:
             state.history.append(epoch)
         state.last_weights = weights
-        if state.best_epoch < 0 or self.badness(epoch) < self.badness(state.history[state.best_epoch]):
+        badness = self.badness(epoch)
+        is_first = state.best_epoch < 0 or (self._from_scratch and state.best_epoch == 0 and np.isfinite(badness))
+        if is_first or badness < self.badness(state.history[state.best_epoch]):
             state.best_weights, state.best_epoch = weights, epoch.epoch
         if checked is not None and (not state.validation or state.validation[-1][0] != epoch.epoch):
             state.validation.append((epoch.epoch, checked))

@@ -164,6 +164,7 @@ def training_of(problem: Problem, stop: StopToken | None = None) -> Training:
         criterion=problem.criterion,
         criterion_beta=settings.forces.final_beta,
         with_energies=settings.forces.energyweight > 0.0,
+        from_scratch=any(network.origin is None for network in problem.starts),
         ranks=problem.ranks,
     )
 

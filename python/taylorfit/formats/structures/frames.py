@@ -29,6 +29,8 @@ FORCE_WEIGHT_KEYS = ("force_weights", "force_weight")
 CONVERGED_KEYS = ("converged", "scf_converged", "is_converged", "electronic_converged")
 """Keys that say whether the self-consistency cycle converged."""
 
+FORCES_ALONE = "; or NOENERGIES in generate.in, to train on the forces alone"
+"""What can be done where there are forces and no energy, for messages."""
 _SAME_ENERGY = 1e-6  # eV; one energy written twice with other digits
 _SAME_STRESS = 1e-3  # eV/Å³
 _SINGULAR = 1e-8
@@ -138,7 +140,8 @@ class _Reader:
             forces = forces * self._label_factor(force_key, "force")
         cohesive_energy = info.get(COHESIVE_KEY)
         if energy is None and not cohesive_energy and require_energy:
-            raise FormatError("no energy", file=name, line=frame.line, expected=labels.missing("energy"))
+            expected = labels.missing("energy") + (FORCES_ALONE if forces is not None else "")
+            raise FormatError("no energy", file=name, line=frame.line, expected=expected)
         if forces is None and require_forces:
             raise FormatError("no forces", file=name, line=frame.line, expected=labels.missing("forces"))
         self._note(labels, columns, energy is None and not cohesive_energy, forces is None)
