@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ase.md.verlet import VelocityVerlet
 from bench_engine import setups
 from figures import QUICK, SHORT, record
 
-from taylorfit import Calculator, engine
+from taylorfit import Calculator, Potential, engine
 from taylorfit.formats.aenet.potential_file import write_potential
 from taylorfit.model.activations import ACTIVATIONS
 from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics
@@ -28,8 +29,8 @@ from taylorfit.model.structure import Structure
 TANH, LINEAR = ACTIVATIONS.index("tanh"), ACTIVATIONS.index("linear")
 CUTOFFS = {"6.5/3.0, orders 18/4": (6.5, 18, 3.0, 4), "8.0/6.5, orders 16/4": (8.0, 16, 6.5, 4)}
 LAYERS = (10, 10)
-STIFFNESS = 200.0
-"""Energies are divided by it, so that random forces do not tear the water apart."""
+FORCE = 0.01
+"""Root mean square of the random forces, eV/Å, so that they do not tear the water apart."""
 
 
 def water(n_side: int, seed: int = 0) -> Atoms:
@@ -56,14 +57,19 @@ def write_potentials(folder: Path, setups: list[DescriptorSetup], atoms: Atoms, 
     lengths = [dict(zip(species, (setup.n_feature for setup in setups)))[symbol] for symbol in structure.symbols]
     of_atom = np.split(values.ravel(), np.cumsum(lengths)[:-1])
     rng = np.random.default_rng(seed)
-    info = TrainingSetInfo("", True, STIFFNESS, 0.0, species, (0.0,) * len(species), 1, 1, -1.0, 1.0, 0.0)
-    folder.mkdir(parents=True, exist_ok=True)
+    info = TrainingSetInfo("", True, 1.0, 0.0, species, (0.0,) * len(species), 1, 1, -1.0, 1.0, 0.0)
+    potentials = []
     for setup in setups:
         collected = RunningStatistics(setup.n_feature)
         collected.add(np.array([v for v, symbol in zip(of_atom, structure.symbols) if symbol == setup.species]))
         network = Network.random((setup.n_feature, *LAYERS, 1), (TANH, TANH, LINEAR), rng)
         described = DescriptorSetup(**{**setup.__dict__, "statistics": collected.result()})
-        write_potential(folder / f"{setup.species}.nn", SpeciesPotential(network, described, info))
+        potentials.append(SpeciesPotential(network, described, info))
+    measured = Calculator(Potential(potentials), on_extrapolation="ignore")
+    info = replace(info, scale=float(np.sqrt(np.mean(measured.get_forces(atoms) ** 2))) / FORCE)
+    folder.mkdir(parents=True, exist_ok=True)
+    for potential in potentials:
+        write_potential(folder / f"{potential.species}.nn", replace(potential, info=info))
 
 
 def per_step(atoms: Atoms, calculator: Calculator, steps: int, runs: int = 5) -> tuple[float, float, float]:
