@@ -72,13 +72,12 @@ class NeighbourList:
         """Return whether the list holds for a structure: same cell, and no atom moved by more than half the skin."""
         if structure.n_atoms != len(self.positions) or structure.pbc != self.pbc:
             return False
-        if not np.array_equal(structure.cell[list(self.pbc)], self.cell[list(self.pbc)]):
+        same = structure.cell == self.cell
+        if not same.all() and not same[list(self.pbc)].all():
             return False
         moved = structure.positions - self.positions
-        # A position that is not a number is larger than any skin
-        return not np.einsum("ij,ij->i", moved, moved).max(initial=0.0) > (0.5 * self.skin) ** 2 and bool(
-            np.isfinite(moved).all()
-        )
+        # A position that is not a number makes the largest square none
+        return bool(np.einsum("ij,ij->i", moved, moved).max(initial=0.0) <= (0.5 * self.skin) ** 2)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return a copy of the list.

@@ -244,7 +244,7 @@ class Calculator(AseCalculator):
             "cell": (atoms.cell.array, last.cell.array),
             "pbc": (atoms.pbc, last.pbc),
         }
-        return [name for name, (now, before) in pairs.items() if not np.array_equal(now, before)]
+        return [name for name, (now, before) in pairs.items() if now.shape != before.shape or (now != before).any()]
 
     def calculate(
         self,
@@ -261,8 +261,10 @@ class Calculator(AseCalculator):
         ExtrapolationError
             with ``on_extrapolation="stop"``.
         """
-        super().calculate(atoms, properties, system_changes)
-        assert self.atoms is not None  # ASE has copied `atoms` there
+        # ASE has copied them already, unless this is called directly
+        if atoms is not None and self.check_state(atoms):
+            self.atoms = atoms.copy()
+        assert self.atoms is not None
         self.results = {}
         structure = self._structure(self.atoms)
         policy = self.guard.policy
@@ -364,9 +366,9 @@ def _results(evaluations: Sequence[ListedEvaluation], structure: Structure, with
     values = {"energies": energies, "energy": energies.sum(axis=1)}
     if with_forces:
         values["forces"] = _together([evaluation.forces for evaluation in evaluations])
-        if any(structure.pbc) and structure.volume > 0.0:
+        if any(structure.pbc) and (volume := structure.volume) > 0.0:
             strain = _together([evaluation.strain_derivatives for evaluation in evaluations])
-            values["stress"] = strain[(slice(None), *VOIGT_ELEMENTS)] / structure.volume
+            values["stress"] = strain[(slice(None), *VOIGT_ELEMENTS)] / volume
     committee = len(energies) > 1
     # Without a committee nothing is to be averaged, which takes time in every step
     results: dict[str, Any] = {name: value.mean(axis=0) if committee else value[0] for name, value in values.items()}
