@@ -5,7 +5,8 @@ module tf_api_force_maps
    use tf_api_descriptors, only : descriptors_handle
    use tf_batch, only : batch_type
    use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
-   use tf_force_map, only : force_map_type, new_force_map, changes_of_structure
+   use tf_force_map, only : force_map_type, new_force_map
+   use tf_force_map_changes, only : changes_of_structure
    use tf_force_map_checks, only : check_force_map, check_structures
    use tf_force_map_build, only : find_functions => force_map_tables, count_structure, fill_structure
    use tf_radial_grid, only : fit_slopes

@@ -16,7 +16,7 @@ module tf_force_loss
    use tf_network, only : network_type
    use tf_network_passes, only : forward, backward_to_weights
    use tf_network_tangent, only : backward_twice, forward_tangent, backward_tangent
-   use tf_force_map, only : take_coefficients, give_changes, add_forces, add_changes
+   use tf_force_map_passes, only : take_coefficients, give_changes, add_forces, add_changes
    use tf_force_terms, only : force_terms_type
    use tf_pack, only : pack_type, loss_type, network_scratch, view_features, as_panels
    use tf_energy_loss, only : add_energy_terms, spread_dloss, double_numbers
@@ -258,10 +258,11 @@ contains
       !> Changes of the standardised descriptors
       real(rp), intent(inout), contiguous :: x_dot_panels(:)
       !> Scratch of forces
-      real(wp), intent(inout), contiguous :: work(:)
+      real(wp), intent(inout), contiguous, target :: work(:)
       real(wp), intent(inout) :: loss
       !> Set to true if there are such changes
       logical, intent(inout) :: has_tangent
+      real(rp), pointer, contiguous :: numbers(:)
       integer :: first_direction, n_directions, n_atoms
       integer(i8) :: first
 
@@ -270,8 +271,10 @@ contains
          first = terms%map%first_atom(s)
          n_atoms = int(terms%map%first_atom(s + 1) - first)
          if (.not. task%with_gradient .or. any(terms%atom_weight(first + 1:first + n_atoms) > 0.0_wp)) then
-            call add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, work(part(1) + 1:), &
-               work(part(2) + 1:), work(part(3) + 1:), work(part(4) + 1:), work(part(5) + 1:), work(part(6) + 1:))
+            call as_panels(work, numbers)
+            call add_structure_forces(task, b, s, n_atoms, g_panels, x_dot_panels, loss, numbers, &
+               numbers(size(numbers)/size(work)*part(2) + 1:), work(part(3) + 1:), work(part(4) + 1:), work(part(5) + 1:), &
+               work(part(6) + 1:))
             has_tangent = has_tangent .or. task%with_gradient
          end if
       end if
@@ -294,8 +297,9 @@ contains
       real(rp), intent(inout), contiguous :: x_dot_panels(:)
       real(wp), intent(inout) :: loss
       !> Scratch
-      real(wp), intent(inout) :: radial(task%terms%map%n_points, task%loss%pack%n_species, n_atoms), &
-         group(task%terms%map%n_group, task%loss%pack%n_species, n_atoms), parities(4*task%terms%map%grid%n_half*n_atoms), &
+      real(rp), intent(inout) :: radial(task%terms%map%n_points, task%loss%pack%n_species, n_atoms), &
+         group(task%terms%map%n_group, task%loss%pack%n_species, n_atoms)
+      real(wp), intent(inout) :: parities(4*task%terms%map%grid%n_half*n_atoms), &
          columns(task%terms%map%grid%n_columns*n_atoms), g(task%n_feature_most*n_atoms), force(4, n_atoms)
       integer :: species(n_atoms)
       real(wp) :: difference(3)

@@ -6,7 +6,7 @@
 !> A word is w = b + 2^16 a with the signed numbers b (of the odd column) and a (of the even one that follows, or 0), so that
 !> x b + y a = (x - 2^-16 y) b + 2^-16 y w: b alone has to be cut out.
 module tf_group_products
-   use tf_kinds, only : wp, sp
+   use tf_kinds, only : wp, rp => wp, sp
    implicit none
    private
    public :: words_of_columns, round_column, combine_group, project_on_group
@@ -56,29 +56,29 @@ contains
    pure subroutine combine_group(n, m, x, scale, word, y)
       !> Rows, a multiple of `lanes`, and columns
       integer, intent(in) :: n, m
-      real(wp), intent(in) :: x(m)
+      real(rp), intent(in) :: x(m)
       real(sp), intent(in) :: scale(m)
       integer, intent(in) :: word(n, words_of_columns(m))
-      real(wp), intent(out) :: y(n)
-      real(wp) :: low, high, low_next, high_next
+      real(rp), intent(out) :: y(n)
+      real(rp) :: low, high, low_next, high_next
       integer :: k, l, last
 
-      y = 0.0_wp
+      y = 0.0_rp
       last = words_of_columns(m) - mod(words_of_columns(m), 2)
       do k = 1, last, 2
          call factors(k, low, high)
          call factors(k + 1, low_next, high_next)
          !$omp simd
          do l = 1, n
-            y(l) = y(l) + (low*real(odd_part(word(l, k)), wp) + high*real(word(l, k), wp)) &
-               + (low_next*real(odd_part(word(l, k + 1)), wp) + high_next*real(word(l, k + 1), wp))
+            y(l) = y(l) + (low*real(odd_part(word(l, k)), rp) + high*real(word(l, k), rp)) &
+               + (low_next*real(odd_part(word(l, k + 1)), rp) + high_next*real(word(l, k + 1), rp))
          end do
       end do
       if (last == words_of_columns(m)) return
       call factors(last + 1, low, high)
       !$omp simd
       do l = 1, n
-         y(l) = y(l) + (low*real(odd_part(word(l, last + 1)), wp) + high*real(word(l, last + 1), wp))
+         y(l) = y(l) + (low*real(odd_part(word(l, last + 1)), rp) + high*real(word(l, last + 1), rp))
       end do
 
    contains
@@ -86,11 +86,11 @@ contains
       !> Of the odd part and the whole of words k
       pure subroutine factors(k, low, high)
          integer, intent(in) :: k
-         real(wp), intent(out) :: low, high
+         real(rp), intent(out) :: low, high
 
-         high = 0.0_wp
-         if (2*k <= m) high = x(2*k)*real(scale(2*k), wp)/one_high
-         low = x(2*k - 1)*real(scale(2*k - 1), wp) - high
+         high = 0.0_rp
+         if (2*k <= m) high = x(2*k)*real(scale(2*k), rp)/real(one_high, rp)
+         low = x(2*k - 1)*real(scale(2*k - 1), rp) - high
       end subroutine factors
 
    end subroutine combine_group
@@ -99,32 +99,32 @@ contains
    pure subroutine project_on_group(n, m, x, scale, word, y)
       !> Rows, a multiple of `lanes`, and columns
       integer, intent(in) :: n, m
-      real(wp), intent(in) :: x(n)
+      real(rp), intent(in) :: x(n)
       real(sp), intent(in) :: scale(m)
       integer, intent(in) :: word(n, words_of_columns(m))
-      real(wp), intent(inout) :: y(m)
-      real(wp) :: low, whole, low_next, whole_next
+      real(rp), intent(inout) :: y(m)
+      real(rp) :: low, whole, low_next, whole_next
       integer :: k, l, last
 
       last = words_of_columns(m) - mod(words_of_columns(m), 2)
       do k = 1, last, 2
-         low = 0.0_wp; whole = 0.0_wp; low_next = 0.0_wp; whole_next = 0.0_wp
+         low = 0.0_rp; whole = 0.0_rp; low_next = 0.0_rp; whole_next = 0.0_rp
          !$omp simd reduction(+:low, whole, low_next, whole_next)
          do l = 1, n
-            low = low + x(l)*real(odd_part(word(l, k)), wp)
-            whole = whole + x(l)*real(word(l, k), wp)
-            low_next = low_next + x(l)*real(odd_part(word(l, k + 1)), wp)
-            whole_next = whole_next + x(l)*real(word(l, k + 1), wp)
+            low = low + x(l)*real(odd_part(word(l, k)), rp)
+            whole = whole + x(l)*real(word(l, k), rp)
+            low_next = low_next + x(l)*real(odd_part(word(l, k + 1)), rp)
+            whole_next = whole_next + x(l)*real(word(l, k + 1), rp)
          end do
          call split(m, k, low, whole, scale, y)
          call split(m, k + 1, low_next, whole_next, scale, y)
       end do
       if (last == words_of_columns(m)) return
-      low = 0.0_wp; whole = 0.0_wp
+      low = 0.0_rp; whole = 0.0_rp
       !$omp simd reduction(+:low, whole)
       do l = 1, n
-         low = low + x(l)*real(odd_part(word(l, last + 1)), wp)
-         whole = whole + x(l)*real(word(l, last + 1), wp)
+         low = low + x(l)*real(odd_part(word(l, last + 1)), rp)
+         whole = whole + x(l)*real(word(l, last + 1), rp)
       end do
       call split(m, last + 1, low, whole, scale, y)
    end subroutine project_on_group
@@ -134,12 +134,12 @@ contains
       !> Columns, and which words
       integer, intent(in) :: m, k
       !> Sums of the odd parts and of the words
-      real(wp), intent(in) :: low, whole
+      real(rp), intent(in) :: low, whole
       real(sp), intent(in) :: scale(m)
-      real(wp), intent(inout) :: y(m)
+      real(rp), intent(inout) :: y(m)
 
-      y(2*k - 1) = low*real(scale(2*k - 1), wp)
-      if (2*k <= m) y(2*k) = (whole - low)*real(scale(2*k), wp)/one_high
+      y(2*k - 1) = low*real(scale(2*k - 1), rp)
+      if (2*k <= m) y(2*k) = (whole - low)*real(scale(2*k), rp)/real(one_high, rp)
    end subroutine split
 
 end module tf_group_products
