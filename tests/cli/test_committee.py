@@ -261,6 +261,8 @@ def test_a_resumed_committee_equals_an_uninterrupted_one_and_may_grow(trained: T
     resumed = train(toy, "--resume", **RUN)
     assert outcomes(toy, resumed) == trained.outcomes
     before = contents(toy / "committee")
+    (toy / "train.in").write_text(train_in(**RUN))
+    assert "nothing was done: the trainings of all members" in succeed(toy, "train", "train.in", "--resume").out
     again = train(toy, "--resume", **RUN)
     assert outcomes(toy, again) == trained.outcomes
     seconds = [[member["seconds"] for member in found["committee"]["members"]] for found in (again, resumed)]

@@ -214,6 +214,27 @@ def test_frames_later_than_the_checkpoint_are_written_once(folder: Path, name: s
         np.testing.assert_array_equal(first.positions, second.positions)
 
 
+def test_a_run_killed_before_its_first_frame_is_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    change(folder, "TRAJECTORY run.extxyz", "POTENTIALS", "one    one", "STEPS 10", without="POTENTIALS STEPS")
+    found = succeed(folder, "md", "md.in", "--resume")
+    assert "there is no md.checkpoint.npz to resume from: the run starts anew" in found.out
+    whole = (folder / "run.extxyz").read_bytes()
+
+    def killed(*_: object) -> None:
+        (folder / "run.extxyz").write_bytes(whole[:200])
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("taylorfit.commands.md.run_walk", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(folder, "md", "md.in", "--force")
+    succeed(folder, "md", "md.in", "--resume")
+    assert (folder / "run.extxyz").read_bytes() == whole
+    (folder / "run.extxyz").unlink()
+    found = run(folder, "md", "md.in", "--resume")
+    assert "run.extxyz has no frame, the checkpoint is at step 10: the frames between are lost" in found.out
+
+
 def test_resuming_does_not_touch_trajectories_of_others(folder: Path):
     change(folder, "TRAJECTORY run.extxyz", "POTENTIALS", "one    one", "STEPS 10", without="POTENTIALS STEPS")
     succeed(folder, "md", "md.in")
@@ -264,7 +285,7 @@ def test_outputs_of_an_earlier_run_are_not_replaced_without_a_word(folder: Path)
     assert contents(folder) == before
     succeed(folder, "md", "md.in", "--force")
     (folder / "md.checkpoint.npz").unlink()
-    assert "no checkpoint" in run(folder, "md", "md.in", "--resume").complaint
+    assert "output exists" in run(folder, "md", "md.in", "--resume").complaint
 
 
 # --- refusals ----------------------------------------------------------------------------------

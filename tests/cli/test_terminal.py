@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from cli_support import make_toy, run, run_process, start, succeed, taylor, train_in
 from taylorfit.commands.cli import COMMANDS
+from taylorfit.formats.aenet.potential_file import read_potential
 from taylorfit.settings.generate import GenerateInput
 from taylorfit.settings.md import MdInput
 from taylorfit.settings.option import options_of
@@ -178,6 +180,15 @@ def test_a_reader_that_goes_away_causes_no_noise(toy: Path) -> None:
         err = process.stderr.read()
         process.wait(timeout=30)
         assert err == "", argv
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_lose_nothing(toy: Path, closed: str) -> None:
+    (toy / "train.in").write_text(train_in(iterations=3, testpercent=0))
+    (toy / "Ar.nn").unlink(missing_ok=True)
+    command = f"{shlex.quote(sys.executable)} -m taylorfit train train.in {closed}"
+    result = subprocess.run(["bash", "-c", command], cwd=toy, capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"") and read_potential(toy / "Ar.nn").species == "Ar"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
     # Modules and thousands of structures are many objects, but no circles: looking for these takes a tenth of start-up
     gc.set_threshold(*_GARBAGE)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # Å in an ASCII or Latin-1 locale; names of files in no encoding
             stream.reconfigure(errors="backslashreplace")
@@ -70,6 +71,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             return signals.code(_main(argv, ranks))
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             return signals.code(_main(argv, ranks))
+
+
+def _open_streams() -> None:
+    """Give standard streams that were closed (``>&-``) a place.
+
+    Else Python has none to print to, and the first file that is opened is where libraries write their messages.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def run_command(argv: Sequence[str], output: str | os.PathLike[str] | None = None) -> int:

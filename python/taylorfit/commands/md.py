@@ -140,7 +140,10 @@ def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments:
     wanted = [(label, start) for label in labels for start in range(1, settings.starts + 1)]
     known = {}
     trajectories = {key: path for key in wanted if (path := _trajectory(settings, *key)) is not None}
-    if arguments.resume:
+    resume = arguments.resume and Path(_checkpoint(settings)).exists()
+    if arguments.resume and not resume:
+        print(f"note: there is no {_checkpoint(settings)} to resume from: the run starts anew")
+    if resume:
         arrays = load_checkpoint(
             _checkpoint(settings),
             identity,
@@ -152,16 +155,19 @@ def _walks(settings: MdInput, structures: list[Atoms], identity: str, arguments:
     own = {key: path for key, path in trajectories.items() if key in known and known[key].trajectory == path}
     new = [path for key, path in trajectories.items() if key not in own]
     for path in (*_tables(settings), *own.values()):
-        check_writable(path, overwrite=arguments.resume or arguments.force)
+        check_writable(path, overwrite=resume or arguments.force)
     for path in new:
         check_writable(path, overwrite=arguments.force)
-    for path in (*new, *(() if arguments.resume else _tables(settings))):
+    for path in (*new, *(() if resume else _tables(settings))):
         Path(path).unlink(missing_ok=True)
     for key, path in own.items():
-        if Path(path).exists():
+        if not known[key].rows:
+            # Written after the checkpoint that a run begins with
+            Path(path).unlink(missing_ok=True)
+        else:
             # After a crash there are frames later than the checkpoint, which will be written again
             wanted_step = int(known[key].rows[-1][0])
-            last = cut_after(path, wanted_step)
+            last = cut_after(path, wanted_step) if Path(path).exists() else None
             if last is None or last + settings.sample <= wanted_step:
                 where = "has no frame" if last is None else f"ends at step {last}"
                 print(f"warning: {path} {where}, the checkpoint is at step {wanted_step}: the frames between are lost")
@@ -206,6 +212,10 @@ def _run_all(walks: list[Walk], calculators: dict[str, Calculator], settings: Md
     if single:
         print(step_header(calculators[walks[0].label].n_members > 1))
     every = max(1, settings.steps // settings.sample // SHOWN_LINES)
+    for walk in walks:
+        if not walk.rows:
+            walk.trajectory = _trajectory(settings, walk.label, walk.start)
+    _save(walks, settings, identity)  # so that --resume works after a kill at any time
     with progress("md", len(walks) * per_walk, "steps", quiet=single and settings.steps < 100) as update:
         for k, walk in enumerate(walks):
             calculator = calculators[walk.label]

@@ -132,8 +132,9 @@ def _train_committee(settings: TrainInput, arguments: argparse.Namespace, thread
 
     files, resumed, data = ranks.from_root(begun)
     members = [Member(files.settings_of(k), files.checkpoint(k), k in resumed, arguments.fresh) for k in files.numbers]
+    log = CommitteeLog(files, resumed)
     try:
-        committee = run_committee(members, data, threads, CommitteeLog(files, resumed), ranks)
+        committee = run_committee(members, data, threads, log, ranks)
     except InputError:
         if not resumed:
             files.abandon()
@@ -146,6 +147,8 @@ def _train_committee(settings: TrainInput, arguments: argparse.Namespace, thread
     print_committee(committee, files)
     write_data_limits(settings.committee.folder, committee.limits)
     files.copy_potentials(committee.summary.best_member)
+    if log.nothing_done:
+        print("nothing was done: the trainings of all members were over")
     report = committee.to_dict()
     report["committee"]["members"] = [
         {"member": number, "folder": str(files.folder(number)), **files.outputs(number).report(fit)}

@@ -385,6 +385,4 @@ def _unpack_walk(k: int, arrays: dict[str, np.ndarray], structures: Sequence[Ato
         raise ValueError("positions or momenta are not finite")
     if not isinstance(walk.step, int) or not isinstance(walk.ended, str) or not isinstance(walk.n_samples, int):
         raise TypeError("steps are not whole numbers")
-    if walk.trajectory is not None and not rows:
-        raise ValueError("frames without rows")
     return walk

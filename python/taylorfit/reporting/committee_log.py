@@ -38,6 +38,12 @@ class CommitteeLog(CommitteeObserver):
         super().__init__()
         self._files, self._resumed = files, resumed
         self._quiet = files.settings.verbosity == "low"
+        self._logs: list[TrainingLog] = []
+
+    @property
+    def nothing_done(self) -> bool:
+        """Whether all members were over when the run began."""
+        return len(self._logs) == len(self._files.numbers) and all(log.was_over for log in self._logs)
 
     def preparing(self) -> Observer:
         """Say what all members have in common."""
@@ -77,7 +83,9 @@ class CommitteeLog(CommitteeObserver):
         resumed = number in self._resumed
         with open(self._files.log(number), "a" if resumed else "w", encoding="utf-8") as log:
             checkpoint = self._files.checkpoint(number) if resumed else None
-            yield TrainingLog(self._files.outputs(number), checkpoint, log, show, interrupt)
+            own = TrainingLog(self._files.outputs(number), checkpoint, log, show, interrupt)
+            self._logs.append(own)
+            yield own
 
     def ended(self, number: int, fit: Fit | None, error: str | None) -> None:
         """Say how a member ended."""

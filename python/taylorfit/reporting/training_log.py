@@ -66,7 +66,7 @@ class TrainingLog(Observer):
         self._gets_signals = interrupt is None
         self._outputs, self._resumed, self._stream, self._show = outputs, resumed, stream, show
         self._rows: EpochTable | None = None
-        self._was_over = False
+        self.was_over = False
         self._missing: TaylorfitError | None = None
         self._n_asked: Callable[[], int] = lambda: 0
 
@@ -94,7 +94,7 @@ class TrainingLog(Observer):
         quiet = settings.verbosity == "low"
         if self._resumed is not None:
             self._print(f"\nresumed from {self._resumed} at epoch {first - 1}")
-            self._was_over = first > last or training.state.status != Lbfgs.RUNNING
+            self.was_over = first > last or training.state.status != Lbfgs.RUNNING
         # Of several ranks, all would have to take part
         if not quiet and last - first > 10 and self._problem.ranks.size == 1:
             self._print(estimated_time(training, last - first + 1))
@@ -156,7 +156,7 @@ class TrainingLog(Observer):
             f"potentials: {' '.join(self._outputs.files(fit))} (best), the same with .last"
             + (f"; checkpoint {self._outputs.checkpoint}" if self._outputs.checkpoint else "")
         )
-        if self._was_over:
+        if self.was_over:
             self._print(
                 f"nothing was done: {self._resumed} is of a training that was over at epoch {fit.history.epoch[-1]} "
                 f"({REASONS.get(fit.status, 'ITERATIONS')})"

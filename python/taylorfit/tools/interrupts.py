@@ -27,7 +27,7 @@ STOP_FILE = "STOP"
 
 def stop_requested() -> bool:
     """Whether there is a file STOP."""
-    return Path(STOP_FILE).exists()
+    return Path(STOP_FILE).is_file()
 
 
 def stop_obeyed() -> None:
