@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
 from drawings import points_by_mode
-from facts import FULL, Cells, MissingFact, Results
+from facts import FULL, Cells, Fact, MissingFact, Results, Training
 from taylorfit.model.measures import DASH
 from taylorfit.tools.tables import Table
 
@@ -29,8 +29,11 @@ _SMALL: dict[str, Cells] = {
 
 
 def _trainings(study: str, mode: str) -> Cells:
-    strategy = {"strategy": "random"} if mode in ("taylor", "centred") else {}
-    return {"scan": FULL, "mode": mode, **_SMALL[study], **strategy}
+    copies: Cells = {}
+    if mode in ("taylor", "centred"):
+        # Of bulk water there are several numbers of copies
+        copies = {"strategy": "random"} | ({"multiple": 24.0} if study == "bulk-water" else {})
+    return {"scan": FULL, "mode": mode, **_SMALL[study], **copies}
 
 
 def _cell(results: Results, column: str, cells: Cells, digits: int, unit: str = "") -> str:
@@ -102,6 +105,60 @@ def rules_table(results: Mapping[str, Results]) -> Table:
 
 def _epochs(results: Results, cells: Cells) -> str:
     return ", ".join(f"{epoch:.0f}" for row in results.rows(cells) if isinstance(epoch := row.get("best_epoch"), float))
+
+
+PRECISION_SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32", "tio2": "TiO2"}
+"""Study → system."""
+
+
+def precision_table(results: Mapping[str, Results]) -> Table:
+    """Errors in double and single precision, of the seeds that were trained in both, and how the trainings ended."""
+    lines = []
+    for study, system in PRECISION_SYSTEMS.items():
+        own = results.get(study, Results(study))
+        for mode, title in MODES.items():
+            single = own.rows({"scan": "single", "mode": mode})
+            pairs = [(twin, row) for row in single if (twin := _twin(own, row)) is not None]
+            if pairs:
+                double, single = [twin for twin, _ in pairs], [row for _, row in pairs]
+                lines.append(
+                    (
+                        system,
+                        title,
+                        *(_both(double, single, *column) for column in (("energy_rmse", 2), ("force_error", 3))),
+                        *(_ends(rows) for rows in (double, single)),
+                    )
+                )
+    header = (
+        "system",
+        "training",
+        "energy RMSE, meV/atom: double | single",
+        "mean |F − F_ref|, eV/Å: double | single",
+        "ends: double",
+        "single",
+    )
+    return Table(header, tuple(lines))
+
+
+_OF_TWINS = ("mode", "strategy", "delta", "multiple", "beta", "structures", "network", "seed")
+
+
+def _twin(results: Results, row: Training) -> Training | None:
+    """The same training in double precision."""
+    found = results.rows({"scan": "grid", **{name: row.get(name) for name in _OF_TWINS}})
+    return found[0] if found else None
+
+
+def _both(double: Sequence[Training], single: Sequence[Training], column: str, digits: int) -> str:
+    """Median, and range over the seeds, in both precisions."""
+    facts = [Fact(tuple(float(row[column] or 0.0) for row in rows)) for rows in (double, single)]
+    return " | ".join(one.text(digits) for one in facts)
+
+
+def _ends(rows: Sequence[Training]) -> str:
+    """``5 finished``."""
+    ends = [str(row.get("end") or DASH) for row in rows]
+    return ", ".join(f"{ends.count(end)} {end}" for end in dict.fromkeys(ends))
 
 
 DESIGNS = {

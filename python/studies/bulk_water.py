@@ -26,13 +26,15 @@ from results import (
 )
 from study import (
     MODES_SHOWN,
-    TITLES,
     Shown,
     Step,
     Study,
     main,
+    md_names,
     md_output,
     md_step,
+    networks_for_md,
+    potentials_step,
     predict_step,
     scan_file,
     scan_step,
@@ -49,10 +51,8 @@ from taylorfit.settings.md import MdInput
 
 PUBLIC = "github.com/deepmodeling/deepmd-kit, examples/water/data (64 H2O, DFT)"
 REFERENCE = "reference frames"
-FOR_MD = tuple(
-    Shown(f"md-{mode}", mode, mode, ("larger",), {"network": "20:tanh"}) for mode in ("energy", "taylor", "exact")
-)
-"""Networks for dynamics, of --full alone; --quick takes those of `MODES_SHOWN`."""
+FOR_MD = networks_for_md("20:tanh")
+"""For --full alone; --quick takes those of `MODES_SHOWN`."""
 COPIES_SHOWN = tuple(
     Shown(f"taylor-{a}", f"Taylor, a = {a}", "taylor", ("copies",), {"multiple_a": a}) for a in ("16", "24", "36", "64")
 )
@@ -74,7 +74,7 @@ def steps(scale: str) -> list[Step]:
     return [
         scan_step("modes", scale),
         *(predict_step(shown, scale) for shown in MODES_SHOWN),
-        *([scan_step("larger", scale), *(predict_step(shown, scale) for shown in FOR_MD)] if full else []),
+        *([scan_step("larger", scale), *(potentials_step(shown, scale) for shown in FOR_MD)] if full else []),
         md_step("md", scale),
         scan_step("copies", scale),
         *(predict_step(shown, scale) for shown in (COPIES_SHOWN if full else ())),
@@ -99,7 +99,7 @@ def facts(scale: str, reference: list[Rdf], known: Mapping[str, Fact]) -> dict[s
     curves = md_output("md", scale, "rdf.csv")
     if curves is None:
         return {}
-    names = {f"{'md-' if scale == 'full' else ''}{mode}": mode for mode in TITLES}
+    names = md_names(scale)
     shortest = known["shortest distance of the data"].median
     peaks = peak_facts([*reference, *rdf_curves(read_table(curves))], {**names, REFERENCE: "frames"})
     return md_facts("md", scale, names, shortest) | peaks

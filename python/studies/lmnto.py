@@ -15,14 +15,16 @@ from measure import md_facts, timing_step
 from results import claims_section, md_section, present, results_of, scan_figure, scan_section, scan_study_sections
 from study import (
     MODES_SHOWN,
-    TITLES,
     Shown,
     Step,
     Study,
     generate_step,
     main,
+    md_names,
     md_output,
     md_step,
+    networks_for_md,
+    potentials_step,
     predict_step,
     scan_step,
     train_step,
@@ -33,11 +35,8 @@ from taylorfit.plotting import nve
 from taylorfit.reporting.document import Document
 
 PUBLIC = "github.com/atomisticnet/aenet-python, notebooks/xsf (data of DOI 10.1038/s41524-020-0323-8)"
-FOR_MD = tuple(
-    Shown(f"md-{mode}", mode, mode, ("larger",), {"network": "20:tanh-20:tanh"})
-    for mode in ("energy", "taylor", "exact")
-)
-"""Larger networks, of --full alone; --quick takes those of `MODES_SHOWN`."""
+FOR_MD = networks_for_md("20:tanh-20:tanh")
+"""For --full alone; --quick takes those of `MODES_SHOWN`."""
 SCANS = {"quick": ("modes",), "full": ("modes", "taylor", "centred")}
 """Scale → scans of `MODES_SHOWN`."""
 
@@ -59,11 +58,13 @@ def steps(scale: str) -> list[Step]:
     else:
         dynamics = [
             scan_step("larger", scale),
-            *(predict_step(one, scale) for one in FOR_MD),
+            *(potentials_step(one, scale) for one in FOR_MD),
             md_step("md", scale),
             generate_step("generate-wide.in"),
             train_step("train-wide.in", members_are_seeds=False),
             md_step("md-wide", scale),
+            scan_step("precision", scale),
+            scan_step("single", scale),
         ]
     return [
         *(scan_step(name, scale) for name in SCANS[scale]),
@@ -76,7 +77,7 @@ def steps(scale: str) -> list[Step]:
 
 def facts(scale: str, known: Mapping[str, Fact]) -> dict[str, Fact]:
     """Stability and conservation of energy."""
-    names = {f"{'md-' if scale == 'full' else ''}{mode}": mode for mode in TITLES}
+    names = md_names(scale)
     shortest = known["shortest distance of the data"].median if known else 0.0
     return md_facts("md", scale, names, shortest) | md_facts("md-wide", scale, {"wide": "wide"}, shortest)
 

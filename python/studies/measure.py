@@ -33,10 +33,13 @@ from taylorfit.settings.md import MdInput
 from taylorfit.settings.train import TrainInput
 from taylorfit.tools.atomic_write import atomic_write
 
-SCANS = {"full": {FULL: "full.csv", "grid": "grid.csv"}, "quick": {FULL: "quick.csv", "grid": "quick.csv"}}
+SCANS = {
+    "full": {FULL: "full.csv", "grid": "grid.csv", "single": "single.csv"},
+    "quick": {FULL: "quick.csv", "grid": "quick.csv"},
+}
 """Scale → scan → its table; a quick study has one for both."""
-DISTRIBUTION = "distribution.json"
-"""In the folder of a training."""
+MEASURED = "measured.json"
+"""In the folder of a training: what is not in the table of its scan."""
 ANGLE_STEP = 3.0
 """Bins of the distribution of angles, degrees."""
 BETA = 1e-3
@@ -72,12 +75,33 @@ _COORDINATES = {
 def trainings(scale: str) -> tuple[Training, ...]:
     """A row for each training that is there."""
     frames: list[Structure] = []
-    rows: list[Training] = []
-    for scan, table in SCANS[scale].items():
-        for row in read_scan_table(table):
-            folder = point_folder("scan", row["key"])
-            rows.append({"scan": scan} | _of_table(row) | _of_report(folder) | _of_predictions(folder, frames))
-    return tuple(rows)
+    return tuple(
+        {"scan": scan} | training_cells(row, point_folder("scan", row["key"]), frames)
+        for scan, table in SCANS[scale].items()
+        for row in read_scan_table(table)
+    )
+
+
+def training_cells(row: Row, folder: Path, frames: list[Structure]) -> dict[str, Cell]:
+    """What is known about a training: from the table of its scan, its report and its predictions.
+
+    Parameters
+    ----------
+    row
+        of the table
+    folder
+        of the training; what follows from the files there is kept in one more, `MEASURED`
+    frames
+        structures of `VALIDATION`, read when first needed
+    """
+    file = folder / MEASURED
+    if not file.exists():
+        cells = _of_report(folder) | _of_predictions(folder, frames)
+        if not cells:
+            return _of_table(row)
+        with atomic_write(file) as stream:
+            json.dump(cells, stream)
+    return _of_table(row) | dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _of_table(row: Row) -> dict[str, Cell]:
@@ -98,7 +122,11 @@ def _of_report(folder: Path) -> dict[str, Cell]:
         return {}
     report = read_train_report(folder / POINT_REPORT)
     errors = report.data.get("validation") or {}
-    cells: dict[str, Cell] = {"copies": report.data.get("n_copies"), "memory_mb": _short(report.data["memory_mb"])}
+    cells: dict[str, Cell] = {
+        "copies": report.data.get("n_copies"),
+        "memory_mb": _short(report.data["memory_mb"]),
+        "end": report.data.get("status"),
+    }
     for name, key, factor in (
         ("norm_error", "force_norm_error_mean", 1.0),
         ("tail", "force_error_tail", 100.0),
@@ -125,32 +153,28 @@ def _chosen_by_both(report: TrainReport) -> dict[str, Cell]:
 
 
 def _of_predictions(folder: Path, frames: list[Structure]) -> dict[str, Cell]:
-    """Shares of atoms from the distributions of force and direction errors; kept in a file beside the potentials."""
-    file = folder / DISTRIBUTION
-    if not file.exists():
-        if not any(folder.glob("*.nn")) or not Path(VALIDATION).is_dir():
-            return {}
-        if not frames:
-            frames += read([f"{VALIDATION}/*.xsf"])
-        found = predict(Potential.load(folder), frames, stress=False, threads=1)
-        reference, forces = found.compared_forces
-        if not len(reference):
-            return {}
-        norm, angle = force_error_norm(forces, reference), direction_error(forces, reference)
-        angle = angle[~np.isnan(angle)]
-        counts, edges = np.histogram(angle, np.arange(0.0, 180.0 + ANGLE_STEP, ANGLE_STEP))
-        cells = {
-            "within_15": 100.0 * float((angle < 15.0).mean()),
-            "angle_peak": float(edges[counts.argmax()]) + 0.5 * ANGLE_STEP,
-            "above_half": 100.0 * tail_fraction(norm, 0.5),
-            "above_three": 100.0 * tail_fraction(norm, 3.0),
-            "largest_error": float(norm.max()),
-            "energy_shift": 1e3 * float(np.mean(found.energy_error_per_atom)),
-            "angle_median": errors_in(found).angle_error_median or 0.0,
-        }
-        with atomic_write(file) as stream:
-            json.dump({name: _short(value) for name, value in cells.items()}, stream)
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+    """Shares of atoms from the distributions of force and direction errors."""
+    if not any(folder.glob("*.nn")) or not Path(VALIDATION).is_dir():
+        return {}
+    if not frames:
+        frames += read([f"{VALIDATION}/*.xsf"])
+    found = predict(Potential.load(folder), frames, stress=False, threads=1)
+    reference, forces = found.compared_forces
+    if not len(reference):
+        return {}
+    norm, angle = force_error_norm(forces, reference), direction_error(forces, reference)
+    angle = angle[~np.isnan(angle)]
+    counts, edges = np.histogram(angle, np.arange(0.0, 180.0 + ANGLE_STEP, ANGLE_STEP))
+    cells = {
+        "within_15": 100.0 * float((angle < 15.0).mean()),
+        "angle_peak": float(edges[counts.argmax()]) + 0.5 * ANGLE_STEP,
+        "above_half": 100.0 * tail_fraction(norm, 0.5),
+        "above_three": 100.0 * tail_fraction(norm, 3.0),
+        "largest_error": float(norm.max()),
+        "energy_shift": 1e3 * float(np.mean(found.energy_error_per_atom)),
+        "angle_median": errors_in(found).angle_error_median or 0.0,
+    }
+    return {name: _short(value) for name, value in cells.items()}
 
 
 # --- the data ----------------------------------------------------------------------------------
@@ -242,7 +266,7 @@ def md_facts(name: str, scale: str, names: Mapping[str, str], shortest: float) -
     Parameters
     ----------
     names
-        label in md.in → name of the facts
+        label in md.in → name of the facts; several networks may share one
     shortest
         distance of two atoms in the data, Å
     """
@@ -252,29 +276,31 @@ def md_facts(name: str, scale: str, names: Mapping[str, str], shortest: float) -
     settings, table = MdInput.read(scan_file(name, scale)), read_table(starts)
     nearest = _nearest(name, scale)
     facts = {}
-    for label, short in names.items():
-        rows = [row for row, word in enumerate(table.words("potential")) if word == label]
+    labels = table.words("potential")
+    for short in dict.fromkeys(names.values()):
+        rows = [row for row, label in enumerate(labels) if names.get(label) == short]
         if not rows:
             continue
         kelvin = [_number(table.words("temperature_K")[row]) for row in rows]
         sigma = [_number(table.words("worst_sigma")[row]) or 0.0 for row in rows]
-        near = nearest.get(label, np.inf)
+        near = [nearest.get(labels[row], np.inf) for row in rows]
         holds = [
             float(
                 table.words("status")[row] == "finished"
                 and own is not None
                 and abs(own - settings.temperature) <= HOLDS_K
                 and worst <= HOLDS_SIGMA
-                and near >= HOLDS_BOND * shortest
+                and closest >= HOLDS_BOND * shortest
             )
-            for row, own, worst in zip(rows, kelvin, sigma)
+            for row, own, worst, closest in zip(rows, kelvin, sigma, near)
         ]
         steps = [float(table.words("steps")[row]) for row in rows]
         facts[f"holds: {short}"] = Fact(tuple(holds))
         facts[f"time: {short}"] = Fact(tuple(_short(1e-3 * settings.timestep * n) for n in steps), "ps")
         facts[f"worst σ: {short}"] = Fact(tuple(map(_short, sigma)), "σ")
-        if np.isfinite(near):
-            facts[f"shortest distance: {short}"] = Fact((_short(near),), "Å")
+        known_near = tuple(_short(one) for one in near if np.isfinite(one))
+        if known_near:
+            facts[f"shortest distance: {short}"] = Fact(known_near, "Å")
         for fact, column, unit in (
             ("temperature", "temperature_K", "K"),
             ("drift", "drift_meV_per_atom_ps", "meV/atom/ps"),
@@ -305,11 +331,13 @@ def _nearest(name: str, scale: str) -> dict[str, float]:
 
 
 def peak_facts(curves: list[Rdf], names: Mapping[str, str], pair: str = "O-O") -> dict[str, Fact]:
-    """Place and height of the first maximum of g(r)."""
-    facts = {}
+    """Place and height of the first maximum of g(r), of each network."""
+    found: dict[str, list[tuple[float, float]]] = {}
     for curve in curves:
         if curve.pair == pair and curve.label in names:
-            place, height = first_peak(curve.r, curve.g)
-            facts[f"{pair} peak: {names[curve.label]}"] = Fact((_short(height),))
-            facts[f"{pair} place: {names[curve.label]}"] = Fact((_short(place),), "Å")
+            found.setdefault(names[curve.label], []).append(first_peak(curve.r, curve.g))
+    facts = {}
+    for short, peaks in found.items():
+        facts[f"{pair} peak: {short}"] = Fact(tuple(_short(height) for _, height in peaks))
+        facts[f"{pair} place: {short}"] = Fact(tuple(_short(place) for place, _ in peaks), "Å")
     return facts

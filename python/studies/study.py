@@ -148,6 +148,26 @@ MODES_SHOWN = tuple(Shown(mode, title, mode) for mode, title in TITLES.items())
 """One of each mode."""
 
 
+MD_MODES, MD_SEEDS = ("energy", "taylor", "exact"), (1, 2, 3)
+"""Ways of training that dynamics compare, and networks of each, in --full."""
+
+
+def networks_for_md(network: str) -> tuple[Shown, ...]:
+    """Every seed of the larger networks for dynamics."""
+    return tuple(
+        Shown(f"md-{mode}-{seed}", mode, mode, ("larger",), {"network": network, "seed": str(seed)})
+        for mode in MD_MODES
+        for seed in MD_SEEDS
+    )
+
+
+def md_names(scale: str) -> dict[str, str]:
+    """Label in the input file of dynamics → mode."""
+    if scale == "quick":
+        return {mode: mode for mode in TITLES}
+    return {f"{mode}-{seed}": mode for mode in MD_MODES for seed in MD_SEEDS}
+
+
 def scan_file(name: str, scale: str) -> str:
     """Input file of a scan or of dynamics."""
     return f"{name}-{scale}.in"
@@ -236,6 +256,18 @@ def predict_step(shown: Shown, scale: str) -> Step:
         return once(["predict", "--potential", *potentials, *words], inputs, options, log=True, name=output.stem)
 
     return Step(f"predict, {shown.title}", run)
+
+
+def potentials_step(shown: Shown, scale: str) -> Step:
+    """Potentials to a folder of their own."""
+
+    def run(options: Options) -> int:
+        best = shown.best(scale)
+        if best is not None:
+            copy_potentials(best, shown.potentials(scale))
+        return 0
+
+    return Step(f"potentials, {shown.name}", run)
 
 
 def md_step(name: str, scale: str) -> Step:

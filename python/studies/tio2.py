@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from datasets import place_with_held_out
-from results import present, scan_study_sections
+from results import present, results_of, scan_study_sections
 from study import MODES_SHOWN, Step, Study, main, predict_step, scan_step
 from taylorfit.reporting.document import Document
 
@@ -21,12 +21,14 @@ def place_data(data: Path | None) -> None:
 
 
 def steps(scale: str) -> list[Step]:
-    """Modes and predictions."""
-    return [scan_step("modes", scale), *(predict_step(shown, scale) for shown in MODES_SHOWN)]
+    """Modes and predictions; of --full also single precision."""
+    precision = [scan_step(name, scale) for name in ("precision", "single")] if scale == "full" else []
+    return [scan_step("modes", scale), *(predict_step(shown, scale) for shown in MODES_SHOWN), *precision]
 
 
 def results(scale: str) -> Document:
     """The page."""
+    results_of("tio2", scale)
     return Document(f"Study tio2, {scale}", present(*scan_study_sections(scale, ("modes",), MODES_SHOWN)))
 
 

@@ -108,6 +108,8 @@ def steps(scale: str) -> list[Step]:
         more = [
             *(scan_step(f"sizes-{size}", scale, folder) for size, folder in LARGER.items()),
             scan_step("delta", scale),
+            scan_step("precision", scale),
+            scan_step("single", scale),
             scan_step("cartesian-delta", scale),
             *(predict_step(shown, scale) for shown in (*SIZES_SHOWN[1:], *DELTAS_SHOWN)),
             *(

@@ -13,14 +13,15 @@ import io
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
-from beyond import beyond_table, designs_table, drawings, rules_table
+from beyond import beyond_table, designs_table, drawings, precision_table, rules_table
 from claims import CLAIMS, DISCUSSION, FUTURE_WORK, combined
 from drawings import FIGURES, PICTURE_COLOURS
-from facts import MissingFact, Results
+from facts import Cell, MissingFact, Results, Training
 from judges import VERDICTS
 from measure import TIMED
 from results import RESULTS_FILE
@@ -71,13 +72,23 @@ def _thresholds(_: Mapping[str, Results], study: str) -> str:
 
 
 def _provenance(results: Mapping[str, Results], study: str) -> str:
+    """Number of trainings, processor, commit and date of each run that they are from."""
     found = _of(results, study)
-    where = found.provenance
-    trainings = f"{len(found.trainings)} trainings; " if found.trainings else ""
-    return (
-        f"{trainings}{where.get('processor', '')}, one thread of two cores that others used, too; commit "
-        f"{where.get('commit', '')}, {where.get('date', '')}."
-    )
+    runs: dict[tuple[str, ...], int] = {}
+    for row in found.trainings:
+        run = tuple(str(row.get(name) or found.provenance.get(name, "")) for name in ORIGIN)
+        runs[run] = runs.get(run, 0) + 1
+    if not runs:
+        return _run_words(*(found.provenance.get(name, "") for name in ORIGIN))
+    return "  \n".join(f"{n} trainings: {_run_words(*run)}" for run, n in runs.items())
+
+
+ORIGIN = ("processor", "commit", "date")
+"""Of a training; those of the results where it has none of its own."""
+
+
+def _run_words(processor: str, commit: str, date: str) -> str:
+    return f"{processor}, one thread each; commit {commit}, {date}."
 
 
 def counts(results: Mapping[str, Results]) -> dict[str, dict[str, int]]:
@@ -133,6 +144,7 @@ MAKERS: dict[str, Callable[[Mapping[str, Results], str], str]] = {
     "beyond": lambda results, _: markdown(beyond_table(results)),
     "designs": _designs,
     "torch": _torch,
+    "precision": lambda results, _: markdown(precision_table(results)),
     "rules": lambda results, _: markdown(rules_table(results)),
 }
 """Word in a page → what stands there."""
@@ -150,10 +162,27 @@ def publish(folder: Path, file: str) -> None:
         raise InputError("no results", file=folder / file, expected="the folder of a study after --full")
     results = Results.load(folder / file)
     RESULTS.mkdir(exist_ok=True)
-    results.save(RESULTS / f"{results.study}.json")
+    path = RESULTS / f"{results.study}.json"
+    (with_earlier(results, Results.load(path)) if path.exists() else results).save(path)
     for picture in sorted((folder / FIGURES).glob("*.png")):
         if (name := f"{results.study}-{picture.name}") in _shown():
             _small_png(picture.read_bytes(), PICTURES / name)
+
+
+def with_earlier(new: Results, old: Results) -> Results:
+    """Results, and of earlier ones what they do not have; trainings of these say where they are from."""
+
+    def identity(row: Training) -> tuple[Cell, ...]:
+        return tuple(row.get(name) for name in COORDINATES)
+
+    known = {identity(row) for row in new.trainings}
+    origin: dict[str, Cell] = {name: old.provenance.get(name) for name in ORIGIN}
+    kept = tuple(origin | dict(row) for row in old.trainings if identity(row) not in known)
+    return replace(new, trainings=(*new.trainings, *kept), facts={**old.facts, **new.facts})
+
+
+COORDINATES = ("scan", "mode", "strategy", "network", "delta", "multiple", "beta", "structures", "seed")
+"""Cells that say which training a row is."""
 
 
 def _small_png(content: bytes, target: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import datasets as data
-from study import SCALES, Study
+from study import SCALES, Study, md_names
 from taylorfit.analysis.scan_grid import points_of
 from taylorfit.errors import InputError
 from taylorfit.formats.aenet.setup_file import read_setup
@@ -140,7 +140,7 @@ def test_input_files_are_read_and_belong_together(name: str) -> None:
         elif file.startswith("md"):
             scale = file.removesuffix(".in").split("-")[-1]
             known = {f"potentials/{scale}-{mode}" for mode in ("energy", "taylor", "centred", "exact")}
-            known |= {f"potentials/{scale}-md-{mode}" for mode in ("energy", "taylor", "centred", "exact")}
+            known |= {f"potentials/{scale}-md-{label}" for label in md_names("full")}
             trainings = [TrainInput.read(other) for other in written if other.startswith("train-")]
             known |= {training.committee.folder for training in trainings if training.committee}
             assert {path for _, paths in MdInput.read(file).potentials for path in paths} <= known
@@ -148,7 +148,8 @@ def test_input_files_are_read_and_belong_together(name: str) -> None:
             scan = ScanInput.read(file)
             base, settings = GenerateInput.read(scan.generate), TrainInput.read(scan.train)
             assert points_of(scan, base, settings, file) and scan.values_of("seeds")
-            assert scan.output in (f"{file.removesuffix('.in').split('-')[-1]}.csv", "grid.csv")
+            assert scan.output in (f"{file.removesuffix('.in').split('-')[-1]}.csv", "grid.csv", "single.csv")
+            assert (scan.output == "single.csv") == (file == "single-full.in")
     for scale in SCALES:
         files = [word for step in study.steps(scale) for word in step.name.split() if word.endswith(".in")]
         assert files and set(files) <= written
