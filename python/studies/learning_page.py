@@ -1,11 +1,17 @@
-"""What the studies of `learn` share: the options of their command lines, and the page with their results."""
+"""What the studies of `learn` share: options of their command lines, limits of judged runs, the page with results."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from taylorfit.learning.explore import BEYOND
+from taylorfit.learning.rounds import Round
+from taylorfit.model.data_limits import DataLimits
+from taylorfit.potential.potential import Potential
+from taylorfit.settings.extrapolation import ExtrapolationPolicy
 from taylorfit.tools.atomic_write import atomic_write
 
 
@@ -20,6 +26,12 @@ def parser(doc: str | None, full: str | None = None, *, output: str | None = Non
         )
         scale.add_argument("--full", action="store_const", dest="scale", const="full", help=full)
     return found
+
+
+def limits_of_runs(members: Sequence[Potential], last: Round) -> ExtrapolationPolicy:
+    """What ends runs of a committee: the deviation that ended those of a round, and distances in its data."""
+    known = DataLimits.common([member.limits for member in members])
+    return replace(BEYOND, max_force_std=last.high).of(len(members), known)
 
 
 def write_page(file: Path, doc: str | None, lines: Iterable[str]) -> str:

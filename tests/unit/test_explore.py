@@ -136,7 +136,7 @@ def differing(by: float):
     return lay_out
 
 
-@pytest.mark.parametrize(("by", "verdict"), [(0.16, HELD), (0.17, LEFT), (1.01, LEFT), (3.01, COLLAPSED)])
+@pytest.mark.parametrize(("by", "verdict"), [(0.33, HELD), (0.34, LEFT), (1.01, LEFT), (3.01, COLLAPSED)])
 def test_a_deviation_that_lasts_ends_a_run_like_a_large_one(by: float, verdict: str) -> None:
     atom = Structure(("Ar",), [[0.0, 0.0, 0.0]])
     walks = new_walks([Exploration("e", "nve", temperature=300, starts=1, steps=100, sample=10)], [[atom]], 1, 1)
@@ -145,6 +145,14 @@ def test_a_deviation_that_lasts_ends_a_run_like_a_large_one(by: float, verdict: 
     assert walk.verdict == verdict
     n = {HELD: 11, COLLAPSED: 0}.get(verdict, explore.SUSTAINED if by < 1.0 else 1)
     assert len(walk.frames) == n and walk.steps == 10 * max(n - 1, 0)
+
+
+def test_patient_runs_end_where_a_deviation_lasts() -> None:
+    atom = Structure(("Ar",), [[0.0, 0.0, 0.0]])
+    for by, frames in ((1.01, explore.SUSTAINED), (3.01, 0)):
+        walks = new_walks([Exploration("e", "nve", starts=1, steps=100, sample=10)], [[atom]], 1, 1)
+        run_walks(walks, differing(by), free_of_limits(1.0), patient=True)
+        assert len(walks[0].frames) == frames and walks[0].verdict == (LEFT if frames else COLLAPSED)
 
 
 def test_a_deviation_that_passes_ends_no_run() -> None:

@@ -29,7 +29,7 @@ HELD, LEFT, COLLAPSED, WRONG = "held", "left its data", "collapsed", "wrong"
 is wrong if the reference says something else of a frame of it."""
 BEYOND = ExtrapolationPolicy(most_beyond=3.0)
 """Frames with a deviation of so many times the limit are collapsed: not worth a label."""
-LASTING, SUSTAINED = 1.0 / 6.0, 5
+LASTING, SUSTAINED = 1.0 / 3.0, 5
 """A run has left its data, too, if in so many frames on end the root mean square over the atoms of the deviation is
 above this share of the limit of a single atom."""
 WALL_STIFFNESS = 1.0
@@ -60,7 +60,15 @@ class Walk:
         """How long it held, ps."""
         return 1e-3 * self.steps * self.exploration.timestep
 
-    def take(self, step: int, frame: Structure, spread: np.ndarray, hot: bool, policy: ExtrapolationPolicy) -> bool:
+    def take(
+        self,
+        step: int,
+        frame: Structure,
+        spread: np.ndarray,
+        hot: bool,
+        policy: ExtrapolationPolicy,
+        patient: bool = False,
+    ) -> bool:
         """Take a frame, and judge the run by it; return whether it goes on.  The same rule for all explorers.
 
         Parameters
@@ -72,6 +80,8 @@ class Walk:
         policy
             The limit of the deviation, and what has collapsed: atoms that are too close have fallen into each other,
             whatever the committee says of them.
+        patient
+            Does the run go on where the deviation is above its limit for a moment?
         """
         worst, limit = float(spread.max()), policy.max_force_std
         assert limit is not None
@@ -82,22 +92,22 @@ class Walk:
         self.frames.append(frame)
         self.deviations.append(worst)
         self.doubtful = self.doubtful + 1 if np.sqrt(np.mean(spread**2)) > LASTING * limit else 0
-        if worst > limit or self.doubtful >= SUSTAINED:
+        if (worst > limit and not patient) or self.doubtful >= SUSTAINED:
             self.verdict = LEFT
         return self.verdict == HELD and step < self.exploration.steps
 
 
-def is_wrong(errors: np.ndarray, limit: float, calibration: float) -> bool:
-    """Whether a frame is as far off as no committee with this limit (eV/Å) may lastingly expect.
+def is_wrong(errors: Sequence[np.ndarray], limit: float, calibration: float) -> bool:
+    """Whether a run is as far off as no committee with this limit (eV/Å) may lastingly expect.
 
     Parameters
     ----------
     errors
-        (n_atom,) |F − F_ref|, eV/Å.
+        (n_atom,) |F − F_ref| of frames that were not chosen by their deviations, eV/Å.
     calibration
         Errors over deviations.
     """
-    return not float(np.sqrt(np.mean(errors**2))) <= LASTING * limit * calibration
+    return not float(np.sqrt(np.mean(np.concatenate(errors) ** 2))) <= LASTING * limit * calibration
 
 
 def masses_of(structure: Structure) -> np.ndarray:
@@ -292,6 +302,7 @@ def run_walks(
     lay_out: LayOut,
     policy: ExtrapolationPolicy,
     advance: Callable[[int], None] = lambda done: None,
+    patient: bool = False,
 ) -> None:
     """Run all walks to their ends; frames, deviations and verdicts are noted in them.
 
@@ -299,8 +310,8 @@ def run_walks(
     ----------
     lay_out
         Makes the evaluator of some structures.
-    policy
-        Ends runs, see `Walk.take`.
+    policy, patient
+        What ends runs, see `Walk.take`.
     advance
         Called with the number of steps done.
     """
@@ -327,7 +338,7 @@ def run_walks(
         if step > 0:
             state.half_kick(forces)
         spread = force_deviation(members)
-        ended = _note(state, energies, spread, step, policy)
+        ended = _note(state, energies, spread, step, policy, patient)
         if ended.any():
             forces, strain = forces[~ended[state.owner]], strain[~ended]
             state = state.without(ended)
@@ -337,16 +348,17 @@ def run_walks(
 
 
 def _note(
-    state: _Ensemble, energies: np.ndarray, spread: np.ndarray, step: int, policy: ExtrapolationPolicy
+    state: _Ensemble, energies: np.ndarray, spread: np.ndarray, step: int, policy: ExtrapolationPolicy, patient: bool
 ) -> np.ndarray:
     """Note frames and verdicts; return which runs are over."""
     hot = state.is_hot(energies)
     worst = np.maximum.reduceat(spread, state.first[:-1])
-    ended: np.ndarray = hot | ~(worst <= policy.max_force_std)
+    assert policy.max_force_std is not None
+    ended: np.ndarray = hot | ~(worst <= policy.max_force_std * (policy.most_beyond if patient else 1.0))
     for k, walk in enumerate(state.walks):
         if ended[k] or step >= walk.exploration.steps or step % walk.exploration.sample == 0:
             own = spread[state.first[k] : state.first[k + 1]]
-            ended[k] = not walk.take(step, state.structure(k), own, bool(hot[k]), policy)
+            ended[k] = not walk.take(step, state.structure(k), own, bool(hot[k]), policy, patient)
         else:
             walk.steps = step
     return ended

@@ -57,7 +57,7 @@ class WalkReport:
     exploration: str
     start: int
     verdict: str
-    """`held`, `left its data`, `collapsed`, or `wrong`: it held, but a frame that was labelled is far off."""
+    """`held`, `left its data`, `collapsed`, or `wrong`: it held, but frames that check it are far off."""
     time: float
     """How long it held, ps."""
 
@@ -345,20 +345,22 @@ class RoundFolder:
         norms: dict[str, list[np.ndarray]] = {CHECK: [], TEACH: []}
         sums = np.zeros(2)
         low, high = known["thresholds"]
-        walks = [WalkReport(**walk) for walk in known["walks"]]
+        of_runs: dict[int, list[np.ndarray]] = {}
         said = [member.evaluate(labelled, threads=self.threads) for member in members] if labelled else []
         evaluations = iter(zip(labelled, *said))
         for place, (frame, kind) in enumerate(zip(roles["places"], roles["roles"])):
-            far = place in aside
-            if not far:
+            errors = np.array([np.inf])
+            if place not in aside:
                 structure, *own = next(evaluations)
                 forces = np.array([one.known_forces for one in own])
                 errors = np.linalg.norm(forces.mean(axis=0) - structure.known_forces, axis=1)
                 norms[kind].append(errors)
                 sums += (errors**2).sum(), forces.var(axis=0).sum()
-                far = is_wrong(errors, high, self.calibration)
-            number = known["walk"][frame]
-            if far and walks[number].verdict == HELD:
+            if kind == CHECK:
+                of_runs.setdefault(known["walk"][frame], []).append(errors)
+        walks = [WalkReport(**walk) for walk in known["walks"]]
+        for number, found in of_runs.items():
+            if walks[number].verdict == HELD and is_wrong(found, high, self.calibration):
                 walks[number] = replace(walks[number], verdict=WRONG)
         checked, taught = (np.concatenate(norms[kind]) if norms[kind] else None for kind in (CHECK, TEACH))
         spent = time.monotonic() - self._begun
