@@ -8,7 +8,7 @@ module tf_api_descriptors
    use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size
    use tf_farthest, only : farthest_points
    use tf_force_map_build, only : strain_of_structure
-   use tf_stop, only : stop_type, must_stop
+   use tf_stop, only : must_stop
    use tf_views, only : view, open_batch, check_views
    use tf_workspace, only : workspace_type
 !$ use omp_lib, only : omp_get_thread_num
@@ -76,7 +76,6 @@ contains
       integer(i8), allocatable :: copy_offset(:), value_offset(:)
       integer, allocatable :: n_values(:)
       integer :: failed, s, n_s, inner, n, thread, outer, status
-      type(stop_type) :: stop
 
       failed = 0
       call open_batch(self%descriptors, structures, n_threads, batch, error)
@@ -112,7 +111,7 @@ contains
          !$ thread = omp_get_thread_num()
          !$omp do schedule(dynamic)
          do s = 1, n_s
-            if (must_stop(stop, thread == 0)) cycle
+            if (must_stop(batch%stop, thread == 0)) cycle
             call check_memory(status, "the scratch of threads", storage_size(spaces, i8)/8*inner, error_here)
             if (status == 0) call describe_copies(batch%first_atom(s), batch%first_atom(s + 1) - batch%first_atom(s), &
                n_copies(s), n_values(s), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
@@ -144,7 +143,7 @@ contains
             first_value(i + 1) = first_value(i) + self%descriptors(batch%species(a + i))%n_feature
          end do
          call describe_structure(self%descriptors, batch%position(:, a + 1:a + n), cell, periodic, &
-            batch%species(a + 1:a + n), shift, spaces, first_value, value, place, error)
+            batch%species(a + 1:a + n), shift, spaces, first_value, value, place, batch%stop, error)
       end subroutine describe_copies
 
    end subroutine describe

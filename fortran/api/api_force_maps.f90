@@ -10,7 +10,7 @@ module tf_api_force_maps
    use tf_force_map_checks, only : check_force_map, check_structures
    use tf_force_map_build, only : find_functions => force_map_tables, count_structure, fill_structure
    use tf_radial_grid, only : fit_slopes
-   use tf_stop, only : stop_type, must_stop
+   use tf_stop, only : must_stop
    use tf_views, only : view, open_batch, check_views
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -172,7 +172,6 @@ contains
       real(wp), allocatable :: fit(:, :, :)
       integer :: failed, s, a, b, thread
       integer(i8) :: offset
-      type(stop_type) :: stop
 
       failed = 0
       offset = 0
@@ -199,7 +198,7 @@ contains
          do s = 1, batch%n
             thread = 0
             !$ thread = omp_get_thread_num()
-            if (must_stop(stop, thread == 0)) cycle
+            if (must_stop(batch%stop, thread == 0)) cycle
             a = batch%first_atom(s) + 1
             b = batch%first_atom(s + 1)
             call fill_structure(descriptors%descriptors, merged /= 0, batch%position(:, a:b), batch%cell(:, :, s), &

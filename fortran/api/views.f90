@@ -32,7 +32,7 @@ contains
       if (any(shape(views) /= [column, n])) call raise(error, error_size, "a table of arrays has the wrong size")
    end subroutine check_views
 
-   !> View the five arrays of a batch of structures, and check them
+   !> View the arrays of a batch of structures and its stop token, and check them
    subroutine view_batch(views, n_species, batch, error)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
@@ -41,13 +41,14 @@ contains
       type(batch_type), intent(out) :: batch
       type(error_type), allocatable, intent(inout) :: error
 
-      call check_views(views, 5, error)
+      call check_views(views, 6, error)
       if (allocated(error)) return
       call view(views, 1, batch%first_atom)
       call view(views, 2, batch%position)
       call view(views, 3, batch%cell)
       call view(views, 4, batch%periodic)
       call view(views, 5, batch%species)
+      call view_token(views, 6, batch%stop%token)
       batch%n = size(batch%cell, 3)
       call check_batch(batch, n_species, error)
    end subroutine view_batch

@@ -15,7 +15,7 @@ contains
 
    !> Descriptors of copies of a structure that differ by displacements and share one neighbour list
    subroutine describe_structure(descriptors, position, cell, periodic, species, displacement, spaces, &
-         first_value, values, placed, error)
+         first_value, values, placed, stop, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> (3, n_atoms) Å
       real(wp), intent(in) :: position(:, :)
@@ -32,11 +32,11 @@ contains
       real(wp), intent(inout), contiguous :: values(:, :)
       !> (3, n_atoms, n_copies) positions after wrapping and displacing, Å
       real(wp), intent(inout), contiguous :: placed(:, :, :)
+      type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
       type(neighbour_list_type) :: list
       type(error_type), allocatable :: error_here
       integer :: n_atoms, n_copies, n_threads, me, i, c
-      type(stop_type) :: stop
       logical :: ready
 
       n_atoms = size(species)

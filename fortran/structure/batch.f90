@@ -3,6 +3,7 @@
 module tf_batch
    use tf_kinds, only : wp, i8
    use tf_error, only : error_type, raise, error_size, error_value
+   use tf_stop, only : stop_type
    implicit none
    private
    public :: batch_type, check_batch, worthwhile_threads
@@ -23,6 +24,8 @@ module tf_batch
       integer, pointer, contiguous :: periodic(:, :) => null()
       !> (n_atoms) from 1
       integer, pointer, contiguous :: species(:) => null()
+      !> Whether the call is to end early
+      type(stop_type) :: stop
    end type batch_type
 
 contains

@@ -22,6 +22,7 @@ from taylorfit.engine import (
     PartialSums,
     PotentialTables,
     aligned_zeros,
+    describe,
     evaluate,
     evaluate_listed,
     library,
@@ -29,8 +30,9 @@ from taylorfit.engine import (
     start_covariance,
 )
 from taylorfit.engine.handles import StopToken, views
-from taylorfit.errors import EngineError
+from taylorfit.errors import EngineError, InputError
 from taylorfit.model.network import Network
+from taylorfit.model.structure import Structure
 from taylorfit.potential.potential import Potential
 
 
@@ -254,6 +256,16 @@ def test_a_stop_token_ends_the_calls_of_its_handles(tables: PotentialTables) -> 
     expected, velocity = NETWORK.weights.copy(), np.zeros(NETWORK.n_weights)
     steps.descent(np.tile(np.arange(12), 2)[:16], 0.0, 0.01, expected, velocity)
     np.testing.assert_array_equal(weights, expected, err_msg="a pass looks every 16 steps")
+
+
+def test_a_stop_token_ends_a_description(tables: PotentialTables) -> None:
+    here = Structure(("H", "H"), np.zeros((2, 3)), 9.0 * np.eye(3), (True,) * 3)
+    with pytest.raises(InputError, match="coincide"):
+        describe([here], tables.descriptors)
+    token = StopToken()
+    token.set()
+    with pytest.raises(EngineError, match="stopped"):
+        describe([here], tables.descriptors, stop=token)
 
 
 def test_folder_of_the_c_library_is_there() -> None:

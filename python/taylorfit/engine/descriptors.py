@@ -12,7 +12,7 @@ from ..errors import EngineError, InputError
 from ..model.descriptor import BEHLER2011, CHEBYSHEV, DescriptorSetup
 from ..model.structure import Structure
 from . import library
-from .handles import Handle, views
+from .handles import Handle, StopToken, token_array, views
 from .library import call, integers, thread_count
 
 _BASIS = {CHEBYSHEV: 1, BEHLER2011: 2}
@@ -154,9 +154,13 @@ class Batch:
     cells: np.ndarray
     periodic: np.ndarray
     species: np.ndarray
+    stop: StopToken | None
+    """Ends a call early."""
 
     @classmethod
-    def of(cls, structures: Sequence[Structure], tables: DescriptorTables | None) -> Batch:
+    def of(
+        cls, structures: Sequence[Structure], tables: DescriptorTables | None, stop: StopToken | None = None
+    ) -> Batch:
         """Lay out structures for the engine, which knows their species by the order of `tables`.
 
         Without tables species do not matter.
@@ -173,6 +177,7 @@ class Batch:
             cells=stack([s.cell[None] for s in structures], (0, 3, 3)).T,
             periodic=stack([np.array(s.pbc, dtype=np.int32)[None] for s in structures], (0, 3), np.int32).T,
             species=stack([s + 1 for s in species], (0,), np.int32),
+            stop=stop,
         )
 
     def views(self) -> np.ndarray:
@@ -183,6 +188,7 @@ class Batch:
             ("cells", self.cells, np.float64, 3),
             ("periodic", self.periodic, np.int32, 2),
             ("species", self.species, np.int32, 1),
+            token_array(self.stop),
         )
 
 
@@ -196,6 +202,7 @@ def describe(
     tables: DescriptorTables,
     displacements: Sequence[np.ndarray] | None = None,
     threads: int = 0,
+    stop: StopToken | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the raw descriptors of structures, or of displaced copies of them.
 
@@ -206,6 +213,8 @@ def describe(
         list.  None describes each structure as it is (one copy, not displaced).
     threads
         0: all cores.
+    stop
+        Ends the call early.
 
     Returns
     -------
@@ -217,8 +226,10 @@ def describe(
     ------
     InputError
         for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
+    EngineError
+        once `stop` has been set.
     """
-    batch = Batch.of(structures, tables)
+    batch = Batch.of(structures, tables, stop)
     if displacements is None:
         displacements = [np.zeros((1, structure.n_atoms, 3)) for structure in structures]
     for structure, displacement in zip(structures, displacements, strict=True):
@@ -243,6 +254,8 @@ def describe(
         placed.T,
         names=batch.names,
     )
+    if stop is not None and stop.is_set():
+        raise EngineError("stopped")
     results, v, p = [], 0, 0
     for structure, n, c in zip(structures, n_values, n_copies.tolist()):
         w, q = v + n * c, p + structure.n_atoms * c

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..engine import DescriptorTables, describe, thread_count
+from ..engine import DescriptorTables, StopToken, describe, thread_count
 from ..errors import InputError
 from ..formats.aenet.trainset_writer import TrainsetSink
 from ..formats.structures.xsf_folder import XsfFolder
@@ -160,12 +160,13 @@ class _Stream:
         self, maker: _Maker, batches: Sequence[Sequence[int]], threads: int
     ) -> Generator[tuple[_Batch, _Ready], None, None]:
         """Yield all batches, made ready in threads of their own."""
+        stop = StopToken()
 
         def one(numbers: Sequence[int]) -> tuple[_Batch, _Ready]:
             batch = self._with_copies(numbers)
-            return batch, maker.ready(batch)
+            return batch, maker.ready(batch, stop)
 
-        return in_order(one, batches, threads)
+        return in_order(one, batches, threads, stop.set)
 
     def over_ranks(
         self, ranks: Ranks, maker: _Maker, batches: Sequence[Sequence[int]], threads: int
@@ -208,13 +209,13 @@ class _Maker:
     threads: int
     """Of the engine."""
 
-    def ready(self, batch: _Batch) -> _Ready:
-        """Make a batch ready."""
+    def ready(self, batch: _Batch, stop: StopToken | None = None) -> _Ready:
+        """Make a batch ready; `stop` as of `describe`."""
         found: _Ready = []
         parents = _Gathered(self.parents, False, found)
         others = parents if self.copies is None else _Gathered(self.copies, True, found)
         kinds: dict[tuple[str, ...], tuple[int, np.ndarray]] = {}
-        for (structure, copies), (values, positions) in zip(batch, _described(self.tables, self.threads, batch)):
+        for (structure, copies), (values, positions) in zip(batch, _described(self.tables, self.threads, batch, stop)):
             energy = self._energy(structure)
             if structure.symbols not in kinds:
                 kinds[structure.symbols] = len(set(structure.symbols)), structure.species_index(self.tables.species)
@@ -251,7 +252,8 @@ class _Maker:
 
 def _all_ready(maker: _Maker, threads: int, batches: list[_Batch]) -> list[_Ready]:
     """Make batches ready in threads of their own."""
-    return list(in_order(maker.ready, batches, threads))
+    stop = StopToken()
+    return list(in_order(partial(maker.ready, stop=stop), batches, threads, stop.set))
 
 
 class _Kind(NamedTuple):
@@ -297,7 +299,7 @@ class _Gathered:
         self._kind, self._names, self._parts = None, [], []
 
 
-def _described(tables: DescriptorTables, threads: int, items: Sequence[tuple[Structure, Copies | None]]) -> Described:
+def _described(tables: DescriptorTables, threads: int, items: _Batch, stop: StopToken | None) -> Described:
     """Describe structures with their copies."""
     bases: list[Structure] = []
     displacements: list[np.ndarray] = []
@@ -312,7 +314,7 @@ def _described(tables: DescriptorTables, threads: int, items: Sequence[tuple[Str
         bases += [base for base, _ in parts]
         displacements += [moved for _, moved in parts]
         n_bases.append(len(parts))
-    described = iter(describe(bases, tables, displacements, threads=threads))
+    described = iter(describe(bases, tables, displacements, threads=threads, stop=stop))
     found: Described = []
     for n in n_bases:
         values, positions = zip(*(next(described) for _ in range(n)))

@@ -85,11 +85,13 @@ def threads_for_next(free: int, waiting: int) -> int:
     return -(-free // min(free, waiting))
 
 
-def in_order(function: Callable[[Item], Value], items: Sequence[Item], threads: int) -> Generator[Value, None, None]:
+def in_order(
+    function: Callable[[Item], Value], items: Sequence[Item], threads: int, hurry: Callable[[], None] = lambda: None
+) -> Generator[Value, None, None]:
     """Yield what a function makes of all items, in their order, in threads of its own that are a few items ahead.
 
     The first error, in the order of items, is raised once no thread works any more.  Whoever may leave early should
-    close the generator.
+    close the generator.  `hurry` is called when what the threads still make is not wanted.
     """
     if len(items) < 2:
         yield from map(function, items)
@@ -106,6 +108,7 @@ def in_order(function: Callable[[Item], Value], items: Sequence[Item], threads: 
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            hurry()
             for one in waiting:
                 one.cancel()
 
