@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor  # not where it is used: an import may lose a Ctrl-C
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -96,8 +97,6 @@ def in_order(
     if len(items) < 2:
         yield from map(function, items)
         return
-    from concurrent.futures import Future, ThreadPoolExecutor
-
     waiting: deque[Future[Value]] = deque()
     with _quick_turns(), ThreadPoolExecutor(min(threads, len(items))) as pool:
         try:
