@@ -8,8 +8,8 @@ module tf_api_force_maps
    use tf_force_map, only : force_map_type, new_force_map
    use tf_force_map_changes, only : changes_of_structure
    use tf_force_map_checks, only : check_force_map, check_structures
-   use tf_force_map_build, only : find_functions => force_map_tables, count_structure, fill_structure
-   use tf_radial_grid, only : fit_slopes
+   use tf_force_map_plan, only : find_functions => force_map_tables, force_map_plan_type, new_plan, new_plan_of_map
+   use tf_force_map_build, only : count_structure, fill_structure
    use tf_stop, only : must_stop
    use tf_views, only : view, open_batch, check_views
 !$ use omp_lib, only : omp_get_thread_num
@@ -60,41 +60,44 @@ contains
       call report(error, ierr, errmsg)
    end subroutine force_map_tables
 
-   !> \brief Numbers of pairs of each atom, and of neighbours in each of its groups.
-   subroutine force_map_sizes(descriptors, structures, merged, n_threads, n_pairs, n_neighbours, ierr, errmsg)
+   !> \brief Numbers of pairs of each atom, and of neighbours in each of its groups; and those with everything in groups.
+   subroutine force_map_sizes(descriptors, structures, n_threads, n_pairs, n_neighbours, n_merged, ierr, errmsg)
       type(descriptors_handle), intent(in) :: descriptors
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in), contiguous :: structures(:, :)
-      !> 1: everything in groups, see `force_map_tables`
-      integer, intent(in) :: merged
       !> Threads of the call
       integer, intent(in) :: n_threads
       !> (n_species, n_atoms)
       integer, intent(inout), contiguous :: n_pairs(:, :)
       integer, intent(inout), contiguous :: n_neighbours(:, :)
+      !> With everything in groups, see `force_map_tables`
+      integer, intent(inout), contiguous :: n_merged(:, :)
       !> 0, or the code of an error
       integer, intent(out) :: ierr
       !> The error in words
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
+      type(force_map_plan_type) :: plan
       integer :: failed, s, a, b
 
       failed = 0
       call open_batch(descriptors%descriptors, structures, n_threads, batch, error)
       if (.not. allocated(error)) then
          if (any(shape(n_pairs) /= [size(descriptors%descriptors), size(batch%species)]) .or. &
-            any(shape(n_neighbours) /= shape(n_pairs))) then
+            any(shape(n_neighbours) /= shape(n_pairs)) .or. any(shape(n_merged) /= shape(n_pairs))) then
            call raise(error, error_size, "arrays for the numbers of neighbours have the wrong size")
          end if
       end if
+      if (.not. allocated(error)) call new_plan(descriptors%descriptors, .false., plan, error)
       if (.not. allocated(error)) then
          !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)
          do s = 1, batch%n
             a = batch%first_atom(s) + 1
             b = batch%first_atom(s + 1)
-            call count_structure(descriptors%descriptors, merged /= 0, batch%position(:, a:b), batch%cell(:, :, s), &
-               batch%periodic(:, s) /= 0, batch%species(a:b), n_pairs(:, a:b), n_neighbours(:, a:b), error_here)
+            call count_structure(descriptors%descriptors, plan, batch%position(:, a:b), batch%cell(:, :, s), &
+               batch%periodic(:, s) /= 0, batch%species(a:b), n_pairs(:, a:b), n_neighbours(:, a:b), n_merged(:, a:b), &
+               error_here)
             call keep_first(s, error_here, failed, error)
          end do
          !$omp end parallel do
@@ -169,7 +172,7 @@ contains
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
       type(force_map_type) :: map
-      real(wp), allocatable :: fit(:, :, :)
+      type(force_map_plan_type) :: plan
       integer :: failed, s, a, b, thread
       integer(i8) :: offset
 
@@ -190,7 +193,7 @@ contains
                call raise(error, error_value, "the atoms of the structures are not those of the force map")
             end if
          end if
-         call fit_slopes(map%grid, fit, error)
+         if (.not. allocated(error)) call new_plan_of_map(descriptors%descriptors, merged /= 0, map, plan, error)
       end if
       if (.not. allocated(error)) then
          !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) &
@@ -201,8 +204,8 @@ contains
             if (must_stop(batch%stop, thread == 0)) cycle
             a = batch%first_atom(s) + 1
             b = batch%first_atom(s + 1)
-            call fill_structure(descriptors%descriptors, merged /= 0, batch%position(:, a:b), batch%cell(:, :, s), &
-               batch%periodic(:, s) /= 0, batch%species(a:b), offset + a - 1, fit, map, error_here)
+            call fill_structure(descriptors%descriptors, plan, batch%position(:, a:b), batch%cell(:, :, s), &
+               batch%periodic(:, s) /= 0, batch%species(a:b), offset + a - 1, map, error_here)
             call keep_first(s, error_here, failed, error)
          end do
          !$omp end parallel do

@@ -20,93 +20,111 @@ contains
       type(chebyshev_work_type), intent(in) :: work
       type(chebyshev_scratch_type), intent(inout) :: scratch
       !> (neighbours, 3, values) added to
-      real(wp), intent(inout) :: gradient(:, :, :)
+      real(wp), intent(inout), contiguous :: gradient(:, :, :)
       type(error_type), allocatable, intent(inout) :: error
-      real(wp) :: slopes(0:chebyshev%radial_order), weight
-      real(wp), allocatable :: part(:, :, :), derivative(:, :, :, :)
-      integer :: k, j, m, n, n_r, half, status
+      real(wp), allocatable :: slopes(:, :), derivative(:, :, :, :)
+      real(wp) :: weight
+      integer :: k, j, m, n, n_r, n_sets, half, status
 
       n_r = chebyshev%radial_order + 1
       half = merge(chebyshev%n_feature/2, chebyshev%n_feature, chebyshev%weighted)
       if (chebyshev%radial_cut > 0.0_wp .and. any(modulo(feature - 1, half) < n_r)) then
-         do j = 1, around%n
-            call radial_term_slopes(around%r(j), chebyshev%radial_cut, work%f(j), work%df(j), slopes)
-            do k = 1, size(feature)
-               m = modulo(feature(k) - 1, half)
-               if (m >= n_r) cycle
-               weight = merge(work%s(j), 1.0_wp, feature(k) > half)*slopes(m)/around%r(j)
-               gradient(j, :, k) = gradient(j, :, k) + weight*[around%x(j), around%y(j), around%z(j)]
+         allocate (slopes(around%n, 0:chebyshev%radial_order), stat=status)
+         call check_memory(status, "derivatives of descriptors", 8_i8*around%n*n_r, error)
+         if (allocated(error)) return
+         call radial_term_slopes(around%n, n_r, around%r, chebyshev%radial_cut, work%f, work%df, slopes)
+         do k = 1, size(feature)
+            m = modulo(feature(k) - 1, half)
+            if (m >= n_r) cycle
+            do j = 1, around%n
+               weight = merge(work%s(j), 1.0_wp, feature(k) > half)*slopes(j, m)/around%r(j)
+               gradient(j, 1, k) = gradient(j, 1, k) + weight*around%x(j)
+               gradient(j, 2, k) = gradient(j, 2, k) + weight*around%y(j)
+               gradient(j, 3, k) = gradient(j, 3, k) + weight*around%z(j)
             end do
          end do
       end if
       n = work%n_angular
       if (n == 0 .or. all(modulo(feature - 1, half) < n_r)) return
-      allocate (part(n, 4, 0:chebyshev%angular_order), derivative(n, 4, 0:chebyshev%angular_order, 2), &
-         stat=status)
-      call check_memory(status, "derivatives of descriptors", 96_i8*n*(chebyshev%angular_order + 1), error)
+      n_sets = merge(2, 1, chebyshev%weighted)
+      allocate (derivative(n, 4, 0:chebyshev%angular_order, n_sets), stat=status)
+      call check_memory(status, "derivatives of descriptors", 32_i8*n*(chebyshev%angular_order + 1)*n_sets, error)
       if (allocated(error)) return
       associate (ang => work%angular)
-      do k = 1, merge(2, 1, chebyshev%weighted)
-         call angular_gradients(chebyshev%tables, n, ang(1, 1), ang(1, 2), ang(1, 3), ang(1, 5), scratch%moments, &
-            work%moments(:, :, k), part, derivative(:, :, :, k))
-      end do
+      call angular_gradients(chebyshev%tables, n, ang(1, 1), ang(1, 2), ang(1, 3), ang(1, 5), n_sets, &
+         work%moments, derivative)
       do k = 1, size(feature)
          m = modulo(feature(k) - 1, half) - n_r
-         if (m >= 0) call add_turned(merge(2, 1, feature(k) > half), derivative(:, :, m, merge(2, 1, feature(k) > half)), &
-            gradient(:, :, k))
+         if (m >= 0) call add_turned(n, size(ang, 1), ang, work%at, feature(k) > half, &
+            derivative(:, :, m, merge(2, 1, feature(k) > half)), size(gradient, 1), gradient(:, :, k))
       end do
       end associate
-
-   contains
-
-      !> From unit vectors and cutoff functions to vectors
-      subroutine add_turned(which, d, gradient)
-         !> 1: plain; 2: weighted
-         integer, intent(in) :: which
-         real(wp), intent(in) :: d(:, :)
-         real(wp), intent(inout) :: gradient(:, :)
-         real(wp) :: weight, inverse, along, slope
-         integer :: j, at
-
-         associate (ang => work%angular)
-         do j = 1, n
-            at = work%at(j)
-            if (at == 0) exit
-            weight = merge(1.0_wp, ang(j, 7), which == 1)
-            inverse = 1.0_wp/ang(j, 4)
-            along = d(j, 2)*ang(j, 1) + d(j, 3)*ang(j, 2) + d(j, 4)*ang(j, 3)
-            slope = (d(j, 1) - weight*ang(j, 5))*ang(j, 6) - along*inverse
-            gradient(at, :) = gradient(at, :) + weight*(slope*ang(j, 1:3) + inverse*d(j, 2:4))
-         end do
-         end associate
-      end subroutine add_turned
-
    end subroutine chebyshev_gradients
 
-   !> d/dr of f_c(r) T_n(2r/r_cut - 1), n = 0, 1, …, one by one; dT_n/dx = n U_{n-1}
-   pure subroutine radial_term_slopes(r, r_cut, f, df, slopes)
-      !> Distance and cutoff (Å)
-      real(wp), intent(in) :: r, r_cut
-      !> Cutoff function and its derivative (1/Å) there
-      real(wp), intent(in) :: f, df
-      real(wp), intent(out) :: slopes(0:)
-      real(wp) :: x, t, t_next, u, u_next, swap
-      integer :: n
+   !> From unit vectors and cutoff functions to vectors
+   pure subroutine add_turned(n, n_row, ang, at, weighted, d, n_all, gradient)
+      !> Neighbours inside the angular cutoff (padded), rows of `ang`, and all neighbours
+      integer, intent(in) :: n, n_row, n_all
+      !> As in `chebyshev_work_type`
+      real(wp), intent(in) :: ang(n_row, 7)
+      integer, intent(in) :: at(n)
+      logical, intent(in) :: weighted
+      !> From `angular_gradients`
+      real(wp), intent(in) :: d(n, 4)
+      real(wp), intent(inout) :: gradient(n_all, 3)
+      real(wp) :: turned(n, 3), weight, inverse, along, slope
+      integer :: j
 
-      x = 2.0_wp*r/r_cut - 1.0_wp
+      !$omp simd private(weight, inverse, along, slope)
+      do j = 1, n
+         weight = merge(ang(j, 7), 1.0_wp, weighted)
+         inverse = 1.0_wp/ang(j, 4)
+         along = d(j, 2)*ang(j, 1) + d(j, 3)*ang(j, 2) + d(j, 4)*ang(j, 3)
+         slope = (d(j, 1) - weight*ang(j, 5))*ang(j, 6) - along*inverse
+         turned(j, 1) = weight*(slope*ang(j, 1) + inverse*d(j, 2))
+         turned(j, 2) = weight*(slope*ang(j, 2) + inverse*d(j, 3))
+         turned(j, 3) = weight*(slope*ang(j, 3) + inverse*d(j, 4))
+      end do
+      do j = 1, n
+         if (at(j) == 0) exit
+         gradient(at(j), 1) = gradient(at(j), 1) + turned(j, 1)
+         gradient(at(j), 2) = gradient(at(j), 2) + turned(j, 2)
+         gradient(at(j), 3) = gradient(at(j), 3) + turned(j, 3)
+      end do
+   end subroutine add_turned
+
+   !> d/dr of f_c(r) T_n(2r/r_cut - 1), n = 0 … n_r - 1; dT_n/dx = n U_{n-1}
+   pure subroutine radial_term_slopes(n, n_r, r, r_cut, f, df, slopes)
+      !> Neighbours and functions
+      integer, intent(in) :: n, n_r
+      !> Distances and cutoff (Å)
+      real(wp), intent(in) :: r(n), r_cut
+      !> Cutoff function and its derivative (1/Å) there
+      real(wp), intent(in) :: f(n), df(n)
+      real(wp), intent(out) :: slopes(n, n_r)
       ! T_n and T_{n+1}; U_{n-1} and U_n
-      t = 1.0_wp
-      t_next = x
-      u = 0.0_wp
-      u_next = 1.0_wp
-      do n = 0, ubound(slopes, 1)
-         slopes(n) = df*t + f*n*u*2.0_wp/r_cut
-         swap = 2.0_wp*x*t_next - t
-         t = t_next
-         t_next = swap
-         swap = 2.0_wp*x*u_next - u
-         u = u_next
-         u_next = swap
+      real(wp), dimension(n) :: x, t, t_next, u, u_next
+      real(wp) :: swap
+      integer :: m, j
+
+      do j = 1, n
+         x(j) = 2.0_wp*r(j)/r_cut - 1.0_wp
+         t(j) = 1.0_wp
+         t_next(j) = x(j)
+         u(j) = 0.0_wp
+         u_next(j) = 1.0_wp
+      end do
+      do m = 0, n_r - 1
+         !$omp simd private(swap)
+         do j = 1, n
+            slopes(j, m + 1) = df(j)*t(j) + f(j)*m*u(j)*2.0_wp/r_cut
+            swap = 2.0_wp*x(j)*t_next(j) - t(j)
+            t(j) = t_next(j)
+            t_next(j) = swap
+            swap = 2.0_wp*x(j)*u_next(j) - u(j)
+            u(j) = u_next(j)
+            u_next(j) = swap
+         end do
       end do
    end subroutine radial_term_slopes
 

@@ -246,65 +246,96 @@ contains
       end do
    end subroutine sum_orders
 
-   !> Derivatives of all a_m with respect to each neighbour's unit vector and f.  Those of weighted sums are the ones of
-   !> weighted moments times s_j
-   pure subroutine angular_gradients(tables, n, x, y, z, f, work, moment, part, derivative)
+   !> Derivatives of all a_m with respect to each neighbour's unit vector and f, for one or two sets of moments.  Those of
+   !> weighted sums are the ones of weighted moments times s_j
+   pure subroutine angular_gradients(tables, n, x, y, z, f, n_sets, moment, derivative)
       type(moment_tables_type), intent(in) :: tables
-      !> Neighbours; their unit vectors and cutoff functions
-      integer, intent(in) :: n
+      !> Neighbours, a multiple of `lanes`; their unit vectors and cutoff functions
+      integer, intent(in) :: n, n_sets
       real(wp), intent(in) :: x(n), y(n), z(n), f(n)
-      !> Scratch
-      real(wp), intent(inout) :: work(n, 6)
       !> From `angular_sums`
-      real(wp), intent(in) :: moment(2, n_moments(tables%order))
-      !> Scratch: derivatives of the Σ_{j<k} f_j f_k P_l + ½ Σ_j f_j²
-      real(wp), intent(inout) :: part(n, 4, 0:tables%order)
+      real(wp), intent(in) :: moment(2, n_moments(tables%order), n_sets)
       !> With respect to f, without the term -f_j of the pairs of a neighbour with itself, and with respect to the unit
       !> vector (not yet projected)
-      real(wp), intent(out) :: derivative(n, 4, 0:tables%order)
-      real(wp) :: b(2), below(2), q_start
-      integer :: l, m, mu, k, k_below, j, c
+      real(wp), intent(out) :: derivative(n, 4, 0:tables%order, n_sets)
+      ! Neighbours at a time, so few that their sums stay in the nearest cache
+      integer, parameter :: strip = 4
+      ! Factors of Re and Im, and those of the μ below; the two of the recurrence for l
+      real(wp) :: b(4, n_sets, n_moments(tables%order)), c(2, n_moments(tables%order))
+      ! Derivatives of the Σ_{j<k} f_j f_k P_l + ½ Σ_j f_j², with respect to f, x, y and z one after the other
+      real(wp) :: part(4*strip, 0:tables%order, n_sets), total(4*strip)
+      real(wp), dimension(strip) :: re, im, re_below, im_below, before, q, turn
+      real(wp) :: q_start
+      integer :: i, j, k, l, m, mu, k_below, set
 
-      part = 0.0_wp
-      ! Columns 1, 2: Re and Im of (x+iy)^μ; 3, 4: of (x+iy)^(μ-1); 5, 6: Q_{l-1}, Q_l
-      work(:, 1) = 1.0_wp
-      work(:, 2:4) = 0.0_wp
-      q_start = 1.0_wp
       k = 0
-      k_below = 0
       do mu = 0, tables%order
-         if (mu > 0) then
-            q_start = q_start*(2*mu - 1)
-            work(:, 3:4) = work(:, 1:2)
-            call next_power(n, x, y, work(:, 1), work(:, 2))
-            k_below = k - (tables%order - mu + 1)
-         end if
-         work(:, 5) = 0.0_wp
-         work(:, 6) = q_start
+         k_below = k - (tables%order - mu + 1)
          do l = mu, tables%order
             k = k + 1
             k_below = k_below + 1
-            if (l > mu) call next_legendre(n, l, mu, z, work(:, 5), work(:, 6))
-            b = tables%norm(l, mu)*moment(:, k)
-            below = 0.0_wp
+            c(1, k) = real(2*l + 1, wp)/(l + 1 - mu)
+            c(2, k) = real(l + mu, wp)/(l + 1 - mu)
+            b(1:2, :, k) = tables%norm(l, mu)*moment(:, k, :)
+            b(3:4, :, k) = 0.0_wp
             ! dQ_lμ-1/dz = Q_lμ
-            if (mu > 0) below = tables%norm(l, mu - 1)*moment(:, k_below)
-            !$omp simd
-            do j = 1, n
-               part(j, 1, l) = part(j, 1, l) + work(j, 6)*(b(1)*work(j, 1) + b(2)*work(j, 2))
-               part(j, 2, l) = part(j, 2, l) + mu*work(j, 6)*(b(1)*work(j, 3) + b(2)*work(j, 4))
-               part(j, 3, l) = part(j, 3, l) + mu*work(j, 6)*(b(2)*work(j, 3) - b(1)*work(j, 4))
-               part(j, 4, l) = part(j, 4, l) + work(j, 6)*(below(1)*work(j, 3) + below(2)*work(j, 4))
-            end do
+            if (mu > 0) b(3:4, :, k) = tables%norm(l, mu - 1)*moment(:, k_below, :)
          end do
       end do
-      do m = 0, tables%order
-         derivative(:, :, m) = 0.0_wp
-         do l = modulo(m, 2), m, 2
-            derivative(:, :, m) = derivative(:, :, m) + tables%legendre(l, m)*part(:, :, l)
+      do j = 0, n - strip, strip
+         part = 0.0_wp
+         re = 1.0_wp
+         im = 0.0_wp
+         re_below = 0.0_wp
+         im_below = 0.0_wp
+         q_start = 1.0_wp
+         k = 0
+         do mu = 0, tables%order
+            before = 0.0_wp
+            q = q_start
+            do l = mu, tables%order
+               k = k + 1
+               do set = 1, n_sets
+                  do i = 1, strip
+                     part(i, l, set) = part(i, l, set) + q(i)*(b(1, set, k)*re(i) + b(2, set, k)*im(i))
+                     part(strip + i, l, set) = part(strip + i, l, set) &
+                        + mu*q(i)*(b(1, set, k)*re_below(i) + b(2, set, k)*im_below(i))
+                     part(2*strip + i, l, set) = part(2*strip + i, l, set) &
+                        + mu*q(i)*(b(2, set, k)*re_below(i) - b(1, set, k)*im_below(i))
+                     part(3*strip + i, l, set) = part(3*strip + i, l, set) &
+                        + q(i)*(b(3, set, k)*re_below(i) + b(4, set, k)*im_below(i))
+                  end do
+               end do
+               do i = 1, strip
+                  turn(i) = c(1, k)*z(j + i)*q(i) - c(2, k)*before(i)
+                  before(i) = q(i)
+                  q(i) = turn(i)
+               end do
+            end do
+            do i = 1, strip
+               re_below(i) = re(i)
+               im_below(i) = im(i)
+               re(i) = re_below(i)*x(j + i) - im_below(i)*y(j + i)
+               im(i) = re_below(i)*y(j + i) + im_below(i)*x(j + i)
+            end do
+            q_start = q_start*(2*mu + 1)
          end do
-         do c = 2, 4
-            derivative(:, c, m) = f*derivative(:, c, m)
+         do set = 1, n_sets
+            do m = 0, tables%order
+               total = 0.0_wp
+               do l = modulo(m, 2), m, 2
+                  !$omp simd
+                  do i = 1, 4*strip
+                     total(i) = total(i) + tables%legendre(l, m)*part(i, l, set)
+                  end do
+               end do
+               do i = 1, strip
+                  derivative(j + i, 1, m, set) = total(i)
+                  derivative(j + i, 2, m, set) = f(j + i)*total(strip + i)
+                  derivative(j + i, 3, m, set) = f(j + i)*total(2*strip + i)
+                  derivative(j + i, 4, m, set) = f(j + i)*total(3*strip + i)
+               end do
+            end do
          end do
       end do
    end subroutine angular_gradients

@@ -1,193 +1,66 @@
-!> Making the force map of a structure: which functions go where, how much room that takes, and the values.
+!> Making the force map of a structure: how much room that takes, and the values.
 module tf_force_map_build
-   use tf_kinds, only : wp, sp, i8, padded
+   use tf_kinds, only : wp, sp, i8
    use tf_error, only : error_type, check_memory
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_surroundings, only : surroundings_type, new_surroundings, gather
    use tf_chebyshev_functions, only : radial_term_slopes
    use tf_behler, only : radial_function_slopes
-   use tf_behler_tables, only : functions_of_species, radial_of_species
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
-      new_descriptor_scratch, descriptor_values, descriptor_gradients, check_species, basis_chebyshev, basis_behler
+      new_descriptor_scratch, descriptor_values, descriptor_gradients, check_species
    use tf_force_map, only : force_map_type, lanes_of_group
+   use tf_force_map_plan, only : force_map_plan_type
    use tf_group_products, only : round_column
-   use tf_radial_grid, only : place_on_grid, most_orders, most_points, window
+   use tf_radial_grid, only : radial_grid_type, places_on_grid, window
    implicit none
    private
-   public :: force_map_tables, count_structure, fill_structure, strain_of_structure
+   public :: count_structure, fill_structure, strain_of_structure
+
+   ! Pairs whose slopes are made together
+   integer, parameter :: strip = 32
+
+   !> Neighbours of an atom in its groups, and scratch
+   type :: members_type
+      !> (n_atoms) place of each atom in its group, 0 if in none
+      integer, allocatable :: slot(:)
+      !> Those of a species are first(u) + 1 … first(u + 1): which neighbours, images apart, and the place of the atom of each
+      integer, allocatable :: first(:), near(:), at(:)
+      !> Derivatives of the functions of an atom
+      real(wp), allocatable :: gradient(:)
+   end type members_type
 
 contains
 
-   !> Which functions are kept as pairs and which as groups
-   subroutine force_map_tables(descriptors, merged, radial_count, radial_half, pair_feature, weight, group_count, &
-         group_feature)
-      type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups: smaller for cells that are smaller than the cutoff
-      logical, intent(in) :: merged
-      !> As in force_map_type; pair_feature and group_feature have room for all functions
-      integer, intent(out) :: radial_count(:), radial_half(:), pair_feature(:, :, :), group_count(:, :), &
-         group_feature(:, :, :, :)
-      real(wp), intent(out) :: weight(:, :)
-      logical, allocatable :: depends(:)
-      real(wp), allocatable :: table(:, :)
-      integer :: t, u, k, n, n_r, n_a, half
-
-      radial_count = 0
-      radial_half = 0
-      pair_feature = 0
-      weight = 0.0_wp
-      group_feature = 0
-      do t = 1, size(descriptors)
-         do u = 1, size(descriptors)
-            n = 0
-            select case (descriptors(t)%basis)
-            case (basis_chebyshev)
-               associate (c => descriptors(t)%chebyshev)
-               n_r = c%radial_order + 1
-               n_a = c%angular_order + 1
-               half = merge(c%n_feature/2, 0, c%weighted)
-               weight(u, t) = c%weight(u)
-               if (c%radial_cut > 0.0_wp) then
-                  if (as_pairs(descriptors, merged, t, t)) then
-                     radial_count(t) = n_r
-                     radial_half(t) = half
-                  end if
-                  if (.not. as_pairs(descriptors, merged, t, u)) then
-                     do k = 1, n_r
-                        group_feature(1, n + k, u, t) = k
-                        if (half > 0) group_feature(2, n + k, u, t) = half + k
-                     end do
-                     n = n + n_r
-                  end if
-               end if
-               if (c%angular_cut > 0.0_wp) then
-                  do k = 1, n_a
-                     group_feature(1, n + k, u, t) = n_r + k
-                     if (half > 0) group_feature(1, n + n_a + k, u, t) = half + n_r + k
-                  end do
-                  n = n + merge(2, 1, half > 0)*n_a
-               end if
-               end associate
-            case (basis_behler)
-               depends = functions_of_species(descriptors(t)%behler, u)
-               table = radial_in_pairs(descriptors, merged, t, u)
-               do k = 1, size(table, 2)
-                  pair_feature(k, u, t) = nint(table(5, k))
-                  depends(pair_feature(k, u, t)) = .false.
-               end do
-               do k = 1, size(depends)
-                  if (.not. depends(k)) cycle
-                  n = n + 1
-                  group_feature(1, n, u, t) = k
-               end do
-            end select
-            group_count(u, t) = n
-         end do
-      end do
-   end subroutine force_map_tables
-
-   !> Do the radial functions of t that count u go into pairs?  Then those of u that count t are the same
-   pure logical function as_pairs(descriptors, merged, t, u)
-      type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups? Species of centre and neighbour
-      logical, intent(in) :: merged
-      integer, intent(in) :: t, u
-
-      as_pairs = .false.
-      if (merged .or. descriptors(t)%basis /= basis_chebyshev .or. descriptors(u)%basis /= basis_chebyshev) return
-      associate (a => descriptors(t)%chebyshev, b => descriptors(u)%chebyshev)
-      as_pairs = a%radial_order == b%radial_order .and. a%radial_order < most_orders .and. a%radial_cut > 0.0_wp .and. &
-         abs(a%radial_cut - b%radial_cut) <= 0.0_wp
-      end associate
-   end function as_pairs
-
-   !> Radial symmetry functions of t that count u, if those of u that count t are the same, see `radial_of_species`
-   pure function radial_in_pairs(descriptors, merged, t, u) result(table)
-      type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups? Species of centre and neighbour
-      logical, intent(in) :: merged
-      integer, intent(in) :: t, u
-      real(wp), allocatable :: table(:, :), other(:, :)
-
-      if (.not. merged .and. descriptors(t)%basis == basis_behler .and. descriptors(u)%basis == basis_behler) then
-         table = radial_of_species(descriptors(t)%behler, u)
-         other = radial_of_species(descriptors(u)%behler, t)
-         if (size(table) == size(other) .and. size(table, 2) <= most_points) then
-            if (all(abs(table(:4, :) - other(:4, :)) <= 0.0_wp)) return
-         end if
-      end if
-      table = reshape([real(wp) ::], [5, 0])
-   end function radial_in_pairs
-
-   !> What pairs of the species of a structure are: how far they reach (Å), and their windows
-   pure subroutine pair_extents(descriptors, merged, reach, windows)
-      type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups?
-      logical, intent(in) :: merged
-      !> (n_species, n_species)
-      real(wp), intent(out) :: reach(:, :)
-      integer, intent(out) :: windows(:, :)
-      real(wp), allocatable :: table(:, :)
-      integer :: t, u
-
-      do t = 1, size(descriptors)
-         do u = 1, size(descriptors)
-            reach(u, t) = 0.0_wp
-            windows(u, t) = 0
-            if (as_pairs(descriptors, merged, t, u)) then
-               reach(u, t) = descriptors(t)%chebyshev%radial_cut
-               windows(u, t) = 1
-            else
-               table = radial_in_pairs(descriptors, merged, t, u)
-               if (size(table) > 0) reach(u, t) = maxval(table(4, :))
-               windows(u, t) = padded(size(table, 2))/window
-            end if
-         end do
-      end do
-   end subroutine pair_extents
-
-   !> Distance up to which neighbours of species u are in the group of a centre t
-   pure real(wp) function group_reach(descriptors, merged, t, u)
-      type(descriptor_type), intent(in) :: descriptors(:)
-      !> As for `as_pairs`
-      logical, intent(in) :: merged
-      integer, intent(in) :: t, u
-
-      group_reach = descriptors(t)%cutoff
-      if (as_pairs(descriptors, merged, t, u)) group_reach = descriptors(t)%chebyshev%angular_cut
-   end function group_reach
-
    !> Numbers of pairs and of neighbours in each group of the atoms of a structure
-   subroutine count_structure(descriptors, merged, position, cell, periodic, species, n_pairs, n_neighbours, error)
+   subroutine count_structure(descriptors, plan, position, cell, periodic, species, n_pairs, n_neighbours, n_merged, error)
       type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups?
-      logical, intent(in) :: merged
+      !> Of a map that is not merged
+      type(force_map_plan_type), intent(in) :: plan
       !> (3, n_atoms) Å, atoms in canonical order
       real(wp), intent(in) :: position(:, :)
       real(wp), intent(in) :: cell(3, 3)
       logical, intent(in) :: periodic(3)
       integer, intent(in), contiguous :: species(:)
-      !> (n_species, n_atoms) both
-      integer, intent(out) :: n_pairs(:, :), n_neighbours(:, :)
+      !> (n_species, n_atoms): pairs and neighbours, and neighbours with everything in groups
+      integer, intent(out) :: n_pairs(:, :), n_neighbours(:, :), n_merged(:, :)
       type(error_type), allocatable, intent(inout) :: error
       type(neighbour_list_type) :: list
       type(surroundings_type) :: around
-      integer, allocatable :: counted(:)
+      integer, allocatable :: counted(:), counted_merged(:)
       real(wp), allocatable :: ghosts(:, :)
-      real(wp) :: reach(size(descriptors), size(descriptors))
-      integer :: windows(size(descriptors), size(descriptors))
       integer :: i, j, k, t, u, status
 
       n_pairs = 0
       n_neighbours = 0
+      n_merged = 0
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
-      allocate (counted(size(species)), ghosts(list%n_ghosts, 3), stat=status)
-      call check_memory(status, "periodic images", 24_i8*list%n_ghosts + 4_i8*size(species), error)
+      allocate (counted(size(species)), counted_merged(size(species)), ghosts(list%n_ghosts, 3), stat=status)
+      call check_memory(status, "periodic images", 24_i8*list%n_ghosts + 8_i8*size(species), error)
       if (.not. allocated(error)) call new_surroundings(list%n_most, around, error)
       if (allocated(error)) return
       counted = 0
-      call pair_extents(descriptors, merged, reach, windows)
+      counted_merged = 0
       call place_ghosts(list, list%position, ghosts)
       do i = 1, size(species)
          t = species(i)
@@ -197,11 +70,16 @@ contains
          do k = 1, around%n
             j = around%atom(k)
             if (j == i) cycle
-            u = species(j)
-            if (j > i .and. around%r(k) < reach(u, t)) n_pairs(u, i) = n_pairs(u, i) + windows(u, t)
-            if (counted(j) == i .or. .not. around%r(k) < group_reach(descriptors, merged, t, u)) cycle
-            counted(j) = i
-            n_neighbours(u, i) = n_neighbours(u, i) + 1
+            u = around%species(k)
+            if (j > i .and. around%r(k) < plan%reach(u, t)) n_pairs(u, i) = n_pairs(u, i) + plan%windows(u, t)
+            if (counted(j) /= i .and. around%r(k) < plan%group_reach(u, t)) then
+               counted(j) = i
+               n_neighbours(u, i) = n_neighbours(u, i) + 1
+            end if
+            if (counted_merged(j) /= i .and. around%r(k) < descriptors(t)%cutoff) then
+               counted_merged(j) = i
+               n_merged(u, i) = n_merged(u, i) + 1
+            end if
          end do
       end do
    end subroutine count_structure
@@ -228,219 +106,322 @@ contains
    end subroutine list_neighbours
 
    !> Fill the part of the map that belongs to one structure
-   subroutine fill_structure(descriptors, merged, position, cell, periodic, species, first, fit, map, error)
+   subroutine fill_structure(descriptors, plan, position, cell, periodic, species, first, map, error)
       type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups?
-      logical, intent(in) :: merged
+      !> Of this map
+      type(force_map_plan_type), intent(in) :: plan
       !> As for `count_structure`
       real(wp), intent(in) :: position(:, :), cell(3, 3)
       logical, intent(in) :: periodic(3)
       integer, intent(in), contiguous :: species(:)
       !> Atoms of the data set before this structure
       integer(i8), intent(in) :: first
-      !> From `fit_slopes`
-      real(wp), intent(in) :: fit(:, :, 0:)
       !> Tables and offsets are set
       type(force_map_type), intent(inout) :: map
       type(error_type), allocatable, intent(inout) :: error
       type(neighbour_list_type) :: list
       type(descriptor_work_type) :: work
       type(descriptor_scratch_type) :: scratch
+      type(members_type) :: members
       real(wp), allocatable :: ghosts(:, :), values(:)
-      integer :: i, status
+      integer :: i, t, most, status
 
       call list_neighbours(descriptors, position, cell, periodic, species, list, error)
       if (allocated(error)) return
-      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), stat=status)
-      call check_memory(status, "periodic images", 24_i8*list%n_ghosts, error)
+      most = 0
+      do t = 1, size(descriptors)
+         if (any(species == t)) most = max(most, size(plan%features(t)%of))
+      end do
+      allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), members%slot(size(species)), &
+         members%first(size(descriptors) + 1), members%near(list%n_most), members%at(list%n_most), &
+         members%gradient(3*list%n_most*most), stat=status)
+      call check_memory(status, "derivatives of descriptors", 24_i8*list%n_ghosts + 24_i8*list%n_most*most, error)
       if (.not. allocated(error)) call new_descriptor_work(descriptors, list%n_most, work, error)
       if (.not. allocated(error)) call new_descriptor_scratch(descriptors, list%n_most, scratch, error)
       if (allocated(error)) return
       call place_ghosts(list, list%position, ghosts)
       do i = 1, size(species)
+         t = species(i)
          call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, &
-            values(:descriptors(species(i))%n_feature), error)
+            values(:descriptors(t)%n_feature), error)
          if (allocated(error)) return
-         call fill_pairs(descriptors, merged, species, i, first + i - 1, fit, work, map)
-         call fill_groups(descriptors, merged, species, i, first + i - 1, work, scratch, map, error)
+         call fill_pairs(descriptors, plan, species, i, first + i - 1, work, map)
+         call find_members(plan, species, i, first + i - 1, work%around, members, map)
+         call fill_groups(descriptors, plan, t, first + i - 1, size(plan%features(t)%of), work, scratch, members, &
+            members%gradient, map, error)
          if (allocated(error)) return
       end do
    end subroutine fill_structure
 
    !> Pairs of atom i of a structure, sorted by the other atom
-   subroutine fill_pairs(descriptors, merged, species, i, place, fit, work, map)
+   subroutine fill_pairs(descriptors, plan, species, i, place, work, map)
       type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups?
-      logical, intent(in) :: merged
+      type(force_map_plan_type), intent(in) :: plan
       !> (n_atoms of the structure)
       integer, intent(in) :: species(:), i
       !> Atoms of the data set before atom i
       integer(i8), intent(in) :: place
-      real(wp), intent(in) :: fit(:, :, 0:)
       !> Neighbours of atom i and their cutoff functions
       type(descriptor_work_type), intent(in) :: work
       type(force_map_type), intent(inout) :: map
-      real(wp) :: slopes(map%grid%n_orders), singles(map%n_points), reach(map%n_species, map%n_species)
-      integer :: windows(map%n_species, map%n_species), next(size(species)), k, j, t, u, w, n, here
-      real(wp), allocatable :: table(:, :)
-      integer(i8) :: at, first
+      integer :: next(size(species)), chosen(work%around%n), k, j, t, u, n, here
+      integer(i8) :: first, last
 
       first = map%pair_first(place*map%n_species + 1)
-      if (map%pair_first((place + 1)*map%n_species + 1) == first) return
-      call pair_extents(descriptors, merged, reach, windows)
+      last = map%pair_first((place + 1)*map%n_species + 1)
+      if (last == first) return
       t = species(i)
-
-      associate (around => work%around, cut => descriptors(t)%chebyshev%radial_cut)
-         next = 0
-         do k = 1, around%n
-            if (is_pair(k)) next(around%atom(k)) = next(around%atom(k)) + windows(around%species(k), t)
+      next(i + 1:) = 0
+      do k = 1, work%around%n
+         if (is_pair(k)) next(work%around%atom(k)) = next(work%around%atom(k)) + plan%windows(work%around%species(k), t)
+      end do
+      ! Where the pairs with each atom start
+      here = 0
+      do j = i + 1, size(species)
+         here = here + next(j)
+         next(j) = here - next(j)
+      end do
+      do u = 1, map%n_species
+         n = 0
+         do k = 1, work%around%n
+            if (work%around%species(k) /= u) cycle
+            if (.not. is_pair(k)) cycle
+            n = n + 1
+            chosen(n) = k
          end do
-
-         ! Where the pairs with each atom start
-         here = 0
-         do j = 1, size(species)
-            here = here + next(j)
-            next(j) = here - next(j)
+         do k = 1, n, strip
+            if (size(plan%pair(u, t)%table) == 0) then
+               call fill_grid_pairs(min(strip, n - k + 1), chosen(k:), map%grid, size(plan%fit, 3), plan%fit, &
+                  descriptors(t)%chebyshev%radial_cut, work, next, int(last - first), map%pair_atom(first + 1:last), &
+                  map%pair_place(first + 1:last), map%pair_unit(:, first + 1:last), map%pair_value(:, first + 1:last))
+            else
+               call fill_function_pairs(min(strip, n - k + 1), chosen(k:), plan%pair(u, t)%table, work, next, &
+                  int(last - first), map%pair_atom(first + 1:last), map%pair_place(first + 1:last), &
+                  map%pair_unit(:, first + 1:last), map%pair_value(:, first + 1:last))
+            end if
          end do
-         do u = 1, map%n_species
-            if (.not. any(species(i + 1:) == u)) cycle
-            table = radial_in_pairs(descriptors, merged, t, u)
-            do k = 1, around%n
-               if (around%species(k) /= u) cycle
-               if (.not. is_pair(k)) cycle
-               j = around%atom(k)
-               at = first + next(j)
-               next(j) = next(j) + windows(u, t)
-               map%pair_atom(at + 1:at + windows(u, t)) = j
-               do w = 1, windows(u, t)
-                  map%pair_unit(:, at + w) = real([around%x(k), around%y(k), around%z(k), 0.0_wp]/around%r(k), sp)
-               end do
-               if (size(table) == 0) then
-                  call radial_term_slopes(around%r(k), cut, work%chebyshev%f(k), work%chebyshev%df(k), slopes)
-                  map%pair_place(at + 1) = place_on_grid(map%grid, around%r(k), cut)
-                  call weigh(fit(:, :, map%pair_place(at + 1)), singles)
-                  map%pair_value(:, at + 1) = real(singles(:window), sp)
-               else
-                  n = size(table, 2)
-                  call radial_function_slopes(around%r(k), table, singles(:n))
-                  singles(n + 1:) = 0.0_wp
-                  do w = 1, windows(u, t)
-                     map%pair_place(at + w) = (w - 1)*window
-                     map%pair_value(:, at + w) = real(singles((w - 1)*window + 1:w*window), sp)
-                  end do
-               end if
-            end do
-         end do
-      end associate
+      end do
 
    contains
-
-      !> Weights of the window that stand for the slopes
-      pure subroutine weigh(fit, weights)
-         real(wp), intent(in) :: fit(window, map%grid%n_orders)
-         real(wp), intent(out) :: weights(window)
-         integer :: n, l
-
-         weights = 0.0_wp
-         do n = 1, map%grid%n_orders
-            !$omp simd
-            do l = 1, window
-               weights(l) = weights(l) + fit(l, n)*slopes(n)
-            end do
-         end do
-      end subroutine weigh
 
       !> Is neighbour k of atom i the other one of a pair that is kept here?
       pure logical function is_pair(k)
          integer, intent(in) :: k
 
-         is_pair = work%around%atom(k) > i .and. work%around%r(k) < reach(work%around%species(k), t)
+         is_pair = work%around%atom(k) > i .and. work%around%r(k) < plan%reach(work%around%species(k), t)
       end function is_pair
 
    end subroutine fill_pairs
 
-   !> Groups of atom i of a structure
-   subroutine fill_groups(descriptors, merged, species, i, place, work, scratch, map, error)
-      type(descriptor_type), intent(in) :: descriptors(:)
-      !> Everything in groups?
-      logical, intent(in) :: merged
+   !> A few pairs whose slopes go onto the grid
+   subroutine fill_grid_pairs(n, chosen, grid, n_places, fit, cut, work, next, n_pairs, atom, place, unit, value)
+      !> Pairs, at most `strip`, and which neighbours they are with; windows on the grid, and all pairs of the centre
+      integer, intent(in) :: n, n_places, n_pairs
+      integer, intent(in) :: chosen(n)
+      type(radial_grid_type), intent(in) :: grid
+      !> From `fit_slopes`
+      real(wp), intent(in) :: fit(window, grid%n_orders, 0:n_places - 1)
+      !> Cutoff of their functions (Å)
+      real(wp), intent(in) :: cut
+      type(descriptor_work_type), intent(in) :: work
+      !> Pairs of the centre before the next one with each atom
+      integer, intent(inout) :: next(:)
+      !> Those of the centre, as in `force_map_type`
+      integer, intent(inout) :: atom(n_pairs), place(n_pairs)
+      real(sp), intent(inout) :: unit(4, n_pairs), value(window, n_pairs)
+      real(wp) :: r(n), f(n), df(n), slopes(n, grid%n_orders), weights(window), others(window)
+      integer :: places(n), k, l, m, at
+
+      do k = 1, n
+         r(k) = work%around%r(chosen(k))
+         f(k) = work%chebyshev%f(chosen(k))
+         df(k) = work%chebyshev%df(chosen(k))
+      end do
+      call radial_term_slopes(n, grid%n_orders, r, cut, f, df, slopes)
+      call places_on_grid(grid, n, r, cut, places)
+      do k = 1, n
+         ! Two sums, or the processor waits for its additions
+         weights = 0.0_wp
+         others = 0.0_wp
+         do m = 2, grid%n_orders, 2
+            !$omp simd
+            do l = 1, window
+               weights(l) = weights(l) + fit(l, m - 1, places(k))*slopes(k, m - 1)
+               others(l) = others(l) + fit(l, m, places(k))*slopes(k, m)
+            end do
+         end do
+         m = grid%n_orders
+         if (mod(m, 2) == 1) weights = weights + fit(:, m, places(k))*slopes(k, m)
+         at = next_pair(work%around, chosen(k), next)
+         atom(at) = work%around%atom(chosen(k))
+         place(at) = places(k)
+         unit(:, at) = direction(work%around, chosen(k))
+         !$omp simd
+         do l = 1, window
+            value(l, at) = real(weights(l) + others(l), sp)
+         end do
+      end do
+   end subroutine fill_grid_pairs
+
+   !> A few pairs with slopes of symmetry functions
+   subroutine fill_function_pairs(n, chosen, table, work, next, n_pairs, atom, place, unit, value)
+      !> As for `fill_grid_pairs`
+      integer, intent(in) :: n, n_pairs
+      integer, intent(in) :: chosen(n)
+      !> (5, functions) see `radial_of_species`
+      real(wp), intent(in) :: table(:, :)
+      type(descriptor_work_type), intent(in) :: work
+      integer, intent(inout) :: next(:)
+      integer, intent(inout) :: atom(n_pairs), place(n_pairs)
+      real(sp), intent(inout) :: unit(4, n_pairs), value(window, n_pairs)
+      real(wp) :: slopes(size(table, 2) + window)
+      integer :: k, w, at
+
+      slopes(size(table, 2) + 1:) = 0.0_wp
+      do k = 1, n
+         call radial_function_slopes(work%around%r(chosen(k)), table, slopes(:size(table, 2)))
+         do w = 0, size(table, 2) - 1, window
+            at = next_pair(work%around, chosen(k), next)
+            atom(at) = work%around%atom(chosen(k))
+            place(at) = w
+            unit(:, at) = direction(work%around, chosen(k))
+            value(:, at) = real(slopes(w + 1:w + window), sp)
+         end do
+      end do
+   end subroutine fill_function_pairs
+
+   !> Place of the next pair with the atom of neighbour k
+   integer function next_pair(around, k, next)
+      type(surroundings_type), intent(in) :: around
+      integer, intent(in) :: k
+      !> Pairs before it
+      integer, intent(inout) :: next(:)
+
+      next(around%atom(k)) = next(around%atom(k)) + 1
+      next_pair = next(around%atom(k))
+   end function next_pair
+
+   !> Unit vector to neighbour k, and 0
+   pure function direction(around, k)
+      type(surroundings_type), intent(in) :: around
+      integer, intent(in) :: k
+      real(sp) :: direction(4)
+      real(wp) :: inverse
+
+      inverse = 1.0_wp/around%r(k)
+      direction = real([inverse*around%x(k), inverse*around%y(k), inverse*around%z(k), 0.0_wp], sp)
+   end function direction
+
+   !> Atoms in the groups of atom i of a structure
+   subroutine find_members(plan, species, i, place, around, members, map)
+      type(force_map_plan_type), intent(in) :: plan
       !> (n_atoms of the structure)
       integer, intent(in) :: species(:), i
       !> Atoms of the data set before atom i
       integer(i8), intent(in) :: place
-      type(descriptor_work_type), intent(in) :: work
-      type(descriptor_scratch_type), intent(inout) :: scratch
+      !> Of atom i
+      type(surroundings_type), intent(in) :: around
+      type(members_type), intent(inout) :: members
       type(force_map_type), intent(inout) :: map
-      type(error_type), allocatable, intent(inout) :: error
-      real(wp), allocatable :: gradient(:, :, :)
-      logical, allocatable :: here(:)
-      integer, allocatable :: in_group(:), feature(:), near(:)
-      integer :: t, u, f, k, j, n, status
-      integer(i8) :: group
+      integer :: n(map%n_species), u, k, j, t
 
       t = species(i)
-      allocate (in_group(size(species)), here(size(species)), stat=status)
-      call check_memory(status, "the group of an atom", 8_i8*size(species), error)
-      if (allocated(error)) return
-      in_group = 0
-      here = .false.
-      do k = 1, work%around%n
-         j = work%around%atom(k)
-         if (j /= i) here(j) = here(j) .or. work%around%r(k) < group_reach(descriptors, merged, t, species(j))
+      members%slot = 0
+      n = 0
+      do k = 1, around%n
+         if (.not. in_group(k)) cycle
+         members%slot(around%atom(k)) = 1
+         n(around%species(k)) = n(around%species(k)) + 1
       end do
+      members%first(1) = 0
       do u = 1, map%n_species
-         group = place*map%n_species + u
-         n = 0
-         do j = 1, size(species)
-            if (species(j) /= u .or. .not. here(j)) cycle
-            n = n + 1
-            in_group(j) = n
-            map%group_atom(map%group_atom_first(group) + n) = j
-         end do
-         map%group_value(map%group_value_first(group) + 1:map%group_value_first(group + 1)) = 0
+         members%first(u + 1) = members%first(u) + n(u)
+      end do
+      n = 0
+      do j = 1, size(species)
+         if (members%slot(j) == 0) cycle
+         u = species(j)
+         n(u) = n(u) + 1
+         members%slot(j) = n(u)
+         map%group_atom(map%group_atom_first(place*map%n_species + u) + n(u)) = j
+      end do
+      n = members%first(:map%n_species)
+      do k = 1, around%n
+         if (.not. in_group(k)) cycle
+         u = around%species(k)
+         n(u) = n(u) + 1
+         members%near(n(u)) = k
+         members%at(n(u)) = members%slot(around%atom(k))
       end do
 
-      feature = pack([(f, f=1, descriptors(t)%n_feature)], [(any(map%group_feature(1, :, :, t) == f), &
-         f=1, descriptors(t)%n_feature)])
-      allocate (gradient(work%around%n, 3, size(feature)), stat=status)
-      call check_memory(status, "derivatives of descriptors", 24_i8*work%around%n*size(feature), error)
-      if (.not. allocated(error)) call descriptor_gradients(descriptors, t, feature, work, scratch, gradient, error)
+   contains
+
+      !> Is neighbour k in a group?
+      pure logical function in_group(k)
+         integer, intent(in) :: k
+
+         in_group = around%atom(k) /= i .and. around%r(k) < plan%group_reach(around%species(k), t)
+      end function in_group
+
+   end subroutine find_members
+
+   !> Groups of an atom
+   subroutine fill_groups(descriptors, plan, t, place, n_columns, work, scratch, members, gradient, map, error)
+      type(descriptor_type), intent(in) :: descriptors(:)
+      type(force_map_plan_type), intent(in) :: plan
+      !> Its species, atoms of the data set before it, and values of its descriptor in groups
+      integer, intent(in) :: t, n_columns
+      integer(i8), intent(in) :: place
+      type(descriptor_work_type), intent(in) :: work
+      type(descriptor_scratch_type), intent(inout) :: scratch
+      !> From `find_members`
+      type(members_type), intent(in) :: members
+      !> Scratch
+      real(wp), intent(inout) :: gradient(work%around%n, 3, n_columns)
+      type(force_map_type), intent(inout) :: map
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: u, k, n
+      integer(i8) :: group
+
+      call descriptor_gradients(descriptors, t, plan%features(t)%of, work, scratch, gradient, error)
       if (allocated(error)) return
       do u = 1, map%n_species
          group = place*map%n_species + u
          n = int(map%group_atom_first(group + 1) - map%group_atom_first(group))
          if (n == 0) cycle
-         ! Neighbours of the species, images apart, that are in the group
-         near = pack([(k, k=1, work%around%n)], work%around%species(:work%around%n) == u &
-            .and. in_group(work%around%atom(:work%around%n)) > 0)
+         associate (first => members%first(u) + 1, last => members%first(u + 1))
          do k = 1, map%group_count(u, t)
-            f = findloc(feature, map%group_feature(1, k, u, t), dim=1)
-            call add_column(near, in_group(work%around%atom(near)), gradient(:, :, f), n, k, &
+            call add_column(last - first + 1, members%near(first:last), members%at(first:last), work%around%n, &
+               gradient(:, :, plan%column(k, u, t)), n, k, &
                map%group_value(map%group_value_first(group) + int((k - 1)/2, i8)*lanes_of_group(n) + 1:), &
                map%group_scale(k, u, place + 1))
          end do
+         end associate
       end do
    end subroutine fill_groups
 
    !> One function of a group of n atoms, images of an atom summed up
-   subroutine add_column(near, slot, gradient, n, place, column, scale)
-      !> Neighbours, and place in the group of the atom of each
-      integer, intent(in) :: near(:), slot(:)
-      !> (neighbours, 3)
-      real(wp), intent(in) :: gradient(:, :)
-      integer, intent(in) :: n
+   pure subroutine add_column(n_near, near, at, n_all, gradient, n, place, column, scale)
+      !> Neighbours in the group, which they are, and the place of the atom of each
+      integer, intent(in) :: n_near
+      integer, intent(in) :: near(n_near), at(n_near)
+      !> All neighbours, and atoms of the group
+      integer, intent(in) :: n_all, n
+      real(wp), intent(in) :: gradient(n_all, 3)
       !> Which function of the group
       integer, intent(in) :: place
-      integer, intent(inout) :: column(:)
+      integer, intent(inout) :: column(lanes_of_group(n))
       real(sp), intent(out) :: scale
-      real(wp) :: total(3, n)
+      real(wp) :: total(3, (lanes_of_group(n) + 2)/3)
       integer :: k
 
       total = 0.0_wp
-      do k = 1, size(near)
-         total(:, slot(k)) = total(:, slot(k)) + gradient(near(k), :)
+      do k = 1, n_near
+         total(1, at(k)) = total(1, at(k)) + gradient(near(k), 1)
+         total(2, at(k)) = total(2, at(k)) + gradient(near(k), 2)
+         total(3, at(k)) = total(3, at(k)) + gradient(near(k), 3)
       end do
-      call round_column(3*n, place, total, column, scale)
+      call round_column(lanes_of_group(n), place, total, column, scale)
    end subroutine add_column
 
    !> Derivatives of all descriptor values of a structure with respect to a homogeneous strain, Σ_j r_ij ⊗ ∂G/∂r_ij

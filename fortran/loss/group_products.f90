@@ -26,7 +26,7 @@ contains
       words_of_columns = (n + 1)/2
    end function words_of_columns
 
-   !> Keep x(l) as column k of a matrix whose words are 0 there, times the scale
+   !> Keep x(l) as column k of a matrix, times the scale; odd columns before the even ones that share their words
    pure subroutine round_column(n, k, x, word, scale)
       !> Rows, and number of the column
       integer, intent(in) :: n, k
@@ -34,14 +34,24 @@ contains
       !> Words of the column
       integer, intent(inout) :: word(n)
       real(sp), intent(out) :: scale
-      integer :: l, rounded
+      real(wp) :: most, steps
+      integer :: l, shift, rounded
 
-      scale = real(maxval(abs(x))/largest, sp)
-      if (.not. scale > 0.0_sp) return
+      most = 0.0_wp
+      !$omp simd reduction(max:most)
       do l = 1, n
+         most = max(most, abs(x(l)))
+      end do
+      scale = real(most/largest, sp)
+      if (mod(k, 2) == 1) word = 0
+      if (.not. scale > 0.0_sp) return
+      shift = merge(0, bits, mod(k, 2) == 1)
+      !$omp simd private(steps, rounded)
+      do l = 1, n
+         steps = x(l)/real(scale, wp)
          ! The scale may have been rounded down
-         rounded = int(max(-largest, min(largest, anint(x(l)/real(scale, wp)))))
-         word(l) = word(l) + merge(rounded, ishft(rounded, bits), mod(k, 2) == 1)
+         rounded = int(max(-largest, min(largest, steps + sign(0.5_wp, steps))))
+         word(l) = word(l) + shiftl(rounded, shift)
       end do
    end subroutine round_column
 

@@ -17,7 +17,7 @@ module tf_radial_grid
    use tf_dense, only : add_product, few_rows_product, tile_in
    implicit none
    private
-   public :: radial_grid_type, new_radial_grid, place_on_grid, fit_slopes, spread_on_grid, collect_from_grid
+   public :: radial_grid_type, new_radial_grid, places_on_grid, fit_slopes, spread_on_grid, collect_from_grid
    public :: window, most_points, most_orders
 
    !> Points that a pair touches, so many that they fill vector registers
@@ -101,16 +101,30 @@ contains
       s = (exp(q) - exp(-q))/q*beta/(exp(beta) - exp(-beta))
    end function window_transform
 
-   !> Points before the window of a pair at distance r
-   pure integer function place_on_grid(grid, r, r_cut)
+   !> Points before the windows of n pairs
+   pure subroutine places_on_grid(grid, n, r, r_cut, place)
       type(radial_grid_type), intent(in) :: grid
-      !> Distance and cutoff (Å)
-      real(wp), intent(in) :: r, r_cut
-      real(wp) :: x
+      integer, intent(in) :: n
+      !> Distances and cutoff (Å)
+      real(wp), intent(in) :: r(n), r_cut
+      integer, intent(out) :: place(n)
+      ! acos(x) = sqrt(1 - x) p(x) to 2e-8, Abramowitz and Stegun 4.4.46: so far beyond its ends a window is as good as within
+      real(wp), parameter :: p(0:7) = [1.5707963050_wp, -0.2145988016_wp, 0.0889789874_wp, -0.0501743046_wp, &
+         0.0308918810_wp, -0.0170881256_wp, 0.0066700901_wp, -0.0012624911_wp]
+      real(wp) :: x, y, theta, per_angle
+      integer :: k, last
 
-      x = max(-1.0_wp, min(1.0_wp, 2.0_wp*r/r_cut - 1.0_wp))
-      place_on_grid = min(int(acos(x)*n_places(grid)/pi), n_places(grid) - 1)
-   end function place_on_grid
+      per_angle = n_places(grid)/pi
+      last = n_places(grid) - 1
+      !$omp simd private(x, y, theta)
+      do k = 1, n
+         x = max(-1.0_wp, min(1.0_wp, 2.0_wp*r(k)/r_cut - 1.0_wp))
+         y = abs(x)
+         theta = sqrt(1.0_wp - y)*(p(0) + y*(p(1) + y*(p(2) + y*(p(3) + y*(p(4) + y*(p(5) + y*(p(6) + y*p(7))))))))
+         theta = merge(theta, pi - theta, x >= 0.0_wp)
+         place(k) = max(0, min(int(theta*per_angle), last))
+      end do
+   end subroutine places_on_grid
 
    !> For each place, the matrix that turns the slopes of all orders into the weights of its window
    subroutine fit_slopes(grid, fit, error)

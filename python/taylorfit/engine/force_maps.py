@@ -186,8 +186,27 @@ def force_map_layout(
 ) -> ForceMapLayout:
     """Return what the map of structures will look like, and how large it will be; arguments as of `force_map`."""
     ordered = [in_canonical_order(s, s.species_index(tables.species)) for s in structures]
+    batch = Batch.of(ordered, tables)
+    # Pairs and neighbours; none and more neighbours with everything in groups
+    counts = np.zeros((3, len(batch.species), len(tables.setups)), dtype=np.int32)
+    first = 0
+    for part in _parts(ordered, threads):
+        some = Batch.of(part, tables)
+        atoms = slice(first, first + len(some.species))
+        call(
+            library.force_maps.force_map_sizes,
+            tables.handle.object,
+            some.views(),
+            thread_count(threads),
+            *(array[atoms].T for array in counts),
+            names=some.names,
+        )
+        first = atoms.stop
+    n_pairs, n_neighbours, n_merged = counts
     layouts = [
-        ForceMapLayout.of(ordered, tables, choice, threads) for choice in (False, True) if merged in (None, choice)
+        ForceMapLayout.of(ordered, batch, tables, choice, *of)
+        for choice, of in ((False, (n_pairs, n_neighbours)), (True, (np.zeros_like(n_pairs), n_merged)))
+        if merged in (None, choice)
     ]
     return min(layouts, key=lambda one: one.n_value_bytes)
 
@@ -223,9 +242,15 @@ class ForceMapLayout:
 
     @classmethod
     def of(
-        cls, structures: Sequence[Structure], tables: DescriptorTables, merged: bool, threads: int
+        cls,
+        structures: Sequence[Structure],
+        batch: Batch,
+        tables: DescriptorTables,
+        merged: bool,
+        n_pairs: np.ndarray,
+        n_neighbours: np.ndarray,
     ) -> ForceMapLayout:
-        """Count pairs and neighbours of structures in canonical order."""
+        """Find the tables for structures in canonical order, whose pairs and neighbours are known."""
         n, widest = len(tables.setups), int(tables.n_function.max())
         radial_count, radial_half = (np.zeros(n, dtype=np.int32) for _ in range(2))
         pair_feature = np.zeros((widest, n, n), dtype=np.int32, order="F")
@@ -245,23 +270,6 @@ class ForceMapLayout:
         )
         n_most = int((pair_feature > 0).any(axis=(1, 2)).sum())
         n_group = max(1, int(group_count.max()))
-        batch = Batch.of(structures, tables)
-        n_pairs, n_neighbours = (np.zeros((len(batch.species), n), dtype=np.int32) for _ in range(2))
-        first = 0
-        for part in _parts(structures, threads):
-            some = Batch.of(part, tables)
-            atoms = slice(first, first + len(some.species))
-            call(
-                library.force_maps.force_map_sizes,
-                tables.handle.object,
-                some.views(),
-                int(merged),
-                thread_count(threads),
-                n_pairs[atoms].T,
-                n_neighbours[atoms].T,
-                names=some.names,
-            )
-            first = atoms.stop
         return cls(
             structures,
             tables,
