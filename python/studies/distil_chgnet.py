@@ -62,7 +62,7 @@ class Scale:
     """Steps of each of two runs that the radial distributions are from."""
 
 
-SCALES = {"quick": Scale(15, 60, 500, 4, 500, 4, 20, 120, 300), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300, 2000)}
+SCALES = {"quick": Scale(15, 30, 300, 4, 300, 3, 10, 60, 200), "full": Scale(40, 100, 5000, 8, 1000, 4, 60, 300, 2000)}
 PAIRS = (("Li", "O"), ("Mo", "O"), ("Ni", "O"), ("Ti", "O"), ("O", "O"))
 R_MAX, BINS = 5.0, 50
 """Å, and bins, of radial distributions."""
@@ -97,7 +97,7 @@ def main() -> None:
         [bare(frame) for frame in evenly(dft, scale.start)], TEACHER,
         dynamics("600 K", 600.0, scale.steps, scale.starts, 0.03),
         folder=arguments.output / "learn", labelling=LABELLING, error=1e-3, epochs=scale.epochs,
-        labels=tfit.LabelBudget(15, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-2),
+        labels=tfit.LabelBudget(10, scale.labels, 3), committee=scale.members, forces=tfit.Exact(1e-2, virial=1e-2),
         progress=lambda one: print(f"round {one.number}: {one.check_error or 0:.3f} eV/Å, {one.seconds}", flush=True),
     )  # fmt: skip
     potential = learned.potential

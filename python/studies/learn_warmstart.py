@@ -22,8 +22,10 @@ from learn_water import MEMBERS, N_START, REFERENCE, run_at_300, setup_of
 from learning_page import parser, write_page
 from taylorfit.formats.structures.files import read_files
 from taylorfit.learning.explore import HELD
+from taylorfit.learning.rounds import pushed_beyond
 from taylorfit.potential.deviation import force_deviation
 from taylorfit.potential.potential import Potential, load_members
+from taylorfit.settings.repulsion import RepulsionPlan
 from taylorfit.tools.tables import Table, text_lines
 
 EPOCHS = (250, 1000)
@@ -66,7 +68,7 @@ def study(folder: Path, seed: int) -> list[tuple[int, int, bool, float, float, f
                 own = data[: one["n_trained"]]
                 begun = time.process_time()
                 fit = tfit.train_committee(
-                    [*own, *tfit.repel(own).structures], setup, members=MEMBERS, forces=tfit.Exact(1e-2),
+                    [*own, *pushed_beyond(own, RepulsionPlan())], setup, members=MEMBERS, forces=tfit.Exact(1e-2),
                     epochs=epochs, initial=initial, test_fraction=0.0, seed=seed,
                 )  # fmt: skip
                 seconds += time.process_time() - begun

@@ -29,8 +29,9 @@ from taylorfit.commands.cli import main as taylorfit
 from taylorfit.engine import PotentialTables
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.learning.explore import HELD, WRONG, committee_evaluator, is_wrong, new_walks, run_walks
-from taylorfit.learning.rounds import Round
+from taylorfit.learning.rounds import Round, pushed_beyond
 from taylorfit.potential.potential import Potential, load_members
+from taylorfit.settings.repulsion import RepulsionPlan
 from taylorfit.tools.atomic_write import atomic_write
 from taylorfit.tools.tables import Table, text_lines
 
@@ -128,7 +129,7 @@ def kept(file: Path, make: Any) -> Any:
 def compared(folder: Path, data: Sequence[tfit.Structure], setup: tfit.Setup, seed: int) -> list[Potential]:
     """A committee trained as `learn` trains it."""
     if not folder.exists():
-        copies = tfit.repel(data).structures
+        copies = pushed_beyond(data, RepulsionPlan())
         fit = tfit.train_committee(
             [*data, *copies], setup, epochs=EPOCHS, members=MEMBERS, forces=tfit.Exact(1e-2), test_fraction=0.0,
             seed=seed,

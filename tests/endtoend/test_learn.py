@@ -17,12 +17,14 @@ from ase.build import bulk
 from ase.io import read, write
 
 from cli_support import report, run
-from taylorfit import Exploration, LabelBudget, Reference, learn
+from taylorfit import Exploration, LabelBudget, Reference, learn, repel
 from taylorfit.errors import InputError
 from taylorfit.formats.structures.files import read_files
+from taylorfit.learning.rounds import pushed_beyond
 from taylorfit.model.distances import shortest_of_pairs
 from taylorfit.potential.potential import load_members
 from taylorfit.settings.learn import LearnInput
+from taylorfit.settings.repulsion import RepulsionPlan
 
 LEARN = """START start.xyz
 REFERENCE ase.calculators.emt:EMT
@@ -140,6 +142,14 @@ def test_runs_are_wrong_where_frames_that_check_them_are_far_off(learnt: Path, t
         found = report(tmp_path, "learn", "learn.in")["rounds"][-1]
         assert found["walks"][worst]["verdict"] == verdict
         assert found["held"] == (0.75 if verdict == "wrong" else 1.0)
+
+
+def test_copies_are_pushed_beyond_the_data(learnt: Path) -> None:
+    frames = read_files([str(learnt / "learnt/data.extxyz")])
+    copies = pushed_beyond(frames, RepulsionPlan(shortest_push=0.05))
+    closest = shortest_of_pairs(frames)["Cu-Cu"]
+    assert all(shortest_of_pairs([copy])["Cu-Cu"] < closest and copy.pushed_from for copy in copies)
+    assert 0 < len(copies) < len(repel(frames, push=(0.05, 1.2)).structures)
 
 
 def test_a_finished_run_is_not_run_again_and_other_settings_are_refused(learnt: Path) -> None:

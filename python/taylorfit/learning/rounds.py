@@ -28,9 +28,11 @@ from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_files
 from ..generation.repel import repel
 from ..model.data_limits import DataLimits
+from ..model.distances import shortest_of_pairs
 from ..model.structure import Structure
 from ..potential.potential import Potential, load_members
 from ..settings.learn import LearnInput
+from ..settings.repulsion import RepulsionPlan
 from ..tools.atomic_write import atomic_write
 from ..tools.os_errors import explained, make_folder
 from ..tools.randomness import Stream
@@ -197,7 +199,7 @@ class RoundFolder:
         settings = self.settings
         structures = list(self.data)
         if settings.repel is not None:
-            structures += repel(self.data, **_push(settings), threads=self.threads).structures
+            structures += pushed_beyond(self.data, settings.repel, self.threads)
         initial = None
         if settings.warmstart and self.number > 1:
             initial = load_members(self.folder.parent / f"round-{self.number - 1:02d}" / "committee")
@@ -405,16 +407,23 @@ class _Timed:
         self._seconds[self._name] = time.monotonic() - self._begun
 
 
-def _push(settings: LearnInput) -> dict[str, Any]:
-    plan = settings.repel
-    assert plan is not None
-    return {
-        "copies": plan.copies,
-        "push": (plan.shortest_push, plan.longest_push),
-        "highest": plan.highest,
-        "tolerance": plan.tolerance,
-        "seed": plan.seed,
-    }
+def pushed_beyond(data: Sequence[Structure], plan: RepulsionPlan, threads: int = 0) -> list[Structure]:
+    """Copies with pairs pushed closer than any of the data.
+
+    Between the distances of the data these know better: with the rough energies of copies of strained frames there,
+    too, potentials have steep places, where runs end.
+    """
+    found = repel(
+        data,
+        copies=plan.copies,
+        push=(plan.shortest_push, plan.longest_push),
+        highest=plan.highest,
+        tolerance=plan.tolerance,
+        seed=plan.seed,
+        threads=threads,
+    )
+    closest = shortest_of_pairs(data)
+    return [copy.structure for copy in found.copies if copy.distance < closest[copy.pair]]
 
 
 def read_frames(file: Path, root: Path) -> list[Structure]:
