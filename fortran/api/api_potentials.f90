@@ -119,7 +119,7 @@ contains
       type(error_type), allocatable :: error, error_here
       type(workspace_type), allocatable :: spaces(:)
       type(batch_type) :: batch
-      integer :: failed, n_s, s, n, n_members, outer, inner, thread, status
+      integer :: failed, n_s, s, n, n_members, outer, inner, thread
       type(stop_type) :: stop
 
       failed = 0
@@ -141,18 +141,18 @@ contains
          outer = merge(n_threads, 1, n_s >= 2*n_threads)
          inner = merge(1, worthwhile_threads(n_threads, int(n/max(n_s, 1), i8)), n_s >= 2*n_threads)
          !$omp parallel num_threads(outer) if(outer > 1) default(shared) &
-         !$omp& private(error_here, thread, spaces, status)
-         allocate (spaces(inner), stat=status)
+         !$omp& private(error_here, thread, spaces)
+         call self%pool%take(inner, spaces, error_here)
          thread = 0
          !$ thread = omp_get_thread_num()
          !$omp do schedule(dynamic)
          do s = 1, n_s
             if (must_stop(stop, thread == 0)) cycle
-            call check_memory(status, "the scratch of threads", storage_size(spaces, i8)/8*inner, error_here)
-            if (status == 0) call evaluate_one(s, batch%first_atom(s) + 1, batch%first_atom(s + 1), spaces, error_here)
+            if (allocated(spaces)) call evaluate_one(s, batch%first_atom(s) + 1, batch%first_atom(s + 1), spaces, error_here)
             call keep_first(s, error_here, failed, error)
          end do
          !$omp end do
+         call self%pool%keep(spaces)
          !$omp end parallel
       end if
       call report(error, ierr, errmsg, failed)
@@ -172,7 +172,7 @@ contains
          integer :: n_force, n_value, status
 
          call build_neighbour_list(batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
-            self%potential%cutoff, list, error)
+            self%potential%cutoff, list, error, size(spaces))
          if (.not. allocated(error)) call check_species(self%potential%descriptors, batch%species(a:b), error)
          if (allocated(error)) return
          call new_listed_centres(list, list%position, batch%species(a:b), centres, error)

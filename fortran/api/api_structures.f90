@@ -88,12 +88,14 @@ contains
    end subroutine neighbours
 
    !> \brief Make the neighbour list of a structure.
-   subroutine list_build(self, structure, reach, wrapped, ierr, errmsg)
+   subroutine list_build(self, structure, reach, n_threads, wrapped, ierr, errmsg)
       type(list_handle), intent(inout) :: self
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in), contiguous :: structure(:, :)
       !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
+      !> Threads of the call
+      integer, intent(in) :: n_threads
       !> (3, n_atoms) positions wrapped into the cell, Å: the neighbours are images of atoms there
       real(wp), intent(inout), contiguous :: wrapped(:, :)
       !> 0, or the code of an error
@@ -102,7 +104,7 @@ contains
       character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call make_list(structure, reach, self%list, error)
+      call make_list(structure, reach, self%list, error, n_threads)
       if (.not. allocated(error)) then
          if (any(shape(wrapped) /= shape(self%list%position))) then
             call raise(error, error_size, "arrays of the neighbour list have the wrong size")
@@ -157,20 +159,22 @@ contains
    end subroutine list_copy
 
    !> The neighbour list of a batch of one structure, whatever its species
-   subroutine make_list(structure, reach, list, error)
+   subroutine make_list(structure, reach, list, error, n_threads)
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in), contiguous :: structure(:, :)
       !> Distance up to which atoms are neighbours, Å
       real(wp), intent(in) :: reach
       type(neighbour_list_type), intent(out) :: list
       type(error_type), allocatable, intent(inout) :: error
+      !> At most
+      integer, intent(in), optional :: n_threads
       type(batch_type) :: batch
 
       call view_batch(structure, huge(1), batch, error)
       if (batch%n /= 1) call raise(error, error_size, "one structure is needed")
       if (.not. (reach > 0.0_wp)) call raise(error, error_value, "the cutoff must be positive")
       if (.not. allocated(error)) call build_neighbour_list(batch%position, batch%cell(:, :, 1), &
-         batch%periodic(:, 1) /= 0, reach, list, error)
+         batch%periodic(:, 1) /= 0, reach, list, error, n_threads)
    end subroutine make_list
 
 end module tf_api_structures

@@ -83,17 +83,23 @@ contains
       most_nodes = 2*(bit_size(n) - leadz(max(n, 1))) + 1
    end function most_nodes
 
-   !> Room for nodes
+   !> Room for nodes; sums of an earlier call that fit are taken again, for fresh memory costs more than adding to it
    subroutine new_nodes(nodes, n_numbers, most, error)
-      type(nodes_type), intent(out) :: nodes
+      type(nodes_type), intent(inout) :: nodes
       integer(i8), intent(in) :: n_numbers
       integer, intent(in) :: most
       type(error_type), allocatable, intent(inout) :: error
       integer :: status
 
+      nodes%n = 0
+      if (allocated(nodes%first)) deallocate (nodes%first, nodes%level)
       ! Columns begin at the same place of a cache line
       associate (n => ((n_numbers + lanes - 1)/lanes)*lanes)
-         allocate (nodes%first(most), nodes%level(most), nodes%sums(n, most), stat=status)
+         if (allocated(nodes%sums)) then
+            if (any(shape(nodes%sums, kind=i8) /= [n, int(most, i8)])) deallocate (nodes%sums)
+         end if
+         allocate (nodes%first(most), nodes%level(most), stat=status)
+         if (status == 0 .and. .not. allocated(nodes%sums)) allocate (nodes%sums(n, most), stat=status)
          call check_memory(status, "partial sums", 8_i8*(n + 2)*most, error)
       end associate
    end subroutine new_nodes
@@ -122,7 +128,7 @@ contains
    subroutine sum_leaves(task, nodes, stop, error)
       class(leaf_task_type), intent(in) :: task
       !> Sums of size n_numbers or more: the others mean nothing
-      type(nodes_type), intent(out) :: nodes
+      type(nodes_type), intent(inout) :: nodes
       !> The user pressed Ctrl-C; the results are incomplete
       type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error

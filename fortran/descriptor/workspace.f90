@@ -21,6 +21,8 @@ module tf_workspace
       type(descriptor_scratch_type) :: scratch
       real(wp), allocatable :: ghosts(:, :)
       real(wp), allocatable :: g(:), raw(:), panel(:), value(:), slope(:), derivative(:)
+      !> Partial sums of forces, of the first thread alone
+      real(wp), allocatable :: sums(:, :)
    end type workspace_type
 
    !> Scratch that one call leaves to the next; calls at the same time have each their own

@@ -152,6 +152,7 @@ contains
       task%blocks_per_leaf = max(1, task%blocks_per_leaf)
       task%n_leaves = (task%blocks%n + task%blocks_per_leaf - 1)/task%blocks_per_leaf
 
+      if (allocated(spaces(1)%sums)) call move_alloc(spaces(1)%sums, nodes%sums)
       call sum_leaves(task, nodes, stop, error)
       if (allocated(error) .or. .not. associated(wanted%force)) return
       if (nodes%n == 0) then
@@ -164,6 +165,7 @@ contains
       call take_sums(n, potential%n_members, nodes%sums, wanted%force, wanted%strain)
       if (associated(wanted%virial)) call take_virials(n, nodes%sums(task%n_strain + 1:, 1), wanted%virial)
       if (associated(wanted%virial)) wanted%virial = wanted%virial/potential%n_members
+      call move_alloc(nodes%sums, spaces(1)%sums)
    end subroutine evaluate_potential
 
    !> Cut the centres of each species into blocks, in a fixed order

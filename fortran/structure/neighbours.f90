@@ -34,6 +34,18 @@ module tf_neighbours
       integer, allocatable :: ghost(:)
    end type neighbour_list_type
 
+   ! Atoms whose neighbours a thread looks for in one go
+   integer, parameter :: part_atoms = 512
+
+   !> Neighbours of the atoms of a part
+   type :: found_type
+      !> Neighbours found, and those of the parts before
+      integer(i8) :: n = 0_i8, before = 0_i8
+      !> Largest number of neighbours of an atom
+      integer :: n_most = 0
+      integer, allocatable :: ghost(:)
+   end type found_type
+
    !> Bins that the ghosts are sorted into, along the three internal coordinates
    type :: bins_type
       !> Bins along each direction, and how many bins away a neighbour may be
@@ -42,6 +54,8 @@ module tf_neighbours
       real(wp) :: least(3) = 0.0_wp, scale(3) = 0.0_wp
       !> (0:) last ghost of each bin, once sorted; (n_ghosts) bin of each ghost
       integer, allocatable :: end(:), of(:)
+      !> Ghosts in a row of bins along the third direction, at most
+      integer :: longest = 0
    contains
       procedure :: index_of
    end type bins_type
@@ -49,7 +63,7 @@ module tf_neighbours
 contains
 
    !> Find all atoms and images within `reach` of each atom, itself excluded
-   subroutine build_neighbour_list(position, cell, periodic, reach, list, error)
+   subroutine build_neighbour_list(position, cell, periodic, reach, list, error, n_threads)
       !> (3, n_atoms) Å
       real(wp), intent(in) :: position(:, :)
       !> Columns are the lattice vectors, Å
@@ -59,9 +73,14 @@ contains
       real(wp), intent(in) :: reach
       type(neighbour_list_type), intent(out) :: list
       type(error_type), allocatable, intent(inout) :: error
+      !> At most; the list does not depend on it
+      integer, intent(in), optional :: n_threads
       type(box_type) :: box
       real(wp), allocatable :: coordinate(:, :)
+      integer :: n
 
+      n = 1
+      if (present(n_threads)) n = n_threads
       list%n_atoms = size(position, 2)
       list%reach = reach
       if (.not. all(abs(position) <= farthest_position)) then
@@ -76,7 +95,7 @@ contains
       if (allocated(error)) return
       call make_ghosts(position, reach, box, list, coordinate, error)
       if (allocated(error)) return
-      call search(reach, box, coordinate, list, error)
+      call search(reach, box, coordinate, n, list, error)
    end subroutine build_neighbour_list
 
    !> Write out the images within reach of the cell; `coordinate` gets their internal coordinates
@@ -153,19 +172,22 @@ contains
    end subroutine make_ghosts
 
    !> Sort the ghosts into bins and collect the neighbours of each atom
-   subroutine search(reach, box, coordinate, list, error)
+   subroutine search(reach, box, coordinate, n_threads, list, error)
       !> Å
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
       !> (3, n_ghosts) internal coordinates; sorted with the ghosts
       real(wp), intent(inout) :: coordinate(:, :)
+      integer, intent(in) :: n_threads
       type(neighbour_list_type), intent(inout) :: list
       type(error_type), allocatable, intent(inout) :: error
+      type(error_type), allocatable :: error_here
       type(bins_type) :: bins
-      real(wp), allocatable :: place(:, :), distance2(:)
-      integer, allocatable :: home(:), found(:)
-      integer(i8) :: used
-      integer :: i, status
+      type(found_type), allocatable :: found(:)
+      real(wp), allocatable :: place(:, :)
+      integer, allocatable :: home(:)
+      integer(i8) :: before
+      integer :: p, n_parts, status
 
       if (list%n_ghosts == 0) then
          allocate (list%first(1), list%ghost(0), stat=status)
@@ -175,25 +197,84 @@ contains
       end if
       call make_bins(reach, box, coordinate, bins, error)
       if (allocated(error)) return
-      allocate (place(list%n_ghosts, 3), distance2(list%n_ghosts), home(list%n_atoms), list%first(list%n_atoms + 1), &
-         found(64 + 16*list%n_atoms), stat=status)
-      call check_memory(status, "the neighbours of atoms", 32_i8*list%n_ghosts + 76_i8*list%n_atoms, error)
+      n_parts = (list%n_atoms + part_atoms - 1)/part_atoms
+      allocate (place(list%n_ghosts, 3), home(list%n_atoms), list%first(list%n_atoms + 1), found(n_parts), stat=status)
+      call check_memory(status, "the neighbours of atoms", 24_i8*list%n_ghosts + 12_i8*list%n_atoms, error)
       if (.not. allocated(error)) call sort_ghosts(bins, list, coordinate, place, home, error)
       if (allocated(error)) return
 
-      list%first(1) = 0
-      used = 0
-      do i = 1, list%n_atoms
-         call find_neighbours(bins, bins%index_of(coordinate(:, home(i))), home(i), list%position(:, i), reach**2, &
-            place, distance2, found, used, error)
-         if (allocated(error)) return
-         list%first(i + 1) = used
-         list%n_most = max(list%n_most, int(used - list%first(i)))
+      !$omp parallel do num_threads(n_threads) if(min(n_threads, n_parts) > 1) schedule(dynamic) default(shared) &
+      !$omp& private(error_here)
+      do p = 1, n_parts
+         associate (a => (p - 1)*part_atoms + 1, b => min(p*part_atoms, list%n_atoms))
+            call search_part(bins, coordinate, home(a:b), list%position(:, a:b), reach**2, place, list%first(a + 1:b + 1), &
+               found(p), error_here)
+         end associate
+         if (allocated(error_here)) then
+            !$omp critical (tf_neighbours_error)
+            if (.not. allocated(error)) error = error_here
+            !$omp end critical (tf_neighbours_error)
+            deallocate (error_here)
+         end if
       end do
-      allocate (list%ghost(used), stat=status)
-      call check_memory(status, "the neighbours of atoms", 4*used, error)
-      if (status == 0) list%ghost = found(:used)
+      !$omp end parallel do
+      if (allocated(error)) return
+
+      list%n_most = maxval(found%n_most)
+      before = 0_i8
+      do p = 1, n_parts
+         found(p)%before = before
+         before = before + found(p)%n
+      end do
+      list%first(1) = 0_i8
+      allocate (list%ghost(before), stat=status)
+      call check_memory(status, "the neighbours of atoms", 4*before, error)
+      if (allocated(error)) return
+      !$omp parallel do num_threads(n_threads) if(min(n_threads, n_parts) > 1) schedule(dynamic) default(shared)
+      do p = 1, n_parts
+         associate (here => found(p), first => list%first((p - 1)*part_atoms + 2:min(p*part_atoms, list%n_atoms) + 1))
+            first = first + here%before
+            list%ghost(here%before + 1:here%before + here%n) = here%ghost(:here%n)
+         end associate
+      end do
+      !$omp end parallel do
    end subroutine search
+
+   !> Collect the neighbours of some consecutive atoms
+   subroutine search_part(bins, coordinate, home, position, reach2, place, first, found, error)
+      type(bins_type), intent(in) :: bins
+      !> (3, n_ghosts) internal coordinates of the sorted ghosts; (n_ghosts, 3) their positions, Å
+      real(wp), intent(in) :: coordinate(:, :)
+      real(wp), intent(in), contiguous :: place(:, :)
+      !> For each of the atoms: the ghost that it is itself, and its position, Å
+      integer, intent(in) :: home(:)
+      real(wp), intent(in) :: position(:, :)
+      !> Å²
+      real(wp), intent(in) :: reach2
+      !> Neighbours of the atoms so far
+      integer(i8), intent(out) :: first(:)
+      type(found_type), intent(inout) :: found
+      type(error_type), allocatable, intent(inout) :: error
+      real(wp), allocatable :: distance2(:)
+      integer, allocatable :: ghost(:)
+      integer(i8) :: used, before
+      integer :: i, status
+
+      ! Counted here and not in `found`: in a register
+      used = 0_i8
+      allocate (distance2(bins%longest), ghost(64 + 16*size(home)), stat=status)
+      call check_memory(status, "the neighbours of atoms", 8_i8*bins%longest + 64_i8*size(home), error)
+      do i = 1, size(home)
+         if (allocated(error)) return
+         before = used
+         call find_neighbours(bins, bins%index_of(coordinate(:, home(i))), home(i), position(:, i), reach2, place, &
+            distance2, ghost, used, error)
+         first(i) = used
+         found%n_most = max(found%n_most, int(used - before))
+      end do
+      found%n = used
+      call move_alloc(ghost, found%ghost)
+   end subroutine search_part
 
    !> Choose the bins, and count the ghosts in them
    subroutine make_bins(reach, box, coordinate, bins, error)
@@ -233,6 +314,7 @@ contains
       do k = 1, product(bins%n)
          bins%end(k) = bins%end(k) + bins%end(k - 1)
       end do
+      bins%longest = maxval(bins%end(bins%n(3)::bins%n(3)) - bins%end(0:ubound(bins%end, 1) - 1:bins%n(3)))
    end subroutine make_bins
 
    !> Place of the bin of a point along each direction, from 0
@@ -289,14 +371,14 @@ contains
       real(wp), intent(in) :: position(3), reach2
       !> (n_ghosts, 3) Å
       real(wp), intent(in), contiguous :: place(:, :)
-      !> (n_ghosts) scratch
+      !> Scratch for a row of bins
       real(wp), intent(inout), contiguous :: distance2(:)
       !> Neighbours of this atom and those before it, and how many they are
       integer, allocatable, intent(inout) :: found(:)
       integer(i8), intent(inout) :: used
       type(error_type), allocatable, intent(inout) :: error
       integer, allocatable :: larger(:)
-      integer :: b1, b2, first_run, last_run, run, k, g, n, status
+      integer :: b1, b2, first_run, last_run, run, k, n, status
 
       first_run = max(bin(3) - bins%around(3), 0)
       last_run = min(bin(3) + bins%around(3), bins%n(3) - 1)
@@ -312,19 +394,37 @@ contains
                larger(:used) = found(:used)
                call move_alloc(larger, found)
             end if
-            !$omp simd
-            do g = 1, n
-               distance2(g) = (place(run + g, 1) - position(1))**2 + (place(run + g, 2) - position(2))**2 + &
-                  (place(run + g, 3) - position(3))**2
-            end do
-            ! Write every candidate, keep the place only for those within reach: no branch to mispredict
-            do g = 1, n
-               found(used + 1) = run + g
-               used = used + merge(1_i8, 0_i8, distance2(g) <= reach2 .and. run + g /= home)
-            end do
+            call keep_near(n, run, home, size(place, 1), place, position, reach2, distance2, size(found, kind=i8), found, used)
          end do
       end do
    end subroutine find_neighbours
+
+   !> Those of a row of ghosts that are near, as plain arrays, which compilers know to be apart
+   pure subroutine keep_near(n, run, home, n_ghosts, place, position, reach2, distance2, n_found, found, used)
+      !> Ghosts of the row, and of those before; the rest as in `find_neighbours`
+      integer, intent(in) :: n, run, home, n_ghosts
+      real(wp), intent(in) :: place(n_ghosts, 3), position(3), reach2
+      real(wp), intent(inout) :: distance2(n)
+      integer(i8), intent(in) :: n_found
+      integer, intent(inout) :: found(n_found)
+      integer(i8), intent(inout) :: used
+      integer(i8) :: m
+      integer :: g
+
+      !$omp simd
+      do g = 1, n
+         distance2(g) = (place(run + g, 1) - position(1))**2 + (place(run + g, 2) - position(2))**2 + &
+            (place(run + g, 3) - position(3))**2
+      end do
+      if (home > run .and. home <= run + n) distance2(home - run) = huge(1.0_wp)
+      ! Write every candidate, keep the place only for those within reach: no branch to mispredict
+      m = used
+      do g = 1, n
+         found(m + 1) = run + g
+         m = m + merge(1_i8, 0_i8, distance2(g) <= reach2)
+      end do
+      used = m
+   end subroutine keep_near
 
    !> Positions of the ghosts of displaced atoms
    pure subroutine place_ghosts(list, position, ghost_position)

@@ -10,7 +10,7 @@ from ..model.structure import Structure
 from . import library
 from .descriptors import Batch
 from .handles import Handle
-from .library import call
+from .library import call, thread_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class NeighbourList:
     """The list in the engine."""
 
     @classmethod
-    def of(cls, structure: Structure, cutoff: float, skin: float = 0.0) -> NeighbourList:
-        """Make the list of a structure.
+    def of(cls, structure: Structure, cutoff: float, skin: float = 0.0, threads: int = 1) -> NeighbourList:
+        """Make the list of a structure; it does not depend on the number of threads.
 
         Raises
         ------
@@ -50,6 +50,7 @@ class NeighbourList:
             handle.object,
             batch.views(),
             float(cutoff + skin),
+            thread_count(threads),
             wrapped.T,
             names=batch.names,
         )

@@ -323,7 +323,7 @@ class Calculator(AseCalculator):
 
     def _neighbours(self, structure: Structure) -> NeighbourList:
         if self._list is None or not self._list.serves(structure):
-            self._list = NeighbourList.of(structure, self.cutoff, self.skin)
+            self._list = NeighbourList.of(structure, self.cutoff, self.skin, self.threads)
             self.n_lists += 1
         return self._list
 
