@@ -10,9 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor  # not where it is used: an import may lose a Ctrl-C
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -97,11 +97,13 @@ def in_order(
     if len(items) < 2:
         yield from map(function, items)
         return
-    waiting: deque[Future[Value]] = deque()
-    with _quick_turns(), ThreadPoolExecutor(min(threads, len(items))) as pool:
+    waiting: deque[_Call] = deque()
+    gate = threading.Semaphore(threads)
+    with _quick_turns():
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(_Call(partial(function, item), gate))
+                waiting[-1].start()
                 if len(waiting) > threads + 1:
                     yield waiting.popleft().result()
             while waiting:
@@ -109,7 +111,33 @@ def in_order(
         finally:
             hurry()
             for one in waiting:
-                one.cancel()
+                if one.ident is not None:
+                    one.join()
+
+
+class _Call(threading.Thread):
+    """A call in a thread of its own, once a semaphore lets it; importing concurrent.futures here may lose a Ctrl-C."""
+
+    def __init__(self, function: Callable[[], Any], gate: threading.Semaphore) -> None:
+        super().__init__()
+        self._function, self._gate = function, gate
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Call the function."""
+        try:
+            with self._gate:
+                self._value = self._function()
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> Any:
+        """Wait for what the function returns, or raise its error."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._value
 
 
 def run_jobs(
