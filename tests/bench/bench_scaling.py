@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import bench_engine
@@ -30,24 +31,37 @@ from bench_calculator import CUTOFFS, per_step, water, write_potentials
 from bench_forces import Epochs, bulk, cluster, shared, unpack
 from figures import QUICK, SHORT, record
 
+import taylorfit
 from taylorfit import Calculator, engine, write
 from taylorfit.formats.aenet.setup_file import write_setup
 from taylorfit.model.descriptor import DescriptorSetup, chebyshev_setup
 from taylorfit.model.structure import Structure
 
-ROUNDS = 1 if QUICK else 2 if SHORT else 4
+ROUNDS = 1 if QUICK else 2 if SHORT else 3
 System = tuple[str, list[Structure], list[DescriptorSetup], int]
 """Title, structures, descriptors, copies (or directions) of each structure."""
 PROGRAM = """
-import os, sys
+import json, os, sys, time
 from taylorfit.commands.cli import main
-code = main(sys.argv[2:])
+from taylorfit.training.loop import Training
+
+run, seconds = Training.run, []
+
+def timed(*arguments, **options):
+    start = time.perf_counter()
+    for epoch in run(*arguments, **options):
+        seconds.append(time.perf_counter() - start)
+        yield epoch
+        start = time.perf_counter()
+
+Training.run = timed
+code = main(sys.argv[1:])
 status = open("/proc/self/status").read()
 peak = int(status[status.index("VmHWM:") + 6:].split()[0])
-open(f"{sys.argv[1]}.{os.getpid()}", "w").write(str(peak))
+json.dump({"peak": peak / 1e3, "seconds": seconds}, open(f"rank.{os.getpid()}", "w"))
 sys.exit(code)
 """
-"""taylorfit that leaves its peak memory, kB, in a file."""
+"""taylorfit that leaves its peak memory, MB, and the times of its epochs in a file."""
 TRAINED_ON = {"taylor": "TAYLORSET copies.train\nFORCES mode=taylor", "exact": "FORCES mode=exact beta=0.01"}
 DISPLACEMENTS = "\nDERIVATIVES\nmethod=taylor delta=0.008 fraction={} outfile=copies.train seed=1 N_max=10000000\n"
 
@@ -186,16 +200,16 @@ def evaluation(table: Table, folder: Path) -> None:
             return 1e3 * (time.perf_counter() - start)
 
         whole(1)
-        table.measure(f"energy and forces, {len(atoms)} atoms", whole, "ms")
-    for side in (2,) if QUICK else (4,) if SHORT else (4, 12):
+        table.measure(f"energy and forces, list included, {len(atoms)} atoms", whole, "ms")
+    for side in (2,) if QUICK else (4,) if SHORT else (4, 12, 24):
         atoms = water(side)
         write_potentials(folder / str(side), bench_engine.setups(parameters), atoms)
 
         def step(n: int, side: int = side, atoms: object = atoms) -> float:
             calculator = Calculator(folder / str(side), threads=n, on_extrapolation="ignore")
-            return per_step(atoms, calculator, max(6, 20000 // len(atoms)), 3)[0] * len(atoms) / 1e3
+            return per_step(atoms, calculator, max(4, 20000 // len(atoms)), 1 if side > 12 else 3)[0] * len(atoms) / 1e3
 
-        table.measure(f"MD step, {len(atoms)} atoms", step, "ms")
+        table.measure(f"MD step, {len(atoms)} atoms", step, "ms", rounds=1 if side > 12 else ROUNDS)
 
 
 def prepare(folder: Path, system: System, times: int, copies: float) -> None:
@@ -220,18 +234,18 @@ def python(folder: Path, *command: str) -> tuple[float, str]:
 
 def generation(table: Table, folder: Path) -> None:
     """Training sets with copies, as whole programs."""
-    for number, system in enumerate(systems()):
-        if table.is_late():
-            return
+    copies = 22 if SHORT else 70
+    for number, system in enumerate(islice(systems(), 1)):
         own = folder / f"generate{number}"
         own.mkdir()
-        prepare(own, system, 1, 22)
+        prepare(own, system, 1, copies)
         command = (sys.executable, "-m", "taylorfit", "generate", "--force", "generate.in", "--threads")
+        python(own, sys.executable, "-m", "compileall", "-q", str(Path(taylorfit.__file__).parent))
 
         def one(n: int, own: Path = own, command: tuple[str, ...] = command) -> float:
             return python(own, *command, str(n))[0]
 
-        table.measure(f"{system[0]}: generate, 22 copies", one, "s", rounds=1 if SHORT else 2)
+        table.measure(f"{system[0]}: generate, {copies} copies", one, "s", rounds=1)
 
 
 class Trainings:
@@ -241,7 +255,8 @@ class Trainings:
         self.title, self.species = system[0], [setup.species for setup in system[2]]
         self._mpirun, self._folder = mpirun, folder
         folder.mkdir()
-        prepare(folder, system, 4 if system[0].startswith("(") and not SHORT else 1, 12)
+        times = 1 if SHORT else {"LMNTO": 1, "(H2O)6": 4}.get(self.title, 3)
+        prepare(folder, system, times, 12)
         python(folder, sys.executable, "-m", "taylorfit", "generate", "--force", "generate.in")
         self.notes: dict[str, dict[int, dict[str, object]]] = {mode: {} for mode in TRAINED_ON}
 
@@ -251,22 +266,25 @@ class Trainings:
         for left in (*self._folder.glob("*.nn*"), *self._folder.glob("train.*")):
             left.unlink()
         (self._folder / "train.in").write_text(
-            f"TRAININGSET all.train\n{TRAINED_ON[mode]}\nTESTPERCENT 5\nITERATIONS {3 if SHORT else 20}\nTHREADS 1\n\n"
+            f"TRAININGSET all.train\n{TRAINED_ON[mode]}\nTESTPERCENT 5\nITERATIONS {3 if SHORT else 9}\nTHREADS 1\n\n"
             f"METHOD\nbfgs\n\nNETWORKS\n{networks}"
         )
-        command = (self._mpirun, "-np", str(n), sys.executable, "-c", PROGRAM, "memory", "train", "train.in")
+        command = (self._mpirun, "-np", str(n), sys.executable, "-c", PROGRAM, "train", "train.in")
         seconds, text = python(self._folder, *command)
-        peaks = sorted(self._folder.glob("memory.*"))
+        files = sorted(self._folder.glob("rank.*"))
+        found = [json.loads(file.read_text()) for file in files]
+        for file in files:
+            file.unlink()
         potentials = b"".join((self._folder / f"{symbol}.nn").read_bytes() for symbol in self.species)
         self.notes[mode][n] = {
             "seconds": seconds,
             "prepared": re.findall(r"prepared in (.*)", text)[0],
-            "peaks, MB": [int(peak.read_text()) / 1e3 for peak in peaks],
+            "peaks, MB": [one["peak"] for one in found],
             "md5": hashlib.md5(potentials).hexdigest(),
+            "epochs, ms": [round(1e3 * value, 2) for value in found[0]["seconds"]],
         }
-        for peak in peaks:
-            peak.unlink()
-        return float(re.findall(r"(\S+) ms each\n", text)[-1])
+        # The first epochs also load modules and touch memory for the first time
+        return 1e3 * max(float(np.median(one["seconds"][3:] or one["seconds"])) for one in found)
 
     def show(self) -> None:
         """Print what was noted."""
@@ -296,8 +314,7 @@ def ranks(table: Table, folder: Path) -> dict[str, object]:
             one = trainings[number]
             for mode in one.notes:
                 table.measure(f"{one.title}: {mode} epoch", partial(one.run, mode), "ms", rounds=1)
-    for one in trainings:
-        one.show()
+            one.show()
     return {one.title: one.notes for one in trainings}
 
 
@@ -310,10 +327,11 @@ def main() -> None:
     given, _ = parser.parse_known_args()
     cores = given.cores or engine.available_threads()
     counts = sorted({*(2**k for k in range(10) if 2**k <= cores), cores})
+    few = [n for n in counts if n in (1, 2, 4, counts[-1])]
     print(f"taylorfit engine {engine.build_name()}, {engine.available_threads()} cores available")
     start = time.monotonic()
     # Ranks come last and take long: what is before leaves them half of the time
-    threads, processes = Table(counts, start + given.seconds / 2), Table(counts, start + given.seconds)
+    threads, processes = Table(counts, start + given.seconds / 2), Table(few, start + given.seconds)
     made = {"engine": engine.build_name(), "threads": threads.rows, "ranks": processes.rows, "trainings": {}}
 
     def save() -> None:
@@ -326,8 +344,8 @@ def main() -> None:
         threads.head("threads")
         limits(threads)
         evaluation(threads, folder)
-        epochs(threads, cores)
         generation(threads, folder)
+        epochs(threads, cores)
         save()
         processes.head("ranks of one thread")
         made["trainings"] = ranks(processes, folder)
