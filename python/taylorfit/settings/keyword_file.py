@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from itertools import groupby
 from os import PathLike, fspath
 from typing import Any, ClassVar, TypeVar
@@ -150,7 +149,7 @@ def read_files(document: Document, line: Line) -> tuple[FileEntry, ...]:
     surplus = document.peek()
     if surplus is not None and not document.opens_keyword(surplus):
         # After a blank line a misspelt keyword is likelier than one path too many.
-        misspelt = surplus.after_blank and get_close_matches(surplus.text.split()[0].upper()[:80], document.keywords)
+        misspelt = surplus.after_blank and _is_near_a_keyword(surplus.text.split()[0], document)
         if not misspelt:
             found = count + len(document.take_block(until_blank=False))
             count_line.fail(
@@ -186,13 +185,20 @@ def species_rows(document: Document, line: Line) -> list[tuple[Word, Iterator[Wo
     for row in document.take_block(until_blank=False):
         words = row.words()
         symbol = next(words)
-        if len(symbol.text) > 2 and get_close_matches(symbol.text.upper()[:80], document.keywords):
+        if len(symbol.text) > 2 and _is_near_a_keyword(symbol.text, document):
             symbol.fail("unknown keyword", suggestion(symbol.text, document.keywords))
         species_name(symbol)
         rows.append((symbol, words))
     if not rows:
         line.fail(f"{line.keyword} without species", expected="one row per species")
     return rows
+
+
+def _is_near_a_keyword(text: str, document: Document) -> bool:
+    """Whether it may be a misspelt keyword."""
+    from difflib import get_close_matches  # which takes a while to import
+
+    return bool(get_close_matches(text.upper()[:80], document.keywords))
 
 
 def _read_species_paths(document: Document, line: Line) -> dict[str, str]:
