@@ -1,6 +1,6 @@
 !> Derivatives of single functions of the Chebyshev descriptor, for force maps and files of derivatives.
 module tf_chebyshev_functions
-   use tf_kinds, only : wp, i8
+   use tf_kinds, only : wp, i8, lanes
    use tf_error, only : error_type, check_memory
    use tf_moments, only : angular_gradients
    use tf_chebyshev, only : chebyshev_type, chebyshev_work_type, chebyshev_scratch_type
@@ -69,10 +69,10 @@ contains
       real(wp), intent(in) :: ang(n_row, 7)
       integer, intent(in) :: at(n)
       logical, intent(in) :: weighted
-      !> From `angular_gradients`
-      real(wp), intent(in) :: d(n, 4)
+      !> From `angular_gradients`; overwritten
+      real(wp), intent(inout) :: d(n, 4)
       real(wp), intent(inout) :: gradient(n_all, 3)
-      real(wp) :: turned(n, 3), weight, inverse, along, slope
+      real(wp) :: weight, inverse, along, slope
       integer :: j
 
       !$omp simd private(weight, inverse, along, slope)
@@ -81,15 +81,15 @@ contains
          inverse = 1.0_wp/ang(j, 4)
          along = d(j, 2)*ang(j, 1) + d(j, 3)*ang(j, 2) + d(j, 4)*ang(j, 3)
          slope = (d(j, 1) - weight*ang(j, 5))*ang(j, 6) - along*inverse
-         turned(j, 1) = weight*(slope*ang(j, 1) + inverse*d(j, 2))
-         turned(j, 2) = weight*(slope*ang(j, 2) + inverse*d(j, 3))
-         turned(j, 3) = weight*(slope*ang(j, 3) + inverse*d(j, 4))
+         d(j, 2) = weight*(slope*ang(j, 1) + inverse*d(j, 2))
+         d(j, 3) = weight*(slope*ang(j, 2) + inverse*d(j, 3))
+         d(j, 4) = weight*(slope*ang(j, 3) + inverse*d(j, 4))
       end do
       do j = 1, n
          if (at(j) == 0) exit
-         gradient(at(j), 1) = gradient(at(j), 1) + turned(j, 1)
-         gradient(at(j), 2) = gradient(at(j), 2) + turned(j, 2)
-         gradient(at(j), 3) = gradient(at(j), 3) + turned(j, 3)
+         gradient(at(j), 1) = gradient(at(j), 1) + d(j, 2)
+         gradient(at(j), 2) = gradient(at(j), 2) + d(j, 3)
+         gradient(at(j), 3) = gradient(at(j), 3) + d(j, 4)
       end do
    end subroutine add_turned
 
@@ -102,28 +102,42 @@ contains
       !> Cutoff function and its derivative (1/Å) there
       real(wp), intent(in) :: f(n), df(n)
       real(wp), intent(out) :: slopes(n, n_r)
-      ! T_n and T_{n+1}; U_{n-1} and U_n
-      real(wp), dimension(n) :: x, t, t_next, u, u_next
+      ! 2x; T_n and T_{n+1}; U_{n-1} and U_n; 2 f_c/r_cut, df_c/dr
+      real(wp), dimension(lanes) :: x2, t, t_next, u, u_next, cut, cut_slope, slope
       real(wp) :: swap
-      integer :: m, j
+      integer :: m, j, first, width
 
-      do j = 1, n
-         x(j) = 2.0_wp*r(j)/r_cut - 1.0_wp
-         t(j) = 1.0_wp
-         t_next(j) = x(j)
-         u(j) = 0.0_wp
-         u_next(j) = 1.0_wp
-      end do
-      do m = 0, n_r - 1
-         !$omp simd private(swap)
-         do j = 1, n
-            slopes(j, m + 1) = df(j)*t(j) + f(j)*m*u(j)*2.0_wp/r_cut
-            swap = 2.0_wp*x(j)*t_next(j) - t(j)
-            t(j) = t_next(j)
-            t_next(j) = swap
-            swap = 2.0_wp*x(j)*u_next(j) - u(j)
-            u(j) = u_next(j)
-            u_next(j) = swap
+      ! So few neighbours at a time that all stays in registers
+      do first = 0, n - 1, lanes
+         width = min(lanes, n - first)
+         x2 = 0.0_wp
+         cut = 0.0_wp
+         cut_slope = 0.0_wp
+         do j = 1, width
+            x2(j) = 4.0_wp*r(first + j)/r_cut - 2.0_wp
+            cut(j) = 2.0_wp*f(first + j)/r_cut
+            cut_slope(j) = df(first + j)
+         end do
+         t = 1.0_wp
+         t_next = 0.5_wp*x2
+         u = 0.0_wp
+         u_next = 1.0_wp
+         do m = 0, n_r - 1
+            !$omp simd private(swap)
+            do j = 1, lanes
+               slope(j) = cut_slope(j)*t(j) + m*cut(j)*u(j)
+               swap = x2(j)*t_next(j) - t(j)
+               t(j) = t_next(j)
+               t_next(j) = swap
+               swap = x2(j)*u_next(j) - u(j)
+               u(j) = u_next(j)
+               u_next(j) = swap
+            end do
+            if (width == lanes) then
+               slopes(first + 1:first + lanes, m + 1) = slope
+            else
+               slopes(first + 1:first + width, m + 1) = slope(:width)
+            end if
          end do
       end do
    end subroutine radial_term_slopes

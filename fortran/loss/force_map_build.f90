@@ -11,7 +11,7 @@ module tf_force_map_build
    use tf_force_map, only : force_map_type, lanes_of_group
    use tf_force_map_plan, only : force_map_plan_type
    use tf_group_products, only : round_column
-   use tf_radial_grid, only : radial_grid_type, places_on_grid, window
+   use tf_radial_grid, only : radial_grid_type, places_on_grid, most_orders, window
    implicit none
    private
    public :: count_structure, fill_structure, strain_of_structure
@@ -25,8 +25,8 @@ module tf_force_map_build
       integer, allocatable :: slot(:)
       !> Those of a species are first(u) + 1 … first(u + 1): which neighbours, images apart, and the place of the atom of each
       integer, allocatable :: first(:), near(:), at(:)
-      !> Derivatives of the functions of an atom
-      real(wp), allocatable :: gradient(:)
+      !> Derivatives of the functions of an atom, and of one with respect to the atoms of a group
+      real(wp), allocatable :: gradient(:), total(:)
    end type members_type
 
 contains
@@ -134,7 +134,7 @@ contains
       end do
       allocate (ghosts(list%n_ghosts, 3), values(maxval(descriptors%n_feature)), members%slot(size(species)), &
          members%first(size(descriptors) + 1), members%near(list%n_most), members%at(list%n_most), &
-         members%gradient(3*list%n_most*most), stat=status)
+         members%gradient(3*list%n_most*most), members%total(lanes_of_group(size(species))), stat=status)
       call check_memory(status, "derivatives of descriptors", 24_i8*list%n_ghosts + 24_i8*list%n_most*most, error)
       if (.not. allocated(error)) call new_descriptor_work(descriptors, list%n_most, work, error)
       if (.not. allocated(error)) call new_descriptor_scratch(descriptors, list%n_most, scratch, error)
@@ -148,7 +148,7 @@ contains
          call fill_pairs(descriptors, plan, species, i, first + i - 1, work, map)
          call find_members(plan, species, i, first + i - 1, work%around, members, map)
          call fill_groups(descriptors, plan, t, first + i - 1, size(plan%features(t)%of), work, scratch, members, &
-            members%gradient, map, error)
+            members%gradient, members%total, map, error)
          if (allocated(error)) return
       end do
    end subroutine fill_structure
@@ -229,8 +229,9 @@ contains
       !> Those of the centre, as in `force_map_type`
       integer, intent(inout) :: atom(n_pairs), place(n_pairs)
       real(sp), intent(inout) :: unit(4, n_pairs), value(window, n_pairs)
-      real(wp) :: r(n), f(n), df(n), slopes(n, grid%n_orders), weights(window), others(window)
-      integer :: places(n), k, l, m, at
+      ! Of fixed size: arrays of other sizes cost an allocation each
+      real(wp) :: r(strip), f(strip), df(strip), slopes(strip*most_orders), weights(window), others(window)
+      integer :: places(strip), k, l, m, at
 
       do k = 1, n
          r(k) = work%around%r(chosen(k))
@@ -240,18 +241,25 @@ contains
       call radial_term_slopes(n, grid%n_orders, r, cut, f, df, slopes)
       call places_on_grid(grid, n, r, cut, places)
       do k = 1, n
-         ! Two sums, or the processor waits for its additions
-         weights = 0.0_wp
-         others = 0.0_wp
-         do m = 2, grid%n_orders, 2
+         ! Two sums, or the processor waits for its additions; a grid has more than two orders
+         !$omp simd
+         do l = 1, window
+            weights(l) = fit(l, 1, places(k))*slopes(k)
+            others(l) = fit(l, 2, places(k))*slopes(n + k)
+         end do
+         do m = 3, grid%n_orders - 1, 2
             !$omp simd
             do l = 1, window
-               weights(l) = weights(l) + fit(l, m - 1, places(k))*slopes(k, m - 1)
-               others(l) = others(l) + fit(l, m, places(k))*slopes(k, m)
+               weights(l) = weights(l) + fit(l, m, places(k))*slopes((m - 1)*n + k)
+               others(l) = others(l) + fit(l, m + 1, places(k))*slopes(m*n + k)
             end do
          end do
-         m = grid%n_orders
-         if (mod(m, 2) == 1) weights = weights + fit(:, m, places(k))*slopes(k, m)
+         if (mod(grid%n_orders, 2) == 1) then
+            !$omp simd
+            do l = 1, window
+               weights(l) = weights(l) + fit(l, grid%n_orders, places(k))*slopes((grid%n_orders - 1)*n + k)
+            end do
+         end if
          at = next_pair(work%around, chosen(k), next)
          atom(at) = work%around%atom(chosen(k))
          place(at) = places(k)
@@ -366,7 +374,7 @@ contains
    end subroutine find_members
 
    !> Groups of an atom
-   subroutine fill_groups(descriptors, plan, t, place, n_columns, work, scratch, members, gradient, map, error)
+   subroutine fill_groups(descriptors, plan, t, place, n_columns, work, scratch, members, gradient, total, map, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       type(force_map_plan_type), intent(in) :: plan
       !> Its species, atoms of the data set before it, and values of its descriptor in groups
@@ -377,7 +385,7 @@ contains
       !> From `find_members`
       type(members_type), intent(in) :: members
       !> Scratch
-      real(wp), intent(inout) :: gradient(work%around%n, 3, n_columns)
+      real(wp), intent(inout) :: gradient(work%around%n, 3, n_columns), total(:)
       type(force_map_type), intent(inout) :: map
       type(error_type), allocatable, intent(inout) :: error
       integer :: u, k, n
@@ -392,7 +400,7 @@ contains
          associate (first => members%first(u) + 1, last => members%first(u + 1))
          do k = 1, map%group_count(u, t)
             call add_column(last - first + 1, members%near(first:last), members%at(first:last), work%around%n, &
-               gradient(:, :, plan%column(k, u, t)), n, k, &
+               gradient(:, :, plan%column(k, u, t)), n, k, total, &
                map%group_value(map%group_value_first(group) + int((k - 1)/2, i8)*lanes_of_group(n) + 1:), &
                map%group_scale(k, u, place + 1))
          end do
@@ -401,7 +409,7 @@ contains
    end subroutine fill_groups
 
    !> One function of a group of n atoms, images of an atom summed up
-   pure subroutine add_column(n_near, near, at, n_all, gradient, n, place, column, scale)
+   pure subroutine add_column(n_near, near, at, n_all, gradient, n, place, total, column, scale)
       !> Neighbours in the group, which they are, and the place of the atom of each
       integer, intent(in) :: n_near
       integer, intent(in) :: near(n_near), at(n_near)
@@ -410,16 +418,17 @@ contains
       real(wp), intent(in) :: gradient(n_all, 3)
       !> Which function of the group
       integer, intent(in) :: place
+      !> Scratch
+      real(wp), intent(inout) :: total(lanes_of_group(n))
       integer, intent(inout) :: column(lanes_of_group(n))
       real(sp), intent(out) :: scale
-      real(wp) :: total(3, (lanes_of_group(n) + 2)/3)
       integer :: k
 
       total = 0.0_wp
       do k = 1, n_near
-         total(1, at(k)) = total(1, at(k)) + gradient(near(k), 1)
-         total(2, at(k)) = total(2, at(k)) + gradient(near(k), 2)
-         total(3, at(k)) = total(3, at(k)) + gradient(near(k), 3)
+         total(3*at(k) - 2) = total(3*at(k) - 2) + gradient(near(k), 1)
+         total(3*at(k) - 1) = total(3*at(k) - 1) + gradient(near(k), 2)
+         total(3*at(k)) = total(3*at(k)) + gradient(near(k), 3)
       end do
       call round_column(lanes_of_group(n), place, total, column, scale)
    end subroutine add_column
