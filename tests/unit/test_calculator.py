@@ -149,9 +149,13 @@ def test_threads_and_skin_can_be_set_and_nothing_else(member: Path, atoms: Atoms
     own.rattle(1e-3)
     own.positions = atoms.positions
     np.testing.assert_allclose(own.get_forces(), forces, rtol=0, atol=1e-12)
-    for wrong in ({"tolerance": 1.0}, {"skin": -1.0}, {"threads": -1}):
+    for wrong in ({"tolerance": 1.0}, {"skin": -1.0}, {"threads": -1}, {"threads": "2"}, {"skin": "0.3"}):
         with pytest.raises(InputError, match="cannot be changed|out of range"):
             own.calc.set(**wrong)
+    for wrong in ({"threads": 1.5}, {"threads": True}, {"threads": None}, {"skin": np.nan}, {"skin": [0.3]}):
+        with pytest.raises(InputError, match="out of range"):
+            Calculator(member, **wrong)
+    assert Calculator(member, threads=np.int64(1), skin=np.float32(0.5)).threads == 1
 
 
 @pytest.mark.parametrize("threads", [0, 1])

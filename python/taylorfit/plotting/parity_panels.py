@@ -48,7 +48,7 @@ def parity(predictions: Predictions) -> Figure:
     if len(energy):
         quantities.append((energy_ref, energy, "energy", "eV/atom", ENERGY_UNIT))
     if len(forces):
-        quantities.append((forces_ref.ravel(), forces.ravel(), "force component", FORCE_UNIT.name, FORCE_UNIT))
+        quantities.append((forces_ref.ravel(), forces.ravel(), "force", FORCE_UNIT.name, FORCE_UNIT))
     if not quantities:
         raise InputError(
             "no reference to compare with", value=predictions.label, expected="structures with energies or forces"
@@ -59,15 +59,16 @@ def parity(predictions: Predictions) -> Figure:
     if len(energy):
         _residuals(panels[1], energy_ref, ENERGY_UNIT.factor * (energy - energy_ref))
         panels[1].set_xlabel("reference energy (eV/atom)")
-        panels[1].set_ylabel(f"predicted − reference ({ENERGY_UNIT.name})")
+        panels[1].set_ylabel(f"energy error ({ENERGY_UNIT.name})")
     for panel, (reference, prediction, what, unit, shown) in zip(
         panels[:: 2 if len(energy) else 1], quantities, strict=True
     ):
         _points(drawing, panel, reference, prediction)
         panel.set_xlabel(f"reference {what} ({unit})")
         panel.set_ylabel(f"predicted {what} ({unit})")
+        many = "components" if shown is FORCE_UNIT else "structures"
         mae, rmse = mae_and_rmse(shown.factor * (prediction - reference))
-        note(panel, f"MAE {mae:#.3g} {shown.name}\nRMSE {rmse:#.3g} {shown.name}\n{len(reference)} values")
+        note(panel, f"MAE {mae:#.3g} {shown.name}\nRMSE {rmse:#.3g} {shown.name}\n{len(reference)} {many}")
     letter_panels(panels)
     return drawing
 

@@ -96,16 +96,16 @@ def _draw(panel: Axes, series: Series, index: int) -> None:
         _each(panel, series, index)
     for values, dashes in lines:
         if len(series.x):
-            panel.plot(series.x, values, linestyle=dashes, **marker_style(index))
+            panel.plot(series.x, values, linestyle=dashes, markersize=2.5, **marker_style(index))
         else:
             panel.axhline(values[0], linestyle=dashes, color=COLOURS[index % len(COLOURS)], linewidth=1.0)
 
 
 def _each(panel: Axes, series: Series, index: int) -> None:
-    """Draw the values of all trainings: as points, or as the band that they span where the axis does not count."""
+    """Draw the values of all trainings: as points over the lines, or, off the axis, as the band that they span."""
     colour = COLOURS[index % len(COLOURS)]
     if not len(series.x):
         panel.axhspan(series.single[0].min(), series.single[0].max(), color=colour, alpha=0.12, linewidth=0, zorder=0)
         return
     place = np.repeat(series.x, [len(one) for one in series.single])
-    panel.scatter(place, np.concatenate(series.single), s=4, color=colour, alpha=0.6, linewidths=0, zorder=1)
+    panel.scatter(place, np.concatenate(series.single), s=8, color=colour, edgecolors="white", linewidths=0.4, zorder=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
+from numbers import Integral, Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,14 @@ class Results(dict[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         """Return a mean or a deviation."""
         return super().get(name, self.deviations.get(name, default))
+
+
+def _check_number(name: str, value: object) -> None:
+    """Refuse what `threads` or `skin` cannot be."""
+    expected = {"threads": "a whole number, 0 for all cores", "skin": "Å ≥ 0"}[name]
+    kinds = Integral if name == "threads" else Real
+    if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
+        raise InputError(f"{name} out of range", value=value, expected=expected)
 
 
 class Calculator(AseCalculator):
@@ -121,10 +130,8 @@ class Calculator(AseCalculator):
             if name not in _ASE_OPTIONS:
                 raise InputError("unknown option of Calculator", value=name, expected=_suggestion(name))
         super().__init__(**options)
-        if threads < 0:
-            raise InputError("threads is negative", value=threads, expected="a number, 0 for all cores")
-        if not 0 <= skin < np.inf:
-            raise InputError("skin out of range", value=skin, expected="Å ≥ 0")
+        _check_number("threads", threads)
+        _check_number("skin", skin)
         self.members = (as_potential(potentials),) if _members is None else tuple(_members)
         """The potential, or that of each member of the committee."""
         self.threads = threads
@@ -200,8 +207,7 @@ class Calculator(AseCalculator):
                 raise InputError(
                     "an option that cannot be changed", value=name, expected="threads or skin, or a new Calculator"
                 )
-            if not 0 <= value < np.inf:
-                raise InputError(f"{name} out of range", value=value, expected="a number ≥ 0")
+            _check_number(name, value)
             if value != getattr(self, name):
                 changed[name] = value
         for name, value in changed.items():
