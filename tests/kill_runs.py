@@ -18,13 +18,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ase.io import write
+from ase.io import read, write
 
 from calculator_cases import random_atoms, write_member
 from cli_support import make_toy, run_process, start, succeed, taylor, train_in
+from learn_cases import write_learn
 
 TRAIN = {"iterations": 60, "testpercent": 25, "checkpoint": 3, "hidden": "1 4:tanh", "verbosity": "high"}
-MD = "STRUCTURE start.xyz\nPOTENTIALS\none one\n\nTIMESTEP 0.1\nSTEPS 200\nSAMPLE 2\nTHREADS 1\nTRAJECTORY run.extxyz\n"
+MD = "STRUCTURE first.xyz\nPOTENTIALS\none one\n\nTIMESTEP 0.1\nSTEPS 200\nSAMPLE 2\nTHREADS 1\nTRAJECTORY run.extxyz\n"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,22 @@ COMMANDS = {
     "scan": Command(("scan", "scan.in"), lambda folder: (), ("scan/points/*/Ar.nn", "scan/sets/*/*.train")),
     "md": Command(("md", "md.in"), _resume_md, ("md.steps.csv", "md.starts.csv", "run.extxyz")),
 }
+MORE = {
+    "train, single": Command(("train", "single.in"), _resume("single.checkpoint.npz"), ("Ar.nn", "Ar.nn.last")),
+    "learn": Command(
+        ("learn", "learn.in"), lambda folder: (), tuple(f"learnt/{name}" for name in ("data.extxyz", "potential/Cu.nn"))
+    ),
+    "label": Command(
+        ("label", "pool.xyz", "--reference", "ase.calculators.emt:EMT", "--processes", "2", "--output", "new.extxyz"),
+        lambda folder: ("--force",),
+        ("new.extxyz",),
+    ),
+    "select": Command(
+        ("select", "pool.xyz", "-n", "5", "--output", "chosen.extxyz"), lambda folder: ("--force",), ("chosen.extxyz",)
+    ),
+}
+"""Killed by `main` only, for they take longer."""
+ALL = COMMANDS | MORE
 
 
 def make(folder: Path) -> None:
@@ -71,9 +88,13 @@ def make(folder: Path) -> None:
         (folder / name).write_text(train_in(**TRAIN, **more).replace("bfgs", "adam"))
     (folder / "scan.in").write_text("GENERATE generate.in\nTRAIN train.in\n\nSCAN\nmode energy taylor\nseeds 1 2\n")
     (folder / "md.in").write_text(MD)
+    single = train_in(**TRAIN, precision="single", forces="mode=exact beta=0.01")
+    (folder / "single.in").write_text(single)
+    write_learn(folder)
+    write(folder / "pool.xyz", [frame for _ in range(4) for frame in read(folder / "start.xyz", ":")])
     atoms = random_atoms()
     write_member(folder / "one", atoms, 1)
-    write(folder / "start.xyz", atoms, format="extxyz")
+    write(folder / "first.xyz", atoms, format="extxyz")
 
 
 def results(folder: Path, command: Command) -> dict[str, bytes]:
@@ -98,7 +119,7 @@ class Tally:
 
 def try_kill(name: str, base: Path, expected: dict[str, bytes], seconds: float, tally: Tally) -> None:
     """Kill a run after some time, run again, and compare."""
-    command = COMMANDS[name]
+    command = ALL[name]
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(shutil.copytree(base, Path(parent) / "toy"))
         if name == "generate":
@@ -135,13 +156,13 @@ def kill_all(names: Iterable[str], n: int, seed: int, folder: Path) -> dict[str,
     for name in names:
         whole = Path(shutil.copytree(base, folder / name.replace(" ", "")))
         if name == "generate":
-            for file in COMMANDS[name].results:
+            for file in ALL[name].results:
                 (whole / file).unlink()
         begin = time.perf_counter()
-        finished = run_process(whole, *COMMANDS[name].words)
+        finished = run_process(whole, *ALL[name].words)
         duration = time.perf_counter() - begin
         assert finished.code == 0, finished.err
-        expected = results(whole, COMMANDS[name])
+        expected = results(whole, ALL[name])
         assert expected
         tallies[name] = Tally()
         for _ in range(n):
@@ -156,7 +177,7 @@ def main() -> int:
     lost = []
     with tempfile.TemporaryDirectory() as folder:
         print("command                tried  killed  survived  lost")
-        for name, tally in kill_all(COMMANDS, n, seed, Path(folder)).items():
+        for name, tally in kill_all(ALL, n, seed, Path(folder)).items():
             print(f"{name:22s} {tally.tried:5d} {tally.killed:7d} {tally.survived:9d} {len(tally.lost):5d}")
             lost += tally.lost
     print(*lost, sep="\n")
