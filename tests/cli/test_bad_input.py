@@ -127,6 +127,24 @@ def test_a_full_disk_for_standard_output_is_one_line_too(project: Path) -> None:
     assert "No space left" in complaint
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libscipy_openblas.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+        OSError(12, "Cannot allocate memory"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_want_of_memory_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("taylorfit.commands.info.run", fail)
+    assert "memory" in run(project, "info", "generate.in").complaint
+
+
 def test_a_failing_epoch_leaves_the_old_potentials(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from taylorfit.training import losses
 

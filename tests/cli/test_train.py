@@ -397,12 +397,12 @@ def test_a_random_start_is_never_what_is_kept(toy: Path) -> None:
 
 def test_a_training_set_twice_is_refused(toy: Path) -> None:
     (toy / "other.train").symlink_to("copies.train")
-    (toy / "toy.txt").write_text("8\n2\n")
+    succeed(toy, "convert", "toy.train", "toy.txt")
     for keywords, words in (
         ({"taylorset": "copies.train copies.train"}, "a training set twice"),
         ({"taylorset": "copies.train other.train"}, "a training set twice"),
         ({"taylorset": "./toy.train"}, "a training set twice"),
-        ({"trainingset": "toy.txt"}, "this is text, which taylorfit convert makes binary"),
+        ({"trainingset": "toy.txt"}, "a training set as text, expected one that convert made binary"),
     ):
         (toy / "train.in").write_text(train_in(**keywords))
         assert words in run(toy, "train", "train.in").complaint

@@ -7,6 +7,7 @@ import gc
 import importlib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ COMMANDS = {
 `commands.usage.NAME` says how it is called, and is all that ``--help`` needs."""
 
 
+_WANT_OF_MEMORY = "failed to map segment|[Cc]annot allocate memory|can't start new thread"
+"""What the dynamic linker and Python say."""
 _GARBAGE = 100_000, 20, 100
 """New objects after which Python looks for circles of them; and how many such looks make one at older objects."""
 
@@ -121,13 +124,17 @@ def _main(argv: Sequence[str] | None, ranks: Ranks) -> int:
         _complain(
             TaylorfitError(f"{error.filename or 'output'}: {error.strerror or error}"), with_traceback, error, ranks
         )
-    except Exception:
-        if ranks.size == 1:
+    except Exception as error:
+        if re.search(_WANT_OF_MEMORY, str(error)):
+            code = TaylorfitError.exit_code
+            _complain(TaylorfitError("not enough memory"), with_traceback, error, ranks)
+        elif ranks.size == 1:
             raise
-        import traceback
+        else:
+            import traceback
 
-        code = 1
-        traceback.print_exc()
+            code = 1
+            traceback.print_exc()
     sys.stderr.flush()
     ranks.abort(code)
     return code

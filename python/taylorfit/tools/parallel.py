@@ -227,7 +227,8 @@ def _ended_with(running: dict[str, _Running]) -> Iterator[None]:
         for one in running.values():
             one.interrupt.request()
         for one in running.values():
-            one.thread.join()
+            if one.thread.ident is not None:  # else it could not be started
+                one.thread.join()
 
 
 def _outcome(job: Job, threads: int, tell: Callable[[Any], None], interrupt: Interrupt) -> Outcome:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import FormatError, InputError
 from ..formats.aenet.trainset_mapped import map_trainset
 from ..formats.companion import checksum_of_references, geometry_path, parents_path, read_geometry, read_parents
+from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import file_of, read_files, read_structures
 from ..model.descriptor import same_functions
 from ..model.structure import Structure
@@ -252,7 +253,13 @@ def read_data(
     for place, name in enumerate(names):
         if name in names[:place]:
             raise InputError("a training set twice", file=listed_in, value=files[place], expected="each file once")
-    sources = tuple(map(map_trainset, files))
+    try:
+        sources = tuple(map(map_trainset, files))
+    except FormatError:
+        for file in files:
+            if recognise(file) is FileKind.TRAINSET_TEXT:
+                raise InputError("a training set as text", file=file, expected="one that convert made binary") from None
+        raise
     notes: list[str] = []
     data = TrainingData(
         sources,

@@ -187,9 +187,6 @@ class RecordReader:
     def _wrong_length(self, what: str, at: int, found: int, expected: int) -> FormatError:
         swapped = int.from_bytes(_MARKER.pack(found), "big", signed=True)
         hint = " (the file appears to be big-endian)" if swapped == expected != found else ""
-        hint = hint or (
-            "" if b"\0" in bytes(self.buffer[:256]) else "; this is text, which taylorfit convert makes binary"
-        )
         return self.error(
             f"wrong record length of {what}", at, value=f"{found} bytes", expected=f"{expected} bytes{hint}"
         )
