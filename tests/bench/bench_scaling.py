@@ -290,9 +290,8 @@ class Trainings:
         """Print what was noted."""
         for mode, notes in self.notes.items():
             sums = {str(note["md5"]) for note in notes.values()}
-            print(
-                f"{self.title}, {mode}: md5 of potentials {'equal' if len(sums) == 1 else 'DIFFERENT'} {' '.join(sums)}"
-            )
+            verdict = {0: "none, not run", 1: "equal"}.get(len(sums), "DIFFERENT")
+            print(f"{self.title}, {mode}: md5 of potentials {verdict} {' '.join(sums)}")
             for n, note in notes.items():
                 memory = " ".join(f"{peak:.0f}" for peak in note["peaks, MB"])
                 print(f"  {n} rank(s): prepared in {note['prepared']}, {note['seconds']:.1f} s in all, MB {memory}")
