@@ -145,8 +145,8 @@ _OF_TWINS = ("mode", "strategy", "delta", "multiple", "beta", "structures", "net
 
 def _twin(results: Results, row: Training) -> Training | None:
     """The same training in double precision."""
-    found = results.rows({"scan": "grid", **{name: row.get(name) for name in _OF_TWINS}})
-    return found[0] if found else None
+    cells = {name: row.get(name) for name in _OF_TWINS}
+    return next((twin for scan in ("double", "grid") for twin in results.rows({"scan": scan, **cells})), None)
 
 
 def _both(double: Sequence[Training], single: Sequence[Training], column: str, digits: int) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from datasets import TRAINING, place_with_held_out
 from drawings import distributions_and_maps, predictions_of, save_figures
 from facts import Fact
-from measure import md_facts, peak_facts, timing_step
+from measure import holding_labels, md_facts, peak_facts, timing_step
 from results import (
     claims_section,
     md_section,
@@ -26,6 +26,7 @@ from results import (
 )
 from study import (
     MODES_SHOWN,
+    TITLES,
     Shown,
     Step,
     Study,
@@ -101,13 +102,24 @@ def facts(scale: str, reference: list[Rdf], known: Mapping[str, Fact]) -> dict[s
         return {}
     names = md_names(scale)
     shortest = known["shortest distance of the data"].median
-    peaks = peak_facts([*reference, *rdf_curves(read_table(curves))], {**names, REFERENCE: "frames"})
+    hold = holding_labels("md", scale, shortest)
+    of_runs = [curve for curve in rdf_curves(read_table(curves)) if curve.label in hold]
+    peaks = peak_facts([*reference, *of_runs], {**names, REFERENCE: "frames"})
     return md_facts("md", scale, names, shortest) | peaks
 
 
-def _figure_8(reference: list[Rdf], curves: list[Rdf]) -> Figure:
-    """Radial distribution functions on the scale of the reference, as atoms that fall into each other have any."""
-    figure = rdf_figure([*reference, *curves])
+def _figure_8(reference: list[Rdf], curves: list[Rdf], scale: str) -> Figure:
+    """Means over the networks of a mode, on the scale of the reference: atoms that fall into each other have any."""
+    names = md_names(scale)
+    groups: dict[tuple[str, str], list[Rdf]] = {}
+    for curve in curves:
+        label = TITLES[names[curve.label]] if curve.label in names else curve.label
+        groups.setdefault((label, curve.pair), []).append(curve)
+    means = [
+        Rdf(label, pair, group[0].r, np.mean([one.g for one in group], axis=0))
+        for (label, pair), group in groups.items()
+    ]
+    figure = rdf_figure([*reference, *means])
     for panel, curve in zip(figure.axes, reference):
         panel.set_ylim(0.0, 1.5 * float(curve.g.max()))
     return figure
@@ -124,7 +136,7 @@ def results(scale: str) -> Document:
         {
             "6": figure_6,
             "7": distributions_and_maps(own, own[:3]),
-            "8": None if curves is None else _figure_8(reference, rdf_curves(read_table(curves))),
+            "8": None if curves is None else _figure_8(reference, rdf_curves(read_table(curves)), scale),
         }
     )
     return Document(

@@ -228,7 +228,9 @@ def points_by_mode(groups: Mapping[str, Mapping[str, Mapping[str, Sequence[float
                 panel.plot(values, [at] * len(values), linestyle="none", alpha=0.75, **look)
         panel.set_yticks(range(len(names)), names if panel is panels[0] else [""] * len(names))
         panel.set_ylim(len(names) - 0.5, -0.5)
-        panel.set_xlim(left=0.0)
+        panel.set_xlim(
+            0.0, 1.06 * max(value for points in lines.values() for found in points.values() for value in found)
+        )
         panel.set_xlabel(in_symbols(label))
         panel.set_title(system, fontsize=8)
     if len(kinds) > 1:

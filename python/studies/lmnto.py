@@ -15,6 +15,7 @@ from measure import md_facts, timing_step
 from results import claims_section, md_section, present, results_of, scan_figure, scan_section, scan_study_sections
 from study import (
     MODES_SHOWN,
+    TITLES,
     Shown,
     Step,
     Study,
@@ -82,6 +83,18 @@ def facts(scale: str, known: Mapping[str, Fact]) -> dict[str, Fact]:
     return md_facts("md", scale, names, shortest) | md_facts("md-wide", scale, {"wide": "wide"}, shortest)
 
 
+def _runs(steps_file: Path, scale: str) -> list[nve.NveRun]:
+    """Total energies: the networks of a mode are runs of one label, as far as the mode is known."""
+    names = md_names(scale)
+    runs = nve.nve_runs(read_table(steps_file))
+    return [
+        replace(run, label=TITLES[names[run.label]], number=run.label.rpartition("-")[2] or run.number)
+        if run.label in names
+        else run
+        for run in runs
+    ]
+
+
 def results(scale: str) -> Document:
     """The page."""
     deltas = trainings(scale, ("delta",) if scale == "full" else ("modes", "delta"))
@@ -92,7 +105,7 @@ def results(scale: str) -> Document:
         {
             "9ab": figure_9,
             "9cd": distributions_and_maps(own, own[:2]),
-            "10": None if walk is None else nve.figure(nve.nve_runs(read_table(walk))),
+            "10": None if walk is None else nve.figure(_runs(walk, scale)),
         }
     )
     return Document(

@@ -17,6 +17,7 @@ from taylorfit.analysis.errors import errors_in
 from taylorfit.analysis.measures import direction_error, force_error_norm, tail_fraction
 from taylorfit.analysis.scan_groups import POINT_REPORT, point_folder
 from taylorfit.data.read import read
+from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.report_file import TrainReport, read_train_report
 from taylorfit.formats.scan_table import FORCE_NORM, LAST, Row, read_scan_table
@@ -34,7 +35,7 @@ from taylorfit.settings.train import TrainInput
 from taylorfit.tools.atomic_write import atomic_write
 
 SCANS = {
-    "full": {FULL: "full.csv", "grid": "grid.csv", "single": "single.csv"},
+    "full": {FULL: "full.csv", "grid": "grid.csv", "double": "double.csv", "single": "single.csv"},
     "quick": {FULL: "quick.csv", "grid": "quick.csv"},
 }
 """Scale → scan → its table; a quick study has one for both."""
@@ -50,6 +51,12 @@ TIMED_COPIES = 24.0
 """No more copies of each structure than this, as times grow with their number."""
 HOLDS_K, HOLDS_SIGMA, HOLDS_BOND = 100.0, 5.0, 0.8
 """Dynamics hold: within so many K, no descriptor so far outside, no distance below this share of the shortest."""
+
+OF_DYNAMICS = (
+    *("holds", "time", "worst σ", "shortest distance", "temperature", "drift", "fluctuation"),
+    *("O-O peak", "O-O place"),
+)
+"""Facts of dynamics, before a colon and a mode."""
 
 _COLUMNS = {
     "energy_rmse": MEASURES["energy_rmse"].column,
@@ -277,6 +284,7 @@ def md_facts(name: str, scale: str, names: Mapping[str, str], shortest: float) -
     nearest = _nearest(name, scale)
     facts = {}
     labels = table.words("potential")
+    hold = _holding(settings, table, nearest, shortest)
     for short in dict.fromkeys(names.values()):
         rows = [row for row, label in enumerate(labels) if names.get(label) == short]
         if not rows:
@@ -284,33 +292,52 @@ def md_facts(name: str, scale: str, names: Mapping[str, str], shortest: float) -
         kelvin = [_number(table.words("temperature_K")[row]) for row in rows]
         sigma = [_number(table.words("worst_sigma")[row]) or 0.0 for row in rows]
         near = [nearest.get(labels[row], np.inf) for row in rows]
-        holds = [
-            float(
-                table.words("status")[row] == "finished"
-                and own is not None
-                and abs(own - settings.temperature) <= HOLDS_K
-                and worst <= HOLDS_SIGMA
-                and closest >= HOLDS_BOND * shortest
-            )
-            for row, own, worst, closest in zip(rows, kelvin, sigma, near)
-        ]
+        facts[f"holds: {short}"] = Fact(tuple(float(hold[row]) for row in rows))
         steps = [float(table.words("steps")[row]) for row in rows]
-        facts[f"holds: {short}"] = Fact(tuple(holds))
         facts[f"time: {short}"] = Fact(tuple(_short(1e-3 * settings.timestep * n) for n in steps), "ps")
         facts[f"worst σ: {short}"] = Fact(tuple(map(_short, sigma)), "σ")
         known_near = tuple(_short(one) for one in near if np.isfinite(one))
         if known_near:
             facts[f"shortest distance: {short}"] = Fact(known_near, "Å")
+        known_kelvin = tuple(_short(one) for one in kelvin if one is not None)
+        if known_kelvin:
+            facts[f"temperature: {short}"] = Fact(known_kelvin, "K")
+        # What energies do in runs that break down says nothing
         for fact, column, unit in (
-            ("temperature", "temperature_K", "K"),
             ("drift", "drift_meV_per_atom_ps", "meV/atom/ps"),
             ("fluctuation", "fluctuation_meV_per_atom", "meV/atom"),
         ):
-            values = [_number(table.words(column)[row]) for row in rows] if column in table else []
+            values = [_number(table.words(column)[row]) for row in rows if hold[row]] if column in table else []
             known = tuple(_short(abs(value)) for value in values if value is not None)
             if known:
                 facts[f"{fact}: {short}"] = Fact(known, unit)
     return facts
+
+
+def _holding(settings: MdInput, table: CsvTable, nearest: Mapping[str, float], shortest: float) -> list[bool]:
+    """Whether each run holds."""
+    found = []
+    for row, label in enumerate(table.words("potential")):
+        kelvin, sigma = (_number(table.words(name)[row]) for name in ("temperature_K", "worst_sigma"))
+        found.append(
+            table.words("status")[row] == "finished"
+            and kelvin is not None
+            and abs(kelvin - settings.temperature) <= HOLDS_K
+            and (sigma or 0.0) <= HOLDS_SIGMA
+            and nearest.get(label, np.inf) >= HOLDS_BOND * shortest
+        )
+    return found
+
+
+def holding_labels(name: str, scale: str, shortest: float) -> set[str]:
+    """Labels of potentials all of whose runs hold; the others as in `md_facts`."""
+    starts = md_output(name, scale, "starts.csv")
+    if starts is None:
+        return set()
+    table = read_table(starts)
+    hold = _holding(MdInput.read(scan_file(name, scale)), table, _nearest(name, scale), shortest)
+    labels = table.words("potential")
+    return set(labels) - {label for label, own in zip(labels, hold) if not own}
 
 
 def _number(word: str) -> float | None:

@@ -186,10 +186,26 @@ def scan_figure(
         tuple(range(2, len(rows) + 2)),
     )
     try:
-        return scan.figure(table, x, relative if any(row["mode"] == relative for row in rows) else None)
+        drawing = scan.figure(table, x, relative if any(row["mode"] == relative for row in rows) else None)
     except InputError:
         # None of these modes has copies, so none depends on δ
         return None
+    for text in (text for legend in drawing.legends for text in legend.get_texts()):
+        words = text.get_text()
+        for ours, papers in PAPERS_WORDS.items():
+            words = words.replace(ours, papers)
+        text.set_text(words)
+    return drawing
+
+
+PAPERS_WORDS = {
+    "taylor random": "Taylor B",
+    "taylor cartesian": "Taylor A",
+    "taylor": "Taylor B",
+    "energy": "energies alone",
+    "exact": "exact forces",
+}
+"""Words in legends → those of the paper."""
 
 
 def scan_section(title: str, name: str, figure: Figure | None, caption: str) -> Section | None:

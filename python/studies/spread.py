@@ -28,9 +28,9 @@ import bulk_water
 import lmnto
 import tio2
 import water_cluster
-from measure import MEASURED, training_cells
+from measure import MEASURED, TIMES, timing_step, training_cells
 from results import provenance
-from study import Study
+from study import Options, Study
 from taylorfit.__main__ import run_command
 from taylorfit.analysis.scan_grid import Point, points_of
 from taylorfit.analysis.scan_groups import point_folder
@@ -59,9 +59,11 @@ WEIGHTS = 611
 """Of such a network."""
 COPYING, STEP, START = 6.0, 3.0, 5.0
 """To make the descriptors of an atom and a step of dynamics for one, µs; to begin, s."""
+TIMING, TIMING_SECONDS = "timing", 60.0
+"""Word of a plan: times of epochs; how long that takes, s."""
 LONGEST = 45.0
 """Seeds are trained on in one process, which makes their copies once, as long as that takes no more seconds."""
-LAST_SECONDS = 8.0
+LAST_SECONDS = 12.0
 """To stop what still runs, and to write the archive."""
 
 
@@ -106,8 +108,12 @@ class Job:
 def read_plan(path: Path) -> list[tuple[str, str, tuple[int, ...], str]]:
     """Study, input file, seeds and input file of dynamics of each line, the most wanted first."""
     lines = [line.split("#")[0].split() for line in path.read_text(encoding="utf-8").splitlines()]
-    plan = []
-    for study, scan, seeds, *md in (line for line in lines if line):
+    plan: list[tuple[str, str, tuple[int, ...], str]] = []
+    for study, scan, *more in (line for line in lines if line):
+        seeds, *md = more or [""]
+        if scan == TIMING:
+            plan.append((study, scan, (), ""))
+            continue
         first, _, last = seeds.partition("-")
         plan.append((study, scan, tuple(range(int(first), int(last or first) + 1)), md[0] if md else ""))
     return plan
@@ -125,6 +131,9 @@ def jobs_of(
     known
         trainings that earlier lines have; those of this line are added
     """
+    if scan == TIMING:
+        yield Job(study, scan, (), (), "", TIMING_SECONDS)
+        return
     whole = ScanInput.read(scan)
     base, train = GenerateInput.read(whole.generate), TrainInput.read(whole.train)
     n_structures = len(expand_patterns([entry.path for entry in base.files]))
@@ -187,6 +196,12 @@ def is_done(job: Job, out: Path) -> bool:
 
 def run_job(job: Job, out: Path) -> None:
     """Train, measure, run dynamics; write what there is after each training."""
+    if job.scan == TIMING:
+        code = timing_step().run(Options("full", 1))
+        times = json.loads(Path(TIMES).read_text(encoding="utf-8"))
+        with atomic_write(out / f"{job.name}.json") as stream:
+            json.dump({"study": job.study, "table": "", "rows": [], "times": times, "code": code}, stream)
+        return
     scan = job.narrowed()
     folder = Path(scan.folder).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -281,7 +296,7 @@ def pack(folder: Path, out: Path, said: Mapping[str, object]) -> None:
     found = [json.loads(path.read_text(encoding="utf-8")) | {"job": path.stem} for path in sorted(out.glob("*.json"))]
     best: dict[tuple[str, ...], tuple[float, Path]] = {}
     for one in found:
-        for entry in one["rows"]:
+        for entry in one["rows"] if one["table"] != "single.csv" else ():
             row = entry["row"]
             cells = {name: cell for name, cell in row.items() if "_per_" not in name and name not in _OF_SEED}
             place = point_folder(folder / one["study"] / "spread" / one["job"] / "scan", row[KEY])
@@ -331,6 +346,9 @@ def merge(folder: Path, out: Path, commit: str | None) -> int:
     tables: dict[tuple[str, str], list[Row]] = {}
     for name in [name for name in content if name.endswith(".json")]:
         found = json.loads(content[name])
+        if "times" in found:
+            with atomic_write(folder / found["study"] / TIMES) as stream:
+                json.dump(found["times"], stream)
         for entry in found["rows"]:
             row = entry["row"]
             tables.setdefault((found["study"], found["table"]), []).append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -140,7 +141,11 @@ def results(scale: str) -> Document:
     )
     shown = {one.name: predictions_of([one], scale) for one in (*SHOWN, *SIZES_SHOWN, *DELTAS_SHOWN)}
     energy, a, b, exact = (shown[name] for name in ("energy", "cartesian", "taylor", "exact"))
-    several = [one for group in SIZES_SHOWN for one in shown[group.name]]
+    several = [
+        replace(one, label=f"{size} structures")
+        for group, size in zip(SIZES_SHOWN, (471, 943, 1886))
+        for one in shown[group.name]
+    ]
     deltas_shown = [one for group in DELTAS_SHOWN for one in shown[group.name]]
     save_figures(
         {

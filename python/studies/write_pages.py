@@ -23,7 +23,7 @@ from claims import CLAIMS, DISCUSSION, FUTURE_WORK, combined
 from drawings import FIGURES, PICTURE_COLOURS
 from facts import Cell, MissingFact, Results, Training
 from judges import VERDICTS
-from measure import TIMED
+from measure import OF_DYNAMICS, TIMED
 from results import RESULTS_FILE
 from tables import claims_table, thresholds_table
 from taylorfit.errors import InputError
@@ -178,7 +178,10 @@ def with_earlier(new: Results, old: Results) -> Results:
     known = {identity(row) for row in new.trainings}
     origin: dict[str, Cell] = {name: old.provenance.get(name) for name in ORIGIN}
     kept = tuple(origin | dict(row) for row in old.trainings if identity(row) not in known)
-    return replace(new, trainings=(*new.trainings, *kept), facts={**old.facts, **new.facts})
+    # Dynamics are of one run of the study: none of its facts stand beside earlier ones
+    again = any(name.startswith("holds: ") for name in new.facts)
+    facts = {name: fact for name, fact in old.facts.items() if not (again and name.partition(": ")[0] in OF_DYNAMICS)}
+    return replace(new, trainings=(*new.trainings, *kept), facts={**facts, **new.facts})
 
 
 COORDINATES = ("scan", "mode", "strategy", "network", "delta", "multiple", "beta", "structures", "seed")

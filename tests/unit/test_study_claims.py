@@ -126,6 +126,24 @@ def test_dynamics_that_collapse_do_not_hold() -> None:
     assert claim.finding(Results("lmnto", facts=facts)).verdict == NOT
 
 
+def test_peaks_and_fluctuations_are_those_of_runs_that_hold() -> None:
+    claims = {claim.id: claim for claim in CLAIMS}
+    facts = {f"O-O {what}: frames": Fact((value,)) for what, value in (("peak", 2.9), ("place", 2.7))}
+    facts["holds: taylor"] = Fact((0.0, 0.0))
+    assert claims["bulk-rdf"].finding(Results("bulk-water", facts=facts)).verdict == NOT
+    facts |= {"holds: taylor": Fact((1.0, 0.0)), "O-O peak: taylor": Fact((3.1,)), "O-O place: taylor": Fact((2.7,))}
+    found = claims["bulk-rdf"].finding(Results("bulk-water", facts=facts))
+    assert found.verdict == REPRODUCED and "energies: no run holds" in found.here
+    facts |= {"O-O peak: energy": Fact((3.0,)), "O-O place: energy": Fact((2.7,))}
+    assert claims["bulk-rdf"].finding(Results("bulk-water", facts=facts)).verdict == NOT
+
+    oxide = {"holds: taylor": Fact((0.0,)), "fluctuation: exact": Fact((0.004,))}
+    found = claims["oxide-fluctuation"].finding(Results("lmnto", facts=oxide))
+    assert found.verdict == UNTESTABLE and "0.0040" in found.here
+    oxide |= {"fluctuation: taylor": Fact((0.0011,))}
+    assert claims["oxide-fluctuation"].finding(Results("lmnto", facts=oxide)).verdict == REPRODUCED
+
+
 def test_a_line_of_table_s1_is_judged_by_both_its_numbers() -> None:
     (claim,) = [claim for claim in CLAIMS if claim.id == "table-s1-b-471"]
     cells = {"scan": "grid", "structures": 471.0, "strategy": "random"}

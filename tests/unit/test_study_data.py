@@ -148,7 +148,12 @@ def test_input_files_are_read_and_belong_together(name: str) -> None:
             scan = ScanInput.read(file)
             base, settings = GenerateInput.read(scan.generate), TrainInput.read(scan.train)
             assert points_of(scan, base, settings, file) and scan.values_of("seeds")
-            assert scan.output in (f"{file.removesuffix('.in').split('-')[-1]}.csv", "grid.csv", "single.csv")
+            assert scan.output in (
+                f"{file.removesuffix('.in').split('-')[-1]}.csv",
+                "grid.csv",
+                "double.csv",
+                "single.csv",
+            )
             assert (scan.output == "single.csv") == (file == "single-full.in")
     for scale in SCALES:
         files = [word for step in study.steps(scale) for word in step.name.split() if word.endswith(".in")]

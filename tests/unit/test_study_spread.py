@@ -9,7 +9,7 @@ import pytest
 
 import spread
 import water_cluster
-from facts import Results
+from facts import Fact, Results
 from measure import MEASURED
 from spread import Job
 from taylorfit.analysis.scan_grid import points_of
@@ -53,7 +53,7 @@ def test_jobs_are_the_trainings_of_a_scan_each_once(study: Path) -> None:
 
 def test_a_plan_names_input_files_that_are_there() -> None:
     inputs = Path(spread.__file__).parent / "inputs"
-    for name, scan, seeds, md in spread.read_plan(spread.PLAN):
+    for name, scan, seeds, md in (line for line in spread.read_plan(spread.PLAN) if line[1] != spread.TIMING):
         folder = inputs / name.replace("-", "_")
         axes = {axis.name: axis.values for axis in ScanInput.read(folder / scan).axes}
         assert set(seeds) <= set(axes["seeds"])
@@ -117,6 +117,16 @@ def test_results_keep_what_new_ones_do_not_have() -> None:
         (2.0, None, "old"),
     ]
     assert both.provenance == new.provenance
+
+
+def test_facts_of_earlier_dynamics_go_where_there_are_new_ones() -> None:
+    one = Fact((1.0,))
+    old = Results("x", facts={"holds: taylor": one, "fluctuation: taylor": one, "seconds: exact": one})
+    assert set(with_earlier(Results("x", facts={"holds: taylor": one}), old).facts) == {
+        "holds: taylor",
+        "seconds: exact",
+    }
+    assert set(with_earlier(Results("x"), old).facts) == set(old.facts)
 
 
 def test_a_killed_job_is_begun_again(tmp_path: Path) -> None:
