@@ -59,6 +59,8 @@ def _rises(results: Results) -> Finding:
 def _plateau(results: Results) -> Finding:
     first, small, large = (_taylor(a)(results) for a in (12.0, 24.0, 48.0))
     energy = _BULK_FORCE(results)
+    if large.median > 0.95 * energy.median:
+        return Finding(NOT, f"no gain at a = 48 ({large.text(3)}) to have a share of; 24: {small.text(3)}")
     reached = (energy.median - small.median) / (energy.median - large.median)
     verdict = REPRODUCED if reached > 0.8 else PARTLY if reached > 0.6 else NOT
     return Finding(
@@ -80,22 +82,20 @@ def _peak(results: Results) -> Finding:
         here += "; " + words("exact", "exact")
     if not any(runs.values):
         return Finding(NOT, here)
-    taylor = abs(results.fact("O-O peak: taylor").median / reference.median - 1.0)
+    taylor, within = abs(results.fact("O-O peak: taylor").median / reference.median - 1.0), 0.2
     if "O-O peak: energy" in results.facts:
-        energy = abs(results.fact("O-O peak: energy").median / reference.median - 1.0)
-        return Finding(REPRODUCED if taylor < 0.5 * energy else PARTLY if taylor < energy else NOT, here)
-    return Finding(REPRODUCED if taylor < 0.1 else PARTLY if taylor < 0.2 else NOT, here)
+        within = abs(results.fact("O-O peak: energy").median / reference.median - 1.0)
+    return Finding(REPRODUCED if taylor < 0.5 * within else PARTLY if taylor < within else NOT, here)
 
 
 def _fluctuation(results: Results) -> Finding:
     """Of runs that hold alone."""
-    found = results.facts.get("fluctuation: taylor")
-    if found is not None:
+    if "fluctuation: taylor" in results.facts:
         return _NEAR_FLUCTUATION(results)
-    runs = results.fact("holds: taylor")
-    words = f"none of {len(runs.values)} runs holds"
-    exact = results.facts.get("fluctuation: exact")
-    return Finding(UNTESTABLE, words + ("" if exact is None else f"; exact forces: {exact.text(4)}"))
+    words = f"none of {len(results.fact('holds: taylor').values)} runs holds"
+    if "fluctuation: exact" in results.facts:
+        words += f"; exact forces: {results.fact('fluctuation: exact').text(4)}"
+    return Finding(UNTESTABLE, words)
 
 
 _NEAR_FLUCTUATION = Near(fact("fluctuation: taylor"), 1e-3, 4, better="smaller")
@@ -130,8 +130,8 @@ def _stability(name: str, stable: bool) -> Custom:
 
 
 _WATER_MD = (
-    "one run of each network, whose epoch is chosen by energies and forces of the test structures; 216 structures "
-    "of 333 K, the paper's potentials are from 10,000 frames; a run ends where atoms fall into each other"
+    "one run of one network of each kind, 10-10 instead of 20: a check, no statistics; md-full.in has the paper's "
+    "size, and three networks of each, which were not run"
 )
 
 
@@ -291,7 +291,7 @@ BULK_CLAIMS = (
         "III C, fig. 8",
         "The first O–O peak of Taylor training is nearer to the reference",
         "improved",
-        "height of the first maximum of g(r), 128 molecules, 300 K, up to 10 ps",
+        "height of the first maximum of g(r), 128 molecules, 300 K, 2 ps",
         Custom(
             "runs that hold alone. Reproduced: deviation less than half of that of energies alone; partly: less. If no "
             "run with energies alone holds: within 10 %; partly: 20 %; not: no run with Taylor training holds",
@@ -318,7 +318,7 @@ BULK_CLAIMS = (
         "III C",
         "Dynamics with energies alone are unstable",
         "unstable",
-        "NVT at 300 K, 0.25 fs, 2 + 10 ps, 128 molecules, 48-20-1",
+        "NVT at 300 K, 0.5 fs, 1 + 2 ps, 128 molecules",
         _stability("energy", False),
         _WATER_MD,
         "md-full.in",
@@ -329,7 +329,7 @@ BULK_CLAIMS = (
         "III C",
         "Dynamics with Taylor training are stable",
         "stable",
-        "NVT at 300 K, 0.25 fs, 2 + 10 ps, 128 molecules, 48-20-1",
+        "NVT at 300 K, 0.5 fs, 1 + 2 ps, 128 molecules",
         _stability("taylor", True),
         _WATER_MD,
         "md-full.in",
@@ -369,8 +369,9 @@ def _oxide_angle(results: Results) -> Finding:
 
 
 _OXIDE_MD = (
-    "50 ps instead of 1 ns, one run of each network, whose epoch is chosen by energies and forces of the test "
-    "structures; 449 structures trained on instead of 4,000"
+    "5 ps instead of 1 ns, one run; 449 structures trained on instead of 4,000; networks 10-10, δ 0.03 Å, a = 70 "
+    "instead of 20-20, 0.015 Å, 20, the best by the force error. Runs from few structures leave their data with every "
+    "single network, exact ones too; md-full.in has the paper's networks, three of each, which were not run"
 )
 
 OXIDE_CLAIMS = (
@@ -468,7 +469,7 @@ OXIDE_CLAIMS = (
         "III D, fig. 10",
         "NVE with energies alone is unstable",
         "unstable",
-        "224 atoms, 400 K, 1 fs, 50 ps, 48-20-20-1",
+        "224 atoms, 400 K, 1 fs, 5 ps",
         _stability("energy", False),
         _OXIDE_MD,
         "md-full.in",
@@ -479,7 +480,7 @@ OXIDE_CLAIMS = (
         "III D, fig. 10",
         "NVE with Taylor training is stable",
         "1 ns",
-        "224 atoms, 400 K, 1 fs, 50 ps, 48-20-20-1, δ 0.015 Å, a = 20",
+        "224 atoms, 400 K, 1 fs, 5 ps",
         _stability("taylor", True),
         _OXIDE_MD,
         "md-full.in",
