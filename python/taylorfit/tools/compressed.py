@@ -15,6 +15,7 @@ from .os_errors import explained
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _MOST_BYTES = 1 << 33
 """A small file may unpack to more than fits any memory."""
+_PIECE = 1 << 24
 
 DAMAGED = (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error)
 """What reading a file raises that is not there or not whole."""
@@ -62,6 +63,11 @@ def _read(name: str, n: int) -> bytes:
     with explained("cannot be read", name):
         try:
             with opened(name) as stream:
-                return stream.read(n)
+                # in pieces: xz reserves at once as many bytes as it is asked for
+                pieces, left = [], n
+                while left > 0 and (piece := stream.read(min(left, _PIECE))):
+                    pieces.append(piece)
+                    left -= len(piece)
+                return b"".join(pieces)
         except DAMAGED as error:
             raise ValueError(getattr(error, "strerror", None) or f"damaged archive ({error})") from None
