@@ -296,7 +296,7 @@ CASES = (
     Case("empty train.in", content("train.in", b"\n"), TRAIN, ("train.in",)),
     Case("training set as train.in", no_damage, ("train", "cluster.train"), ("cluster.train", "binary")),
     Case("missing training set", replace("train.in", "cluster.train", "no.train"), TRAIN, ("no.train", "No such file")),
-    Case("empty training set", content("cluster.train", b""), TRAIN, ("cluster.train", "file ends")),
+    Case("empty training set", content("cluster.train", b""), TRAIN, ("cluster.train", "empty file")),
     Case("binary garbage as training set", content("cluster.train", GARBAGE), TRAIN, ("cluster.train",)),
     Case("text as training set", replace("train.in", "cluster.train", "generate.in"), TRAIN, ("generate.in",)),
     Case("potential as training set", replace("train.in", "cluster.train", "Ti.nn"), TRAIN, ("Ti.nn",)),
@@ -341,9 +341,15 @@ CASES = (
     ),
     Case(
         "Taylor set of other structures",
+        both(copy("cluster.train", "other.train"), replace("train.in", "ITERATIONS 3", "TAYLORSET other.train")),
+        TRAIN,
+        ("other.train", "no Taylor copy"),
+    ),
+    Case(
+        "training set that is its own Taylor set",
         replace("train.in", "ITERATIONS 3", "TAYLORSET cluster.train"),
         TRAIN,
-        ("cluster.train", "no Taylor copy"),
+        ("train.in", "cluster.train", "each file once"),
     ),
     Case(
         "unreadable validation structure",

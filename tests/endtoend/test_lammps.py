@@ -424,6 +424,14 @@ def test_what_cannot_be_is_one_clear_error(lammps, water, change, message):
     assert message in output.complaint
 
 
+def test_nothing_is_left_of_a_plugin_that_lammps_refuses(tmp_path, monkeypatch):
+    mine = build.compiler_options
+    monkeypatch.setattr(build, "compiler_options", lambda lammps: [*mine(lammps), "-O0"])
+    with pytest.raises(TaylorfitError, match="cannot use the pair style"):
+        build_plugin(replace(find_lammps(), date="1 Jan 2031"), tmp_path / PLUGIN)
+    assert not list(tmp_path.iterdir())
+
+
 OTHERS = {
     "version": ({"date": "1 Jan 2031"}, [], "this plugin is for LAMMPS 20310101, the running one is 20250722"),
     "MPI": ({"mpi": "Open MPI"}, [], "this plugin is for Open MPI, the running LAMMPS uses MPICH"),
@@ -435,13 +443,14 @@ OTHERS = {
 @pytest.mark.parametrize(("change", "options", "message"), OTHERS.values(), ids=OTHERS)
 def test_a_plugin_for_another_lammps_says_so(lammps, water, plugin, tmp_path, monkeypatch, change, options, message):
     """Compiled as if for another one, or with headers whose symbols the running one lacks."""
-    mine = build.compiler_options
-    monkeypatch.setattr(build, "compiler_options", lambda lammps: [*mine(lammps), *options])
-    with pytest.raises(TaylorfitError, match=f"cannot use the pair style .*{message}"):
-        build_plugin(replace(find_lammps(), **change), tmp_path / PLUGIN)
-    assert not list(tmp_path.iterdir())
+    mine, refuse = build.compiler_options, build._try
+    monkeypatch.setattr(build, "compiler_options", lambda lammps: [*mine(lammps), "-O0", *options])
 
-    monkeypatch.setattr(build, "_try", lambda *_: None)
+    def refused(installation, made):
+        with pytest.raises(TaylorfitError, match=f"cannot use the pair style .*{message}"):
+            refuse(installation, made)
+
+    monkeypatch.setattr(build, "_try", refused)
     build_plugin(replace(find_lammps(), **change), tmp_path / PLUGIN)
     lammps._plugin = tmp_path
     output = lammps(*water)
