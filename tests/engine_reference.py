@@ -7,12 +7,12 @@ Nothing here calls the engine except `described`, `random_potential`, which take
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from taylorfit.engine import DescriptorTables, Loss, PotentialTables, describe
+from taylorfit.engine import DescriptorTables, Loss, PotentialTables, describe, descriptor_derivatives
 from taylorfit.model.descriptor import DescriptorSetup, RunningStatistics, chebyshev_setup
 from taylorfit.model.network import Network, SpeciesPotential, TrainingSetInfo
 from taylorfit.model.structure import Structure
@@ -141,6 +141,15 @@ def described(structure: Structure, tables: DescriptorTables) -> list[np.ndarray
     """The engine's descriptor of every atom."""
     ((values, _),) = describe([structure], tables, threads=1)
     return split_values(values[0], structure, tables)
+
+
+def descriptor_derivative(structure: Structure, tables: DescriptorTables, atom: int, factors: np.ndarray) -> np.ndarray:
+    """d(Σ_f factors_f G_f)/dR of one atom with respect to all positions, (..., n_atom, 3), for (..., n_feature)."""
+    of = next(islice(descriptor_derivatives(structure, tables, threads=1), atom, None))
+    total = np.zeros((len(of.own), structure.n_atoms, 3))
+    np.add.at(total, (slice(None), of.neighbours), of.images.transpose(1, 0, 2))
+    total[:, atom] += of.own
+    return np.tensordot(factors, total, axes=1)
 
 
 def split_values(values: np.ndarray, structure: Structure, tables: DescriptorTables) -> list[np.ndarray]:

@@ -1,20 +1,21 @@
 !> What Python sees of descriptors.  The rules of tf_api_structures hold here too.
 module tf_api_descriptors
+   use, intrinsic :: iso_c_binding, only : c_f_pointer
    use tf_kinds, only : wp, i8
    use tf_batch, only : batch_type, worthwhile_threads
    use tf_copies, only : describe_structure
    use tf_descriptor, only : descriptor_type, new_descriptors
-   use tf_descriptor_derivatives, only : derivative_of_atom, derivatives_of_atoms
+   use tf_descriptor_derivatives, only : derivatives_of_atoms
    use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size
    use tf_farthest, only : farthest_points
    use tf_force_map_build, only : strain_of_structure
    use tf_stop, only : must_stop
-   use tf_views, only : view, open_batch, check_views
+   use tf_views, only : at, open_batch, check_views
    use tf_workspace, only : workspace_type
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
-   public :: descriptors_handle, descriptors_fill, describe, descriptor_derivative, descriptor_derivatives, strain_changes, farthest
+   public :: descriptors_handle, descriptors_fill, describe, descriptor_derivatives, strain_changes, farthest
 
    !> The descriptors of all species
    type :: descriptors_handle
@@ -24,35 +25,31 @@ module tf_api_descriptors
 contains
 
    !> \brief Build the descriptors from the tables of `new_descriptors`, in its order.
-   subroutine descriptors_fill(self, views, ierr, errmsg)
+   subroutine descriptors_fill(self, views)
       type(descriptors_handle), intent(inout) :: self
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in), contiguous :: views(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer, pointer, contiguous :: basis(:), n_function(:), function_kind(:), function_species(:, :), environment(:, :)
       real(wp), pointer, contiguous :: parameters(:, :)
 
       call check_views(views, 6, error)
       if (.not. allocated(error)) then
-         call view(views, 1, basis)
-         call view(views, 2, n_function)
-         call view(views, 3, function_kind)
-         call view(views, 4, parameters)
-         call view(views, 5, function_species)
-         call view(views, 6, environment)
+         call c_f_pointer(at(views, 1), basis, views(2:2, 1))
+         call c_f_pointer(at(views, 2), n_function, views(2:2, 2))
+         call c_f_pointer(at(views, 3), function_kind, views(2:2, 3))
+         call c_f_pointer(at(views, 4), parameters, views(2:3, 4))
+         call c_f_pointer(at(views, 5), function_species, views(2:3, 5))
+         call c_f_pointer(at(views, 6), environment, views(2:3, 6))
          call new_descriptors(basis, n_function, function_kind, parameters, function_species, environment, &
             self%descriptors, error)
       end if
       if (allocated(error) .and. allocated(self%descriptors)) deallocate (self%descriptors)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine descriptors_fill
 
    !> \brief Descriptors of a batch of structures, each in one or more displaced copies.
-   subroutine describe(self, structures, n_copies, displacement, n_threads, values, placed, ierr, errmsg)
+   subroutine describe(self, structures, n_copies, displacement, n_threads, values, placed)
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in), contiguous :: structures(:, :)
@@ -66,10 +63,6 @@ contains
       real(wp), intent(inout), contiguous :: values(:)
       !> (3, atoms of all copies) positions wrapped into the cell and displaced, Å
       real(wp), intent(inout), contiguous :: placed(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(workspace_type), allocatable :: spaces(:)
       type(batch_type) :: batch
@@ -123,7 +116,7 @@ contains
          !$omp end do
          !$omp end parallel
       end if
-      call report(error, ierr, errmsg, failed)
+      call report(error, failed)
 
    contains
 
@@ -148,36 +141,8 @@ contains
 
    end subroutine describe
 
-   !> \brief Derivative of Σ_f g_f G_f of one atom with respect to all positions (1/Å).
-   subroutine descriptor_derivative(self, structure, atom, g, derivative, ierr, errmsg)
-      type(descriptors_handle), intent(in) :: self
-      !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in), contiguous :: structure(:, :)
-      !> The atom, from 1
-      integer, intent(in) :: atom
-      !> (n_feature) factor of each value
-      real(wp), intent(in), contiguous :: g(:)
-      !> (3, n_atoms)
-      real(wp), intent(inout), contiguous :: derivative(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
-      type(error_type), allocatable :: error
-      type(batch_type) :: batch
-
-      call open_batch(self%descriptors, structure, 1, batch, error)
-      if (.not. allocated(error)) then
-         if (batch%n /= 1 .or. any(shape(derivative) /= shape(batch%position)) .or. atom < 1 .or. &
-            atom > size(batch%species)) call raise(error, error_size, "structure arrays have the wrong size")
-      end if
-      if (.not. allocated(error)) call derivative_of_atom(self%descriptors, batch%position, batch%cell(:, :, 1), &
-         batch%periodic(:, 1) /= 0, batch%species, atom, g, derivative, error)
-      call report(error, ierr, errmsg, 1)
-   end subroutine descriptor_derivative
-
    !> \brief Derivatives of the descriptors of atoms atom_first … atom_last (1/Å); see tf_descriptor_derivatives.
-   subroutine descriptor_derivatives(self, structure, reach, atom_first, atom_last, n_threads, own, image, ierr, errmsg)
+   subroutine descriptor_derivatives(self, structure, reach, atom_first, atom_last, n_threads, own, image)
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in), contiguous :: structure(:, :)
@@ -192,10 +157,6 @@ contains
       !> See `derivatives_of_atoms`, as the next
       real(wp), intent(inout), contiguous :: own(:)
       real(wp), intent(inout), contiguous :: image(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(batch_type) :: batch
 
@@ -207,11 +168,11 @@ contains
       end if
       if (.not. allocated(error)) call derivatives_of_atoms(self%descriptors, batch%position, batch%cell(:, :, 1), &
          batch%periodic(:, 1) /= 0, batch%species, reach, atom_first, atom_last, n_threads, own, image, error)
-      call report(error, ierr, errmsg, 1)
+      call report(error, 1)
    end subroutine descriptor_derivatives
 
    !> \brief Derivatives of the raw descriptors of structures with respect to the strains xx, yy, zz, yz, xz, xy.
-   subroutine strain_changes(self, structures, n_threads, values, ierr, errmsg)
+   subroutine strain_changes(self, structures, n_threads, values)
       type(descriptors_handle), intent(in) :: self
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in), contiguous :: structures(:, :)
@@ -219,10 +180,6 @@ contains
       integer, intent(in) :: n_threads
       !> (all values, 6)
       real(wp), intent(inout), contiguous :: values(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
       integer, allocatable :: first_value(:)
@@ -255,11 +212,11 @@ contains
          end do
          !$omp end parallel do
       end if
-      call report(error, ierr, errmsg, failed)
+      call report(error, failed)
    end subroutine strain_changes
 
    !> \brief Choose points far from each other and from the first n_given: see tf_farthest.
-   subroutine farthest(point, n_given, weight, n_threads, chosen, distance, ierr, errmsg)
+   subroutine farthest(point, n_given, weight, n_threads, chosen, distance)
       !> (n_dimension, n_point)
       real(wp), intent(in), contiguous :: point(:, :)
       !> Points that are chosen already
@@ -271,14 +228,10 @@ contains
       !> From 1, behind the given points; their distances to the nearest point there was
       integer, intent(inout), contiguous :: chosen(:)
       real(wp), intent(inout), contiguous :: distance(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
       call farthest_points(point, n_given, weight, n_threads, chosen, distance, error)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine farthest
 
 end module tf_api_descriptors

@@ -1,6 +1,7 @@
 !> What Python sees of force maps.  The rules of tf_api_structures hold here too.  Atoms of each structure are ordered by
 !> species.
 module tf_api_force_maps
+   use, intrinsic :: iso_c_binding, only : c_f_pointer
    use tf_kinds, only : wp, sp, i8
    use tf_api_descriptors, only : descriptors_handle
    use tf_batch, only : batch_type
@@ -11,7 +12,7 @@ module tf_api_force_maps
    use tf_force_map_plan, only : find_functions => force_map_tables, force_map_plan_type, new_plan, new_plan_of_map
    use tf_force_map_build, only : count_structure, fill_structure
    use tf_stop, only : must_stop
-   use tf_views, only : view, open_batch, check_views
+   use tf_views, only : at, open_batch, check_views
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
@@ -26,7 +27,7 @@ contains
 
    !> \brief Which functions of the descriptors are kept as pairs and which in groups.
    subroutine force_map_tables(descriptors, merged, radial_count, radial_half, pair_feature, weight, group_count, &
-         group_feature, ierr, errmsg)
+         group_feature)
       type(descriptors_handle), intent(in) :: descriptors
       !> Not 0: everything in groups
       integer, intent(in) :: merged
@@ -37,10 +38,6 @@ contains
       real(wp), intent(inout), contiguous :: weight(:, :)
       integer, intent(inout), contiguous :: group_count(:, :)
       integer, intent(inout), contiguous :: group_feature(:, :, :, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: n
 
@@ -57,11 +54,11 @@ contains
       end if
       if (.not. allocated(error)) call find_functions(descriptors%descriptors, merged /= 0, radial_count, radial_half, &
          pair_feature, weight, group_count, group_feature)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine force_map_tables
 
    !> \brief Numbers of pairs of each atom, and of neighbours in each of its groups; and those with everything in groups.
-   subroutine force_map_sizes(descriptors, structures, n_threads, n_pairs, n_neighbours, n_merged, ierr, errmsg)
+   subroutine force_map_sizes(descriptors, structures, n_threads, n_pairs, n_neighbours, n_merged)
       type(descriptors_handle), intent(in) :: descriptors
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in), contiguous :: structures(:, :)
@@ -72,10 +69,6 @@ contains
       integer, intent(inout), contiguous :: n_neighbours(:, :)
       !> With everything in groups, see `force_map_tables`
       integer, intent(inout), contiguous :: n_merged(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
       type(force_map_plan_type) :: plan
@@ -102,11 +95,11 @@ contains
          end do
          !$omp end parallel do
       end if
-      call report(error, ierr, errmsg, failed)
+      call report(error, failed)
    end subroutine force_map_sizes
 
    !> \brief View the arrays of a map, which must name only atoms of its structures, places of its grid and functions.
-   subroutine force_map_fill(self, n_features, with_values, views, ierr, errmsg)
+   subroutine force_map_fill(self, n_features, with_values, views)
       type(force_map_handle), intent(inout) :: self
       !> (n_species) values of each descriptor
       integer, intent(in), contiguous :: n_features(:)
@@ -114,34 +107,30 @@ contains
       integer, intent(in) :: with_values
       !> The arrays of `force_map_type`, in its order
       integer(i8), intent(in), contiguous :: views(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
       self%map%has_arrays = .false.
       call check_views(views, 18, error)
       if (.not. allocated(error)) then
          associate (map => self%map)
-            call view(views, 1, map%radial_count)
-            call view(views, 2, map%radial_half)
-            call view(views, 3, map%pair_feature)
-            call view(views, 4, map%weight)
-            call view(views, 5, map%group_count)
-            call view(views, 6, map%group_feature)
-            call view(views, 7, map%pair_first)
-            call view(views, 8, map%pair_atom)
-            call view(views, 9, map%pair_place)
-            call view(views, 10, map%pair_unit)
-            call view(views, 11, map%pair_value)
-            call view(views, 12, map%group_atom_first)
-            call view(views, 13, map%group_value_first)
-            call view(views, 14, map%group_atom)
-            call view(views, 15, map%group_value)
-            call view(views, 16, map%group_scale)
-            call view(views, 17, map%first_atom)
-            call view(views, 18, map%species)
+            call c_f_pointer(at(views, 1), map%radial_count, views(2:2, 1))
+            call c_f_pointer(at(views, 2), map%radial_half, views(2:2, 2))
+            call c_f_pointer(at(views, 3), map%pair_feature, views(2:4, 3))
+            call c_f_pointer(at(views, 4), map%weight, views(2:3, 4))
+            call c_f_pointer(at(views, 5), map%group_count, views(2:3, 5))
+            call c_f_pointer(at(views, 6), map%group_feature, views(2:5, 6))
+            call c_f_pointer(at(views, 7), map%pair_first, views(2:2, 7))
+            call c_f_pointer(at(views, 8), map%pair_atom, views(2:2, 8))
+            call c_f_pointer(at(views, 9), map%pair_place, views(2:2, 9))
+            call c_f_pointer(at(views, 10), map%pair_unit, views(2:3, 10))
+            call c_f_pointer(at(views, 11), map%pair_value, views(2:3, 11))
+            call c_f_pointer(at(views, 12), map%group_atom_first, views(2:2, 12))
+            call c_f_pointer(at(views, 13), map%group_value_first, views(2:2, 13))
+            call c_f_pointer(at(views, 14), map%group_atom, views(2:2, 14))
+            call c_f_pointer(at(views, 15), map%group_value, views(2:2, 15))
+            call c_f_pointer(at(views, 16), map%group_scale, views(2:4, 16))
+            call c_f_pointer(at(views, 17), map%first_atom, views(2:2, 17))
+            call c_f_pointer(at(views, 18), map%species, views(2:2, 18))
             call new_force_map(map, error)
             self%map%n_features = n_features
             if (.not. allocated(error)) call check_force_map(map, n_features, error)
@@ -150,11 +139,11 @@ contains
       end if
       self%map%has_arrays = .not. allocated(error)
       self%map%has_values = self%map%has_arrays .and. with_values /= 0
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine force_map_fill
 
    !> \brief Compute the values of structures of which the first is the map's number `first`, from 0.
-   subroutine force_map_values(self, descriptors, structures, merged, first, n_threads, ierr, errmsg)
+   subroutine force_map_values(self, descriptors, structures, merged, first, n_threads)
       type(force_map_handle), intent(inout) :: self
       type(descriptors_handle), intent(in) :: descriptors
       !> Arrays of a batch, see `view_batch`
@@ -165,10 +154,6 @@ contains
       integer, intent(in) :: first
       !> Threads of the call
       integer, intent(in) :: n_threads
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(batch_type) :: batch
       type(force_map_type) :: map
@@ -210,11 +195,11 @@ contains
          end do
          !$omp end parallel do
       end if
-      call report(error, ierr, errmsg, failed)
+      call report(error, failed)
    end subroutine force_map_values
 
    !> \brief Changes of the standardised descriptors of a structure, from 0, along displacements of its atoms.
-   subroutine force_map_changes(self, structure, factor, displacement, change, ierr, errmsg)
+   subroutine force_map_changes(self, structure, factor, displacement, change)
       type(force_map_handle), intent(in) :: self
       !> Its number in the map, from 0
       integer, intent(in) :: structure
@@ -224,10 +209,6 @@ contains
       real(wp), intent(in), contiguous :: displacement(:, :, :)
       !> (n_values, n_directions) per species, feature by feature, atom by atom
       real(sp), intent(inout), contiguous :: change(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer(i8) :: first, last
 
@@ -247,7 +228,7 @@ contains
             call changes_of_structure(self%map, structure + 1, self%map%n_features, factor, displacement, change, error)
          end if
       end if
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine force_map_changes
 
 end module tf_api_force_maps

@@ -1,6 +1,7 @@
 !> What Python sees of losses over a packed data set, and of the methods that step within an epoch.  The rules of
 !> tf_api_structures hold here too.  A loss belongs to one thread.
 module tf_api_losses
+   use, intrinsic :: iso_c_binding, only : c_f_pointer
    use tf_kinds, only : wp, i8
    use tf_api_force_maps, only : force_map_handle
    use tf_block_passes, only : block_sums, adam_block_pass
@@ -11,71 +12,61 @@ module tf_api_losses
    use tf_force_loss, only : evaluate_force_loss, force_scratch, force_threads
    use tf_force_loss_single, only : evaluate_force_loss_single => evaluate_force_loss, force_scratch_single => force_scratch
    use tf_force_terms, only : force_terms_type, check_force_terms
-   use tf_kalman, only : check_covariance, start_covariance
-   use tf_loss_checks, only : check_call, check_blocks, check_batch_rows, check_adam, check_sums
-   use tf_network, only : network_type, new_networks
+   use tf_kalman, only : check_covariance
+   use tf_loss_checks, only : check_call, check_rows, check_adam, check_sums
+   use tf_network, only : network_type
    use tf_pack, only : loss_type, check_pack, check_groups
    use tf_passes, only : descent_pass, kalman_pass, adam_pass, levenberg_marquardt_pass
    use tf_stop, only : stop_type
    use tf_tree_sum, only : nodes_type, columns_of_sums
-   use tf_views, only : view, view_token, check_views
+   use tf_views, only : at, view_networks, view_token, check_views
    implicit none
    private
    public :: loss_handle, loss_fill, loss_work, loss_add_forces, loss_evaluate, loss_energies
-   public :: loss_descent, covariance_start, loss_filter, loss_adam, loss_batch, loss_adam_blocks, loss_blocks, &
-      loss_levenberg_marquardt
+   public :: loss_descent, loss_filter, loss_adam, loss_batch, loss_levenberg_marquardt
 
    !> A loss of energies, with forces and directions if these have been added
    type :: loss_handle
       private
       type(loss_type) :: loss
       type(force_terms_type) :: terms
-      logical :: filled = .false., with_terms = .false.
+      logical :: with_terms = .false.
    end type loss_handle
 
 contains
 
    !> \brief View the arrays of a packed data set and of a loss over it, and build the networks.
-   subroutine loss_fill(self, views, first_leaf, ierr, errmsg)
+   subroutine loss_fill(self, views, first_leaf)
       type(loss_handle), intent(inout) :: self
       !> features, features_single, panel_offset, panel_width, block_first, atom_offset, atom_count of `pack_type`; layers,
       !> nodes and codes (see `new_networks`); energy_ref, factor, structure_weight, group of `loss_type`; stop token
       integer(i8), intent(in), contiguous :: views(:, :)
       !> Number of the first block, from 0
       integer(i8), intent(in) :: first_leaf
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
-      integer, pointer, contiguous :: n_layers(:), n_nodes(:), codes(:)
       integer :: n
 
-      self%filled = .false.
       call check_views(views, 15, error)
       if (.not. allocated(error)) then
          associate (pack => self%loss%pack)
-            call view(views, 1, pack%features)
-            call view(views, 2, pack%features_single)
-            call view(views, 3, pack%panel_offset)
-            call view(views, 4, pack%panel_width)
-            call view(views, 5, pack%block_first)
-            call view(views, 6, pack%atom_offset)
-            call view(views, 7, pack%atom_count)
+            call c_f_pointer(at(views, 1), pack%features, views(2:2, 1))
+            call c_f_pointer(at(views, 2), pack%features_single, views(2:2, 2))
+            call c_f_pointer(at(views, 3), pack%panel_offset, views(2:3, 3))
+            call c_f_pointer(at(views, 4), pack%panel_width, views(2:3, 4))
+            call c_f_pointer(at(views, 5), pack%block_first, views(2:2, 5))
+            call c_f_pointer(at(views, 6), pack%atom_offset, views(2:3, 6))
+            call c_f_pointer(at(views, 7), pack%atom_count, views(2:3, 7))
             pack%first_leaf = first_leaf
             pack%n_species = size(pack%panel_offset, 1)
             pack%n_blocks = size(pack%panel_offset, 2)
             pack%n_structures = size(pack%atom_offset, 2)
          end associate
-         call view(views, 8, n_layers)
-         call view(views, 9, n_nodes)
-         call view(views, 10, codes)
-         call view(views, 11, self%loss%energy_ref)
-         call view(views, 12, self%loss%factor)
-         call view(views, 13, self%loss%structure_weight)
-         call view(views, 14, self%loss%group)
+         call c_f_pointer(at(views, 11), self%loss%energy_ref, views(2:2, 11))
+         call c_f_pointer(at(views, 12), self%loss%factor, views(2:2, 12))
+         call c_f_pointer(at(views, 13), self%loss%structure_weight, views(2:2, 13))
+         call c_f_pointer(at(views, 14), self%loss%group, views(2:2, 14))
          call view_token(views, 15, self%loss%token)
-         call new_networks(n_layers, n_nodes, codes, self%loss%networks, self%loss%n_weights, error)
+         call view_networks(views, 8, self%loss%networks, self%loss%n_weights, error)
       end if
       if (.not. allocated(error)) call check_pack(self%loss%pack, self%loss%networks, error)
       if (.not. allocated(error)) then
@@ -84,12 +75,12 @@ contains
             size(self%loss%group) /= n) call raise(error, error_size, "arrays of the loss have the wrong size")
       end if
       if (.not. allocated(error)) call check_groups(self%loss%pack, self%loss%group, error)
-      self%filled = .not. allocated(error)
-      call report(error, ierr, errmsg)
+      if (allocated(error) .and. allocated(self%loss%networks)) deallocate (self%loss%networks)
+      call report(error)
    end subroutine loss_fill
 
    !> \brief Numbers of scratch and of partial sums that the evaluation of a loss takes.
-   subroutine loss_work(views, with_forces, with_gradient, in_single, n_threads, n_numbers, ierr, errmsg)
+   subroutine loss_work(views, with_forces, with_gradient, in_single, n_threads, n_numbers)
       !> panel_width of `pack_type`; layers, nodes and codes (see `new_networks`)
       integer(i8), intent(in), contiguous :: views(:, :)
       !> Not 0: with forces or directions; with the weight gradient
@@ -99,21 +90,16 @@ contains
       integer, intent(in) :: in_single
       integer, intent(in) :: n_threads
       integer(i8), intent(out) :: n_numbers
-      integer, intent(out) :: ierr
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(network_type), allocatable :: networks(:)
-      integer, pointer, contiguous :: panel_width(:, :), n_layers(:), n_nodes(:), codes(:)
+      integer, pointer, contiguous :: panel_width(:, :)
       integer :: n_weights, n_used
 
       n_numbers = 0
       call check_views(views, 4, error)
       if (.not. allocated(error)) then
-         call view(views, 1, panel_width)
-         call view(views, 2, n_layers)
-         call view(views, 3, n_nodes)
-         call view(views, 4, codes)
-         call new_networks(n_layers, n_nodes, codes, networks, n_weights, error)
+         call c_f_pointer(at(views, 1), panel_width, views(2:3, 1))
+         call view_networks(views, 2, networks, n_weights, error)
       end if
       if (.not. allocated(error)) then
          if (size(panel_width, 1) /= size(networks)) call raise(error, error_size, "one network per species is needed")
@@ -131,36 +117,32 @@ contains
          n_numbers = n_used*n_numbers
          n_numbers = n_numbers + (merge(n_weights, 0, with_gradient /= 0) + 1_i8)*columns_of_sums(size(panel_width, 2), n_used)
       end if
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_work
 
    !> \brief Add terms of forces and of derivatives along directions to a loss.
-   subroutine loss_add_forces(self, map, views, ierr, errmsg)
+   subroutine loss_add_forces(self, map, views)
       type(loss_handle), intent(inout) :: self
       !> Empty: no forces
       type(force_map_handle), intent(in) :: map
       !> The arrays of `force_terms_type`, in its order
       integer(i8), intent(in), contiguous :: views(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
       call check_views(views, 8, error)
-      if (.not. self%filled) call raise(error, error_value, "the loss is empty")
+      if (.not. allocated(self%loss%networks)) call raise(error, error_value, "the loss is empty")
       if (.not. allocated(error)) then
          associate (terms => self%terms)
             terms%with_forces = map%map%has_values
             if (map%map%has_values) terms%map = map%map
-            call view(views, 1, terms%feature_factor)
-            call view(views, 2, terms%force_ref)
-            call view(views, 3, terms%atom_weight)
-            call view(views, 4, terms%first_direction)
-            call view(views, 5, terms%first_change)
-            call view(views, 6, terms%change)
-            call view(views, 7, terms%derivative_ref)
-            call view(views, 8, terms%direction_weight)
+            call c_f_pointer(at(views, 1), terms%feature_factor, views(2:3, 1))
+            call c_f_pointer(at(views, 2), terms%force_ref, views(2:3, 2))
+            call c_f_pointer(at(views, 3), terms%atom_weight, views(2:2, 3))
+            call c_f_pointer(at(views, 4), terms%first_direction, views(2:2, 4))
+            call c_f_pointer(at(views, 5), terms%first_change, views(2:2, 5))
+            call c_f_pointer(at(views, 6), terms%change, views(2:2, 6))
+            call c_f_pointer(at(views, 7), terms%derivative_ref, views(2:2, 7))
+            call c_f_pointer(at(views, 8), terms%direction_weight, views(2:2, 8))
             call check_force_terms(terms, self%loss%pack, self%loss%networks, error)
             if (map%map%has_values .and. .not. allocated(error)) then
                if (any(map%map%n_features /= self%loss%networks%n_inputs)) then
@@ -170,11 +152,11 @@ contains
          end associate
       end if
       self%with_terms = .not. allocated(error)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_add_forces
 
    !> \brief What a loss at some weights is made of; its weight gradient, if asked for, and itself as partial sums.
-   subroutine loss_evaluate(self, weights, n_threads, energy, force, derivative, nodes, sums, n_nodes, ierr, errmsg)
+   subroutine loss_evaluate(self, weights, n_threads, energy, force, derivative, nodes, sums, n_nodes)
       type(loss_handle), intent(in) :: self
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
@@ -191,10 +173,6 @@ contains
       real(wp), intent(inout), contiguous :: sums(:, :)
       !> Nodes that were set
       integer, intent(out) :: n_nodes
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(stop_type) :: stop
       type(nodes_type) :: found
@@ -202,7 +180,7 @@ contains
 
       n_nodes = 0
       with_gradient = size(sums, 1) > 1
-      call check_call(self%loss, self%filled, weights, n_threads, error)
+      call check_call(self%loss, weights, n_threads, error)
       if (.not. allocated(error)) then
          if (size(energy) /= self%loss%pack%n_structures) then
            call raise(error, error_size, "arrays of the loss have the wrong size")
@@ -230,7 +208,7 @@ contains
          end if
       end if
       if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_evaluate
 
    !> Nodes of a sum in the caller's arrays
@@ -249,7 +227,7 @@ contains
    end subroutine give_nodes
 
    !> \brief Network energies of chosen structures.
-   subroutine loss_energies(self, chosen, weights, n_threads, energy, ierr, errmsg)
+   subroutine loss_energies(self, chosen, weights, n_threads, energy)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1, here and below
       integer, intent(in), contiguous :: chosen(:)
@@ -258,20 +236,16 @@ contains
       integer, intent(in) :: n_threads
       !> (size(chosen))
       real(wp), intent(inout), contiguous :: energy(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_call(self%loss, self%filled, weights, n_threads, error, chosen)
+      call check_call(self%loss, weights, n_threads, error, chosen)
       if (size(energy) /= size(chosen)) call raise(error, error_size, "one energy per chosen structure is needed")
       if (.not. allocated(error)) call chosen_energies(self%loss, weights, chosen, n_threads, energy, error)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_energies
 
    !> \brief One pass of steepest descent with momentum over chosen structures.
-   subroutine loss_descent(self, chosen, momentum, rate, weights, velocity, ierr, errmsg)
+   subroutine loss_descent(self, chosen, momentum, rate, weights, velocity)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
       integer, intent(in), contiguous :: chosen(:)
@@ -282,41 +256,16 @@ contains
       !> (n_weights) both
       real(wp), intent(inout), contiguous :: weights(:)
       real(wp), intent(inout), contiguous :: velocity(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_call(self%loss, self%filled, weights, 1, error, chosen)
+      call check_call(self%loss, weights, 1, error, chosen)
       if (size(velocity) /= size(weights)) call raise(error, error_size, "velocity and weights differ in size")
       if (.not. allocated(error)) call descent_pass(self%loss, chosen, momentum, rate, weights, velocity, error)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_descent
 
-   !> \brief Covariance of a Kalman filter at the start: variance times unit matrix in blocks of `width` weights.
-   subroutine covariance_start(n_weights, width, variance, covariance, ierr, errmsg)
-      !> Weights of all networks, weights per block, and variance of each
-      integer, intent(in) :: n_weights
-      !> Weights per block
-      integer, intent(in) :: width
-      !> Variance of each weight
-      real(wp), intent(in) :: variance
-      !> See `start_covariance`
-      real(wp), intent(inout), contiguous :: covariance(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
-      type(error_type), allocatable :: error
-
-      call check_covariance(n_weights, width, covariance, error)
-      if (.not. allocated(error)) call start_covariance(n_weights, width, variance, covariance)
-      call report(error, ierr, errmsg)
-   end subroutine covariance_start
-
    !> \brief One pass of the extended Kalman filter over chosen structures; forgetting(1) is updated.
-   subroutine loss_filter(self, chosen, width, rates, n_threads, weights, covariance, forgetting, ierr, errmsg)
+   subroutine loss_filter(self, chosen, width, rates, n_threads, weights, covariance, forgetting)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
       integer, intent(in), contiguous :: chosen(:)
@@ -329,26 +278,23 @@ contains
       real(wp), intent(inout), contiguous :: weights(:)
       real(wp), intent(inout), contiguous :: covariance(:)
       real(wp), intent(inout), contiguous :: forgetting(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_call(self%loss, self%filled, weights, n_threads, error, chosen)
+      call check_call(self%loss, weights, n_threads, error, chosen)
       call check_covariance(size(weights), width, covariance, error)
       if (size(forgetting) /= 1 .or. size(rates) /= 2) call raise(error, error_size, "the forgetting factor is one number")
       if (.not. allocated(error)) call kalman_pass(self%loss, chosen, width, rates(1), rates(2), n_threads, weights, &
          covariance, forgetting(1), error)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_filter
 
-   !> \brief One pass of Adam over chosen structures in mini-batches; n_steps(1) is updated.
-   subroutine loss_adam(self, rows, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
+   !> \brief One pass of Adam over structures in mini-batches, or over blocks of a loss with forces; n_steps(1) is updated.
+   subroutine loss_adam(self, rows, batch_size, rates, n_threads, weights, mean, mean_square, n_steps)
       type(loss_handle), intent(in) :: self
-      !> (n, 3) number of each structure, from 1, its atoms and its section, see `tf_chosen`
+      !> (n, 3) number of each structure, from 1, its atoms and its section, see `tf_chosen`; or (n, 1) number of each
+      !> block, from 1, ascending in each batch
       integer, intent(in), contiguous :: rows(:, :)
-      !> Structures of a batch
+      !> Rows of a batch
       integer, intent(in) :: batch_size
       !> mu, b1, b2, eps
       real(wp), intent(in), contiguous :: rates(:)
@@ -359,113 +305,58 @@ contains
       real(wp), intent(inout), contiguous :: mean(:)
       real(wp), intent(inout), contiguous :: mean_square(:)
       integer, intent(inout), contiguous :: n_steps(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
-      call check_batch_rows(self%loss, self%filled, weights, n_threads, rows, [0, size(rows, 1)], error)
+      call check_rows(self%loss, self%with_terms, weights, n_threads, rows, [0, size(rows, 1)], error)
       call check_adam(weights, mean, mean_square, n_steps, rates, batch_size, error)
-      if (.not. allocated(error)) call adam_pass(self%loss, rows, batch_size, rates, n_threads, weights, mean, mean_square, &
-         n_steps(1), error)
-      call report(error, ierr, errmsg)
+      if (.not. allocated(error)) then
+         if (size(rows, 2) == 1) then
+            call adam_block_pass(self%loss, self%terms, rows(:, 1), batch_size, rates, n_threads, weights, mean, &
+               mean_square, n_steps(1), error)
+         else
+            call adam_pass(self%loss, rows, batch_size, rates, n_threads, weights, mean, mean_square, n_steps(1), error)
+         end if
+      end if
+      call report(error)
    end subroutine loss_adam
 
-   !> \brief The share of one process of the gradient of a mini-batch, as partial sums.
-   subroutine loss_batch(self, rows, here, weights, n_threads, nodes, sums, n_nodes, ierr, errmsg)
+   !> \brief The share of one process of the gradient of a batch of `loss_adam`, as partial sums.
+   subroutine loss_batch(self, rows, here, weights, n_threads, nodes, sums, n_nodes)
       type(loss_handle), intent(in) :: self
-      !> As for `loss_adam`, of the batch; numbers of other processes' structures do not count
+      !> As for `loss_adam`, of the batch; numbers of what other processes have do not count
       integer, intent(in), contiguous :: rows(:, :)
-      !> Rows before those of this process, and its own, which are whole sections
+      !> Rows before those of this process, and its own, which are whole sections or blocks
       integer, intent(in), contiguous :: here(:)
       real(wp), intent(in), contiguous :: weights(:)
       !> Threads of the call
       integer, intent(in) :: n_threads
-      !> As for `loss_evaluate`, with room for one leaf per structure, and without the loss
+      !> As for `loss_evaluate`, with room for one leaf per row, and without the loss
       integer(i8), intent(inout), contiguous :: nodes(:, :)
       real(wp), intent(inout), contiguous :: sums(:, :)
       !> Nodes that were set
       integer, intent(out) :: n_nodes
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(nodes_type) :: found
       type(stop_type) :: stop
 
       n_nodes = 0
-      call check_batch_rows(self%loss, self%filled, weights, n_threads, rows, here, error)
+      call check_rows(self%loss, self%with_terms, weights, n_threads, rows, here, error)
       call check_sums(size(rows, 1), size(weights), nodes, sums, error)
       stop%token => self%loss%token
-      if (.not. allocated(error)) call batch_sums(self%loss, weights, rows, here, n_threads, found, stop, error)
+      if (.not. allocated(error)) then
+         if (size(rows, 2) == 1) then
+            call block_sums(self%loss, self%terms, weights, rows(here(1) + 1:sum(here), 1), here(1), n_threads, found, stop, &
+               error)
+         else
+            call batch_sums(self%loss, weights, rows, here, n_threads, found, stop, error)
+         end if
+      end if
       if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_batch
 
-   !> \brief One pass of Adam over blocks of a loss with forces; n_steps(1) is updated.
-   subroutine loss_adam_blocks(self, blocks, batch_size, rates, n_threads, weights, mean, mean_square, n_steps, ierr, errmsg)
-      type(loss_handle), intent(in) :: self
-      !> Block numbers, from 1, ascending in each batch
-      integer, intent(in), contiguous :: blocks(:)
-      !> Blocks of a batch
-      integer, intent(in) :: batch_size
-      !> As for `loss_adam`, here and below
-      real(wp), intent(in), contiguous :: rates(:)
-      integer, intent(in) :: n_threads
-      real(wp), intent(inout), contiguous :: weights(:)
-      real(wp), intent(inout), contiguous :: mean(:)
-      real(wp), intent(inout), contiguous :: mean_square(:)
-      integer, intent(inout), contiguous :: n_steps(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
-      type(error_type), allocatable :: error
-
-      call check_blocks(self%loss, self%filled, self%with_terms, weights, n_threads, blocks, error)
-      call check_adam(weights, mean, mean_square, n_steps, rates, batch_size, error)
-      if (.not. allocated(error)) call adam_block_pass(self%loss, self%terms, blocks, batch_size, rates, n_threads, weights, &
-         mean, mean_square, n_steps(1), error)
-      call report(error, ierr, errmsg)
-   end subroutine loss_adam_blocks
-
-   !> \brief Weight gradient of some blocks of a loss with forces, as partial sums.
-   subroutine loss_blocks(self, blocks, n_before, weights, n_threads, nodes, sums, n_nodes, ierr, errmsg)
-      type(loss_handle), intent(in) :: self
-      !> Block numbers, from 1, ascending
-      integer, intent(in), contiguous :: blocks(:)
-      !> Blocks of other processes before these
-      integer, intent(in) :: n_before
-      real(wp), intent(in), contiguous :: weights(:)
-      !> Threads of the call
-      integer, intent(in) :: n_threads
-      !> As for `loss_evaluate`, with room for so many blocks, and without the loss
-      integer(i8), intent(inout), contiguous :: nodes(:, :)
-      real(wp), intent(inout), contiguous :: sums(:, :)
-      !> Nodes that were set
-      integer, intent(out) :: n_nodes
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
-      type(error_type), allocatable :: error
-      type(nodes_type) :: found
-      type(stop_type) :: stop
-
-      n_nodes = 0
-      call check_blocks(self%loss, self%filled, self%with_terms, weights, n_threads, blocks, error)
-      call check_sums(size(blocks), size(weights), nodes, sums, error)
-      stop%token => self%loss%token
-      if (.not. allocated(error)) call block_sums(self%loss, self%terms, weights, blocks, n_before, n_threads, found, stop, error)
-      if (.not. allocated(error)) call give_nodes(found, nodes, sums, n_nodes)
-      call report(error, ierr, errmsg)
-   end subroutine loss_blocks
-
    !> \brief One pass of Levenberg and Marquardt over chosen structures in batches; damping(1) is updated.
-   subroutine loss_levenberg_marquardt(self, chosen, batch_size, n_steps, rates, n_threads, weights, damping, moved, ierr, &
-         errmsg)
+   subroutine loss_levenberg_marquardt(self, chosen, batch_size, n_steps, rates, n_threads, weights, damping, moved)
       type(loss_handle), intent(in) :: self
       !> Structure numbers, from 1
       integer, intent(in), contiguous :: chosen(:)
@@ -481,15 +372,11 @@ contains
       real(wp), intent(inout), contiguous :: damping(:)
       !> 1 if any step lowered a loss
       integer, intent(out) :: moved
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       logical :: has_moved
 
       moved = 0
-      call check_call(self%loss, self%filled, weights, n_threads, error, chosen)
+      call check_call(self%loss, weights, n_threads, error, chosen)
       if (size(damping) /= 1 .or. size(rates) /= 2) call raise(error, error_size, "arrays of the optimiser have the wrong size")
       if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")
       if (.not. allocated(error)) then
@@ -497,7 +384,7 @@ contains
             damping(1), has_moved, error)
          moved = merge(1, 0, has_moved)
       end if
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine loss_levenberg_marquardt
 
 end module tf_api_losses

@@ -1,5 +1,6 @@
 !> What Python sees of L-BFGS, of a step of Adam and of single kernels.  The rules of tf_api_structures hold here too.
 module tf_api_optimisers
+   use, intrinsic :: iso_c_binding, only : c_f_pointer
    use tf_kinds, only : wp, i8
    use tf_activation, only : activate, n_activation
    use tf_adam, only : adam_step
@@ -7,7 +8,7 @@ module tf_api_optimisers
    use tf_dense, only : add_product, add_outer_product
    use tf_error, only : error_type, raise, report, error_size, error_value
    use tf_lbfgs, only : lbfgs_type, lbfgs_step, n_lbfgs_integers, n_lbfgs_reals
-   use tf_views, only : view, check_views
+   use tf_views, only : at, check_views
    implicit none
    private
    public :: lbfgs_handle, lbfgs_sizes, lbfgs_fill, lbfgs_next, adam_move, activation, panel_products, blas_product, blas_library
@@ -33,29 +34,25 @@ contains
    end subroutine lbfgs_sizes
 
    !> \brief View the arrays that hold the state of the optimiser.
-   subroutine lbfgs_fill(self, views, ierr, errmsg)
+   subroutine lbfgs_fill(self, views)
       type(lbfgs_handle), intent(inout) :: self
       !> The arrays of `lbfgs_type`, in its order
       integer(i8), intent(in), contiguous :: views(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: n, m
 
       call check_views(views, 9, error)
       if (.not. allocated(error)) then
          associate (s => self%state)
-            call view(views, 1, s%x)
-            call view(views, 2, s%s)
-            call view(views, 3, s%y)
-            call view(views, 4, s%rho)
-            call view(views, 5, s%x_start)
-            call view(views, 6, s%g_start)
-            call view(views, 7, s%direction)
-            call view(views, 8, s%reals)
-            call view(views, 9, s%integers)
+            call c_f_pointer(at(views, 1), s%x, views(2:2, 1))
+            call c_f_pointer(at(views, 2), s%s, views(2:3, 2))
+            call c_f_pointer(at(views, 3), s%y, views(2:3, 3))
+            call c_f_pointer(at(views, 4), s%rho, views(2:2, 4))
+            call c_f_pointer(at(views, 5), s%x_start, views(2:2, 5))
+            call c_f_pointer(at(views, 6), s%g_start, views(2:2, 6))
+            call c_f_pointer(at(views, 7), s%direction, views(2:2, 7))
+            call c_f_pointer(at(views, 8), s%reals, views(2:2, 8))
+            call c_f_pointer(at(views, 9), s%integers, views(2:2, 9))
             n = size(s%x)
             m = size(s%rho)
             if (m < 1 .or. any(shape(s%s) /= [n, m]) .or. any(shape(s%y) /= [n, m]) .or. size(s%x_start) /= n .or. &
@@ -66,21 +63,17 @@ contains
          end associate
       end if
       self%filled = .not. allocated(error)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine lbfgs_fill
 
    !> \brief One step of L-BFGS by reverse communication: x moves on to where f and g are wanted next.
-   subroutine lbfgs_next(self, tolerance, f, g, ierr, errmsg)
+   subroutine lbfgs_next(self, tolerance, f, g)
       type(lbfgs_handle), intent(inout) :: self
       !> Converged when no component of the gradient is larger
       real(wp), intent(in) :: tolerance
       !> Loss and gradient at x
       real(wp), intent(in) :: f
       real(wp), intent(in), contiguous :: g(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
       if (.not. self%filled) then
@@ -90,7 +83,7 @@ contains
       else
          call lbfgs_step(self%state, tolerance, f, g)
       end if
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine lbfgs_next
 
    !> \brief One step of Adam along the gradient of a mini-batch.
@@ -109,26 +102,22 @@ contains
    end subroutine adam_move
 
    !> \brief Activation function: x becomes the value, slope its derivative.
-   subroutine activation(code, x, slope, ierr, errmsg)
+   subroutine activation(code, x, slope)
       !> As in tf_activation
       integer, intent(in) :: code
       !> (n) arguments in, values out
       real(wp), intent(inout), contiguous :: x(:)
       real(wp), intent(inout), contiguous :: slope(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
       if (code < 0 .or. code >= n_activation) call raise(error, error_value, "unknown activation function")
       if (size(slope) /= size(x)) call raise(error, error_size, "arrays of the activation differ in size")
       if (.not. allocated(error)) call activate(code, size(x), x, slope)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine activation
 
    !> \brief z += x w^T and g += z^T x, `repeats` times: the two products of training, for tests and the benchmark.
-   subroutine panel_products(x, w, z, g, repeats, ierr, errmsg)
+   subroutine panel_products(x, w, z, g, repeats)
       !> (n_q, n_in), (n_out, n_in), (n_q, n_out), (n_out, n_in)
       real(wp), intent(in), contiguous :: x(:, :)
       real(wp), intent(in), contiguous :: w(:, :)
@@ -136,10 +125,6 @@ contains
       real(wp), intent(inout), contiguous :: g(:, :)
       !> How often, for timing
       integer, intent(in) :: repeats
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: i
 
@@ -151,21 +136,17 @@ contains
             call add_outer_product(size(x, 1), size(x, 2), size(w, 1), x, z, g)
          end do
       end if
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine panel_products
 
    !> \brief c = a b, `repeats` times by BLAS: for tests and, as the peak to compare with, the benchmark.
-   subroutine blas_product(a, b, c, repeats, ierr, errmsg)
+   subroutine blas_product(a, b, c, repeats)
       !> (m, k), (k, n), (m, n)
       real(wp), intent(in), contiguous :: a(:, :)
       real(wp), intent(in), contiguous :: b(:, :)
       real(wp), intent(inout), contiguous :: c(:, :)
       !> How often, for timing
       integer, intent(in) :: repeats
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       integer :: i, m, n, k
 
@@ -178,7 +159,7 @@ contains
             call dgemm("N", "N", m, n, k, 1.0_wp, a, max(1, m), b, max(1, k), 0.0_wp, c, max(1, m))
          end do
       end if
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine blas_product
 
    !> \brief Which BLAS the engine was built with.

@@ -3,7 +3,7 @@
 !> A committee is one potential whose networks, weights, standardisations and energy scales run over the species of the
 !> first member, then of the second, …
 module tf_api_potentials
-   use, intrinsic :: iso_c_binding, only : c_int32_t
+   use, intrinsic :: iso_c_binding, only : c_int32_t, c_f_pointer
    use tf_kinds, only : wp, i8
    use tf_api_descriptors, only : descriptors_handle
    use tf_api_structures, only : list_handle
@@ -12,10 +12,9 @@ module tf_api_potentials
    use tf_descriptor, only : check_species
    use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list
-   use tf_network, only : new_networks
    use tf_potential, only : potential_type, new_potential, evaluation_type, evaluate_potential, n_virial
    use tf_stop, only : stop_type, must_stop
-   use tf_views, only : view, view_batch, view_token, check_views
+   use tf_views, only : at, view_batch, view_networks, view_token, check_views
    use tf_workspace, only : workspace_type, workspace_pool_type
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -33,27 +32,19 @@ module tf_api_potentials
 contains
 
    !> \brief Build a potential: copies of descriptors, networks and tables.
-   subroutine potential_fill(self, descriptors, views, ierr, errmsg)
+   subroutine potential_fill(self, descriptors, views)
       type(potential_handle), intent(inout) :: self
       type(descriptors_handle), intent(in) :: descriptors
       !> Layers, nodes and codes (see `new_networks`), weights, feature_shift, feature_factor, energy_scale, energy_shift,
       !> energy_atomic, feature_low, feature_high, feature_unit (see `potential_type`); stop token
       integer(i8), intent(in), contiguous :: views(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
-      integer, pointer, contiguous :: n_layers(:), n_nodes(:), codes(:)
       integer :: n_weights
 
       call check_views(views, 13, error)
       if (.not. allocated(descriptors%descriptors)) call raise(error, error_value, "the descriptors are empty")
       if (.not. allocated(error)) then
-         call view(views, 1, n_layers)
-         call view(views, 2, n_nodes)
-         call view(views, 3, codes)
-         call new_networks(n_layers, n_nodes, codes, self%potential%networks, n_weights, error)
+         call view_networks(views, 1, self%potential%networks, n_weights, error)
       end if
       if (.not. allocated(error)) then
          self%potential%descriptors = descriptors%descriptors
@@ -70,7 +61,7 @@ contains
          end associate
       end if
       if (allocated(error) .and. allocated(self%potential%networks)) deallocate (self%potential%networks)
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine potential_fill
 
    !> Copy the tables of a potential
@@ -80,28 +71,28 @@ contains
       type(potential_type), intent(inout) :: potential
       real(wp), pointer, contiguous :: one(:), two(:, :)
 
-      call view(views, 4, one)
+      call c_f_pointer(at(views, 4), one, views(2:2, 4))
       potential%weights = one
-      call view(views, 5, two)
+      call c_f_pointer(at(views, 5), two, views(2:3, 5))
       potential%feature_shift = two
-      call view(views, 6, two)
+      call c_f_pointer(at(views, 6), two, views(2:3, 6))
       potential%feature_factor = two
-      call view(views, 7, one)
+      call c_f_pointer(at(views, 7), one, views(2:2, 7))
       potential%energy_scale = one
-      call view(views, 8, one)
+      call c_f_pointer(at(views, 8), one, views(2:2, 8))
       potential%energy_shift = one
-      call view(views, 9, one)
+      call c_f_pointer(at(views, 9), one, views(2:2, 9))
       potential%energy_atomic = one
-      call view(views, 10, two)
+      call c_f_pointer(at(views, 10), two, views(2:3, 10))
       potential%feature_low = two
-      call view(views, 11, two)
+      call c_f_pointer(at(views, 11), two, views(2:3, 11))
       potential%feature_high = two
-      call view(views, 12, two)
+      call c_f_pointer(at(views, 12), two, views(2:3, 12))
       potential%feature_unit = two
    end subroutine copy_tables
 
    !> \brief Energies, forces and strain derivatives of a batch of structures, by every member.
-   subroutine evaluate(self, structures, n_threads, atomic_energy, force, strain, values, ierr, errmsg)
+   subroutine evaluate(self, structures, n_threads, atomic_energy, force, strain, values)
       type(potential_handle), intent(inout) :: self
       !> Arrays of a batch, see `view_batch`
       integer(i8), intent(in), contiguous :: structures(:, :)
@@ -113,9 +104,6 @@ contains
       real(wp), intent(inout), contiguous :: force(:, :, :)
       real(wp), intent(inout), contiguous :: strain(:, :, :, :)
       real(wp), intent(inout), contiguous :: values(:, :)
-      !> 0, or the code of an error, and the error in words
-      integer, intent(out) :: ierr
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error, error_here
       type(workspace_type), allocatable :: spaces(:)
       type(batch_type) :: batch
@@ -155,7 +143,7 @@ contains
          call self%pool%keep(spaces)
          !$omp end parallel
       end if
-      call report(error, ierr, errmsg, failed)
+      call report(error, failed)
 
    contains
 
@@ -203,8 +191,7 @@ contains
    end subroutine evaluate
 
    !> \brief The same for one structure whose neighbour list exists, and how far it is outside the training set.
-   subroutine evaluate_listed(self, list, position, species, n_threads, atomic_energy, force, strain, excess, component, &
-         ierr, errmsg)
+   subroutine evaluate_listed(self, list, position, species, n_threads, atomic_energy, force, strain, excess, component)
       type(potential_handle), intent(inout) :: self
       !> Of the same atoms; it reaches at least to every atom's cutoff
       type(list_handle), intent(in) :: list
@@ -220,10 +207,6 @@ contains
       real(wp), intent(inout), target, contiguous :: strain(:, :, :)
       real(wp), intent(inout), target, contiguous :: excess(:)
       integer, intent(inout), target, contiguous :: component(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(evaluation_type) :: wanted
       integer :: n, n_members
@@ -253,11 +236,11 @@ contains
          end if
          call evaluate_with_list(self, list%list, position, species, n_threads, wanted, error)
       end if
-      call report(error, ierr, errmsg, 1)
+      call report(error, 1)
    end subroutine evaluate_listed
 
    !> \brief Virial of each atom of one structure whose neighbour list exists, a mean over the members.
-   subroutine atom_virials(self, list, position, species, n_threads, virial, ierr, errmsg)
+   subroutine atom_virials(self, list, position, species, n_threads, virial)
       type(potential_handle), intent(inout) :: self
       !> As for `evaluate_listed`
       type(list_handle), intent(in) :: list
@@ -267,10 +250,6 @@ contains
       integer, intent(in) :: n_threads
       !> (n_virial, n_atoms) as in `evaluation_type`
       real(wp), intent(inout), target, contiguous :: virial(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
       type(evaluation_type) :: wanted
       real(wp), allocatable, target :: energy(:, :), force(:, :, :), strain(:, :, :)
@@ -295,7 +274,7 @@ contains
          wanted%virial => virial
          call evaluate_with_list(self, list%list, position, species, n_threads, wanted, error)
       end if
-      call report(error, ierr, errmsg, 1)
+      call report(error, 1)
    end subroutine atom_virials
 
    !> Refuse a list of other atoms or of too short a reach, and positions that are no numbers

@@ -12,7 +12,7 @@ module tf_api_structures
    use tf_views, only : view_batch
    implicit none
    private
-   public :: list_handle, cutoff, neighbours, list_build, list_sizes, list_copy
+   public :: list_handle, cutoff, list_build, list_sizes, list_copy
 
    !> A neighbour list that serves for many steps
    type :: list_handle
@@ -22,17 +22,13 @@ module tf_api_structures
 contains
 
    !> \brief Cosine cutoff function and its derivative (1/Å) at distances r (Å).
-   subroutine cutoff(r, r_cut, fc, dfc_dr, ierr, errmsg)
+   subroutine cutoff(r, r_cut, fc, dfc_dr)
       !> (n) all three arrays
       real(wp), intent(in), contiguous :: r(:)
       !> Cutoff, Å
       real(wp), intent(in) :: r_cut
       real(wp), intent(inout), contiguous :: fc(:)
       real(wp), intent(inout), contiguous :: dfc_dr(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
       if (size(fc) /= size(r) .or. size(dfc_dr) /= size(r)) then
@@ -40,55 +36,11 @@ contains
       else
          call cosine_cutoff(size(r), r, r_cut, fc, dfc_dr)
       end if
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine cutoff
 
-   !> \brief Neighbours of all atoms of a structure: `n_pairs` is always set, the arrays only if they are long enough.
-   subroutine neighbours(structure, reach, first, atom, vector, n_pairs, ierr, errmsg)
-      !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in), contiguous :: structure(:, :)
-      !> Distance up to which atoms are neighbours, Å
-      real(wp), intent(in) :: reach
-      !> (n_atoms + 1) pairs of atom i are first(i) + 1 … first(i + 1); atom (n) and vector (3, n) of each, Å
-      integer(i8), intent(inout), contiguous :: first(:)
-      integer, intent(inout), contiguous :: atom(:)
-      real(wp), intent(inout), contiguous :: vector(:, :)
-      !> Pairs there are
-      integer(i8), intent(out) :: n_pairs
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
-      type(error_type), allocatable :: error
-      type(neighbour_list_type) :: list
-      integer :: i, g
-      integer(i8) :: k
-
-      n_pairs = 0
-      call make_list(structure, reach, list, error)
-      if (.not. allocated(error)) then
-         if (size(first) /= list%n_atoms + 1 .or. size(vector, 1) /= 3 .or. size(vector, 2) /= size(atom)) then
-           call raise(error, error_size, "arrays of the neighbour list have the wrong size")
-         end if
-      end if
-      if (.not. allocated(error)) then
-         first = list%first
-         n_pairs = list%first(list%n_atoms + 1)
-         if (size(atom) >= n_pairs) then
-            do i = 1, list%n_atoms
-               do k = list%first(i) + 1, list%first(i + 1)
-                  g = list%ghost(k)
-                  atom(k) = list%atom(g)
-                  vector(:, k) = list%position(:, list%atom(g)) + list%shift(:, g) - list%position(:, i)
-               end do
-            end do
-         end if
-      end if
-      call report(error, ierr, errmsg, 1)
-   end subroutine neighbours
-
    !> \brief Make the neighbour list of a structure.
-   subroutine list_build(self, structure, reach, n_threads, wrapped, ierr, errmsg)
+   subroutine list_build(self, structure, reach, n_threads, wrapped)
       type(list_handle), intent(inout) :: self
       !> Arrays of a batch of one structure, see `view_batch`
       integer(i8), intent(in), contiguous :: structure(:, :)
@@ -98,13 +50,14 @@ contains
       integer, intent(in) :: n_threads
       !> (3, n_atoms) positions wrapped into the cell, Å: the neighbours are images of atoms there
       real(wp), intent(inout), contiguous :: wrapped(:, :)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
+      type(batch_type) :: batch
 
-      call make_list(structure, reach, self%list, error, n_threads)
+      call view_batch(structure, huge(1), batch, error)
+      if (batch%n /= 1) call raise(error, error_size, "one structure is needed")
+      if (.not. (reach > 0.0_wp)) call raise(error, error_value, "the cutoff must be positive")
+      if (.not. allocated(error)) call build_neighbour_list(batch%position, batch%cell(:, :, 1), &
+         batch%periodic(:, 1) /= 0, reach, self%list, error, n_threads)
       if (.not. allocated(error)) then
          if (any(shape(wrapped) /= shape(self%list%position))) then
             call raise(error, error_size, "arrays of the neighbour list have the wrong size")
@@ -112,7 +65,7 @@ contains
             wrapped = self%list%position
          end if
       end if
-      call report(error, ierr, errmsg, 1)
+      call report(error, 1)
    end subroutine list_build
 
    !> \brief Images in a neighbour list, and pairs of an atom and an image.
@@ -129,17 +82,13 @@ contains
    end subroutine list_sizes
 
    !> \brief Copy a list: ghost(first(i) + 1 : first(i + 1)) are the neighbours of atom i, images of ghost_atom.
-   subroutine list_copy(self, first, ghost_atom, ghost_shift, ghost, ierr, errmsg)
+   subroutine list_copy(self, first, ghost_atom, ghost_shift, ghost)
       type(list_handle), intent(in) :: self
       !> (n_atoms + 1), (n_ghosts), (3, n_ghosts) Å, (n_pairs)
       integer(i8), intent(inout), contiguous :: first(:)
       integer, intent(inout), contiguous :: ghost_atom(:)
       real(wp), intent(inout), contiguous :: ghost_shift(:, :)
       integer, intent(inout), contiguous :: ghost(:)
-      !> 0, or the code of an error
-      integer, intent(out) :: ierr
-      !> The error in words
-      character(len=200), intent(out) :: errmsg
       type(error_type), allocatable :: error
 
       associate (list => self%list)
@@ -155,26 +104,7 @@ contains
             ghost = list%ghost
          end if
       end associate
-      call report(error, ierr, errmsg)
+      call report(error)
    end subroutine list_copy
-
-   !> The neighbour list of a batch of one structure, whatever its species
-   subroutine make_list(structure, reach, list, error, n_threads)
-      !> Arrays of a batch of one structure, see `view_batch`
-      integer(i8), intent(in), contiguous :: structure(:, :)
-      !> Distance up to which atoms are neighbours, Å
-      real(wp), intent(in) :: reach
-      type(neighbour_list_type), intent(out) :: list
-      type(error_type), allocatable, intent(inout) :: error
-      !> At most
-      integer, intent(in), optional :: n_threads
-      type(batch_type) :: batch
-
-      call view_batch(structure, huge(1), batch, error)
-      if (batch%n /= 1) call raise(error, error_size, "one structure is needed")
-      if (.not. (reach > 0.0_wp)) call raise(error, error_value, "the cutoff must be positive")
-      if (.not. allocated(error)) call build_neighbour_list(batch%position, batch%cell(:, :, 1), &
-         batch%periodic(:, 1) /= 0, reach, list, error, n_threads)
-   end subroutine make_list
 
 end module tf_api_structures

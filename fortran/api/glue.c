@@ -8,7 +8,9 @@
 
 #include "taylorfit.h"
 
-void tf_engine_set_stop_check(tf_stop_check check); /* stop.c */
+/* host.c */
+void tf_engine_set_stop_check(tf_stop_check check);
+void tf_engine_set_error_hook(void (*hook)(int item, const char *message, size_t length));
 static pthread_t main_thread;
 
 #ifdef __GLIBC__
@@ -24,19 +26,15 @@ __attribute__((constructor)) static void keep_scratch(void)
 }
 #endif
 
-/* Called by the generated wrappers when ierr is set.  It only sets the exception: f2py looks for one
-   after the call.  (f90wrap's own version leaves by longjmp, which breaks OpenMP.) */
-void f90wrap_abort_(const char *message, size_t length)
+/* An error of the call that runs, and the structure it is about (0: none).  It only sets the exception: f2py looks for
+   one after the call. */
+static void raise_error(int item, const char *message, size_t length)
 {
     PyGILState_STATE state = PyGILState_Ensure();
-    while (length > 0 && (message[length - 1] == ' ' || message[length - 1] == '\0')) --length;
-    if (!PyErr_Occurred()) {
-        PyObject *text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)length, "replace");
-        if (text) {
-            PyErr_SetObject(PyExc_RuntimeError, text);
-            Py_DECREF(text);
-        }
-    }
+    PyObject *text = PyErr_Occurred() ? NULL : PyUnicode_DecodeUTF8(message, (Py_ssize_t)length, "replace");
+    PyObject *arguments = text ? Py_BuildValue("(Ni)", text, item) : NULL;
+    if (arguments) PyErr_SetObject(PyExc_RuntimeError, arguments);
+    Py_XDECREF(arguments);
     PyGILState_Release(state);
 }
 
@@ -58,9 +56,10 @@ static int raised_in_handler(void)
     return raised;
 }
 
-/* While Python imports the extension: have the engine look for Ctrl-C. */
-__attribute__((constructor)) static void look_for_signals(void)
+/* While Python imports the extension: have the engine raise its errors, and look for Ctrl-C. */
+__attribute__((constructor)) static void register_hooks(void)
 {
+    tf_engine_set_error_hook(raise_error);
     PyObject *module = PyImport_ImportModule("threading");
     PyObject *thread = module ? PyObject_CallMethod(module, "main_thread", NULL) : NULL;
     PyObject *identity = thread ? PyObject_GetAttrString(thread, "ident") : NULL;

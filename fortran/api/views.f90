@@ -2,22 +2,17 @@
 !> and whether it may be written to, and keeps the arrays as long as there are views of them.
 module tf_views
    use, intrinsic :: iso_c_binding, only : c_int32_t, c_intptr_t, c_null_ptr, c_ptr, c_f_pointer
-   use tf_kinds, only : wp, sp, i8
+   use tf_kinds, only : i8
    use tf_batch, only : batch_type, check_batch
    use tf_descriptor, only : descriptor_type
    use tf_error, only : error_type, raise, error_size, error_value
+   use tf_network, only : network_type, new_networks
    implicit none
    private
-   public :: view, check_views, view_batch, open_batch, view_token
+   public :: at, check_views, view_batch, open_batch, view_networks, view_token
 
    !> Numbers of a column
    integer, parameter :: column = 5
-
-   !> array => the array of column k
-   interface view
-      module procedure view_real_1, view_real_2, view_real_3, view_single_1, view_single_2, view_single_3
-      module procedure view_int_1, view_int_2, view_int_3, view_int_4, view_long_1, view_long_2
-   end interface view
 
 contains
 
@@ -43,11 +38,11 @@ contains
 
       call check_views(views, 6, error)
       if (allocated(error)) return
-      call view(views, 1, batch%first_atom)
-      call view(views, 2, batch%position)
-      call view(views, 3, batch%cell)
-      call view(views, 4, batch%periodic)
-      call view(views, 5, batch%species)
+      call c_f_pointer(at(views, 1), batch%first_atom, views(2:2, 1))
+      call c_f_pointer(at(views, 2), batch%position, views(2:3, 2))
+      call c_f_pointer(at(views, 3), batch%cell, views(2:4, 3))
+      call c_f_pointer(at(views, 4), batch%periodic, views(2:3, 4))
+      call c_f_pointer(at(views, 5), batch%species, views(2:2, 5))
       call view_token(views, 6, batch%stop%token)
       batch%n = size(batch%cell, 3)
       call check_batch(batch, n_species, error)
@@ -68,6 +63,24 @@ contains
       if (.not. allocated(error)) call view_batch(structures, size(descriptors), batch, error)
    end subroutine open_batch
 
+   !> Build networks from the columns k … k + 2: layers, nodes and codes (see `new_networks`)
+   subroutine view_networks(views, k, networks, n_weights, error)
+      !> (5, n) a column for each array, see tf_views
+      integer(i8), intent(in) :: views(:, :)
+      !> The first of the columns
+      integer, intent(in) :: k
+      type(network_type), allocatable, intent(inout) :: networks(:)
+      !> Of all networks
+      integer, intent(out) :: n_weights
+      type(error_type), allocatable, intent(inout) :: error
+      integer, pointer, contiguous :: n_layers(:), n_nodes(:), codes(:)
+
+      call c_f_pointer(at(views, k), n_layers, views(2:2, k))
+      call c_f_pointer(at(views, k + 1), n_nodes, views(2:2, k + 1))
+      call c_f_pointer(at(views, k + 2), codes, views(2:2, k + 2))
+      call new_networks(n_layers, n_nodes, codes, networks, n_weights, error)
+   end subroutine view_networks
+
    !> View a stop token, an array of one number; null if it has none
    subroutine view_token(views, k, token)
       !> (5, n) a column for each array, see tf_views
@@ -77,137 +90,17 @@ contains
       integer(c_int32_t), pointer, intent(out) :: token
 
       nullify (token)
-      if (views(2, k) > 0) call c_f_pointer(address_of(views, k), token)
+      if (views(2, k) > 0) call c_f_pointer(at(views, k), token)
    end subroutine view_token
 
    !> Where the array of column k begins
-   pure type(c_ptr) function address_of(views, k)
+   pure type(c_ptr) function at(views, k)
       !> (5, n) a column for each array, see tf_views
       integer(i8), intent(in) :: views(:, :)
       !> Column of the array in views
       integer, intent(in) :: k
 
-      address_of = transfer(int(views(1, k), c_intptr_t), c_null_ptr)
-   end function address_of
-
-   subroutine view_real_1(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      real(wp), pointer, contiguous, intent(out) :: array(:)
-
-      call c_f_pointer(address_of(views, k), array, views(2:2, k))
-   end subroutine view_real_1
-
-   subroutine view_real_2(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      real(wp), pointer, contiguous, intent(out) :: array(:, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:3, k))
-   end subroutine view_real_2
-
-   subroutine view_real_3(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      real(wp), pointer, contiguous, intent(out) :: array(:, :, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:4, k))
-   end subroutine view_real_3
-
-   subroutine view_single_1(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      real(sp), pointer, contiguous, intent(out) :: array(:)
-
-      call c_f_pointer(address_of(views, k), array, views(2:2, k))
-   end subroutine view_single_1
-
-   subroutine view_single_2(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      real(sp), pointer, contiguous, intent(out) :: array(:, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:3, k))
-   end subroutine view_single_2
-
-   subroutine view_single_3(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      real(sp), pointer, contiguous, intent(out) :: array(:, :, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:4, k))
-   end subroutine view_single_3
-
-   subroutine view_int_1(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      integer, pointer, contiguous, intent(out) :: array(:)
-
-      call c_f_pointer(address_of(views, k), array, views(2:2, k))
-   end subroutine view_int_1
-
-   subroutine view_int_2(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      integer, pointer, contiguous, intent(out) :: array(:, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:3, k))
-   end subroutine view_int_2
-
-   subroutine view_int_3(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      integer, pointer, contiguous, intent(out) :: array(:, :, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:4, k))
-   end subroutine view_int_3
-
-   subroutine view_int_4(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      integer, pointer, contiguous, intent(out) :: array(:, :, :, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:5, k))
-   end subroutine view_int_4
-
-   subroutine view_long_1(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      integer(i8), pointer, contiguous, intent(out) :: array(:)
-
-      call c_f_pointer(address_of(views, k), array, views(2:2, k))
-   end subroutine view_long_1
-
-   subroutine view_long_2(views, k, array)
-      !> (5, n) a column for each array, see tf_views
-      integer(i8), intent(in) :: views(:, :)
-      !> Column of the array in views
-      integer, intent(in) :: k
-      integer(i8), pointer, contiguous, intent(out) :: array(:, :)
-
-      call c_f_pointer(address_of(views, k), array, views(2:3, k))
-   end subroutine view_long_2
+      at = transfer(int(views(1, k), c_intptr_t), c_null_ptr)
+   end function at
 
 end module tf_views

@@ -32,8 +32,6 @@ def main() -> None:
         "taylorfit._ext",
         "-k",
         kind_map.name,
-        "--auto-raise-error",
-        "ierr,errmsg",
         "--return-decoded",
         "--py-max-line-length",
         "120",

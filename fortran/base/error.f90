@@ -1,5 +1,6 @@
 !> Errors as values: the engine never stops, the boundary turns these into Python exceptions.
 module tf_error
+   use, intrinsic :: iso_c_binding, only : c_char, c_int, c_size_t
    use tf_kinds, only : i8
    implicit none
    private
@@ -19,6 +20,18 @@ module tf_error
    integer, parameter :: error_memory = 5    !< memory is not enough, or a caller's buffer too small
    integer, parameter :: error_stopped = 8   !< the call was asked to end early (7 is the C library's)
    integer, parameter :: error_file = 6      !< a file cannot be read, or does not hold what it should
+
+   interface
+      !> Where an error goes that a procedure of the API has found (host.c)
+      subroutine tf_tell_error(item, message, length) bind(c, name="tf_tell_error")
+         import :: c_char, c_int, c_size_t
+         implicit none
+         !> Structure it is about, from 1, or 0
+         integer(c_int), intent(in), value :: item
+         character(kind=c_char), intent(in) :: message(*)
+         integer(c_size_t), intent(in), value :: length
+      end subroutine tf_tell_error
+   end interface
 
 contains
 
@@ -69,20 +82,16 @@ contains
       deallocate (error_here)
    end subroutine keep_first
 
-   !> Flatten an error for the Python boundary: code 0 is success; `item` is the structure it is about, if any
-   subroutine report(error, ierr, errmsg, item)
+   !> Hand an error, if there is one, to the host program; `item` is the structure it is about, 0 if none is
+   subroutine report(error, item)
       type(error_type), allocatable, intent(in) :: error
-      integer, intent(out) :: ierr
-      character(len=200), intent(out) :: errmsg
       integer, intent(in), optional :: item
+      integer(c_int) :: about
 
-      ierr = 0
-      errmsg = ""
       if (.not. allocated(error)) return
-      ierr = error%code
-      errmsg = error%message
-      if (.not. present(item)) return
-      if (item > 0) write (errmsg, "(a,i0,2a)") "#", item, " ", error%message
+      about = 0
+      if (present(item)) about = item
+      call tf_tell_error(about, error%message, len(error%message, c_size_t))
    end subroutine report
 
 end module tf_error

@@ -14,7 +14,7 @@ module tf_stop
    end type stop_type
 
    interface
-      !> 1 if the registered check wants the calls of this thread to stop (stop.c)
+      !> 1 if the registered check wants the calls of this thread to stop (host.c)
       function tf_check_stop() bind(c, name="tf_check_stop") result(pending)
          import :: c_int
          implicit none

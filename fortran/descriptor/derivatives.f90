@@ -6,61 +6,12 @@ module tf_descriptor_derivatives
    use tf_error, only : error_type, raise, check_memory, error_size, error_value
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
-      new_descriptor_scratch, descriptor_values, descriptor_gradient, descriptor_gradients, check_species
+      new_descriptor_scratch, descriptor_values, descriptor_gradients, check_species
    implicit none
    private
-   public :: derivative_of_atom, derivatives_of_atoms
+   public :: derivatives_of_atoms
 
 contains
-
-   !> Derivative of Σ_f g_f G_f of one atom with respect to all positions
-   subroutine derivative_of_atom(descriptors, position, cell, periodic, species, atom, g, derivative, error)
-      type(descriptor_type), intent(in) :: descriptors(:)
-      !> (3, n_atoms) Å; columns of the cell are the lattice vectors, Å; (n_atoms)
-      real(wp), intent(in), contiguous :: position(:, :)
-      real(wp), intent(in) :: cell(3, 3)
-      logical, intent(in) :: periodic(3)
-      integer, intent(in), contiguous :: species(:)
-      integer, intent(in) :: atom
-      !> (n_feature)
-      real(wp), intent(in) :: g(:)
-      !> (3, n_atoms) 1/Å
-      real(wp), intent(out) :: derivative(:, :)
-      type(error_type), allocatable, intent(inout) :: error
-      type(descriptor_work_type) :: work
-      type(descriptor_scratch_type) :: scratch
-      type(neighbour_list_type) :: list
-      real(wp), allocatable :: ghosts(:, :)
-      real(wp) :: values(size(g)), change(3)
-      integer :: k, j, status
-
-      derivative = 0.0_wp
-      call check_species(descriptors, species, error)
-      if (allocated(error)) return
-      if (size(g) /= descriptors(species(atom))%n_feature) then
-         call raise(error, error_size, "one factor per descriptor value is needed")
-         return
-      end if
-      call build_neighbour_list(position, cell, periodic, descriptors(species(atom))%cutoff, list, error)
-      if (allocated(error)) return
-
-      allocate (ghosts(list%n_ghosts, 3), stat=status)
-      call check_memory(status, "periodic images", 24_i8*list%n_ghosts, error)
-      if (allocated(error)) return
-      call place_ghosts(list, list%position, ghosts)
-      call new_descriptor_work(descriptors, list%n_most, work, error)
-      call new_descriptor_scratch(descriptors, list%n_most, scratch, error)
-      if (allocated(error)) return
-      call descriptor_values(descriptors, list, atom, list%position, ghosts, species, .true., work, scratch, values, error)
-      if (allocated(error)) return
-      call descriptor_gradient(descriptors, species(atom), (g), work, scratch)
-      do k = 1, work%around%n
-         j = work%around%atom(k)
-         change = [work%around%gx(k), work%around%gy(k), work%around%gz(k)]
-         derivative(:, j) = derivative(:, j) + change
-         derivative(:, atom) = derivative(:, atom) - change
-      end do
-   end subroutine derivative_of_atom
 
    !> Derivatives of the descriptors of atoms atom_first … atom_last (1/Å).
    !>

@@ -6,36 +6,15 @@ module tf_loss_checks
    use tf_tree_sum, only : most_nodes
    implicit none
    private
-   public :: check_call, check_blocks, check_batch_rows, check_adam, check_sums
+   public :: check_call, check_rows, check_adam, check_sums
 
 contains
 
-   !> `check_call` for blocks of a loss with forces
-   subroutine check_blocks(loss, filled, with_terms, weights, n_threads, blocks, error)
+   !> `check_call` for the rows of a batch that are those of this process
+   subroutine check_rows(loss, with_terms, weights, n_threads, rows, here, error)
       type(loss_type), intent(in) :: loss
-      !> Has it been filled, and has it forces or directions?
-      logical, intent(in) :: filled, with_terms
-      !> (n_weights) of all networks
-      real(wp), intent(in) :: weights(:)
-      !> Threads of the call
-      integer, intent(in) :: n_threads
-      !> Block numbers, from 1
-      integer, intent(in) :: blocks(:)
-      type(error_type), allocatable, intent(inout) :: error
-
-      call check_call(loss, filled, weights, n_threads, error)
-      if (.not. with_terms) call raise(error, error_value, "the loss has no forces")
-      if (allocated(error)) return
-      if (any(blocks < 1) .or. any(blocks > loss%pack%n_blocks)) then
-        call raise(error, error_value, "a chosen block is not in the packed data set")
-      end if
-   end subroutine check_blocks
-
-   !> `check_call` for the rows of a mini-batch that are those of this process
-   subroutine check_batch_rows(loss, filled, weights, n_threads, rows, here, error)
-      type(loss_type), intent(in) :: loss
-      !> Has it been filled?
-      logical, intent(in) :: filled
+      !> Has it forces or directions?
+      logical, intent(in) :: with_terms
       !> (n_weights) of all networks
       real(wp), intent(in) :: weights(:)
       !> Threads of the call
@@ -45,20 +24,27 @@ contains
       integer, intent(in) :: here(:)
       type(error_type), allocatable, intent(inout) :: error
 
-      if (size(rows, 2) /= 3 .or. size(here) /= 2) then
+      if (all(size(rows, 2) /= [1, 3]) .or. size(here) /= 2) then
         call raise(error, error_size, "a mini-batch has the wrong size")
       else if (any(here < 0) .or. sum(here) > size(rows, 1)) then
         call raise(error, error_value, "a process has rows that are not in the mini-batch")
+      else if (size(rows, 2) == 3) then
+        call check_call(loss, weights, n_threads, error, rows(here(1) + 1:sum(here), 1))
       else
-        call check_call(loss, filled, weights, n_threads, error, rows(here(1) + 1:sum(here), 1))
+        call check_call(loss, weights, n_threads, error)
+        if (.not. with_terms) call raise(error, error_value, "the loss has no forces")
+        if (allocated(error)) return
+        associate (blocks => rows(here(1) + 1:sum(here), 1))
+           if (any(blocks < 1) .or. any(blocks > loss%pack%n_blocks)) then
+             call raise(error, error_value, "a chosen block is not in the packed data set")
+           end if
+        end associate
       end if
-   end subroutine check_batch_rows
+   end subroutine check_rows
 
    !> Refuse an empty loss, weights of other networks, no threads, and structures that are not there
-   subroutine check_call(loss, filled, weights, n_threads, error, chosen)
+   subroutine check_call(loss, weights, n_threads, error, chosen)
       type(loss_type), intent(in) :: loss
-      !> Has it been filled?
-      logical, intent(in) :: filled
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
       !> Threads of the call
@@ -67,7 +53,7 @@ contains
       !> Structure numbers, from 1
       integer, intent(in), optional :: chosen(:)
 
-      if (.not. filled) then
+      if (.not. allocated(loss%networks)) then
          call raise(error, error_value, "the loss is empty")
          return
       end if

@@ -7,7 +7,7 @@ module tf_kalman
    use tf_kinds, only : wp, i8
    implicit none
    private
-   public :: kalman_step, covariance_size, check_covariance, start_covariance
+   public :: kalman_step, covariance_size, check_covariance
 
    !> Smaller covariances are updated faster than threads are started
    integer, parameter :: parallel_from = 200000
@@ -28,7 +28,7 @@ contains
    subroutine check_covariance(n_weights, width, covariance, error)
       !> Weights of all networks, and per block
       integer, intent(in) :: n_weights, width
-      !> See `start_covariance`
+      !> The blocks one after the other, each square
       real(wp), intent(in), contiguous :: covariance(:)
       type(error_type), allocatable, intent(inout) :: error
 
@@ -39,27 +39,6 @@ contains
          call raise(error, error_size, "the covariance has the wrong size")
       end if
    end subroutine check_covariance
-
-   !> P = variance·1 in every block
-   pure subroutine start_covariance(n, width, variance, covariance)
-      !> Weights, weights per block, variance of each
-      integer, intent(in) :: n, width
-      real(wp), intent(in) :: variance
-      !> The blocks one after the other, each square
-      real(wp), intent(out) :: covariance(:)
-      integer :: first, m, i
-      integer(i8) :: from
-
-      covariance = 0.0_wp
-      from = 0
-      do first = 1, n, width
-         m = min(width, n - first + 1)
-         do i = 1, m
-            covariance(from + int(i - 1, i8)*m + i) = variance
-         end do
-         from = from + int(m, i8)*m
-      end do
-   end subroutine start_covariance
 
    !> Correct the weights by one observed error.  In each block, with the derivative h of the prediction,
    !> A = hᵀPh + forgetting,  k = Ph/A,  w ← w + k·error,  P ← (P − k hᵀP)/forgetting + noise·1.
@@ -75,7 +54,7 @@ contains
       real(wp), intent(in) :: error
       integer, intent(in) :: n_threads
       real(wp), intent(inout) :: weights(n)
-      !> See `start_covariance`; stays symmetric to the bit
+      !> As above; stays symmetric to the bit
       real(wp), intent(inout) :: covariance(covariance_size(n, width))
       integer :: b, first, m
       integer(i8) :: from

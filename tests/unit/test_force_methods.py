@@ -105,7 +105,7 @@ def test_batches_are_whole_blocks_and_their_gradients_add_up(structures: list[St
     loss(start)
     terms, whole = loss.terms, loss.gradient.copy()
     assert terms.n_blocks > 3
-    single = [terms.block_batch(np.array([b]), start).total().copy() for b in range(terms.n_blocks)]
+    single = [terms.batch(np.array([[b + 1]]), 0, 1, start).total().copy() for b in range(terms.n_blocks)]
     assert np.allclose(sum(single), whole, rtol=1e-10, atol=1e-12 * np.abs(whole).max())
     # One batch of everything is one step along the whole gradient
     training = training_of(problem)

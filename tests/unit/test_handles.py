@@ -27,7 +27,6 @@ from taylorfit.engine import (
     evaluate_listed,
     library,
     most_nodes,
-    start_covariance,
 )
 from taylorfit.engine.handles import StopToken, views
 from taylorfit.errors import EngineError, InputError
@@ -183,7 +182,7 @@ def test_empty_handles_are_refused(tables: PotentialTables) -> None:
             np.ones((5, 13), dtype=np.int64, order="F"),
         )
     with pytest.raises(EngineError, match="at least one weight"):
-        start_covariance(0, 1, 1.0)
+        make_loss().filter(np.zeros(1), 0, 1.0, 0.0, NETWORK.weights.copy(), np.zeros(1), np.ones(1))
 
 
 # --- threads -----------------------------------------------------------------------------------

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from pass_cases import Problem, residuals, rows_of
-from taylorfit.engine import Lbfgs, Loss, start_covariance
+from taylorfit.engine import Lbfgs, Loss
 from taylorfit.errors import EngineError, InputError, TaylorfitError
 from taylorfit.settings.methods import SAMPLINGS, AdamMethod, BfgsMethod, EkfMethod, LmMethod, Method, OnlineSdMethod
 from taylorfit.tools.interrupts import deferred_interrupt
 from taylorfit.training.loop import Training
 from taylorfit.training.losses import CentredTaylorLoss
 from taylorfit.training.optimisers import make_optimiser, method_notes, sampling_of
+from taylorfit.training.optimisers.kalman import start_covariance
 from taylorfit.training.optimisers.levenberg_marquardt import LevenbergMarquardt
 from taylorfit.training.optimisers.sampling import Sampler
 

@@ -11,7 +11,7 @@ from ..tools.lazy import lazy_names
 
 EXPORTS = {
     "derivatives": ("descriptor_derivatives",),
-    "descriptors": ("DescriptorTables", "describe", "descriptor_derivative", "fill_descriptor_derivatives"),
+    "descriptors": ("DescriptorTables", "describe", "fill_descriptor_derivatives"),
     "force_maps": (
         "ForceMap",
         "ForceMapLayout",
@@ -22,11 +22,11 @@ EXPORTS = {
         "strain_changes",
     ),
     "handles": ("Handle", "StopToken", "Zeros", "aligned_zeros"),
-    "kernels": ("activation", "blas_product", "cutoff", "farthest_points", "neighbours", "panel_products"),
+    "kernels": ("activation", "blas_product", "cutoff", "farthest_points", "panel_products"),
     "lbfgs": ("Lbfgs",),
     "library": ("LANES", "available_threads", "blas_name", "build_name", "c_folders", "thread_count"),
-    "losses": ("Contribution", "ForceTerms", "Loss", "LossValue", "adam_step", "loss_bytes", "start_covariance"),
-    "neighbour_lists": ("NeighbourList",),
+    "losses": ("Contribution", "ForceTerms", "Loss", "LossValue", "adam_step", "loss_bytes"),
+    "neighbour_lists": ("NeighbourList", "neighbours"),
     "partial_sums": ("PartialSums", "columns_of_sums", "most_nodes"),
     "potentials": (
         "Evaluation",

@@ -3,7 +3,6 @@
 from .derivatives import descriptor_derivatives as descriptor_derivatives
 from .descriptors import DescriptorTables as DescriptorTables
 from .descriptors import describe as describe
-from .descriptors import descriptor_derivative as descriptor_derivative
 from .descriptors import fill_descriptor_derivatives as fill_descriptor_derivatives
 from .force_maps import ForceMap as ForceMap
 from .force_maps import ForceMapLayout as ForceMapLayout
@@ -20,7 +19,6 @@ from .kernels import activation as activation
 from .kernels import blas_product as blas_product
 from .kernels import cutoff as cutoff
 from .kernels import farthest_points as farthest_points
-from .kernels import neighbours as neighbours
 from .kernels import panel_products as panel_products
 from .lbfgs import Lbfgs as Lbfgs
 from .library import LANES as LANES
@@ -35,8 +33,8 @@ from .losses import Loss as Loss
 from .losses import LossValue as LossValue
 from .losses import adam_step as adam_step
 from .losses import loss_bytes as loss_bytes
-from .losses import start_covariance as start_covariance
 from .neighbour_lists import NeighbourList as NeighbourList
+from .neighbour_lists import neighbours as neighbours
 from .partial_sums import PartialSums as PartialSums
 from .partial_sums import columns_of_sums as columns_of_sums
 from .partial_sums import most_nodes as most_nodes

@@ -12,7 +12,7 @@ import numpy as np
 from ..model.descriptor import AtomDerivatives
 from ..model.structure import Structure
 from .descriptors import DescriptorTables, fill_descriptor_derivatives
-from .kernels import neighbours
+from .neighbour_lists import neighbours
 
 MARGIN = 1.0e-3
 """ænet lists neighbours up to so much (Å) beyond the largest cutoff."""

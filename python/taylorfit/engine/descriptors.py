@@ -264,22 +264,6 @@ def describe(
     return results
 
 
-def descriptor_derivative(structure: Structure, tables: DescriptorTables, atom: int, factors: np.ndarray) -> np.ndarray:
-    """Return d(Σ_f factors_f G_f)/dR of one atom's descriptor with respect to all positions, (n_atom, 3), 1/Å."""
-    batch = Batch.of([structure], tables)
-    derivative = np.zeros((structure.n_atoms, 3))
-    call(
-        library.descriptors.descriptor_derivative,
-        tables.handle.object,
-        batch.views(),
-        int(atom) + 1,
-        np.ascontiguousarray(factors, dtype=np.float64),
-        derivative.T,
-        names=batch.names,
-    )
-    return derivative
-
-
 def fill_descriptor_derivatives(
     structure: Structure,
     tables: DescriptorTables,

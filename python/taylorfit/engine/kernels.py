@@ -1,12 +1,10 @@
-"""Single kernels of the engine: for tests, benchmarks, and surveys of structures."""
+"""Single kernels of the engine: for tests, benchmarks, and choices of structures."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..model.structure import Structure
 from . import library
-from .descriptors import Batch
 from .library import call, thread_count
 
 
@@ -81,26 +79,3 @@ def farthest_points(
         distances,
     )
     return chosen - 1, distances
-
-
-def neighbours(structure: Structure, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the neighbours of every atom within `reach` (Å), images included, the atom itself not.
-
-    Returns
-    -------
-    first
-        (n_atom + 1,) int64: pairs of atom i are first[i]:first[i+1]
-    atom
-        (n_pair,) int32: index of the neighbour, from 0
-    vector
-        (n_pair, 3) from the atom to the neighbour, Å
-    """
-    first = np.zeros(structure.n_atoms + 1, dtype=np.int64)
-    batch, n = Batch.of([structure], None), 0
-    while True:
-        atom = np.empty(n, dtype=np.int32)
-        vector = np.empty((3, n), order="F")
-        found = call(library.structures.neighbours, batch.views(), float(reach), first, atom, vector, names=batch.names)
-        if found <= n:
-            return first, atom - 1, vector.T
-        n = int(found)

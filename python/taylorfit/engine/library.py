@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -95,17 +94,14 @@ def available_threads() -> int:
 
 
 def call(function: Callable[..., Any], *arguments: object, names: Sequence[str] = ()) -> Any:
-    """Call the engine; the one place where its errors become exceptions.
-
-    The engine marks an error of one structure of a batch as ``#<number> <message>``.
-    """
+    """Call the engine; the one place where its errors become exceptions, which name the structure they are about."""
     try:
         return function(*arguments)
     except RuntimeError as error:
-        match = re.match(r"#(\d+) (.*)", str(error), re.DOTALL)
-        if match and int(match[1]) <= len(names):
-            raise InputError(match[2], file=names[int(match[1]) - 1] or None) from None
-        raise EngineError(str(error)) from None
+        message, item = (*error.args, 0)[:2]
+        if 0 < item <= len(names):
+            raise InputError(message, file=names[item - 1] or None) from None
+        raise EngineError(message) from None
     except (ValueError, TypeError) as error:  # from f2py: a programming error on our side
         raise EngineError(f"wrong argument for the engine: {error}") from error
 

@@ -261,75 +261,26 @@ class Loss(Handle):
         mean_square: np.ndarray,
         n_steps: np.ndarray,
     ) -> None:
-        """Adam over mini-batches of consecutive `rows`, as for `batch`; moves the last four arrays.
-
-        `rates` is (mu, b1, b2, eps).
-        """
-        call(
-            library.losses.loss_adam,
-            self.object,
-            _rows(rows),
-            int(batch_size),
-            np.array(rates, dtype=np.float64),
-            self._threads,
-            weights,
-            mean,
-            mean_square,
-            n_steps,
-        )
+        """Adam over batches of consecutive `rows`, as for `batch`; moves the last four; `rates`: mu, b1, b2, eps."""
+        rates_ = np.array(rates, dtype=np.float64)
+        moved = weights, mean, mean_square, n_steps
+        call(library.losses.loss_adam, self.object, _rows(rows), int(batch_size), rates_, self._threads, *moved)
 
     def batch(self, rows: np.ndarray, first: int, n: int, weights: np.ndarray) -> PartialSums:
-        """Return what the structures of this process contribute to the gradient of a mini-batch, a step of `adam`.
+        """Return what is here of the gradient of a batch, a step of `adam`.
 
         Parameters
         ----------
         rows
             (3, n_structure) of the batch: number of each structure in this process, from 1, its number of atoms, and
-            the section of the data that it is in.  Gradients are added by pieces of the sections.
+            the section of the data that it is in.  Gradients are added by pieces of the sections.  Or (1, n_block), of
+            a loss with forces: ascending numbers of blocks in this process, from 1.
         first, n
-            Structures of this process, which has whole sections.
+            Rows of this process, which has whole sections.
         """
         nodes, sums = _room(rows.shape[1], self._n_weights)
         here = np.array([first, n], dtype=np.int32)
         n = call(library.losses.loss_batch, self.object, _rows(rows), here, weights, self._threads, nodes.T, sums.T)
-        return PartialSums(nodes[:n], sums[:n])
-
-    def adam_blocks(
-        self,
-        blocks: np.ndarray,
-        batch_size: int,
-        rates: tuple[float, float, float, float],
-        weights: np.ndarray,
-        mean: np.ndarray,
-        mean_square: np.ndarray,
-        n_steps: np.ndarray,
-    ) -> None:
-        """Adam over batches of whole blocks, as `adam`, of a loss with forces; numbers from 0 ascend in each batch."""
-        call(
-            library.losses.loss_adam_blocks,
-            self.object,
-            _from_1(blocks),
-            int(batch_size),
-            np.array(rates, dtype=np.float64),
-            self._threads,
-            weights,
-            mean,
-            mean_square,
-            n_steps,
-        )
-
-    def block_batch(self, batch: np.ndarray, weights: np.ndarray) -> PartialSums:
-        """Return what the blocks of this process contribute to the gradient of a batch, of a loss with forces.
-
-        Parameters
-        ----------
-        batch
-            (n_block,) ascending numbers among the blocks of all processes, from 0.
-        """
-        before, behind = map(int, np.searchsorted(batch, [self.first_leaf, self.first_leaf + self.n_blocks]))
-        nodes, sums = _room(behind - before, self._n_weights)
-        blocks = _from_1(batch[before:behind] - self.first_leaf)
-        n = call(library.losses.loss_blocks, self.object, blocks, before, weights, self._threads, nodes.T, sums.T)
         return PartialSums(nodes[:n], sums[:n])
 
     def levenberg_marquardt(
@@ -413,11 +364,3 @@ def loss_bytes(
         thread_count(threads),
     )
     return 8 * int(n)
-
-
-def start_covariance(n_weights: int, width: int, variance: float) -> np.ndarray:
-    """Return the covariance of a Kalman filter at the start: blocks of `width` weights, the last perhaps smaller."""
-    full, rest = divmod(n_weights, width)
-    covariance = np.empty(full * width**2 + rest**2)
-    call(library.losses.covariance_start, int(n_weights), int(width), float(variance), covariance)
-    return covariance

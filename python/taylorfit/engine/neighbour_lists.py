@@ -29,6 +29,8 @@ class NeighbourList:
     """(n_atom, 3) positions for which it was made, Å"""
     cell: np.ndarray
     pbc: tuple[bool, bool, bool]
+    wrapped: np.ndarray
+    """(n_atom, 3) where these are in the cell, Å"""
     offset: np.ndarray
     """(n_atom, 3) whole lattice vectors from these positions to those in the cell, Å"""
     handle: Handle
@@ -60,6 +62,7 @@ class NeighbourList:
             structure.positions.copy(),
             structure.cell.copy(),
             structure.pbc,
+            wrapped,
             wrapped - structure.positions,
             handle,
         )
@@ -104,3 +107,21 @@ class NeighbourList:
 
 def _made_anew(structure: Structure, cutoff: float, skin: float) -> NeighbourList:
     return NeighbourList.of(structure, cutoff, skin)
+
+
+def neighbours(structure: Structure, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the neighbours of every atom within `reach` (Å), images included, the atom itself not.
+
+    Returns
+    -------
+    first
+        (n_atom + 1,) int64: pairs of atom i are first[i]:first[i+1]
+    atom
+        (n_pair,) int32: index of the neighbour, from 0
+    vector
+        (n_pair, 3) from the atom to the neighbour, Å
+    """
+    made = NeighbourList.of(structure, reach)
+    first, image_atom, shift, image = made.arrays()
+    atom, centre = image_atom[image], np.repeat(np.arange(structure.n_atoms), np.diff(first))
+    return first, atom, made.wrapped[atom] + shift[image] - made.wrapped[centre]

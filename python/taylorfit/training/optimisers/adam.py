@@ -57,37 +57,29 @@ class Adam(PassOptimiser):
         return 8 * n_weights * (2 * 3 + 2)
 
     def _pass(self, terms: Loss, epoch: int) -> str:
-        m, v = self.method, self.state
+        """Over structures, or over blocks of a loss with forces."""
+        v, rates = self.state, self.method.rates(epoch)
         if terms.has_forces:
-            self._pass_over_blocks(terms, epoch)
-            return self.RUNNING
-        known = self._structures = self._structures or _Structures.of(terms, m.batchsize, self._ranks)
-        order, rates = self.sampler.order(terms, self.weights, epoch, m.samplesize), m.rates(epoch)
-        for first in range(0, len(order), m.batchsize):
-            order[first : first + m.batchsize].sort()
-        rows = np.array([order - known.here.start + 1, known.n_atoms[order], known.section[order]], dtype=np.int32)
-        if self._ranks.size == 1:
-            terms.adam(rows, m.batchsize, rates, self.weights, v["mean"], v["mean_square"], v["steps"])
-            return self.RUNNING
-        for first in range(0, len(order), m.batchsize):
-            batch = order[first : first + m.batchsize]
-            begin, end = np.searchsorted(batch, [known.here.start, known.here.stop])
-            own = terms.batch(rows[:, first : first + m.batchsize], int(begin), int(end - begin), self.weights)
-            self._step(own, rates)
-        return self.RUNNING
-
-    def _pass_over_blocks(self, terms: Loss, epoch: int) -> None:
-        m, v, rates = self.method, self.state, self.method.rates(epoch)
-        n_structures, n_blocks = self._ranks.add(terms.n_structures, terms.n_blocks)
-        size, n = (max(1, round(k * n_blocks / max(n_structures, 1))) for k in (m.batchsize, m.samplesize))
-        order = self.sampler.places(n_blocks, epoch, n)
+            n_structures, n_blocks = self._ranks.add(terms.n_structures, terms.n_blocks)
+            shares = (k * n_blocks / max(n_structures, 1) for k in (self.method.batchsize, self.method.samplesize))
+            size, n = (max(1, round(share)) for share in shares)
+            here = range(terms.first_leaf, terms.first_leaf + terms.n_blocks)
+            order, known = self.sampler.places(n_blocks, epoch, n), []
+        else:
+            own = self._structures = self._structures or _Structures.of(terms, self.method.batchsize, self._ranks)
+            size, here = self.method.batchsize, own.here
+            order = self.sampler.order(terms, self.weights, epoch, self.method.samplesize)
+            known = [own.n_atoms, own.section]
         batches = [np.sort(order[first : first + size]) for first in range(0, len(order), size)]
+        rows = [np.array([b - here.start + 1, *(of[b] for of in known)], dtype=np.int32) for b in batches]
         if self._ranks.size == 1:
-            order = np.concatenate(batches)
-            terms.adam_blocks(order, size, rates, self.weights, v["mean"], v["mean_square"], v["steps"])
-            return
-        for batch in batches:
-            self._step(terms.block_batch(batch, self.weights), rates)
+            every = np.concatenate(rows, axis=1)
+            terms.adam(every, size, rates, self.weights, v["mean"], v["mean_square"], v["steps"])
+            return self.RUNNING
+        for batch, own_rows in zip(batches, rows):
+            begin, end = map(int, np.searchsorted(batch, [here.start, here.stop]))
+            self._step(terms.batch(own_rows, begin, end - begin, self.weights), rates)
+        return self.RUNNING
 
     def _step(self, own: PartialSums, rates: tuple[float, float, float, float]) -> None:
         """Step along the gradient of which this rank has a part."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engine import Loss, start_covariance
+from ...engine import Loss
 from ...settings.methods import EkfMethod
 from .pass_optimiser import PassOptimiser
 from .sampling import Sampler
@@ -42,3 +42,9 @@ class KalmanFilter(PassOptimiser):
             self.state["forgetting"],
         )
         return self.RUNNING
+
+
+def start_covariance(n_weights: int, width: int, variance: float) -> np.ndarray:
+    """Return the covariance at the start: blocks of `width` weights one after the other, the last perhaps smaller."""
+    widths = (min(width, n_weights - first) for first in range(0, n_weights, width))
+    return np.concatenate([np.diag(np.full(n, variance)).ravel() for n in widths])
