@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase.data import atomic_numbers
 
 from taylorfit.analysis.measures import mae_and_rmse
 from taylorfit.errors import InputError
-from taylorfit.generation.repel import UNCERTAINTY, nuclear_repulsion, pushed_copies
+from taylorfit.generation.repel import OF_MOLECULES, UNCERTAINTY, closest_of_kinds, nuclear_repulsion, pushed_copies
 from taylorfit.model.structure import Structure
 from taylorfit.settings.repulsion import REACH, RepulsionPlan
 
@@ -74,12 +76,12 @@ def test_nuclear_repulsion_is_coulombs_at_short_range_and_screened_beyond():
 def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature):
     parent = molecule(periodic)
     copies = pushed_copies(parent, 0, RepulsionPlan(copies=8), curvature)
-    assert len(copies) == 8
+    assert len(copies) == 8 and {pushed.apart for pushed in copies} == {False, True}
     for pushed in copies:
         copy = pushed.structure
         moved = copy.positions - parent.positions
         expected = -float((moved * parent.forces).sum())
-        if curvature:
+        if curvature and not pushed.apart:
             expected += 0.5 * sum(curvature[s] * float(d @ d) for s, d in zip(parent.symbols, moved))
         step = 1e-4
         old, new, plus, minus = (
@@ -88,17 +90,26 @@ def test_energies_are_the_expansion_and_what_repulsion_adds(periodic, curvature)
         expected += new - old - (plus - minus) / (2 * step)
         rise = copy.energy - parent.energy
         assert rise == pytest.approx(expected, abs=1e-6) and pushed.rise == pytest.approx(rise)
-        assert copy.weight == pytest.approx(min(1.0, (RepulsionPlan().tolerance * 6 / (UNCERTAINTY * rise)) ** 2))
+        off = rise * (OF_MOLECULES if pushed.apart else UNCERTAINTY)
+        assert copy.weight == pytest.approx(min(1.0, (RepulsionPlan().tolerance * 6 / off) ** 2))
         assert copy.forces is None and copy.stress is None
 
 
-def test_two_atoms_come_closer_by_what_was_asked():
+def test_atoms_of_a_molecule_or_two_molecules_come_closer_by_what_was_asked():
     plan = RepulsionPlan(copies=20, shortest_push=0.3, longest_push=0.5, highest=50.0)
     parent = molecule()
     for pushed in pushed_copies(parent, 3, plan):
         copy = pushed.structure
         moved = copy.positions - parent.positions
-        i, j = np.flatnonzero(moved.any(axis=1))
+        if pushed.apart:
+            np.testing.assert_allclose(moved, np.repeat(moved[[0, 3]], 3, axis=0))
+            pairs = [(i, j) for i in range(3) for j in range(3, 6)]
+        else:
+            pairs = [tuple(np.flatnonzero(moved.any(axis=1)))]
+            assert len({i // 3 for i in pairs[0]}) == 1
+        i, j = min(
+            pairs, key=lambda p: np.linalg.norm(np.cross(moved[p[0]], parent.positions[p[1]] - parent.positions[p[0]]))
+        )
         np.testing.assert_allclose(moved[i], -moved[j])
         before, after = (np.linalg.norm(p[j] - p[i]) for p in (parent.positions, copy.positions))
         assert pushed.distance == pytest.approx(after) and pushed.pair == "-".join(
@@ -108,11 +119,29 @@ def test_two_atoms_come_closer_by_what_was_asked():
         assert np.linalg.norm(np.cross(moved[i], parent.positions[j] - parent.positions[i])) < 1e-12
 
 
-def test_every_pair_of_species_gets_its_share_and_seeds_decide():
+@pytest.mark.parametrize(
+    ("symbols", "spacing", "apart"),
+    [(("Cu",) * 4, 2.5, False), (("Ar",) * 4, 2.0, False), (("Na", "Cl") * 2, 2.8, False), (("N", "N") * 2, 1.1, True)],
+    ids=("a metal", "single atoms", "a salt", "molecules"),
+)
+def test_only_molecules_move_as_a_whole(symbols, spacing, apart):
+    places = np.cumsum([0.0, 1.0, 2.5, 1.0] if apart else [0.0, 1.0, 1.0, 1.0]) * spacing
+    parent = Structure(symbols, np.outer(places, [0.6, 0.8, 0.0]), energy=-1.0, forces=np.zeros((4, 3)))
+    moved = [p.structure.positions - parent.positions for p in pushed_copies(parent, 0, RepulsionPlan(copies=30))]
+    assert {int(m.any(axis=1).sum()) for m in moved} == ({2, 4} if apart else {2})
+    # An atom whose force is not believed keeps the whole of its molecule where it is, but not the other one
+    doubted = replace(parent, force_weights=np.array([0.0, 1.0, 1.0, 1.0]))
+    moved = [p.structure.positions != parent.positions for p in pushed_copies(doubted, 0, RepulsionPlan(copies=30))]
+    assert moved and not any(m[0].any() for m in moved)
+    assert any(m[1].any() for m in moved) != apart
+
+
+def test_every_kind_of_pair_gets_its_share_and_seeds_decide():
     parent, plan = molecule(), RepulsionPlan(copies=300, highest=100.0)
-    copies = [pushed.structure for pushed in pushed_copies(parent, 0, plan)]
-    kinds = ["".join(sorted(np.array(parent.symbols)[(c.positions != parent.positions).any(axis=1)])) for c in copies]
-    assert all(kinds.count(kind) > 30 for kind in ("HH", "HO", "OO")) and len(copies) == 300
+    copies = pushed_copies(parent, 0, plan)
+    kinds = [(copy.pair, copy.apart) for copy in copies]
+    of_one, of_two = [("H-H", False), ("H-O", False)], [("H-H", True), ("H-O", True), ("O-O", True)]
+    assert all(kinds.count(kind) > 20 for kind in of_one + of_two) and len(copies) == 300
     again, other, seeded = (
         [p.structure for p in pushed_copies(parent, index, RepulsionPlan(copies=5, seed=seed))]
         for index, seed in ((0, 1), (1, 1), (0, 2))
@@ -120,6 +149,11 @@ def test_every_pair_of_species_gets_its_share_and_seeds_decide():
     first = [p.structure for p in pushed_copies(parent, 0, RepulsionPlan(copies=5))]
     assert [c.energy for c in first] == [c.energy for c in again]
     assert {c.energy for c in first}.isdisjoint(c.energy for c in other + seeded)
+    distances = np.linalg.norm(parent.positions[:, None] - parent.positions, axis=2)
+    closest = closest_of_kinds([parent, replace(parent, positions=1.01 * parent.positions)])
+    assert set(closest) == set(of_one + of_two)
+    assert closest["H-H", False] == pytest.approx(min(distances[1, 2], distances[4, 5]))
+    assert closest["H-H", True] == pytest.approx(distances[1:3, 4:].min())
 
 
 def test_cohesive_energies_and_weights_are_carried_over():

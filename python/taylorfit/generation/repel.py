@@ -8,13 +8,14 @@ copy of which two atoms are moved towards each other by a few tenths of an ångs
 
 the Taylor expansion of Cooper, Kästner, Urban, Artrith (2020), with mean force constants k where they are known, and
 with all that lies beyond the first order of V, the universal repulsion of two nuclei and their electrons (Ziegler,
-Biersack, Littmark 1985).  These copies have energies and small weights, for training in any mode.  They know the
-structure they are made from (`Structure.pushed_from`), and go with it wherever data are split.
+Biersack, Littmark 1985).  Atoms of two molecules come together with all of their molecules: alone they would tear at
+bonds, of which the expansion says nothing.  These copies have energies and small weights, for training in any mode.
+They know the structure they are made from (`Structure.pushed_from`), and go with it wherever data are split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from ..data.survey import COINCIDING
 from ..engine import neighbours
 from ..errors import InputError
 from ..formats.structures.in_memory import Structures, as_structures
+from ..model.elements import COVALENT_RADII, NOBLE_GASES
 from ..model.structure import Structure
 from ..potential.potential import Source
 from ..settings.repulsion import REACH, SMALLEST_RISE, RepulsionPlan
@@ -44,8 +46,11 @@ CLOSEST_OF = 1.0
 """Å: pairs are taken among those no more than so much longer than the shortest of their species in the structure."""
 MOST_OF_DISTANCE = 0.55
 """The share of its distance by which a pair is shortened at most."""
-UNCERTAINTY = 0.15
-"""Energies of copies are taken to be off by this share of their rise."""
+BONDED = 1.3
+"""Atoms closer than so many times the sum of their covalent radii belong to one molecule."""
+UNCERTAINTY, OF_MOLECULES = 0.15, 0.5
+"""Energies of copies are taken to be off by this share of their rise; of two molecules the second one, for between them
+the repulsion of free atoms is too large: by a tenth to a factor of three in water."""
 _TRIES = 10
 
 
@@ -56,6 +61,8 @@ class PushedCopy:
     structure: Structure
     pair: str
     """Species of the two atoms, in order of the alphabet: "H-O"."""
+    apart: bool
+    """Are the atoms of two molecules, which were pushed together as a whole?"""
     distance: float
     """Å, of the pair in the copy."""
     rise: float
@@ -118,7 +125,7 @@ def repel(
     threads: int = 0,
     progress: bool = False,
 ) -> Repulsion:
-    """Push pairs of atoms together in copies of structures, so that a potential keeps atoms apart in MD.
+    """Push pairs of atoms, or of molecules, together in copies of structures: a potential then keeps them apart in MD.
 
     The energies are rough, and the copies have small weights and no forces; they serve every mode of training beside
     the structures themselves.
@@ -208,9 +215,10 @@ def pushed_copies(
 ) -> list[PushedCopy]:
     """Return copies of a structure, each with one pair of atoms pushed together.
 
-    The species of the pair are drawn first, so that rare ones get their share, then the pair among the closest, then
-    by how much it is shortened; both atoms move equally far.  The copies have no forces, and weights by which the
-    uncertainty of their energies counts no more than an error of `plan.tolerance`.
+    The kind of the pair (its species, and whether they are of two molecules) is drawn first, so that rare ones get
+    their share, then the pair among the closest, then by how much it is shortened; both atoms move equally far, and
+    atoms of two molecules take these along.  The copies have no forces, and weights by which the uncertainty of their
+    energies counts no more than an error of `plan.tolerance`.
 
     Parameters
     ----------
@@ -232,7 +240,8 @@ def pushed_copies(
     if not can_be_pushed(structure):
         return []
     pairs = _Pairs(structure)
-    expansion = Expansion(curvature or {})
+    # Force constants are those of bonds, which keep their lengths in molecules that move as a whole
+    expansion, rigid = Expansion(curvature or {}), Expansion({})
     rng, parent = Stream.PUSHES.generator(plan.seed, index), structure.content_hash()
     found: list[PushedCopy] = []
     for _ in range(_TRIES * plan.copies if pairs.kinds else 0):
@@ -243,10 +252,13 @@ def pushed_copies(
         if push > MOST_OF_DISTANCE * pairs.distance[pair]:
             continue
         displacement = pairs.displacement(pair, push)
-        rise = float(expansion.energy_changes(index, structure, displacement[None])[0]) + pairs.repulsion(displacement)
+        apart = bool(pairs.apart[pair])
+        rise = float((rigid if apart else expansion).energy_changes(index, structure, displacement[None])[0])
+        rise += pairs.repulsion(displacement)
         if not SMALLEST_RISE < rise < plan.highest:
             continue
-        weight = min(1.0, (plan.tolerance * structure.n_atoms / (UNCERTAINTY * rise)) ** 2)
+        off = (OF_MOLECULES if apart else UNCERTAINTY) * rise
+        weight = min(1.0, (plan.tolerance * structure.n_atoms / off) ** 2)
         energy, cohesive = structure.energies_raised(rise)
         copy = replace(
             structure,
@@ -261,7 +273,19 @@ def pushed_copies(
             pushed_from=parent,
         )
         distance = float(pairs.distance[pair]) - push
-        found.append(PushedCopy(copy, pairs.name(pair), distance, rise, structure.name, index, len(found) + 1))
+        found.append(PushedCopy(copy, pairs.name(pair), apart, distance, rise, structure.name, index, len(found) + 1))
+    return found
+
+
+def closest_of_kinds(structures: Sequence[Structure]) -> dict[tuple[str, bool], float]:
+    """Shortest distance, Å, of the pairs of each two species, by whether they are of two molecules, up to `REACH`."""
+    found: dict[tuple[str, bool], float] = {}
+    for structure in structures:
+        pairs = _Pairs(structure)
+        for places in pairs.kinds:
+            nearest = int(places[pairs.distance[places].argmin()])
+            kind = (pairs.name(nearest), bool(pairs.apart[nearest]))
+            found[kind] = min(float(pairs.distance[nearest]), found.get(kind, np.inf))
     return found
 
 
@@ -293,19 +317,45 @@ class _Pairs:
                 value=self.name(int(self.distance.argmin())),
                 expected=f"more than {COINCIDING:g} Å between them",
             )
+        self.molecule = self._molecules()
+        """(n_atom,) the same number for the atoms of a molecule."""
+        size = np.bincount(self.molecule, minlength=structure.n_atoms)[self.molecule]
+        different = self.molecule[self.atom] != self.molecule[self.other]
+        self.apart: np.ndarray = different & (size[self.atom] + size[self.other] > 2)
+        """Of each pair: are its atoms of two molecules, not both single atoms?"""
         z = np.sort(np.stack([self.number[self.atom], self.number[self.other]]), axis=0)
+        kinds = np.concatenate([self.apart[None], z])
         own = self.atom == self.other
-        believed = structure.atom_weights > 0.0
+        # Energies of copies follow from the forces on all atoms that move, which must be believed
+        doubted = structure.atom_weights <= 0.0
+        of_molecule = np.bincount(self.molecule, doubted, structure.n_atoms)[self.molecule] > 0.0
+        one, other = (np.where(self.apart, of_molecule[atoms], doubted[atoms]) for atoms in (self.atom, self.other))
+        believed = ~one & ~other
         self.kinds: list[np.ndarray] = []
-        """For each pair of species, the places of its closest pairs."""
-        for kind in np.unique(z[:, ~own], axis=1).T:
-            of_kind = (z == kind[:, None]).all(axis=0) & ~own & (self.atom < self.other)
-            # Energies of copies follow from the forces on both atoms, which must be believed
-            places = np.flatnonzero(of_kind & believed[self.atom] & believed[self.other])
+        """For each pair of species, in a molecule or of two, the places of its closest pairs."""
+        for kind in np.unique(kinds[:, ~own], axis=1).T:
+            of_kind = (kinds == kind[:, None]).all(axis=0) & ~own & (self.atom < self.other)
+            places = np.flatnonzero(of_kind & believed)
             if not len(places):
                 continue
             distance = self.distance[places]
             self.kinds.append(places[distance < distance.min() + CLOSEST_OF])
+
+    def _molecules(self) -> np.ndarray:
+        """Of atoms that bonds connect, the lowest number."""
+        radii = np.array(
+            [-np.inf if s in NOBLE_GASES else COVALENT_RADII.get(s, -np.inf) for s in self.structure.symbols]
+        )
+        bonded = self.distance < BONDED * (radii[self.atom] + radii[self.other])
+        first, second = self.atom[bonded], self.other[bonded]
+        found = np.arange(self.structure.n_atoms)
+        while True:
+            lowest = found.copy()
+            np.minimum.at(lowest, first, found[second])
+            lowest = lowest[lowest]
+            if (lowest == found).all():
+                return found
+            found = lowest
 
     def name(self, pair: int) -> str:
         """Species of its atoms."""
@@ -315,8 +365,8 @@ class _Pairs:
         """(n_atom, 3) by which the atoms of a pair come closer."""
         step = 0.5 * push * self.vector[pair] / self.distance[pair]
         displacement = np.zeros_like(self.structure.positions)
-        displacement[self.atom[pair]] += step
-        displacement[self.other[pair]] -= step
+        for atom, own in ((self.atom[pair], step), (self.other[pair], -step)):
+            displacement[self.molecule == self.molecule[atom] if self.apart[pair] else atom] += own
         return displacement
 
     def repulsion(self, displacement: np.ndarray) -> float:

@@ -26,9 +26,8 @@ from ..errors import FormatError, InputError, TaylorfitError
 from ..formats.data_limits import write_data_limits
 from ..formats.structures.extxyz import write_extxyz
 from ..formats.structures.files import read_files
-from ..generation.repel import repel
+from ..generation.repel import closest_of_kinds, repel
 from ..model.data_limits import DataLimits
-from ..model.distances import shortest_of_pairs
 from ..model.structure import Structure
 from ..potential.potential import Potential, load_members
 from ..settings.learn import LearnInput
@@ -422,8 +421,8 @@ def pushed_beyond(data: Sequence[Structure], plan: RepulsionPlan, threads: int =
         seed=plan.seed,
         threads=threads,
     )
-    closest = shortest_of_pairs(data)
-    return [copy.structure for copy in found.copies if copy.distance < closest[copy.pair]]
+    closest = closest_of_kinds(data)
+    return [copy.structure for copy in found.copies if copy.distance < closest[copy.pair, copy.apart]]
 
 
 def read_frames(file: Path, root: Path) -> list[Structure]:

@@ -11,6 +11,7 @@ DESCRIPTION = """\
 Write copies of structures in each of which two atoms are pushed together, with estimated energies (eV): first-order
 Taylor expansion with the forces, mean force constants where they are known (--temperature, --curvature, --potential,
 or pairs of near frames), and the universal repulsion of nuclei (Ziegler, Biersack, Littmark 1985) beyond first order.
+Atoms of two molecules (what bonds connect) come together with all of their molecules, so that no bond is strained.
 A potential trained with them keeps atoms apart where the reference structures know nothing, so that MD does not
 end in atoms falling into each other. The energies are rough: the files have small weights and no forces. List them in
 generate.in beside the structures; they serve every mode of training. `train` heeds the weights, which are in the
