@@ -56,8 +56,6 @@ module tf_neighbours
       integer, allocatable :: end(:), of(:)
       !> Ghosts in a row of bins along the third direction, at most
       integer :: longest = 0
-   contains
-      procedure :: index_of
    end type bins_type
 
 contains
@@ -177,7 +175,7 @@ contains
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
       !> (3, n_ghosts) internal coordinates; sorted with the ghosts
-      real(wp), intent(inout) :: coordinate(:, :)
+      real(wp), intent(inout), contiguous :: coordinate(:, :)
       integer, intent(in) :: n_threads
       type(neighbour_list_type), intent(inout) :: list
       type(error_type), allocatable, intent(inout) :: error
@@ -244,7 +242,7 @@ contains
    subroutine search_part(bins, coordinate, home, position, reach2, place, first, found, error)
       type(bins_type), intent(in) :: bins
       !> (3, n_ghosts) internal coordinates of the sorted ghosts; (n_ghosts, 3) their positions, Å
-      real(wp), intent(in) :: coordinate(:, :)
+      real(wp), intent(in), contiguous :: coordinate(:, :)
       real(wp), intent(in), contiguous :: place(:, :)
       !> For each of the atoms: the ghost that it is itself, and its position, Å
       integer, intent(in) :: home(:)
@@ -255,20 +253,20 @@ contains
       integer(i8), intent(out) :: first(:)
       type(found_type), intent(inout) :: found
       type(error_type), allocatable, intent(inout) :: error
-      real(wp), allocatable :: distance2(:)
+      real(wp), allocatable :: inside(:)
       integer, allocatable :: ghost(:)
       integer(i8) :: used, before
       integer :: i, status
 
       ! Counted here and not in `found`: in a register
       used = 0_i8
-      allocate (distance2(bins%longest), ghost(64 + 16*size(home)), stat=status)
+      allocate (inside(bins%longest), ghost(64 + 16*size(home)), stat=status)
       call check_memory(status, "the neighbours of atoms", 8_i8*bins%longest + 64_i8*size(home), error)
       do i = 1, size(home)
          if (allocated(error)) return
          before = used
-         call find_neighbours(bins, bins%index_of(coordinate(:, home(i))), home(i), position(:, i), reach2, place, &
-            distance2, ghost, used, error)
+         call find_neighbours(bins, index_of(bins, coordinate(:, home(i))), home(i), position(:, i), reach2, place, &
+            inside, ghost, used, error)
          first(i) = used
          found%n_most = max(found%n_most, int(used - before))
       end do
@@ -282,7 +280,7 @@ contains
       real(wp), intent(in) :: reach
       type(box_type), intent(in) :: box
       !> (3, n_ghosts) internal coordinates
-      real(wp), intent(in) :: coordinate(:, :)
+      real(wp), intent(in), contiguous :: coordinate(:, :)
       type(bins_type), intent(out) :: bins
       type(error_type), allocatable, intent(inout) :: error
       real(wp) :: length(3), finest(3)
@@ -307,7 +305,7 @@ contains
       if (allocated(error)) return
       bins%end = 0
       do g = 1, n_ghosts
-         bin = bins%index_of(coordinate(:, g))
+         bin = index_of(bins, coordinate(:, g))
          bins%of(g) = bin(3) + bins%n(3)*(bin(2) + bins%n(2)*bin(1)) + 1
          bins%end(bins%of(g)) = bins%end(bins%of(g)) + 1
       end do
@@ -319,7 +317,7 @@ contains
 
    !> Place of the bin of a point along each direction, from 0
    pure function index_of(bins, at) result(index)
-      class(bins_type), intent(in) :: bins
+      type(bins_type), intent(in) :: bins
       !> Internal coordinates
       real(wp), intent(in) :: at(3)
       integer :: index(3)
@@ -332,9 +330,9 @@ contains
       type(bins_type), intent(in) :: bins
       type(neighbour_list_type), intent(inout) :: list
       !> (3, n_ghosts) internal coordinates
-      real(wp), intent(inout) :: coordinate(:, :)
+      real(wp), intent(inout), contiguous :: coordinate(:, :)
       !> (n_ghosts, 3) positions of the sorted ghosts, Å
-      real(wp), intent(out) :: place(:, :)
+      real(wp), intent(out), contiguous :: place(:, :)
       !> (n_atoms) the ghost that is the atom itself
       integer, intent(out) :: home(:)
       type(error_type), allocatable, intent(inout) :: error
@@ -363,7 +361,7 @@ contains
    end subroutine sort_ghosts
 
    !> Append the neighbours of one atom, the ghost `home` in bin `bin`, to those found so far
-   subroutine find_neighbours(bins, bin, home, position, reach2, place, distance2, found, used, error)
+   subroutine find_neighbours(bins, bin, home, position, reach2, place, inside, found, used, error)
       type(bins_type), intent(in) :: bins
       !> Bin of the atom, and the ghost that it is itself
       integer, intent(in) :: bin(3), home
@@ -371,8 +369,8 @@ contains
       real(wp), intent(in) :: position(3), reach2
       !> (n_ghosts, 3) Å
       real(wp), intent(in), contiguous :: place(:, :)
-      !> Scratch for a row of bins
-      real(wp), intent(inout), contiguous :: distance2(:)
+      !> Scratch for a row of bins: how far inside the reach, Å²
+      real(wp), intent(inout), contiguous :: inside(:)
       !> Neighbours of this atom and those before it, and how many they are
       integer, allocatable, intent(inout) :: found(:)
       integer(i8), intent(inout) :: used
@@ -394,17 +392,17 @@ contains
                larger(:used) = found(:used)
                call move_alloc(larger, found)
             end if
-            call keep_near(n, run, home, size(place, 1), place, position, reach2, distance2, size(found, kind=i8), found, used)
+            call keep_near(n, run, home, size(place, 1), place, position, reach2, inside, size(found, kind=i8), found, used)
          end do
       end do
    end subroutine find_neighbours
 
    !> Those of a row of ghosts that are near, as plain arrays, which compilers know to be apart
-   pure subroutine keep_near(n, run, home, n_ghosts, place, position, reach2, distance2, n_found, found, used)
+   pure subroutine keep_near(n, run, home, n_ghosts, place, position, reach2, inside, n_found, found, used)
       !> Ghosts of the row, and of those before; the rest as in `find_neighbours`
       integer, intent(in) :: n, run, home, n_ghosts
       real(wp), intent(in) :: place(n_ghosts, 3), position(3), reach2
-      real(wp), intent(inout) :: distance2(n)
+      real(wp), intent(inout) :: inside(n)
       integer(i8), intent(in) :: n_found
       integer, intent(inout) :: found(n_found)
       integer(i8), intent(inout) :: used
@@ -413,15 +411,15 @@ contains
 
       !$omp simd
       do g = 1, n
-         distance2(g) = (place(run + g, 1) - position(1))**2 + (place(run + g, 2) - position(2))**2 + &
-            (place(run + g, 3) - position(3))**2
+         inside(g) = reach2 - ((place(run + g, 1) - position(1))**2 + (place(run + g, 2) - position(2))**2 + &
+            (place(run + g, 3) - position(3))**2)
       end do
-      if (home > run .and. home <= run + n) distance2(home - run) = huge(1.0_wp)
-      ! Write every candidate, keep the place only for those within reach: no branch to mispredict
+      if (home > run .and. home <= run + n) inside(home - run) = -1.0_wp
+      ! Write every candidate, keep the place only for those within reach, by the sign: no branch to mispredict
       m = used
       do g = 1, n
          found(m + 1) = run + g
-         m = m + merge(1_i8, 0_i8, distance2(g) <= reach2)
+         m = m + (1_i8 + shifta(transfer(inside(g), 0_i8), 63))
       end do
       used = m
    end subroutine keep_near

@@ -237,10 +237,8 @@ def describe(
             raise EngineError(f"displacements of {structure.name} have shape {displacement.shape}")
     n_copies = integers([len(displacement) for displacement in displacements])
     moved = stack([d.reshape(-1, 3) for d in displacements], (0, 3))
-    n_values = [
-        int(sum(tables.n_function[s - 1] for s in batch.species[a:b]))
-        for a, b in zip(batch.first_atom, batch.first_atom[1:])
-    ]
+    before = np.concatenate([[0], np.cumsum(tables.n_function[batch.species - 1])])
+    n_values = np.diff(before[batch.first_atom]).tolist()
     values = np.empty(sum(n * c for n, c in zip(n_values, n_copies.tolist())))
     placed = np.empty_like(moved)
     call(
