@@ -8,7 +8,7 @@ module tf_vector_math
 
 contains
 
-   !> y = exp(x), relative error below 2 ulp; arguments are clipped to [-708, 709]
+   !> y = exp(x), relative error below 2 ulp, 0 for x < -708.8; arguments above 709 count as 709
    pure subroutine exponentials(n, x, y)
       !> Numbers; arguments and values
       integer, intent(in) :: n
@@ -24,7 +24,8 @@ contains
       integer :: i
       !$omp simd private(t, shifted, k, r, p)
       do i = 1, n
-         t = max(min(x(i), 709.0_wp), -708.0_wp)
+         ! At the lower end k = -1023 and 2^k comes out as 0: the least normal number times a weight would be a slow denormal one
+         t = max(min(x(i), 709.0_wp), -709.0_wp)
          shifted = t*log2_e + rounder
          k = shifted - rounder
          r = (t - k*ln2_high) - k*ln2_low

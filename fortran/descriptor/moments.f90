@@ -21,6 +21,9 @@ module tf_moments
       real(wp), allocatable :: legendre(:, :)
       !> (l, μ) factor N_lμ
       real(wp), allocatable :: norm(:, :)
+      !> (2, n_moments) for l fastest within μ, factors of Q_{l+1} = c_1 z Q_l - c_2 Q_{l-1}:
+      !> (l + 1 - μ) Q_{l+1} = (2l + 1) z Q_l - (l + μ) Q_{l-1}
+      real(wp), allocatable :: recurrence(:, :)
    end type moment_tables_type
 
 contains
@@ -38,11 +41,12 @@ contains
       integer, intent(in) :: order
       type(moment_tables_type), intent(out) :: tables
       type(error_type), allocatable, intent(inout) :: error
-      integer :: l, m, mu, status
+      integer :: l, m, mu, k, status
 
       tables%order = order
-      allocate (tables%legendre(0:order, 0:order), tables%norm(0:order, 0:order), stat=status)
-      call check_memory(status, "tables of moments", 16_i8*(order + 1)**2, error)
+      allocate (tables%legendre(0:order, 0:order), tables%norm(0:order, 0:order), tables%recurrence(2, n_moments(order)), &
+         stat=status)
+      call check_memory(status, "tables of moments", 24_i8*(order + 1)**2, error)
       if (allocated(error)) return
       tables%legendre = 0.0_wp
       tables%norm = 0.0_wp
@@ -63,6 +67,13 @@ contains
          do mu = 1, l
             tables%norm(l, mu) = tables%norm(l, mu - 1)/(real(l + mu, wp)*(l - mu + 1))
             if (mu == 1) tables%norm(l, mu) = 2.0_wp*tables%norm(l, mu)
+         end do
+      end do
+      k = 0
+      do mu = 0, order
+         do l = mu, order
+            k = k + 1
+            tables%recurrence(:, k) = [real(2*l + 1, wp), real(l + mu, wp)]/(l + 1 - mu)
          end do
       end do
    end subroutine new_moment_tables
@@ -106,7 +117,7 @@ contains
          work(:, 4) = q_start
          do l = mu, tables%order
             k = k + 1
-            if (l > mu) call next_legendre(n, l, mu, z, work(:, 3), work(:, 4))
+            if (l > mu) call next_legendre(n, tables%recurrence(1, k - 1), tables%recurrence(2, k - 1), z, work(:, 3), work(:, 4))
             if (weighted) then
                call four_sums(n, work(:, 4), work(:, 1), work(:, 2), s, plain_moment(1, k), plain_moment(2, k), &
                   weighted_moment(1, k), weighted_moment(2, k))
@@ -143,7 +154,7 @@ contains
       real(wp), intent(in) :: g(0:tables%order), g_weighted(0:tables%order)
       !> Derivative with respect to f, and with respect to the unit vector (not yet projected)
       real(wp), intent(out) :: df(n), dx(n), dy(n), dz(n)
-      real(wp) :: p(0:tables%order), p_weighted(0:tables%order), b(10, n_moments(tables%order)), self, self_weighted
+      real(wp) :: p(0:tables%order), p_weighted(0:tables%order), b(8, n_moments(tables%order)), self, self_weighted
       integer :: l, mu, k, k_below
 
       p = matmul(tables%legendre, g)
@@ -162,32 +173,31 @@ contains
             k_below = k_below + 1
             b(1:2, k) = p(l)*tables%norm(l, mu)*plain_moment(:, k)
             if (weighted) b(3:4, k) = p_weighted(l)*tables%norm(l, mu)*weighted_moment(:, k)
-            ! (l + 1 - μ) Q_{l+1} = (2l + 1) z Q_l - (l + μ) Q_{l-1}
-            b(9, k) = real(2*l + 1, wp)/(l + 1 - mu)
-            b(10, k) = real(l + mu, wp)/(l + 1 - mu)
             if (mu == 0) cycle
             ! dQ_lμ-1/dz = Q_lμ: this order also serves the z derivative of the one below
             b(5:6, k) = p(l)*tables%norm(l, mu - 1)*plain_moment(:, k_below)
             if (weighted) b(7:8, k) = p_weighted(l)*tables%norm(l, mu - 1)*weighted_moment(:, k_below)
          end do
       end do
-      call sum_orders(tables%order, n, x, y, z, f, s, self, self_weighted, b, df, dx, dy, dz)
+      call sum_orders(tables%order, n, x, y, z, f, s, self, self_weighted, b, tables%recurrence, df, dx, dy, dz)
    end subroutine angular_gradient
 
    !> The sums of `angular_gradient` over μ and l, so few neighbours at a time that most stays in registers
-   pure subroutine sum_orders(order, n, x, y, z, f, s, self, self_weighted, b, df, dx, dy, dz)
+   pure subroutine sum_orders(order, n, x, y, z, f, s, self, self_weighted, b, recurrence, df, dx, dy, dz)
       !> Largest l, neighbours
       integer, intent(in) :: order, n
       real(wp), intent(in) :: x(n), y(n), z(n), f(n), s(n)
       !> Of the pairs of a neighbour with itself
       real(wp), intent(in) :: self, self_weighted
-      !> For l fastest within μ: factors of Re and Im, plain and weighted; those of the μ below; the two of the recurrence for l
-      real(wp), intent(in) :: b(10, n_moments(order))
+      !> For l fastest within μ: factors of Re and Im, plain and weighted; those of the μ below
+      real(wp), intent(in) :: b(8, n_moments(order))
+      !> Of the tables
+      real(wp), intent(in) :: recurrence(2, n_moments(order))
       !> As for `angular_gradient`
       real(wp), intent(out) :: df(n), dx(n), dy(n), dz(n)
       integer, parameter :: strip = 4
       ! (x+iy)^μ, (x+iy)^(μ-1), Q_{l-1} and Q_l, Σ_l b_lμ Q_lμ for A and B, Σ_l b_lμ-1 Q_lμ
-      real(wp), dimension(strip) :: re, im, re_below, im_below, before, q, kr, ki, lr, li, cf, cx, cy, cz, t
+      real(wp), dimension(strip) :: re, im, re_below, im_below, before, q, kr, ki, lr, li, cf, cx, cy, cz
       real(wp) :: q_start
       integer :: i, j, k, l, mu
 
@@ -220,10 +230,8 @@ contains
                   ki(i) = ki(i) + (b(2, k) + s(j + i)*b(4, k))*q(i)
                   lr(i) = lr(i) + (b(5, k) + s(j + i)*b(7, k))*q(i)
                   li(i) = li(i) + (b(6, k) + s(j + i)*b(8, k))*q(i)
-                  t(i) = b(9, k)*z(j + i)*q(i) - b(10, k)*before(i)
-                  before(i) = q(i)
-                  q(i) = t(i)
                end do
+               call next_legendre(strip, recurrence(1, k), recurrence(2, k), z(j + 1), before, q)
             end do
             do i = 1, strip
                cf(i) = cf(i) + kr(i)*re(i) + ki(i)*im(i)
@@ -232,9 +240,8 @@ contains
                cz(i) = cz(i) + lr(i)*re_below(i) + li(i)*im_below(i)
                re_below(i) = re(i)
                im_below(i) = im(i)
-               re(i) = re_below(i)*x(j + i) - im_below(i)*y(j + i)
-               im(i) = re_below(i)*y(j + i) + im_below(i)*x(j + i)
             end do
+            call next_power(strip, x(j + 1), y(j + 1), re, im)
             q_start = q_start*(2*mu + 1)
          end do
          do i = 1, strip
@@ -260,11 +267,11 @@ contains
       real(wp), intent(out) :: derivative(n, 4, 0:tables%order, n_sets)
       ! Neighbours at a time, so few that their sums stay in the nearest cache
       integer, parameter :: strip = 4
-      ! Factors of Re and Im, and those of the μ below; the two of the recurrence for l
-      real(wp) :: b(4, n_sets, n_moments(tables%order)), c(2, n_moments(tables%order))
+      ! Factors of Re and Im, and those of the μ below
+      real(wp) :: b(4, n_sets, n_moments(tables%order))
       ! Derivatives of the Σ_{j<k} f_j f_k P_l + ½ Σ_j f_j², with respect to f, x, y and z one after the other
       real(wp) :: part(4*strip, 0:tables%order, n_sets), total(4*strip)
-      real(wp), dimension(strip) :: re, im, re_below, im_below, before, q, turn
+      real(wp), dimension(strip) :: re, im, re_below, im_below, before, q
       real(wp) :: q_start
       integer :: i, j, k, l, m, mu, k_below, set
 
@@ -274,8 +281,6 @@ contains
          do l = mu, tables%order
             k = k + 1
             k_below = k_below + 1
-            c(1, k) = real(2*l + 1, wp)/(l + 1 - mu)
-            c(2, k) = real(l + mu, wp)/(l + 1 - mu)
             b(1:2, :, k) = tables%norm(l, mu)*moment(:, k, :)
             b(3:4, :, k) = 0.0_wp
             ! dQ_lμ-1/dz = Q_lμ
@@ -306,18 +311,11 @@ contains
                         + q(i)*(b(3, set, k)*re_below(i) + b(4, set, k)*im_below(i))
                   end do
                end do
-               do i = 1, strip
-                  turn(i) = c(1, k)*z(j + i)*q(i) - c(2, k)*before(i)
-                  before(i) = q(i)
-                  q(i) = turn(i)
-               end do
+               call next_legendre(strip, tables%recurrence(1, k), tables%recurrence(2, k), z(j + 1), before, q)
             end do
-            do i = 1, strip
-               re_below(i) = re(i)
-               im_below(i) = im(i)
-               re(i) = re_below(i)*x(j + i) - im_below(i)*y(j + i)
-               im(i) = re_below(i)*y(j + i) + im_below(i)*x(j + i)
-            end do
+            re_below = re
+            im_below = im
+            call next_power(strip, x(j + 1), y(j + 1), re, im)
             q_start = q_start*(2*mu + 1)
          end do
          do set = 1, n_sets
@@ -359,17 +357,19 @@ contains
       end do
    end subroutine next_power
 
-   !> Q_{l-1}, Q_l from Q_{l-2}, Q_{l-1}: (l - μ) Q_l = (2l - 1) z Q_{l-1} - (l + μ - 1) Q_{l-2}
-   pure subroutine next_legendre(n, l, mu, z, before, now)
-      !> Neighbours, l and μ; z of the unit vectors; before and now are Q_{l-2}, Q_{l-1} first, Q_{l-1}, Q_l then
-      integer, intent(in) :: n, l, mu
+   !> Q_l, Q_{l+1} from Q_{l-1}, Q_l
+   pure subroutine next_legendre(n, c1, c2, z, before, now)
+      !> Neighbours
+      integer, intent(in) :: n
+      !> `recurrence` of l and μ
+      real(wp), intent(in) :: c1, c2
+      !> z of the unit vectors
       real(wp), intent(in) :: z(n)
+      !> Q_{l-1} and Q_l first, Q_l and Q_{l+1} then
       real(wp), intent(inout) :: before(n), now(n)
-      real(wp) :: c1, c2, t
+      real(wp) :: t
       integer :: j
 
-      c1 = real(2*l - 1, wp)/(l - mu)
-      c2 = real(l + mu - 1, wp)/(l - mu)
       !$omp simd private(t)
       do j = 1, n
          t = c1*z(j)*now(j) - c2*before(j)

@@ -71,7 +71,7 @@ contains
       type(force_map_type), intent(in) :: map
       type(force_map_plan_type), intent(out) :: plan
       type(error_type), allocatable, intent(inout) :: error
-      integer :: t, u, k, f, n, status
+      integer :: t, u, k, n, status
 
       call new_plan(descriptors, merged, plan, error)
       if (.not. allocated(error)) call fit_slopes(map%grid, plan%fit, error)
@@ -81,8 +81,8 @@ contains
       call check_memory(status, "the tables of a force map", 4_i8*map%n_group*n**2, error)
       if (allocated(error)) return
       do t = 1, n
-         plan%features(t)%of = pack([(f, f=1, descriptors(t)%n_feature)], [(any(map%group_feature(1, :, :, t) == f), &
-            f=1, descriptors(t)%n_feature)])
+         call list_features(descriptors(t)%n_feature, map%group_feature(1, :, :, t), plan%features(t), error)
+         if (allocated(error)) return
          do u = 1, n
             do k = 1, map%group_count(u, t)
                plan%column(k, u, t) = findloc(plan%features(t)%of, map%group_feature(1, k, u, t), dim=1)
@@ -90,6 +90,31 @@ contains
          end do
       end do
    end subroutine new_plan_of_map
+
+   !> Values of a descriptor that are in groups, ascending
+   subroutine list_features(n_feature, in_groups, features, error)
+      !> All values
+      integer, intent(in) :: n_feature
+      !> (functions, neighbour species) 0: none
+      integer, intent(in) :: in_groups(:, :)
+      type(features_type), intent(out) :: features
+      type(error_type), allocatable, intent(inout) :: error
+      integer :: f, n, turn, status
+
+      ! Counted first, then listed
+      do turn = 1, 2
+         n = 0
+         do f = 1, n_feature
+            if (.not. any(in_groups == f)) cycle
+            n = n + 1
+            if (turn == 2) features%of(n) = f
+         end do
+         if (turn == 2) return
+         allocate (features%of(n), stat=status)
+         call check_memory(status, "the tables of a force map", 4_i8*n, error)
+         if (allocated(error)) return
+      end do
+   end subroutine list_features
 
    !> Which functions are kept as pairs and which as groups
    subroutine force_map_tables(descriptors, merged, radial_count, radial_half, pair_feature, weight, group_count, &

@@ -319,35 +319,57 @@ contains
       integer, intent(in) :: i, n_atoms
       type(surroundings_type), intent(in) :: around
       real(wp), intent(inout) :: force_sum(3, n_atoms), strain_sum(3, 3)
-      real(wp) :: fx, fy, fz, own(3), turn(3, 3)
+
+      call push_neighbours(around%n, around%atom, around%gx, around%gy, around%gz, n_atoms, force_sum)
+      associate (n => around%n_padded)
+         call add_moments(n, around%x, around%y, around%z, around%gx, force_sum(1, i), strain_sum(:, 1))
+         call add_moments(n, around%x, around%y, around%z, around%gy, force_sum(2, i), strain_sum(:, 2))
+         call add_moments(n, around%x, around%y, around%z, around%gz, force_sum(3, i), strain_sum(:, 3))
+      end associate
+   end subroutine add_forces
+
+   !> Subtract the derivatives from the forces on the neighbours: plain arrays, which compilers know to be apart
+   pure subroutine push_neighbours(n, atom, gx, gy, gz, n_atoms, force_sum)
+      !> Neighbours, and which atoms they are
+      integer, intent(in) :: n
+      integer, intent(in) :: atom(n)
+      !> Derivatives with respect to the vectors to them, eV/Å
+      real(wp), intent(in) :: gx(n), gy(n), gz(n)
+      integer, intent(in) :: n_atoms
+      real(wp), intent(inout) :: force_sum(3, n_atoms)
       integer :: j, k
 
-      own = 0.0_wp
-      turn = 0.0_wp
-      do k = 1, around%n
-         j = around%atom(k)
-         fx = around%gx(k)
-         fy = around%gy(k)
-         fz = around%gz(k)
-         own(1) = own(1) + fx
-         own(2) = own(2) + fy
-         own(3) = own(3) + fz
-         force_sum(1, j) = force_sum(1, j) - fx
-         force_sum(2, j) = force_sum(2, j) - fy
-         force_sum(3, j) = force_sum(3, j) - fz
-         turn(1, 1) = turn(1, 1) + around%x(k)*fx
-         turn(2, 1) = turn(2, 1) + around%y(k)*fx
-         turn(3, 1) = turn(3, 1) + around%z(k)*fx
-         turn(1, 2) = turn(1, 2) + around%x(k)*fy
-         turn(2, 2) = turn(2, 2) + around%y(k)*fy
-         turn(3, 2) = turn(3, 2) + around%z(k)*fy
-         turn(1, 3) = turn(1, 3) + around%x(k)*fz
-         turn(2, 3) = turn(2, 3) + around%y(k)*fz
-         turn(3, 3) = turn(3, 3) + around%z(k)*fz
+      do k = 1, n
+         j = atom(k)
+         force_sum(1, j) = force_sum(1, j) - gx(k)
+         force_sum(2, j) = force_sum(2, j) - gy(k)
+         force_sum(3, j) = force_sum(3, j) - gz(k)
       end do
-      force_sum(:, i) = force_sum(:, i) + own
-      strain_sum = strain_sum + turn
-   end subroutine add_forces
+   end subroutine push_neighbours
+
+   !> Add Σ g and Σ g (x, y, z)
+   pure subroutine add_moments(n, x, y, z, g, total, moment)
+      !> Neighbours (padded), vectors to them (Å), and one component of the derivative with respect to each (eV/Å)
+      integer, intent(in) :: n
+      real(wp), intent(in) :: x(n), y(n), z(n), g(n)
+      real(wp), intent(inout) :: total, moment(3)
+      real(wp) :: s, s_x, s_y, s_z
+      integer :: k
+
+      s = 0.0_wp
+      s_x = 0.0_wp
+      s_y = 0.0_wp
+      s_z = 0.0_wp
+      !$omp simd reduction(+:s, s_x, s_y, s_z)
+      do k = 1, n
+         s = s + g(k)
+         s_x = s_x + x(k)*g(k)
+         s_y = s_y + y(k)*g(k)
+         s_z = s_z + z(k)*g(k)
+      end do
+      total = total + s
+      moment = moment + [s_x, s_y, s_z]
+   end subroutine add_moments
 
    !> Each neighbour's share of the virial of one centre: with it the heat current of many-body potentials is
    !> Σ_j W_j v_j (Z. Fan et al., Phys. Rev. B 92, 094301 (2015))
