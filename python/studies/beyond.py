@@ -182,6 +182,48 @@ def designs_table(results: Results) -> Table:
     return Table(("training", "displacements", "energy RMSE, meV/atom", "mean |F − F_ref|, eV/Å"), tuple(rows))
 
 
+def future_table(results: Results) -> Table:
+    """Errors of Taylor and centred training with copies as the paper proposes them for the future."""
+    names = dict.fromkeys(str(row["variant"]) for row in results.rows({}))
+    rows = []
+    for name in names:
+        cells = {mode: {"variant": name, "mode": mode} for mode in ("taylor", "centred")}
+        columns = (("energy_rmse", 2), ("force_error", 3))
+        rows.append(
+            (name, *(_cell(results, column, cells[mode], digits) for mode in cells for column, digits in columns))
+        )
+    header = (
+        "copies",
+        "Taylor: energy RMSE, meV/atom",
+        "mean |F − F_ref|, eV/Å",
+        "centred: energy RMSE",
+        "mean |F − F_ref|",
+    )
+    return Table(header, tuple(rows))
+
+
+PROGRAMS = {
+    ("torch", "taylor"): "PyTorch as aenet-python has it (Adam, batches of 32)",
+    ("taylorfit", "taylor"): "taylorfit, Taylor (L-BFGS)",
+    ("taylorfit", "centred"): "taylorfit, centred, of the same copies",
+    ("taylorfit", "exact"): "taylorfit, exact, without copies",
+}
+"""Program and mode → what it is called."""
+
+
+def torch_table(results: Results) -> Table:
+    """Errors and processor time of training on the same structures and copies in PyTorch and here."""
+    rows = []
+    for (program, mode), title in PROGRAMS.items():
+        cells: Cells = {"program": program, "mode": mode}
+        if own := results.rows(cells):
+            columns = (("seconds_per_epoch", 3), ("all_seconds", 0), ("energy_rmse", 2), ("force_error", 3))
+            epochs = "/".join(dict.fromkeys(f"{row['epochs']:g}" for row in own))
+            rows.append((title, epochs, *(_cell(results, column, cells, digits) for column, digits in columns)))
+    header = ("program", "epochs", "s per epoch", "s in all", "energy RMSE, meV/atom", "mean |F − F_ref|, eV/Å")
+    return Table(header, tuple(rows))
+
+
 RULES = {
     "force_error": "best by energies",
     "both_force_error": "best by energies and forces",

@@ -1,6 +1,6 @@
 """Displacements of equal length in four designs on Li8Mo2Ni7Ti7O32: as here, and as in aenet-python.
 
-python python/studies/displacement_designs.py FOLDER [--seeds N] [--torch]
+python python/studies/displacement_designs.py FOLDER [--seeds N]
 
 FOLDER is that of the study `lmnto.py`; results go to FOLDER/results-full-designs.json.
 
@@ -21,12 +21,9 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -159,58 +156,14 @@ def _shape(structure: Structure, displacements: OrthogonalDisplacements) -> np.n
     return np.asarray(vectors / np.sqrt(np.mean(vectors**2, axis=(1, 2), keepdims=True)))
 
 
-def torch_seconds(n_atoms: dict[str, int], n_inputs: int, n_structures: int, epochs: int = 10) -> float:
-    """Time of an energy epoch of the same networks in PyTorch: one batch, one thread, double precision.
-
-    What any program on PyTorch needs for this step: sums over atoms, the loss and its gradient.
-    """
-    torch: Any = import_module("torch")
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    nets = [
-        torch.nn.Sequential(
-            torch.nn.Linear(n_inputs, 10),
-            torch.nn.Tanh(),
-            torch.nn.Linear(10, 10),
-            torch.nn.Tanh(),
-            torch.nn.Linear(10, 1),
-        ).double()
-        for _ in n_atoms
-    ]
-    inputs = [torch.randn(n, n_inputs, dtype=torch.float64) for n in n_atoms.values()]
-    owners = [torch.randint(n_structures, (n,)) for n in n_atoms.values()]
-    target = torch.randn(n_structures, dtype=torch.float64)
-    fastest = np.inf
-    for _ in range(epochs):
-        start = time.perf_counter()
-        energy = torch.zeros(n_structures, dtype=torch.float64)
-        for net, own, owner in zip(nets, inputs, owners):
-            energy = energy.index_add(0, owner, net(own)[:, 0])
-        loss = ((energy - target) ** 2).sum()
-        loss.backward()
-        fastest = min(fastest, time.perf_counter() - start)
-        for net in nets:
-            net.zero_grad()
-    return float(fastest)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument(
-        "--torch", action="store_true", help="time an epoch of energies in PyTorch, too (pip install torch)"
-    )
     arguments = parser.parse_args(argv)
     os.chdir(arguments.folder)
     rows, facts = measure(arguments.seeds)
-    if arguments.torch:
-        frames = read([f"{TRAINING}/*.xsf"])
-        n_atoms = {
-            symbol: sum(one.symbols.count(symbol) for one in frames) for symbol in sorted(set(frames[0].symbols))
-        }
-        facts["seconds: torch, energies"] = Fact((torch_seconds(n_atoms, 48, len(frames)),), "s")
     Results("designs", provenance("full"), tuple(rows), facts).save(Path("results-full-designs.json"))
     return 0
 

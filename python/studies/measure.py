@@ -118,6 +118,15 @@ def _of_table(row: Row) -> dict[str, Cell]:
     return cells
 
 
+def table_row(training: Training) -> Row:
+    """The row of a scan's table that a training is from, as far as the results keep it."""
+    columns = {**{name: name for name in ("mode", "strategy", "network")}, **_COORDINATES, **_COLUMNS}
+    cells = {column: training.get(name) for name, column in columns.items()}
+    return {
+        column: "" if cell is None else cell if isinstance(cell, str) else f"{cell:g}" for column, cell in cells.items()
+    }
+
+
 def _short(value: float) -> float:
     """With six digits, as files need no more."""
     return float(f"{value:.6g}")

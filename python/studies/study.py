@@ -66,6 +66,8 @@ class Step:
     """Returns the exit code."""
     needs: str = ""
     """Without this file or folder the step is left out."""
+    shows: bool = False
+    """It makes what figures need from potentials that are there, which --results-only wants, too."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,12 @@ class Shown:
     """What its row says, where the scans have several trainings of the mode."""
 
     def best(self, scale: str) -> Path | None:
-        """Folder of the seed with the smallest force error; None if nothing is trained yet."""
+        """Folder of the seed with the smallest force error of those whose potentials are there; None without one."""
         cells = {"mode": self.mode, **self.cells}
         found = {
             folder: float(row[FORCE_NORM])
             for row, folder in trainings(scale, self.scans)
-            if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items())
+            if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items()) and any(folder.glob("*.nn"))
         }
         return min(found, key=found.__getitem__, default=None)
 
@@ -255,7 +257,7 @@ def predict_step(shown: Shown, scale: str) -> Step:
         inputs = [*potentials, *structures]
         return once(["predict", "--potential", *potentials, *words], inputs, options, log=True, name=output.stem)
 
-    return Step(f"predict, {shown.title}", run)
+    return Step(f"predict, {shown.title}", run, VALIDATION, shows=True)
 
 
 def potentials_step(shown: Shown, scale: str) -> Step:
@@ -267,7 +269,7 @@ def potentials_step(shown: Shown, scale: str) -> Step:
             copy_potentials(best, shown.potentials(scale))
         return 0
 
-    return Step(f"potentials, {shown.name}", run)
+    return Step(f"potentials, {shown.name}", run, shows=True)
 
 
 def md_step(name: str, scale: str) -> Step:
@@ -399,7 +401,9 @@ def _parser(study: Study, description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", type=int, metavar="N", help="no more than the first N seeds")
     parser.add_argument("--threads", type=int, metavar="N", help="threads; 0: all cores")
-    parser.add_argument("--results-only", action="store_true", help=f"only write {RESULTS} from what is there")
+    parser.add_argument(
+        "--results-only", action="store_true", help=f"only write {RESULTS} and figures from what is there"
+    )
     return parser
 
 
@@ -412,10 +416,10 @@ def _run(study: Study, arguments: argparse.Namespace) -> int:
         print(f"{folder}: input files {' '.join(path.name for path in written)}")
     check_writable(folder / RESULTS)
     os.chdir(folder)
-    code = 0
     if not arguments.results_only:
         study.place(data)
-        code = _run_steps(study, Options(arguments.scale, arguments.threads, arguments.seeds))
+    options = Options(arguments.scale, arguments.threads, arguments.seeds)
+    code = _run_steps([s for s in study.steps(options.scale) if s.shows or not arguments.results_only], options)
     try:
         document = study.results(arguments.scale)
         files = write_document(RESULTS, document)
@@ -435,9 +439,8 @@ def _run(study: Study, arguments: argparse.Namespace) -> int:
     return code
 
 
-def _run_steps(study: Study, options: Options) -> int:
+def _run_steps(planned: Sequence[Step], options: Options) -> int:
     """Run all steps up to the first that fails; return its exit code, or zero."""
-    planned = study.steps(options.scale)
     for number, step in enumerate(planned, start=1):
         print(f"\n=== {number} of {len(planned)}: {step.name}", flush=True)
         if step.needs and not Path(step.needs).exists():

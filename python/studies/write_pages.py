@@ -18,13 +18,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from beyond import beyond_table, designs_table, drawings, precision_table, rules_table
+from beyond import beyond_table, designs_table, drawings, future_table, precision_table, rules_table, torch_table
 from claims import CLAIMS, DISCUSSION, FUTURE_WORK, combined
 from drawings import FIGURES, PICTURE_COLOURS
-from facts import Cell, MissingFact, Results, Training
+from facts import Cell, Results, Training
 from judges import VERDICTS
-from measure import OF_DYNAMICS, TIMED
+from measure import OF_DYNAMICS
 from results import RESULTS_FILE
+from scan_pictures import scan_pictures
 from tables import claims_table, thresholds_table
 from taylorfit.errors import InputError
 from taylorfit.plotting import style
@@ -120,21 +121,6 @@ def _designs(results: Mapping[str, Results], _: str | None) -> str:
     return markdown(designs_table(_of(results, "designs")))
 
 
-def _torch(results: Mapping[str, Results], _: str | None) -> str:
-    """How long an epoch of energies takes in PyTorch and here."""
-    try:
-        torch = _of(results, "designs").fact("seconds: torch, energies").median
-        here = {mode: _of(results, "lmnto").fact(f"seconds: {mode}").median for mode in TIMED}
-        copies = _of(results, "lmnto").fact("memory: a").median
-    except MissingFact:
-        return "Not measured."
-    seconds = {"PyTorch, energies alone: networks and sums over atoms": torch}
-    seconds |= {f"taylorfit, {mode}" + (f", a = {copies:.0f}" if mode == "taylor" else ""): here[mode] for mode in here}
-    rows = [(name, f"{1e3 * one:.1f}", f"{one / here['energy']:.1f}") for name, one in seconds.items()]
-    header = ("an epoch, 499 structures, 48-10-10-1, one thread, the fastest", "ms", "energies here = 1")
-    return markdown(Table(header, tuple(rows)))
-
-
 MAKERS: dict[str, Callable[[Mapping[str, Results], str], str]] = {
     "claims": _claims,
     "thresholds": _thresholds,
@@ -143,7 +129,8 @@ MAKERS: dict[str, Callable[[Mapping[str, Results], str], str]] = {
     "future": _future,
     "beyond": lambda results, _: markdown(beyond_table(results)),
     "designs": _designs,
-    "torch": _torch,
+    "proposed": lambda results, _: markdown(future_table(_of(results, "future"))),
+    "torch": lambda results, _: markdown(torch_table(_of(results, "torch"))),
     "precision": lambda results, _: markdown(precision_table(results)),
     "rules": lambda results, _: markdown(rules_table(results)),
 }
@@ -214,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
     for folder in arguments.publish:
         publish(folder, arguments.results)
     results = all_results()
-    for name, figure in drawings(results).items():
+    for name, figure in (scan_pictures(results) | drawings(results)).items():
         _small_png(style.png_bytes(figure, DPI), PICTURES / f"{name}.png")
     for page in sorted(PAGES.glob("*.md")):
         text = renewed(page.read_text(encoding="utf-8"), results)

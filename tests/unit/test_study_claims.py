@@ -14,6 +14,8 @@ import write_pages
 from claims import CLAIMS, claims_of, combined
 from facts import Fact, MissingFact, Results, best_setting, fact, gain, measured, ratio, share
 from judges import BEATEN, NOT, PARTLY, REPRODUCED, UNTESTABLE
+from measure import table_row, training_cells
+from scan_pictures import scan_pictures
 from tables import claims_table
 from taylorfit.md.analysis import first_peak
 
@@ -204,6 +206,29 @@ def test_designs_of_displacements_have_one_length_and_a_simplex_is_d_optimal() -
             other -= other.mean(axis=0)
             other /= np.sqrt(np.mean(other**2, axis=(1, 2), keepdims=True))
         assert designs.log_determinant(other) < best
+
+
+def test_figures_of_scans_come_from_all_results() -> None:
+    rows = [
+        row(seed, 1.0 + delta, delta=delta, structures=471.0, strategy="random")
+        for seed in (1, 2)
+        for delta in (0.01, 0.02)
+    ]
+    rows += [row(1, 2.0, mode=mode, structures=471.0) | {"delta": None} for mode in ("energy", "directional")]
+    grid = tuple(one | {"scan": "grid", "energy_rmse": 1.0, "multiple": 22.0} for one in rows)
+    (name,), (figure,) = zip(*scan_pictures({"water-cluster": Results("water-cluster", {}, grid)}).items())
+    assert name == "water-cluster-figure-4"
+    # Relative to energies alone; directional training is not in the paper
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["Taylor B", "energies alone"]
+    (best, _) = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 2 and line.get_marker() != "None"]
+    assert best.get_xdata() == pytest.approx([0.01, 0.02]) and best.get_ydata() == pytest.approx([0.505, 0.51])
+
+
+def test_a_training_goes_back_to_its_row() -> None:
+    cells = training_cells(table_row(grid := row(3, 0.25, delta=0.02, strategy="random")), Path("nowhere"), [])
+    assert {name: cells[name] for name in ("mode", "seed", "force_error", "delta", "strategy")} == {
+        name: grid[name] for name in ("mode", "seed", "force_error", "delta", "strategy")
+    }
 
 
 # --- pages -------------------------------------------------------------------------------------

@@ -1,0 +1,115 @@
+"""What the paper proposes for the future, on its smallest system: water clusters with copies of several designs.
+
+python python/studies/future_work.py FOLDER [--seeds N]
+
+FOLDER is that of the study `water_cluster.py`; results go to FOLDER/results-full-future.json.  Each training has 300
+epochs, 22 copies of each structure, and the epoch that energies and forces of the test structures choose, so that what
+differs are the copies.  Hessians and curvatures are those of a first potential, from random copies and the same seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import TRAINING, VALIDATION
+from facts import Cell, Results
+from results import provenance
+from taylorfit import Centred, Potential, Setup, Structure, Taylor, TaylorOptions, displace, read, train
+from taylorfit.analysis.errors import errors_in
+from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.model.measures import ENERGY_UNIT
+from taylorfit.potential.predict import predict
+from taylorfit.settings.forces import ForceMode
+from taylorfit.settings.generate import GenerateInput
+
+EPOCHS, BETA = 300, 3e-3
+HIDDEN = ((10, "tanh"), (10, "tanh"))
+MODES: dict[str, ForceMode] = {"taylor": Taylor(), "centred": Centred(beta=BETA)}
+PLAIN: dict[str, Any] = {"delta": 0.01, "fraction": 22.0, "n_max": 10**7}
+FAR = PLAIN | {"delta": 0.02}
+FIRST = "future-first"
+"""Folder of the first potentials; where the options of copies have it, that of the seed stands for it."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    "random": PLAIN,
+    "random, far": FAR,
+    "modes": PLAIN | {"strategy": "modes", "potential": FIRST},
+    "modes, stiffness": PLAIN | {"strategy": "modes", "amplitude": "stiffness", "potential": FIRST},
+    "second order, far": FAR | {"order": 2, "potential": FIRST},
+    "mean curvature, far": FAR | {"curvature": "auto", "potential": FIRST},
+    "large forces": PLAIN | {"forcemin": 1.0},
+    "H alone": PLAIN | {"species": ("H",)},
+    "δ of species": PLAIN | {"delta_species": {"H": 0.008, "O": 0.012}},
+    "δ auto": PLAIN | {"delta": None, "potential": FIRST},
+    "orthogonal": PLAIN | {"strategy": "orthogonal"},
+}
+"""Name → options of the copies."""
+DONE = "future.json"
+
+
+def measure(
+    frames: Sequence[Structure], validation: Sequence[Structure], setup: Setup, seed: int, known: set[tuple[str, str]]
+) -> list[dict[str, Cell]]:
+    """A line for each variant and way of training that is not known yet."""
+    rows: list[dict[str, Cell]] = []
+    folder = Path(FIRST) / str(seed)
+    for name, options in VARIANTS.items():
+        if all((name, mode) in known for mode in MODES):
+            continue
+        if "potential" in options:
+            options = options | {"potential": tuple(map(str, sorted(folder.glob("*.nn"))))}
+        copies = displace(frames, TaylorOptions(**options), seed=seed, threads=1)
+        for mode, forces in MODES.items():
+            fit = train(
+                [*frames, *copies],
+                setup,
+                epochs=EPOCHS,
+                forces=forces,
+                seed=seed,
+                threads=1,
+                best="both",
+                validationevery=0,
+            )
+            if (name, mode) == ("random", "taylor"):
+                fit.potential.save(folder, overwrite=True)
+            rows.append({"variant": name, "mode": mode, "seed": seed} | _errors(fit.potential, validation))
+            print(rows[-1], flush=True)
+    return rows
+
+
+def _errors(potential: Potential, validation: Sequence[Structure]) -> dict[str, Cell]:
+    found = errors_in(predict(potential, validation, stress=False, threads=1))
+    assert found.energy_rmse is not None
+    return {
+        "energy_rmse": float(f"{ENERGY_UNIT.factor * found.energy_rmse:.5g}"),
+        "force_error": float(f"{found.force_error_norm_mean:.5g}"),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write the results; seeds that are there already stay."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=2)
+    arguments = parser.parse_args(argv)
+    os.chdir(arguments.folder)
+    rows: list[dict[str, Cell]] = json.loads(Path(DONE).read_text()) if Path(DONE).exists() else []
+    energies = dict(GenerateInput.read("generate.in").atomic_energies)
+    setups = tuple(read_setup(f"{symbol}.behler.fingerprint.stp") for symbol in energies)
+    setup = Setup(setups, energies, dict.fromkeys(energies, HIDDEN), None)
+    frames, validation = read([f"{TRAINING}/*.xsf"]), read([f"{VALIDATION}/*.xsf"])
+    for seed in range(1, arguments.seeds + 1):
+        known = {(str(row["variant"]), str(row["mode"])) for row in rows if row["seed"] == seed}
+        rows += measure(frames, validation, setup, seed, known)
+        Path(DONE).write_text(json.dumps(rows))
+    Results("future", provenance("full"), tuple(rows), {}).save(Path("results-full-future.json"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
