@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from beyond_drawings import curvature_figure, repulsion_figure
 from drawings import points_by_mode
 from facts import FULL, Cells, Fact, MissingFact, Results, Training
 from taylorfit.model.measures import DASH
@@ -249,4 +250,8 @@ def drawings(results: Mapping[str, Results]) -> dict[str, Figure]:
                         rule: own.of(column, cells).values for column, rule in RULES.items()
                     }
     found = {"beyond-modes": modes, "beyond-rules": rules}
-    return {name: points_by_mode(groups, label) for name, groups in found.items() if groups}
+    own = results.get("curvature", Results("curvature"))
+    physics = {"beyond-curvature": curvature_figure(own), "beyond-repulsion": repulsion_figure(own)}
+    return {name: points_by_mode(groups, label) for name, groups in found.items() if groups} | {
+        name: figure for name, figure in physics.items() if figure is not None
+    }

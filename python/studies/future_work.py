@@ -77,7 +77,7 @@ def measure(
             )
             if (name, mode) == ("random", "taylor"):
                 fit.potential.save(folder, overwrite=True)
-            rows.append({"variant": name, "mode": mode, "seed": seed} | _errors(fit.potential, validation))
+            rows.append({"variant": name, "mode": mode, "seed": seed, **_errors(fit.potential, validation)})
             print(rows[-1], flush=True)
     return rows
 

@@ -144,10 +144,16 @@ def train_both(
     seconds = [own.epoch() for _ in range(TORCH_EPOCHS)]
     made = own.potential(start)
     check_same(own, made, frames[0])
-    rows = [
-        {"program": "torch", "mode": "taylor", "seed": seed, "epochs": TORCH_EPOCHS}
-        | {"seconds_per_epoch": float(f"{min(seconds):.4g}"), "all_seconds": float(f"{sum(seconds):.4g}")}
-        | errors(made, validation)
+    rows: list[dict[str, Cell]] = [
+        {
+            "program": "torch",
+            "mode": "taylor",
+            "seed": seed,
+            "epochs": TORCH_EPOCHS,
+            "seconds_per_epoch": float(f"{min(seconds):.4g}"),
+            "all_seconds": float(f"{sum(seconds):.4g}"),
+            **errors(made, validation),
+        }
     ]
     for mode, forces in MODES.items():
         train_set = data if mode != "exact" else generate(frames, setup, threads=1)
@@ -164,9 +170,15 @@ def train_both(
         )
         spent, epochs = time.process_time() - begin, int(fit.history.epoch[-1])
         rows.append(
-            {"program": "taylorfit", "mode": mode, "seed": seed, "epochs": epochs}
-            | {"seconds_per_epoch": float(f"{spent / epochs:.4g}"), "all_seconds": float(f"{spent:.4g}")}
-            | errors(fit.last, validation)
+            {
+                "program": "taylorfit",
+                "mode": mode,
+                "seed": seed,
+                "epochs": epochs,
+                "seconds_per_epoch": float(f"{spent / epochs:.4g}"),
+                "all_seconds": float(f"{spent:.4g}"),
+                **errors(fit.last, validation),
+            }
         )
     return rows
 

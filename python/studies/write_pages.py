@@ -121,6 +121,10 @@ def _designs(results: Mapping[str, Results], _: str | None) -> str:
     return markdown(designs_table(_of(results, "designs")))
 
 
+def _measured(table: Table) -> str:
+    return markdown(table) if table.rows else "Not measured."
+
+
 MAKERS: dict[str, Callable[[Mapping[str, Results], str], str]] = {
     "claims": _claims,
     "thresholds": _thresholds,
@@ -129,8 +133,8 @@ MAKERS: dict[str, Callable[[Mapping[str, Results], str], str]] = {
     "future": _future,
     "beyond": lambda results, _: markdown(beyond_table(results)),
     "designs": _designs,
-    "proposed": lambda results, _: markdown(future_table(_of(results, "future"))),
-    "torch": lambda results, _: markdown(torch_table(_of(results, "torch"))),
+    "proposed": lambda results, _: _measured(future_table(_of(results, "future"))),
+    "torch": lambda results, _: _measured(torch_table(_of(results, "torch"))),
     "precision": lambda results, _: markdown(precision_table(results)),
     "rules": lambda results, _: markdown(rules_table(results)),
 }
