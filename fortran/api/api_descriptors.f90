@@ -2,17 +2,14 @@
 module tf_api_descriptors
    use, intrinsic :: iso_c_binding, only : c_f_pointer
    use tf_kinds, only : wp, i8
-   use tf_batch, only : batch_type, worthwhile_threads
-   use tf_copies, only : describe_structure
+   use tf_batch, only : batch_type
+   use tf_copies, only : describe_batch
    use tf_descriptor, only : descriptor_type, new_descriptors
    use tf_descriptor_derivatives, only : derivatives_of_atoms
-   use tf_error, only : error_type, raise, check_memory, keep_first, report, error_size
+   use tf_error, only : error_type, raise, report, error_size
    use tf_farthest, only : farthest_points
-   use tf_force_map_build, only : strain_of_structure
-   use tf_stop, only : must_stop
+   use tf_force_map_batch, only : strain_batch
    use tf_views, only : at, open_batch, check_views
-   use tf_workspace, only : workspace_type
-!$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
    public :: descriptors_handle, descriptors_fill, describe, descriptor_derivatives, strain_changes, farthest
@@ -63,82 +60,15 @@ contains
       real(wp), intent(inout), contiguous :: values(:)
       !> (3, atoms of all copies) positions wrapped into the cell and displaced, Å
       real(wp), intent(inout), contiguous :: placed(:, :)
-      type(error_type), allocatable :: error, error_here
-      type(workspace_type), allocatable :: spaces(:)
+      type(error_type), allocatable :: error
       type(batch_type) :: batch
-      integer(i8), allocatable :: copy_offset(:), value_offset(:)
-      integer, allocatable :: n_values(:)
-      integer :: failed, s, n_s, inner, n, thread, outer, status
+      integer :: failed
 
       failed = 0
       call open_batch(self%descriptors, structures, n_threads, batch, error)
-      n_s = batch%n
-      if (size(n_copies) /= n_s) call raise(error, error_size, "arrays of the displaced copies have the wrong size")
-      if (.not. allocated(error)) then
-         allocate (copy_offset(n_s + 1), value_offset(n_s + 1), n_values(n_s), stat=status)
-         call check_memory(status, "the numbers of structures", 20_i8*n_s, error)
-      end if
-      if (.not. allocated(error)) then
-         copy_offset(1) = 0
-         value_offset(1) = 0
-         do s = 1, n_s
-            n = batch%first_atom(s + 1) - batch%first_atom(s)
-            n_values(s) = sum(self%descriptors(batch%species(batch%first_atom(s) + 1:batch%first_atom(s + 1)))%n_feature)
-            copy_offset(s + 1) = copy_offset(s) + int(n, i8)*n_copies(s)
-            value_offset(s + 1) = value_offset(s) + int(n_values(s), i8)*n_copies(s)
-         end do
-         if (any(n_copies < 0) .or. any(shape(displacement, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
-            any(shape(placed, i8) /= [3_i8, copy_offset(n_s + 1)]) .or. &
-            size(values, kind=i8) /= value_offset(n_s + 1)) then
-           call raise(error, error_size, "arrays of the displaced copies have the wrong size")
-         end if
-      end if
-      if (.not. allocated(error)) then
-         ! Many structures: one thread each; few: all threads on each
-         outer = merge(n_threads, 1, n_s >= 2*n_threads)
-         inner = merge(1, worthwhile_threads(n_threads, copy_offset(n_s + 1)/max(n_s, 1)), n_s >= 2*n_threads)
-         !$omp parallel num_threads(outer) if(outer > 1) default(shared) &
-         !$omp& private(error_here, thread, spaces, status)
-         allocate (spaces(inner), stat=status)
-         thread = 0
-         !$ thread = omp_get_thread_num()
-         !$omp do schedule(dynamic)
-         do s = 1, n_s
-            if (must_stop(batch%stop, thread == 0)) cycle
-            call check_memory(status, "the scratch of threads", storage_size(spaces, i8)/8*inner, error_here)
-            if (status == 0) call describe_copies(batch%first_atom(s), batch%first_atom(s + 1) - batch%first_atom(s), &
-               n_copies(s), n_values(s), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
-               displacement(:, copy_offset(s) + 1:copy_offset(s + 1)), &
-               values(value_offset(s) + 1:value_offset(s + 1)), placed(:, copy_offset(s) + 1:copy_offset(s + 1)), spaces, &
-               error_here)
-            call keep_first(s, error_here, failed, error)
-         end do
-         !$omp end do
-         !$omp end parallel
-      end if
+      if (.not. allocated(error)) call describe_batch(self%descriptors, batch, n_copies, displacement, n_threads, values, &
+         placed, failed, error)
       call report(error, failed)
-
-   contains
-
-      !> One structure of n atoms behind the first a
-      subroutine describe_copies(a, n, n_c, n_v, cell, periodic, shift, value, place, spaces, error)
-         !> Atoms of the batch before, atoms, copies, values of the structure
-         integer, intent(in) :: a, n, n_c, n_v
-         real(wp), intent(in) :: cell(3, 3), shift(3, n, n_c)
-         logical, intent(in) :: periodic(3)
-         real(wp), intent(inout) :: value(n_v, n_c), place(3, n, n_c)
-         type(workspace_type), intent(inout) :: spaces(:)
-         type(error_type), allocatable, intent(inout) :: error
-         integer :: first_value(n + 1), i
-
-         first_value(1) = 0
-         do i = 1, n
-            first_value(i + 1) = first_value(i) + self%descriptors(batch%species(a + i))%n_feature
-         end do
-         call describe_structure(self%descriptors, batch%position(:, a + 1:a + n), cell, periodic, &
-            batch%species(a + 1:a + n), shift, spaces, first_value, value, place, batch%stop, error)
-      end subroutine describe_copies
-
    end subroutine describe
 
    !> \brief Derivatives of the descriptors of atoms atom_first … atom_last (1/Å); see tf_descriptor_derivatives.
@@ -180,38 +110,13 @@ contains
       integer, intent(in) :: n_threads
       !> (all values, 6)
       real(wp), intent(inout), contiguous :: values(:, :)
-      type(error_type), allocatable :: error, error_here
+      type(error_type), allocatable :: error
       type(batch_type) :: batch
-      integer, allocatable :: first_value(:)
-      integer :: failed, s, a, b, i, status
+      integer :: failed
 
       failed = 0
       call open_batch(self%descriptors, structures, n_threads, batch, error)
-      if (.not. allocated(error)) then
-         allocate (first_value(size(batch%species) + 1), stat=status)
-         call check_memory(status, "the numbers of atoms", 4_i8*size(batch%species), error)
-      end if
-      if (.not. allocated(error)) then
-         first_value(1) = 0
-         do i = 1, size(batch%species)
-            first_value(i + 1) = first_value(i) + self%descriptors(batch%species(i))%n_feature
-         end do
-         if (any(shape(values) /= [first_value(size(batch%species) + 1), 6])) then
-           call raise(error, error_size, "array for the strain derivatives has the wrong size")
-         end if
-      end if
-      if (.not. allocated(error)) then
-         !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)
-         do s = 1, batch%n
-            a = batch%first_atom(s) + 1
-            b = batch%first_atom(s + 1)
-            call strain_of_structure(self%descriptors, batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
-               batch%species(a:b), first_value(a:b + 1) - first_value(a), values(first_value(a) + 1:first_value(b + 1), :), &
-               error_here)
-            call keep_first(s, error_here, failed, error)
-         end do
-         !$omp end parallel do
-      end if
+      if (.not. allocated(error)) call strain_batch(self%descriptors, batch, n_threads, values, failed, error)
       call report(error, failed)
    end subroutine strain_changes
 

@@ -5,15 +5,13 @@ module tf_api_force_maps
    use tf_kinds, only : wp, sp, i8
    use tf_api_descriptors, only : descriptors_handle
    use tf_batch, only : batch_type
-   use tf_error, only : error_type, raise, keep_first, report, error_size, error_value
+   use tf_error, only : error_type, raise, report, error_size, error_value
    use tf_force_map, only : force_map_type, new_force_map
    use tf_force_map_changes, only : changes_of_structure
    use tf_force_map_checks, only : check_force_map, check_structures
-   use tf_force_map_plan, only : find_functions => force_map_tables, force_map_plan_type, new_plan, new_plan_of_map
-   use tf_force_map_build, only : count_structure, fill_structure
-   use tf_stop, only : must_stop
+   use tf_force_map_batch, only : count_batch, fill_batch
+   use tf_force_map_plan, only : find_functions => force_map_tables
    use tf_views, only : at, open_batch, check_views
-!$ use omp_lib, only : omp_get_thread_num
    implicit none
    private
    public :: force_map_handle, force_map_tables, force_map_sizes, force_map_fill, force_map_values, force_map_changes
@@ -69,10 +67,9 @@ contains
       integer, intent(inout), contiguous :: n_neighbours(:, :)
       !> With everything in groups, see `force_map_tables`
       integer, intent(inout), contiguous :: n_merged(:, :)
-      type(error_type), allocatable :: error, error_here
+      type(error_type), allocatable :: error
       type(batch_type) :: batch
-      type(force_map_plan_type) :: plan
-      integer :: failed, s, a, b
+      integer :: failed
 
       failed = 0
       call open_batch(descriptors%descriptors, structures, n_threads, batch, error)
@@ -82,19 +79,8 @@ contains
            call raise(error, error_size, "arrays for the numbers of neighbours have the wrong size")
          end if
       end if
-      if (.not. allocated(error)) call new_plan(descriptors%descriptors, .false., plan, error)
-      if (.not. allocated(error)) then
-         !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)
-         do s = 1, batch%n
-            a = batch%first_atom(s) + 1
-            b = batch%first_atom(s + 1)
-            call count_structure(descriptors%descriptors, plan, batch%position(:, a:b), batch%cell(:, :, s), &
-               batch%periodic(:, s) /= 0, batch%species(a:b), n_pairs(:, a:b), n_neighbours(:, a:b), n_merged(:, a:b), &
-               error_here)
-            call keep_first(s, error_here, failed, error)
-         end do
-         !$omp end parallel do
-      end if
+      if (.not. allocated(error)) call count_batch(descriptors%descriptors, batch, n_threads, n_pairs, n_neighbours, n_merged, &
+         failed, error)
       call report(error, failed)
    end subroutine force_map_sizes
 
@@ -154,46 +140,30 @@ contains
       integer, intent(in) :: first
       !> Threads of the call
       integer, intent(in) :: n_threads
-      type(error_type), allocatable :: error, error_here
+      type(error_type), allocatable :: error
       type(batch_type) :: batch
-      type(force_map_type) :: map
-      type(force_map_plan_type) :: plan
-      integer :: failed, s, a, b, thread
+      integer :: failed
       integer(i8) :: offset
 
       failed = 0
-      offset = 0
       call open_batch(descriptors%descriptors, structures, n_threads, batch, error)
       if (.not. self%map%has_arrays) call raise(error, error_value, "the force map is empty")
       if (.not. allocated(error)) then
-         map = self%map
-         if (first < 0 .or. first > size(map%first_atom) - 1 - batch%n .or. &
-            map%n_species /= size(descriptors%descriptors)) then
-            call raise(error, error_size, "structures beyond the end of the force map")
-         else
-            offset = map%first_atom(first + 1)
-            if (offset + size(batch%species) > size(map%species)) then
+         associate (map => self%map)
+            if (first < 0 .or. first > size(map%first_atom) - 1 - batch%n .or. &
+               map%n_species /= size(descriptors%descriptors)) then
                call raise(error, error_size, "structures beyond the end of the force map")
-            else if (any(batch%species /= map%species(offset + 1:offset + size(batch%species)))) then
-               call raise(error, error_value, "the atoms of the structures are not those of the force map")
+            else
+               offset = map%first_atom(first + 1)
+               if (offset + size(batch%species) > size(map%species)) then
+                  call raise(error, error_size, "structures beyond the end of the force map")
+               else if (any(batch%species /= map%species(offset + 1:offset + size(batch%species)))) then
+                  call raise(error, error_value, "the atoms of the structures are not those of the force map")
+               end if
             end if
-         end if
-         if (.not. allocated(error)) call new_plan_of_map(descriptors%descriptors, merged /= 0, map, plan, error)
-      end if
-      if (.not. allocated(error)) then
-         !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) &
-         !$omp private(error_here, a, b, thread) firstprivate(map)
-         do s = 1, batch%n
-            thread = 0
-            !$ thread = omp_get_thread_num()
-            if (must_stop(batch%stop, thread == 0)) cycle
-            a = batch%first_atom(s) + 1
-            b = batch%first_atom(s + 1)
-            call fill_structure(descriptors%descriptors, plan, batch%position(:, a:b), batch%cell(:, :, s), &
-               batch%periodic(:, s) /= 0, batch%species(a:b), offset + a - 1, map, error_here)
-            call keep_first(s, error_here, failed, error)
-         end do
-         !$omp end parallel do
+            if (.not. allocated(error)) call fill_batch(descriptors%descriptors, batch, merged /= 0, offset, n_threads, map, &
+               failed, error)
+         end associate
       end if
       call report(error, failed)
    end subroutine force_map_values

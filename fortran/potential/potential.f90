@@ -100,6 +100,12 @@ contains
          call raise(error, error_size, "arrays of the potential do not match the number of species")
          return
       end if
+      if (any(shape(potential%feature_low) /= [size(potential%feature_shift, 1), n_species]) .or. &
+         any(shape(potential%feature_high) /= shape(potential%feature_low)) .or. &
+         any(shape(potential%feature_unit) /= shape(potential%feature_low))) then
+         call raise(error, error_size, "arrays of the training set's range have the wrong size")
+         return
+      end if
       if (any(potential%descriptors%n_feature > size(potential%feature_shift, 1))) then
          call raise(error, error_size, "the standardisation does not cover the descriptor")
          return

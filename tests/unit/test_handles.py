@@ -179,7 +179,7 @@ def test_empty_handles_are_refused(tables: PotentialTables) -> None:
         library.potentials.potential_fill(
             Handle(library.potentials.potential_handle).object,
             Handle(library.descriptors.descriptors_handle).object,
-            np.ones((5, 13), dtype=np.int64, order="F"),
+            np.ones((5, 12), dtype=np.int64, order="F"),
         )
     with pytest.raises(EngineError, match="at least one weight"):
         make_loss().filter(np.zeros(1), 0, 1.0, 0.0, NETWORK.weights.copy(), np.zeros(1), np.ones(1))

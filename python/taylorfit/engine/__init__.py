@@ -34,7 +34,6 @@ EXPORTS = {
         "NetworkTables",
         "PotentialTables",
         "RepeatedEvaluation",
-        "atom_virials",
         "evaluate",
         "evaluate_listed",
         "evaluate_members",

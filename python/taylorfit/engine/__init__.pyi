@@ -43,7 +43,6 @@ from .potentials import ListedEvaluation as ListedEvaluation
 from .potentials import NetworkTables as NetworkTables
 from .potentials import PotentialTables as PotentialTables
 from .potentials import RepeatedEvaluation as RepeatedEvaluation
-from .potentials import atom_virials as atom_virials
 from .potentials import evaluate as evaluate
 from .potentials import evaluate_listed as evaluate_listed
 from .potentials import evaluate_members as evaluate_members

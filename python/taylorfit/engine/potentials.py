@@ -16,7 +16,7 @@ from ..model.scaling import range_unit, standardisation
 from ..model.structure import Structure
 from . import library
 from .descriptors import Batch, DescriptorTables
-from .handles import Handle, StopToken, token_array, views
+from .handles import Handle, views
 from .library import call, integers, thread_count
 
 if TYPE_CHECKING:
@@ -153,10 +153,6 @@ class PotentialTables:
     @cached_property
     def handle(self) -> Handle:
         """The potential in the engine, which has its own copy."""
-        return self.make_handle()
-
-    def make_handle(self, stop: StopToken | None = None) -> Handle:
-        """Return the potential in the engine, whose calls end early when `stop` is set."""
         handle = Handle(library.potentials.potential_handle)
         table = views(
             *self.networks.entries(),
@@ -169,11 +165,8 @@ class PotentialTables:
             ("feature_low", self.feature_low, np.float64, 2),
             ("feature_high", self.feature_high, np.float64, 2),
             ("feature_unit", self.feature_unit, np.float64, 2),
-            token_array(stop),
         )
         call(library.potentials.potential_fill, handle.object, self.descriptors.handle.object, table)
-        if stop is not None:
-            handle.keep(stop.number)
         return handle
 
     def __getstate__(self) -> dict[str, object]:
@@ -363,6 +356,9 @@ class ListedEvaluation:
     that is furthest; negative inside.  None if not asked for"""
     component: np.ndarray | None
     """(n_atom,) which component that is, from 0"""
+    virials: np.ndarray | None
+    """(n_atom, 3, 3) eV, of each atom -Σ_i r_ij ⊗ ∂E_i/∂r_ij, a mean over the members; their sum is -dE/dε.  None if
+    not asked for"""
 
 
 def evaluate_listed(
@@ -372,6 +368,7 @@ def evaluate_listed(
     potential: PotentialTables,
     *,
     forces: bool = True,
+    virials: bool = False,
     extrapolation: bool = False,
     threads: int = 0,
     name: str = "",
@@ -392,8 +389,7 @@ def evaluate_listed(
     """
     n, n_members = len(species), potential.n_members
     atomic, force, strain = np.empty((n_members, n)), np.zeros((n_members, n, 3)), np.zeros((n_members, 3, 3))
-    excess = np.empty(n if extrapolation else 0)
-    component = np.empty(len(excess), dtype=np.int32)
+    virial, outside = np.zeros((n if virials else 0, 9)), np.empty((2, n if extrapolation else 0))
     call(
         library.potentials.evaluate_listed,
         potential.handle.object,
@@ -404,36 +400,16 @@ def evaluate_listed(
         atomic.T,
         force.T if forces else _NOTHING,
         strain.T,
-        excess,
-        component,
+        virial.T,
+        outside.T,
         names=[name],
     )
-    return ListedEvaluation(
-        atomic, force, symmetric(strain), excess if extrapolation else None, component - 1 if extrapolation else None
-    )
+    excess, component = (outside[0], outside[1].astype(np.int32) - 1) if extrapolation else (None, None)
+    # The engine's order is xx, yy, zz, xy, xz, yz, yx, zx, zy
+    tensors = virial[:, [0, 3, 4, 6, 1, 5, 7, 8, 2]].reshape(-1, 3, 3) if virials else None
+    return ListedEvaluation(atomic, force, symmetric(strain), excess, component, tensors)
 
 
 def symmetric(matrices: np.ndarray) -> np.ndarray:
     """Return the symmetric part of (…, 3, 3) matrices."""
     return 0.5 * (matrices + matrices.swapaxes(-1, -2))
-
-
-def atom_virials(
-    positions: np.ndarray, species: np.ndarray, neighbours: NeighbourList, potential: PotentialTables, threads: int = 0
-) -> np.ndarray:
-    """Return (n_atom, 3, 3), eV: the virial of each atom, -Σ_i r_ij ⊗ ∂E_i/∂r_ij; their sum is -dE/dε.
-
-    Arguments and errors are those of `evaluate_listed`; of a committee the mean.
-    """
-    # In the order of the engine: xx, yy, zz, xy, xz, yz, yx, zx, zy
-    virial = np.zeros((len(species), 9))
-    call(
-        library.potentials.atom_virials,
-        potential.handle.object,
-        neighbours.handle.object,
-        (positions + neighbours.offset).T,
-        integers(species + 1),
-        thread_count(threads),
-        virial.T,
-    )
-    return virial[:, [0, 3, 4, 6, 1, 5, 7, 8, 2]].reshape(-1, 3, 3)

@@ -13,7 +13,8 @@ import numpy as np
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 
-from ..engine import ListedEvaluation, NeighbourList, PotentialTables, atom_virials, evaluate_listed, share_descriptors
+from ..engine import ListedEvaluation, NeighbourList, PotentialTables, evaluate_listed, share_descriptors
+from ..engine.potentials import symmetric
 from ..errors import InputError
 from ..model.data_limits import DataLimits
 from ..model.structure import VOIGT_ELEMENTS, Structure
@@ -277,6 +278,7 @@ class Calculator(AseCalculator):
         with_forces = (
             any("forces" in name or "stress" in name for name in properties) or policy.max_force_std is not None
         )
+        with_stresses = "stresses" in properties and any(structure.pbc)
         compare = policy.action != "ignore" and policy.tolerance is not None
         neighbours = self._neighbours(structure)
         evaluations = [
@@ -286,6 +288,7 @@ class Calculator(AseCalculator):
                 neighbours,
                 tables,
                 forces=with_forces,
+                virials=with_stresses,
                 extrapolation=compare,
                 threads=self.threads,
             )
@@ -295,8 +298,8 @@ class Calculator(AseCalculator):
         if compare:
             outside = [evaluation.excess for evaluation in evaluations if evaluation.excess is not None]
             results.deviations["excess"] = np.max(outside, axis=0)
-        if "stresses" in properties and "stress" in results:
-            results["stresses"] = self._stresses(structure, neighbours)
+        if with_stresses and "stress" in results:
+            results["stresses"] = self._stresses(structure, evaluations)
         if policy.action != "ignore":
             self.guard.act(self._departures(structure, evaluations, results), structure)
         self.results = results
@@ -307,14 +310,13 @@ class Calculator(AseCalculator):
         members: list[Any] = files if len(files) == self.n_members else [list(self.species)] * self.n_members
         return {"potentials": members[0] if self.n_members == 1 else members, "skin": self.skin}
 
-    def _stresses(self, structure: Structure, neighbours: NeighbourList) -> np.ndarray:
+    def _stresses(self, structure: Structure, evaluations: Sequence[ListedEvaluation]) -> np.ndarray:
         """(n_atom, 6) eV/Å³ of each atom, a mean over the members; their sum is the stress."""
         total = np.zeros((structure.n_atoms, 3, 3))
-        for tables, species in zip(self._groups, self._species):
-            virials = atom_virials(structure.positions, species, neighbours, tables, self.threads)
-            total -= virials * (tables.n_members / self.n_members)
-        symmetric = 0.5 * (total + total.transpose(0, 2, 1))
-        return symmetric[(slice(None), *VOIGT_ELEMENTS)] / structure.volume
+        for tables, evaluation in zip(self._groups, evaluations):
+            assert evaluation.virials is not None
+            total -= evaluation.virials * (tables.n_members / self.n_members)
+        return symmetric(total)[(slice(None), *VOIGT_ELEMENTS)] / structure.volume
 
     def _structure(self, atoms: Atoms) -> Structure:
         """The structure, its species looked up once for all steps."""
