@@ -17,6 +17,7 @@ from taylorfit.engine import (
     canonical_order,
     changes_along,
     describe,
+    force_map_layout,
 )
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.model.descriptor import DescriptorSetup, DescriptorStatistics, chebyshev_setup
@@ -182,11 +183,17 @@ def order_of(structure) -> np.ndarray:
     return canonical_order(structure.species_index(SPECIES))
 
 
+def force_map(
+    structures: Sequence[Structure], tables: DescriptorTables, threads: int = 0, merged: bool | None = None
+) -> ForceMap:
+    return force_map_layout(structures, tables, threads, merged).build(threads)
+
+
 def exact_terms(case: ForceCase, map_: ForceMap, seed: int = 3) -> ForceTerms:
     """Terms with a random weight for each atom, some of them 0."""
     forces = reference_forces(case)
     weight = np.random.default_rng(seed).uniform(-0.3, 1.0, len(forces)).clip(0.0)
-    return ForceTerms(len(case.structures), map_, feature_factors(case.scaling), forces, weight)
+    return ForceTerms(map_, feature_factors(case.scaling), forces, weight)
 
 
 def directional_terms(case: ForceCase, map_: ForceMap, directions: list[np.ndarray], weight: float = 0.7) -> ForceTerms:
@@ -196,7 +203,6 @@ def directional_terms(case: ForceCase, map_: ForceMap, directions: list[np.ndarr
     target = [-SCALE * np.einsum("vjc,jc->v", v, s.forces[order_of(s)]) for v, s in zip(directions, case.structures)]
     n = [len(v) for v in directions]
     return ForceTerms(
-        len(case.structures),
         feature_factor=factor,
         first_direction=np.cumsum([0, *n]).astype(np.int32),
         change=np.concatenate([c.ravel() for c in changes]),

@@ -118,7 +118,7 @@ contains
       real(wp), intent(inout), target, contiguous :: force(:, :, :)
       real(wp), intent(inout), target, contiguous :: strain(:, :, :)
       real(wp), intent(inout), target, contiguous :: virial(:, :)
-      !> (n_atoms, 2) excess and component of `evaluation_type`, or of size 0
+      !> (n_atoms, 2) excess and component of `evaluation_type`, but this from 0; or of size 0
       real(wp), intent(inout), target, contiguous :: outside(:, :)
       type(error_type), allocatable :: error
       type(evaluation_type) :: wanted
@@ -156,7 +156,7 @@ contains
          end if
          call evaluate_potential(self%potential, centres, spaces, wanted, stop, error)
          call self%pool%keep(spaces)
-         if (size(outside) > 0) outside(:, 2) = component
+         if (size(outside) > 0) outside(:, 2) = component - 1
       end if
       call report(error, 1)
    end subroutine evaluate_listed

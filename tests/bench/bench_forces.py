@@ -23,7 +23,7 @@ import numpy as np
 from bench_engine import epoch_flops, liquid, setups
 from figures import QUICK, SHORT, limit_of, record
 
-from taylorfit.engine import DescriptorTables, Loss, NetworkTables, build_name, describe, force_map
+from taylorfit.engine import DescriptorTables, Loss, NetworkTables, build_name, describe, force_map_layout
 from taylorfit.formats.aenet.setup_file import read_setup
 from taylorfit.formats.structures.files import read_structures
 from taylorfit.model.descriptor import DescriptorSetup
@@ -240,7 +240,7 @@ def bench_map() -> None:
         structures = structures[:30]
         n = sum(s.n_atoms for s in structures)
         start = time.perf_counter()
-        map_ = force_map(structures, tables, 1)
+        map_ = force_map_layout(structures, tables, 1).build(1)
         taken = time.perf_counter() - start
         record(f"{title}: force map", 1e6 * taken / n, "µs/atom")
         print(f"force map, {title}: {1e6 * taken / n:.0f} µs per atom once, {map_.nbytes / n / 1e3:.2f} kB")

@@ -18,11 +18,12 @@ from force_cases import (
     directional_terms,
     evaluate_terms,
     exact_terms,
+    force_map,
     make_case,
     order_of,
     structures,
 )
-from taylorfit.engine import ForceMap, Loss, descriptor_derivatives, evaluate, force_map, strain_changes
+from taylorfit.engine import ForceMap, Loss, descriptor_derivatives, evaluate, strain_changes
 from taylorfit.model.descriptor import StructureDerivatives
 from taylorfit.settings.forces import ForceMode
 from taylorfit.training.data import ReferenceData

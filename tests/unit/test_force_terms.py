@@ -10,11 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from force_cases import ROUNDED, SCALE, SINGLE, SPECIES, ForceCase, behler, chebyshev, make_case, order_of, structures
-from taylorfit.engine import ForceMap, changes_along, descriptor_derivatives, force_map
-from taylorfit.engine.force_maps import round_rows
+from force_cases import (
+    ROUNDED,
+    SCALE,
+    SINGLE,
+    SPECIES,
+    ForceCase,
+    behler,
+    chebyshev,
+    force_map,
+    make_case,
+    order_of,
+    structures,
+)
+from taylorfit.engine import ForceMap, changes_along, descriptor_derivatives
 from taylorfit.settings.forces import ForceMode
 from taylorfit.training.data import ReferenceData
+from taylorfit.training.derivatives_map import round_rows
 from taylorfit.training.force_terms import force_terms
 from taylorfit.training.losses import ForceLoss
 
@@ -126,7 +138,6 @@ import sys; sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2
 import numpy as np
 from dataclasses import fields, replace
 from force_cases import *
-from taylorfit.engine import force_map
 from taylorfit.errors import EngineError
 case = make_case(structures(True, n=1), [chebyshev("O"), chebyshev("H")])
 m = force_map(case.structures, case.tables)

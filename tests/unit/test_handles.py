@@ -92,9 +92,9 @@ def test_arrays_of_another_type_order_or_length_are_refused(changes: dict[str, o
 def test_arrays_the_engine_writes_to_must_be_writable() -> None:
     array = np.zeros(3)
     array.setflags(write=False)
-    assert views(("x", array, np.float64, 1)).shape == (5, 1)
+    assert views({"x": array}, "x f8 1").shape == (5, 1)
     with pytest.raises(EngineError, match="x is read-only"):
-        views(("x", array, np.float64, 1), written=True)
+        views({"x": array}, "x f8 1", written=True)
     with pytest.raises(EngineError, match="wrong argument"):
         make_loss().evaluate(NETWORK.weights, np.zeros(NETWORK.n_weights, dtype=np.float32))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from energy_cases import CASES, Problem, make
-from force_cases import ForceCase, chebyshev, directional_terms, exact_terms, make_case, structures
+from force_cases import ForceCase, chebyshev, directional_terms, exact_terms, force_map, make_case, structures
 from taylorfit import (
     Adam,
     Centred,
@@ -25,7 +25,7 @@ from taylorfit import (
     propose,
     train,
 )
-from taylorfit.engine import ForceTerms, Loss, NetworkTables, PartialSums, force_map
+from taylorfit.engine import ForceTerms, Loss, NetworkTables, PartialSums
 from taylorfit.errors import InputError, TaylorfitError
 from taylorfit.training.pack import PackedDataset, Scaling, pack
 

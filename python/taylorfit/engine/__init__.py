@@ -17,7 +17,6 @@ EXPORTS = {
         "ForceMapLayout",
         "canonical_order",
         "changes_along",
-        "force_map",
         "force_map_layout",
         "strain_changes",
     ),

@@ -8,7 +8,6 @@ from .force_maps import ForceMap as ForceMap
 from .force_maps import ForceMapLayout as ForceMapLayout
 from .force_maps import canonical_order as canonical_order
 from .force_maps import changes_along as changes_along
-from .force_maps import force_map as force_map
 from .force_maps import force_map_layout as force_map_layout
 from .force_maps import strain_changes as strain_changes
 from .handles import Handle as Handle

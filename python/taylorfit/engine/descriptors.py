@@ -99,15 +99,8 @@ class DescriptorTables:
     def handle(self) -> Handle:
         """The descriptors in the engine."""
         handle = Handle(library.descriptors.descriptors_handle)
-        table = views(
-            ("basis", self.basis, np.int32, 1),
-            ("n_function", self.n_function, np.int32, 1),
-            ("function", self.function, np.int32, 1),
-            ("parameters", self.parameters, np.float64, 2),
-            ("neighbours", self.neighbours, np.int32, 2),
-            ("environment", self.environment, np.int32, 2),
-        )
-        call(library.descriptors.descriptors_fill, handle.object, table)
+        wanted = "basis i4 1, n_function i4 1, function i4 1, parameters f8 2, neighbours i4 2, environment i4 2"
+        call(library.descriptors.descriptors_fill, handle.object, views(vars(self), wanted))
         return handle
 
     def __getstate__(self) -> dict[str, object]:
@@ -154,8 +147,8 @@ class Batch:
     cells: np.ndarray
     periodic: np.ndarray
     species: np.ndarray
-    stop: StopToken | None
-    """Ends a call early."""
+    token: np.ndarray
+    """What ends a call early, see `token_array`."""
 
     @classmethod
     def of(
@@ -177,19 +170,12 @@ class Batch:
             cells=stack([s.cell[None] for s in structures], (0, 3, 3)).T,
             periodic=stack([np.array(s.pbc, dtype=np.int32)[None] for s in structures], (0, 3), np.int32).T,
             species=stack([s + 1 for s in species], (0,), np.int32),
-            stop=stop,
+            token=token_array(stop),
         )
 
     def views(self) -> np.ndarray:
         """Return the table of the arrays, for a call while the batch lives."""
-        return views(
-            ("first_atom", self.first_atom, np.int32, 1),
-            ("positions", self.positions, np.float64, 2),
-            ("cells", self.cells, np.float64, 3),
-            ("periodic", self.periodic, np.int32, 2),
-            ("species", self.species, np.int32, 1),
-            token_array(self.stop),
-        )
+        return views(vars(self), "first_atom i4 1, positions f8 2, cells f8 3, periodic i4 2, species i4 1, token i4 1")
 
 
 def stack(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:

@@ -6,7 +6,8 @@ engine would read freed memory.  So its address and shape are passed, once its t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NoReturn, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ Zeros: TypeAlias = "Callable[[int, type], np.ndarray]"
 """Where large arrays come from: so many zeros of a type."""
 _LINE = 64
 """Bytes of a cache line (`line` in tree_sum.f90)."""
+_NO_TOKEN = np.zeros(0, dtype=np.int32)
 
 
 class StopToken:
@@ -36,6 +38,11 @@ class StopToken:
     def is_set(self) -> bool:
         """Return whether it has been set."""
         return bool(self.number[0])
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if it has been set: results are incomplete."""
+        if self.is_set():
+            raise KeyboardInterrupt
 
 
 class Handle:
@@ -61,7 +68,7 @@ class Handle:
             raise EngineError(f"{type(self).__name__} is used after it was closed")
         return self._object
 
-    def keep(self, *arrays: np.ndarray) -> None:
+    def keep(self, *arrays: Any) -> None:
         """Keep arrays as long as the Fortran object lives, which has views of them."""
         self.object.kept = arrays
 
@@ -79,37 +86,47 @@ class Handle:
         raise TypeError(f"{type(self).__name__} cannot be pickled: it is an object of the engine")
 
 
-def views(*arrays: tuple[str, np.ndarray, type, int], written: bool = False) -> np.ndarray:
+def views(arrays: Mapping[str, Any], wanted: str, *, written: bool = False) -> np.ndarray:
     """Return the table of addresses and shapes that Fortran makes views of.
 
     Parameters
     ----------
     arrays
-        For each its name, itself in Fortran order, and the type and number of dimensions it must have.
+        By their names, such as the attributes of an object.
+    wanted
+        Name, type and dimensions of each, separated by commas, in the order of the table: ``weights f8 1``;
+        ``atom_count i4 2T`` for one that the engine sees transposed.
     written
-        Does the engine write to them?
+        The engine writes to them.
 
     Raises
     ------
     EngineError
-        if one is of another type, not in Fortran order, or read-only though it is to be written to.
+        if one is of another type, not in the engine's (Fortran) order, or read-only though it is to be written to.
     """
-    table = np.ones((len(arrays), _COLUMN), dtype=np.int64)
-    for row, (name, array, dtype, n_dimensions) in zip(table, arrays):
-        problem = None
-        if not isinstance(array, np.ndarray) or array.dtype != dtype or not array.dtype.isnative:
-            problem = f"is no array of {np.dtype(dtype).name}"
+    columns = _parsed(wanted)
+    table = np.ones((len(columns), _COLUMN), dtype=np.int64)
+    for row, (name, dtype, n_dimensions, is_transposed) in zip(table, columns):
+        array, problem = arrays[name], None
+        if not isinstance(array, np.ndarray) or array.dtype != dtype:
+            problem = f"is no array of {dtype.name}"
         elif array.ndim != n_dimensions:
             problem = f"has {array.ndim} dimensions, not {n_dimensions}"
-        elif not (array.flags.f_contiguous and array.flags.aligned):
+        elif not (array.flags["C" if is_transposed else "F"] and array.flags["A"]):
             problem = "is not contiguous in the order that is wanted"
-        elif written and not array.flags.writeable:
+        elif written and not array.flags["W"]:
             problem = "is read-only"
         if problem:
             raise EngineError(f"wrong argument for the engine: {name} {problem}")
         row[0] = array.__array_interface__["data"][0]
-        row[1 : 1 + n_dimensions] = array.shape
+        row[1 : 1 + n_dimensions] = array.shape[::-1] if is_transposed else array.shape
     return table.T
+
+
+@cache
+def _parsed(wanted: str) -> list[tuple[str, np.dtype[Any], int, bool]]:
+    rows = [one.split() for one in wanted.split(",")]
+    return [(name, np.dtype(dtype), int(n[0]), n.endswith("T")) for name, dtype, n in rows]
 
 
 def aligned_zeros(n: int, dtype: type = np.float64) -> np.ndarray:
@@ -120,6 +137,6 @@ def aligned_zeros(n: int, dtype: type = np.float64) -> np.ndarray:
     return room[start : start + n]
 
 
-def token_array(stop: StopToken | None) -> tuple[str, np.ndarray, type, int]:
-    """Return the last entry of a table of `views`: the number of a token, or nothing."""
-    return "stop", np.zeros(0, dtype=np.int32) if stop is None else stop.number, np.int32, 1
+def token_array(stop: StopToken | None) -> np.ndarray:
+    """Return what the engine looks at: the number of a token, or nothing."""
+    return _NO_TOKEN if stop is None else stop.number

@@ -11,6 +11,10 @@ from . import library
 from .handles import Handle, views
 from .library import call
 
+_STATE = (
+    "weights f8 1, s f8 2T, y f8 2T, rho f8 1, x_start f8 1, g_start f8 1, direction f8 1, reals f8 1, integers i4 1"
+)
+
 
 class Lbfgs:
     """L-BFGS by reverse communication (state in NumPy arrays, steps in the engine).
@@ -48,9 +52,7 @@ class Lbfgs:
             "integers": np.zeros(n_integers, dtype=np.int32),
         }
         self._handle = Handle(library.optimisers.lbfgs_handle)
-        table = views(
-            *((key, value.T, value.dtype.type, value.ndim) for key, value in self.state.items()), written=True
-        )
+        table = views(self.state, _STATE, written=True)
         call(library.optimisers.lbfgs_fill, self._handle.object, table)
         self._handle.keep(*self.state.values())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from ..training.pack import PackedDataset
 
 
+_LOSS = (
+    "features f8 1, single f4 1, panel_offset i8 2T, panel_width i4 2T, block_first i4 1, atom_offset i4 2T, "
+    f"atom_count i4 2T, {NetworkTables.VIEWS}, energy f8 1, factor f8 1, weight f8 1, group i4 1, stop i4 1"
+)
+_TERMS = (
+    "feature_factor f8 2, force_ref f8 2T, atom_weight f8 1, first_direction i4 1, first_change i8 1, change f4 1, "
+    "derivative_ref f8 1, direction_weight f8 1"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class ForceTerms:
     """What a loss with forces knows beyond the packed descriptors; energies and forces are scaled ones.
@@ -31,7 +41,6 @@ class ForceTerms:
     Without `map` there are no forces, with no directions (the default) no derivatives along any.
     """
 
-    n_structures: int
     map: ForceMap | None = None
     feature_factor: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), order="F"))
     """(n_feature_most, n_species) Fortran order: standardised value = (value − shift)·factor"""
@@ -126,26 +135,19 @@ class Loss(Handle):
         self.n_atoms = pack.atom_count.sum(axis=1)
         """(n_structure,)"""
         self._n_weights, self._threads = networks.n_weights, thread_count(threads)
-        group = np.zeros(len(factor), dtype=np.int32) if group is None else group
+        none = np.zeros(0)
         is_single = getattr(pack.features, "dtype", None) == np.float32
-        none = np.zeros(0, dtype=np.float64 if is_single else np.float32)
-        arrays = (
-            ("features", none if is_single else pack.features, np.float64, 1),
-            ("features", pack.features if is_single else none, np.float32, 1),
-            ("panel_offset", pack.panel_offset.T, np.int64, 2),
-            ("panel_width", pack.panel_width.T, np.int32, 2),
-            ("block_first", pack.block_first, np.int32, 1),
-            ("atom_offset", pack.atom_offset.T, np.int32, 2),
-            ("atom_count", pack.atom_count.T, np.int32, 2),
-            *networks.entries(),
-            ("energy_ref", pack.energy, np.float64, 1),
-            ("factor", factor, np.float64, 1),
-            ("weight", weight, np.float64, 1),
-            ("group", group, np.int32, 1),
-            token_array(stop),
-        )
-        call(library.losses.loss_fill, self.object, views(*arrays), pack.first_leaf)
-        self.keep(*(array for _, array, _, _ in arrays))
+        own: dict[str, Any] = {
+            "features": none if is_single else pack.features,
+            "single": pack.features if is_single else none.astype(np.float32),
+            "factor": factor,
+            "weight": weight,
+            "group": np.zeros(len(factor), dtype=np.int32) if group is None else group,
+            "stop": token_array(stop),
+        }
+        arrays = vars(pack) | vars(networks) | own
+        call(library.losses.loss_fill, self.object, views(arrays, _LOSS), pack.first_leaf)
+        self.keep(*arrays.values())
         self.block = pack.first_leaf + np.repeat(np.arange(len(pack.panel_width)), np.diff(pack.block_first))
         """(n_structure,) number of the block that each is in, among those of all processes"""
         self._shapes = (0, 0)
@@ -156,25 +158,12 @@ class Loss(Handle):
             self._add(terms)
 
     def _add(self, terms: ForceTerms) -> None:
-        none = np.zeros(terms.n_structures + 1, dtype=np.int64)
         map_ = Handle(library.force_maps.force_map_handle) if terms.map is None else terms.map.handle
-        arrays = (
-            ("feature_factor", terms.feature_factor, np.float64, 2),
-            ("force_ref", terms.force_ref.T, np.float64, 2),
-            ("atom_weight", terms.atom_weight, np.float64, 1),
-            (
-                "first_direction",
-                none.astype(np.int32) if terms.first_direction is None else terms.first_direction,
-                np.int32,
-                1,
-            ),
-            ("first_change", none if terms.first_change is None else terms.first_change, np.int64, 1),
-            ("change", terms.change, np.float32, 1),
-            ("derivative_ref", terms.derivative_ref, np.float64, 1),
-            ("direction_weight", terms.direction_weight, np.float64, 1),
-        )
-        call(library.losses.loss_add_forces, self.object, map_.object, views(*arrays))
-        self.keep(*self.object.kept, *(array for _, array, _, _ in arrays), *map_.object.kept)
+        none = np.zeros(self.n_structures + 1, dtype=np.int64)
+        given = {name: array for name, array in vars(terms).items() if array is not None}
+        arrays = {"first_direction": none.astype(np.int32), "first_change": none} | given
+        call(library.losses.loss_add_forces, self.object, map_.object, views(arrays, _TERMS))
+        self.keep(*self.object.kept, *arrays.values(), *map_.object.kept)
         self._shapes = (len(terms.force_ref), len(terms.derivative_ref))
 
     @property
@@ -354,10 +343,10 @@ def loss_bytes(
 
     `panel_width` and `dtype` are those of the pack.
     """
-    entries = (("panel_width", panel_width.T, np.int32, 2), *networks.entries())
+    arrays = views(vars(networks) | {"panel_width": panel_width}, f"panel_width i4 2T, {networks.VIEWS}")
     n = call(
         library.losses.loss_work,
-        views(*entries),
+        arrays,
         int(with_forces),
         int(with_gradient),
         int(dtype == np.float32),

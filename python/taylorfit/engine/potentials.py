@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -44,13 +44,8 @@ class NetworkTables:
             n_weights=sum(network.n_weights for network in networks),
         )
 
-    def entries(self) -> tuple[tuple[str, np.ndarray, type, int], ...]:
-        """Return the entries of a table of `views`."""
-        return (
-            ("n_layers", self.n_layers, np.int32, 1),
-            ("n_nodes", self.n_nodes, np.int32, 1),
-            ("codes", self.codes, np.int32, 1),
-        )
+    VIEWS: ClassVar = "n_layers i4 1, n_nodes i4 1, codes i4 1"
+    """Columns of a table of `views`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,18 +149,11 @@ class PotentialTables:
     def handle(self) -> Handle:
         """The potential in the engine, which has its own copy."""
         handle = Handle(library.potentials.potential_handle)
-        table = views(
-            *self.networks.entries(),
-            ("weights", self.weights, np.float64, 1),
-            ("feature_shift", self.feature_shift, np.float64, 2),
-            ("feature_factor", self.feature_factor, np.float64, 2),
-            ("energy_scale", self.energy_scale, np.float64, 1),
-            ("energy_shift", self.energy_shift, np.float64, 1),
-            ("energy_atomic", self.energy_atomic, np.float64, 1),
-            ("feature_low", self.feature_low, np.float64, 2),
-            ("feature_high", self.feature_high, np.float64, 2),
-            ("feature_unit", self.feature_unit, np.float64, 2),
+        wanted = (
+            f"{NetworkTables.VIEWS}, weights f8 1, feature_shift f8 2, feature_factor f8 2, energy_scale f8 1, "
+            "energy_shift f8 1, energy_atomic f8 1, feature_low f8 2, feature_high f8 2, feature_unit f8 2"
         )
+        table = views(vars(self.networks) | vars(self), wanted)
         call(library.potentials.potential_fill, handle.object, self.descriptors.handle.object, table)
         return handle
 
@@ -404,7 +392,7 @@ def evaluate_listed(
         outside.T,
         names=[name],
     )
-    excess, component = (outside[0], outside[1].astype(np.int32) - 1) if extrapolation else (None, None)
+    excess, component = (outside[0], outside[1].astype(np.int32)) if extrapolation else (None, None)
     # The engine's order is xx, yy, zz, xy, xz, yz, yx, zx, zy
     tensors = virial[:, [0, 3, 4, 6, 1, 5, 7, 8, 2]].reshape(-1, 3, 3) if virials else None
     return ListedEvaluation(atomic, force, symmetric(strain), excess, component, tensors)

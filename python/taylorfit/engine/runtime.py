@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 
 class FortranModule:
     """Base of the class that stands for a Fortran module; its procedures are static methods."""
@@ -17,7 +15,7 @@ class FortranDerivedType:
 
     _handle: Any
     """(4,) int32: where the Fortran object is"""
-    kept: tuple[np.ndarray, ...] = ()
+    kept: tuple[Any, ...] = ()
     """Arrays that the Fortran object has views of."""
 
 

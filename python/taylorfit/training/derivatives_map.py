@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine import DescriptorTables, ForceMap, canonical_order
-from ..engine.force_maps import group_lanes, group_words, no_pairs, offsets, round_rows
+from ..engine.force_maps import WINDOW, group_lanes, group_words, offsets
 from ..errors import InputError
 from ..model.descriptor import AtomDerivatives, StructureDerivatives
 from ..model.structure import Structure
@@ -60,7 +60,7 @@ def map_from_derivatives(
     result = ForceMap(
         group_count=np.asfortranarray(np.broadcast_to(n_feature, (n_species, n_species)).astype(np.int32)),
         group_feature=identity,
-        **no_pairs(sum(n_atoms), n_species),
+        **_no_pairs(sum(n_atoms), n_species),
         group_atom_first=offsets(counts.ravel()),
         group_value_first=offsets(group_words(counts, n_feature[all_species][:, None]).ravel()),
         group_atom=np.concatenate([none[:0], *(a for part in groups for a in part.atoms)]).astype(np.int32),
@@ -117,3 +117,28 @@ class _Groups:
                 values, result.scales[at, u, :n_features] = round_rows(rows)
                 result.values.append(values)
         return result
+
+
+def _no_pairs(n_atoms: int, n_species: int) -> dict[str, np.ndarray]:
+    """The arrays of a `ForceMap` without pairs."""
+    none = np.zeros(0, dtype=np.int32)
+    return {
+        "radial_count": np.zeros(n_species, dtype=np.int32),
+        "radial_half": np.zeros(n_species, dtype=np.int32),
+        "pair_feature": np.zeros((0, n_species, n_species), dtype=np.int32, order="F"),
+        "weight": np.zeros((n_species, n_species), order="F"),
+        "pair_first": np.zeros(n_atoms * n_species + 1, dtype=np.int64),
+        "pair_atom": none,
+        "pair_place": none,
+        "pair_unit": np.zeros((0, 4), dtype=np.float32),
+        "pair_value": np.zeros((0, WINDOW), dtype=np.float32),
+    }
+
+
+def round_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words of (row, lane) values, int32, and the (row,) float32 scales that they are multiples of."""
+    n_rows, n_lanes = values.shape
+    scale = (np.abs(values).max(axis=1, initial=0.0) / 32767).astype(np.float32)
+    rounded = np.zeros((n_rows + n_rows % 2, n_lanes), dtype=np.int32)
+    rounded[:n_rows] = np.rint(values / np.where(scale > 0, scale, 1.0)[:, None]).clip(-32767, 32767)
+    return (rounded[::2] + (rounded[1::2] << 16)).ravel(), scale

@@ -13,6 +13,7 @@ from ..engine import (
     ForceMap,
     ForceMapLayout,
     ForceTerms,
+    StopToken,
     Zeros,
     aligned_zeros,
     canonical_order,
@@ -117,6 +118,7 @@ class ForceLayout:
     """Structures with strains."""
     file: str | None = None
     """Of a map that is not computed."""
+    stop: StopToken | None = None
 
     @classmethod
     def of(
@@ -134,6 +136,7 @@ class ForceLayout:
         threads: int = 0,
         file: str | None = None,
         ranks: Ranks = ALONE,
+        stop: StopToken | None = None,
     ) -> ForceLayout:
         """Lay out the terms.
 
@@ -157,6 +160,8 @@ class ForceLayout:
             `.train.forces` file that the map will come from; None: it is computed.
         ranks
             processes that the structures are shared out over.
+        stop
+            ends it early, and `build`.
 
         Raises
         ------
@@ -178,9 +183,9 @@ class ForceLayout:
         if options.mode == "directional":
             wanted = [p for p, (s, w) in enumerate(zip(ordered, weight)) if w.any() and s.n_atoms > 1]
             for part in runs(wanted, lambda p: ordered[p].n_atoms, DIRECTION_ATOMS):
-                parts.append((part, force_map_layout([ordered[p] for p in part], tables, threads)))
+                parts.append((part, force_map_layout([ordered[p] for p in part], tables, threads, stop=stop)))
         elif file is None:
-            map_ = force_map_layout(structures, tables, threads)
+            map_ = force_map_layout(structures, tables, threads, stop=stop)
         if options.virial > 0:
             strained = [p for p, s in enumerate(structures) if s.stress is not None and all(s.pbc)]
             if not ranks.any(bool(strained)):
@@ -206,6 +211,7 @@ class ForceLayout:
             parts,
             strained,
             file,
+            stop,
         )
 
     @property
@@ -286,7 +292,6 @@ class ForceLayout:
         trains = self.options.mode in ("exact", "directional")
         own = self._own_weights()
         terms = ForceTerms(
-            n,
             map_,
             factor,
             self.scaling.energy_scale * self._forces() if map_ is not None else np.zeros((0, 3)),
@@ -341,7 +346,7 @@ class ForceLayout:
         with steps("strains", len(self.strained)) as update:
             done = 0
             for part in runs(self.strained, lambda p: self.structures[p].n_atoms, DIRECTION_ATOMS):
-                changes = strain_changes([self.structures[p] for p in part], self.tables, self.threads)
+                changes = strain_changes([self.structures[p] for p in part], self.tables, self.threads, self.stop)
                 for p, raw in zip(part, changes):
                     self._add_strains_of(directions, p, raw, factor)
                 done += len(part)

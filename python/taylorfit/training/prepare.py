@@ -230,7 +230,10 @@ def prepare(
     initial = None if data is None else data.initial
     # What is not packed here is freed
     data = chosen = None
-    packs, forces = _layouts(plan, settings, common, threads, ranks)
+    stop = StopToken()
+    if ranks.size == 1:
+        observer.interrupt.also(stop.set)
+    packs, forces = _layouts(plan, settings, common, threads, ranks, stop)
     needs = needs_of(
         packs,
         forces,
@@ -382,7 +385,7 @@ def _without_descriptors(training_set: TrainingSet) -> TrainingSet:
 
 
 def _layouts(
-    plan: Plan, settings: TrainInput, common: dict[str, Any], threads: int, ranks: Ranks
+    plan: Plan, settings: TrainInput, common: dict[str, Any], threads: int, ranks: Ranks, stop: StopToken
 ) -> tuple[dict[str, PackLayout], dict[str, ForceLayout]]:
     """The packs here, and their terms with forces: what is trained on, and what is only compared."""
     mode, main, scaling, reference = common["mode"], common["main"], common["scaling"], plan.reference
@@ -417,6 +420,7 @@ def _layouts(
             threads=threads,
             file=file,
             ranks=ranks,
+            stop=stop,
         )
 
     options, compare = replace(settings.forces, mode=mode), ForceMode(mode="energy")
