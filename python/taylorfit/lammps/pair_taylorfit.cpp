@@ -42,7 +42,6 @@ class NeighRequest : protected Pointers {
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -65,41 +64,24 @@ constexpr double TOLERANCE = 0.5;
 /* Steps between two looks at how much the members of a committee differ, which needs the forces of each. */
 constexpr int LOOK_EVERY = 10;
 
-/* Functions of libtaylorfit, by the names in taylorfit.h. */
+/* Functions of libtaylorfit that are called, by the names in taylorfit.h without tf_. */
+#define FUNCTIONS(F) \
+  F(potential_new) F(potential_load) F(potential_free) F(potential_members) F(potential_n_species) \
+  F(potential_species) F(potential_cutoff) F(evaluate) F(deviation)
+
 struct Engine {
-  decltype(&tf_version) version;
-  decltype(&tf_potential_new) potential_new;
-  decltype(&tf_potential_load) load;
-  decltype(&tf_potential_free) free;
-  decltype(&tf_potential_members) members;
-  decltype(&tf_potential_n_species) n_species;
-  decltype(&tf_potential_species) species;
-  decltype(&tf_potential_cutoff) cutoff;
-  decltype(&tf_evaluate) evaluate;
-  decltype(&tf_deviation) deviation;
+#define MEMBER(name) decltype(&tf_##name) name;
+  FUNCTIONS(MEMBER)
 };
-
-/* The folder of this plugin. */
-std::filesystem::path own_folder()
-{
-  Dl_info info;
-  if (!dladdr(reinterpret_cast<void *>(&own_folder), &info) || !info.dli_fname) return {};
-  return std::filesystem::absolute(info.dli_fname).parent_path();
-}
-
-template <typename Function> bool find(void *library, const char *name, Function &function)
-{
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
 
 /* Open the engine; an empty string, or what is wrong. */
 std::string open_engine(Engine &engine)
 {
-  const char *named = getenv("TAYLORFIT_LIBRARY");
-  std::vector<std::string> places;
-  if (named) places.emplace_back(named);
-  else places = {(own_folder().parent_path() / "_libs" / "libtaylorfit.so").string(), TAYLORFIT_LIBRARY};
+  Dl_info plugin{};
+  dladdr(reinterpret_cast<void *>(&open_engine), &plugin);
+  const auto folder = std::filesystem::absolute(plugin.dli_fname ? plugin.dli_fname : "").parent_path().parent_path();
+  std::vector<std::string> places = {(folder / "_libs" / "libtaylorfit.so").string(), TAYLORFIT_LIBRARY};
+  if (const char *named = getenv("TAYLORFIT_LIBRARY")) places = {named};
   void *library = nullptr;
   std::string reason;
   for (const auto &place : places) {
@@ -110,13 +92,10 @@ std::string open_engine(Engine &engine)
   }
   if (!library)
     return "the engine libtaylorfit.so cannot be opened (" + reason + "); the environment variable TAYLORFIT_LIBRARY may name it";
-  if (find(library, "tf_version", engine.version) && find(library, "tf_potential_new", engine.potential_new) &&
-      find(library, "tf_potential_load", engine.load) && find(library, "tf_potential_free", engine.free) &&
-      find(library, "tf_potential_members", engine.members) && find(library, "tf_potential_n_species", engine.n_species) &&
-      find(library, "tf_potential_species", engine.species) && find(library, "tf_potential_cutoff", engine.cutoff) &&
-      find(library, "tf_evaluate", engine.evaluate) && find(library, "tf_deviation", engine.deviation))
-    return "";
-  return "the engine libtaylorfit.so is of another version: rebuild with `taylorfit lammps --build`";
+  bool complete = true;
+#define FIND(name) complete = (engine.name = reinterpret_cast<decltype(&tf_##name)>(dlsym(library, "tf_" #name))) && complete;
+  FUNCTIONS(FIND)
+  return complete ? "" : "the engine libtaylorfit.so is of another version: rebuild with `taylorfit lammps --build`";
 }
 
 /* Files of a folder that end with .nn, sorted. */
@@ -143,17 +122,22 @@ double remembered_limit(const std::string &folder)
 std::vector<std::vector<std::string>> potential_files(const std::vector<std::string> &given)
 {
   if (given.size() != 1 || !std::filesystem::is_directory(given[0])) return {given};
-  std::vector<std::string> own = potentials_in(given[0]);
-  if (!own.empty()) return {own};
+  if (const auto own = potentials_in(given[0]); !own.empty()) return {own};
   std::map<std::string, std::vector<std::string>> members;
-  for (const auto &entry : std::filesystem::directory_iterator(given[0])) {
-    if (!entry.is_directory()) continue;
-    std::vector<std::string> files = potentials_in(entry.path());
-    if (!files.empty()) members[entry.path().string()] = files;
-  }
+  for (const auto &entry : std::filesystem::directory_iterator(given[0]))
+    if (entry.is_directory()) members[entry.path().string()] = potentials_in(entry.path());
   std::vector<std::vector<std::string>> found;
-  for (const auto &member : members) found.push_back(member.second);
+  for (const auto &[folder, files] : members)
+    if (!files.empty()) found.push_back(files);
   return found;
+}
+
+/* A number, or none. */
+double number(const char *text)
+{
+  char *end = nullptr;
+  const double value = strtod(text, &end);
+  return *text && !*end ? value : NAN;
 }
 
 }    // namespace
@@ -162,7 +146,7 @@ namespace LAMMPS_NS {
 
 class PairTaylorfit : public Pair {
  public:
-  PairTaylorfit(LAMMPS *, const Engine &);
+  explicit PairTaylorfit(LAMMPS *);
   ~PairTaylorfit() override;
   void settings(int, char **) override;
   void coeff(int, char **) override;
@@ -171,14 +155,14 @@ class PairTaylorfit : public Pair {
   void setup() override;
   void compute(int, int) override;
   void *extract(const char *, int &) override;
-#if TAYLORFIT_OLD_LAMMPS
-  void *extract_peratom(const char *, int &);
-#else
-  void *extract_peratom(const char *, int &) override;
-#endif
+  void *extract_peratom(const char *, int &);    // virtual since 2022
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
-  double memory_usage() override;
+  double memory_usage() override
+  {
+    const size_t numbers = excess.size() + deviation.size() + force_of_member.size();
+    return Pair::memory_usage() + numbers * sizeof(double) + component.size() * sizeof(int);
+  }
 
  private:
   enum Extrapolation { OFF, WARN, STOP };
@@ -198,18 +182,23 @@ class PairTaylorfit : public Pair {
   double limit = 0.0, limit_given = 0.0;    // eV/Angstrom that members may differ by in a force; 0: descriptors are compared
 
   int excess_wanted = 0, deviation_wanted = 0;    // set by fix pair on the steps it looks
-  std::vector<double> excess, deviation, energy_of_member, force_of_member, sum_of_member;
+  std::vector<double> excess, deviation, energy_of_member, force_of_member;
   std::vector<int> component;
 
-  void allocate();
+  // Component k of the forces of all members on an atom
+  double &member_force(int i, int k) { return force_of_member[3 * (deviation.size() * (k / 3) + i) + k % 3]; }
+  // End with an error that all ranks have seen
+  void fail(const std::string &text) { error->all(FLERR, "pair_style taylorfit" + text); }
+  void tell(const std::string &, bool);
   void deviations();
   void look_outside();
-  void look_at_members();
   void show_on_first_rank();
 };
 
-PairTaylorfit::PairTaylorfit(LAMMPS *lmp, const Engine &engine_) : Pair(lmp), engine(engine_)
+PairTaylorfit::PairTaylorfit(LAMMPS *lmp) : Pair(lmp)
 {
+  const std::string wrong = open_engine(engine);
+  if (!wrong.empty()) fail(": " + wrong);
   restartinfo = 0;
   one_coeff = 1;
   single_enable = 0;
@@ -223,23 +212,13 @@ PairTaylorfit::PairTaylorfit(LAMMPS *lmp, const Engine &engine_) : Pair(lmp), en
 PairTaylorfit::~PairTaylorfit()
 {
   if (copymode) return;
-  engine.free(potential);
+  engine.potential_free(potential);
   if (file) fclose(file);
   delete[] pvector;
   if (allocated) {
     memory->destroy(setflag);
     memory->destroy(cutsq);
   }
-}
-
-void PairTaylorfit::allocate()
-{
-  const int n = atom->ntypes + 1;
-  memory->create(setflag, n, n, "pair:setflag");
-  memory->create(cutsq, n, n, "pair:cutsq");
-  for (int i = 1; i < n; i++)
-    for (int j = i; j < n; j++) setflag[i][j] = 0;
-  allocated = 1;
 }
 
 /* pair_style taylorfit [deviation every N file F] [extrapolation warn|stop|off] [limit X] */
@@ -250,28 +229,24 @@ void PairTaylorfit::settings(int narg, char **arg)
   extrapolation = WARN;
   limit_given = 0.0;
   const std::map<std::string, Extrapolation> words = {{"off", OFF}, {"warn", WARN}, {"stop", STOP}};
-  for (int k = 0; k < narg;) {
+  for (int k = 0; k < narg; k += 2) {
     const std::string word = arg[k];
     if (word == "deviation" && k + 4 < narg && !strcmp(arg[k + 1], "every") && !strcmp(arg[k + 3], "file")) {
-      char *end = nullptr;
-      const long steps = strtol(arg[k + 2], &end, 10);
-      if (*end || steps < 1 || steps > MAXSMALLINT)
-        error->all(FLERR, std::string("pair_style taylorfit: deviation every ") + arg[k + 2] + ", expected a number of steps > 0");
+      const double steps = number(arg[k + 2]);
+      if (!(steps >= 1.0 && steps <= MAXSMALLINT) || steps != std::floor(steps))
+        fail(std::string(": deviation every ") + arg[k + 2] + ", expected a number of steps > 0");
       every = static_cast<int>(steps);
       file_name = arg[k + 4];
-      k += 5;
+      k += 3;
     } else if (word == "extrapolation" && k + 1 < narg && words.count(arg[k + 1])) {
       extrapolation = words.at(arg[k + 1]);
-      k += 2;
     } else if (word == "limit" && k + 1 < narg) {
-      char *end = nullptr;
-      limit_given = strtod(arg[k + 1], &end);
-      if (*end || !(limit_given > 0.0) || !std::isfinite(limit_given))
-        error->all(FLERR, std::string("pair_style taylorfit: limit ") + arg[k + 1] + ", expected eV/Angstrom > 0");
-      k += 2;
+      limit_given = number(arg[k + 1]);
+      if (!(limit_given > 0.0) || !std::isfinite(limit_given))
+        fail(std::string(": limit ") + arg[k + 1] + ", expected eV/Angstrom > 0");
     } else {
-      error->all(FLERR, "pair_style taylorfit: " + word + " is not understood, expected: pair_style taylorfit "
-                 "[deviation every N file F] [extrapolation warn|stop|off] [limit X]");
+      fail(": " + word + " is not understood, expected: pair_style taylorfit [deviation every N file F] "
+           "[extrapolation warn|stop|off] [limit X]");
     }
   }
 }
@@ -282,71 +257,69 @@ void PairTaylorfit::coeff(int narg, char **arg)
   const int n_types = atom->ntypes;
   const std::string usage = "pair_coeff * * FOLDER or FILES, then a species (or NULL) for each of the " +
       std::to_string(n_types) + " atom types";
-  if (narg < 3 + n_types || strcmp(arg[0], "*") || strcmp(arg[1], "*"))
-    error->all(FLERR, "pair_style taylorfit expects " + usage);
-  if (!allocated) allocate();
+  if (narg < 3 + n_types || strcmp(arg[0], "*") || strcmp(arg[1], "*")) fail(" expects " + usage);
+  if (!allocated) {
+    memory->create(setflag, n_types + 1, n_types + 1, "pair:setflag");
+    memory->create(cutsq, n_types + 1, n_types + 1, "pair:cutsq");
+    std::fill_n(&setflag[0][0], (n_types + 1) * (n_types + 1), 0);
+    allocated = 1;
+  }
 
   const int first = narg - n_types;
   std::vector<std::vector<std::string>> members;
   try {
     members = potential_files(std::vector<std::string>(arg + 2, arg + first));
   } catch (const std::filesystem::filesystem_error &problem) {
-    error->all(FLERR, std::string("pair_style taylorfit: ") + problem.what());
+    fail(std::string(": ") + problem.what());
   }
   if (members.empty() || members[0].empty())
-    error->all(FLERR, std::string("pair_style taylorfit: no potentials *.nn in ") + arg[2] + " or its subfolders");
+    fail(std::string(": no potentials *.nn in ") + arg[2] + " or its subfolders");
   std::vector<const char *> files;
   for (const auto &member : members) {
     if (member.size() != members[0].size())
-      error->all(FLERR, "pair_style taylorfit: " + member[0] + ": a member with another number of potentials than the first");
+      fail(": " + member[0] + ": a member with another number of potentials than the first");
     for (const auto &name : member) files.push_back(name.c_str());
   }
 
-  engine.free(potential);
+  engine.potential_free(potential);
   potential = engine.potential_new();
   if (!potential) error->one(FLERR, std::string("pair_style taylorfit: no build of the engine for this processor beside libtaylorfit.so"));
   tf_error problem;
-  if (engine.load(potential, static_cast<int>(members.size()), static_cast<int>(members[0].size()), files.data(), &problem))
+  if (engine.potential_load(potential, static_cast<int>(members.size()), static_cast<int>(members[0].size()), files.data(), &problem))
     error->one(FLERR, std::string("pair_style taylorfit: ") + problem.message);
-  cutoff = engine.cutoff(potential);
-  n_members = engine.members(potential);
+  cutoff = engine.potential_cutoff(potential);
+  n_members = engine.potential_members(potential);
 
   species_of_type.assign(n_types + 1, -1);
   for (int type = 1; type <= n_types; type++) {
-    const char *symbol = arg[first + type - 1];
-    if (!strcmp(symbol, "NULL")) continue;
+    const std::string symbol = arg[first + type - 1];
     std::string known;
-    for (int k = 0; k < engine.n_species(potential); k++) {
-      if (!strcmp(engine.species(potential, k), symbol)) species_of_type[type] = k;
-      known += std::string(" ") + engine.species(potential, k);
+    for (int k = 0; k < engine.potential_n_species(potential); k++) {
+      if (symbol == engine.potential_species(potential, k)) species_of_type[type] = k;
+      known += std::string(" ") + engine.potential_species(potential, k);
     }
-    if (species_of_type[type] < 0)
-      error->all(FLERR, "pair_style taylorfit: no potential for species " + std::string(symbol) + " of atom type " +
-                 std::to_string(type) + "; there are potentials for" + known);
+    if (species_of_type[type] < 0 && symbol != "NULL")
+      fail(": no potential for species " + symbol + " of atom type " + std::to_string(type) +
+           "; there are potentials for" + known);
   }
-  bool any = false;
   for (int i = 1; i <= n_types; i++)
-    for (int j = i; j <= n_types; j++) {
-      setflag[i][j] = species_of_type[i] >= 0 && species_of_type[j] >= 0;
-      any = any || setflag[i][j];
-    }
-  if (!any) error->all(FLERR, "pair_style taylorfit expects " + usage + "; all of them are NULL");
+    for (int j = i; j <= n_types; j++) setflag[i][j] = species_of_type[i] >= 0 && species_of_type[j] >= 0;
+  if (std::count(species_of_type.begin(), species_of_type.end(), -1) > n_types) fail(" expects " + usage + "; all of them are NULL");
   limit = n_members < 2 ? 0.0 : limit_given > 0.0 ? limit_given : remembered_limit(arg[2]);
   if ((every || limit_given > 0.0) && n_members < 2)
-    error->all(FLERR, std::string("pair_style taylorfit: deviation and limit need a committee: a folder with potentials in subfolders 01, 02, ..."));
+    fail(": deviation and limit need a committee: a folder with potentials in subfolders 01, 02, ...");
 }
 
 void PairTaylorfit::init_style()
 {
   if (strcmp(update->unit_style, "metal") != 0)
-    error->all(FLERR, std::string("pair_style taylorfit needs units metal (eV, Angstrom), found units ") + update->unit_style);
-  if (!force->newton_pair) error->all(FLERR, std::string("pair_style taylorfit needs newton on for pairs"));
+    fail(std::string(" needs units metal (eV, Angstrom), found units ") + update->unit_style);
+  if (!force->newton_pair) fail(" needs newton on for pairs");
   // A bonded pair that special_bonds leaves out of the list is missing in the descriptors as well
   if (atom->molecular != 0 && !force->kspace)
     for (int k = 1; k <= 3; k++)
       if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
-        error->all(FLERR, std::string("pair_style taylorfit needs all neighbours, but special_bonds leaves bonded ones out: "
-                   "use special_bonds lj/coul 1 1 1"));
+        fail(" needs all neighbours, but special_bonds leaves bonded ones out: use special_bonds lj/coul 1 1 1");
 #if TAYLORFIT_OLD_LAMMPS
   const int request = neighbor->request(this, instance_me);
   neighbor->requests[request]->half = 0;
@@ -367,8 +340,8 @@ void PairTaylorfit::init_style()
 void PairTaylorfit::setup()
 {
   if (comm->get_comm_cutoff() < cutoff)
-    error->all(FLERR, "pair_style taylorfit: the communication cutoff " + std::to_string(comm->get_comm_cutoff()) +
-               " is shorter than the cutoff " + std::to_string(cutoff) + " of the potential: use comm_modify cutoff");
+    fail(": the communication cutoff " + std::to_string(comm->get_comm_cutoff()) + " is shorter than the cutoff " +
+         std::to_string(cutoff) + " of the potential: use comm_modify cutoff");
 }
 
 void PairTaylorfit::compute(int eflag, int vflag)
@@ -380,18 +353,8 @@ void PairTaylorfit::compute(int eflag, int vflag)
   const bool due = n_members > 1 && ((every && update->ntimestep % every == 0) || deviation_wanted || eflag_global || looks);
   const bool outside = (extrapolation != OFF && limit == 0.0) || excess_wanted || due;
 
-  tf_atoms atoms{};
-  atoms.n_atoms = n_atoms;
-  atoms.n_centres = list->inum;
-  atoms.n_types = atom->ntypes;
-  atoms.mask = NEIGHMASK;
-  atoms.position = n_atoms ? &atom->x[0][0] : nullptr;
-  atoms.type = atom->type;
-  atoms.species_of_type = species_of_type.data();
-  atoms.centre = list->ilist;
-  atoms.n_neighbours = list->numneigh;
-  atoms.neighbours = list->firstneigh;
-
+  const tf_atoms atoms = {n_atoms, list->inum, atom->ntypes, NEIGHMASK, n_atoms ? &atom->x[0][0] : nullptr, atom->type,
+                          species_of_type.data(), list->ilist, list->numneigh, list->firstneigh};
   tf_results results{};
   results.force = n_atoms ? &atom->f[0][0] : nullptr;
   if (eflag_global) results.energy = &eng_vdwl;
@@ -417,81 +380,67 @@ void PairTaylorfit::compute(int eflag, int vflag)
     error->one(FLERR, "pair_style taylorfit, step " + std::to_string(update->ntimestep) + ": " + problem.message);
   if (outside) look_outside();
   if (due) deviations();
-  if (due && extrapolation != OFF && limit > 0.0) look_at_members();
   if (due || eflag_global) show_on_first_rank();
 }
 
-/* Warn of, or stop at, atoms whose surroundings the training data did not have. */
+/* Warn once of, or stop at, a structure unlike the training data; `all`: all ranks come here together. */
+void PairTaylorfit::tell(const std::string &what, bool all)
+{
+  const std::string text = "pair_style taylorfit, step " + std::to_string(update->ntimestep) + ": " + what;
+  if (extrapolation == STOP) all ? error->all(FLERR, text) : error->one(FLERR, text);
+  if (!all || comm->me == 0) error->warning(FLERR, text + " (told once; compute pair has the largest of every step)");
+  warned = true;
+}
+
+/* Look for atoms whose surroundings the training data did not have. */
 void PairTaylorfit::look_outside()
 {
   double worst = -1.0;
   int where = -1;
-  for (int ii = 0; ii < list->inum; ii++) {
-    const int i = list->ilist[ii];
-    if (excess[i] > worst) {
-      worst = excess[i];
-      where = i;
-    }
-  }
+  for (int ii = 0; ii < list->inum; ii++)
+    if (excess[list->ilist[ii]] > worst) worst = excess[where = list->ilist[ii]];
   pvector[3] = worst;
-  if (worst <= TOLERANCE || extrapolation == OFF || limit > 0.0) return;
-  if (extrapolation == WARN && warned) return;
+  if (worst <= TOLERANCE || extrapolation == OFF || limit > 0.0 || (extrapolation == WARN && warned)) return;
   char text[256];
-  snprintf(text, sizeof text, "pair_style taylorfit, step %ld: atom %ld is outside the training data, descriptor component %d by %.2f sigma",
-           static_cast<long>(update->ntimestep), static_cast<long>(atom->tag[where]), component[where] + 1, worst);
-  if (extrapolation == STOP) error->one(FLERR, std::string(text));
-  error->warning(FLERR, std::string(text) + " (told once; compute pair has the largest of every step)");
-  warned = true;
+  snprintf(text, sizeof text, "atom %ld is outside the training data, descriptor component %d by %.2f sigma",
+           static_cast<long>(atom->tag[where]), component[where] + 1, worst);
+  tell(text, false);
 }
 
-/* Standard deviations over the committee, of forces that ghosts have given back. */
+/* Standard deviations over the committee, of forces that ghosts have given back; do members differ too much?  All ranks
+ * come here together. */
 void PairTaylorfit::deviations()
 {
-  const int n = atom->nlocal;
+  deviation.resize(atom->nlocal + atom->nghost);    // what ghosts get, nobody looks at
 #if TAYLORFIT_OLD_LAMMPS
   comm->reverse_comm_pair(this);
 #else
   comm->reverse_comm(this);
 #endif
-  sum_of_member.resize(static_cast<size_t>(3) * n_members * n);
-  const size_t n_all = n + atom->nghost;
-  for (int m = 0; m < n_members; m++)
-    std::copy_n(force_of_member.begin() + 3 * n_all * m, static_cast<size_t>(3) * n, sum_of_member.begin() + static_cast<size_t>(3) * n * m);
-  deviation.assign(n_all, 0.0);
-  engine.deviation(n_members, n, 3, sum_of_member.data(), deviation.data());
+  engine.deviation(n_members, static_cast<int>(deviation.size()), 3, force_of_member.data(), deviation.data());
 
-  double largest = 0.0, sums[2] = {0.0, static_cast<double>(list->inum)}, all_sums[2];
-  for (int ii = 0; ii < list->inum; ii++) {
-    const double value = deviation[list->ilist[ii]];
-    largest = std::max(largest, value);
-    sums[0] += value;
-  }
-  MPI_Allreduce(&largest, &pvector[0], 1, MPI_DOUBLE, MPI_MAX, world);
-  MPI_Allreduce(sums, all_sums, 2, MPI_DOUBLE, MPI_SUM, world);
-  std::vector<double> energies(n_members);
-  MPI_Allreduce(energy_of_member.data(), energies.data(), n_members, MPI_DOUBLE, MPI_SUM, world);
-  engine.deviation(n_members, 1, 1, energies.data(), &pvector[2]);
-  const double n_centres = std::max(1.0, all_sums[1]);
-  pvector[1] = all_sums[0] / n_centres;
-  pvector[2] /= n_centres;
-}
-
-/* Warn of, or stop at, structures about which the members of a committee differ.  All ranks come here together. */
-void PairTaylorfit::look_at_members()
-{
-  if (pvector[0] <= limit || (extrapolation == WARN && warned)) return;
-  struct { double value; int atom; } worst{-1.0, 0}, everywhere;
+  struct { double value; int atom; } worst{0.0, 0}, everywhere;
+  // Energies of the members, then sum and number of deviations
+  std::vector<double> sums = energy_of_member, all_sums(n_members + 2);
+  sums.insert(sums.end(), {0.0, static_cast<double>(list->inum)});
   for (int ii = 0; ii < list->inum; ii++) {
     const int i = list->ilist[ii];
     if (deviation[i] > worst.value) worst = {deviation[i], static_cast<int>(atom->tag[i])};
+    sums[n_members] += deviation[i];
   }
   MPI_Allreduce(&worst, &everywhere, 1, MPI_DOUBLE_INT, MPI_MAXLOC, world);
+  MPI_Allreduce(sums.data(), all_sums.data(), n_members + 2, MPI_DOUBLE, MPI_SUM, world);
+  const double n_centres = std::max(1.0, all_sums[n_members + 1]);
+  pvector[0] = everywhere.value;
+  pvector[1] = all_sums[n_members] / n_centres;
+  engine.deviation(n_members, 1, 1, all_sums.data(), &pvector[2]);
+  pvector[2] /= n_centres;
+
+  if (extrapolation == OFF || limit == 0.0 || pvector[0] <= limit || (extrapolation == WARN && warned)) return;
   char text[256];
-  snprintf(text, sizeof text, "pair_style taylorfit, step %ld: unlike the training data, members differ by %.3g eV/Angstrom in the force on "
-           "atom %d (limit %.3g)", static_cast<long>(update->ntimestep), everywhere.value, everywhere.atom, limit);
-  if (extrapolation == STOP) error->all(FLERR, std::string(text));
-  if (comm->me == 0) error->warning(FLERR, std::string(text) + " (told once; compute pair has the largest of every step)");
-  warned = true;
+  snprintf(text, sizeof text, "unlike the training data, members differ by %.3g eV/Angstrom in the force on atom %d (limit %.3g)",
+           everywhere.value, everywhere.atom, limit);
+  tell(text, true);
 }
 
 /* compute pair adds the ranks up, so only the first keeps what is global; it also writes the row of the file. */
@@ -527,41 +476,22 @@ void *PairTaylorfit::extract_peratom(const char *name, int &n_columns)
 
 int PairTaylorfit::pack_reverse_comm(int n, int first, double *buffer)
 {
-  const size_t n_all = atom->nlocal + atom->nghost;
-  int k = 0;
   for (int i = first; i < first + n; i++)
-    for (int m = 0; m < n_members; m++)
-      for (int c = 0; c < 3; c++) buffer[k++] = force_of_member[3 * (n_all * m + i) + c];
-  return k;
+    for (int k = 0; k < 3 * n_members; k++) *buffer++ = member_force(i, k);
+  return 3 * n_members * n;
 }
 
 void PairTaylorfit::unpack_reverse_comm(int n, int *numbers, double *buffer)
 {
-  const size_t n_all = atom->nlocal + atom->nghost;
-  int k = 0;
   for (int l = 0; l < n; l++)
-    for (int m = 0; m < n_members; m++)
-      for (int c = 0; c < 3; c++) force_of_member[3 * (n_all * m + numbers[l]) + c] += buffer[k++];
-}
-
-double PairTaylorfit::memory_usage()
-{
-  const size_t numbers = excess.size() + deviation.size() + force_of_member.size() + sum_of_member.size();
-  return Pair::memory_usage() + numbers * sizeof(double) + component.size() * sizeof(int);
+    for (int k = 0; k < 3 * n_members; k++) member_force(numbers[l], k) += *buffer++;
 }
 
 }    // namespace LAMMPS_NS
 
 using namespace LAMMPS_NS;
 
-/* Make the style, or end with one clear error. */
-static Pair *new_pair(LAMMPS *lmp)
-{
-  Engine engine;
-  const std::string wrong = open_engine(engine);
-  if (!wrong.empty()) lmp->error->all(FLERR, "pair_style taylorfit: " + wrong);
-  return new PairTaylorfit(lmp, engine);
-}
+static Pair *new_pair(LAMMPS *lmp) { return new PairTaylorfit(lmp); }
 
 /* What plugin.c asks for. */
 extern "C" {
