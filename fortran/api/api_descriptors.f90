@@ -97,7 +97,7 @@ contains
          end if
       end if
       if (.not. allocated(error)) call derivatives_of_atoms(self%descriptors, batch%position, batch%cell(:, :, 1), &
-         batch%periodic(:, 1) /= 0, batch%species, reach, atom_first, atom_last, n_threads, own, image, error)
+         batch%periodic(:, 1) /= 0, batch%species, reach, atom_first, atom_last, n_threads, own, image, batch%stop, error)
       call report(error, 1)
    end subroutine descriptor_derivatives
 

@@ -237,10 +237,12 @@ contains
       !> (size(chosen))
       real(wp), intent(inout), contiguous :: energy(:)
       type(error_type), allocatable :: error
+      type(stop_type) :: stop
 
       call check_call(self%loss, weights, n_threads, error, chosen)
       if (size(energy) /= size(chosen)) call raise(error, error_size, "one energy per chosen structure is needed")
-      if (.not. allocated(error)) call chosen_energies(self%loss, weights, chosen, n_threads, energy, error)
+      stop%token => self%loss%token
+      if (.not. allocated(error)) call chosen_energies(self%loss, weights, chosen, n_threads, energy, stop, error)
       call report(error)
    end subroutine loss_energies
 

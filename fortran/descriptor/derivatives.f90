@@ -7,6 +7,7 @@ module tf_descriptor_derivatives
    use tf_neighbours, only : neighbour_list_type, build_neighbour_list, place_ghosts
    use tf_descriptor, only : descriptor_type, descriptor_work_type, new_descriptor_work, descriptor_scratch_type, &
       new_descriptor_scratch, descriptor_values, descriptor_gradients, check_species
+   use tf_stop, only : stop_type, must_stop
    implicit none
    private
    public :: derivatives_of_atoms
@@ -19,7 +20,7 @@ contains
    !> image (n_neighbour, n_feature, 3) those with respect to each neighbour within `reach`, in the order
    !> of the neighbour list for the same reach.
    subroutine derivatives_of_atoms(descriptors, position, cell, periodic, species, reach, atom_first, atom_last, n_threads, &
-         own, image, error)
+         own, image, stop, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> (3, n_atoms) Å
       real(wp), intent(in), contiguous :: position(:, :)
@@ -31,6 +32,7 @@ contains
       real(wp), intent(in) :: reach
       integer, intent(in) :: atom_first, atom_last, n_threads
       real(wp), intent(inout), contiguous :: own(:), image(:)
+      type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
       type(error_type), allocatable :: error_here
       type(neighbour_list_type) :: list
@@ -83,6 +85,7 @@ contains
       !$omp do schedule(dynamic)
       do i = atom_first, atom_last
          if (.not. ready) cycle
+         if (must_stop(stop, .true.)) cycle
          call derive(descriptors, list, i, ghosts, species, descriptors(species(i))%n_feature, &
             int(list%first(i + 1) - list%first(i)), work, scratch, own(own_offset(i) + 1:own_offset(i + 1)), &
             image(image_offset(i) + 1:image_offset(i + 1)), error_here)

@@ -8,7 +8,7 @@ module tf_chosen
    use tf_error, only : error_type, check_memory, keep_first
    use tf_network_passes, only : forward, backward_to_weights
    use tf_pack, only : pack_type, loss_type, copy_features
-   use tf_stop, only : stop_type
+   use tf_stop, only : stop_type, must_stop
    use tf_tree_sum, only : leaf_task_type, nodes_type, sum_leaves, total_of_nodes
 !$ use omp_lib, only : omp_get_thread_num
    implicit none
@@ -109,7 +109,7 @@ contains
    end subroutine backward_chosen
 
    !> Network energies of chosen structures
-   subroutine chosen_energies(loss, weights, chosen, n_threads, energy, error)
+   subroutine chosen_energies(loss, weights, chosen, n_threads, energy, stop, error)
       type(loss_type), intent(in) :: loss
       !> (n_weights) of all networks
       real(wp), intent(in), contiguous :: weights(:)
@@ -118,6 +118,8 @@ contains
       integer, intent(in) :: n_threads
       !> (size(chosen))
       real(wp), intent(out) :: energy(:)
+      !> The result is incomplete if the user stops
+      type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
       type(error_type), allocatable :: error_here
       type(panel_type) :: panel(n_threads)
@@ -135,6 +137,7 @@ contains
       failed = 0
       !$omp parallel do num_threads(n_threads) if (size(first) > 2) schedule(dynamic) default(shared) private(i, error_here)
       do p = 1, size(first) - 1
+         if (must_stop(stop, .true.)) cycle
          i = this_thread()
          call forward_chosen(loss, weights, chosen(first(p):first(p + 1) - 1), panel(i), &
             energy(first(p):first(p + 1) - 1), error_here)

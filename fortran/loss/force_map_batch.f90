@@ -7,7 +7,7 @@ module tf_force_map_batch
    use tf_force_map, only : force_map_type
    use tf_force_map_build, only : count_structure, fill_structure, strain_of_structure
    use tf_force_map_plan, only : force_map_plan_type, new_plan, new_plan_of_map
-!$ use omp_lib, only : omp_get_thread_num
+   use tf_stop, only : watch
    implicit none
    private
    public :: count_batch, fill_batch, strain_batch
@@ -26,19 +26,25 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       type(error_type), allocatable :: error_here
       type(force_map_plan_type) :: plan
-      integer :: s, a, b
+      integer :: s, a, b, done
 
       call new_plan(descriptors, .false., plan, error)
       if (allocated(error)) return
-      !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)
+      done = 0
+      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(error_here, a, b)
+      !$omp do schedule(dynamic)
       do s = 1, batch%n
          a = batch%first_atom(s) + 1
          b = batch%first_atom(s + 1)
          call count_structure(descriptors, plan, batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
-            batch%species(a:b), batch%stop, is_first(), n_pairs(:, a:b), n_neighbours(:, a:b), n_merged(:, a:b), error_here)
+            batch%species(a:b), batch%stop, n_pairs(:, a:b), n_neighbours(:, a:b), n_merged(:, a:b), error_here)
          call keep_first(s, error_here, failed, error)
+         !$omp atomic
+         done = done + 1
       end do
-      !$omp end parallel do
+      !$omp end do nowait
+      call watch(batch%stop, done, batch%n)
+      !$omp end parallel
    end subroutine count_batch
 
    !> Fill the part of a map that belongs to the structures
@@ -57,21 +63,26 @@ contains
       type(error_type), allocatable :: error_here
       type(force_map_type) :: map
       type(force_map_plan_type) :: plan
-      integer :: s, a, b
+      integer :: s, a, b, done
 
       map = map_of_all
       call new_plan_of_map(descriptors, merged, map, plan, error)
       if (allocated(error)) return
-      !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) &
-      !$omp private(error_here, a, b) firstprivate(map)
+      done = 0
+      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(error_here, a, b) firstprivate(map)
+      !$omp do schedule(dynamic)
       do s = 1, batch%n
          a = batch%first_atom(s) + 1
          b = batch%first_atom(s + 1)
          call fill_structure(descriptors, plan, batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
-            batch%species(a:b), offset + a - 1, batch%stop, is_first(), map, error_here)
+            batch%species(a:b), offset + a - 1, batch%stop, map, error_here)
          call keep_first(s, error_here, failed, error)
+         !$omp atomic
+         done = done + 1
       end do
-      !$omp end parallel do
+      !$omp end do nowait
+      call watch(batch%stop, done, batch%n)
+      !$omp end parallel
    end subroutine fill_batch
 
    !> Derivatives of the raw descriptors with respect to the strains xx, yy, zz, yz, xz, xy
@@ -86,7 +97,7 @@ contains
       type(error_type), allocatable, intent(inout) :: error
       type(error_type), allocatable :: error_here
       integer, allocatable :: first_value(:)
-      integer :: s, a, b, i, status
+      integer :: s, a, b, i, done, status
 
       allocate (first_value(size(batch%species) + 1), stat=status)
       call check_memory(status, "the numbers of atoms", 4_i8*size(batch%species), error)
@@ -99,22 +110,22 @@ contains
          call raise(error, error_size, "array for the strain derivatives has the wrong size")
          return
       end if
-      !$omp parallel do num_threads(n_threads) if(n_threads > 1) schedule(dynamic) default(shared) private(error_here, a, b)
+      done = 0
+      !$omp parallel num_threads(n_threads) if(n_threads > 1) default(shared) private(error_here, a, b)
+      !$omp do schedule(dynamic)
       do s = 1, batch%n
          a = batch%first_atom(s) + 1
          b = batch%first_atom(s + 1)
          call strain_of_structure(descriptors, batch%position(:, a:b), batch%cell(:, :, s), batch%periodic(:, s) /= 0, &
-            batch%species(a:b), first_value(a:b + 1) - first_value(a), batch%stop, is_first(), &
+            batch%species(a:b), first_value(a:b + 1) - first_value(a), batch%stop, &
             values(first_value(a) + 1:first_value(b + 1), :), error_here)
          call keep_first(s, error_here, failed, error)
+         !$omp atomic
+         done = done + 1
       end do
-      !$omp end parallel do
+      !$omp end do nowait
+      call watch(batch%stop, done, batch%n)
+      !$omp end parallel
    end subroutine strain_batch
-
-   !> Is this the thread that called the engine?
-   logical function is_first()
-      is_first = .true.
-      !$ is_first = omp_get_thread_num() == 0
-   end function is_first
 
 end module tf_force_map_batch

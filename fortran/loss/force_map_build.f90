@@ -33,7 +33,7 @@ module tf_force_map_build
 contains
 
    !> Numbers of pairs and of neighbours in each group of the atoms of a structure
-   subroutine count_structure(descriptors, plan, position, cell, periodic, species, stop, look, n_pairs, &
+   subroutine count_structure(descriptors, plan, position, cell, periodic, species, stop, n_pairs, &
          n_neighbours, n_merged, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> Of a map that is not merged
@@ -43,9 +43,8 @@ contains
       real(wp), intent(in) :: cell(3, 3)
       logical, intent(in) :: periodic(3)
       integer, intent(in), contiguous :: species(:)
-      !> Whether the call is to end early, and whether this thread may look further than to the others
+      !> Whether the call is to end early
       type(stop_type), intent(inout) :: stop
-      logical, intent(in) :: look
       !> (n_species, n_atoms): pairs and neighbours, and neighbours with everything in groups
       integer, intent(out) :: n_pairs(:, :), n_neighbours(:, :), n_merged(:, :)
       type(error_type), allocatable, intent(inout) :: error
@@ -68,7 +67,7 @@ contains
       counted_merged = 0
       call place_ghosts(list, list%position, ghosts)
       do i = 1, size(species)
-         if (must_stop(stop, look)) return
+         if (must_stop(stop, .true.)) return
          t = species(i)
          ! The distances are those `fill_structure` will see, to the last bit
          call gather(list, i, list%position, ghosts, species, around, error)
@@ -112,7 +111,7 @@ contains
    end subroutine list_neighbours
 
    !> Fill the part of the map that belongs to one structure
-   subroutine fill_structure(descriptors, plan, position, cell, periodic, species, first, stop, look, map, error)
+   subroutine fill_structure(descriptors, plan, position, cell, periodic, species, first, stop, map, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> Of this map
       type(force_map_plan_type), intent(in) :: plan
@@ -122,9 +121,7 @@ contains
       integer, intent(in), contiguous :: species(:)
       !> Atoms of the data set before this structure
       integer(i8), intent(in) :: first
-      !> As for `count_structure`
       type(stop_type), intent(inout) :: stop
-      logical, intent(in) :: look
       !> Tables and offsets are set
       type(force_map_type), intent(inout) :: map
       type(error_type), allocatable, intent(inout) :: error
@@ -150,7 +147,7 @@ contains
       if (allocated(error)) return
       call place_ghosts(list, list%position, ghosts)
       do i = 1, size(species)
-         if (must_stop(stop, look)) return
+         if (must_stop(stop, .true.)) return
          t = species(i)
          call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, &
             values(:descriptors(t)%n_feature), error)
@@ -445,7 +442,7 @@ contains
 
    !> Derivatives of all descriptor values of a structure with respect to a homogeneous strain, Σ_j r_ij ⊗ ∂G/∂r_ij
    !> made symmetric, components xx, yy, zz, yz, xz, xy
-   subroutine strain_of_structure(descriptors, position, cell, periodic, species, first_value, stop, look, strain, error)
+   subroutine strain_of_structure(descriptors, position, cell, periodic, species, first_value, stop, strain, error)
       type(descriptor_type), intent(in) :: descriptors(:)
       !> (3, n_atoms) Å
       real(wp), intent(in) :: position(:, :), cell(3, 3)
@@ -454,9 +451,7 @@ contains
       integer, intent(in), contiguous :: species(:)
       !> (n_atoms + 1) values of atom i are first_value(i) + 1 … first_value(i + 1)
       integer, intent(in) :: first_value(:)
-      !> As for `count_structure`
       type(stop_type), intent(inout) :: stop
-      logical, intent(in) :: look
       !> (n_values, 6)
       real(wp), intent(out) :: strain(:, :)
       type(error_type), allocatable, intent(inout) :: error
@@ -475,7 +470,7 @@ contains
       if (allocated(error)) return
       call place_ghosts(list, list%position, ghosts)
       do i = 1, size(species)
-         if (must_stop(stop, look)) return
+         if (must_stop(stop, .true.)) return
          n = descriptors(species(i))%n_feature
          call descriptor_values(descriptors, list, i, list%position, ghosts, species, .true., work, scratch, values(:n), &
             error)

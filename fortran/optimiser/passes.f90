@@ -162,8 +162,8 @@ contains
          last = min(first + batch_size - 1, size(chosen))
          do i = 1, n_steps
             if (must_stop(stop, .true.)) return
-            call damped_trials(loss, chosen(first:last), adjust, n_threads, weights, damping, fallen, error)
-            if (allocated(error)) return
+            call damped_trials(loss, chosen(first:last), adjust, n_threads, weights, damping, fallen, stop, error)
+            if (allocated(error) .or. stop%stopped) return
             if (fallen < 0.0_wp) exit
             moved = .true.
             if (fallen < converged) exit
@@ -172,7 +172,7 @@ contains
    end subroutine levenberg_marquardt_pass
 
    !> One step on a batch: more and more damping until its loss falls
-   subroutine damped_trials(loss, batch, adjust, n_threads, weights, damping, fallen, error)
+   subroutine damped_trials(loss, batch, adjust, n_threads, weights, damping, fallen, stop, error)
       type(loss_type), intent(in) :: loss
       !> Structure numbers, from 1
       integer, intent(in) :: batch(:)
@@ -183,6 +183,7 @@ contains
       real(wp), intent(inout) :: damping
       !> By which fraction; -1: not at all, and the weights have not moved
       real(wp), intent(out) :: fallen
+      type(stop_type), intent(inout) :: stop
       type(error_type), allocatable, intent(inout) :: error
       real(wp), allocatable :: jacobian(:, :), normal(:, :), scale(:), residual(:), energy(:), step(:)
       real(wp) :: before, after
@@ -213,8 +214,8 @@ contains
          if (allocated(error)) return
          if (solved) then
             step = weights + step
-            call chosen_energies(loss, step, batch, n_threads, energy, error)
-            if (allocated(error)) return
+            call chosen_energies(loss, step, batch, n_threads, energy, stop, error)
+            if (allocated(error) .or. stop%stopped) return
             energy = scale*(loss%energy_ref(batch) - energy)
             after = dot_product(energy, energy)
             if (after < before) then

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 
 from force_cases import (
+    FUNCTIONS,
     ROUNDED,
     SCALE,
     SINGLE,
@@ -23,7 +28,17 @@ from force_cases import (
     order_of,
     structures,
 )
-from taylorfit.engine import ForceMap, changes_along, descriptor_derivatives
+from taylorfit.engine import (
+    DescriptorTables,
+    ForceMap,
+    StopToken,
+    aligned_zeros,
+    changes_along,
+    descriptor_derivatives,
+    force_map_layout,
+    strain_changes,
+)
+from taylorfit.model.structure import Structure
 from taylorfit.settings.forces import ForceMode
 from taylorfit.training.data import ReferenceData
 from taylorfit.training.derivatives_map import round_rows
@@ -246,3 +261,37 @@ def test_a_map_that_names_other_atoms_is_refused():
         array[0] = value
         with pytest.raises(EngineError):
             replace(map_, **{name: array}).make_handle()
+
+
+@pytest.mark.parametrize("how", ["token", "Ctrl-C"])
+def test_the_making_of_a_force_map_ends_within_a_structure(tmp_path: Path, how: str) -> None:
+    side, made, stop = 16, [], StopToken()
+    grid = 1.8 * np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    bulk = Structure(("O", "H") * (len(grid) // 2), grid, 1.8 * side * np.eye(3), (True,) * 3)
+    functions = [line.replace("Rc=4.0", "Rc=6.0") for line in FUNCTIONS]
+    tables = DescriptorTables.from_setups(SPECIES, [behler(tmp_path, s, functions) for s in SPECIES])
+    layout = force_map_layout([bulk], tables, 2, stop=stop)
+
+    def zeros(n: int, dtype: type) -> np.ndarray:
+        made.append(aligned_zeros(n, dtype))
+        return made[-1]
+
+    def interrupt() -> None:
+        # The last array is that of the scales, atom after atom
+        while len(made) < 7 or not made[6].any():
+            time.sleep(0.001)
+        if how == "token":
+            stop.set()
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        layout.build(2, zeros=zeros)
+    thread.join()
+    assert made[6].reshape(len(grid), -1)[0].any() and not made[6].reshape(len(grid), -1)[-1].any()
+    stop.set()
+    for begin in (force_map_layout, strain_changes):
+        with pytest.raises(KeyboardInterrupt):
+            begin([bulk], tables, 2, stop=stop)
