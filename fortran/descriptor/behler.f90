@@ -76,9 +76,10 @@ contains
       type(surroundings_type), intent(inout) :: around
       type(behler_work_type), intent(in) :: work
       type(behler_scratch_type), intent(inout) :: scratch
+      logical :: touched(size(behler%shells), 1)
 
-      call sum_slopes(behler, 1, g, work, scratch)
-      call add_vectors(behler, 1, work%shells, scratch, around%gx, around%gy, around%gz)
+      call sum_slopes(behler, 1, g, work, scratch, touched)
+      call add_vectors(touched(:, 1), 1, work%shells, scratch, around%gx, around%gy, around%gz)
    end subroutine behler_gradient
 
    !> The same for several sets of factors at once: most of the work is shared
@@ -92,6 +93,7 @@ contains
       !> (neighbours, 3, n_sets) added to
       real(wp), intent(inout), contiguous :: gradient(:, :, :)
       type(error_type), allocatable, intent(inout) :: error
+      logical :: touched(size(behler%shells), n_sets)
       integer :: n, n_shells, k, status
 
       if (size(scratch%sums, 4) < n_sets) then
@@ -102,36 +104,47 @@ contains
          call check_memory(status, "the scratch of descriptors", 64_i8*n*n_shells*n_sets, error)
          if (allocated(error)) return
       end if
-      call sum_slopes(behler, n_sets, g, work, scratch)
+      call sum_slopes(behler, n_sets, g, work, scratch, touched)
       do k = 1, n_sets
-         call add_vectors(behler, k, work%shells, scratch, gradient(:, 1, k), gradient(:, 2, k), gradient(:, 3, k))
+         call add_vectors(touched(:, k), k, work%shells, scratch, gradient(:, 1, k), gradient(:, 2, k), gradient(:, 3, k))
       end do
    end subroutine behler_gradients
 
-   !> Fill the sums of all sets of factors
-   subroutine sum_slopes(behler, n_sets, g, work, scratch)
+   !> Fill the sums of all sets of factors, for those shells that a set is about: force maps ask for single functions
+   subroutine sum_slopes(behler, n_sets, g, work, scratch, touched)
       type(behler_type), intent(in) :: behler
       !> At most as many as the scratch has
       integer, intent(in) :: n_sets
       real(wp), intent(in) :: g(behler%n_feature, n_sets)
       type(behler_work_type), intent(in) :: work
       type(behler_scratch_type), intent(inout) :: scratch
+      !> Which shells a set is about
+      logical, intent(out) :: touched(size(behler%shells), n_sets)
+      logical :: wanted(size(behler%radial), n_sets)
       integer :: i, k, l, s
 
+      touched = .false.
+      do l = 1, n_sets
+         do i = 1, size(behler%radial)
+            wanted(i, l) = any(abs(g(behler%radial(i)%feature, l)) > 0.0_wp)
+            if (wanted(i, l)) touched(behler%radial(i)%shell, l) = .true.
+         end do
+         do i = 1, size(behler%angular)
+            if (any(abs(g(behler%angular(i)%feature, l)) > 0.0_wp)) touched(behler%angular(i)%shell, l) = .true.
+         end do
+      end do
       do s = 1, size(behler%shells)
          do k = 1, work%shells%n(s)
             scratch%vector(1:3, k, s) = work%shells%column(k, col_x:col_z, s)
             scratch%vector(4, k, s) = 0.0_wp
          end do
          do l = 1, n_sets
-            scratch%sums(:, :work%shells%n(s), s, l) = 0.0_wp
+            if (touched(s, l)) scratch%sums(:, :work%shells%n(s), s, l) = 0.0_wp
          end do
       end do
-      ! Force maps ask for single functions
       do l = 1, n_sets
          do i = 1, size(behler%radial)
-            if (all(abs(g(behler%radial(i)%feature, l)) <= 0.0_wp)) cycle
-            call radial_slopes(behler%radial(i), g(:, l), l, work%shells, work%e(:, :, i), scratch)
+            if (wanted(i, l)) call radial_slopes(behler%radial(i), g(:, l), l, work%shells, work%e(:, :, i), scratch)
          end do
       end do
       do i = 1, size(behler%angular)
@@ -141,8 +154,9 @@ contains
    end subroutine sum_slopes
 
    !> Add the derivatives of a set of factors with respect to the vectors to the neighbours
-   subroutine add_vectors(behler, set, shells, scratch, gx, gy, gz)
-      type(behler_type), intent(in) :: behler
+   subroutine add_vectors(touched, set, shells, scratch, gx, gy, gz)
+      !> Shells that the set is about
+      logical, intent(in) :: touched(:)
       integer, intent(in) :: set
       type(shells_type), intent(in) :: shells
       type(behler_scratch_type), intent(in) :: scratch
@@ -151,7 +165,8 @@ contains
       real(wp) :: along, log_slope, inverse
       integer :: i, k, s
 
-      do s = 1, size(behler%shells)
+      do s = 1, size(touched)
+         if (.not. touched(s)) cycle
          do k = 1, shells%n(s)
             i = shells%at(k, s)
             ! (df/dr)/(r f); at the cutoff f and with it the sum may vanish

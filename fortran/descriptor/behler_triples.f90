@@ -218,40 +218,41 @@ contains
       real(wp), intent(in) :: g(:)
       type(triples_type), intent(in) :: triples
       type(triples_work_type), intent(inout) :: work
-      real(wp) :: series(0:longest), factor
-      integer :: n, m, f, q
+      real(wp) :: series(0:longest, angular%n_exponent), factor
+      integer :: n, m, f, q, last
 
       n = padded(triples%n)
       associate (total => work%scratch(:, 1), by_cosine => work%scratch(:, 2), by_square => work%scratch(:, 3))
       total(:n) = 0.0_wp
       by_cosine(:n) = 0.0_wp
       by_square(:n) = 0.0_wp
+      series = 0.0_wp
+      last = 1
       do m = 1, angular%n_exponent
-         associate (e => triples%e(:, m), eta => angular%eta(m))
-         series = 0.0_wp
-         do f = angular%first(m) + 1, angular%first(m + 1)
-            q = angular%column(f)
-            if (angular%short(q)) series = series + g(angular%feature(f))*angular%series(:, q)
-         end do
-         if (any(abs(series(2:)) > 0.0_wp)) then
-            call add_series(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
-         else if (any(abs(series) > 0.0_wp)) then
-            call add_line(n, series, eta, e, triples%cosine, total, by_cosine, by_square)
-         end if
          do f = angular%first(m) + 1, angular%first(m + 1)
             q = angular%column(f)
             factor = g(angular%feature(f))
+            if (angular%short(q)) then
+               series(:, m) = series(:, m) + factor*angular%series(:, q)
             ! Single functions are asked for by force maps
-            if (.not. angular%short(q) .and. abs(factor) > 0.0_wp) call add_function(n, factor, eta, e, work%a(:, q), &
-               work%da(:, q), total, by_cosine, by_square)
+            else if (abs(factor) > 0.0_wp) then
+               call add_function(n, factor, angular%eta(m), triples%e(:, m), work%a(:, q), work%da(:, q), total, by_cosine, &
+                  by_square)
+            end if
          end do
-         end associate
+         if (any(abs(series(:, m)) > 0.0_wp)) last = m
       end do
+      do m = 1, last - 1
+         if (any(abs(series(:, m)) > 0.0_wp)) call add_series(n, series(:, m), angular%eta(m), triples%e(:, m), &
+            triples%cosine, total, by_cosine, by_square)
+      end do
+      ! The last series goes along with the joining: one pass less over the triples
       if (angular%third_side) then
-         call join_four(n, triples%cosine, triples%weight, triples%pull, triples%inverse, total, by_cosine, by_square, &
-            work%slope)
+         call join_four(n, series(:, last), angular%eta(last), triples%e(:, last), triples%cosine, triples%weight, &
+            triples%pull, triples%inverse, total, by_cosine, by_square, work%slope)
       else
-         call join_five(n, triples%cosine, triples%weight, triples%inverse, total, by_cosine, by_square, work%slope)
+         call join_five(n, series(:, last), angular%eta(last), triples%e(:, last), triples%cosine, triples%weight, &
+            triples%inverse, total, by_cosine, by_square, work%slope)
       end if
       end associate
    end subroutine triple_gradient
@@ -350,75 +351,71 @@ contains
       real(wp), intent(in) :: c(0:longest), eta, e(n), cosine(n)
       !> As for `add_function`
       real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
-      real(wp) :: x, t
+      real(wp) :: t, dt
       integer :: i
 
-      !$omp simd private(x, t)
+      !$omp simd private(t, dt)
       do i = 1, n
-         x = cosine(i)
-         t = e(i)*(c(0) + x*(c(1) + x*(c(2) + x*(c(3) + x*c(4)))))
-         total(i) = total(i) + t
-         by_square(i) = by_square(i) + eta*t
-         by_cosine(i) = by_cosine(i) + e(i)*(c(1) + x*(2.0_wp*c(2) + x*(3.0_wp*c(3) + x*4.0_wp*c(4))))
+         call short_series(c, cosine(i), t, dt)
+         total(i) = total(i) + e(i)*t
+         by_square(i) = by_square(i) + eta*(e(i)*t)
+         by_cosine(i) = by_cosine(i) + e(i)*dt
       end do
    end subroutine add_series
 
-   !> The same for a series of two terms
-   pure subroutine add_line(n, c, eta, e, cosine, total, by_cosine, by_square)
-      !> As for `add_series`
-      integer, intent(in) :: n
-      real(wp), intent(in) :: c(0:1), eta, e(n), cosine(n)
-      real(wp), intent(inout) :: total(n), by_cosine(n), by_square(n)
-      real(wp) :: t
-      integer :: i
+   !> Σ c_k x^k and its derivative
+   pure subroutine short_series(c, x, t, dt)
+      real(wp), intent(in) :: c(0:longest), x
+      real(wp), intent(out) :: t, dt
 
-      !$omp simd private(t)
-      do i = 1, n
-         t = e(i)*(c(0) + c(1)*cosine(i))
-         total(i) = total(i) + t
-         by_square(i) = by_square(i) + eta*t
-         by_cosine(i) = by_cosine(i) + c(1)*e(i)
-      end do
-   end subroutine add_line
+      t = c(0) + x*(c(1) + x*(c(2) + x*(c(3) + x*c(4))))
+      dt = c(1) + x*(2.0_wp*c(2) + x*(3.0_wp*c(3) + x*4.0_wp*c(4)))
+   end subroutine short_series
 
    !> G4: with E = F Σ g e a, C = dE/dcos θ, X = (dE/dr_jk)/r_jk, and l = (df/dr)/(r f) of j or k,
    !> dE/dr⃗_j = (E l_j - C cos θ/r_j² + B) r⃗_j + (C/(r_j r_k) - X) r⃗_k, B = X - 2 F Σ g η e a
-   pure subroutine join_four(n, cosine, weight, pull, inverse, total, by_cosine, by_square, slope)
-      !> Triples, what the block has of them, and what functions have summed up for them
+   pure subroutine join_four(n, c, eta, e, cosine, weight, pull, inverse, total, by_cosine, by_square, slope)
+      !> Triples, and the series that is not in their sums yet, as for `add_series`
       integer, intent(in) :: n
+      real(wp), intent(in) :: c(0:longest), eta, e(n)
+      !> What the block has of them, and what functions have summed up for them
       real(wp), intent(in) :: cosine(n), weight(n), pull(n), inverse(n), total(n), by_cosine(n), by_square(n)
       real(wp), intent(out) :: slope(4, n)
-      real(wp) :: c, x, spread
+      real(wp) :: t, dt, turn, x, spread
       integer :: i
 
-      !$omp simd private(c, x, spread)
+      !$omp simd private(t, dt, turn, x, spread)
       do i = 1, n
-         c = weight(i)*by_cosine(i)
-         spread = 2.0_wp*weight(i)*by_square(i)
-         x = pull(i)*total(i) - spread
-         slope(1, i) = weight(i)*total(i)
-         slope(2, i) = cosine(i)*c
+         call short_series(c, cosine(i), t, dt)
+         turn = weight(i)*(by_cosine(i) + e(i)*dt)
+         spread = 2.0_wp*weight(i)*(by_square(i) + eta*(e(i)*t))
+         t = total(i) + e(i)*t
+         x = pull(i)*t - spread
+         slope(1, i) = weight(i)*t
+         slope(2, i) = cosine(i)*turn
          slope(3, i) = x - spread
-         slope(4, i) = c*inverse(i) - x
+         slope(4, i) = turn*inverse(i) - x
       end do
    end subroutine join_four
 
    !> G5: the same without the third side
-   pure subroutine join_five(n, cosine, weight, inverse, total, by_cosine, by_square, slope)
+   pure subroutine join_five(n, c, eta, e, cosine, weight, inverse, total, by_cosine, by_square, slope)
       !> As for `join_four`
       integer, intent(in) :: n
+      real(wp), intent(in) :: c(0:longest), eta, e(n)
       real(wp), intent(in) :: cosine(n), weight(n), inverse(n), total(n), by_cosine(n), by_square(n)
       real(wp), intent(out) :: slope(4, n)
-      real(wp) :: c
+      real(wp) :: t, dt, turn
       integer :: i
 
-      !$omp simd private(c)
+      !$omp simd private(t, dt, turn)
       do i = 1, n
-         c = weight(i)*by_cosine(i)
-         slope(1, i) = weight(i)*total(i)
-         slope(2, i) = cosine(i)*c
-         slope(3, i) = -2.0_wp*weight(i)*by_square(i)
-         slope(4, i) = c*inverse(i)
+         call short_series(c, cosine(i), t, dt)
+         turn = weight(i)*(by_cosine(i) + e(i)*dt)
+         slope(1, i) = weight(i)*(total(i) + e(i)*t)
+         slope(2, i) = cosine(i)*turn
+         slope(3, i) = -2.0_wp*weight(i)*(by_square(i) + eta*(e(i)*t))
+         slope(4, i) = turn*inverse(i)
       end do
    end subroutine join_five
 

@@ -69,17 +69,10 @@ contains
          call keep_near(n, within**2, list%ghost(start + 1:start + n), around%x, around%y, around%z, &
             around%r, around%atom, k)
          n = k
-         do k = 1, n
-            around%atom(k) = list%atom(around%atom(k))
-         end do
       else
-         do k = 1, n
-            around%atom(k) = list%atom(list%ghost(start + k))
-         end do
+         around%atom(:n) = list%ghost(start + 1:start + n)
       end if
-      do k = 1, n
-         around%species(k) = species(around%atom(k))
-      end do
+      call name_atoms(n, size(list%atom), list%atom, size(species), species, around%atom, around%species)
       call complete(n, i, around, error)
    end subroutine gather
 
@@ -109,34 +102,49 @@ contains
    end subroutine complete
 
    !> Move the neighbours within the cutoff to the front, and put their ghosts into `kept`
-   pure subroutine keep_near(n, within2, ghost, x, y, z, r2, kept, n_near)
+   pure subroutine keep_near(n, within2, ghost, x, y, z, inside, kept, n_near)
       !> Neighbours before
       integer, intent(in) :: n
       !> Å²
       real(wp), intent(in) :: within2
       integer, intent(in) :: ghost(n)
       real(wp), intent(inout) :: x(n), y(n), z(n)
-      !> Scratch
-      real(wp), intent(inout) :: r2(n)
+      !> Scratch: how far inside the cutoff, Å²
+      real(wp), intent(inout) :: inside(n)
       integer, intent(inout) :: kept(n)
       integer, intent(out) :: n_near
-      integer :: k, m
+      integer(i8) :: m
+      integer :: k
 
       !$omp simd
       do k = 1, n
-         r2(k) = x(k)**2 + y(k)**2 + z(k)**2
+         inside(k) = within2 - (x(k)**2 + y(k)**2 + z(k)**2)
       end do
       m = 1
-      ! Every neighbour is written, only the place depends on its distance: no branch to mispredict
+      ! Every neighbour is written, only the place depends on its distance, by the sign: no branch to mispredict
       do k = 1, n
          x(m) = x(k)
          y(m) = y(k)
          z(m) = z(k)
          kept(m) = ghost(k)
-         m = m + merge(1, 0, r2(k) <= within2)
+         m = m + (1_i8 + shifta(transfer(inside(k), 0_i8), 63))
       end do
-      n_near = m - 1
+      n_near = int(m - 1)
    end subroutine keep_near
+
+   !> Atoms and species of neighbours whose ghosts are in `atom`: plain arrays, which compilers know to be apart
+   pure subroutine name_atoms(n, n_ghosts, of_ghost, n_atoms, of_atom, atom, species)
+      !> Neighbours; ghosts, and which atom each is; atoms, and their species
+      integer, intent(in) :: n, n_ghosts, n_atoms
+      integer, intent(in) :: of_ghost(n_ghosts), of_atom(n_atoms)
+      integer, intent(inout) :: atom(n), species(n)
+      integer :: k
+
+      do k = 1, n
+         atom(k) = of_ghost(atom(k))
+         species(k) = of_atom(atom(k))
+      end do
+   end subroutine name_atoms
 
    !> Distances, and how many are impossibly short
    pure subroutine measure(n, x, y, z, r, too_close)
