@@ -126,24 +126,16 @@ contains
       character(len=:), allocatable, intent(out) :: texts(:, :)
       type(error_type), allocatable, intent(inout) :: error
       character(kind=c_char), pointer :: characters(:)
-      integer :: i, j, k, longest, status
+      integer :: i, j, longest, status
 
-      longest = 1
-      do j = 1, m
-         do i = 1, n
-            longest = max(longest, int(strlen(pointers(i, j))))
-         end do
-      end do
+      longest = max(1, maxval([((int(strlen(pointers(i, j))), i=1, n), j=1, m)]))
       allocate (character(len=longest) :: texts(n, m), stat=status)
       call check_memory(status, "names of files", int(longest, i8)*n*m, error)
       if (allocated(error)) return
       do j = 1, m
          do i = 1, n
             call c_f_pointer(pointers(i, j), characters, [strlen(pointers(i, j))])
-            texts(i, j) = ""
-            do k = 1, size(characters)
-               texts(i, j)(k:k) = characters(k)
-            end do
+            texts(i, j) = transfer(characters, repeat(" ", size(characters)))
          end do
       end do
    end subroutine read_strings

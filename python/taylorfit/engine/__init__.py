@@ -11,7 +11,7 @@ from ..tools.lazy import lazy_names
 
 EXPORTS = {
     "derivatives": ("descriptor_derivatives",),
-    "descriptors": ("DescriptorTables", "describe", "fill_descriptor_derivatives"),
+    "descriptors": ("DescriptorTables", "describe"),
     "force_maps": (
         "ForceMap",
         "ForceMapLayout",

@@ -3,7 +3,6 @@
 from .derivatives import descriptor_derivatives as descriptor_derivatives
 from .descriptors import DescriptorTables as DescriptorTables
 from .descriptors import describe as describe
-from .descriptors import fill_descriptor_derivatives as fill_descriptor_derivatives
 from .force_maps import ForceMap as ForceMap
 from .force_maps import ForceMapLayout as ForceMapLayout
 from .force_maps import canonical_order as canonical_order

@@ -11,7 +11,9 @@ import numpy as np
 
 from ..model.descriptor import AtomDerivatives
 from ..model.structure import Structure
-from .descriptors import DescriptorTables, fill_descriptor_derivatives
+from . import library
+from .descriptors import Batch, DescriptorTables
+from .library import call, thread_count
 from .neighbour_lists import neighbours
 
 MARGIN = 1.0e-3
@@ -38,7 +40,7 @@ def descriptor_derivatives(
     InputError
         for unknown species, coinciding atoms, or a degenerate cell; it names the structure.
     """
-    index = tables.check(structure)
+    batch, index = Batch.of([structure], tables), tables.check(structure)
     reach = tables.cutoff + MARGIN
     first, neighbour, _ = neighbours(structure, reach)
     n_features = tables.n_function[index].astype(np.int64)
@@ -48,7 +50,8 @@ def descriptor_derivatives(
     while start < structure.n_atoms:
         stop = start + max(1, int(np.searchsorted(np.cumsum(sizes[start:]), BLOCK_VALUES, side="right")))
         own, image = np.empty(3 * int(n_features[start:stop].sum())), np.empty(int(sizes[start:stop].sum()))
-        fill_descriptor_derivatives(structure, tables, reach, start, stop, own, image, threads)
+        place = batch.views(), reach, start + 1, stop, thread_count(threads)
+        call(library.descriptors.descriptor_derivatives, tables.handle.object, *place, own, image, names=batch.names)
         a = b = 0
         for atom in range(start, stop):
             n, m = int(n_features[atom]), int(n_neighbours[atom])

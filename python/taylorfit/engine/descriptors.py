@@ -227,17 +227,8 @@ def describe(
     n_values = np.diff(before[batch.first_atom]).tolist()
     values = np.empty(sum(n * c for n, c in zip(n_values, n_copies.tolist())))
     placed = np.empty_like(moved)
-    call(
-        library.descriptors.describe,
-        tables.handle.object,
-        batch.views(),
-        n_copies,
-        moved.T,
-        thread_count(threads),
-        values,
-        placed.T,
-        names=batch.names,
-    )
+    arguments = tables.handle.object, batch.views(), n_copies, moved.T, thread_count(threads), values, placed.T
+    call(library.descriptors.describe, *arguments, names=batch.names)
     if stop is not None and stop.is_set():
         raise EngineError("stopped")
     results, v, p = [], 0, 0
@@ -246,37 +237,3 @@ def describe(
         results.append((values[v:w].reshape(c, n), placed[p:q].reshape(c, structure.n_atoms, 3)))
         v, p = w, q
     return results
-
-
-def fill_descriptor_derivatives(
-    structure: Structure,
-    tables: DescriptorTables,
-    reach: float,
-    start: int,
-    stop: int,
-    own: np.ndarray,
-    image: np.ndarray,
-    threads: int = 0,
-) -> None:
-    """Fill the derivatives of the descriptors of atoms start … stop − 1; see `engine_derivatives`.
-
-    Parameters
-    ----------
-    reach
-        Neighbours are those of `neighbours` for this distance, Å; at least the largest cutoff.
-    own, image
-        Flat; atom after atom (3, n_feature) and (3, n_feature, n_neighbour), 1/Å.
-    """
-    batch = Batch.of([structure], tables)
-    call(
-        library.descriptors.descriptor_derivatives,
-        tables.handle.object,
-        batch.views(),
-        float(reach),
-        start + 1,
-        stop,
-        thread_count(threads),
-        own,
-        image,
-        names=batch.names,
-    )

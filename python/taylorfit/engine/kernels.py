@@ -69,13 +69,6 @@ def farthest_points(
     """
     everything = np.ascontiguousarray(np.concatenate([given, points]), dtype=np.float64)
     chosen, distances = np.zeros(n, dtype=np.int32), np.zeros(n)
-    call(
-        library.descriptors.farthest,
-        everything.T,
-        len(given),
-        np.ascontiguousarray(weights, dtype=np.float64),
-        thread_count(threads),
-        chosen,
-        distances,
-    )
+    scale = np.ascontiguousarray(weights, dtype=np.float64)
+    call(library.descriptors.farthest, everything.T, len(given), scale, thread_count(threads), chosen, distances)
     return chosen - 1, distances

@@ -192,17 +192,8 @@ class Loss(Handle):
         energy = np.empty(self.n_structures)
         force, derivative = np.empty((self._shapes[0], 3)), np.empty(self._shapes[1])
         nodes, sums = _room(self.n_blocks, self._n_weights + 1 if with_gradient else 1)
-        n = call(
-            library.losses.loss_evaluate,
-            self.object,
-            weights,
-            self._threads,
-            energy,
-            force.T,
-            derivative,
-            nodes.T,
-            sums.T,
-        )
+        results = energy, force.T, derivative, nodes.T, sums.T
+        n = call(library.losses.loss_evaluate, self.object, weights, self._threads, *results)
         return Contribution(PartialSums(nodes[:n], sums[:n]), energy, force, derivative)
 
     def energies(self, chosen: Sequence[int] | np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -228,17 +219,8 @@ class Loss(Handle):
         forgetting: np.ndarray,
     ) -> None:
         """Extended Kalman filter, one observation per entry of `order`; moves the last three arrays."""
-        call(
-            library.losses.loss_filter,
-            self.object,
-            _from_1(order),
-            int(width),
-            np.array([forgetting_rate, noise], dtype=np.float64),
-            self._threads,
-            weights,
-            covariance,
-            forgetting,
-        )
+        rates, moved = np.array([forgetting_rate, noise], dtype=np.float64), (weights, covariance, forgetting)
+        call(library.losses.loss_filter, self.object, _from_1(order), int(width), rates, self._threads, *moved)
 
     def adam(
         self,
@@ -291,18 +273,9 @@ class Loss(Handle):
         adjust
             Factor by which the damping changes.
         """
-        moved = call(
-            library.losses.loss_levenberg_marquardt,
-            self.object,
-            _from_1(order),
-            int(batch_size),
-            int(n_steps),
-            np.array([adjust, converged], dtype=np.float64),
-            self._threads,
-            weights,
-            damping,
-        )
-        return bool(moved)
+        rates = np.array([adjust, converged], dtype=np.float64)
+        steps = _from_1(order), int(batch_size), int(n_steps), rates, self._threads, weights, damping
+        return bool(call(library.losses.loss_levenberg_marquardt, self.object, *steps))
 
 
 def _room(n_leaves: int, n_numbers: int) -> tuple[np.ndarray, np.ndarray]:
@@ -344,12 +317,5 @@ def loss_bytes(
     `panel_width` and `dtype` are those of the pack.
     """
     arrays = views(vars(networks) | {"panel_width": panel_width}, f"panel_width i4 2T, {networks.VIEWS}")
-    n = call(
-        library.losses.loss_work,
-        arrays,
-        int(with_forces),
-        int(with_gradient),
-        int(dtype == np.float32),
-        thread_count(threads),
-    )
-    return 8 * int(n)
+    wanted = int(with_forces), int(with_gradient), int(dtype == np.float32), thread_count(threads)
+    return 8 * int(call(library.losses.loss_work, arrays, *wanted))

@@ -47,25 +47,10 @@ class NeighbourList:
         """
         handle, batch = Handle(library.structures.list_handle), Batch.of([structure], None)
         wrapped = np.empty((structure.n_atoms, 3))
-        call(
-            library.structures.list_build,
-            handle.object,
-            batch.views(),
-            float(cutoff + skin),
-            thread_count(threads),
-            wrapped.T,
-            names=batch.names,
-        )
-        return cls(
-            cutoff,
-            skin,
-            structure.positions.copy(),
-            structure.cell.copy(),
-            structure.pbc,
-            wrapped,
-            wrapped - structure.positions,
-            handle,
-        )
+        arguments = batch.views(), float(cutoff + skin), thread_count(threads), wrapped.T
+        call(library.structures.list_build, handle.object, *arguments, names=batch.names)
+        positions = structure.positions.copy()
+        return cls(cutoff, skin, positions, structure.cell.copy(), structure.pbc, wrapped, wrapped - positions, handle)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Made anew, for the engine's list cannot be copied; species do not matter

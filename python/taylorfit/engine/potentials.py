@@ -283,17 +283,9 @@ def _evaluate_batch(
     force = np.zeros((n_members, n_atoms if forces else 0, 3))
     strain = np.zeros((n_members, len(batch.names), 3, 3))
     values = np.zeros((n_atoms if descriptors else 0, len(committee.feature_shift)))
-    call(
-        library.potentials.evaluate,
-        committee.handle.object,
-        batch.views(),
-        thread_count(threads),
-        atomic.T,
-        force.T,
-        strain.T,
-        values.T,
-        names=batch.names,
-    )
+    results = atomic.T, force.T, strain.T, values.T
+    arguments = committee.handle.object, batch.views(), thread_count(threads), *results
+    call(library.potentials.evaluate, *arguments, names=batch.names)
     return atomic, force, strain, values
 
 
@@ -378,20 +370,10 @@ def evaluate_listed(
     n, n_members = len(species), potential.n_members
     atomic, force, strain = np.empty((n_members, n)), np.zeros((n_members, n, 3)), np.zeros((n_members, 3, 3))
     virial, outside = np.zeros((n if virials else 0, 9)), np.empty((2, n if extrapolation else 0))
-    call(
-        library.potentials.evaluate_listed,
-        potential.handle.object,
-        neighbours.handle.object,
-        (positions + neighbours.offset).T,
-        integers(species + 1),
-        thread_count(threads),
-        atomic.T,
-        force.T if forces else _NOTHING,
-        strain.T,
-        virial.T,
-        outside.T,
-        names=[name],
-    )
+    atoms = (positions + neighbours.offset).T, integers(species + 1)
+    results = atomic.T, force.T if forces else _NOTHING, strain.T, virial.T, outside.T
+    handles = potential.handle.object, neighbours.handle.object
+    call(library.potentials.evaluate_listed, *handles, *atoms, thread_count(threads), *results, names=[name])
     excess, component = (outside[0], outside[1].astype(np.int32)) if extrapolation else (None, None)
     # The engine's order is xx, yy, zz, xy, xz, yz, yx, zx, zy
     tensors = virial[:, [0, 3, 4, 6, 1, 5, 7, 8, 2]].reshape(-1, 3, 3) if virials else None
