@@ -130,45 +130,48 @@ FUTURE_WORK = (
     FutureWork(
         "Normal-mode displacements as a third strategy",
         "`strategy=modes`",
-        "works, with Hessians or a potential as their source; no clear gain over random ones was seen",
+        "with Hessians or a potential as their source; worse than as many random ones (*modes*, *modes, stiffness* "
+        "below)",
         "`DERIVATIVES method=taylor strategy=modes`",
     ),
     FutureWork(
         "Expansion to second order with Hessians",
         "`order=2`, `curvature=auto`",
-        "the mean curvature, from forces and temperature alone, allows twice δ at the same error, and far copies for "
+        "at twice δ Hessians take the energy error back to that of δ, and so does the mean curvature, which needs none "
+        "(*far* below): [twice δ at the same error](beyond.md#curvature-and-far-copies), and far copies for "
         "dynamics",
         "`taylorfit generate` with `curvature=auto temperature=400`",
     ),
     FutureWork(
         "Displace only atoms with large forces",
         "`forcemin=`, `forcemax=`",
-        "an option; no gain was measured here",
+        "no gain: atoms above 1 eV/Å alone do as well as all of them, at as many copies (*large forces* below)",
         "`DERIVATIVES … forcemin=0.3`",
     ),
     FutureWork(
         "Exclude structures of geometry optimisations, whose forces are near zero",
         "`forcemin=`",
-        "such structures get no copies",
+        "such structures get no copies; not measured, as the data are frames of dynamics and have none",
         "`DERIVATIVES … forcemin=0.05`",
     ),
     FutureWork(
         "Select atoms or substructures",
         "`species=`, `atoms=`; weights of atoms",
-        "in all modes: copies of chosen atoms alone, or weights of forces",
+        "in all modes: copies of chosen atoms alone, or weights of forces; H atoms alone do as well as all (*H alone* "
+        "below)",
         "`DERIVATIVES … species=O`",
     ),
     FutureWork(
         "δ for each species",
         "`delta_O=`, `delta_H=`",
-        "an option; no clear gain over one δ",
+        "no gain over one δ (*δ of species* below)",
         "`DERIVATIVES … delta_H=0.008 delta_O=0.012`",
     ),
     FutureWork(
         "Rule of thumb for δ from the shortest bond",
         "`delta=auto`",
         "judged above; taylorfit takes 1 % of the shortest bond where it knows no force constants, and the force "
-        "constants where it does",
+        "constants where it does (*δ auto* below)",
         "`taylorfit suggest`",
     ),
     FutureWork(
@@ -180,7 +183,8 @@ FUTURE_WORK = (
     FutureWork(
         "Linear independence of displacements",
         "`strategy=orthogonal`",
-        "see *Beside aenet-python*: the D-optimal design of equal lengths is an orthogonal one",
+        "no gain (*orthogonal* below); the D-optimal design of equal lengths is an orthogonal one "
+        "([Beside aenet-python](aenet-python.md#d-optimal-and-orthogonal-displacements))",
         "`DERIVATIVES … strategy=orthogonal`",
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from taylorfit.model.predictions import Predictions
 from taylorfit.plotting import style
 from taylorfit.plotting.direction_maps import draw_maps
 from taylorfit.plotting.error_distributions import draw_densities, draw_tails
+from taylorfit.plotting.nve import NveRun
 from taylorfit.plotting.style import COLOURS, COLUMN, GREY, PAGE, in_symbols, new_figure, plain_log_ticks, styled
 
 FIGURES = "figures"
@@ -142,7 +143,7 @@ def dimer_panels(members: Mapping[str, Sequence[DimerCurve]], exact: LennardJone
         style.note(panel, title, "lower right")
     panels[0].set_ylabel("energy (eV)")
     drawing.legend(*panels[-1].get_legend_handles_labels(), loc="outside upper center", ncols=6)
-    _letters(panels)
+    _letters(list(panels))
     return drawing
 
 
@@ -236,4 +237,38 @@ def points_by_mode(groups: Mapping[str, Mapping[str, Mapping[str, Sequence[float
     if len(kinds) > 1:
         handles = [Line2D([], [], linestyle="none", **style.marker_style(k)) for k in range(len(kinds))]
         drawing.legend(handles, kinds, loc="outside upper center", ncols=len(kinds))
+    return drawing
+
+
+@styled
+def nve_panels(runs: Sequence[NveRun], broken: Collection[tuple[str, str]]) -> Figure | None:
+    """Figure 10: total energies from the first step on, a panel for each training, a line for each network.
+
+    Parameters
+    ----------
+    broken
+        Label and number of runs that broke down, whose lines end with a cross.
+    """
+    labels = list(dict.fromkeys(run.label for run in runs))
+    if not labels:
+        return None
+    drawing = new_figure(COLUMN, 1.1 + 1.15 * len(labels))
+    panels = drawing.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for panel, label in zip(panels, labels):
+        panel.axhline(0.0, color="0.8", linewidth=0.5, zorder=0)
+        for index, run in enumerate(one for one in runs if one.label == label):
+            femtoseconds = 1e3 * run.time[1:]
+            panel.plot(femtoseconds, 1e3 * run.change[1:], color=COLOURS[index], linewidth=0.8)
+            if (label, run.number) in broken:
+                panel.plot(femtoseconds[-1:], 1e3 * run.change[-1:], "x", color=COLOURS[index], markersize=6)
+        panel.set_xscale("log")
+        plain_log_ticks(panel.xaxis)
+        style.note(panel, label, "lower right")
+    panels[-1].set_xlabel("time (fs)")
+    drawing.supylabel("E$_{\\mathrm{total}}$(t) − E$_{\\mathrm{total}}$(0) (µeV/atom)", fontsize=8)
+    names = dict.fromkeys(run.number for run in runs)
+    looks = [Line2D([], [], color=COLOURS[index]) for index, _ in enumerate(names)]
+    looks.append(Line2D([], [], color=GREY, linestyle="none", marker="x"))
+    drawing.legend(looks, [*(f"network {n}" for n in names), "breaks down"], loc="outside upper center", ncols=2)
+    _letters(list(panels))
     return drawing

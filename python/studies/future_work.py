@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,8 @@ DONE = "future.json"
 
 def measure(
     frames: Sequence[Structure], validation: Sequence[Structure], setup: Setup, seed: int, known: set[tuple[str, str]]
-) -> list[dict[str, Cell]]:
-    """A line for each variant and way of training that is not known yet."""
-    rows: list[dict[str, Cell]] = []
+) -> Iterator[dict[str, Cell]]:
+    """A line for each variant and way of training, unless both of a variant are known."""
     folder = Path(FIRST) / str(seed)
     for name, options in VARIANTS.items():
         if all((name, mode) in known for mode in MODES):
@@ -77,9 +76,7 @@ def measure(
             )
             if (name, mode) == ("random", "taylor"):
                 fit.potential.save(folder, overwrite=True)
-            rows.append({"variant": name, "mode": mode, "seed": seed, **_errors(fit.potential, validation)})
-            print(rows[-1], flush=True)
-    return rows
+            yield {"variant": name, "mode": mode, "seed": seed, **_errors(fit.potential, validation)}
 
 
 def _errors(potential: Potential, validation: Sequence[Structure]) -> dict[str, Cell]:
@@ -105,8 +102,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     frames, validation = read([f"{TRAINING}/*.xsf"]), read([f"{VALIDATION}/*.xsf"])
     for seed in range(1, arguments.seeds + 1):
         known = {(str(row["variant"]), str(row["mode"])) for row in rows if row["seed"] == seed}
-        rows += measure(frames, validation, setup, seed, known)
-        Path(DONE).write_text(json.dumps(rows))
+        for row in measure(frames, validation, setup, seed, known):
+            rows.append(row)
+            print(row, flush=True)
+            Path(DONE).write_text(json.dumps(rows))
     Results("future", provenance("full"), tuple(rows), {}).save(Path("results-full-future.json"))
     return 0
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from datasets import place_with_held_out
-from drawings import distributions_and_maps, predictions_of, save_figures
+from drawings import distributions_and_maps, nve_panels, predictions_of, save_figures
 from facts import Fact
 from measure import md_facts, timing_step
 from results import claims_section, md_section, present, results_of, scan_figure, scan_section, scan_study_sections
@@ -61,6 +63,7 @@ def steps(scale: str) -> list[Step]:
             scan_step("larger", scale),
             *(potentials_step(one, scale) for one in FOR_MD),
             md_step("md", scale),
+            md_step("md-begin", scale),
             generate_step("generate-wide.in"),
             train_step("train-wide.in", members_are_seeds=False),
             md_step("md-wide", scale),
@@ -95,25 +98,31 @@ def _runs(steps_file: Path, scale: str) -> list[nve.NveRun]:
     ]
 
 
+def _figure_10(scale: str) -> Figure | None:
+    """Of the runs without equilibration where there are some."""
+    walk, starts = (md_output("md-begin", scale, ending) for ending in ("steps.csv", "starts.csv"))
+    if walk is None or starts is None:
+        walk = md_output("md", scale, "steps.csv")
+        return None if walk is None else nve.figure(_runs(walk, scale))
+    table, names = read_table(starts), md_names(scale)
+    ends = zip(table.words("potential"), table.words("status"))
+    broken = {(TITLES[names[name]], name.rpartition("-")[2]) for name, status in ends if status != "finished"}
+    return nve_panels(_runs(walk, scale), broken)
+
+
 def results(scale: str) -> Document:
     """The page."""
     deltas = trainings(scale, ("delta",) if scale == "full" else ("modes", "delta"))
     figure_9 = scan_figure(deltas, "delta", keep=lambda row: row["mode"] in ("energy", "taylor", "exact"))
     own = predictions_of(shown(scale), scale)
-    walk = md_output("md", scale, "steps.csv")
-    save_figures(
-        {
-            "9ab": figure_9,
-            "9cd": distributions_and_maps(own, own[:2]),
-            "10": None if walk is None else nve.figure(_runs(walk, scale)),
-        }
-    )
+    save_figures({"9ab": figure_9, "9cd": distributions_and_maps(own, own[:2]), "10": _figure_10(scale)})
     return Document(
         f"Study lmnto, {scale}",
         present(
             *scan_study_sections(scale, SCANS[scale], shown(scale)),
             scan_section("Figure 9: δ", "delta", figure_9, "Errors against δ."),
             md_section("Figure 10: molecular dynamics", "md", scale),
+            md_section("The same from the frame on, without equilibration", "md-begin", scale),
             md_section("The same with a committee from far copies", "md-wide", scale),
             *claims_section(results_of("lmnto", scale, partial(facts, scale))),
         ),

@@ -370,23 +370,30 @@ def merge(folder: Path, out: Path, commit: str | None) -> int:
 
 
 def _merge_dynamics(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Tables of single runs to the table of all."""
-    parts: dict[Path, list[bytes]] = {}
+    """Tables of single runs to the table of all, which keeps the other potentials that it has."""
+    parts: dict[Path, dict[str, bytes]] = {}
     for name in sorted(files):
-        study, output, _, *ending = name.split(".")
-        parts.setdefault(folder / study / ".".join([output, *ending]), []).append(files[name])
+        study, output, label, *ending = name.split(".")
+        parts.setdefault(folder / study / ".".join([output, *ending]), {})[label] = files[name]
     for path, texts in parts.items():
+        rows: list[dict[str, str]] = []
+        if path.exists():
+            rows += [row for row in _rows(path) if row["potential"] not in texts]
         own = path.parent / f".{path.name}"
-        columns: dict[str, list[str]] = {}
-        n = 0
-        for text in texts:
-            own.write_bytes(text)
-            table = read_table(own)
-            for key in dict.fromkeys([*columns, *table.columns]):
-                columns.setdefault(key, [""] * n).extend(table.columns.get(key, ("",) * table.n_rows))
-            n += table.n_rows
-        own.unlink()
-        write_table(path, list(columns), list(zip(*columns.values())))
+        for text in texts.values():
+            # A run that breaks down at once has a table without rows
+            if text.strip().count(b"\n"):
+                own.write_bytes(text)
+                rows += _rows(own)
+                own.unlink()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        if rows:
+            write_table(path, columns, [[row.get(key, "") for key in columns] for row in rows])
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    table = read_table(path)
+    return [dict(zip(table.columns, cells)) for cells in zip(*table.columns.values())]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,12 +39,10 @@ def test_every_proposal_is_trained_on_once(
     some = ("random", "modes", "mean curvature, far")
     monkeypatch.setattr(future_work, "EPOCHS", 1)
     monkeypatch.setattr(future_work, "VARIANTS", {name: future_work.VARIANTS[name] for name in some})
-    rows = future_work.measure(frames, frames[:2], setup, 1, {("random", mode) for mode in ("taylor",)})
-    assert [(row["variant"], row["mode"]) for row in rows] == [
-        (name, mode) for name in some for mode in future_work.MODES
-    ]
+    rows = list(future_work.measure(frames, frames[:2], setup, 1, {("random", "taylor")}))
     known = {(str(row["variant"]), str(row["mode"])) for row in rows}
-    assert future_work.measure(frames, frames[:2], setup, 1, known) == []
+    assert known == {(name, mode) for name in some for mode in future_work.MODES} and len(rows) == len(known)
+    assert not list(future_work.measure(frames, frames[:2], setup, 1, known))
 
 
 @pytest.mark.parametrize("name", future_work.VARIANTS)

@@ -106,6 +106,15 @@ def test_results_are_merged_into_the_tables_of_the_study(tmp_path: Path) -> None
         "exact-1,7",
         "exact-2,7",
     ]
+    # Runs of later archives join those there; one that broke down at once has no rows
+    spread._merge_dynamics(
+        target,
+        {
+            "lmnto.md-full.exact-2.starts.csv": b"potential,steps\nexact-2,8\n",
+            "lmnto.md-full.energy-1.starts.csv": b"potential,steps\n",
+        },
+    )
+    assert (target / "lmnto" / "md-full.starts.csv").read_text().split()[1:] == ["exact-1,7", "exact-2,8"]
 
 
 def test_results_keep_what_new_ones_do_not_have() -> None:
