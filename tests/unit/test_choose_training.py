@@ -29,12 +29,12 @@ def test_more_forces_take_larger_networks() -> None:
 @pytest.mark.parametrize("mode", ["exact", "directional"])
 def test_many_forces_of_one_composition_take_mini_batches(mode: str) -> None:
     found = choose_training(LMNTO, [48] * 5, mode)
-    assert found.method == Adam(mu=0.003, batchsize=5, samplesize=562, anneal=300) and found.epochs == 300
-    assert found.beta == BETA
-    assert "94416 force components of one composition" in found.reasons[-1] and "300 epochs, about" in found.reasons[-1]
+    assert found.method == Adam(mu=0.006, batchsize=2, samplesize=562, anneal=300) and found.epochs == 300
+    assert found.beta == BETA[Adam]
+    assert "94416 force components of one composition" in found.reasons[-2] and "300 epochs, about" in found.reasons[-2]
     for other in (replace(LMNTO, n_compositions=2), CLUSTERS):
         found = choose_training(other, [48] * 5, mode)
-        assert isinstance(found.method, Bfgs) and found.method.whiten > 0.0
+        assert isinstance(found.method, Bfgs) and found.method.whiten > 0.0 and found.beta == BETA[Bfgs]
 
 
 def test_more_atoms_take_fewer_epochs() -> None:
@@ -42,19 +42,24 @@ def test_more_atoms_take_fewer_epochs() -> None:
         choose_training(replace(CLUSTERS, n_atoms=n), [48, 48], "exact") for n in (1_000, 50_000, 10_000_000)
     )
     assert (few.epochs, many.epochs, most.epochs) == (1000, 500, 200)
-    assert "about 4 s on one core" in few.reasons[-1] and "about 133 min" in most.reasons[-1]
+    assert "about 4 s on one core" in few.reasons[-2] and "about 133 min" in most.reasons[-2]
 
 
 @pytest.mark.parametrize("size", [NONE, LMNTO, replace(LMNTO, n_forces=0)])
 def test_energies_alone_take_the_smallest_networks_and_the_plain_method(size: DataSize) -> None:
     found = choose_training(size, [48] * 5, "energy")
-    assert found.hidden[0][0] == 10 and found.method == Bfgs() and found.beta != BETA
-    assert "energies per weight" in found.reasons[0] and not any("beta" in reason for reason in found.reasons)
+    assert found.hidden[0][0] == 10 and found.method == Bfgs() and found.beta not in BETA.values()
+    assert (
+        found.precision == "double"
+        and "energies per weight" in found.reasons[0]
+        and not any("beta" in reason for reason in found.reasons)
+    )
 
 
 @pytest.mark.parametrize("mode", ["taylor", "centred"])
 def test_copies_take_the_plain_method(mode: str) -> None:
-    assert choose_training(LMNTO, [48] * 5, mode).method == Bfgs()
+    found = choose_training(LMNTO, [48] * 5, mode)
+    assert found.method == Bfgs() and found.precision == "single" and "precision single" in found.reasons[-1]
 
 
 def test_few_frames_are_no_trouble() -> None:
@@ -80,7 +85,8 @@ def test_a_setup_keeps_its_method_through_files(tmp_path: Path) -> None:
     adam = Adam(mu=0.01, batchsize=3, anneal=50)
     setup = propose([chain(3), chain(4)]).replace(method=adam, epochs=50, files=["a.xsf"])
     setup.save(tmp_path)
-    assert TrainInput.read(tmp_path / "train.in").method == adam == Setup.load(tmp_path).method
+    for found in (TrainInput.read(tmp_path / "train.in"), Setup.load(tmp_path)):
+        assert found.method == adam and found.precision == "single" == setup.precision
     assert setup.replace(epochs=7).method == replace(adam, anneal=7)
     assert setup.replace(epochs=7, method=adam).method == adam
     assert setup.replace(mode="centred").method == Bfgs() and setup.replace(mode="directional").method == adam

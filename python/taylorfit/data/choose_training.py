@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from ..model.network import Network
 from ..settings.forces import WITH_BETA, WITH_GEOMETRY, ForceMode
 from ..settings.methods import AdamMethod, BfgsMethod, Method
+from ..settings.train import TrainInput
 
 NODES = (40, 20, 10)
 """Nodes of each of two hidden layers: the first that the data are enough for, at least the last."""
 DATA_PER_WEIGHT = 3.0
 """Networks have at most one weight for so many force components (or energies, where there are no forces)."""
-BETA = 1.0e-2
+BETA: dict[type[Method], float] = {BfgsMethod: 1.0e-2, AdamMethod: 3.0e-2}
 """Weight of the forces, Å²: better forces than with 1e-3, and energies that are as good."""
 MANY = 80_000
 """Mini-batches win from about so many force components on, if all structures have the same composition."""
-BATCH_ATOMS, BATCH_STEP = 256, 0.003
+BATCH_ATOMS, BATCH_STEP = 128, 0.006
 """Atoms of a mini-batch, and step size of Adam."""
 SECONDS, ATOM_SECONDS = 100.0, {BfgsMethod: 4.0e-6, AdamMethod: 6.0e-6}
 """Epochs take about so long in all; seconds per atom and epoch of one core, with all forces."""
@@ -47,6 +48,7 @@ class TrainingChoice:
     beta: float
     method: Method
     epochs: int
+    precision: str
     reasons: tuple[str, ...]
 
 
@@ -68,11 +70,11 @@ def choose_training(data: DataSize, n_features: Sequence[int], mode: str) -> Tra
             else f"{larger}-{larger} would have {per_weight(larger):.2g}, and {DATA_PER_WEIGHT:g} are needed"
         )
     ]
+    method, why = _method(data, mode)
     beta = ForceMode.beta
     if mode in WITH_BETA:
-        beta = BETA
+        beta = BETA[type(method)]
         reasons.append(f"beta {beta:g} Å²: better forces than with 0.001, and energies that are as good")
-    method, why = _method(data, mode)
     fewest, most = EPOCHS[type(method)]
     each = ATOM_SECONDS[type(method)] * max(data.n_atoms, 1)
     # Epochs on energies alone, or on copies, cost something else
@@ -81,14 +83,17 @@ def choose_training(data: DataSize, n_features: Sequence[int], mode: str) -> Tra
     if isinstance(method, AdamMethod):
         method = AdamMethod(mu=method.mu, batchsize=method.batchsize, samplesize=method.samplesize, anneal=epochs)
     reasons.append(f"method {method.name}, {epochs} epochs{cost}: {why}")
-    return TrainingChoice(((nodes, "tanh"), (nodes, "tanh")), beta, method, epochs, tuple(reasons))
+    precision = "single" if with_forces else TrainInput.precision
+    if with_forces:
+        reasons.append("precision single: errors are those of double, epochs shorter, packed data half as large")
+    return TrainingChoice(((nodes, "tanh"), (nodes, "tanh")), beta, method, epochs, precision, tuple(reasons))
 
 
 def _method(data: DataSize, mode: str) -> tuple[Method, str]:
     if mode not in WITH_GEOMETRY:
         return BfgsMethod(), "the usual one"
     if data.n_forces >= MANY and data.n_compositions == 1:
-        batch = max(2, round(BATCH_ATOMS * data.n_structures / max(data.n_atoms, 1)))
+        batch = max(1, round(BATCH_ATOMS * data.n_structures / max(data.n_atoms, 1)))
         method = AdamMethod(mu=BATCH_STEP, batchsize=batch, samplesize=data.n_structures)
         return method, f"{data.n_forces} force components of one composition are enough for mini-batches"
     if data.n_forces >= MANY:

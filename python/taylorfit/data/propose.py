@@ -104,6 +104,7 @@ def propose(structures: Structures, *, behler: bool = False, mode: str | None = 
         beta=training.beta,
         epochs=training.epochs,
         method=training.method,
+        precision=training.precision,
         reasons=(*choice.reasons, reason, *training.reasons),
         mode=mode,
         notes=notes,

@@ -93,6 +93,8 @@ class Setup:
     epochs: int = EPOCHS
     method: Method = field(default_factory=BfgsMethod)
     """Training method; `train` takes that of its own argument."""
+    precision: str = TrainInput.precision
+    """`single` or `double`, see `train`, which takes that of its own argument."""
     reasons: tuple[str, ...] = ()
     """Why it was chosen like this."""
     notes: tuple[str, ...] = ()
@@ -150,6 +152,7 @@ class Setup:
             "beta": self.beta,
             "method": format_method(self.method),
             "epochs": self.epochs,
+            "precision": self.precision,
             "reasons": list(self.reasons),
         }
 
@@ -168,6 +171,7 @@ class Setup:
         beta: float | None = None,
         epochs: int | None = None,
         method: Method | None = None,
+        precision: str | None = None,
         files: Sequence[str] | None = None,
         reading: ReadingOptions | None = None,
         mode: str | None = None,
@@ -217,6 +221,7 @@ class Setup:
             beta=self.beta if beta is None else beta,
             epochs=self.epochs if epochs is None else epochs,
             method=method,
+            precision=self.precision if precision is None else precision,
             files=self.files if files is None else tuple(files),
             reading=self.reading if reading is None else reading,
             mode=mode or self.mode,
@@ -294,6 +299,7 @@ class Setup:
             beta=train.forces.beta,
             epochs=train.iterations,
             method=train.method,
+            precision=train.precision,
             files=tuple(os.path.normpath(os.path.join(folder, entry.path)) for entry in generate.files),
             reading=ReadingOptions.of(generate),
             mode=train.forces.mode,
@@ -316,6 +322,7 @@ class Setup:
             networks=tuple(NetworkSpec(symbol, f"{symbol}.nn", layers) for symbol, layers in self.networks.items()),
             iterations=self.epochs,
             method=self.method,
+            precision=self.precision,
         )
 
 

@@ -99,7 +99,7 @@ class Loss(Handle):
     ----------
     pack
         Packed data; `energy` are the reference energies.  Networks are evaluated in the precision of `features`, but by
-        methods that take several steps an epoch in double precision.
+        methods that take several steps an epoch on single structures in double precision.
     factor, weight
         (n_structure,) see above.
     group

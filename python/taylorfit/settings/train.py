@@ -269,7 +269,7 @@ class TrainInput(InputFile):
     )
     precision: str = option(
         "double",
-        one_of(double="64-bit numbers", single="32-bit numbers, for half the memory and, with bfgs, shorter epochs"),
+        one_of(double="64-bit numbers", single="32-bit numbers: half the memory, with bfgs or forces shorter epochs"),
         help="of packed descriptors, and of the networks in training",
     )
     # Results are the same, so what they are found again by does not have it

@@ -119,8 +119,8 @@ def train(
     validationevery
         Epochs between errors of the validation structures; 0: only at the end.
     precision
-        `double`; or `single`: descriptors are kept as 32-bit numbers, in half the memory, and `Bfgs` evaluates the
-        networks with these, in shorter epochs.
+        `double`; or `single`: descriptors are kept as 32-bit numbers, in half the memory, and `Bfgs`, and `Adam`
+        with exact or directional forces, evaluate the networks with these, in shorter epochs.
     store
         Where packed descriptors and force maps are kept: `memory`, `disk` (a file without a name, mapped), or `auto`:
         a file where they do not fit in memory; `Store("disk", folder="/scratch")` says where.  Results are the same.
