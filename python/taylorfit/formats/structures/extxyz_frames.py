@@ -6,9 +6,10 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -29,6 +30,8 @@ _BOOLEAN = {**dict.fromkeys(("t", "true", ".true.", "1"), True), **dict.fromkeys
 _SPECIES_COLUMNS = ("species", "symbol", "symbols", "element", "elements")
 _NUMBER_COLUMNS = ("z", "numbers", "atomic_numbers")
 _POSITION_COLUMNS = ("pos", "position", "positions")
+_Columns: TypeAlias = "tuple[tuple[str, str, int], ...]"
+"""Name, kind (R, S, I, L) and width of each column."""
 
 
 def read_extxyz_frames(path: str) -> Iterator[Frame]:
@@ -215,7 +218,7 @@ class _Header:
                     "key given twice with different values", f"{key}={seen[lower]} {key}={value}", "one of the two"
                 )
             seen[lower] = value
-            name = next((name for name, known in _NAMES.items() if lower in known), None)
+            name = _NAME_OF.get(lower)
             if name is None or value is None:
                 self.rest.append((key, value))
                 if value is not None:
@@ -243,23 +246,17 @@ class _Header:
     def _pbc(self, value: str | None) -> tuple[bool, bool, bool] | None:
         if value is None:
             return None
-        words = [_BOOLEAN.get(word) for word in re.sub(r"[\[\]{}\"',]", " ", value).lower().split()]
+        words = _truths(value)
         if len(words) == 1 and words[0] is not None:
             words *= 3
         if len(words) != 3 or None in words:
             self._fail("no periodicity", value, 'pbc="T T F" or the like')
         return bool(words[0]), bool(words[1]), bool(words[2])
 
-    def _columns(self, value: str | None) -> list[tuple[str, str, int]]:
-        if value is None:
-            return [("species", "S", 1), ("pos", "R", 3)]
-        parts = value.strip("\"'").split(":")
-        columns = []
-        for i in range(0, len(parts), 3):
-            match = _COLUMN.fullmatch(":".join(parts[i : i + 3]))
-            if match is None:
-                self._fail("columns cannot be understood", value, "Properties=species:S:1:pos:R:3:forces:R:3")
-            columns.append((match[1], match[2], int(match[3])))
+    def _columns(self, value: str | None) -> _Columns:
+        columns = _columns("species:S:1:pos:R:3" if value is None else value)
+        if columns is None:
+            self._fail("columns cannot be understood", value or "", "Properties=species:S:1:pos:R:3:forces:R:3")
         return columns
 
     def _fail(self, message: str, value: str, expected: str) -> NoReturn:
@@ -267,6 +264,45 @@ class _Header:
 
 
 _NAMES = {"the cell": _CELL_KEYS, "the periodicity": _PBC_KEYS, "the columns": ("properties",)}
+_NAME_OF = {key: name for name, keys in _NAMES.items() for key in keys}
+
+
+@lru_cache(maxsize=64)  # frames of a file mostly agree in what follows
+def _columns(value: str) -> _Columns | None:
+    """Name, kind and width of each column; None if that cannot be understood."""
+    parts = value.strip("\"'").split(":")
+    matches = [_COLUMN.fullmatch(":".join(parts[i : i + 3])) for i in range(0, len(parts), 3)]
+    found = tuple([(match[1], match[2], int(match[3])) for match in matches if match is not None])
+    return found if len(found) == len(matches) else None
+
+
+@lru_cache(maxsize=64)
+def _place(columns: _Columns, names: tuple[str, ...]) -> int | None:
+    """Where the first column with one of these names begins."""
+    place = 0
+    for name, _, n in columns:
+        if name.lower() in names:
+            return place
+        place += n
+    return None
+
+
+@lru_cache(maxsize=64)
+def _neighbours(columns: _Columns, place: int) -> tuple[int, int]:
+    """Begin and end of the columns of numbers that stand side by side, among which is the one at this place."""
+    begin = end = 0
+    for _, kind, n in columns:
+        if kind not in "RI" and end != place:
+            if end > place:
+                break
+            begin = end + n
+        end += n
+    return begin, end
+
+
+@lru_cache(maxsize=64)
+def _truths(value: str) -> tuple[bool | None, ...]:
+    return tuple([_BOOLEAN.get(word) for word in re.sub(r"[\[\]{}\"',]", " ", value).lower().split()])
 
 
 def _looks_like_a_cell(key: str, value: str) -> bool:
@@ -295,10 +331,12 @@ _LOOKS = {
 class _Table:
     """The atom lines of a frame, by columns."""
 
-    columns: list[tuple[str, str, int]]
+    columns: _Columns
     words: list[list[str]]
     lines: _Lines
     start: int
+    _converted: dict[tuple[int, int], np.ndarray | None] = field(default_factory=dict)
+    """Neighbouring columns of numbers, by begin and end."""
 
     def __post_init__(self) -> None:
         width = sum(n for _, _, n in self.columns)
@@ -366,20 +404,17 @@ class _Table:
         return None
 
     def _place(self, names: tuple[str, ...]) -> int | None:
-        place = 0
-        for name, _, n in self.columns:
-            if name.lower() in names:
-                return place
-            place += n
-        return None
+        return _place(self.columns, names)
 
     def _reals(self, place: int, n: int, what: str) -> np.ndarray:
-        try:
-            words = [word for row in self.words for word in row[place : place + n]]
-            if "_" not in "".join(words):  # float() also takes 1_000
-                return np.array(list(map(float, words))).reshape(len(self.words), n)
-        except ValueError:
-            pass
+        # Columns of numbers that stand side by side are converted together
+        begin, end = side = _neighbours(self.columns, place)
+        if side not in self._converted:
+            self._converted[side] = self._numbers(begin, end)
+        together = self._converted[side]
+        own = self._numbers(place, place + n) if together is None else together[:, place - begin : place - begin + n]
+        if own is not None:
+            return own
         for number, row in enumerate(self.words):
             for word in row[place : place + n]:
                 try:
@@ -390,6 +425,16 @@ class _Table:
                 if "_" in word:
                     self._fail(number, f"{what} of atom {number + 1} is not a number", word, "a number")
         raise AssertionError("one of the words is no number")
+
+    def _numbers(self, begin: int, end: int) -> np.ndarray | None:
+        """(n_atom, end - begin) numbers of some columns; None if one of the words is none."""
+        words = [word for row in self.words for word in row[begin:end]]
+        try:
+            if "_" not in "".join(words):  # float() also takes 1_000
+                return np.fromiter(map(float, words), np.float64, len(words)).reshape(len(self.words), end - begin)
+        except ValueError:
+            pass
+        return None
 
     def _names(self) -> str:
         return ":".join(name for name, _, _ in self.columns)

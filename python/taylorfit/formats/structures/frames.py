@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -263,6 +264,8 @@ class _Reader:
 
     def finite(self, values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
         """The values as an array, or an error that names what they are."""
+        if type(values) is float and not shape and math.isfinite(values):  # thousands of energies
+            return np.array(values)
         if isinstance(values, np.ndarray) and values.dtype == np.float64:
             array = values.copy()
         else:
@@ -342,6 +345,8 @@ class _Reader:
         Where a frame states other units than eV and Å for some kinds, it must for all it has labels of: nobody knows
         whether the forces beside an energy in Hartree are in Hartree/Bohr, Hartree/Å or eV/Å.
         """
+        if not self._declared:
+            return getattr(self._units, "energy" if kind == "virial" else kind)
         if kind in self._declared:
             return self._declared[kind]
         if kind != "length" and any(value != 1.0 for value in self._declared.values()):
