@@ -52,7 +52,8 @@ def room(module: str) -> str:
     return parts[1] if parts[0] == "taylorfit" and len(parts) > 1 and (PACKAGE / parts[1]).is_dir() else ""
 
 
-def arrows() -> set[tuple[str, str]]:
+@cache
+def arrows() -> frozenset[tuple[str, str]]:
     """Pairs of rooms of which the first imports the second."""
     found = set()
     for path, tree in trees(PACKAGE).items():
@@ -61,7 +62,7 @@ def arrows() -> set[tuple[str, str]]:
         if own == "model":
             tree = ast.Module([node for node in tree.body if not isinstance(node, ast.ClassDef)], [])
         found |= {(own, room(module)) for module in imported(path, tree)}
-    return {(a, b) for a, b in found if a and b and a != b}
+    return frozenset((a, b) for a, b in found if a and b and a != b)
 
 
 def test_the_root_of_the_package_holds_three_modules_and_rooms() -> None:
@@ -76,7 +77,7 @@ def test_rooms_import_each_other_without_a_circle() -> None:
     left = arrows()
     # Rooms that import nothing, or only what has gone, go as well, until only circles are left
     while ends := {b for _, b in left} - {a for a, _ in left}:
-        left = {(a, b) for a, b in left if b not in ends}
+        left = frozenset((a, b) for a, b in left if b not in ends)
     assert not left
 
 
