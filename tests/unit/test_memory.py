@@ -105,15 +105,12 @@ from taylorfit.engine import Loss
 from taylorfit.errors import EngineError
 
 class Many:
-    n_weights = 1
-
-    def entries(self):
+    def __init__(self):
         n = 2_000_000
-        two, one = np.full(n, 2, np.int32), np.ones(2 * n, np.int32)
-        return ("n_layers", two, np.int32, 1), ("n_nodes", one, np.int32, 1), ("codes", 0 * one, np.int32, 1)
+        self.n_layers, self.n_nodes = np.full(n, 2, np.int32), np.ones(2 * n, np.int32)
+        self.codes, self.n_weights = 0 * self.n_nodes, 1
 
 many, ones = Many(), np.ones(12)
-many.entries()
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
 try:
