@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -354,7 +354,8 @@ def _write(
 ) -> GenerationCounts:
     """Write the training sets; copies go to their own where this is `separate`."""
     source: CopySource | None = None if planned is None else planned.source
-    with ExitStack() as stack:
+    # In the statement itself: an exit stack may lose Ctrl-C between a folder's making and its removal
+    with XsfCopies(targets.xsf) if targets.xsf else nullcontext() as xsf_copies, ExitStack() as stack:
 
         def writer(path: str) -> TrainsetWriter:
             energies = [atomic_energies[symbol] for symbol in tables.species]
@@ -364,7 +365,6 @@ def _write(
 
         parents = writer(targets.output)
         copies = writer(targets.copies) if separate and targets.copies is not None else parents
-        xsf_copies = stack.enter_context(XsfCopies(targets.xsf)) if targets.xsf else None
         update = stack.enter_context(observer.steps("generate", len(structures)))
         return write_training_sets(
             structures,

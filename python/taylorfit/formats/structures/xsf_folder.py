@@ -37,8 +37,13 @@ class XsfFolder:
             number = left.name.split(".")[-2]
             if number.isdigit() and not _is_running(int(number)):
                 shutil.rmtree(left, ignore_errors=True)
-        with explained("cannot be used as folder", self._directory):
-            self._partial.mkdir()
+        try:
+            with explained("cannot be used as folder", self._directory):
+                self._partial.mkdir()
+        except BaseException:
+            # Ctrl-C that comes as soon as the folder is there, but before the block that removes it
+            shutil.rmtree(self._partial, ignore_errors=True)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
