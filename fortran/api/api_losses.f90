@@ -298,7 +298,7 @@ contains
       integer, intent(in), contiguous :: rows(:, :)
       !> Rows of a batch
       integer, intent(in) :: batch_size
-      !> mu, b1, b2, eps
+      !> mu, b1, b2, eps, decay
       real(wp), intent(in), contiguous :: rates(:)
       !> Threads of the call
       integer, intent(in) :: n_threads

@@ -88,7 +88,7 @@ contains
 
    !> \brief One step of Adam along the gradient of a mini-batch.
    subroutine adam_move(rates, step, gradient, weights, mean, mean_square)
-      !> mu, b1, b2, eps
+      !> mu, b1, b2, eps, decay
       real(wp), intent(in), contiguous :: rates(:)
       !> Number of this step, from 1
       integer, intent(in) :: step
@@ -98,7 +98,7 @@ contains
       real(wp), intent(inout), contiguous :: mean(:)
       real(wp), intent(inout), contiguous :: mean_square(:)
 
-      call adam_step(rates(1), rates(2), rates(3), rates(4), step, gradient, weights, mean, mean_square)
+      call adam_step(rates, step, gradient, weights, mean, mean_square)
    end subroutine adam_move
 
    !> \brief Activation function: x becomes the value, slope its derivative.

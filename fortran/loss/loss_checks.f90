@@ -71,12 +71,13 @@ contains
       real(wp), intent(in) :: weights(:), mean(:), mean_square(:)
       !> (1)
       integer, intent(in) :: n_steps(:)
-      !> mu, b1, b2, eps
+      !> mu, b1, b2, eps, decay
       real(wp), intent(in) :: rates(:)
       integer, intent(in) :: batch_size
       type(error_type), allocatable, intent(inout) :: error
 
-      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. size(rates) /= 4) then
+      if (size(mean) /= size(weights) .or. size(mean_square) /= size(weights) .or. size(n_steps) /= 1 .or. &
+         size(rates) /= 5) then
         call raise(error, error_size, "arrays of the optimiser have the wrong size")
       end if
       if (batch_size < 1) call raise(error, error_value, "the batch size must be positive")

@@ -53,8 +53,8 @@ contains
       !> Numbers of blocks, from 1, ascending in each batch
       integer, intent(in) :: blocks(:)
       integer, intent(in) :: batch_size
-      !> mu, b1, b2, eps of tf_adam
-      real(wp), intent(in) :: rates(4)
+      !> mu, b1, b2, eps, decay of tf_adam
+      real(wp), intent(in) :: rates(5)
       integer, intent(in) :: n_threads
       !> (n_weights) all three
       real(wp), intent(inout) :: weights(:)
@@ -74,7 +74,7 @@ contains
          if (allocated(error) .or. stop%stopped) return
          call total_of_nodes(nodes%n, nodes%sums)
          n_steps = n_steps + 1
-         call adam_step(rates(1), rates(2), rates(3), rates(4), n_steps, nodes%sums(:size(weights), 1), weights, mean, &
+         call adam_step(rates, n_steps, nodes%sums(:size(weights), 1), weights, mean, &
             mean_square)
       end do
    end subroutine adam_block_pass

@@ -108,8 +108,8 @@ contains
       !> (n, 3) structures in the order of the steps, see `tf_chosen`
       integer, intent(in) :: rows(:, :)
       integer, intent(in) :: batch_size
-      !> mu, b1, b2, eps of tf_adam
-      real(wp), intent(in) :: rates(4)
+      !> mu, b1, b2, eps, decay of tf_adam
+      real(wp), intent(in) :: rates(5)
       integer, intent(in) :: n_threads
       real(wp), intent(inout), contiguous, target :: weights(:)
       !> (n_weights)
@@ -130,7 +130,7 @@ contains
          call batch_gradient(loss, weights, rows(first:last, :), n_threads, gradient, stop, error)
          if (allocated(error) .or. stop%stopped) return
          n_steps = n_steps + 1
-         call adam_step(rates(1), rates(2), rates(3), rates(4), n_steps, gradient, weights, mean, mean_square)
+         call adam_step(rates, n_steps, gradient, weights, mean, mean_square)
          if (mod(n_steps, steps_between) == 0 .or. last - first > steps_between) then
             if (must_stop(stop, .true.)) return
          end if

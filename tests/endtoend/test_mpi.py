@@ -40,9 +40,9 @@ RUNS = {
     "whitened": SPLIT | {"forces": "mode=exact beta=0.01"},
 }
 METHODS = {
-    "adam": "adam batchsize=50",
+    "adam": "adam batchsize=50 decay=0.2",
     "weighted": "adam batchsize=30",
-    "adam exact": "adam batchsize=20 anneal=4",
+    "adam exact": "adam batchsize=20 anneal=4 decay=0.1",
     "whitened": "bfgs whiten=0.1",
 }
 

@@ -27,7 +27,7 @@ HIDDEN = [(6, "tanh"), (6, "tanh")]
 EPOCHS = 6
 METHODS: list[tuple[Method, ForceMode]] = [
     (Adam(mu=0.01, batchsize=7, samplesize=50), Exact(beta=0.01)),
-    (Adam(mu=0.01, batchsize=1, anneal=EPOCHS), Directional(beta=0.01, directions=4)),
+    (Adam(mu=0.01, batchsize=1, anneal=EPOCHS, decay=0.1), Directional(beta=0.01, directions=4)),
     (Bfgs(whiten=0.1), Exact(beta=0.01)),
     (Bfgs(whiten=0.1), Energy()),
 ]
@@ -119,7 +119,20 @@ def test_the_step_size_falls_along_half_a_wave() -> None:
     method = Adam(mu=0.1, anneal=4)
     assert [method.rates(epoch)[0] for epoch in (0, 2)] == [0.1, pytest.approx(0.05)]
     assert 0.0 < method.rates(3)[0] == method.rates(9)[0] < 0.02
-    assert Adam(mu=0.1).rates(9) == (0.1, 0.9, 0.999, 1e-8)
+    assert Adam(mu=0.1).rates(9) == (0.1, 0.9, 0.999, 1e-8, 0.0)
+    assert Adam(decay=0.2).rates(0)[4] == 0.2
+
+
+def test_decay_takes_its_share_of_the_step_size_off_all_weights() -> None:
+    start, gradient = np.random.default_rng(3).normal(size=(2, 9))
+    mu, eps, decay = 0.2, 1e-8, 0.3
+    moved = {}
+    for share in (0.0, decay):
+        moved[share] = start.copy()
+        adam_step((mu, 0.9, 0.999, eps, share), 1, gradient, moved[share], np.zeros(9), np.zeros(9))
+    # A first step is one of the sign of the gradient; the decay is no part of it
+    assert np.allclose(moved[0.0], start - mu * gradient / (np.abs(gradient) + eps), rtol=1e-12)
+    assert np.allclose(moved[decay], moved[0.0] - mu * decay * start, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["sequential", "random"])
@@ -134,7 +147,11 @@ def test_all_blocks_come_once_where_an_epoch_takes_all(kind: str) -> None:
 def test_what_does_not_go(structures: list[Structure], setup: Setup) -> None:
     with pytest.raises(InputError, match="takes whole blocks of structures"):
         train(structures, setup, forces=Exact(), epochs=1, method=Adam(), sampling="weighted")
-    for make, name in ((lambda: Bfgs(whiten=-1.0), "whiten"), (lambda: Adam(anneal=-1), "anneal")):
+    for make, name in (
+        (lambda: Bfgs(whiten=-1.0), "whiten"),
+        (lambda: Adam(anneal=-1), "anneal"),
+        (lambda: Adam(decay=1.0), "decay"),
+    ):
         with pytest.raises(InputError, match=name):
             make()
 

@@ -421,7 +421,7 @@ WRITTEN = [
             LmMethod(7, 0.5, 2, 0.01, 3.0),
             EkfMethod(0.9, 0.5, 3.0, 0.01, 0.6, 9),
             EkfMethod(),
-            AdamMethod(0.1, 0.5, 0.25, 1e-3, 9, 2),
+            AdamMethod(0.1, 0.5, 0.25, 1e-3, 9, 2, 5, 0.125),
             OnlineSdMethod(0.5, 0.25),
         )
     ),

@@ -33,7 +33,7 @@ def pass_of_adam(problem, weights):
     state = np.zeros((2, len(weights)))
     terms = problem.terms()
     rows = pass_cases.rows_of(terms, problem.all)
-    terms.adam(rows, 40, (0.1, 0.9, 0.9, 1e-8), weights, *state, np.zeros(1, np.int32))
+    terms.adam(rows, 40, (0.1, 0.9, 0.9, 1e-8, 0.0), weights, *state, np.zeros(1, np.int32))
 
 small = pass_cases.Problem()
 for what in (steps, gradient, pass_of_adam):

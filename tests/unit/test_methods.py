@@ -57,8 +57,10 @@ def test_arrays_of_wrong_size_are_errors(problem: Problem) -> None:
         lambda: terms.energies([0], w[1:]),
         lambda: terms.descent(problem.all, 0.0, 0.1, w.copy(), np.zeros(3)),
         lambda: terms.filter(problem.all, 10, 0.9, 0.0, w.copy(), np.zeros(7), np.ones(1)),
-        lambda: terms.adam(rows, 0, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
-        lambda: terms.adam(rows[:2], 9, (0.1, 0.9, 0.9, 1e-8), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: terms.adam(rows, 0, (0.1, 0.9, 0.9, 1e-8, 0.0), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)),
+        lambda: terms.adam(
+            rows[:2], 9, (0.1, 0.9, 0.9, 1e-8, 0.0), w.copy(), w.copy(), w.copy(), np.zeros(1, np.int32)
+        ),
         lambda: terms.batch(rows, 30, 11, w),
         lambda: terms.batch(rows, -1, 11, w),
         lambda: terms.batch(rows + 1, 30, 10, w),
@@ -123,8 +125,8 @@ def test_descent_pass_equals_numpy(problem: Problem, weighted: Loss) -> None:
     np.testing.assert_allclose(v, velocity, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("batch_size", (1, 7, 40, 100))
-def test_adam_pass_equals_numpy(problem: Problem, weighted: Loss, batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "decay"), [(1, 0.0), (7, 0.3), (40, 0.9), (100, 0.0)])
+def test_adam_pass_equals_numpy(problem: Problem, weighted: Loss, batch_size: int, decay: float) -> None:
     mu, b1, b2, eps = 0.02, 0.8, 0.95, 1.0e-6
     order = np.random.default_rng(2).permutation(problem.all)
     w = problem.weights.copy()
@@ -135,8 +137,8 @@ def test_adam_pass_equals_numpy(problem: Problem, weighted: Loss, batch_size: in
         gradient = -r @ derivative
         mean = b1 * mean + (1 - b1) * gradient
         square = b2 * square + (1 - b2) * gradient**2
-        expected = expected - mu * mean / (1 - b1**t) / (np.sqrt(square / (1 - b2**t)) + eps)
-    weighted.adam(rows_of(weighted, order), batch_size, (mu, b1, b2, eps), w, m, v, n_steps)
+        expected = (1 - mu * decay) * expected - mu * mean / (1 - b1**t) / (np.sqrt(square / (1 - b2**t)) + eps)
+    weighted.adam(rows_of(weighted, order), batch_size, (mu, b1, b2, eps, decay), w, m, v, n_steps)
     assert n_steps[0] == t
     np.testing.assert_allclose(w, expected, rtol=1e-9, atol=1e-11)
 

@@ -158,7 +158,7 @@ def test_ctrl_c_reaches_into_a_call_of_the_engine() -> None:
         loss = Loss(pack, tables, ones, ones, threads=threads, stop=stop)
         w, rows = network.weights.copy(), np.ones((3, n_steps), dtype=np.int32)
         tell("runs")
-        loss.adam(rows, 1, (1e-6, 0.9, 0.99, 1e-8), w, np.zeros_like(w), np.zeros_like(w), done)
+        loss.adam(rows, 1, (1e-6, 0.9, 0.99, 1e-8, 0.0), w, np.zeros_like(w), np.zeros_like(w), done)
         taken.append(int(done[0]))
 
     def press_once(name: str, message: object) -> None:

@@ -226,13 +226,13 @@ class Loss(Handle):
         self,
         rows: np.ndarray,
         batch_size: int,
-        rates: tuple[float, float, float, float],
+        rates: tuple[float, float, float, float, float],
         weights: np.ndarray,
         mean: np.ndarray,
         mean_square: np.ndarray,
         n_steps: np.ndarray,
     ) -> None:
-        """Adam over batches of consecutive `rows`, as for `batch`; moves the last four; `rates`: mu, b1, b2, eps."""
+        """Adam over batches of consecutive `rows`, as for `batch`; moves the last four; rates: those of METHOD adam."""
         rates_ = np.array(rates, dtype=np.float64)
         moved = weights, mean, mean_square, n_steps
         call(library.losses.loss_adam, self.object, _rows(rows), int(batch_size), rates_, self._threads, *moved)
@@ -284,7 +284,7 @@ def _room(n_leaves: int, n_numbers: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def adam_step(
-    rates: tuple[float, float, float, float],
+    rates: tuple[float, float, float, float, float],
     step: int,
     gradient: np.ndarray,
     weights: np.ndarray,

@@ -100,13 +100,18 @@ class AdamMethod(Settings):
         check="n ≥ 0",
         help="the step size falls to nothing within so many epochs, along half a wave of a cosine; 0: it stays",
     )
+    decay: float = option(
+        0.0,
+        check="0 ≤ x < 1",
+        help="each step first takes the step size times this share off all weights (AdamW); 0: as in ænet",
+    )
 
-    def rates(self, epoch: int) -> tuple[float, float, float, float]:
-        """Step size in an epoch (from 0), b1, b2, eps."""
+    def rates(self, epoch: int) -> tuple[float, float, float, float, float]:
+        """Step size in an epoch (from 0), b1, b2, eps, decay."""
         mu = self.mu
         if self.anneal:
             mu *= 0.5 * (1.0 + math.cos(math.pi * min(epoch, self.anneal - 1) / self.anneal))
-        return mu, self.b1, self.b2, self.eps
+        return mu, self.b1, self.b2, self.eps, self.decay
 
 
 @dataclass(frozen=True)

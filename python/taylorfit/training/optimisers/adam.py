@@ -37,6 +37,8 @@ class _Structures:
 class Adam(PassOptimiser):
     """Adam (Kingma, Ba, arXiv:1412.6980) with the gradient of `batchsize` structures in each step.
 
+    With `decay` it is AdamW (Loshchilov, Hutter, arXiv:1711.05101): of biases, too, and scaled by the step size.
+
     An epoch takes `samplesize` structures, at most all of them.  (In ænet it draws with replacement
     and stops with an error unless samplesize is at least the number of structures.)  Each of several `ranks` adds what
     its structures contribute to a batch.  Where the loss has forces, batches are of whole blocks of about as many
@@ -81,7 +83,7 @@ class Adam(PassOptimiser):
             self._step(terms.batch(own_rows, begin, end - begin, self.weights), rates)
         return self.RUNNING
 
-    def _step(self, own: PartialSums, rates: tuple[float, float, float, float]) -> None:
+    def _step(self, own: PartialSums, rates: tuple[float, float, float, float, float]) -> None:
         """Step along the gradient of which this rank has a part."""
         v = self.state
         (gradient,) = self._ranks.totals([own])
