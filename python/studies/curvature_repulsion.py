@@ -13,8 +13,6 @@ without `repel`; of the cluster also by GFN1-xTB.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,9 +25,8 @@ from datasets import TRAINING
 from facts import Fact, Results
 from make_water_cluster import label
 from results import provenance
-from taylorfit import Exact, Setup, Structure, TaylorOptions, displace, read, repel, train
-from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.settings.generate import GenerateInput
+from side_studies import seeds_in_folder, setup_in, some_frames
+from taylorfit import Exact, Structure, TaylorOptions, displace, read, repel, train
 
 KELVIN, COOL = 300.0, "300"
 """Of the frames whose names begin so."""
@@ -37,7 +34,6 @@ DELTAS = (0.005, 0.01, 0.02, 0.03, 0.05)
 N_FRAMES, N_COPIES = 30, 2
 """Frames and copies of each for every δ."""
 EPOCHS = 300
-HIDDEN = ((10, "tanh"), (10, "tanh"))
 NEAREST, N_PLACES = 0.7, 16
 """Shortest distance, Å, and number of distances."""
 
@@ -104,20 +100,16 @@ def approach(frame: Structure, pair: tuple[str, str], molecule: int) -> tuple[np
     return distances, moved
 
 
-def repulsion(system: System, seeds: int) -> dict[str, Fact]:
+def repulsion(system: System, seeds: range) -> dict[str, Fact]:
     """Energies along the approach of each pair, relative to the frame, eV."""
-    frames = read([f"{system.folder}/{TRAINING}/*.xsf"])
-    frames = frames[:: max(1, len(frames) // system.n_structures)][: system.n_structures]
-    energies = dict(GenerateInput.read(f"{system.folder}/generate.in").atomic_energies)
-    setups = tuple(read_setup(f"{system.folder}/{symbol}{system.setup}") for symbol in energies)
-    setup = Setup(setups, energies, dict.fromkeys(energies, HIDDEN), None)
+    frames, setup = some_frames(system.n_structures, system.folder), setup_in(system.folder, system.setup)
     pushed = repel(frames, threads=1).structures
     forces = Exact(beta=system.beta)
     potentials = {
         f"{title} {seed}": train(
             data, setup, epochs=EPOCHS, forces=forces, seed=seed, threads=1, validationevery=0
         ).potential
-        for seed in range(1, seeds + 1)
+        for seed in seeds
         for title, data in (("exact", frames), ("exact, repel", [*frames, *pushed]))
     }
     facts = {}
@@ -141,16 +133,12 @@ def _fact(values: np.ndarray, unit: str) -> Fact:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args(argv)
-    os.chdir(arguments.folder)
+    seeds = seeds_in_folder(__doc__, argv, 3)
     frames = read([f"{CLUSTERS.folder}/{TRAINING}/*.xsf"])
     cool = [frame for frame in frames if Path(frame.name).name.startswith(COOL)]
     facts = truncation(cool[:: len(cool) // N_FRAMES][:N_FRAMES])
     for system in (CLUSTERS, OXIDE):
-        facts |= repulsion(system, arguments.seeds)
+        facts |= repulsion(system, seeds)
     Results("curvature", provenance("full"), (), facts).save(Path("results-full-curvature.json"))
     return 0
 

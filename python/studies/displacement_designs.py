@@ -17,9 +17,7 @@ It is in no package index, so the designs are made here from their definition:
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,18 +25,15 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import TRAINING, VALIDATION
+from datasets import VALIDATION
 from facts import Cell, Fact, Results, Training
 from results import provenance
-from taylorfit import Centred, OrthogonalDisplacements, RandomDisplacements, Setup, Structure, displace, read, train
-from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.model.measures import ENERGY_UNIT
+from side_studies import error_cells, seeds_in_folder, setup_in, some_frames
+from taylorfit import Centred, OrthogonalDisplacements, RandomDisplacements, Structure, displace, read, train
 from taylorfit.settings.forces import ForceMode
-from taylorfit.settings.generate import GenerateInput
 
 DELTA, N_COPIES, N_STRUCTURES, EPOCHS = 0.03, 20, 300, 250
 """δ of strategy B (Å), copies of each structure, structures, epochs."""
-HIDDEN = ((10, "tanh"), (10, "tanh"))
 MODES: dict[str, ForceMode] = {"centred": Centred(beta=1e-3)}
 DESIGNS = ("random", "normal", "orthogonal", "d-optimal")
 
@@ -99,17 +94,13 @@ def _displaced(copy: Structure, parent: Structure, moved: np.ndarray) -> Structu
     )
 
 
-def measure(seeds: int) -> tuple[list[Training], dict[str, Fact]]:
+def measure(seeds: range) -> tuple[list[Training], dict[str, Fact]]:
     """Train with every design and mode; runs that are there already stay (designs.json)."""
     done = Path("designs.json")
     rows: list[dict[str, Cell]] = json.loads(done.read_text()) if done.exists() else []
-    structures = read([f"{TRAINING}/*.xsf"])
-    structures = structures[:: len(structures) // N_STRUCTURES][:N_STRUCTURES]
-    validation = read([f"{VALIDATION}/*.xsf"])
-    generate = GenerateInput.read("generate.in")
-    setups = tuple(read_setup(f"{symbol}.stp") for symbol in generate.atomic_energies)
-    setup = Setup(setups, dict(generate.atomic_energies), dict.fromkeys(generate.atomic_energies, HIDDEN), None)
-    for seed in range(1, seeds + 1):
+    structures, validation = some_frames(N_STRUCTURES), read([f"{VALIDATION}/*.xsf"])
+    setup = setup_in()
+    for seed in seeds:
         for mode, forces in MODES.items():
             for design in DESIGNS:
                 if any((row["strategy"], row["mode"], row["seed"]) == (design, mode, seed) for row in rows):
@@ -126,14 +117,13 @@ def measure(seeds: int) -> tuple[list[Training], dict[str, Fact]]:
                     best="both",
                     validationevery=0,
                 )
-                assert fit.errors is not None and fit.errors.energy_rmse is not None
+                assert fit.errors is not None
                 rows.append(
                     {
                         "strategy": design,
                         "mode": mode,
                         "seed": seed,
-                        "energy_rmse": float(f"{ENERGY_UNIT.factor * fit.errors.energy_rmse:.5g}"),
-                        "force_error": float(f"{fit.errors.force_error_norm_mean:.5g}"),
+                        **error_cells(fit.errors),
                         "seconds_per_epoch": float(f"{fit.seconds / EPOCHS:.4g}"),
                     }
                 )
@@ -158,12 +148,8 @@ def _shape(structure: Structure, displacements: OrthogonalDisplacements) -> np.n
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=2)
-    arguments = parser.parse_args(argv)
-    os.chdir(arguments.folder)
-    rows, facts = measure(arguments.seeds)
+    seeds = seeds_in_folder(__doc__, argv, 2)
+    rows, facts = measure(seeds)
     Results("designs", provenance("full"), tuple(rows), facts).save(Path("results-full-designs.json"))
     return 0
 

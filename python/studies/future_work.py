@@ -9,9 +9,7 @@ differs are the copies.  Hessians and curvatures are those of a first potential,
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,16 +18,13 @@ from typing import Any
 from datasets import TRAINING, VALIDATION
 from facts import Cell, Results
 from results import provenance
-from taylorfit import Centred, Potential, Setup, Structure, Taylor, TaylorOptions, displace, read, train
+from side_studies import error_cells, seeds_in_folder, setup_in
+from taylorfit import Centred, Setup, Structure, Taylor, TaylorOptions, displace, read, train
 from taylorfit.analysis.errors import errors_in
-from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.model.measures import ENERGY_UNIT
 from taylorfit.potential.predict import predict
 from taylorfit.settings.forces import ForceMode
-from taylorfit.settings.generate import GenerateInput
 
 EPOCHS, BETA = 300, 3e-3
-HIDDEN = ((10, "tanh"), (10, "tanh"))
 MODES: dict[str, ForceMode] = {"taylor": Taylor(), "centred": Centred(beta=BETA)}
 PLAIN: dict[str, Any] = {"delta": 0.01, "fraction": 22.0, "n_max": 10**7}
 FAR = PLAIN | {"delta": 0.02}
@@ -76,31 +71,17 @@ def measure(
             )
             if (name, mode) == ("random", "taylor"):
                 fit.potential.save(folder, overwrite=True)
-            yield {"variant": name, "mode": mode, "seed": seed, **_errors(fit.potential, validation)}
-
-
-def _errors(potential: Potential, validation: Sequence[Structure]) -> dict[str, Cell]:
-    found = errors_in(predict(potential, validation, stress=False, threads=1))
-    assert found.energy_rmse is not None
-    return {
-        "energy_rmse": float(f"{ENERGY_UNIT.factor * found.energy_rmse:.5g}"),
-        "force_error": float(f"{found.force_error_norm_mean:.5g}"),
-    }
+            errors = error_cells(errors_in(predict(fit.potential, validation, stress=False, threads=1)))
+            yield {"variant": name, "mode": mode, "seed": seed, **errors}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the results; seeds that are there already stay."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=2)
-    arguments = parser.parse_args(argv)
-    os.chdir(arguments.folder)
+    seeds = seeds_in_folder(__doc__, argv, 2)
     rows: list[dict[str, Cell]] = json.loads(Path(DONE).read_text()) if Path(DONE).exists() else []
-    energies = dict(GenerateInput.read("generate.in").atomic_energies)
-    setups = tuple(read_setup(f"{symbol}.behler.fingerprint.stp") for symbol in energies)
-    setup = Setup(setups, energies, dict.fromkeys(energies, HIDDEN), None)
+    setup = setup_in(ending=".behler.fingerprint.stp")
     frames, validation = read([f"{TRAINING}/*.xsf"]), read([f"{VALIDATION}/*.xsf"])
-    for seed in range(1, arguments.seeds + 1):
+    for seed in seeds:
         known = {(str(row["variant"]), str(row["mode"])) for row in rows if row["seed"] == seed}
         for row in measure(frames, validation, setup, seed, known):
             rows.append(row)

@@ -16,9 +16,7 @@ that is left out here.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -30,18 +28,16 @@ from typing import Any
 
 import numpy as np
 
-from datasets import TRAINING, VALIDATION
-from displacement_designs import HIDDEN, copies_of
+from datasets import VALIDATION
+from displacement_designs import copies_of
 from facts import Cell, Results
 from results import provenance
+from side_studies import HIDDEN, error_cells, seeds_in_folder, setup_in, some_frames
 from taylorfit import Centred, Exact, Potential, Setup, Structure, Taylor, TrainingSet, generate, predict, read, train
 from taylorfit.analysis.errors import errors_in
-from taylorfit.formats.aenet.setup_file import read_setup
-from taylorfit.model.measures import ENERGY_UNIT
 from taylorfit.model.network import SpeciesPotential
 from taylorfit.model.scaling import standardisation
 from taylorfit.settings.forces import ForceMode
-from taylorfit.settings.generate import GenerateInput
 
 N_STRUCTURES, BATCH, RATE, TORCH_EPOCHS, EPOCHS = 200, 32, 1e-3, 300, 600
 """Structures; of Adam in PyTorch; epochs there and here."""
@@ -118,13 +114,8 @@ class TorchTraining:
 
 
 def errors(potential: Potential, validation: Sequence[Structure]) -> dict[str, Cell]:
-    """Energy RMSE (meV/atom) and mean |F − F_ref| (eV/Å)."""
-    found = errors_in(predict(potential, validation, stress=False, threads=1))
-    assert found.energy_rmse is not None
-    return {
-        "energy_rmse": float(f"{ENERGY_UNIT.factor * found.energy_rmse:.5g}"),
-        "force_error": float(f"{found.force_error_norm_mean:.5g}"),
-    }
+    """Those of a line of the results."""
+    return error_cells(errors_in(predict(potential, validation, stress=False, threads=1)))
 
 
 def check_same(own: TorchTraining, made: Potential, first: Structure) -> None:
@@ -185,20 +176,11 @@ def train_both(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and write the results; seeds that are there already stay."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=2)
-    arguments = parser.parse_args(argv)
-    os.chdir(arguments.folder)
+    seeds = seeds_in_folder(__doc__, argv, 2)
     rows: list[dict[str, Cell]] = json.loads(Path(DONE).read_text()) if Path(DONE).exists() else []
-    frames, validation = read([f"{TRAINING}/*.xsf"]), read([f"{VALIDATION}/*.xsf"])
-    frames = frames[:: len(frames) // N_STRUCTURES][:N_STRUCTURES]
-    generate_input = GenerateInput.read("generate.in")
-    energies = dict(generate_input.atomic_energies)
-    setup = Setup(
-        tuple(read_setup(f"{symbol}.stp") for symbol in energies), energies, dict.fromkeys(energies, HIDDEN), None
-    )
-    for seed in range(1, arguments.seeds + 1):
+    frames, validation = some_frames(N_STRUCTURES), read([f"{VALIDATION}/*.xsf"])
+    setup = setup_in()
+    for seed in seeds:
         if all(row["seed"] != seed for row in rows):
             rows += train_both(frames, validation, setup, seed)
             print(*rows[-1 - len(MODES) :], sep="\n", flush=True)

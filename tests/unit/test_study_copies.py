@@ -10,7 +10,7 @@ import pytest
 
 import future_work
 import torch_energies
-from displacement_designs import HIDDEN
+from side_studies import HIDDEN
 from taylorfit import Setup, Structure, Taylor, TaylorOptions, displace, generate, train
 from taylorfit.examples.copying import example_files
 from taylorfit.formats.aenet.setup_file import read_setup
