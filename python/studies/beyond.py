@@ -37,9 +37,9 @@ def _trainings(study: str, mode: str) -> Cells:
     return {"scan": FULL, "mode": mode, **_SMALL[study], **copies}
 
 
-def _cell(results: Results, column: str, cells: Cells, digits: int, unit: str = "") -> str:
+def _cell(results: Results, column: str, cells: Cells, digits: int) -> str:
     try:
-        return results.of(column, cells, unit).text(digits)
+        return results.of(column, cells, "").text(digits)
     except MissingFact:
         return DASH
 

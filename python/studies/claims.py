@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from claims_bulk import BULK_CLAIMS
 from claims_clusters import CLUSTER_CLAIMS, DIMER_CLAIMS
-from claims_solids import BULK_CLAIMS, OXIDE_CLAIMS
+from claims_oxide import OXIDE_CLAIMS
 from facts import Cells, Fact, MissingFact, Quantity, Results, best_setting, fact, measured, ratio
-from judges import NOT, PARTLY, REPRODUCED, Claim, Custom, Finding
+from judges import Claim, Custom, Finding, graded
 
 DISCUSSION = "discussion"
 """Claims that need the results of several studies."""
@@ -43,7 +44,7 @@ def combined(results: Mapping[str, Results]) -> Results:
 
 
 def _gap(cells: Cells) -> Quantity:
-    return ratio(measured("energy_rmse", "", cells), measured("train_rmse", "", cells))
+    return ratio(measured("energy_rmse", cells), measured("train_rmse", cells))
 
 
 def _best_delta(column: str, cells: Cells) -> Quantity:
@@ -60,7 +61,7 @@ def _memory(results: Results) -> Finding:
             worst = max(worst, found)
     if not words:
         raise MissingFact("memory")
-    return Finding(REPRODUCED if worst < 1.2 else PARTLY if worst < 2.0 else NOT, "; ".join(words))
+    return Finding(graded(worst < 1.2, worst < 2.0), "; ".join(words))
 
 
 def _bond(results: Results) -> Finding:
@@ -70,12 +71,12 @@ def _bond(results: Results) -> Finding:
         shares.append(delta / bond)
         words.append(f"{study}: {delta:g} Å of {bond:.2f} Å, {100 * delta / bond:.1f} %")
     apart = max(shares) / min(shares)
-    return Finding(REPRODUCED if apart < 1.5 else PARTLY if apart < 2.5 else NOT, "; ".join(words))
+    return Finding(graded(apart < 1.5, apart < 2.5), "; ".join(words))
 
 
 def _transfer(results: Results) -> Finding:
     energy, taylor = results.fact("gap: energy"), results.fact("gap: taylor")
-    verdict = REPRODUCED if taylor.median < 0.8 * energy.median else PARTLY if taylor.median < energy.median else NOT
+    verdict = graded(taylor.median < 0.8 * energy.median, taylor.median < energy.median)
     return Finding(verdict, f"energies {energy.text(1)}; Taylor {taylor.text(1)}")
 
 

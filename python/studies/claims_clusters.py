@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from facts import Cells, MissingFact, Quantity, Results, best_setting, fact, measured, ratio, share
-from judges import NOT, PARTLY, REPRODUCED, BestSetting, Between, Claim, Custom, Falling, Finding, Near, OrLast
+from functools import partial
+
+from facts import Cells, MissingFact, Results, best_setting, fact, measured, ratio, share
+from judges import NOT, PARTLY, REPRODUCED, BestSetting, Between, Claim, Custom, Falling, Finding, Near, OrLast, graded
 
 DIMER, CLUSTERS = "lj-dimer", "water-cluster"
 DEPTH, R0, CURVATURE = 3.607, 1.54, 109.5
@@ -17,15 +19,13 @@ _DIMER_WHY = (
 
 def _only_with_taylor(results: Results) -> Finding:
     energy, taylor = results.fact("energy: RMS"), results.fact("taylor: RMS")
-    verdict = REPRODUCED if taylor.median < 0.5 * energy.median else PARTLY if taylor.median < energy.median else NOT
+    verdict = graded(taylor.median < 0.5 * energy.median, taylor.median < energy.median)
     return Finding(verdict, f"energies {energy.text(3)}; Taylor {taylor.text(3)}")
 
 
 def _energy_curve(results: Results) -> Finding:
     found = results.fact("energy: RMS")
-    return Finding(
-        REPRODUCED if found.median > 0.1 * DEPTH else PARTLY if found.high > 0.1 * DEPTH else NOT, found.text(3)
-    )
+    return Finding(graded(found.median > 0.1 * DEPTH, found.high > 0.1 * DEPTH), found.text(3))
 
 
 DIMER_CLAIMS = (
@@ -97,15 +97,8 @@ _EXACT: Cells = {"mode": "exact", "structures": 471.0}
 _GRID: Cells = {"scan": "grid", "mode": "taylor", "structures": 471.0}
 
 
-def _force(cells: Cells) -> Quantity:
-    return measured("force_error", "eV/Å", cells)
-
-
-def _energy(cells: Cells) -> Quantity:
-    return measured("energy_rmse", "meV/atom", cells)
-
-
-_LAST = measured("last_force_error", "eV/Å", _TAYLOR)
+_force, _energy = partial(measured, "force_error"), partial(measured, "energy_rmse")
+_LAST = measured("last_force_error", _TAYLOR)
 _LARGEST = _force({"mode": "energy", "structures": 1886.0})
 
 
@@ -126,16 +119,15 @@ def _same_delta(results: Results) -> Finding:
 
 def _no_gain(results: Results) -> Finding:
     cells: Cells = {"strategy": "random", "delta": 0.01, **_GRID}
-    small, large = (results.of("force_error", {**cells, "multiple": a}, "eV/Å") for a in (22.0, 32.0))
+    small, large = (results.of("force_error", {**cells, "multiple": a}) for a in (22.0, 32.0))
     better = 100.0 * (1.0 - large.median / small.median)
-    verdict = REPRODUCED if better < 5.0 else PARTLY if better < 15.0 else NOT
-    return Finding(verdict, f"a = 22: {small.text(3)}; a = 32: {large.text(3)}")
+    return Finding(graded(better < 5.0, better < 15.0), f"a = 22: {small.text(3)}; a = 32: {large.text(3)}")
 
 
 def _both_strategies(results: Results) -> Finding:
     energy = _force(_ENERGY)(results)
     a, b = (_force(cells)(results).gain(energy) for cells in (_A, _TAYLOR))
-    verdict = REPRODUCED if abs(a.median - b.median) < 10.0 else PARTLY if min(a.median, b.median) > 20.0 else NOT
+    verdict = graded(abs(a.median - b.median) < 10.0, min(a.median, b.median) > 20.0)
     return Finding(verdict, f"A {a.text(0)}; B {b.text(0)}")
 
 
@@ -144,7 +136,7 @@ def _delta_a_larger(results: Results) -> Finding:
         name: best_setting("delta", "force_error", {"strategy": strategy, "multiple": a, **_GRID})(results)[0]
         for name, strategy, a in (("A", "cartesian", 12.0), ("B", "random", 11.0))
     }
-    verdict = REPRODUCED if found["A"] >= 2.0 * found["B"] else PARTLY if found["A"] > found["B"] else NOT
+    verdict = graded(found["A"] >= 2.0 * found["B"], found["A"] > found["B"])
     return Finding(verdict, "; ".join(f"{name} {delta:g} Å" for name, delta in found.items()))
 
 
@@ -156,16 +148,13 @@ def _table_s1(structures: float, strategy: str, delta: float, multiple: float) -
         tried = sorted({(float(row["delta"] or 0), float(row["multiple"] or 0)) for row in results.rows(cells)})
         if len(tried) < 3:
             raise MissingFact(f"no search for {structures:g} structures, {strategy}")
-        medians = {(d, a): results.of("force_error", {**cells, "delta": d, "multiple": a}).median for d, a in tried}
-        best = min(medians, key=lambda pair: medians[pair])
+        errors = {(d, a): results.of("force_error", {**cells, "delta": d, "multiple": a}) for d, a in tried}
+        best = min(errors, key=lambda pair: errors[pair].median)
         deltas, multiples = ({pair[k] for pair in tried} for k in (0, 1))
         same_delta = best[0] == min(deltas, key=lambda value: abs(value - delta))
         same_multiple = best[1] == min(multiples, key=lambda value: abs(value - multiple))
-        n = len(results.of("force_error", {**cells, "delta": best[0], "multiple": best[1]}).values)
-        words = f"{best[0]:g} Å / {best[1]:g} of {len(tried)} tried, {medians[best]:.3f} eV/Å (n = {n})"
-        return Finding(
-            REPRODUCED if same_delta and same_multiple else PARTLY if same_delta or same_multiple else NOT, words
-        )
+        words = f"{best[0]:g} Å / {best[1]:g} of {len(tried)} tried, {errors[best].text(3)}"
+        return Finding(graded(same_delta and same_multiple, same_delta or same_multiple), words)
 
     return Custom("reproduced: the grid points nearest to the paper's δ and a; partly: one of the two", judge)
 
@@ -239,8 +228,7 @@ CLUSTER_CLAIMS = (
         "share of the atoms with an angle below 15°, %",
         Falling(
             tuple(
-                (f"{n}", measured("within_15", "%", {"mode": "energy", "structures": float(n)}))
-                for n in (471, 943, 1886)
+                (f"{n}", measured("within_15", {"mode": "energy", "structures": float(n)})) for n in (471, 943, 1886)
             ),
             rising=True,
             digits=1,
@@ -312,7 +300,7 @@ CLUSTER_CLAIMS = (
         "Strategy A with 471 structures makes so many copies of training structures",
         "5,088",
         "copies trained on, a = 12",
-        Between(measured("copies", "", _A), 5037.0, 5139.0, (4500.0, 5700.0), 0),
+        Between(measured("copies", _A), 5037.0, 5139.0, (4500.0, 5700.0), 0),
         "5,088 = 12 × 424 training structures; atoms are drawn at random over all 471, so that the share of the "
         "training structures varies by a few tens",
         "cartesian-full.in",
@@ -361,7 +349,7 @@ CLUSTER_CLAIMS = (
         "Taylor training removes force errors above 1 eV/Å",
         "gone",
         "share of the atoms with |F − F_ref| > 1 eV/Å, %",
-        Between(measured("tail", "%", _TAYLOR), 0.0, 0.1, (0.0, 1.0)),
+        Between(measured("tail", _TAYLOR), 0.0, 0.1, (0.0, 1.0)),
         _OTHER,
         "modes-full.in",
     ),
@@ -372,7 +360,7 @@ CLUSTER_CLAIMS = (
         "The tail of direct training ends at 0.5 eV/Å",
         "0.5 eV/Å",
         "share of the atoms with |F − F_ref| > 0.5 eV/Å, %",
-        Between(measured("above_half", "%", _EXACT), 0.0, 0.1, (0.0, 1.0)),
+        Between(measured("above_half", _EXACT), 0.0, 0.1, (0.0, 1.0)),
         _OTHER,
         "modes-full.in",
     ),

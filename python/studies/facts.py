@@ -22,6 +22,12 @@ Cells = Mapping[str, Cell]
 
 FULL = "full"
 """Scan of the trainings at the paper's size."""
+UNITS = (
+    dict.fromkeys(("force_error", "last_force_error"), "eV/Å")
+    | dict.fromkeys(("tail", "within_15", "above_half", "above_three"), "%")
+    | {"energy_rmse": "meV/atom", "angle_peak": "°"}
+)
+"""Column of the trainings → unit, where claims say it."""
 
 
 class MissingFact(LookupError):
@@ -85,8 +91,8 @@ class Results:
         """Trainings with given cells; numbers are compared as numbers."""
         return [row for row in self.trainings if all(_same(row.get(name), cell) for name, cell in cells.items())]
 
-    def of(self, column: str, cells: Cells, unit: str = "") -> Fact:
-        """A column of the trainings with given cells, one value for each seed.
+    def of(self, column: str, cells: Cells, unit: str | None = None) -> Fact:
+        """A column of the trainings with given cells, one value for each seed; default unit: that of `UNITS`.
 
         Raises
         ------
@@ -96,7 +102,7 @@ class Results:
         values = [value for row in self.rows(cells) if isinstance(value := row.get(column), int | float)]
         if not values:
             raise MissingFact(f"{column} of {dict(cells)}")
-        return Fact(tuple(values), unit)
+        return Fact(tuple(values), UNITS.get(column, "") if unit is None else unit)
 
     def fact(self, name: str) -> Fact:
         """A fact by its name.
@@ -158,9 +164,9 @@ Quantity = Callable[[Results], Fact]
 """How a quantity follows from results; raises `MissingFact`."""
 
 
-def measured(column: str, unit: str, cells: Cells) -> Quantity:
+def measured(column: str, cells: Cells) -> Quantity:
     """A column of trainings, of those at the paper's size unless the cells name another scan."""
-    return lambda results: results.of(column, {"scan": FULL, **cells}, unit)
+    return lambda results: results.of(column, {"scan": FULL, **cells})
 
 
 def fact(name: str) -> Quantity:

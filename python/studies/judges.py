@@ -26,6 +26,11 @@ class Finding:
     """What was measured, in words."""
 
 
+def graded(reproduced: bool, partly: bool) -> str:
+    """The verdict of two conditions, the weaker one last."""
+    return REPRODUCED if reproduced else PARTLY if partly else NOT
+
+
 @dataclass(frozen=True)
 class Near:
     """A number: within 20 % or the spread of the seeds, which a wide spread alone is not enough for."""
@@ -56,18 +61,18 @@ class Near:
         elif (self.better == "smaller" and away < 0.0) or (self.better == "larger" and away > 0.0):
             verdict = BEATEN
         else:
-            verdict = PARTLY if inside or near else NOT
+            verdict = graded(False, inside or near)
         return Finding(verdict, found.text(self.digits))
 
 
 @dataclass(frozen=True)
 class Between:
-    """A quantity whose median must lie in a range; partly in a wider one."""
+    """A quantity whose median must lie in a range; partly in a wider one, if there is one."""
 
     quantity: Quantity
     low: float
     high: float
-    wide: tuple[float, float]
+    wide: tuple[float, float] | None = None
     digits: int = 2
     beaten_below: float | None = None
     beaten_above: float | None = None
@@ -75,7 +80,9 @@ class Between:
     @property
     def threshold(self) -> str:
         """In words."""
-        words = f"reproduced: median from {self.low:g} to {self.high:g}; partly: {self.wide[0]:g} to {self.wide[1]:g}"
+        words = f"reproduced: median from {self.low:g} to {self.high:g}"
+        if self.wide is not None:
+            words += f"; partly: {self.wide[0]:g} to {self.wide[1]:g}"
         if self.beaten_below is not None:
             words += f"; beaten: below {self.beaten_below:g}"
         if self.beaten_above is not None:
@@ -92,7 +99,8 @@ class Between:
         ):
             verdict = BEATEN
         else:
-            verdict = PARTLY if self.wide[0] <= found.median <= self.wide[1] else NOT
+            low, high = self.wide or (self.low, self.high)
+            verdict = graded(False, low <= found.median <= high)
         return Finding(verdict, found.text(self.digits))
 
 
@@ -116,7 +124,7 @@ class Falling:
         found = [(name, quantity(results)) for name, quantity in self.quantities]
         sign = 1.0 if self.rising else -1.0
         steps = [sign * (later.median - before.median) for (_, before), (_, later) in pairwise(found)]
-        verdict = REPRODUCED if min(steps) > 0.0 else PARTLY if sum(steps) > 0.0 else NOT
+        verdict = graded(min(steps) > 0.0, sum(steps) > 0.0)
         return Finding(verdict, "; ".join(f"{name}: {one.text(self.digits)}" for name, one in found))
 
 
@@ -179,6 +187,41 @@ class OrLast:
 
 
 @dataclass(frozen=True)
+class Holds:
+    """Whether dynamics with potentials of a kind hold, or do not."""
+
+    name: str
+    """Of the facts."""
+    stable: bool = True
+    """What the paper says."""
+
+    @property
+    def threshold(self) -> str:
+        """In words."""
+        return (
+            f"reproduced: {'all runs hold' if self.stable else 'no run holds'} (a run holds if it comes to its end "
+            "within 100 K of the temperature, no descriptor further than 5 σ outside of the data, no two atoms nearer "
+            "than 0.8 of the shortest distance in the data); partly: some"
+        )
+
+    def __call__(self, results: Results) -> Finding:
+        """The verdict."""
+        runs = results.fact(f"holds: {self.name}").values
+        held = sum(runs)
+        words = f"{held:.0f} of {len(runs)} runs hold"
+        for what, form in (
+            ("temperature", "{:.0f} K"),
+            ("shortest distance", "shortest distance {:.2f} Å"),
+            ("time", "{:.1f} ps"),
+        ):
+            key = f"{what}: {self.name}"
+            if key in results.facts:
+                median = results.fact(key).median
+                words += ", " + (form.format(median) if median else "broken down in the equilibration")
+        return Finding(graded(held == (len(runs) if self.stable else 0), 0 < held < len(runs)), words)
+
+
+@dataclass(frozen=True)
 class Untestable:
     """Nothing here can say whether it holds."""
 
@@ -190,7 +233,7 @@ class Untestable:
         return Finding(UNTESTABLE, self.reason)
 
 
-Judge = Near | Between | Falling | BestSetting | Custom | OrLast | Untestable
+Judge = Near | Between | Falling | BestSetting | Custom | OrLast | Holds | Untestable
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,8 @@ def scan_figure(
     except InputError:
         # None of these modes has copies, so none depends on δ
         return None
-    for text in (text for legend in drawing.legends for text in legend.get_texts()):
+    notes = [text for panel in drawing.axes for text in panel.texts]
+    for text in [*notes, *(text for legend in drawing.legends for text in legend.get_texts())]:
         words = text.get_text()
         for ours, papers in PAPERS_WORDS.items():
             words = words.replace(ours, papers)

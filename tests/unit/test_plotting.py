@@ -283,7 +283,7 @@ def test_scan_reduces_seeds_to_best_and_median(tmp_path: Path) -> None:
     np.testing.assert_allclose(line.x, [0.01, 0.02])
     np.testing.assert_allclose(line.best, [1.22, 2.22])
     np.testing.assert_allclose(line.median, [1.32, 2.32])
-    assert line.n_seeds == 3
+    assert line.seeds == (3, 3)
     flat = found["energy"]
     assert flat.x.size == 0 and flat.best == [1.0] and flat.median == pytest.approx([1.1])
 
@@ -304,11 +304,22 @@ def test_scan_figure_draws_best_solid_and_median_dashed(tmp_path: Path) -> None:
     figure = scan.figure(scan_table(tmp_path), "delta")
     for panel in figure.axes:
         assert len(panel.lines) == 6 and [line.get_linestyle() for line in panel.lines] == ["-", "--"] * 3
-    assert legend(figure) == ["energy", "taylor, a = 11", "taylor, a = 22", "best of 3", "median", "each"]
+    modes = ["energy", "taylor, a = 11", "taylor, a = 22"]
+    assert legend(figure) == [*(f"{mode} (n = 3)" for mode in modes), "best", "median", "each"]
     points = figure.axes[1].collections[0].get_offsets()
     assert len(points) == 6 and points[:, 1].min() == min(figure.axes[1].lines[2].get_ydata())
     assert len(figure.axes[1].patches) == 1  # what the seeds of energy training span
     assert figure.axes[1].get_ylim()[1] > points[:, 1].max()
+
+
+def test_the_legend_of_a_scan_says_how_many_trainings_there_are(tmp_path: Path) -> None:
+    table = scan_table(tmp_path)
+    lines = Path(table.file).read_text().splitlines(keepends=True)
+    # The last row is one seed of the smaller δ with a = 22
+    (tmp_path / "fewer.csv").write_text("".join(lines[:-1]))
+    assert legend(scan.figure(read_table(tmp_path / "fewer.csv"), "delta"))[2] == "taylor, a = 22 (n = 2 to 3)"
+    (tmp_path / "one.csv").write_text("".join(lines[:6]))
+    assert legend(scan.figure(read_table(tmp_path / "one.csv"), "delta"))[2] == "taylor, a = 22"
 
 
 def test_scan_complaints(tmp_path: Path) -> None:

@@ -91,11 +91,11 @@ SCAN = Results(
 
 
 def test_quantities_follow_from_trainings() -> None:
-    energy, exact = (measured("force_error", "eV/Å", {"mode": mode}) for mode in ("energy", "exact"))
+    energy, exact = (measured("force_error", {"mode": mode}) for mode in ("energy", "exact"))
     assert energy(SCAN) == Fact((8.0, 6.0), "eV/Å") and energy(SCAN).median == 7.0
     assert gain(exact, energy)(SCAN).values == pytest.approx((100.0 * 5.0 / 7.0,))
     assert ratio(energy, exact)(SCAN).values == (4.0, 3.0)
-    half = measured("force_error", "", {"mode": "taylor", "delta": 0.03})
+    half = measured("force_error", {"mode": "taylor", "delta": 0.03})
     assert share(half, energy, exact)(SCAN).values == pytest.approx((60.0,))
     with pytest.raises(MissingFact):
         share(half, exact, energy)(SCAN)
@@ -219,7 +219,10 @@ def test_figures_of_scans_come_from_all_results() -> None:
     (name,), (figure,) = zip(*scan_pictures({"water-cluster": Results("water-cluster", {}, grid)}).items())
     assert name == "water-cluster-figure-4"
     # Relative to energies alone; directional training is not in the paper
-    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["Taylor B", "energies alone"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == [
+        "Taylor B (n = 2)",
+        "energies alone (n = 1)",
+    ]
     (best, _) = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 2 and line.get_marker() != "None"]
     assert best.get_xdata() == pytest.approx([0.01, 0.02]) and best.get_ydata() == pytest.approx([0.505, 0.51])
 

@@ -24,8 +24,8 @@ class Series:
     """(n,) ascending; empty if the series does not depend on it: then there is one value of each."""
     best: np.ndarray
     median: np.ndarray
-    n_seeds: int
-    """Most rows behind one value."""
+    seeds: tuple[int, int]
+    """Fewest and most rows behind one value."""
     single: tuple[np.ndarray, ...] = ()
     """All values behind each, relative to the median of the mode that they are compared with."""
 
@@ -90,7 +90,7 @@ def scan_series(table: Table, x: str, measure: str, relative: str | None = None)
                 np.array(points),
                 np.array([values[group].min() / factor for group, factor in zip(groups, factors)]),
                 np.array([np.median(values[group]) / factor for group, factor in zip(groups, factors)]),
-                max(map(len, groups)),
+                (min(map(len, groups)), max(map(len, groups))),
                 tuple(values[group] / factor for group, factor in zip(groups, factors)),
             )
         )

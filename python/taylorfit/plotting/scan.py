@@ -35,6 +35,8 @@ from .style import (
 def figure(table: Table, x: str, relative: str | None = None) -> Figure:
     """Draw energy error above, force error below; modes that `x` does not touch are horizontal lines.
 
+    The legend says how many trainings (seeds) the points of each line rest on.
+
     Parameters
     ----------
     table, x, relative
@@ -75,11 +77,11 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
         for i, one in enumerate(known.values())
     ]
     titles = list(map(literal, known))
-    seeds = max(one.n_seeds for one in known.values())
-    if seeds > 1:
+    if any(one.seeds[1] > 1 for one in known.values()):
+        titles = [f"{title} (n = {_numbers(one)})" for title, one in zip(titles, known.values())]
         handles += [Line2D([], [], color=GREY), Line2D([], [], color=GREY, linestyle=DASHES[1])]
         handles.append(Line2D([], [], color=GREY, linestyle="none", marker="o", markersize=2, markeredgewidth=0))
-        titles += [f"best of {seeds}", "median", "each"]
+        titles += ["best", "median", "each"]
     if relative is not None:
         note(panels[0], f"relative to: {literal(relative)}", "lower left")
     letter_panels(panels)
@@ -89,9 +91,15 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
     return drawing
 
 
+def _numbers(series: Series) -> str:
+    """``3``, or ``1 to 3`` where points rest on different numbers of trainings."""
+    fewest, most = series.seeds
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
 def _draw(panel: Axes, series: Series, index: int) -> None:
     lines = [(series.best, DASHES[0])]
-    if series.n_seeds > 1:
+    if series.seeds[1] > 1:
         lines.append((series.median, DASHES[1]))
         _each(panel, series, index)
     for values, dashes in lines:
