@@ -65,8 +65,10 @@ def random_pack(n_atoms: int, n_feature: int, atoms: int = 8, block: int = 504) 
     per_block, n_blocks = block // atoms, n_atoms // block
     n = per_block * n_blocks
     rng = np.random.default_rng(1)
+    features = engine.aligned_zeros(n_blocks * block * n_feature)
+    rng.standard_normal(out=features)
     return PackedDataset(
-        features=rng.standard_normal(n_blocks * block * n_feature),
+        features=features,
         panel_offset=(np.arange(n_blocks, dtype=np.int64) * block * n_feature)[:, None],
         panel_width=np.full((n_blocks, 1), block, dtype=np.int32),
         block_first=(np.arange(n_blocks + 1) * per_block).astype(np.int32),
@@ -91,7 +93,9 @@ def bench_gradient() -> None:
     network = Network.random(layers, (TANH, TANH, LINEAR), np.random.default_rng(0))
     tables = engine.NetworkTables.from_networks([network])
     pack = random_pack(1008 if QUICK else 204800, layers[0])
-    packs = {"": pack, ", single precision": replace(pack, features=pack.features.astype(np.float32))}
+    single = engine.aligned_zeros(len(pack.features), np.float32)
+    single[:] = pack.features
+    packs = {"": pack, ", single precision": replace(pack, features=single)}
     n = int(pack.n_atoms.sum())
     gradient = np.zeros(tables.n_weights)
     ones = np.full(pack.n_structures, 1 / 8)
