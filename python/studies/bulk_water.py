@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from datasets import TRAINING, place_with_held_out
-from drawings import distributions_and_maps, predictions_of, save_figures
+from drawings import distributions_and_maps, predictions_of, rdf_panels, save_figures
 from facts import Fact
 from measure import holding_labels, md_facts, peak_facts, timing_step
 from results import (
@@ -46,12 +46,13 @@ from taylorfit.formats.csv_table import read_table
 from taylorfit.formats.structures.files import expand_patterns, read_structures
 from taylorfit.md.analysis import pair_counts, radial_distribution
 from taylorfit.plotting.rdf import Rdf, rdf_curves
-from taylorfit.plotting.rdf import figure as rdf_figure
 from taylorfit.reporting.document import Document
 from taylorfit.settings.md import MdInput
 
 PUBLIC = "github.com/deepmodeling/deepmd-kit, examples/water/data (64 H2O, DFT)"
 REFERENCE = "reference frames"
+EXPERIMENT = "soper-2013.rdf.csv"
+"""O-O of liquid water, from neutron and X-ray diffraction."""
 FOR_MD = networks_for_md("20:tanh")
 """For --full alone; --quick takes those of `MODES_SHOWN`."""
 COPIES_SHOWN = tuple(
@@ -84,7 +85,7 @@ def steps(scale: str) -> list[Step]:
 
 
 def reference_rdf(scale: str) -> list[Rdf]:
-    """Radial distribution functions of the frames trained on, to compare dynamics with."""
+    """Radial distribution functions of the frames trained on and of the experiment, to compare dynamics with."""
     options = MdInput.read(scan_file("md", scale)).rdf
     if options is None:
         return []
@@ -92,52 +93,58 @@ def reference_rdf(scale: str) -> list[Rdf]:
     total = np.sum([pair_counts(s, options.pairs, options.r_max, options.bins) for s in frames], axis=0)
     volume = float(np.mean([s.volume for s in frames]))
     r, g = radial_distribution(total, len(frames), frames[-1].symbols, volume, options.pairs, options.r_max)
-    return [Rdf(REFERENCE, "-".join(pair), r, curve) for pair, curve in zip(options.pairs, g)]
+    own = [Rdf(REFERENCE, "-".join(pair), r, curve) for pair, curve in zip(options.pairs, g)]
+    return [*own, *rdf_curves(read_table(EXPERIMENT))]
 
 
-def facts(scale: str, reference: list[Rdf], known: Mapping[str, Fact]) -> dict[str, Fact]:
+def facts(scale: str, reference: Sequence[Rdf], known: Mapping[str, Fact]) -> dict[str, Fact]:
     """Stability and the first O-O peak."""
-    curves = md_output("md", scale, "rdf.csv")
-    if curves is None:
+    if md_output("md", scale, "starts.csv") is None:
         return {}
-    names = md_names(scale)
-    shortest = known["shortest distance of the data"].median
-    hold = holding_labels("md", scale, shortest)
-    of_runs = [curve for curve in rdf_curves(read_table(curves)) if curve.label in hold]
+    names, hold = md_names(scale), _hold(scale, known)
+    of_runs = [curve for curve in _curves(scale) if curve.label in hold]
     peaks = peak_facts([*reference, *of_runs], {**names, REFERENCE: "frames"})
-    return md_facts("md", scale, names, shortest) | peaks
+    return md_facts("md", scale, names, _shortest(known)) | peaks
 
 
-def _figure_8(reference: list[Rdf], curves: list[Rdf], scale: str) -> Figure:
-    """Means over the networks of a mode, on the scale of the reference: atoms that fall into each other have any."""
-    names = md_names(scale)
-    groups: dict[tuple[str, str], list[Rdf]] = {}
-    for curve in curves:
-        label = TITLES[names[curve.label]] if curve.label in names else curve.label
-        groups.setdefault((label, curve.pair), []).append(curve)
-    means = [
-        Rdf(label, pair, group[0].r, np.mean([one.g for one in group], axis=0))
-        for (label, pair), group in groups.items()
-    ]
-    figure = rdf_figure([*reference, *means])
-    for panel, curve in zip(figure.axes, reference):
-        panel.set_ylim(0.0, 1.5 * float(curve.g.max()))
-    return figure
+def _shortest(known: Mapping[str, Fact]) -> float:
+    return known["shortest distance of the data"].median
+
+
+def _hold(scale: str, known: Mapping[str, Fact]) -> set[str]:
+    """Labels of runs that hold."""
+    return holding_labels("md", scale, _shortest(known))
+
+
+def _curves(scale: str) -> list[Rdf]:
+    """Radial distribution functions of all runs that got beyond equilibration."""
+    file = md_output("md", scale, "rdf.csv")
+    return [] if file is None else rdf_curves(read_table(file))
+
+
+def _figure_8(reference: Sequence[Rdf], scale: str, known: Mapping[str, Fact]) -> Figure | None:
+    """A line for each network; the legend says how many of a training hold."""
+    curves, names = _curves(scale), md_names(scale)
+    if not curves:
+        return None
+    runs = {}
+    for mode in dict.fromkeys(names.values()):
+        if f"holds: {mode}" in known:
+            own = known[f"holds: {mode}"].values
+            title = f"{TITLES[mode]}: {sum(own):.0f} of {len(own)} hold"
+            runs[title] = [curve for curve in curves if names.get(curve.label) == mode]
+    return rdf_panels(reference, runs, _hold(scale, known))
 
 
 def results(scale: str) -> Document:
     """The page."""
     copies = trainings(scale, ("copies",) if scale == "full" else ("modes", "copies"))
-    reference = reference_rdf(scale) if md_output("md", scale, "rdf.csv") else []
+    reference = reference_rdf(scale) if md_output("md", scale, "starts.csv") else []
     figure_6 = scan_figure(copies, "a", keep=lambda row: row["mode"] in ("energy", "taylor", "exact"))
     own = predictions_of((MODES_SHOWN[0], *COPIES_SHOWN) if scale == "full" else MODES_SHOWN[:2], scale)
-    curves = md_output("md", scale, "rdf.csv")
+    found = results_of("bulk-water", scale, partial(facts, scale, reference))
     save_figures(
-        {
-            "6": figure_6,
-            "7": distributions_and_maps(own, own[:3]),
-            "8": None if curves is None else _figure_8(reference, rdf_curves(read_table(curves)), scale),
-        }
+        {"6": figure_6, "7": distributions_and_maps(own, own[:3]), "8": _figure_8(reference, scale, found.facts)}
     )
     return Document(
         f"Study bulk-water, {scale}",
@@ -153,7 +160,7 @@ def results(scale: str) -> Document:
             predictions_section("Figure 7: several a", "copies-", (MODES_SHOWN[0], *COPIES_SHOWN), scale)
             if scale == "full"
             else None,
-            *claims_section(results_of("bulk-water", scale, partial(facts, scale, reference))),
+            *claims_section(found),
         ),
     )
 

@@ -55,7 +55,7 @@ def _peak(results: Results) -> Finding:
         return f"{name} {results.fact(f'O-O peak: {key}').text()} at {results.fact(f'O-O place: {key}').median:.2f} Å"
 
     here = "; ".join(words(*one) for one in (("frames", "frames"), ("energies", "energy"), ("Taylor", "taylor")))
-    if "O-O peak: exact" in results.facts:
+    if "holds: exact" in results.facts:
         here += "; " + words("exact", "exact")
     if not any(runs.values):
         return Finding(NOT, here)

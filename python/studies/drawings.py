@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,12 +24,26 @@ from taylorfit.plotting import style
 from taylorfit.plotting.direction_maps import draw_maps
 from taylorfit.plotting.error_distributions import draw_densities, draw_tails
 from taylorfit.plotting.nve import NveRun
-from taylorfit.plotting.style import COLOURS, COLUMN, GREY, PAGE, in_symbols, new_figure, plain_log_ticks, styled
+from taylorfit.plotting.rdf import Rdf
+from taylorfit.plotting.style import (
+    COLOURS,
+    COLUMN,
+    GREY,
+    PAGE,
+    in_symbols,
+    label_lowest,
+    new_figure,
+    panel_grid,
+    plain_log_ticks,
+    styled,
+)
 
 FIGURES = "figures"
 """Folder of the figures."""
 CUT_PEAK = 3.0
 """A peak so many times higher than the next is cut off."""
+BETWEEN = 1.7
+"""Distances within a molecule of water are shorter, Å; their peaks leave the panels of figure 8."""
 PICTURE_COLOURS = 128
 """Of a PNG for the manual, which makes it a third as large."""
 
@@ -46,12 +62,14 @@ def save_figures(figures: Mapping[str, Figure | None]) -> list[Path]:
 
 
 def predictions_of(shown: Sequence[Shown], scale: str) -> list[Predictions]:
-    """Those of the trainings that there are."""
-    return [read_predictions(one.predictions(scale)) for one in shown if one.predictions(scale).exists()]
-
-
-def _letters(panels: Sequence[Axes]) -> None:
-    style.letter_panels(panels)
+    """Those of the trainings that there are; the labels say of how many networks they are the best."""
+    found = []
+    for one in shown:
+        if one.predictions(scale).exists():
+            n = len(one.errors(scale))
+            label = f"{one.title}, {f'best of {n}' if n > 1 else '1 network'}"
+            found.append(replace(read_predictions(one.predictions(scale)), label=label))
+    return found
 
 
 @styled
@@ -86,7 +104,7 @@ def distributions_and_maps(
     for panel in grid.flat[len(mapped) :]:
         panel.set_axis_off()
     draw_maps(below, grid, mapped)
-    _letters([*(panels if tails else [left]), *grid.flat[: len(mapped)]])
+    style.letter_panels([*(panels if tails else [left]), *grid.flat[: len(mapped)]])
     return drawing
 
 
@@ -143,7 +161,7 @@ def dimer_panels(members: Mapping[str, Sequence[DimerCurve]], exact: LennardJone
         style.note(panel, title, "lower right")
     panels[0].set_ylabel("energy (eV)")
     drawing.legend(*panels[-1].get_legend_handles_labels(), loc="outside upper center", ncols=6)
-    _letters(list(panels))
+    style.letter_panels(panels)
     return drawing
 
 
@@ -241,6 +259,45 @@ def points_by_mode(groups: Mapping[str, Mapping[str, Mapping[str, Sequence[float
 
 
 @styled
+def rdf_panels(references: Sequence[Rdf], runs: Mapping[str, Sequence[Rdf]], hold: Collection[str]) -> Figure:
+    """Figure 8: g(r) of each run, a panel for each pair, on the scale of the references, which come first.
+
+    Parameters
+    ----------
+    runs
+        title → curves of the networks that were trained so, some perhaps without
+    hold
+        labels of runs that hold; others are dashed, and from the time until they end
+    """
+    pairs = list(dict.fromkeys(curve.pair for curve in references))
+    drawing, panels = panel_grid(len(pairs), 2.4, 0.5)
+    looks: list[dict[str, Any]] = [
+        {"color": GREY, "linewidth": 3.0, "alpha": 0.6},
+        {"color": style.BLACK, "linestyle": ":"},
+    ]
+    known = dict(zip(dict.fromkeys(curve.label for curve in references), looks))
+    for panel, pair in zip(panels.flat, pairs):
+        panel.axhline(1.0, color="0.8", linewidth=0.5, zorder=0)
+        own = [curve for curve in references if curve.pair == pair]
+        for curve in own:
+            panel.plot(curve.r, curve.g, **known[curve.label])
+        for index, curves in enumerate(runs.values()):
+            for curve in (one for one in curves if one.pair == pair):
+                dashes = style.DASHES[0 if curve.label in hold else 1]
+                panel.plot(curve.r, curve.g, color=COLOURS[index], linewidth=0.8, linestyle=dashes)
+        panel.set_xlim(0.0, own[0].r[-1])
+        panel.set_ylim(0.0, 1.5 * max(float(curve.g[curve.r > BETWEEN].max()) for curve in own))
+        panel.set_ylabel(f"g(r), {pair}")
+    label_lowest(panels, len(pairs), "r (Å)")
+    handles = [Line2D([], [], **look) for look in known.values()]
+    handles += [Line2D([], [], color=COLOURS[index]) for index, _ in enumerate(runs)]
+    handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=style.DASHES[1]))
+    drawing.legend(handles, [*known, *runs, "of a run that does not hold"], loc="outside upper center", ncols=3)
+    style.letter_panels(panels.flat[: len(pairs)])
+    return drawing
+
+
+@styled
 def nve_panels(runs: Sequence[NveRun], broken: Collection[tuple[str, str]]) -> Figure | None:
     """Figure 10: total energies from the first step on, a panel for each training, a line for each network.
 
@@ -270,5 +327,5 @@ def nve_panels(runs: Sequence[NveRun], broken: Collection[tuple[str, str]]) -> F
     looks = [Line2D([], [], color=COLOURS[index]) for index, _ in enumerate(names)]
     looks.append(Line2D([], [], color=GREY, linestyle="none", marker="x"))
     drawing.legend(looks, [*(f"network {n}" for n in names), "breaks down"], loc="outside upper center", ncols=2)
-    _letters(list(panels))
+    style.letter_panels(panels)
     return drawing

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from drawings import predictions_of
 from facts import Fact, Results
 from measure import data_facts, timing_facts
 from measure import trainings as training_facts
@@ -33,7 +34,6 @@ from taylorfit.analysis.scan_groups import POINT_REPORT
 from taylorfit.errors import InputError
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.csv_table import read_table
-from taylorfit.formats.predictions import read_predictions
 from taylorfit.formats.report_file import read_train_report
 from taylorfit.formats.scan_table import FORCE_NORM, Row, labels
 from taylorfit.model.measures import MEASURES
@@ -222,14 +222,14 @@ def predictions_section(title: str, name: str, shown: Sequence[Shown], scale: st
     name
         begins the names of the pictures
     """
-    sets = [read_predictions(one.predictions(scale)) for one in shown if one.predictions(scale).exists()]
+    sets = predictions_of(shown, scale)
     if not sets:
         return None
     measured = [errors_in(one) for one in sets]
     return Section(
         title,
         (
-            "The seed of each training with the smallest mean |F − F_ref|; "
+            "Of each training the seed with the smallest mean |F − F_ref|; "
             f"{sets[0].n_structures} validation structures.",
             Table(
                 ("", *(one.label for one in sets)), tuple(error_rows([one.to_dict() for one in measured])), numeric=True

@@ -1,43 +1,37 @@
 """Run trainings of the studies on many cores within a given time: a process each, the most wanted ones first.
 
 python python/studies/spread.py FOLDER --data DATA --cores 16 --seconds 400          # what inputs/spread.txt asks for
-python python/studies/spread.py FOLDER --merge OUT                                    # take the results of such a run
 
 A run writes OUT (default FOLDER/out): a file for each training, and at its end one archive of all. Merged, they are
-what the studies' own steps would have left, so that ``STUDY.py FOLDER/STUDY --full`` goes on from there.
+what the studies' own steps would have left (`merge_runs.py`), so that ``STUDY.py FOLDER/STUDY --full`` goes on from
+there.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
 
-import bulk_water
-import lmnto
-import tio2
-import water_cluster
 from measure import MEASURED, TIMES, timing_step, training_cells
+from merge_runs import pack, place_studies
 from results import provenance
-from study import Options, Study
+from study import Options
 from taylorfit.__main__ import run_command
 from taylorfit.analysis.scan_grid import Point, points_of
 from taylorfit.analysis.scan_groups import point_folder
 from taylorfit.errors import InputError
-from taylorfit.formats.csv_table import read_table, write_table
-from taylorfit.formats.scan_table import FORCE_NORM, KEY, Row, read_scan_table, write_scan_table
-from taylorfit.formats.structures.files import expand_patterns, read_structures
+from taylorfit.formats.scan_table import KEY, Row, read_scan_table
+from taylorfit.formats.structures.files import expand_patterns
 from taylorfit.model.structure import Structure
 from taylorfit.settings.generate import GenerateInput
 from taylorfit.settings.md import MdInput
@@ -45,12 +39,9 @@ from taylorfit.settings.scan import ScanInput
 from taylorfit.settings.train import TrainInput
 from taylorfit.tools.atomic_write import atomic_write
 
-STUDIES: dict[str, Study] = {one.STUDY.name: one.STUDY for one in (lmnto, bulk_water, water_cluster, tio2)}
-PLAN = Path(__file__).parent / "inputs" / "spread.txt"
-DATA = {"lmnto": "lmnto", "bulk-water": "bulk-water", "water-cluster": "water-cluster", "tio2": "tio2"}
-"""Study → its folder in what --data names."""
 TABLES = ("starts.csv", "steps.csv", "rdf.csv")
 """Of dynamics."""
+PLAN = Path(__file__).parent / "inputs" / "spread.txt"
 MICROSECONDS = {"energy": 0.16, "taylor": 0.165, "centred": 0.165, "directional": 0.35, "exact": 2.2}
 """Time of an epoch for each atom (with copies: theirs, too) of networks 48-10-10-1, one thread; measured at most."""
 DIRECTION = 0.035
@@ -170,21 +161,6 @@ def _cost(point: Point, atoms: float, md: MdInput | None, one: float) -> tuple[f
     return START + 1e-6 * COPYING * all_atoms, each
 
 
-def place_studies(folder: Path, data: Path, names: Sequence[str]) -> dict[str, float]:
-    """Input files and structures in a folder for each study; the mean number of atoms of each."""
-    atoms = {}
-    here = Path.cwd()
-    for name in dict.fromkeys(names):
-        STUDIES[name].copy_inputs(folder / name)
-        os.chdir(folder / name)
-        STUDIES[name].place(data / DATA[name])
-        paths = expand_patterns(["xsf/*.xsf"])
-        some = [s for path in paths[:: max(1, len(paths) // 40)] for s in read_structures(path)]
-        atoms[name] = sum(len(s.symbols) for s in some) / len(some)
-        os.chdir(here)
-    return atoms
-
-
 def is_done(job: Job, out: Path) -> bool:
     """Whether a run before has done it."""
     file = out / f"{job.name}.json"
@@ -291,113 +267,8 @@ def run_all(jobs: Sequence[Job], folder: Path, out: Path, cores: int, end: float
         print(f"stopped: {job.name}", flush=True)
 
 
-def pack(folder: Path, out: Path, said: Mapping[str, object]) -> None:
-    """One archive of all results, with the potentials of the best seed of each training, in place of the files."""
-    found = [json.loads(path.read_text(encoding="utf-8")) | {"job": path.stem} for path in sorted(out.glob("*.json"))]
-    best: dict[tuple[str, ...], tuple[float, Path]] = {}
-    for one in found:
-        for entry in one["rows"] if one["table"] != "single.csv" else ():
-            row = entry["row"]
-            cells = {name: cell for name, cell in row.items() if "_per_" not in name and name not in _OF_SEED}
-            place = point_folder(folder / one["study"] / "spread" / one["job"] / "scan", row[KEY])
-            group = (one["study"], one["table"], *cells.values())
-            best[group] = min(best.get(group, (float("inf"), place)), (float(row[FORCE_NORM] or "inf"), place))
-    with tarfile.open(out / "spread.tar.xz", "w:xz") as archive:
-        for path in [*sorted(out.glob("*.json")), *sorted(out.glob("*.csv"))]:
-            archive.add(path, path.name)
-        for (study, *_), (_, place) in best.items():
-            for file in sorted(place.glob("*.nn")):
-                archive.add(file, f"potentials/{study}/{place.name}/{file.name}")
-        text = json.dumps(said).encode()
-        entry = tarfile.TarInfo("run.json")
-        entry.size = len(text)
-        archive.addfile(entry, io.BytesIO(text))
-    for path in [*out.glob("*.json"), *out.glob("*.csv")]:
-        path.unlink()
-    logs = sorted(out.glob("*.log"))
-    with atomic_write(out / "log.txt") as stream:
-        for path in logs:
-            if tail := path.read_text(encoding="utf-8", errors="replace").strip():
-                stream.write(f"{path.stem}: {tail[-300:]}\n")
-    for path in logs:
-        path.unlink()
-
-
-_OF_SEED = ("label", "seed", "epochs", "best_epoch", "seconds", KEY)
-"""Columns that differ between the seeds of a training."""
-
-
-# --- afterwards --------------------------------------------------------------------------------
-
-
-def merge(folder: Path, out: Path, commit: str | None) -> int:
-    """Put the results of a run where the studies' own steps put theirs; return the number of trainings.
-
-    Parameters
-    ----------
-    commit
-        where the run could not know it
-    """
-    n = 0
-    with tarfile.open(out / "spread.tar.xz") as archive:
-        content = {one.name: archive.extractfile(one).read() for one in archive if one.isfile()}  # type: ignore[union-attr]
-    said = json.loads(content.pop("run.json"))
-    origin = {"processor": said["processor"], "commit": commit or said["commit"], "date": said["date"]}
-    tables: dict[tuple[str, str], list[Row]] = {}
-    for name in [name for name in content if name.endswith(".json")]:
-        found = json.loads(content[name])
-        if "times" in found:
-            with atomic_write(folder / found["study"] / TIMES) as stream:
-                json.dump(found["times"], stream)
-        for entry in found["rows"]:
-            row = entry["row"]
-            tables.setdefault((found["study"], found["table"]), []).append(row)
-            place = point_folder(folder / found["study"] / "scan", row[KEY])
-            place.mkdir(parents=True, exist_ok=True)
-            with atomic_write(place / MEASURED) as stream:
-                json.dump(entry["cells"] | origin, stream)
-            n += 1
-    for (study, table), rows in tables.items():
-        path = folder / study / table
-        new = {row[KEY] for row in rows}
-        write_scan_table(path, [*(row for row in read_scan_table(path) if row[KEY] not in new), *rows])
-    for name in [name for name in content if name.startswith("potentials/")]:
-        _, study, key, file = name.split("/")
-        with atomic_write(point_folder(folder / study / "scan", key) / file, "wb") as stream:
-            stream.write(content[name])
-    _merge_dynamics(folder, {name: text for name, text in content.items() if name.endswith(".csv")})
-    return n
-
-
-def _merge_dynamics(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Tables of single runs to the table of all, which keeps the other potentials that it has."""
-    parts: dict[Path, dict[str, bytes]] = {}
-    for name in sorted(files):
-        study, output, label, *ending = name.split(".")
-        parts.setdefault(folder / study / ".".join([output, *ending]), {})[label] = files[name]
-    for path, texts in parts.items():
-        rows: list[dict[str, str]] = []
-        if path.exists():
-            rows += [row for row in _rows(path) if row["potential"] not in texts]
-        own = path.parent / f".{path.name}"
-        for text in texts.values():
-            # A run that breaks down at once has a table without rows
-            if text.strip().count(b"\n"):
-                own.write_bytes(text)
-                rows += _rows(own)
-                own.unlink()
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        if rows:
-            write_table(path, columns, [[row.get(key, "") for key in columns] for row in rows])
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    table = read_table(path)
-    return [dict(zip(table.columns, cells)) for cells in zip(*table.columns.values())]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run, or merge."""
+    """Run what a plan wants."""
     begin = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the folders of the studies")
@@ -407,14 +278,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=600.0, metavar="S", help="in all (%(default)g)")
     parser.add_argument("--speed", type=float, default=1.0, help="of a core, over the one that costs were measured on")
     parser.add_argument("--out", type=Path, metavar="OUT", help="results (FOLDER/out)")
-    parser.add_argument("--merge", type=Path, metavar="OUT", help="only merge")
-    parser.add_argument("--commit", help="of the program, for --merge where the run could not know it")
     parser.add_argument("--list", action="store_true", help="only say what is to be done")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    if arguments.merge is not None:
-        print(f"{merge(arguments.folder, arguments.merge, arguments.commit)} trainings")
-        return 0
     folder, out = arguments.folder.resolve(), (arguments.out or arguments.folder / "out").resolve()
     out.mkdir(parents=True, exist_ok=True)
     if arguments.job is not None:

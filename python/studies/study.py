@@ -120,14 +120,18 @@ class Shown:
     cells: Mapping[str, str] = field(default_factory=dict)
     """What its row says, where the scans have several trainings of the mode."""
 
-    def best(self, scale: str) -> Path | None:
-        """Folder of the seed with the smallest force error of those whose potentials are there; None without one."""
+    def errors(self, scale: str) -> dict[Path, float]:
+        """Folder of each seed → its force error."""
         cells = {"mode": self.mode, **self.cells}
-        found = {
+        return {
             folder: float(row[FORCE_NORM])
             for row, folder in trainings(scale, self.scans)
-            if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items()) and any(folder.glob("*.nn"))
+            if row[FORCE_NORM] and all(row[name] == cell for name, cell in cells.items())
         }
+
+    def best(self, scale: str) -> Path | None:
+        """Folder of the seed with the smallest force error of those whose potentials are there; None without one."""
+        found = {folder: error for folder, error in self.errors(scale).items() if any(folder.glob("*.nn"))}
         return min(found, key=found.__getitem__, default=None)
 
     def potentials(self, scale: str) -> Path:

@@ -14,6 +14,8 @@ from study import SCALES, Study, md_names
 from taylorfit.analysis.scan_grid import points_of
 from taylorfit.errors import InputError
 from taylorfit.formats.aenet.setup_file import read_setup
+from taylorfit.formats.csv_table import read_table
+from taylorfit.plotting.rdf import rdf_curves
 from taylorfit.settings.generate import GenerateInput
 from taylorfit.settings.md import MdInput
 from taylorfit.settings.scan import ScanInput
@@ -133,6 +135,8 @@ def test_input_files_are_read_and_belong_together(name: str) -> None:
     for file in written:
         if file.endswith(".stp"):
             assert read_setup(file).species == file.removesuffix(".stp")
+        elif file.endswith(".rdf.csv"):
+            assert [curve.pair for curve in rdf_curves(read_table(file))] == ["O-O"]
         elif file.startswith("generate"):
             assert GenerateInput.read(file).output.endswith(".train")
         elif file.startswith("train"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import merge_runs
 import spread
 import water_cluster
 from facts import Fact, Results
@@ -73,8 +74,8 @@ def row(key: str, error: str, seed: str) -> dict[str, str]:
 
 
 def test_results_are_merged_into_the_tables_of_the_study(tmp_path: Path) -> None:
-    folder, out = tmp_path / "work", tmp_path / "out"
-    out.mkdir()
+    folder, out = tmp_path / "work", tmp_path / "work" / "out"
+    out.mkdir(parents=True)
     for seed, error in (("1", "0.5"), ("2", "0.4")):
         job = Job("lmnto", "modes-full.in", (0,), (int(seed),), "", 1.0)
         entry = {"row": row(f"k{seed}", error, seed), "cells": {"tail": float(seed)}}
@@ -85,13 +86,16 @@ def test_results_are_merged_into_the_tables_of_the_study(tmp_path: Path) -> None
         (place / "O.nn").write_bytes(seed.encode())
         assert spread.is_done(job, out)
         (out / f"lmnto.md-full.exact-{seed}.starts.csv").write_text(f"potential,steps\nexact-{seed},7\n")
-    spread.pack(folder, out, {"processor": "a", "commit": "not known", "date": "2026-01-01"})
+    # A run that goes on is read, and left as it is
+    files = sorted(out.iterdir())
+    assert merge_runs.merge(tmp_path / "early", out, "abc") == {"lmnto": 2} and sorted(out.iterdir()) == files
+    merge_runs.pack(folder, out, {"processor": "a", "commit": "not known", "date": "2026-01-01"})
     assert [path.name for path in sorted(out.iterdir())] == ["log.txt", "spread.tar.xz"]
 
     target = tmp_path / "target"
     (target / "lmnto").mkdir(parents=True)
     write_scan_table(target / "lmnto" / "full.csv", [row("k0", "0.9", "3"), row("k1", "0.8", "1")])
-    assert spread.merge(target, out, "abc") == 2
+    assert merge_runs.merge(target, out, "abc") == {"lmnto": 2}
     table = {
         one["key"]: one["force_error_norm_mean_eV_per_A"] for one in read_scan_table(target / "lmnto" / "full.csv")
     }
@@ -107,7 +111,7 @@ def test_results_are_merged_into_the_tables_of_the_study(tmp_path: Path) -> None
         "exact-2,7",
     ]
     # Runs of later archives join those there; one that broke down at once has no rows
-    spread._merge_dynamics(
+    merge_runs._merge_dynamics(
         target,
         {
             "lmnto.md-full.exact-2.starts.csv": b"potential,steps\nexact-2,8\n",
