@@ -31,6 +31,8 @@ BATCH_ATOMS = 16384
 ISOLATED_MARGIN = 1.0e-6
 """ænet stores isolated structures relative to their bounding box, this far (Å) from its corner."""
 
+_ENOUGH = 1 << 20  # bytes of descriptors that are packed without waiting for others, for those are copied together
+
 _LONGEST_STEM = 150  # characters; names of files may have 255 bytes
 
 
@@ -284,6 +286,8 @@ class _Gathered:
         self._kind = kind
         self._names += names
         self._parts.append(arrays)
+        if arrays[-1].nbytes >= _ENOUGH:
+            self.hand_on()
 
     def hand_on(self) -> None:
         """Pack what has been gathered."""

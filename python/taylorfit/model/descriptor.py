@@ -52,12 +52,25 @@ class BatchStatistics:
     @classmethod
     def of(cls, values: np.ndarray) -> BatchStatistics:
         """Of descriptors (..., n_feature)."""
-        values = values.reshape(-1, values.shape[-1])
-        n = len(values)
+        values = values.reshape(-1, 1, values.shape[-1])
+        return cls.of_columns(len(values), statistics_of_columns(values))
+
+    @classmethod
+    def of_columns(cls, n: int, columns: np.ndarray) -> BatchStatistics:
+        """Of `statistics_of_columns`, (4, n_atom, n_feature), of n structures."""
+        n *= columns.shape[1]
         if n == 0:
             return cls(0, *np.zeros((3, 0)))
-        ends = np.stack([values.min(axis=0), -values.max(axis=0)])
-        return cls(n, ends, values.sum(axis=0) / n, np.einsum("ij,ij->j", values, values) / n)
+        mean, mean_square = columns[2:].sum(axis=1) / n
+        return cls(n, columns[:2].min(axis=1), mean, mean_square)
+
+
+def statistics_of_columns(values: np.ndarray) -> np.ndarray:
+    """(4, ...) smallest values, negative largest ones, sums and sums of squares along the first axis."""
+    if len(values) == 0:
+        return np.zeros((4, *values.shape[1:]))
+    squares = np.einsum("i...,i...->...", values, values)
+    return np.stack([values.min(axis=0), -values.max(axis=0), values.sum(axis=0), squares])
 
 
 class RunningStatistics:

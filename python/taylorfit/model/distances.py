@@ -10,7 +10,7 @@ from .elements import COVALENT_RADII, NOBLE_GASES
 from .structure import Structure
 
 _DISTANCE_ATOMS = 256  # centres looked at per structure; bounds the cost of large cells
-_BLOCK = 1 << 18  # pairs of atoms looked at together; bounds the memory
+_BLOCK = 1 << 16  # pairs of atoms looked at together; bounds the memory
 
 
 def shortest_distances(structures: Sequence[Structure]) -> list[dict[str, float]]:
@@ -103,9 +103,17 @@ def _squares(structures: Sequence[Structure], centres: np.ndarray, positions: np
 
     `centres` and `positions` are (n_structure, n, 3).
     """
-    difference = centres[:, :, None] - positions[:, None]
+    # Components first: loops along atoms are long
+    x, y = (np.ascontiguousarray(np.moveaxis(points, 2, 0)) for points in (centres, positions))
+    difference = x[..., :, None] - y[..., None, :]
     if any(structures[0].pbc):
-        periodic = np.stack([np.where(np.array(s.pbc)[:, None], s.cell, 0.0) for s in structures])[:, None]
-        difference -= np.rint(difference @ np.linalg.pinv(periodic)) @ periodic
-    squares: np.ndarray = np.einsum("nijk,nijk->nij", difference, difference)
+        periodic = np.stack([np.where(np.array(s.pbc)[:, None], s.cell, 0.0) for s in structures])
+        inverse = np.linalg.pinv(periodic)
+        a, b = (np.ascontiguousarray(np.moveaxis(points @ inverse, 2, 0)) for points in (centres, positions))
+        turns = np.rint(a[..., :, None] - b[..., None, :])
+        for component in range(3):
+            for vector in range(3):
+                difference[component] -= turns[vector] * periodic[:, vector, component, None, None]
+    difference *= difference
+    squares: np.ndarray = difference[0] + difference[1] + difference[2]
     return squares

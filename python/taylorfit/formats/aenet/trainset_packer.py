@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...model.descriptor import BatchStatistics
+from ...model.descriptor import BatchStatistics, statistics_of_columns
 from .records import encode_text, printable
 from .trainset_layout import StructureLayout, all_finite
 
@@ -82,19 +82,21 @@ class TrainsetPacker:
         for name_length, group in groupby(encoded, key=len):
             run = list(group)
             layout = self._layout(name_length, atom_species)
-            step = max(1, _BLOCK // layout.size)
+            step = -(-len(run) // max(1, round(len(run) * layout.size / _BLOCK)))
             for first in range(0, len(run), step):
                 part = run[first : first + step]
                 chosen = slice(start + first, start + first + len(part))
                 energy, positions, forces, values = (a[chosen] for a in arrays)
                 per_atom = energy / layout.n_atom
+                # Of all atoms at once, then of each species: NumPy is slow with short rows
+                columns = statistics_of_columns(values) if self._with_statistics else values
                 yield SinkPart(
                     len(part),
                     layout.n_atom,
                     (float(per_atom.mean()), float(per_atom.min()), float(per_atom.max())),
                     in_range,
                     [
-                        (species, BatchStatistics.of(layout.descriptors_of(values, species)))
+                        (species, BatchStatistics.of_columns(len(part), layout.descriptors_of(columns, species)))
                         for species in (layout.species_present if self._with_statistics else ())
                     ],
                     self._pack(layout, part, n_species_in, energy, positions, forces, values),
