@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib
 import io
 import os
@@ -47,8 +46,6 @@ COMMANDS = {
 
 _WANT_OF_MEMORY = "failed to map segment|[Cc]annot allocate memory|can't start new thread"
 """What the dynamic linker and Python say."""
-_GARBAGE = 100_000, 20, 100
-"""New objects after which Python looks for circles of them; and how many such looks make one at older objects."""
 
 
 SHARED_OUT = ("generate", "train", "scan", "predict")
@@ -57,8 +54,6 @@ SHARED_OUT = ("generate", "train", "scan", "predict")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
-    # Modules and thousands of structures are many objects, but no circles: looking for these takes a tenth of start-up
-    gc.set_threshold(*_GARBAGE)
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # Å in an ASCII or Latin-1 locale; names of files in no encoding
