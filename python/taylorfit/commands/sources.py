@@ -7,12 +7,10 @@ import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..data.findings import droppable
 from ..errors import InputError
-from ..formats.recognise import FileKind, recognise
 from ..formats.structures.files import Entry, expand_patterns, read_files
 from ..model.structure import Structure
-from ..settings.reading import AS_THEY_ARE, READING_KINDS, ReadingOptions
+from ..settings.reading import AS_THEY_ARE, READING_KINDS, ReadingOptions, droppable
 from ..tools.progress import progress
 
 if TYPE_CHECKING:
@@ -105,6 +103,8 @@ def curvature_sources(options: TaylorOptions) -> dict[str, Any]:
 
 
 def _is_generate_input(path: str) -> bool:
+    from ..formats.recognise import FileKind, recognise
+
     try:
         return recognise(path) is FileKind.GENERATE_INPUT
     except InputError:

@@ -12,8 +12,9 @@ from ..formats.structures.in_memory import Structures, as_structures
 from ..model.distances import shortest_distances
 from ..model.structure import Structure
 from ..settings.displacements import STATIONARY_FORCE
+from ..settings.reading import droppable
 from ..tools.statistics import median, robust_deviation
-from .findings import KINDS, NOTES, droppable
+from .findings import DROPPABLE, KINDS, NOTES
 from .frame_pairs import FramePairs, UnitCheck, check_units, find_frame_pairs
 from .scales import implausible_scales
 
@@ -218,7 +219,7 @@ def drop(structures: Sequence[Structure], report: DataCheck, kinds: Collection[s
     InputError
         if a kind is unknown or does not concern single structures, or if the report is of other data.
     """
-    kinds = droppable(kinds)
+    kinds = droppable(kinds, DROPPABLE)
     if report.n_structures != len(structures):
         raise InputError(
             "the report is of other data", value=len(structures), expected=f"{report.n_structures} structures"

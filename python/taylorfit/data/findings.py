@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from ..errors import InputError
 from ..settings.displacements import STATIONARY_FORCE
 
 KINDS = {
@@ -30,19 +27,3 @@ NOTES = frozenset({"near-duplicate", "near-zero-forces", "missing-forces", "net-
 
 DROPPABLE = ("unreadable", *(kind for kind in KINDS if kind not in ("units", "atomic-energies")))
 """Kinds that concern single structures, which can be left out for them; unreadable files are left out by the reader."""
-
-
-def droppable(kinds: Collection[str], allowed: Collection[str] = DROPPABLE) -> list[str]:
-    """Return the kinds as a list.
-
-    Raises
-    ------
-    InputError
-        for a kind that is not among `allowed`.
-    """
-    for kind in kinds:
-        if kind not in allowed:
-            raise InputError(
-                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(allowed)
-            )
-    return list(kinds)

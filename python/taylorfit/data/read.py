@@ -8,11 +8,11 @@ from os import PathLike, fspath
 from ..errors import InputError
 from ..formats.structures.files import read_files
 from ..model.structure import Structure
-from ..settings.reading import READING_KINDS, ReadingOptions
+from ..settings.reading import READING_KINDS, ReadingOptions, droppable
 from ..tools.warn import warn_of_data
 from .check import check
 from .check import drop as dropped
-from .findings import droppable
+from .findings import DROPPABLE
 
 
 def read(
@@ -66,7 +66,7 @@ def read(
     >>> frames = tfit.read(["bulk/*.xsf", "run1/vasprun.xml"], index="::10", drop="duplicate")    # doctest: +SKIP
     """
     kinds = [drop] if isinstance(drop, str) else list(drop)
-    droppable(kinds)
+    droppable(kinds, DROPPABLE)
     structures = read_files(
         [fspath(file) for file in ([files] if isinstance(files, (str, PathLike)) else files)],
         ReadingOptions(units, energy_key, forces_key, stress_key),

@@ -9,7 +9,6 @@ from os import PathLike
 import numpy as np
 
 from .descriptor import DescriptorSetup
-from .provenance import parse_copy_name
 from .structure import Structure
 
 HASH = "S64"
@@ -155,6 +154,8 @@ class TrainingSet:
     @property
     def parents(self) -> list[int]:
         """The structures that are no Taylor copies."""
+        from .provenance import parse_copy_name
+
         return [s for s, name in enumerate(self.names) if parse_copy_name(name) is None]
 
     def n_atoms_of(self, structure: int) -> int:

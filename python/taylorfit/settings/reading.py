@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import InputError
 from ..model.units import SYSTEM_FORM, unit_system
 from .document import Document, Line
 from .option import TEXT, Kind, Settings, option, require
@@ -51,6 +53,23 @@ class ReadingOptions(Settings):
 
 READING_KINDS = ("unreadable", "unconverged")
 """Structures that can be left out instead of failing."""
+
+
+def droppable(kinds: Collection[str], allowed: Collection[str] = READING_KINDS) -> list[str]:
+    """Return the kinds as a list.
+
+    Raises
+    ------
+    InputError
+        for a kind that is not among `allowed`.
+    """
+    for kind in kinds:
+        if kind not in allowed:
+            raise InputError(
+                "structures cannot be dropped for this", value=kind, expected="one of " + " ".join(allowed)
+            )
+    return list(kinds)
+
 
 AS_THEY_ARE = ReadingOptions()
 """Nothing is said about the files."""

@@ -209,7 +209,7 @@ def format_xsf(structure: Structure, comments: Iterable[str] = ()) -> str:
         for line in comment.splitlines():
             line = f"# {line}".rstrip()
             for pattern, harmless in _STATEMENTS:
-                line = pattern.sub(harmless, line)
+                line = re.sub(pattern, harmless, line)
             lines.append(line)
     if structure.energy is not None:
         lines.append(f"# total energy = {float(structure.energy)!r} eV")

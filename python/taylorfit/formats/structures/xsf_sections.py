@@ -19,33 +19,32 @@ CELL_KEYWORDS = {3: "CRYSTAL", 2: "SLAB", 1: "POLYMER"}
 PHRASES = ("cohesive energy", "total energy")
 """What marks the line of an energy, in the order of ænet's tests."""
 
-STRESS_COMMENT = re.compile(r"\s*#\s*stress\s*=")
+STRESS_COMMENT = r"\s*#\s*stress\s*="
 """Start of the comment line that states the stress; ænet passes over comments."""
 STRESS_FORM = "# stress = xx yy zz yz xz xy eV/A^3"
-PBC_COMMENT = re.compile(r"\s*#\s*pbc\s*=")
+PBC_COMMENT = r"\s*#\s*pbc\s*="
 """Start of the comment line that says along which vectors a structure with a cell is periodic; ænet: all."""
 PBC_FORM = "# pbc = T T F"
-WEIGHT_COMMENT = re.compile(r"\s*#\s*weight\s*=")
+WEIGHT_COMMENT = r"\s*#\s*weight\s*="
 """Start of the comment line that states the weight of the structure in a loss."""
 WEIGHT_FORM = "# weight = 2.0"
-FORCE_WEIGHTS_COMMENT = re.compile(r"\s*#\s*force weights in column 8\s*$")
+FORCE_WEIGHTS_COMMENT = r"\s*#\s*force weights in column 8\s*$"
 """Comment line: the atom lines have the weight of the force on the atom as eighth word, which ænet does not read."""
 FORCE_WEIGHTS_FORM = "# force weights in column 8"
-PUSHED_COMMENT = re.compile(r"\s*#\s*pushed from\s*=")
+PUSHED_COMMENT = r"\s*#\s*pushed from\s*="
 """Start of the comment line of a copy with pushed atoms: the hash of the structure that it is made from."""
 PUSHED_FORM = "# pushed from = HASH"
-PREDICTED_COMMENT = re.compile(r"\s*#\s*predicted by\s*=")
+PREDICTED_COMMENT = r"\s*#\s*predicted by\s*="
 """Start of the comment line that says which potential energy and forces are from, which are no reference data."""
-UNCONVERGED_COMMENT = re.compile(r"\s*#\s*converged\s*=\s*F\s*$")
+UNCONVERGED_COMMENT = r"\s*#\s*converged\s*=\s*F\s*$"
 """Comment line of a structure whose self-consistency cycle did not converge."""
 
 _STRESS_UNITS = frozenset(
     f"ev/{length}{power}" for length in ("a", "å", "ang", "angstrom") for power in ("3", "^3", "**3", "³")
 )
-_UNITS_COMMENT = re.compile(
-    r"\s*#.*?\b(?P<what>energ(?:y|ies)|forces?|lengths?|positions?|coordinates)?\b[^=]*?\b(?:units?\b[^A-Za-z]*(?:are|is)?|in\b)"
-    r"\s*(?P<unit>.+)",
-    re.IGNORECASE,
+_UNITS_COMMENT = (
+    r"(?i)\s*#.*?\b(?P<what>energ(?:y|ies)|forces?|lengths?|positions?|coordinates)?\b[^=]*?\b(?:units?\b[^A-Za-z]*(?:are|is)?|in\b)"
+    r"\s*(?P<unit>.+)"
 )
 """A comment line that states units: `# units: Ry, Bohr`, `# forces in Ha/Bohr`."""
 _WHOLE_LINE_KEYWORDS = ("PRIMVEC", "PRIMCOORD", "ATOMS", "ANIMSTEPS")
@@ -102,19 +101,19 @@ class Sections:
                 self.energy = energy
             elif line.lstrip()[0] == "#":
                 self._check_units(line, index)
-                if STRESS_COMMENT.match(line):
+                if re.match(STRESS_COMMENT, line):
                     self.stress = self._stress(line, index)
-                elif PBC_COMMENT.match(line):
+                elif re.match(PBC_COMMENT, line):
                     self.pbc = self._pbc(line, index)
-                elif WEIGHT_COMMENT.match(line):
+                elif re.match(WEIGHT_COMMENT, line):
                     self.weight = self._weight(line, index)
-                elif FORCE_WEIGHTS_COMMENT.match(line):
+                elif re.match(FORCE_WEIGHTS_COMMENT, line):
                     self.with_force_weights = True
-                elif PUSHED_COMMENT.match(line):
+                elif re.match(PUSHED_COMMENT, line):
                     self.pushed_from = self._pushed_from(line, index)
-                elif PREDICTED_COMMENT.match(line):
+                elif re.match(PREDICTED_COMMENT, line):
                     self.predicted_by = line.split("=", 1)[1].strip() or "?"
-                elif UNCONVERGED_COMMENT.match(line):
+                elif re.match(UNCONVERGED_COMMENT, line):
                     self.converged = False
             elif "PRIMVEC" in line:
                 self._read_cell(lines, index)
@@ -184,7 +183,7 @@ class Sections:
 
     def _check_units(self, line: str, index: int) -> None:
         """Refuse a comment that states other units than eV and Å."""
-        match = _UNITS_COMMENT.match(line)
+        match = re.match(_UNITS_COMMENT, line)
         if match is None:
             return
         words = [word for word in re.split(r"[\s,;]+|\band\b", match["unit"]) if word]
