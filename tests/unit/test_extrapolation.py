@@ -61,7 +61,7 @@ def trained_on(folder: Path, atoms: Atoms, seed: int = 0, **changes: dict[int, t
         own = np.array(
             [v for v, s in zip(split_values(values[0], structure, tables), structure.symbols) if s == symbol]
         )
-        statistics = replace(potential.setup.statistics, minimum=own.min(axis=0), maximum=own.max(axis=0))
+        statistics = potential.setup.statistics._replace(minimum=own.min(axis=0), maximum=own.max(axis=0))
         for f, (low, high) in changes.get(symbol, {}).items():
             statistics.minimum[f], statistics.maximum[f] = low, high
         write_potential(

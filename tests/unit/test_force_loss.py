@@ -314,7 +314,7 @@ def test_map_from_descriptor_derivatives_is_the_same_map(setups, periodic):
         StructureDerivatives(s.name, s.n_atoms, 2, tuple(descriptor_derivatives(s, case.tables)))
         for s in case.structures
     ]
-    derivatives[1] = replace(derivatives[1], atoms=None)
+    derivatives[1] = derivatives[1]._replace(atoms=None)
     map_, known = map_from_derivatives(reversed(derivatives), case.structures, case.tables)
     own = force_map(case.structures, case.tables)
     results = [evaluate_terms(case, replace(exact_terms(case, m)), case.weights).force for m in (own, map_)]

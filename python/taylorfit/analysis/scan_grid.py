@@ -181,7 +181,7 @@ def _forces(base: ForceMode, mode: str, axes: Sequence[Axis], words: Mapping[str
     pairs = {key: word.text for key, word in line.options() if key and matters(key, mode)}
     pairs |= {"mode": mode} | {axis.name: words[axis.name] for axis in axes}
     text = " ".join(["FORCES", *(f"{key}={quote(word)}" for key, word in pairs.items())])
-    return FORCES.read(Document(file, text, ()), replace(line, text=text))
+    return FORCES.read(Document(file, text, ()), line._replace(text=text))
 
 
 COLUMN_AXES = {"delta", "fraction", "strategy", "mode", "beta", *OWN_AXES}

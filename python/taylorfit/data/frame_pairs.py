@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,8 +55,7 @@ _UNITS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class FramePairs:
+class FramePairs(NamedTuple):
     """Pairs of frames with the same atoms in the same order and the same cell."""
 
     first: np.ndarray

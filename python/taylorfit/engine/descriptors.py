@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -137,8 +138,7 @@ def _global_neighbours(species: Sequence[str], setup: DescriptorSetup) -> np.nda
     return np.array(places, dtype=np.int32)[setup.neighbours]
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(NamedTuple):
     """Several structures as flat arrays."""
 
     names: list[str]
@@ -175,7 +175,9 @@ class Batch:
 
     def views(self) -> np.ndarray:
         """Return the table of the arrays, for a call while the batch lives."""
-        return views(vars(self), "first_atom i4 1, positions f8 2, cells f8 3, periodic i4 2, species i4 1, token i4 1")
+        return views(
+            self._asdict(), "first_atom i4 1, positions f8 2, cells f8 3, periodic i4 2, species i4 1, token i4 1"
+        )
 
 
 def stack(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:

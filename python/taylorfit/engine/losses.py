@@ -18,7 +18,7 @@ from .force_maps import ForceMap
 from .handles import Handle, StopToken, token_array, views
 from .library import call, integers, thread_count
 from .partial_sums import PartialSums, most_nodes
-from .potentials import NetworkTables
+from .potentials import NETWORK_VIEWS, NetworkTables
 
 if TYPE_CHECKING:
     from ..training.pack import PackedDataset
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LOSS = (
     "features f8 1, single f4 1, panel_offset i8 2T, panel_width i4 2T, block_first i4 1, atom_offset i4 2T, "
-    f"atom_count i4 2T, {NetworkTables.VIEWS}, energy f8 1, factor f8 1, weight f8 1, group i4 1, stop i4 1"
+    f"atom_count i4 2T, {NETWORK_VIEWS}, energy f8 1, factor f8 1, weight f8 1, group i4 1, stop i4 1"
 )
 _TERMS = (
     "feature_factor f8 2, force_ref f8 2T, atom_weight f8 1, first_direction i4 1, first_change i8 1, change f4 1, "
@@ -145,7 +145,7 @@ class Loss(Handle):
             "group": np.zeros(len(factor), dtype=np.int32) if group is None else group,
             "stop": token_array(stop),
         }
-        arrays = vars(pack) | vars(networks) | own
+        arrays = vars(pack) | networks._asdict() | own
         call(library.losses.loss_fill, self.object, views(arrays, _LOSS), pack.first_leaf)
         self.keep(*arrays.values())
         self.block = pack.first_leaf + np.repeat(np.arange(len(pack.panel_width)), np.diff(pack.block_first))
@@ -316,6 +316,6 @@ def loss_bytes(
 
     `panel_width` and `dtype` are those of the pack.
     """
-    arrays = views(vars(networks) | {"panel_width": panel_width}, f"panel_width i4 2T, {networks.VIEWS}")
+    arrays = views(networks._asdict() | {"panel_width": panel_width}, f"panel_width i4 2T, {NETWORK_VIEWS}")
     wanted = int(with_forces), int(with_gradient), int(dtype == np.float32), thread_count(threads)
     return 8 * int(call(library.losses.loss_work, arrays, *wanted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from .neighbour_lists import NeighbourList
 
 _NOTHING = np.zeros((0, 0, 0), order="F")
+NETWORK_VIEWS = "n_layers i4 1, n_nodes i4 1, codes i4 1"
+"""Columns of a table of `views` for `NetworkTables`."""
 
 
-@dataclass(frozen=True, eq=False)
-class NetworkTables:
+class NetworkTables(NamedTuple):
     """Network architectures of all species, flattened for the engine."""
 
     n_layers: np.ndarray
@@ -43,9 +44,6 @@ class NetworkTables:
             codes=integers([code for network in networks for code in (0, *network.activations)]),
             n_weights=sum(network.n_weights for network in networks),
         )
-
-    VIEWS: ClassVar = "n_layers i4 1, n_nodes i4 1, codes i4 1"
-    """Columns of a table of `views`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +148,10 @@ class PotentialTables:
         """The potential in the engine, which has its own copy."""
         handle = Handle(library.potentials.potential_handle)
         wanted = (
-            f"{NetworkTables.VIEWS}, weights f8 1, feature_shift f8 2, feature_factor f8 2, energy_scale f8 1, "
+            f"{NETWORK_VIEWS}, weights f8 1, feature_shift f8 2, feature_factor f8 2, energy_scale f8 1, "
             "energy_shift f8 1, energy_atomic f8 1, feature_low f8 2, feature_high f8 2, feature_unit f8 2"
         )
-        table = views(vars(self.networks) | vars(self), wanted)
+        table = views(self.networks._asdict() | vars(self), wanted)
         call(library.potentials.potential_fill, handle.object, self.descriptors.handle.object, table)
         return handle
 
@@ -321,8 +319,7 @@ class RepeatedEvaluation:
         return energies, force, symmetric(strain.mean(axis=0))
 
 
-@dataclass(frozen=True, eq=False)
-class ListedEvaluation:
+class ListedEvaluation(NamedTuple):
     """What the members of a committee (or a single potential) say about one structure."""
 
     atomic_energies: np.ndarray

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -229,8 +229,7 @@ def generate_files(
     return made
 
 
-@dataclass(frozen=True)
-class Targets:
+class Targets(NamedTuple):
     """The files to write, and what decides which."""
 
     output: str

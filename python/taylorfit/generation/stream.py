@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -66,8 +65,7 @@ class XsfCopies(XsfFolder):
         return stem
 
 
-@dataclass(frozen=True, eq=False)
-class Outputs:
+class Outputs(NamedTuple):
     """Where structures and copies go."""
 
     parents: TrainsetSink
@@ -77,8 +75,7 @@ class Outputs:
     """Also write the copies as XSF files here."""
 
 
-@dataclass(frozen=True)
-class GenerationCounts:
+class GenerationCounts(NamedTuple):
     """What was written."""
 
     structures: int
@@ -199,8 +196,7 @@ class _Stream:
                 self._outputs.xsf_copies.write(structure, copies, self._source.description)
 
 
-@dataclass(frozen=True, eq=False)
-class _Maker:
+class _Maker(NamedTuple):
     """Describes structures with their copies, and makes them ready for the training sets; ranks are sent it."""
 
     tables: DescriptorTables

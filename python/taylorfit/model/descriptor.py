@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ _PARAMETERS = {1: "Rc", 2: "Rc Rs eta", 3: "Rc kappa", 4: "Rc lambda zeta eta", 
 """Of the symmetry functions G1 to G5."""
 
 
-@dataclass(frozen=True, eq=False)
-class DescriptorStatistics:
+class DescriptorStatistics(NamedTuple):
     """Statistics of the raw descriptor values over all atoms of one species."""
 
     n_evaluated: int
@@ -37,8 +36,7 @@ class DescriptorStatistics:
         return cls(0, zero, zero, zero, zero)
 
 
-@dataclass(frozen=True, eq=False)
-class BatchStatistics:
+class BatchStatistics(NamedTuple):
     """What `RunningStatistics` needs of a batch of descriptors of one species."""
 
     n: int
@@ -263,8 +261,7 @@ def function_text(function: dict[str, Any]) -> str:
     return f"G{function['G']} {'-'.join(function['neighbours']):5s} {numbers}"
 
 
-@dataclass(frozen=True, eq=False)
-class AtomDerivatives:
+class AtomDerivatives(NamedTuple):
     """Derivatives of the raw descriptor of one atom."""
 
     species: int
@@ -277,8 +274,7 @@ class AtomDerivatives:
     """(n_neighbour, n_feature, 3) dG/dR of each neighbour, 1/Å"""
 
 
-@dataclass(frozen=True, eq=False)
-class StructureDerivatives:
+class StructureDerivatives(NamedTuple):
     """Derivatives of all descriptors of one structure."""
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 TAIL = 1.0
 """A force error |F − F_ref| above this is in the tail of the distribution, eV/Å (Cooper et al. 2020, sec. III B)."""
@@ -10,8 +10,7 @@ DASH = "–"
 """In tables, where there is no value."""
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """The unit in which a number is shown."""
 
     name: str
@@ -27,8 +26,7 @@ ANGLE_UNIT = Unit("degrees", 1.0, 1)
 SHARE_UNIT = Unit("%", 100.0, 2)
 
 
-@dataclass(frozen=True)
-class Measure:
+class Measure(NamedTuple):
     """A measure of error, as reports store it (eV/atom, eV/Å, degrees, fractions) and as tables show it."""
 
     key: str

@@ -6,7 +6,7 @@ Constants: CODATA 2018; 1 cal = 4.184 J.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import InputError
 
@@ -53,8 +53,7 @@ _WHOLE = frozenset(("cell", "unitcell", "supercell", "simulationcell", "structur
 _SINGLE = frozenset("aj")  # letters that are words of their own in a sentence
 
 
-@dataclass(frozen=True)
-class UnitSystem:
+class UnitSystem(NamedTuple):
     """What one unit of a file is worth."""
 
     energy: float = 1.0

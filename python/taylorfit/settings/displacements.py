@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import InputError
@@ -331,12 +331,12 @@ def _settle_strategy(found: dict[str, Located], line: Line) -> None:
     if disp_all is not None:
         strategy = found.setdefault("strategy", disp_all)
         if strategy.value != disp_all.value:
-            replace(line, number=strategy.line).fail(
+            line._replace(number=strategy.line).fail(
                 "strategy contradicts disp_all", strategy.value, f"{disp_all.value}, or only one of the two"
             )
     if "strategy" in found and found["strategy"].value == "strain" and "delta" in found:
         delta = found["delta"]
-        replace(line, number=delta.line).fail(
+        line._replace(number=delta.line).fail(
             "delta has no meaning with strategy=strain", delta.value, "strain=, without unit"
         )
 

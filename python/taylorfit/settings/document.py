@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ..errors import FormatError, InputError
 from ..tools.atomic_write import atomic_write
@@ -25,8 +25,7 @@ _OPTION = re.compile(
 _SPECIES_LENGTH = 2
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A line with content: neither blank nor a comment."""
 
     file: str
@@ -93,8 +92,7 @@ class Line:
         raise FormatError(message, file=self.file, line=self.number, value=value, expected=expected)
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """A word of a line, without its quotes."""
 
     text: str
@@ -168,8 +166,7 @@ def _unquote(token: str) -> str:
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(NamedTuple):
     """A value and the number of the line it comes from, from 1."""
 
     value: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .document import Line, Located, Word, integer, real
 from .keyword_file import options
@@ -138,7 +138,7 @@ class ForceMode(Settings):
 def _split_beta(found: dict[str, Located], line: Line) -> None:
     if "beta" in found:
         beta, schedule = found["beta"].value
-        found |= {"beta": replace(found["beta"], value=beta), "schedule": replace(found["beta"], value=schedule)}
+        found |= {"beta": found["beta"]._replace(value=beta), "schedule": found["beta"]._replace(value=schedule)}
 
 
 FORCES = options(ForceMode, what="a mode", example="FORCES mode=exact beta=1e-3", adjust=_split_beta)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .displacements import DERIVATIVES, TaylorOptions
@@ -64,7 +64,7 @@ class GenerateInput(InputFile):
     forces: bool = option(False, help="write descriptor derivatives to OUTPUT.forces")
     forces_percent: float = option(
         100.0,
-        replace(REAL, what="a percentage"),
+        REAL._replace(what="a percentage"),
         key="FORCESPERCENT",
         check="0 ≤ p ≤ 100",
         message="not a percentage",

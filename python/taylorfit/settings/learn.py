@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from .document import Document, Line, Located
@@ -175,11 +175,8 @@ def _read_repel(document: Document, line: Line) -> RepulsionPlan | None:
     return plan
 
 
-REPEL = replace(
-    _REPEL,
-    form="off, or options",
-    reader=_read_repel,
-    write=lambda plan: "off" if plan is None else format_options(plan),
+REPEL = _REPEL._replace(
+    form="off, or options", reader=_read_repel, write=lambda plan: "off" if plan is None else format_options(plan)
 )
 
 
@@ -213,7 +210,7 @@ class LearnInput(InputFile):
     )
     error: float = option(
         0.1,
-        replace(REAL, what="eV/Å"),
+        REAL._replace(what="eV/Å"),
         unit="eV/Å",
         check="0 < x < ∞",
         help="mean |F − F_ref| on the potential's own dynamics that is small enough; with all runs holding, the end",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from ..tools.plain_text import fortran_integer
@@ -146,11 +146,11 @@ class MdInput(InputFile):
     )
     repeat: tuple[int, int, int] = option((1, 1, 1), REPEAT, help="copies of the cell along its vectors")
     ensemble: str = option("nve", one_of(*ENSEMBLES), help="constant energy or temperature")
-    timestep: float = option(1.0, replace(REAL, what="fs"), unit="fs", check="0 < t < 1000", help="time step")
+    timestep: float = option(1.0, REAL._replace(what="fs"), unit="fs", check="0 < t < 1000", help="time step")
     steps: int = option(1000, check="n ≥ 1", help="steps that count")
     equilibration: int = option(0, check="n ≥ 0", help="steps with the thermostat before")
     temperature: float = option(
-        300.0, replace(REAL, what="K"), unit="K", check="0 < T < 1000000", help="of starting velocities and thermostat"
+        300.0, REAL._replace(what="K"), unit="K", check="0 < T < 1000000", help="of starting velocities and thermostat"
     )
     velocities: str = option(
         "random", one_of(random="drawn for TEMPERATURE", file="those of the structures"), help="starting velocities"
@@ -167,7 +167,7 @@ class MdInput(InputFile):
     extrapolation: ExtrapolationPolicy = option(
         factory=ExtrapolationPolicy, kind=EXTRAPOLATION, help="what happens with structures unlike the training data"
     )
-    skin: float = option(0.5, replace(REAL, what="Å"), unit="Å", check="0 ≤ r < ∞", help="of the neighbour list")
+    skin: float = option(0.5, REAL._replace(what="Å"), unit="Å", check="0 ≤ r < ∞", help="of the neighbour list")
     threads: int = option(0, check="n ≥ 0", help="threads, 0: all cores")
 
     def __post_init__(self) -> None:

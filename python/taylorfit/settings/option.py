@@ -14,17 +14,17 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import MISSING
 from numbers import Real
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 from ..errors import InputError
 from ..tools.plain_text import fortran_number
 from .document import Document, Line, Word, choice, integer, logical, real, text
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """A kind of value.
 
     Parameters
@@ -55,7 +55,7 @@ class Kind:
     convert: Callable[[Word], Any] = text
     write: Callable[[Any], str] = str
     form: str = ""
-    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    names: Mapping[str, str] = MappingProxyType({})
     reader: Callable[[Document, Line], Any] | None = None
     is_name: bool = False
     absent: Any = None
@@ -120,11 +120,11 @@ INTEGER = Kind("an integer", integer, form="n")
 REAL = Kind("a number", real, repr, form="x")
 FLAG = Kind("nothing, or .true. or .false.", logical, lambda on: "" if on else ".false.", "flag", absent=True)
 TEXT = Kind("a word", write=quote, is_name=True)
-FILE = replace(TEXT, what="a file name", form="file")
-FOLDER = replace(TEXT, what="a folder", form="folder")
-NAME = replace(TEXT, what="a name", form="name")
-EPOCHS = replace(INTEGER, what="epochs")
-THREADS = replace(INTEGER, what="a number of threads")
+FILE = TEXT._replace(what="a file name", form="file")
+FOLDER = TEXT._replace(what="a folder", form="folder")
+NAME = TEXT._replace(what="a name", form="name")
+EPOCHS = INTEGER._replace(what="epochs")
+THREADS = INTEGER._replace(what="a number of threads")
 VERBOSITY = one_of("low", "normal", "high")
 
 
@@ -178,8 +178,7 @@ def require_distinct_species(field: str, symbols: Sequence[str]) -> None:
         seen.add(symbol)
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """What the declaration of an option says; see `option`."""
 
     field: str
@@ -356,7 +355,12 @@ def _gather(cls: type[Settings]) -> tuple[Option, ...]:
             key = field.name.upper() if cls.in_capitals else field.name
             default = field.default if field.default_factory is MISSING else field.default_factory()
             default = REQUIRED if default is MISSING else default
-            own = {"field": field.name, "key": key, "default": default, "is_optional": "None" in str(field.type)}
+            own: dict[str, Any] = {
+                "field": field.name,
+                "key": key,
+                "default": default,
+                "is_optional": "None" in str(field.type),
+            }
             found.append(Option(**{**own, **field.metadata["option"]}))
     order = cls.key_order.split()
     return tuple(sorted(found, key=lambda entry: order.index(entry.key) if entry.key in order else len(order)))

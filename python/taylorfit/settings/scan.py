@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .displacements import TaylorOptions
@@ -33,7 +33,7 @@ def _at_least(smallest: int) -> Any:
 
 def _axes(cls: type) -> dict[str, Option]:
     return {
-        key: replace(entry, shown="")
+        key: entry._replace(shown="")
         for key, entry in options_of(cls).items()
         if key not in NOT_SCANNED and not key.endswith("*")
     }
@@ -48,11 +48,11 @@ OWN_AXES = {
         Option(
             "size",
             "size",
-            replace(INTEGER, convert=_at_least(1)),
+            INTEGER._replace(convert=_at_least(1)),
             "structures to use, drawn from FILES; the larger sets hold the smaller ones",
         ),
         Option(
-            "seeds", "seeds", replace(INTEGER, convert=_at_least(0)), "seeds of split and weights (SEED of train.in)"
+            "seeds", "seeds", INTEGER._replace(convert=_at_least(0)), "seeds of split and weights (SEED of train.in)"
         ),
     )
 }

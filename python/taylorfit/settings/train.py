@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import ClassVar
 
@@ -189,7 +189,7 @@ class TrainInput(InputFile):
     )
     testpercent: float = option(
         10.0,
-        replace(REAL, what="a percentage"),
+        REAL._replace(what="a percentage"),
         always=True,
         check="0 ≤ p < 100",
         message="not a percentage for testing",
@@ -198,7 +198,7 @@ class TrainInput(InputFile):
     iterations: int = option(10, EPOCHS, always=True, check="n ≥ 0", help="epochs, 0 evaluates only")
     maxenergy: float = option(
         math.inf,
-        replace(REAL, what="eV per atom"),
+        REAL._replace(what="eV per atom"),
         unit="eV/atom",
         help="drop structures above, relative to the atomic energies",
     )
@@ -214,14 +214,14 @@ class TrainInput(InputFile):
     debug: bool = option(False, help="accepted for ænet's sake")
     verbosity: str = option("normal", VERBOSITY, help="how much is printed")
     seed: int = option(
-        1, replace(INTEGER, what="a seed"), check="n ≥ 0", help="seed of the split and of the initial weights"
+        1, INTEGER._replace(what="a seed"), check="n ≥ 0", help="seed of the split and of the initial weights"
     )
     taylorset: tuple[str, ...] = option(
         (), PATHS, normalise=tuple, help="training sets of Taylor copies of the structures"
     )
     validation: tuple[FileEntry, ...] = option(
         (),
-        replace(FILES, reader=_read_validation, form="here or below"),
+        FILES._replace(reader=_read_validation, form="here or below"),
         normalise=as_entries,
         help="files or patterns as in FILES: structures with forces, never trained on, for errors",
     )
@@ -236,7 +236,7 @@ class TrainInput(InputFile):
     loss: str = option("aenet", one_of(aenet="energy error per atom", total="eq. 3 of the paper"), help="")
     copyweight: float = option(
         1.0,
-        replace(REAL, what="a weight"),
+        REAL._replace(what="a weight"),
         check="w ≥ 0",
         help="weight of each Taylor copy in the loss; that of a structure is 1",
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any, NoReturn
 
@@ -175,7 +174,7 @@ class _Parser:
         if "ENV" not in self.found:
             self.line.fail(f"{keyword} comes before ENV", expected="ENV first")
         wanted = "Chebyshev" if keyword == "BASIS" else "Behler2011"
-        kind = self.pairs(replace(self.line, text=rest), ("type",)).get("type")
+        kind = self.pairs(self.line._replace(text=rest), ("type",)).get("type")
         if kind is None or kind.lower() != wanted.lower():
             self.line.fail(f"{keyword} type", kind or rest, wanted)
         return self.read_chebyshev(kind) if wanted == "Chebyshev" else self.read_behler()
@@ -265,7 +264,7 @@ class _Parser:
     def pairs(self, line: Line, keys: tuple[str, ...]) -> dict[str, str]:
         """Return the `key=value` pairs of a line, with blanks or commas between; a comment may follow them."""
         pairs: dict[str, str] = {}
-        for key, word in replace(line, text=line.text.replace(",", " ")).options():
+        for key, word in line._replace(text=line.text.replace(",", " ")).options():
             if not key:
                 line.fail("not understood", line.text[line.text.find(word.text) :], "key=value")
             if key not in keys:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ _BLOCK = 1 << 20  # bytes; small enough to stay in the cache between packing and
 _MAX_LAYOUTS = 512
 
 
-@dataclass(frozen=True, eq=False)
-class SinkPart:
+class SinkPart(NamedTuple):
     """Structures of one layout, made ready for a sink."""
 
     n: int

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from glob import glob, has_magic
 from itertools import chain, islice
 from os import PathLike, fsdecode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import InputError
 from ...model.structure import Structure
@@ -46,15 +46,15 @@ XSF, EXTXYZ, N2P2 = "aenet-xsf", "extxyz", "n2p2"
 ML_AB, MOLECULES, DEEPMD = "ml-ab", "numpy-archive", "deepmd"
 _XSF_NAME = re.compile(r"\.a?xsf(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
 _XYZ_NAME = re.compile(r"\.(?:ext)?xyz(?:\.(?:gz|bz2|xz))?$", re.IGNORECASE)
-_ML_AB_START = re.compile(rb"\A\s*1\.0\s+Version\b")
-_N2P2_START = re.compile(rb"\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b", re.IGNORECASE)
-_EXTXYZ_START = re.compile(rb"\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)\s*=", re.IGNORECASE)
+_ML_AB_START = rb"\s*1\.0\s+Version\b"
+_N2P2_START = rb"(?i)\s*begin\b[^\n]*\n\s*(?:comment|lattice|atom|energy|charge)\b"
+_EXTXYZ_START = rb"(?i)\s*[0-9]+[ \t]*\r?\n[^\n]*\b(?:properties|lattice)\s*="
 _ASE_STARTS = {
-    "vasp-xml": re.compile(rb"\A\s*(?:<\?xml[^>]*>\s*)?<modeling>"),
-    "vasp-out": re.compile(rb"\A\s*vasp\.\d.*?\n.*executed on", re.DOTALL),
-    "aims-output": re.compile(rb"Invoking FHI-aims|^\s*(?:FHI-aims|Reading geometry description geometry\.in)", re.M),
-    "lammps-data": re.compile(rb"\A[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*\s*\d+\s+atoms\s*\n"),
-    "lammps-dump-text": re.compile(rb"\A\s*ITEM: (?:UNITS|TIME|TIMESTEP)\b"),
+    "vasp-xml": rb"\A\s*(?:<\?xml[^>]*>\s*)?<modeling>",
+    "vasp-out": rb"(?s)\A\s*vasp\.\d.*?\n.*executed on",
+    "aims-output": rb"(?m)Invoking FHI-aims|^\s*(?:FHI-aims|Reading geometry description geometry\.in)",
+    "lammps-data": rb"\A[^\n]*\n(?:\s*(?:#[^\n]*)?\n)*\s*\d+\s+atoms\s*\n",
+    "lammps-dump-text": rb"\A\s*ITEM: (?:UNITS|TIME|TIMESTEP)\b",
 }
 
 
@@ -316,8 +316,7 @@ def read_files(
     return structures
 
 
-@dataclass(frozen=True)
-class _FileRead:
+class _FileRead(NamedTuple):
     """What was found in a file; another process may have read it."""
 
     structures: list[Structure]
@@ -418,13 +417,13 @@ def kind_from_head(head: bytes) -> str | None:
     """As `kind_of_file`, from the first bytes alone, without a byte-order mark."""
     if XSF_KEYWORD.search(head):
         return XSF
-    if _N2P2_START.match(head):
+    if re.match(_N2P2_START, head):
         return N2P2
-    if _EXTXYZ_START.match(head):
+    if re.match(_EXTXYZ_START, head):
         return EXTXYZ
-    if _ML_AB_START.match(head):
+    if re.match(_ML_AB_START, head):
         return ML_AB
-    return next((kind for kind, start in _ASE_STARTS.items() if start.search(head)), None)
+    return next((kind for kind, start in _ASE_STARTS.items() if re.search(start, head)), None)
 
 
 def split_selection(text: str) -> tuple[str, str]:
