@@ -4,7 +4,7 @@ Usage: single.py OUTPUT_DIRECTORY SOURCE...
 
 Such a module takes the precision of its panels as `rp` from tf_kinds, which is `wp` in its source.  The twin of
 `dense.f90`, with module tf_dense, is `dense_single.f90`, with module tf_dense_single, where `rp` is `sp`; it uses the
-twins of those modules that have one.
+twins of those modules that have one, and C procedures whose names end with _single instead of _double.
 """
 
 import re
@@ -23,7 +23,7 @@ def main() -> None:
     for source, text in texts.items():
         if DOUBLE not in text:
             sys.exit(f"{source} does not say {DOUBLE!r}: it has nothing that could be in single precision")
-        twin = names.sub(r"\1_single", text.replace(DOUBLE, "rp => sp"))
+        twin = names.sub(r"\1_single", text.replace(DOUBLE, "rp => sp").replace('_double")', '_single")'))
         (output / f"{source.stem}_single.f90").write_text(twin, encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ module tf_radial_grid
    use tf_kinds, only : wp, i8, lanes, padded
    use tf_error, only : error_type, check_memory
    use tf_constants, only : pi
-   use tf_dense, only : add_product, few_rows_product, tile_in
+   use tf_dense, only : add_product, few_rows_product, tile_rows
    implicit none
    private
    public :: radial_grid_type, new_radial_grid, places_on_grid, fit_slopes, spread_on_grid, collect_from_grid
@@ -54,7 +54,7 @@ contains
       grid%n_orders = max(n_orders, fewest_orders)
       grid%n_points = padded(2*grid%n_orders + 10)
       grid%n_half = grid%n_points/2
-      grid%n_columns = tile_in*(((grid%n_orders + 1)/2 + tile_in - 1)/tile_in)
+      grid%n_columns = tile_rows*(((grid%n_orders + 1)/2 + tile_rows - 1)/tile_rows)
       allocate (grid%even(grid%n_half, grid%n_columns), grid%odd(grid%n_half, grid%n_columns), &
          grid%even_rows(grid%n_columns, grid%n_half), grid%odd_rows(grid%n_columns, grid%n_half), source=0.0_wp, stat=status)
       call check_memory(status, "the grid of radial functions", 32_i8*grid%n_half*grid%n_columns, error)

@@ -1,18 +1,60 @@
 !> Small dense products over a panel of atoms, the atoms in the vector lanes.
 !>
-!> A panel x(n_q, n) holds one quantity of n_q atoms per column, n_q best a multiple of `lanes`.  The weights
-!> are few and go into registers, so each of these loops runs close to the machine's peak.
+!> A panel x(n_q, n) holds one quantity of n_q atoms per column, n_q best a multiple of `lanes`.  Products of panels are
+!> in panels.c, where sums stay in registers.
 module tf_dense
+   use, intrinsic :: iso_c_binding, only : c_double, c_int
    use tf_kinds, only : wp, sp, rp => wp
    implicit none
    private
-   public :: add_product, add_outer_product, add_column_sums, few_rows_product, combine_columns, project_on_columns, &
-      tile_in, tile_out
+   public :: add_product, set_product, transposed_product, multiply_by_transposed_product, add_outer_product, &
+      add_column_sums, few_rows_product, combine_columns, project_on_columns, tile_rows
 
-   ! Tile sizes: 5 outputs by 4 inputs keep 20 weights in registers
-   integer, parameter :: tile_out = 5, tile_in = 4
+   ! Rows at a time of `few_rows_product`
+   integer, parameter :: tile_rows = 4
    ! Rows whose sum may be one of numbers of precision rp; the sums of more are added in double precision
    integer, parameter :: rows_of_sum = merge(2**30, 1024, kind(1.0_rp) == wp)
+
+   ! What becomes of a sum of products, as in panels.c
+   integer(c_int), parameter :: mode_add = 0, mode_add_bias = 1, mode_set = 2, mode_multiply = 3
+
+   interface
+      !> Σ_k x(q,k) w(p,k) makes z(q,p) in the way of the mode
+      pure subroutine panel_product(mode, turned, n_q, n_in, n_out, x, w, bias, z) &
+            bind(C, name="tf_panel_product_double")
+         import :: c_int, rp
+         implicit none
+         !> One of the above; is w(n_in, n_out), or w(n_out, n_in)?
+         integer(c_int), intent(in), value :: mode, turned
+         !> Atoms (padded), inputs, outputs
+         integer(c_int), intent(in), value :: n_q, n_in, n_out
+         real(rp), intent(in) :: x(n_q, n_in), w(n_in*n_out), bias(n_out)
+         real(rp), intent(inout) :: z(n_q, n_out)
+      end subroutine panel_product
+
+      !> g(p,k) = g(p,k) + Σ_q d(q,p) x(q,k)
+      pure subroutine add_outer_product(n_q, n_in, n_out, x, d, g) &
+            bind(C, name="tf_panel_outer_product_double")
+         import :: c_double, c_int, rp
+         implicit none
+         !> Atoms (padded), inputs, outputs
+         integer(c_int), intent(in), value :: n_q, n_in, n_out
+         !> Input panel; derivatives with respect to the outputs
+         real(rp), intent(in) :: x(n_q, n_in), d(n_q, n_out)
+         !> Derivatives with respect to the weights
+         real(c_double), intent(inout) :: g(n_out, n_in)
+      end subroutine add_outer_product
+
+      !> s(p) = s(p) + Σ_q d(q,p)
+      pure subroutine add_column_sums(n_q, n_out, d, s) bind(C, name="tf_panel_column_sums_double")
+         import :: c_double, c_int, rp
+         implicit none
+         !> Atoms (padded), outputs
+         integer(c_int), intent(in), value :: n_q, n_out
+         real(rp), intent(in) :: d(n_q, n_out)
+         real(c_double), intent(inout) :: s(n_out)
+      end subroutine add_column_sums
+   end interface
 
 contains
 
@@ -26,167 +68,71 @@ contains
       real(rp), intent(in) :: w(n_out, n_in)
       !> Output panel
       real(rp), intent(inout) :: z(n_q, n_out)
-      integer :: p, k, q, p_last, k_last
 
-      p_last = n_out - mod(n_out, tile_out)
-      k_last = n_in - mod(n_in, tile_in)
-      do p = 1, p_last, tile_out
-         do k = 1, k_last, tile_in
-            !$omp simd
-            do q = 1, n_q
-               z(q, p) = z(q, p) + x(q, k)*w(p, k) + x(q, k + 1)*w(p, k + 1) &
-                  + x(q, k + 2)*w(p, k + 2) + x(q, k + 3)*w(p, k + 3)
-               z(q, p + 1) = z(q, p + 1) + x(q, k)*w(p + 1, k) + x(q, k + 1)*w(p + 1, k + 1) &
-                  + x(q, k + 2)*w(p + 1, k + 2) + x(q, k + 3)*w(p + 1, k + 3)
-               z(q, p + 2) = z(q, p + 2) + x(q, k)*w(p + 2, k) + x(q, k + 1)*w(p + 2, k + 1) &
-                  + x(q, k + 2)*w(p + 2, k + 2) + x(q, k + 3)*w(p + 2, k + 3)
-               z(q, p + 3) = z(q, p + 3) + x(q, k)*w(p + 3, k) + x(q, k + 1)*w(p + 3, k + 1) &
-                  + x(q, k + 2)*w(p + 3, k + 2) + x(q, k + 3)*w(p + 3, k + 3)
-               z(q, p + 4) = z(q, p + 4) + x(q, k)*w(p + 4, k) + x(q, k + 1)*w(p + 4, k + 1) &
-                  + x(q, k + 2)*w(p + 4, k + 2) + x(q, k + 3)*w(p + 4, k + 3)
-            end do
-         end do
-         do k = k_last + 1, n_in
-            !$omp simd
-            do q = 1, n_q
-               z(q, p) = z(q, p) + x(q, k)*w(p, k)
-               z(q, p + 1) = z(q, p + 1) + x(q, k)*w(p + 1, k)
-               z(q, p + 2) = z(q, p + 2) + x(q, k)*w(p + 2, k)
-               z(q, p + 3) = z(q, p + 3) + x(q, k)*w(p + 3, k)
-               z(q, p + 4) = z(q, p + 4) + x(q, k)*w(p + 4, k)
-            end do
-         end do
-      end do
-      do p = p_last + 1, n_out
-         do k = 1, k_last, tile_in
-            !$omp simd
-            do q = 1, n_q
-               z(q, p) = z(q, p) + x(q, k)*w(p, k) + x(q, k + 1)*w(p, k + 1) &
-                  + x(q, k + 2)*w(p, k + 2) + x(q, k + 3)*w(p, k + 3)
-            end do
-         end do
-         do k = k_last + 1, n_in
-            !$omp simd
-            do q = 1, n_q
-               z(q, p) = z(q, p) + x(q, k)*w(p, k)
-            end do
-         end do
-      end do
+      call panel_product(mode_add, 0, n_q, n_in, n_out, x, w, w, z)
    end subroutine add_product
 
-   !> g(p,k) = g(p,k) + Σ_q d(q,p) x(q,k)
-   pure subroutine add_outer_product(n_q, n_in, n_out, x, d, g)
-      !> Atoms (padded), inputs, outputs
+   !> z(q,p) = bias(p) + Σ_k x(q,k) w(p,k), or without a bias
+   pure subroutine set_product(n_q, n_in, n_out, x, w, z, bias)
+      !> As for `add_product`
       integer, intent(in) :: n_q, n_in, n_out
-      !> Input panel
-      real(rp), intent(in) :: x(n_q, n_in)
-      !> Derivatives with respect to the outputs
-      real(rp), intent(in) :: d(n_q, n_out)
-      !> Derivatives with respect to the weights
-      real(wp), intent(inout) :: g(n_out, n_in)
-      real(rp) :: a1, a2, a3, a4, a5, b1, b2, b3, b4, b5
-      integer :: p, k, q, p_last, k_last
+      real(rp), intent(in) :: x(n_q, n_in), w(n_out, n_in)
+      real(rp), intent(inout) :: z(n_q, n_out)
+      real(rp), intent(in), optional :: bias(n_out)
 
-      p_last = n_out - mod(n_out, tile_out)
-      k_last = n_in - mod(n_in, 2)
-      do p = 1, p_last, tile_out
-         do k = 1, k_last, 2
-            a1 = 0.0_rp; a2 = 0.0_rp; a3 = 0.0_rp; a4 = 0.0_rp; a5 = 0.0_rp
-            b1 = 0.0_rp; b2 = 0.0_rp; b3 = 0.0_rp; b4 = 0.0_rp; b5 = 0.0_rp
-            !$omp simd reduction(+:a1, a2, a3, a4, a5, b1, b2, b3, b4, b5)
-            do q = 1, n_q
-               a1 = a1 + x(q, k)*d(q, p)
-               a2 = a2 + x(q, k)*d(q, p + 1)
-               a3 = a3 + x(q, k)*d(q, p + 2)
-               a4 = a4 + x(q, k)*d(q, p + 3)
-               a5 = a5 + x(q, k)*d(q, p + 4)
-               b1 = b1 + x(q, k + 1)*d(q, p)
-               b2 = b2 + x(q, k + 1)*d(q, p + 1)
-               b3 = b3 + x(q, k + 1)*d(q, p + 2)
-               b4 = b4 + x(q, k + 1)*d(q, p + 3)
-               b5 = b5 + x(q, k + 1)*d(q, p + 4)
-            end do
-            g(p, k) = g(p, k) + a1
-            g(p + 1, k) = g(p + 1, k) + a2
-            g(p + 2, k) = g(p + 2, k) + a3
-            g(p + 3, k) = g(p + 3, k) + a4
-            g(p + 4, k) = g(p + 4, k) + a5
-            g(p, k + 1) = g(p, k + 1) + b1
-            g(p + 1, k + 1) = g(p + 1, k + 1) + b2
-            g(p + 2, k + 1) = g(p + 2, k + 1) + b3
-            g(p + 3, k + 1) = g(p + 3, k + 1) + b4
-            g(p + 4, k + 1) = g(p + 4, k + 1) + b5
-         end do
-         do k = k_last + 1, n_in
-            a1 = 0.0_rp; a2 = 0.0_rp; a3 = 0.0_rp; a4 = 0.0_rp; a5 = 0.0_rp
-            !$omp simd reduction(+:a1, a2, a3, a4, a5)
-            do q = 1, n_q
-               a1 = a1 + x(q, k)*d(q, p)
-               a2 = a2 + x(q, k)*d(q, p + 1)
-               a3 = a3 + x(q, k)*d(q, p + 2)
-               a4 = a4 + x(q, k)*d(q, p + 3)
-               a5 = a5 + x(q, k)*d(q, p + 4)
-            end do
-            g(p, k) = g(p, k) + a1
-            g(p + 1, k) = g(p + 1, k) + a2
-            g(p + 2, k) = g(p + 2, k) + a3
-            g(p + 3, k) = g(p + 3, k) + a4
-            g(p + 4, k) = g(p + 4, k) + a5
-         end do
-      end do
-      do p = p_last + 1, n_out
-         k_last = n_in - mod(n_in, tile_in)
-         do k = 1, k_last, tile_in
-            a1 = 0.0_rp; a2 = 0.0_rp; a3 = 0.0_rp; a4 = 0.0_rp
-            !$omp simd reduction(+:a1, a2, a3, a4)
-            do q = 1, n_q
-               a1 = a1 + x(q, k)*d(q, p)
-               a2 = a2 + x(q, k + 1)*d(q, p)
-               a3 = a3 + x(q, k + 2)*d(q, p)
-               a4 = a4 + x(q, k + 3)*d(q, p)
-            end do
-            g(p, k) = g(p, k) + a1
-            g(p, k + 1) = g(p, k + 1) + a2
-            g(p, k + 2) = g(p, k + 2) + a3
-            g(p, k + 3) = g(p, k + 3) + a4
-         end do
-         do k = k_last + 1, n_in
-            a1 = 0.0_rp
-            !$omp simd reduction(+:a1)
-            do q = 1, n_q
-               a1 = a1 + x(q, k)*d(q, p)
-            end do
-            g(p, k) = g(p, k) + a1
-         end do
-      end do
-   end subroutine add_outer_product
+      if (present(bias)) then
+         call panel_product(mode_add_bias, 0, n_q, n_in, n_out, x, w, bias, z)
+      else
+         call panel_product(mode_set, 0, n_q, n_in, n_out, x, w, w, z)
+      end if
+   end subroutine set_product
 
-   !> y(l,p) = Σ_k a(l,k) x(k,p) for few rows l, a multiple of `tile_in`, which lie in the vector lanes
+   !> below(q,k) = Σ_p above(q,p) w(p,k)
+   pure subroutine transposed_product(n_q, n_in, n_out, w, above, below)
+      !> As for `add_product`
+      integer, intent(in) :: n_q, n_in, n_out
+      real(rp), intent(in) :: w(n_out, n_in), above(n_q, n_out)
+      real(rp), intent(inout) :: below(n_q, n_in)
+
+      call panel_product(mode_set, 1, n_q, n_out, n_in, above, w, w, below)
+   end subroutine transposed_product
+
+   !> below(q,k) = below(q,k) · Σ_p above(q,p) w(p,k)
+   pure subroutine multiply_by_transposed_product(n_q, n_in, n_out, w, above, below)
+      !> As for `add_product`
+      integer, intent(in) :: n_q, n_in, n_out
+      real(rp), intent(in) :: w(n_out, n_in), above(n_q, n_out)
+      real(rp), intent(inout) :: below(n_q, n_in)
+
+      call panel_product(mode_multiply, 1, n_q, n_out, n_in, above, w, w, below)
+   end subroutine multiply_by_transposed_product
+
+   !> y(l,p) = Σ_k a(l,k) x(k,p) for few rows l, a multiple of `tile_rows`, which lie in the vector lanes
    pure subroutine few_rows_product(n_l, n_k, n_p, a, x, y)
       !> Rows, terms of a sum, columns
       integer, intent(in) :: n_l, n_k, n_p
       real(rp), intent(in) :: a(n_l, n_k), x(n_k, n_p)
       real(rp), intent(out) :: y(n_l, n_p)
-      real(rp) :: y1(tile_in), y2(tile_in), y3(tile_in), y4(tile_in)
+      real(rp) :: y1(tile_rows), y2(tile_rows), y3(tile_rows), y4(tile_rows)
       integer :: p, k, l, row, p_last
 
       p_last = n_p - mod(n_p, 4)
       do p = 1, p_last, 4
-         do row = 0, n_l - tile_in, tile_in
+         do row = 0, n_l - tile_rows, tile_rows
             y1 = 0.0_rp; y2 = 0.0_rp; y3 = 0.0_rp; y4 = 0.0_rp
             do k = 1, n_k
                !$omp simd
-               do l = 1, tile_in
+               do l = 1, tile_rows
                   y1(l) = y1(l) + a(row + l, k)*x(k, p)
                   y2(l) = y2(l) + a(row + l, k)*x(k, p + 1)
                   y3(l) = y3(l) + a(row + l, k)*x(k, p + 2)
                   y4(l) = y4(l) + a(row + l, k)*x(k, p + 3)
                end do
             end do
-            y(row + 1:row + tile_in, p) = y1
-            y(row + 1:row + tile_in, p + 1) = y2
-            y(row + 1:row + tile_in, p + 2) = y3
-            y(row + 1:row + tile_in, p + 3) = y4
+            y(row + 1:row + tile_rows, p) = y1
+            y(row + 1:row + tile_rows, p + 1) = y2
+            y(row + 1:row + tile_rows, p + 2) = y3
+            y(row + 1:row + tile_rows, p + 3) = y4
          end do
       end do
       do p = p_last + 1, n_p
@@ -196,25 +142,6 @@ contains
          end do
       end do
    end subroutine few_rows_product
-
-   !> s(p) = s(p) + Σ_q d(q,p)
-   pure subroutine add_column_sums(n_q, n_out, d, s)
-      !> Atoms (padded), outputs
-      integer, intent(in) :: n_q, n_out
-      real(rp), intent(in) :: d(n_q, n_out)
-      real(wp), intent(inout) :: s(n_out)
-      real(rp) :: a
-      integer :: p, q
-
-      do p = 1, n_out
-         a = 0.0_rp
-         !$omp simd reduction(+:a)
-         do q = 1, n_q
-            a = a + d(q, p)
-         end do
-         s(p) = s(p) + a
-      end do
-   end subroutine add_column_sums
 
    !> y(l) = Σ_k x(k) a(l,k), a in single precision
    pure subroutine combine_columns(n, m, x, a, y)

@@ -7,9 +7,8 @@
 !> `backward_twice` has found already, the derivative of the output with respect to that argument.
 module tf_network_tangent
    use tf_kinds, only : wp, rp => wp
-   use tf_dense, only : add_product, add_outer_product, add_column_sums
+   use tf_dense, only : set_product, transposed_product, add_outer_product, add_column_sums
    use tf_network, only : network_type
-   use tf_network_passes, only : transposed_product
    implicit none
    private
    public :: backward_twice, forward_tangent, backward_tangent
@@ -64,16 +63,15 @@ contains
       real(rp), intent(out) :: z_dot(n_q, net%n_columns), value_dot(n_q, net%n_columns)
       integer :: l, n_in, n_out, w, c
 
-      z_dot = 0.0_rp
       do l = 1, net%n_layers - 1
          n_in = net%n_nodes(l)
          n_out = net%n_nodes(l + 1)
          w = net%weight_offset(l)
          c = net%node_offset(l + 1)
          if (l == 1) then
-            call add_product(n_q, n_in, n_out, x_dot, weights(w + 1), z_dot(1, c + 1))
+            call set_product(n_q, n_in, n_out, x_dot, weights(w + 1), z_dot(1, c + 1))
          else
-            call add_product(n_q, n_in, n_out, value_dot(1, net%node_offset(l) + 1), weights(w + 1), z_dot(1, c + 1))
+            call set_product(n_q, n_in, n_out, value_dot(1, net%node_offset(l) + 1), weights(w + 1), z_dot(1, c + 1))
          end if
          value_dot(:, c + 1:c + n_out) = slope(:, c + 1:c + n_out)*z_dot(:, c + 1:c + n_out)
       end do

@@ -307,7 +307,7 @@ contains
                   + potential%energy_shift(s) + potential%energy_atomic(s)
             end do
             if (.not. with_forces) cycle
-            call backward_to_inputs(net, n_q, potential%weights(net%first_weight:), value, slope, derivative)
+            call backward_to_inputs(net, n_q, potential%weights(net%first_weight:), slope, derivative)
          end associate
          do q = 1, n
             g = derivative(q, :)*potential%feature_factor(:n_f, s)/potential%energy_scale(s)
