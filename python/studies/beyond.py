@@ -6,21 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from beyond_drawings import curvature_figure, repulsion_figure
+from beyond_drawings import SYSTEMS, curvature_figure, repulsion_figure
 from drawings import points_by_mode
 from facts import FULL, Cells, Fact, MissingFact, Results, Training
+from study import TITLES
 from taylorfit.model.measures import DASH
 from taylorfit.tools.tables import Table
 
-SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32", "bulk-water": "64 H2O"}
-"""Study → system."""
-MODES = {
-    "energy": "energies alone",
-    "taylor": "Taylor",
-    "centred": "Taylor, centred",
-    "directional": "directional",
-    "exact": "exact",
-}
 _SMALL: dict[str, Cells] = {
     "water-cluster": {"structures": 471.0},
     "lmnto": {"network": "10:tanh-10:tanh"},
@@ -54,9 +46,9 @@ def _cost(results: Results, mode: str) -> str:
 
 def _trained(results: Mapping[str, Results]) -> Iterator[tuple[str, str, str, Results, Cells]]:
     """System, mode and its title, results and trainings, of all that have been run."""
-    for study, system in SYSTEMS.items():
-        own = results.get(study, Results(study))
-        for mode, title in MODES.items():
+    for study in _SMALL:
+        system, own = SYSTEMS[study], results.get(study, Results(study))
+        for mode, title in TITLES.items():
             cells = _trainings(study, mode)
             if own.rows(cells):
                 yield system, mode, title, own, cells
@@ -108,16 +100,12 @@ def _epochs(results: Results, cells: Cells) -> str:
     return ", ".join(f"{epoch:.0f}" for row in results.rows(cells) if isinstance(epoch := row.get("best_epoch"), float))
 
 
-PRECISION_SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32", "tio2": "TiO2"}
-"""Study → system."""
-
-
 def precision_table(results: Mapping[str, Results]) -> Table:
     """Errors in double and single precision, of the seeds that were trained in both, and how the trainings ended."""
     lines = []
-    for study, system in PRECISION_SYSTEMS.items():
+    for study, system in SYSTEMS.items():
         own = results.get(study, Results(study))
-        for mode, title in MODES.items():
+        for mode, title in TITLES.items():
             single = own.rows({"scan": "single", "mode": mode})
             pairs = [(twin, row) for row in single if (twin := _twin(own, row)) is not None]
             if pairs:
@@ -179,7 +167,7 @@ def designs_table(results: Results) -> Table:
             cells: Cells = {"mode": mode, "strategy": design}
             if results.rows(cells):
                 energy, force = _cell(results, "energy_rmse", cells, 2), _cell(results, "force_error", cells, 3)
-                rows.append((MODES[mode], title, energy, force))
+                rows.append((TITLES[mode], title, energy, force))
     return Table(("training", "displacements", "energy RMSE, meV/atom", "mean |F − F_ref|, eV/Å"), tuple(rows))
 
 
@@ -238,9 +226,9 @@ def drawings(results: Mapping[str, Results]) -> dict[str, Figure]:
     label = "mean |F − F_ref| (eV/Å)"
     modes: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
     rules: dict[str, dict[str, dict[str, tuple[float, ...]]]] = {}
-    for study, system in SYSTEMS.items():
-        own = results.get(study, Results(study))
-        for mode, title in MODES.items():
+    for study in _SMALL:
+        system, own = SYSTEMS[study], results.get(study, Results(study))
+        for mode, title in TITLES.items():
             cells = _trainings(study, mode)
             if own.rows(cells):
                 last = {"": own.of("both_force_error", cells).values}

@@ -9,7 +9,7 @@ from facts import Results
 from taylorfit.plotting import style
 from taylorfit.plotting.style import COLUMN, PAGE, line_style, new_figure, plain_log_ticks, styled
 
-SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32"}
+SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32", "bulk-water": "64 H2O", "tio2": "TiO2"}
 """Study → system."""
 
 

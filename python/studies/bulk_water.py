@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from datasets import TRAINING, place_with_held_out
-from drawings import distributions_and_maps, predictions_of, rdf_panels, save_figures
+from drawings import all_of, distributions_and_maps, rdf_panels, save_figures
 from facts import Fact
 from measure import holding_labels, md_facts, peak_facts, timing_step
 from results import (
@@ -141,7 +141,7 @@ def results(scale: str) -> Document:
     copies = trainings(scale, ("copies",) if scale == "full" else ("modes", "copies"))
     reference = reference_rdf(scale) if md_output("md", scale, "starts.csv") else []
     figure_6 = scan_figure(copies, "a", keep=lambda row: row["mode"] in ("energy", "taylor", "exact"))
-    own = predictions_of((MODES_SHOWN[0], *COPIES_SHOWN) if scale == "full" else MODES_SHOWN[:2], scale)
+    own = all_of((MODES_SHOWN[0], *COPIES_SHOWN) if scale == "full" else MODES_SHOWN[:2], scale)
     found = results_of("bulk-water", scale, partial(facts, scale, reference))
     save_figures(
         {"6": figure_6, "7": distributions_and_maps(own, own[:3]), "8": _figure_8(reference, scale, found.facts)}

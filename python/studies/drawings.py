@@ -72,6 +72,12 @@ def predictions_of(shown: Sequence[Shown], scale: str) -> list[Predictions]:
     return found
 
 
+def all_of(shown: Sequence[Shown], scale: str) -> list[Predictions]:
+    """Those of the trainings, or none if one is missing: a figure without it would be another."""
+    found = predictions_of(shown, scale)
+    return found if len(found) == len(shown) else []
+
+
 @styled
 def distributions_and_maps(
     shown: Sequence[Predictions], mapped: Sequence[Predictions], tails: bool = True
@@ -79,6 +85,11 @@ def distributions_and_maps(
     """Distributions of |F − F_ref| above, as density and as share of larger errors, maps of directions below.
 
     Figures 3, 5, 7 and 9c, d; the legend stands beside the curves, not on them.
+
+    Parameters
+    ----------
+    mapped
+        With maps; without them there is no figure.
     """
     if not shown or not mapped:
         return None

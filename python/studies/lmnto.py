@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from datasets import place_with_held_out
-from drawings import distributions_and_maps, nve_panels, predictions_of, save_figures
+from drawings import all_of, distributions_and_maps, nve_panels, predictions_of, save_figures
 from facts import Fact
 from measure import md_facts, timing_step
 from results import claims_section, md_section, present, results_of, scan_figure, scan_section, scan_study_sections
@@ -114,8 +114,9 @@ def results(scale: str) -> Document:
     """The page."""
     deltas = trainings(scale, ("delta",) if scale == "full" else ("modes", "delta"))
     figure_9 = scan_figure(deltas, "delta", keep=lambda row: row["mode"] in ("energy", "taylor", "exact"))
-    own = predictions_of(shown(scale), scale)
-    save_figures({"9ab": figure_9, "9cd": distributions_and_maps(own, own[:2]), "10": _figure_10(scale)})
+    of_paper = all_of(shown(scale)[:2], scale)
+    figure_9cd = distributions_and_maps([*of_paper, *predictions_of(shown(scale)[2:], scale)], of_paper)
+    save_figures({"9ab": figure_9, "9cd": figure_9cd, "10": _figure_10(scale)})
     return Document(
         f"Study lmnto, {scale}",
         present(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from beyond_drawings import SYSTEMS
 from claims import claims_of
-from facts import Results
+from facts import FULL, Cell, Results
+from facts import Cells as Known
+from study import TITLES
 from taylorfit.analysis.scan_groups import Cells, best_and_median, seed_groups
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.scan_table import LAST, SECONDS_PER_EPOCH, option_columns
@@ -264,3 +267,55 @@ def thresholds_table(study: str) -> Table:
         ("claim", "measured", "threshold"),
         tuple((claim.claim, claim.how, claim.judge.threshold) for claim in claims_of(study)),
     )
+
+
+SETS = {FULL: "", "grid": "short, "}
+"""Scan → what it is called: trainings at the paper's size, and those of searches, of fewer epochs."""
+
+
+def networks_table(results: Mapping[str, Results]) -> Table:
+    """How many networks, trained from other random weights, the results have of each training."""
+    scans, modes = list(SETS), list(TITLES)
+    lines: dict[tuple[str, str], dict[str, dict[tuple[Cell, Cell], int]]] = {}
+    for study, system in SYSTEMS.items():
+        own = [row for row in results.get(study, Results(study)).trainings if row["scan"] in scans]
+        own.sort(key=lambda row: (scans.index(str(row["scan"])), row["structures"], modes.index(str(row["mode"]))))
+        for row in own:
+            network = str(row["network"]).replace(":tanh", "")
+            what = f"{SETS[str(row['scan'])]}{row['structures']:.0f} structures, {network}"
+            mode = " ".join([TITLES[str(row["mode"])], LETTERS.get(str(row["strategy"]), "")]).rstrip()
+            settings = lines.setdefault((system, what), {}).setdefault(mode, {})
+            copies = row["delta"], row["multiple"]
+            settings[copies] = settings.get(copies, 0) + 1
+    rows = (
+        (*start, ", ".join(f"{mode} {_range(settings.values())}" for mode, settings in own.items()))
+        for start, own in lines.items()
+    )
+    return Table(("system", "trained on, hidden layers", "networks"), tuple(rows))
+
+
+def _range(numbers: Collection[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{high}" if low == high else f"{low} to {high}"
+
+
+def copies_table(results: Results) -> Table:
+    """Errors against the number of copies, by the paper's rule for the epoch and of the last one."""
+    rows: list[tuple[str, ...]] = []
+    known = {"network": "10:tanh-10:tanh", "scan": FULL}
+    for multiple in [None, *results.values_of("multiple", {**known, "mode": "taylor"})]:
+        cells: Known = {**known, "mode": "energy" if multiple is None else "taylor", "multiple": multiple}
+        if own := results.rows(cells):
+            columns = (("energy_rmse", 2), ("force_error", 3), ("last_energy_rmse", 2), ("last_force_error", 3))
+            errors = [results.of(column, cells, "").text(digits) for column, digits in columns]
+            epochs = ", ".join(f"{row['best_epoch']:.0f}" for row in own)
+            rows.append((TITLES["energy"] if multiple is None else f"{multiple:g}", *errors, epochs))
+    header = (
+        "a",
+        "energy RMSE, meV/atom",
+        "mean |F − F_ref|, eV/Å",
+        "last epoch: energy RMSE",
+        "mean |F − F_ref|",
+        "best epochs by energies",
+    )
+    return Table(header, tuple(rows))

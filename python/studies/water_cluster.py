@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets import TRAINING, VALIDATION, place, structures_at
-from drawings import distributions_and_maps, energy_histogram, flowchart, predictions_of, save_figures
+from drawings import all_of, distributions_and_maps, energy_histogram, flowchart, predictions_of, save_figures
 from facts import Fact
 from measure import timing_step
 from results import (
@@ -139,17 +139,20 @@ def results(scale: str) -> Document:
         "energy",
         lambda row: row["n_structures"] in smallest and row["mode"] in ("energy", "taylor", "exact"),
     )
-    shown = {one.name: predictions_of([one], scale) for one in SHOWN}
-    energy, a, b, exact = (shown[name] for name in ("energy", "cartesian", "taylor", "exact"))
+    modes = {one.name: one for one in SHOWN}
+    figure_5 = all_of([modes[name] for name in ("energy", "cartesian", "taylor", "exact")], scale)
+    energy_and_b, exact = (
+        all_of([modes[name] for name in names], scale) for names in (("energy", "taylor"), ("exact",))
+    )
     several, deltas_shown = (predictions_of(group, scale) for group in (SIZES_SHOWN, DELTAS_SHOWN))
     save_figures(
         {
             "1": flowchart(),
             "3": distributions_and_maps(several, several, tails=False),
             "4": figure_4,
-            "5": distributions_and_maps([*energy, *a, *b, *exact], [*energy, *a, *b]),
+            "5": distributions_and_maps(figure_5, figure_5[:3]),
             "S1": directions(deltas_shown) if deltas_shown else None,
-            "S2": energy_histogram([*energy, *b]),
+            "S2": energy_histogram(energy_and_b),
             "S3": directions(exact) if exact else None,
         }
     )

@@ -26,7 +26,7 @@ from judges import VERDICTS
 from measure import OF_DYNAMICS
 from results import RESULTS_FILE
 from scan_pictures import scan_pictures
-from tables import claims_table, thresholds_table
+from tables import claims_table, copies_table, networks_table, thresholds_table
 from taylorfit.errors import InputError
 from taylorfit.plotting import style
 from taylorfit.plotting.style import DPI
@@ -81,7 +81,7 @@ def _provenance(results: Mapping[str, Results], study: str) -> str:
         runs[run] = runs.get(run, 0) + 1
     if not runs:
         return _run_words(*(found.provenance.get(name, "") for name in ORIGIN))
-    return "  \n".join(f"{n} trainings: {_run_words(*run)}" for run, n in runs.items())
+    return "  \n".join(f"{n} training{'s' if n > 1 else ''}: {_run_words(*run)}" for run, n in runs.items())
 
 
 ORIGIN = ("processor", "commit", "date")
@@ -130,6 +130,8 @@ MAKERS: dict[str, Callable[[Mapping[str, Results], str], str]] = {
     "thresholds": _thresholds,
     "provenance": _provenance,
     "count": _count,
+    "networks": lambda results, _: markdown(networks_table(results)),
+    "copies": lambda results, study: markdown(copies_table(_of(results, study))),
     "future": _future,
     "beyond": lambda results, _: markdown(beyond_table(results)),
     "designs": _designs,
@@ -166,9 +168,12 @@ def with_earlier(new: Results, old: Results) -> Results:
     def identity(row: Training) -> tuple[Cell, ...]:
         return tuple(row.get(name) for name in COORDINATES)
 
+    def known_cells(row: Training) -> dict[str, Cell]:
+        return {name: cell for name, cell in row.items() if cell is not None}
+
     known = {identity(row) for row in new.trainings}
     origin: dict[str, Cell] = {name: old.provenance.get(name) for name in ORIGIN}
-    kept = tuple(origin | dict(row) for row in old.trainings if identity(row) not in known)
+    kept = tuple(origin | known_cells(row) for row in old.trainings if identity(row) not in known)
     # Dynamics are of one run of the study: none of its facts stand beside earlier ones
     again = any(name.startswith("holds: ") for name in new.facts)
     facts = {name: fact for name, fact in old.facts.items() if not (again and name.partition(": ")[0] in OF_DYNAMICS)}

@@ -122,7 +122,7 @@ def test_results_are_merged_into_the_tables_of_the_study(tmp_path: Path) -> None
 
 
 def test_results_keep_what_new_ones_do_not_have() -> None:
-    old = Results("x", {"commit": "old"}, ({"scan": "full", "seed": 1.0, "tail": 1.0}, {"scan": "full", "seed": 2.0}))
+    old = Results("x", {"commit": "old"}, ({"scan": "full", "seed": 1.0}, {"seed": 2.0, "commit": None}))
     new = Results("x", {"commit": "new"}, ({"scan": "full", "seed": 1.0, "tail": 3.0},))
     both = with_earlier(new, old)
     assert [(one.get("seed"), one.get("tail"), one.get("commit")) for one in both.trainings] == [
