@@ -23,8 +23,15 @@ MANY = 80_000
 """Mini-batches win from about so many force components on, if all structures have the same composition."""
 BATCH_ATOMS, BATCH_STEP = 128, 0.006
 """Atoms of a mini-batch, and step size of Adam."""
-SECONDS, ATOM_SECONDS = 100.0, {BfgsMethod: 4.0e-6, AdamMethod: 6.0e-6}
-"""Epochs take about so long in all; seconds per atom and epoch of one core, with all forces."""
+SECONDS = 100.0
+"""Epochs take about so long in all."""
+ATOM_SECONDS: dict[type[Method], dict[str, float]] = {
+    BfgsMethod: {"single": 2.2e-6, "double": 2.9e-6},
+    AdamMethod: {"single": 3.8e-6, "double": 4.9e-6},
+}
+"""Seconds per atom of the data and epoch of one core, in exact mode; a fifth of the atoms is not trained on."""
+RELATIVE_COST = {"exact": 1.0, "directional": 0.6}
+"""Time of an epoch in units of that in exact mode."""
 EPOCHS: dict[type[Method], tuple[int, int]] = {BfgsMethod: (200, 1000), AdamMethod: (30, 300)}
 """Fewest and most."""
 
@@ -76,16 +83,19 @@ def choose_training(data: DataSize, n_features: Sequence[int], mode: str) -> Tra
         beta = BETA[type(method)]
         reasons.append(f"beta {beta:g} Å²: better forces than with 0.001, and energies that are as good")
     fewest, most = EPOCHS[type(method)]
-    each = ATOM_SECONDS[type(method)] * max(data.n_atoms, 1)
+    precision, costs = "single" if with_forces else TrainInput.precision, ATOM_SECONDS[type(method)]
+    each = costs[precision] * RELATIVE_COST.get(mode, 1.0) * max(data.n_atoms, 1)
     # Epochs on energies alone, or on copies, cost something else
     epochs = most if mode not in WITH_GEOMETRY else min(most, max(fewest, int(SECONDS / each)))
     cost = f", about {_rounded(epochs * each)} on one core" if mode in WITH_GEOMETRY else ""
     if isinstance(method, AdamMethod):
         method = AdamMethod(mu=method.mu, batchsize=method.batchsize, samplesize=method.samplesize, anneal=epochs)
     reasons.append(f"method {method.name}, {epochs} epochs{cost}: {why}")
-    precision = "single" if with_forces else TrainInput.precision
     if with_forces:
-        reasons.append("precision single: errors are those of double, epochs shorter, packed data half as large")
+        shorter = f"{costs['single'] / costs['double']:.2f} of the time" if mode in WITH_GEOMETRY else "less time"
+        reasons.append(
+            f"precision single: errors are those of double, epochs take {shorter}, packed data half as large"
+        )
     return TrainingChoice(((nodes, "tanh"), (nodes, "tanh")), beta, method, epochs, precision, tuple(reasons))
 
 
