@@ -49,7 +49,7 @@ def _gap(cells: Cells) -> Quantity:
 
 def _best_delta(column: str, cells: Cells) -> Quantity:
     search = best_setting("delta", column, cells)
-    return lambda results: Fact((search(results)[0],), "Å")
+    return lambda results: Fact((search(results).best,), "Å")
 
 
 def _memory(results: Results) -> Finding:

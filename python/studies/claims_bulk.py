@@ -98,7 +98,7 @@ BULK_CLAIMS = (
         "weights of one species",
         Near(fact("weights per species"), 611.0, 0),
         "",
-        "modes-full.in",
+        "timing",
     ),
     Claim(
         "bulk-largest-force",
@@ -109,7 +109,7 @@ BULK_CLAIMS = (
         "largest |F_ref|",
         Near(fact("largest force"), 5.0, 1),
         "other frames, 333 K instead of 400 K",
-        "modes-full.in",
+        "data",
     ),
     Claim(
         "bulk-force",

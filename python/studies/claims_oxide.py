@@ -114,7 +114,7 @@ OXIDE_CLAIMS = (
         "The energy error is smallest at δ = 0.02 Å",
         "0.02 Å",
         "δ of the smallest median energy RMSE",
-        BestSetting((("", best_setting("delta", "energy_rmse", {"scan": "grid", "mode": "taylor"})),), 0.02, "Å"),
+        BestSetting(best_setting("delta", "energy_rmse", {"scan": "grid", "mode": "taylor"}), 0.02, "Å"),
         "200 structures, a = 20 instead of 70, 600 epochs",
         "delta-full.in",
     ),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -196,14 +196,39 @@ def share(of: Quantity, worst: Quantity, best: Quantity) -> Quantity:
     return make
 
 
-def best_setting(axis: str, column: str, cells: Cells) -> Callable[[Results], tuple[float, Sequence[float]]]:
+def numbers_text(numbers: Collection[int]) -> str:
+    """``3``, or ``1 to 3``."""
+    low, high = min(numbers), max(numbers)
+    return f"{high}" if low == high else f"{low} to {high}"
+
+
+class Searched(NamedTuple):
+    """What a search has found."""
+
+    best: float
+    tried: Sequence[float]
+    seeds: tuple[int, ...]
+    """How many of each."""
+
+    @property
+    def of(self) -> str:
+        """In words: ``of 0.01, 0.02; n = 3``."""
+        return f"of {', '.join(f'{value:g}' for value in self.tried)}; n = {numbers_text(self.seeds)}"
+
+
+Search = Callable[[Results], Searched]
+"""How the best of several settings follows from results."""
+
+
+def best_setting(axis: str, column: str, cells: Cells) -> Search:
     """The value of an axis (delta, multiple) with the smallest median of a column, and all values tried."""
 
-    def make(results: Results) -> tuple[float, Sequence[float]]:
+    def make(results: Results) -> Searched:
         tried = results.values_of(axis, cells)
         if len(tried) < 3:
             raise MissingFact(f"no search over {axis}")
-        medians = {value: results.of(column, {**cells, axis: value}).median for value in tried}
-        return min(medians, key=lambda value: medians[value]), tried
+        found = {value: results.of(column, {**cells, axis: value}) for value in tried}
+        best = min(found, key=lambda value: found[value].median)
+        return Searched(best, tried, tuple(len(one.values) for one in found.values()))
 
     return make

@@ -6,15 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from facts import MissingFact, Quantity, Results
+from facts import MissingFact, Quantity, Results, Search
 
 REPRODUCED, PARTLY, NOT, BEATEN, UNTESTABLE = "reproduced", "partly", "not", "beaten", "untestable here"
 VERDICTS = (REPRODUCED, PARTLY, NOT, BEATEN, UNTESTABLE)
 TOLERANCE, HALFWAY = 0.2, 0.5
 """Relative distance of the median from the paper's number up to which it is reproduced, and partly so."""
-
-Search = Callable[[Results], tuple[float, Sequence[float]]]
-"""The best of the settings tried, and all of them (see `facts.best_setting`)."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +129,9 @@ class Falling:
 class BestSetting:
     """The best of the settings tried: the grid point nearest to the paper's; partly: a neighbour of it."""
 
-    searches: tuple[tuple[str, Search], ...]
-    """With their names: all must agree with the paper."""
+    search: Search
     paper: float
-    unit: str = ""
+    unit: str
 
     @property
     def threshold(self) -> str:
@@ -144,14 +140,11 @@ class BestSetting:
 
     def __call__(self, results: Results) -> Finding:
         """The verdict."""
-        worst, words = 0, []
-        for name, search in self.searches:
-            best, tried = search(results)
-            nearest = min(tried, key=lambda value: abs(value - self.paper))
-            worst = max(worst, abs(list(tried).index(best) - list(tried).index(nearest)))
-            shown = ", ".join(f"{value:g}" for value in tried)
-            words.append(f"{name + ': ' if name else ''}{best:g}{' ' + self.unit if self.unit else ''} (of {shown})")
-        return Finding((REPRODUCED, PARTLY, NOT)[min(worst, 2)], "; ".join(words))
+        found = self.search(results)
+        tried = list(found.tried)
+        nearest = min(tried, key=lambda value: abs(value - self.paper))
+        away = abs(tried.index(found.best) - tried.index(nearest))
+        return Finding((REPRODUCED, PARTLY, NOT)[min(away, 2)], f"{found.best:g} {self.unit} ({found.of})")
 
 
 @dataclass(frozen=True)

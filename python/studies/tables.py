@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from beyond_drawings import SYSTEMS
 from claims import claims_of
-from facts import FULL, Cell, Results
+from facts import FULL, Cell, Results, numbers_text
 from facts import Cells as Known
 from study import TITLES
 from taylorfit.analysis.scan_groups import Cells, best_and_median, seed_groups
@@ -288,15 +288,10 @@ def networks_table(results: Mapping[str, Results]) -> Table:
             copies = row["delta"], row["multiple"]
             settings[copies] = settings.get(copies, 0) + 1
     rows = (
-        (*start, ", ".join(f"{mode} {_range(settings.values())}" for mode, settings in own.items()))
+        (*start, ", ".join(f"{mode} {numbers_text(settings.values())}" for mode, settings in own.items()))
         for start, own in lines.items()
     )
     return Table(("system", "trained on, hidden layers", "networks"), tuple(rows))
-
-
-def _range(numbers: Collection[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return f"{high}" if low == high else f"{low} to {high}"
 
 
 def copies_table(results: Results) -> Table:

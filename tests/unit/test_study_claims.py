@@ -105,8 +105,8 @@ def test_quantities_follow_from_trainings() -> None:
 @pytest.mark.parametrize(("paper", "verdict"), [(0.012, REPRODUCED), (0.02, PARTLY), (0.04, NOT)])
 def test_the_best_setting_is_that_of_the_median(paper: float, verdict: str) -> None:
     search = best_setting("delta", "force_error", {"mode": "taylor"})
-    assert search(SCAN) == (0.01, [0.01, 0.02, 0.03])
-    assert judges.BestSetting((("", search),), paper)(SCAN).verdict == verdict
+    assert search(SCAN) == (0.01, [0.01, 0.02, 0.03], (1, 2, 1))
+    assert judges.BestSetting(search, paper, "Å")(SCAN).verdict == verdict
     with pytest.raises(MissingFact, match="no search"):
         best_setting("delta", "force_error", {"mode": "exact"})(SCAN)
 
