@@ -20,6 +20,10 @@ contains
       real(wp), parameter :: ln2_high = 6.93147180369123816490e-01_wp, ln2_low = 1.90821492927058770002e-10_wp
       ! 1.5·2^52: adding it leaves the nearest integer in the last bits of the mantissa
       real(wp), parameter :: rounder = 6755399441055744.0_wp
+      real(wp), parameter :: q0 = 5.00000000000000102211e-01_wp, q1 = 1.66666666666666674527e-01_wp, &
+         q2 = 4.16666666666241278730e-02_wp, q3 = 8.33333333333006183252e-03_wp, q4 = 1.38888889172137169014e-03_wp, &
+         q5 = 1.98412698630536168779e-04_wp, q6 = 2.48015212959543751312e-05_wp, q7 = 2.75572684599970647718e-06_wp, &
+         q8 = 2.76200884454097481610e-07_wp, q9 = 2.51003854955103190777e-08_wp
       real(wp) :: t, shifted, k, r, p
       integer :: i
       !$omp simd private(t, shifted, k, r, p)
@@ -29,11 +33,8 @@ contains
          shifted = t*log2_e + rounder
          k = shifted - rounder
          r = (t - k*ln2_high) - k*ln2_low
-         ! exp(r) = 1 + (r + r²(1/2! + r/3! + …)), |r| <= ln(2)/2
-         p = r + r*r*(1.0_wp/2.0_wp + r*(1.0_wp/6.0_wp + r*(1.0_wp/24.0_wp + r*(1.0_wp/120.0_wp + &
-            r*(1.0_wp/720.0_wp + r*(1.0_wp/5040.0_wp + r*(1.0_wp/40320.0_wp + r*(1.0_wp/362880.0_wp + &
-            r*(1.0_wp/3628800.0_wp + r*(1.0_wp/39916800.0_wp + r*(1.0_wp/479001600.0_wp + &
-            r*(1.0_wp/6227020800.0_wp))))))))))))
+         ! exp(r) = 1 + (r + r² (½ + …)), |r| <= ln(2)/2: polynomial through the Chebyshev points, error 1.3e-17
+         p = r + r*r*(q0 + r*(q1 + r*(q2 + r*(q3 + r*(q4 + r*(q5 + r*(q6 + r*(q7 + r*(q8 + r*q9)))))))))
          y(i) = (1.0_wp + p)*transfer(ishft(transfer(shifted, 0_i8) + 1023_i8, 52), 1.0_wp)
       end do
    end subroutine exponentials
@@ -45,7 +46,7 @@ contains
       real(wp), intent(in) :: x(n)
       integer, intent(in) :: m
       real(wp), intent(out) :: y(n)
-      real(wp) :: x2
+      real(wp) :: z
       integer :: i
 
       select case (m)
@@ -63,31 +64,33 @@ contains
          do i = 1, n
             y(i) = x(i)*x(i)*x(i)
          end do
-      case (4)
-         !$omp simd private(x2)
-         do i = 1, n
-            x2 = x(i)*x(i)
-            y(i) = x2*x2
-         end do
-      case (7)
-         !$omp simd private(x2)
-         do i = 1, n
-            x2 = x(i)*x(i)
-            y(i) = x2*x2*x2*x(i)
-         end do
       case default
-         call whole_powers(n, x, m/2, y)
-         if (mod(m, 2) == 0) then
+         ! Two binary digits at a time: half the passes over the numbers
+         call whole_powers(n, x, m/4, y)
+         select case (mod(m, 4))
+         case (0)
             !$omp simd
             do i = 1, n
-               y(i) = y(i)*y(i)
+               y(i) = (y(i)*y(i))*(y(i)*y(i))
             end do
-         else
+         case (1)
             !$omp simd
             do i = 1, n
-               y(i) = y(i)*y(i)*x(i)
+               y(i) = (y(i)*y(i))*(y(i)*y(i))*x(i)
             end do
-         end if
+         case (2)
+            !$omp simd private(z)
+            do i = 1, n
+               z = y(i)*y(i)*x(i)
+               y(i) = z*z
+            end do
+         case (3)
+            !$omp simd private(z)
+            do i = 1, n
+               z = y(i)*y(i)*x(i)
+               y(i) = z*z*x(i)
+            end do
+         end select
       end select
    end subroutine whole_powers
 

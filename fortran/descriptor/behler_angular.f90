@@ -221,7 +221,7 @@ contains
    pure subroutine spread_row(n, n_most, k, slope, here, vector, sums, sums_j)
       !> Triples of the row, room for neighbours; second neighbour of each, and its slopes
       integer, intent(in) :: n, n_most
-      integer, intent(in) :: k(n)
+      integer(i8), intent(in) :: k(n)
       real(wp), intent(in) :: slope(4, n)
       !> Vector to j
       real(wp), intent(in) :: here(4)
@@ -229,7 +229,8 @@ contains
       real(wp), intent(inout) :: sums(8, n_most)
       real(wp), intent(out) :: sums_j(8)
       real(wp) :: total(4), own(4), along
-      integer :: i, l, c
+      integer(i8) :: l
+      integer :: i, c
 
       total = 0.0_wp
       own = 0.0_wp
@@ -309,7 +310,7 @@ contains
       end if
       n = block%n + 1
       i = padded(block%n)
-      block%k(n:i) = 1
+      block%k(n:i) = 1_i8
       block%cosine(n:i) = 0.0_wp
       block%inverse(n:i) = 0.0_wp
       block%weight(n:i) = 0.0_wp
@@ -333,13 +334,14 @@ contains
       !> The block as in triples_type, the weight still without the third side
       integer, intent(inout) :: next
       integer, intent(out) :: n, n_rows
-      integer, intent(inout) :: j(n_row), start(n_row + 1), k(n_room)
+      integer, intent(inout) :: j(n_row), start(n_row + 1)
+      integer(i8), intent(inout) :: k(n_room)
       !> s and r_jk² of the triples, Å²
       real(wp), intent(inout) :: s(n_room), third(n_room)
       real(wp), intent(inout) :: cosine(n_room), inverse(n_room), weight(n_room)
       real(wp) :: x, y, z, beyond, inverse_j, f_j
-      integer(i8) :: last
-      integer :: i, l, first, before
+      integer(i8) :: last, l
+      integer :: i, first, before
 
       n = 0
       n_rows = 0
@@ -359,19 +361,19 @@ contains
          ! Each k is written, only the place depends on the sign of the second column: no branch to mispredict
          last = n + 1
          if (third_side) then
-            do i = first, n_k, 4
-               k(last) = i
-               last = last + shiftr(transfer(row(i, 2), 0_i8), 63)
-               k(last) = i + 1
-               last = last + shiftr(transfer(row(i + 1, 2), 0_i8), 63)
-               k(last) = i + 2
-               last = last + shiftr(transfer(row(i + 2, 2), 0_i8), 63)
-               k(last) = i + 3
-               last = last + shiftr(transfer(row(i + 3, 2), 0_i8), 63)
+            do l = first, n_k, 4
+               k(last) = l
+               last = last + shiftr(transfer(row(l, 2), 0_i8), 63)
+               k(last) = l + 1
+               last = last + shiftr(transfer(row(l + 1, 2), 0_i8), 63)
+               k(last) = l + 2
+               last = last + shiftr(transfer(row(l + 2, 2), 0_i8), 63)
+               k(last) = l + 3
+               last = last + shiftr(transfer(row(l + 3, 2), 0_i8), 63)
             end do
          else
-            do i = first, n_k
-               k(last) = i
+            do l = first, n_k
+               k(last) = l
                last = last + 1
             end do
          end if
@@ -380,7 +382,7 @@ contains
          inverse_j = of_j(next, col_inverse)
          f_j = 2.0_wp*of_j(next, col_f)
          !$omp simd private(l)
-         do i = before + 1, before + multiple(8, n - before)
+         do i = before + 1, before + multiple(4, n - before)
             l = k(i)
             third(i) = row(l, 2) + limit
             s(i) = 2.0_wp*(third(i) + row(l, 1))

@@ -4,7 +4,7 @@
 !> G = 2 Σ_{j<k} [½(1 + λ cos θ)]^ζ exp(-η s) f_j f_k [f_jk], with s = r_j² + r_k² [+ r_jk²], [] in G4 only.
 module tf_behler_triples
    use tf_kinds, only : wp, i8, lanes, padded
-   use tf_cutoff, only : cosine_cutoff_squared, cosine_cutoff_squared_values
+   use tf_cutoff, only : apply_cutoff_squared, apply_cutoff_squared_values
    use tf_vector_math, only : exponentials, whole_powers, inner_product
    use tf_behler_tables, only : angular_type, longest
    use tf_error, only : error_type, check_memory
@@ -22,8 +22,8 @@ module tf_behler_triples
       real(wp), allocatable :: cosine(:), inverse(:), weight(:), pull(:)
       !> exp(-η s), a column for each η
       real(wp), allocatable :: e(:, :)
-      !> Place of k in its shell
-      integer, allocatable :: k(:)
+      !> Place of k in its shell; as wide as the numbers, for vector registers
+      integer(i8), allocatable :: k(:)
       !> Row by row: place of j in its shell, and its triples start(row) + 1 … start(row + 1)
       integer, allocatable :: j(:), start(:)
    end type triples_type
@@ -64,7 +64,7 @@ contains
       allocate (triples%cosine(n), triples%inverse(n), triples%weight(n), triples%pull(n), triples%e(n, n_exponents), &
          triples%k(n), triples%j(n_most), triples%start(n_most + 1), stat=status)
       ! Rows are filled in whole vectors, which read beyond their end
-      if (status == 0) triples%k = 1
+      if (status == 0) triples%k = 1_i8
    end subroutine new_triples
 
    subroutine new_triples_work(n_most, n_powers, work, error)
@@ -91,16 +91,17 @@ contains
       type(triples_type), intent(inout) :: triples
       integer :: n, m, i
 
-      if (.not. angular%third_side) return
       n = padded(triples%n)
-      associate (fc => work%scratch(:, 1), slope => work%scratch(:, 2), x => work%scratch(:, 3))
-      if (with_slopes) then
-         call cosine_cutoff_squared(n, third, angular%r_cut, fc, slope)
-         triples%pull(:n) = triples%weight(:n)*slope(:n)
-      else
-         call cosine_cutoff_squared_values(n, third, angular%r_cut, fc)
+      if (.not. angular%third_side) then
+         if (with_slopes) triples%pull(:n) = 0.0_wp
+         return
       end if
-      triples%weight(:n) = triples%weight(:n)*fc(:n)
+      if (with_slopes) then
+         call apply_cutoff_squared(n, third, angular%r_cut, triples%weight, triples%pull)
+      else
+         call apply_cutoff_squared_values(n, third, angular%r_cut, triples%weight)
+      end if
+      associate (x => work%scratch(:, 1))
       do m = 1, angular%n_exponent
          if (angular%base(m) > 0) then
             call whole_powers(n, triples%e(:, angular%base(m)), angular%power(m), triples%e(:, m))
@@ -218,8 +219,8 @@ contains
       real(wp), intent(in) :: g(:)
       type(triples_type), intent(in) :: triples
       type(triples_work_type), intent(inout) :: work
-      real(wp) :: series(0:longest, angular%n_exponent), factor
-      integer :: n, m, f, q, last
+      real(wp) :: series(0:longest, 0:angular%n_exponent), factor
+      integer :: n, m, f, q, together(3)
 
       n = padded(triples%n)
       associate (total => work%scratch(:, 1), by_cosine => work%scratch(:, 2), by_square => work%scratch(:, 3))
@@ -227,7 +228,7 @@ contains
       by_cosine(:n) = 0.0_wp
       by_square(:n) = 0.0_wp
       series = 0.0_wp
-      last = 1
+      together = 0
       do m = 1, angular%n_exponent
          do f = angular%first(m) + 1, angular%first(m + 1)
             q = angular%column(f)
@@ -240,20 +241,17 @@ contains
                   by_square)
             end if
          end do
-         if (any(abs(series(:, m)) > 0.0_wp)) last = m
+         ! One series and two linear ones go along with the joining: fewer passes over the triples
+         if (all(abs(series(2:, m)) <= 0.0_wp) .and. any(together(2:) == 0)) then
+            if (any(abs(series(:, m)) > 0.0_wp)) together(1 + findloc(together(2:), 0, dim=1)) = m
+         else if (together(1) == 0) then
+            together(1) = m
+         else
+            call add_series(n, series(:, m), angular%eta(m), triples%e(:, m), triples%cosine, total, by_cosine, by_square)
+         end if
       end do
-      do m = 1, last - 1
-         if (any(abs(series(:, m)) > 0.0_wp)) call add_series(n, series(:, m), angular%eta(m), triples%e(:, m), &
-            triples%cosine, total, by_cosine, by_square)
-      end do
-      ! The last series goes along with the joining: one pass less over the triples
-      if (angular%third_side) then
-         call join_four(n, series(:, last), angular%eta(last), triples%e(:, last), triples%cosine, triples%weight, &
-            triples%pull, triples%inverse, total, by_cosine, by_square, work%slope)
-      else
-         call join_five(n, series(:, last), angular%eta(last), triples%e(:, last), triples%cosine, triples%weight, &
-            triples%inverse, total, by_cosine, by_square, work%slope)
-      end if
+      call join(angular%third_side, n, size(triples%e, 1), angular%n_exponent, together, series, angular%eta, triples%e, &
+         triples%cosine, triples%weight, triples%pull, triples%inverse, total, by_cosine, by_square, work%slope)
       end associate
    end subroutine triple_gradient
 
@@ -373,50 +371,48 @@ contains
    end subroutine short_series
 
    !> G4: with E = F Σ g e a, C = dE/dcos θ, X = (dE/dr_jk)/r_jk, and l = (df/dr)/(r f) of j or k,
-   !> dE/dr⃗_j = (E l_j - C cos θ/r_j² + B) r⃗_j + (C/(r_j r_k) - X) r⃗_k, B = X - 2 F Σ g η e a
-   pure subroutine join_four(n, c, eta, e, cosine, weight, pull, inverse, total, by_cosine, by_square, slope)
-      !> Triples, and the series that is not in their sums yet, as for `add_series`
-      integer, intent(in) :: n
-      real(wp), intent(in) :: c(0:longest), eta, e(n)
+   !> dE/dr⃗_j = (E l_j - C cos θ/r_j² + B) r⃗_j + (C/(r_j r_k) - X) r⃗_k, B = X - 2 F Σ g η e a.
+   !> G5: the same without the third side
+   pure subroutine join(third_side, n, n_room, n_exponent, together, c, eta, e, cosine, weight, pull, inverse, total, &
+         by_cosine, by_square, slope)
+      logical, intent(in) :: third_side
+      !> Triples, room for them, exponents; those whose series are not in the sums yet, the last two of them linear, 0: none
+      integer, intent(in) :: n, n_room, n_exponent, together(3)
+      !> Series of each, η and exponentials
+      real(wp), intent(in) :: c(0:longest, 0:n_exponent), eta(n_exponent), e(n_room, n_exponent)
       !> What the block has of them, and what functions have summed up for them
       real(wp), intent(in) :: cosine(n), weight(n), pull(n), inverse(n), total(n), by_cosine(n), by_square(n)
       real(wp), intent(out) :: slope(4, n)
-      real(wp) :: t, dt, turn, x, spread
-      integer :: i
+      real(wp) :: t, dt, turn, x, spread, u, square, both
+      integer :: i, m(3)
 
-      !$omp simd private(t, dt, turn, x, spread)
+      m = max(together, 1)
+      both = merge(1.0_wp, 0.0_wp, third_side)
+      associate (c1 => c(:, together(1)), c2 => c(:1, together(2)), c3 => c(:1, together(3)))
+      !$omp simd private(t, dt, turn, x, spread, u, square)
       do i = 1, n
-         call short_series(c, cosine(i), t, dt)
-         turn = weight(i)*(by_cosine(i) + e(i)*dt)
-         spread = 2.0_wp*weight(i)*(by_square(i) + eta*(e(i)*t))
-         t = total(i) + e(i)*t
-         x = pull(i)*t - spread
+         call short_series(c1, cosine(i), t, dt)
+         t = e(i, m(1))*t
+         dt = by_cosine(i) + e(i, m(1))*dt
+         square = by_square(i) + eta(m(1))*t
+         t = total(i) + t
+         u = e(i, m(2))*(c2(1) + c2(2)*cosine(i))
+         t = t + u
+         square = square + eta(m(2))*u
+         dt = dt + c2(2)*e(i, m(2))
+         u = e(i, m(3))*(c3(1) + c3(2)*cosine(i))
+         t = t + u
+         square = square + eta(m(3))*u
+         dt = dt + c3(2)*e(i, m(3))
+         turn = weight(i)*dt
+         spread = 2.0_wp*weight(i)*square
+         x = both*(pull(i)*t - spread)
          slope(1, i) = weight(i)*t
          slope(2, i) = cosine(i)*turn
          slope(3, i) = x - spread
          slope(4, i) = turn*inverse(i) - x
       end do
-   end subroutine join_four
-
-   !> G5: the same without the third side
-   pure subroutine join_five(n, c, eta, e, cosine, weight, inverse, total, by_cosine, by_square, slope)
-      !> As for `join_four`
-      integer, intent(in) :: n
-      real(wp), intent(in) :: c(0:longest), eta, e(n)
-      real(wp), intent(in) :: cosine(n), weight(n), inverse(n), total(n), by_cosine(n), by_square(n)
-      real(wp), intent(out) :: slope(4, n)
-      real(wp) :: t, dt, turn
-      integer :: i
-
-      !$omp simd private(t, dt, turn)
-      do i = 1, n
-         call short_series(c, cosine(i), t, dt)
-         turn = weight(i)*(by_cosine(i) + e(i)*dt)
-         slope(1, i) = weight(i)*(total(i) + e(i)*t)
-         slope(2, i) = cosine(i)*turn
-         slope(3, i) = -2.0_wp*weight(i)*(by_square(i) + eta*(e(i)*t))
-         slope(4, i) = turn*inverse(i)
-      end do
-   end subroutine join_five
+      end associate
+   end subroutine join
 
 end module tf_behler_triples

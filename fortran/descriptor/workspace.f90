@@ -40,7 +40,7 @@ contains
    elemental integer function atoms_at_a_time(descriptor)
       type(descriptor_type), intent(in) :: descriptor
 
-      atoms_at_a_time = merge(lanes/2, block_atoms, descriptor%basis == basis_behler)
+      atoms_at_a_time = merge(lanes/4, block_atoms, descriptor%basis == basis_behler)
    end function atoms_at_a_time
 
    !> Take the scratch of the last call, if no other call has it, for n_threads threads
