@@ -26,8 +26,8 @@ BATCH_ATOMS, BATCH_STEP = 128, 0.006
 SECONDS = 100.0
 """Epochs take about so long in all."""
 ATOM_SECONDS: dict[type[Method], dict[str, float]] = {
-    BfgsMethod: {"single": 2.2e-6, "double": 2.9e-6},
-    AdamMethod: {"single": 3.8e-6, "double": 4.9e-6},
+    BfgsMethod: {"single": 1.9e-6, "double": 2.5e-6},
+    AdamMethod: {"single": 3.3e-6, "double": 4.2e-6},
 }
 """Seconds per atom of the data and epoch of one core, in exact mode; a fifth of the atoms is not trained on."""
 RELATIVE_COST = {"exact": 1.0, "directional": 0.6}
