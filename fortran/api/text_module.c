@@ -1,4 +1,5 @@
-/* Doubles as gfortran writes them, for text files of ænet: Python's own formatting takes ten times as long.
+/* Doubles as gfortran writes them, for text files of ænet: Python's own formatting takes ten times as long; and
+   doubles of text files, read with the same bits as by Python's float.
 
    Digits are exact: a double is m 2^e, so for the exponents that occur m 5^k has at most 116 bits, and is rounded in
    integers as the C library does; other numbers are left to the C library. */
@@ -187,14 +188,82 @@ static PyObject *atoms(PyObject *self, PyObject *arguments)
     return text;
 }
 
+/* Sign, digits, point, exponent; 0 if the text is something else, or has more behind it */
+static int read_real(const char *text, Py_ssize_t length, double *value)
+{
+    /* Powers of ten that are doubles */
+    static const double exact[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const char *at = text;
+    uint64_t digits = 0;
+    int n = 0, power = 0, exponent = 0;
+    if (*at == '-' || *at == '+') at++;
+    for (int behind_point = 0; (*at >= '0' && *at <= '9') || (*at == '.' && !behind_point); at++) {
+        if (*at == '.') { behind_point = 1; continue; }
+        n++;
+        power -= behind_point;
+        if (n <= MOST_DIGITS) digits = 10 * digits + (uint64_t)(*at - '0');
+    }
+    if (n == 0) return 0;
+    if (*at == 'e' || *at == 'E') {
+        const int down = at[1] == '-';
+        at += 1 + (at[1] == '-' || at[1] == '+');
+        if (*at < '0' || *at > '9') return 0;
+        for (; *at >= '0' && *at <= '9'; at++)
+            if (exponent < 10000) exponent = 10 * exponent + (*at - '0');
+        power += down ? -exponent : exponent;
+    }
+    if (at != text + length) return 0;
+    if (n <= MOST_DIGITS && digits <= (uint64_t)1 << 53 && abs(power) <= 22) {
+        /* Both are doubles, so that their product or quotient is rounded once, as it should be */
+        const double size = power < 0 ? (double)digits / exact[-power] : (double)digits * exact[power];
+        *value = *text == '-' ? -size : size;
+        return 1;
+    }
+    *value = PyOS_string_to_double(text, NULL, NULL);
+    if (!PyErr_Occurred()) return 1;
+    PyErr_Clear();
+    return 0;
+}
+
+/* Numbers of some columns of lines that were split, one line after the other; None if a word is none */
+static PyObject *columns(PyObject *self, PyObject *arguments)
+{
+    PyObject *rows;
+    Py_ssize_t begin, end;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "O!nn", &PyList_Type, &rows, &begin, &end)) return NULL;
+    if (begin < 0 || end < begin) return PyErr_Format(PyExc_ValueError, "columns %zd to %zd", begin, end);
+    PyObject *made = PyByteArray_FromStringAndSize(NULL, PyList_GET_SIZE(rows) * (end - begin) * (Py_ssize_t)sizeof(double));
+    if (!made) return NULL;
+    double *value = (double *)PyByteArray_AS_STRING(made);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(rows); i++) {
+        PyObject *row = PyList_GET_ITEM(rows, i);
+        int fits = PyList_Check(row) && PyList_GET_SIZE(row) >= end;
+        for (Py_ssize_t k = begin; fits && k < end; k++) {
+            Py_ssize_t length;
+            const char *word = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(row, k), &length);
+            PyErr_Clear(); /* of what is no text, or cannot be encoded */
+            fits = word && read_real(word, length, value++);
+        }
+        if (!fits) {
+            Py_DECREF(made);
+            Py_RETURN_NONE;
+        }
+    }
+    return made;
+}
+
 static PyMethodDef methods[] = {
     {"reals", reals, METH_VARARGS, "reals(values, style): doubles as text, in fields of 26 (list-directed) or 25 (ES24.17) bytes."},
     {"atoms", atoms, METH_VARARGS,
      "atoms(species, positions, forces, first_value, values, style): five lines for each atom; species count from 0."},
+    {"columns", columns, METH_VARARGS,
+     "columns(rows, begin, end): doubles of columns begin to end - 1 of lists of words, as a bytearray; None if one is none."},
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_text", "Doubles as gfortran writes them.", -1, methods,
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_text", "Doubles of text files.", -1, methods,
                                     NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__text(void);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections import Counter
@@ -94,7 +95,7 @@ class Structure:
         n = len(self.symbols)
         set_(self, "positions", _array(self.positions, (n, 3), "positions", self.name))
         set_(self, "cell", _array(self.cell, (3, 3), "cell", self.name))
-        set_(self, "pbc", tuple(bool(p) for p in self.pbc))
+        set_(self, "pbc", tuple(map(bool, self.pbc)))
         shapes = {"forces": (n, 3), "stress": (3, 3), "force_weights": (n,), "masses": (n,), "momenta": (n, 3)}
         for field_, shape in shapes.items():
             if (values := getattr(self, field_)) is not None:
@@ -106,7 +107,7 @@ class Structure:
             raise InputError("a mass cannot be used", file=self.name or None, expected="numbers > 0")
         if self.fixed is not None:
             set_(self, "fixed", np.broadcast_to(self.fixed, (n, 3)).astype(bool))
-        if not (np.isfinite(self.weight) and self.weight >= 0):
+        if not (math.isfinite(self.weight) and self.weight >= 0):
             raise InputError(
                 "the weight of the structure cannot be used",
                 file=self.name or None,

@@ -18,6 +18,7 @@ from ...model.elements import SYMBOLS
 from ...tools.compressed import DAMAGED, opened
 from ...tools.plain_text import value_complaint, without_mark
 from .frames import Frame
+from .number_columns import number_columns
 
 _PAIR = re.compile(
     r"\s*(?P<key>\"[^\"]*\"|'[^']*'|[^\s=,\"']+)"
@@ -30,6 +31,7 @@ _BOOLEAN = {**dict.fromkeys(("t", "true", ".true.", "1"), True), **dict.fromkeys
 _SPECIES_COLUMNS = ("species", "symbol", "symbols", "element", "elements")
 _NUMBER_COLUMNS = ("z", "numbers", "atomic_numbers")
 _POSITION_COLUMNS = ("pos", "position", "positions")
+_ELEMENTS = frozenset(SYMBOLS[1:])
 _Columns: TypeAlias = "tuple[tuple[str, str, int], ...]"
 """Name, kind (R, S, I, L) and width of each column."""
 
@@ -147,7 +149,7 @@ def _frame(lines: _Lines) -> Frame | None:
     start = lines.number
     comment = lines.next()
     pairs = [] if comment is None else _pairs(comment, lines.path, lines.number)
-    rows = [line.split() for line in lines.some(n_atoms)]
+    rows = list(map(str.split, lines.some(n_atoms)))
     if comment is None or len(rows) < n_atoms:
         lines.fail(f"truncated frame: {len(rows)} of {n_atoms} atoms", start, None, f"{n_atoms} atom lines")
     info: dict[str, Any] = {}
@@ -184,20 +186,20 @@ def _pairs(comment: str, path: str, number: int) -> list[tuple[str, str | None]]
     pairs: list[tuple[str, str | None]] = []
     position = 0
     text = comment.strip()
-    while position < len(text):
-        match = _PAIR.match(text, position)
-        if match is None:
-            if "=" not in text:
-                break
-            raise FormatError(
-                "cannot be understood as key=value",
-                file=path,
-                line=number,
-                value=text[position:],
-                expected='pairs such as energy=-1.5 Lattice="4 0 0 0 4 0 0 0 4"',
-            )
-        pairs.append((match["key"].strip("\"'"), match["value"]))
+    for match in _PAIR.finditer(text):
+        if match.start() != position:
+            break
+        key, value = match.groups()
+        pairs.append((key.strip("\"'"), value))
         position = match.end()
+    if position < len(text) and "=" in text:
+        raise FormatError(
+            "cannot be understood as key=value",
+            file=path,
+            line=number,
+            value=text[position:],
+            expected='pairs such as energy=-1.5 Lattice="4 0 0 0 4 0 0 0 4"',
+        )
     return pairs
 
 
@@ -364,7 +366,7 @@ class _Table:
                 number = words.index(word)
                 expected = "chemical symbols, or atomic numbers in a column Z:I:1"
                 self._fail(number, f"atom {number + 1} has a number, perhaps a type, for an element", word, expected)
-            if symbol not in SYMBOLS[1:]:
+            if symbol not in _ELEMENTS:
                 number = words.index(word)
                 self._fail(number, f"unknown element of atom {number + 1}", word, "a chemical symbol")
             known[word] = symbol
@@ -428,6 +430,9 @@ class _Table:
 
     def _numbers(self, begin: int, end: int) -> np.ndarray | None:
         """(n_atom, end - begin) numbers of some columns; None if one of the words is none."""
+        numbers = number_columns(self.words, begin, end)
+        if numbers is not None:
+            return numbers
         words = [word for row in self.words for word in row[begin:end]]
         try:
             if "_" not in "".join(words):  # float() also takes 1_000

@@ -87,9 +87,9 @@ class Labels:
 
     keys: tuple[LabelKey, ...] = ()
 
-    def of(self, *kinds: str) -> list[LabelKey]:
-        """The keys of some kinds, in that order."""
-        return [key for kind in kinds for key in self.keys if key.kind == kind]
+    def of(self, kind: str) -> list[LabelKey]:
+        """The keys of one kind."""
+        return [key for key in self.keys if key.kind == kind]
 
 
 class FileLabels:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import chain
 from os import PathLike, fsdecode
 from typing import NoReturn
 
@@ -22,6 +21,7 @@ from ...model.structure import VOIGT, VOIGT_ELEMENTS, Structure
 from ...model.units import UnitSystem
 from ...tools.atomic_write import atomic_write
 from ...tools.plain_text import decode_lines, fortran_number, read_bytes, value_complaint
+from .number_columns import number_columns
 from .xsf_sections import (
     ATOM_LINE,
     CELL_KEYWORDS,
@@ -109,7 +109,7 @@ def parse_xsf(
             break
         rows.append(words)
     end = start + len(rows)
-    symbols, values = _atoms(rows, lines[start:end], start, name)
+    symbols, values = _atoms(rows, start, name)
     found.read_tail(lines, end, rows)
     found.check(len(rows))
 
@@ -274,7 +274,7 @@ def _check_writable_structure(structure: Structure) -> None:
                 )
 
 
-def _atoms(rows: list[list[str]], lines: list[str], start: int, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+def _atoms(rows: list[list[str]], start: int, name: str) -> tuple[tuple[str, ...], np.ndarray]:
     """Return symbols and (n_atom, 3 or 6) positions and forces of the atom lines `rows`."""
     if len(rows[-1]) < 4:
         # First, because a file cut in its last line would look like forces on some atoms.
@@ -282,16 +282,10 @@ def _atoms(rows: list[list[str]], lines: list[str], start: int, name: str) -> tu
         _checked_atom(rows[number], 4, number, start, name)
     n_columns = 7 if len(rows[-1]) >= 7 else 4
     symbols = tuple([row[0][:2] for row in rows])
-    try:
-        text = "".join(lines)
-        # float() also takes 1_000 and digits of other scripts.
-        if len(set(map(len, rows))) == 1 and "_" not in text and text.isascii():
-            words = chain.from_iterable([row[1:n_columns] for row in rows])
-            values = np.array(list(map(float, words))).reshape(len(rows), n_columns - 1)
-            if np.isfinite(values).all() and all(map(is_symbol, set(symbols))):
-                return symbols, values
-    except ValueError:
-        pass
+    if len(set(map(len, rows))) == 1:
+        values = number_columns(rows, 1, n_columns)
+        if values is not None and np.isfinite(values).all() and all(map(is_symbol, set(symbols))):
+            return symbols, values
     checked = [_checked_atom(row, n_columns, number, start, name) for number, row in enumerate(rows)]
     return symbols, np.array(checked)
 
