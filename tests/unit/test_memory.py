@@ -102,15 +102,12 @@ import resource
 import numpy as np
 from test_handles import make_pack
 from taylorfit.engine import Loss
+from taylorfit.engine.potentials import NetworkTables
 from taylorfit.errors import EngineError
 
-class Many:
-    def __init__(self):
-        n = 2_000_000
-        self.n_layers, self.n_nodes = np.full(n, 2, np.int32), np.ones(2 * n, np.int32)
-        self.codes, self.n_weights = 0 * self.n_nodes, 1
-
-many, ones = Many(), np.ones(12)
+n, ones = 2_000_000, np.ones(12)
+nodes = np.ones(2 * n, np.int32)
+many = NetworkTables(np.full(n, 2, np.int32), nodes, 0 * nodes, 1)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
 try:
