@@ -17,6 +17,16 @@
 #define TILE_IN 2
 #define TILE_OUT 5
 
+/* TILE(n) for all n_out outputs from p on, n of them at a time; n is to be a constant, so that its sums have registers */
+#define ALL_TILES \
+  for (; p <= n_out - TILE_OUT; p += TILE_OUT) TILE(TILE_OUT); \
+  switch (n_out - p) { \
+    case 4: TILE(4); break; \
+    case 3: TILE(3); break; \
+    case 2: TILE(2); break; \
+    case 1: TILE(1); break; \
+  }
+
 /* Atoms whose products are summed in the precision of the panels, before the sum is added in double precision */
 #define ATOMS_OF_SUM 1024
 

@@ -41,13 +41,7 @@ ALWAYS void NAME(product_rows)(const int mode, const int n_v, long n_q, int n_in
 
 #define TILE(n) \
   NAME(product_tile)(mode, n_v, n, n_q, n_in, x, w + p*step_out, step_out, step_in, bias ? bias + p : bias, z + p*n_q)
-  for (; p <= n_out - TILE_OUT; p += TILE_OUT) TILE(TILE_OUT);
-  switch (n_out - p) {
-    case 4: TILE(4); break;
-    case 3: TILE(3); break;
-    case 2: TILE(2); break;
-    case 1: TILE(1); break;
-  }
+  ALL_TILES
 #undef TILE
 }
 
@@ -139,13 +133,7 @@ ALWAYS void NAME(outer_columns)(const int n_k, int n_q, long step, int n_out, co
   int p = 0;
 
 #define TILE(n) NAME(outer_tile)(n_k, n, n_q, step, n_out, x, d + p*step, g + p)
-  for (; p <= n_out - TILE_OUT; p += TILE_OUT) TILE(TILE_OUT);
-  switch (n_out - p) {
-    case 4: TILE(4); break;
-    case 3: TILE(3); break;
-    case 2: TILE(2); break;
-    case 1: TILE(1); break;
-  }
+  ALL_TILES
 #undef TILE
 }
 
