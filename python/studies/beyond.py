@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from beyond_drawings import SYSTEMS, curvature_figure, repulsion_figure
+from beyond_drawings import curvature_figure, repulsion_figure
 from drawings import points_by_mode
 from facts import FULL, Cells, Fact, MissingFact, Results, Training
-from study import TITLES
+from study import SYSTEMS, TITLES
 from taylorfit.model.measures import DASH
 from taylorfit.tools.tables import Table
 

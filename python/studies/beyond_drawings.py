@@ -6,11 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from facts import Results
+from study import SYSTEMS
 from taylorfit.plotting import style
 from taylorfit.plotting.style import COLUMN, PAGE, line_style, new_figure, plain_log_ticks, styled
-
-SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32", "bulk-water": "64 H2O", "tio2": "TiO2"}
-"""Study → system."""
 
 
 @styled

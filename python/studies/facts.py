@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from taylorfit.analysis.scan_series import numbers_text
 from taylorfit.errors import InputError
 from taylorfit.tools.atomic_write import atomic_write
 
@@ -194,12 +195,6 @@ def share(of: Quantity, worst: Quantity, best: Quantity) -> Quantity:
         return Fact(tuple(100.0 * (high - value) / (high - low) for value in of(results).values), "%")
 
     return make
-
-
-def numbers_text(numbers: Collection[int]) -> str:
-    """``3``, or ``1 to 3``."""
-    low, high = min(numbers), max(numbers)
-    return f"{high}" if low == high else f"{low} to {high}"
 
 
 class Searched(NamedTuple):

@@ -143,6 +143,8 @@ class Shown:
         return Path(PREDICTIONS) / f"{scale}-{self.name}.npz"
 
 
+SYSTEMS = {"water-cluster": "(H2O)6", "lmnto": "Li8Mo2Ni7Ti7O32", "bulk-water": "64 H2O", "tio2": "TiO2"}
+"""Study → system."""
 TITLES = {
     "energy": "energies alone",
     "taylor": "Taylor",

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from beyond_drawings import SYSTEMS
 from claims import claims_of
-from facts import FULL, Cell, Results, numbers_text
+from facts import FULL, Cell, Results
 from facts import Cells as Known
-from study import TITLES
+from study import SYSTEMS, TITLES
 from taylorfit.analysis.scan_groups import Cells, best_and_median, seed_groups
+from taylorfit.analysis.scan_series import numbers_text
 from taylorfit.formats.csv_table import Table as CsvTable
 from taylorfit.formats.scan_table import LAST, SECONDS_PER_EPOCH, option_columns
 from taylorfit.model.measures import DASH, MEASURES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,12 @@ class Series:
     """Fewest and most rows behind one value."""
     single: tuple[np.ndarray, ...] = ()
     """All values behind each, relative to the median of the mode that they are compared with."""
+
+
+def numbers_text(numbers: Collection[int]) -> str:
+    """``3``, or ``1 to 3`` where numbers of trainings differ."""
+    fewest, most = min(numbers), max(numbers)
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 
 def scan_series(table: Table, x: str, measure: str, relative: str | None = None) -> list[Series]:

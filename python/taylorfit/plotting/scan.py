@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..analysis.scan_axes import AXES
-from ..analysis.scan_series import PANELS, Series, scan_series
+from ..analysis.scan_series import PANELS, Series, numbers_text, scan_series
 from ..errors import InputError
 from ..formats.csv_table import Table
 from .style import (
@@ -78,7 +78,7 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
     ]
     titles = list(map(literal, known))
     if any(one.seeds[1] > 1 for one in known.values()):
-        titles = [f"{title} (n = {_numbers(one)})" for title, one in zip(titles, known.values())]
+        titles = [f"{title} (n = {numbers_text(one.seeds)})" for title, one in zip(titles, known.values())]
         handles += [Line2D([], [], color=GREY), Line2D([], [], color=GREY, linestyle=DASHES[1])]
         handles.append(Line2D([], [], color=GREY, linestyle="none", marker="o", markersize=2, markeredgewidth=0))
         titles += ["best", "median", "each"]
@@ -89,12 +89,6 @@ def figure(table: Table, x: str, relative: str | None = None) -> Figure:
     drawing.set_figheight(4.0 + 0.14 * -(-len(titles) // 2))
     drawing.legend(handles, titles, loc="outside upper center", ncols=2)
     return drawing
-
-
-def _numbers(series: Series) -> str:
-    """``3``, or ``1 to 3`` where points rest on different numbers of trainings."""
-    fewest, most = series.seeds
-    return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 
 def _draw(panel: Axes, series: Series, index: int) -> None:
